@@ -1,0 +1,202 @@
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_envelope import ErrorEnvelope
+from ...models.fork_by_name_request import ForkByNameRequest
+from ...models.fork_response import ForkResponse
+from ...types import UNSET, Response, Unset
+
+
+def _get_kwargs(
+    *,
+    body: ForkByNameRequest,
+    idempotency_key: str | Unset = UNSET,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/v1/vms/fork",
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorEnvelope | ForkResponse:
+    if response.status_code == 200:
+        response_200 = ForkResponse.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorEnvelope.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorEnvelope | ForkResponse]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient,
+    body: ForkByNameRequest,
+    idempotency_key: str | Unset = UNSET,
+) -> Response[ErrorEnvelope | ForkResponse]:
+    """Fork an image or a computer by its name
+
+     As the fork of the regional API, with the source given by name: an image, or a computer of the
+    organization, or a
+    public one. The organization's own come first; a name that several have is `conflict`.
+
+    Errors: `bad_request`, `unauthorized`, `payment_required`, `forbidden`, `not_found`, `conflict`,
+    `idempotency_conflict`, `quota_exceeded`, `rate_limited`, `unavailable`.
+
+    Args:
+        idempotency_key (str | Unset):
+        body (ForkByNameRequest): The source and how the child differs from it.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | ForkResponse]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+        idempotency_key=idempotency_key,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    *,
+    client: AuthenticatedClient,
+    body: ForkByNameRequest,
+    idempotency_key: str | Unset = UNSET,
+) -> ErrorEnvelope | ForkResponse | None:
+    """Fork an image or a computer by its name
+
+     As the fork of the regional API, with the source given by name: an image, or a computer of the
+    organization, or a
+    public one. The organization's own come first; a name that several have is `conflict`.
+
+    Errors: `bad_request`, `unauthorized`, `payment_required`, `forbidden`, `not_found`, `conflict`,
+    `idempotency_conflict`, `quota_exceeded`, `rate_limited`, `unavailable`.
+
+    Args:
+        idempotency_key (str | Unset):
+        body (ForkByNameRequest): The source and how the child differs from it.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | ForkResponse
+    """
+
+    return sync_detailed(
+        client=client,
+        body=body,
+        idempotency_key=idempotency_key,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient,
+    body: ForkByNameRequest,
+    idempotency_key: str | Unset = UNSET,
+) -> Response[ErrorEnvelope | ForkResponse]:
+    """Fork an image or a computer by its name
+
+     As the fork of the regional API, with the source given by name: an image, or a computer of the
+    organization, or a
+    public one. The organization's own come first; a name that several have is `conflict`.
+
+    Errors: `bad_request`, `unauthorized`, `payment_required`, `forbidden`, `not_found`, `conflict`,
+    `idempotency_conflict`, `quota_exceeded`, `rate_limited`, `unavailable`.
+
+    Args:
+        idempotency_key (str | Unset):
+        body (ForkByNameRequest): The source and how the child differs from it.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | ForkResponse]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+        idempotency_key=idempotency_key,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient,
+    body: ForkByNameRequest,
+    idempotency_key: str | Unset = UNSET,
+) -> ErrorEnvelope | ForkResponse | None:
+    """Fork an image or a computer by its name
+
+     As the fork of the regional API, with the source given by name: an image, or a computer of the
+    organization, or a
+    public one. The organization's own come first; a name that several have is `conflict`.
+
+    Errors: `bad_request`, `unauthorized`, `payment_required`, `forbidden`, `not_found`, `conflict`,
+    `idempotency_conflict`, `quota_exceeded`, `rate_limited`, `unavailable`.
+
+    Args:
+        idempotency_key (str | Unset):
+        body (ForkByNameRequest): The source and how the child differs from it.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | ForkResponse
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            body=body,
+            idempotency_key=idempotency_key,
+        )
+    ).parsed

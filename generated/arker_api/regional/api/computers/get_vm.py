@@ -1,0 +1,168 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_envelope import ErrorEnvelope
+from ...models.vm import Vm
+from ...types import Response
+
+
+def _get_kwargs(
+    vm_id: str,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/api/v1/vms/{vm_id}".format(
+            vm_id=quote(str(vm_id), safe=""),
+        ),
+    }
+
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ErrorEnvelope | Vm:
+    if response.status_code == 200:
+        response_200 = Vm.from_dict(response.json())
+
+        return response_200
+
+    response_default = ErrorEnvelope.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorEnvelope | Vm]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    vm_id: str,
+    *,
+    client: AuthenticatedClient,
+) -> Response[ErrorEnvelope | Vm]:
+    """Look at a computer
+
+     Everything the platform knows about a computer, its sessions included.
+
+    Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
+
+    Args:
+        vm_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | Vm]
+    """
+
+    kwargs = _get_kwargs(
+        vm_id=vm_id,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    vm_id: str,
+    *,
+    client: AuthenticatedClient,
+) -> ErrorEnvelope | Vm | None:
+    """Look at a computer
+
+     Everything the platform knows about a computer, its sessions included.
+
+    Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
+
+    Args:
+        vm_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | Vm
+    """
+
+    return sync_detailed(
+        vm_id=vm_id,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    vm_id: str,
+    *,
+    client: AuthenticatedClient,
+) -> Response[ErrorEnvelope | Vm]:
+    """Look at a computer
+
+     Everything the platform knows about a computer, its sessions included.
+
+    Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
+
+    Args:
+        vm_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | Vm]
+    """
+
+    kwargs = _get_kwargs(
+        vm_id=vm_id,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    vm_id: str,
+    *,
+    client: AuthenticatedClient,
+) -> ErrorEnvelope | Vm | None:
+    """Look at a computer
+
+     Everything the platform knows about a computer, its sessions included.
+
+    Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
+
+    Args:
+        vm_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | Vm
+    """
+
+    return (
+        await asyncio_detailed(
+            vm_id=vm_id,
+            client=client,
+        )
+    ).parsed

@@ -1,0 +1,277 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.error_envelope import ErrorEnvelope
+from ...models.inline_file import InlineFile
+from ...models.read_request import ReadRequest
+from ...models.signed_file import SignedFile
+from ...models.write_request import WriteRequest
+from ...models.write_response import WriteResponse
+from ...types import Response
+
+
+def _get_kwargs(
+    vm_id: str,
+    *,
+    body: ReadRequest | WriteRequest,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/v1/vms/{vm_id}/sync".format(
+            vm_id=quote(str(vm_id), safe=""),
+        ),
+    }
+
+    if isinstance(body, ReadRequest):
+        _kwargs["json"] = body.to_dict()
+    else:
+        _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorEnvelope | InlineFile | SignedFile | WriteResponse:
+    if response.status_code == 200:
+
+        def _parse_response_200(data: object) -> InlineFile | SignedFile | WriteResponse:
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                componentsschemas_sync_response_type_0 = InlineFile.from_dict(data)
+
+                return componentsschemas_sync_response_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                componentsschemas_sync_response_type_1 = SignedFile.from_dict(data)
+
+                return componentsschemas_sync_response_type_1
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            if not isinstance(data, dict):
+                raise TypeError()
+            componentsschemas_sync_response_type_2 = WriteResponse.from_dict(data)
+
+            return componentsschemas_sync_response_type_2
+
+        response_200 = _parse_response_200(response.json())
+
+        return response_200
+
+    response_default = ErrorEnvelope.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorEnvelope | InlineFile | SignedFile | WriteResponse]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    vm_id: str,
+    *,
+    client: AuthenticatedClient,
+    body: ReadRequest | WriteRequest,
+) -> Response[ErrorEnvelope | InlineFile | SignedFile | WriteResponse]:
+    """Read or write files
+
+     One of two operations, told apart by `op`.
+
+    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+
+    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    (base64 of bytes
+    `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed URL to
+    `PUT` the raw
+    bytes to), or a *commit* (publishes what was `PUT`). A write is idempotent on its `upload_id`; a
+    file appears at its
+    path only when it is complete. An entry that fails carries its own `error`; the others are not
+    touched by it.
+
+    Paths are absolute, below `/home/user/`, with no `..` segment. A file has at most 100 000 000 bytes.
+
+    Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
+    `unsupported_op`, `rate_limited`, `unavailable`.
+
+    Args:
+        vm_id (str):
+        body (ReadRequest | WriteRequest): Read or write, told apart by `op`.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | InlineFile | SignedFile | WriteResponse]
+    """
+
+    kwargs = _get_kwargs(
+        vm_id=vm_id,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    vm_id: str,
+    *,
+    client: AuthenticatedClient,
+    body: ReadRequest | WriteRequest,
+) -> ErrorEnvelope | InlineFile | SignedFile | WriteResponse | None:
+    """Read or write files
+
+     One of two operations, told apart by `op`.
+
+    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+
+    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    (base64 of bytes
+    `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed URL to
+    `PUT` the raw
+    bytes to), or a *commit* (publishes what was `PUT`). A write is idempotent on its `upload_id`; a
+    file appears at its
+    path only when it is complete. An entry that fails carries its own `error`; the others are not
+    touched by it.
+
+    Paths are absolute, below `/home/user/`, with no `..` segment. A file has at most 100 000 000 bytes.
+
+    Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
+    `unsupported_op`, `rate_limited`, `unavailable`.
+
+    Args:
+        vm_id (str):
+        body (ReadRequest | WriteRequest): Read or write, told apart by `op`.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | InlineFile | SignedFile | WriteResponse
+    """
+
+    return sync_detailed(
+        vm_id=vm_id,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    vm_id: str,
+    *,
+    client: AuthenticatedClient,
+    body: ReadRequest | WriteRequest,
+) -> Response[ErrorEnvelope | InlineFile | SignedFile | WriteResponse]:
+    """Read or write files
+
+     One of two operations, told apart by `op`.
+
+    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+
+    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    (base64 of bytes
+    `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed URL to
+    `PUT` the raw
+    bytes to), or a *commit* (publishes what was `PUT`). A write is idempotent on its `upload_id`; a
+    file appears at its
+    path only when it is complete. An entry that fails carries its own `error`; the others are not
+    touched by it.
+
+    Paths are absolute, below `/home/user/`, with no `..` segment. A file has at most 100 000 000 bytes.
+
+    Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
+    `unsupported_op`, `rate_limited`, `unavailable`.
+
+    Args:
+        vm_id (str):
+        body (ReadRequest | WriteRequest): Read or write, told apart by `op`.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorEnvelope | InlineFile | SignedFile | WriteResponse]
+    """
+
+    kwargs = _get_kwargs(
+        vm_id=vm_id,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    vm_id: str,
+    *,
+    client: AuthenticatedClient,
+    body: ReadRequest | WriteRequest,
+) -> ErrorEnvelope | InlineFile | SignedFile | WriteResponse | None:
+    """Read or write files
+
+     One of two operations, told apart by `op`.
+
+    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+
+    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    (base64 of bytes
+    `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed URL to
+    `PUT` the raw
+    bytes to), or a *commit* (publishes what was `PUT`). A write is idempotent on its `upload_id`; a
+    file appears at its
+    path only when it is complete. An entry that fails carries its own `error`; the others are not
+    touched by it.
+
+    Paths are absolute, below `/home/user/`, with no `..` segment. A file has at most 100 000 000 bytes.
+
+    Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
+    `unsupported_op`, `rate_limited`, `unavailable`.
+
+    Args:
+        vm_id (str):
+        body (ReadRequest | WriteRequest): Read or write, told apart by `op`.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorEnvelope | InlineFile | SignedFile | WriteResponse
+    """
+
+    return (
+        await asyncio_detailed(
+            vm_id=vm_id,
+            client=client,
+            body=body,
+        )
+    ).parsed

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="UploadCommit")
+
+
+@_attrs_define
+class UploadCommit:
+    """Publishes a file that was `PUT` to its signed URL."""
+
+    path: str
+    """ An absolute path below `/home/user/`, with no `..` segment and no NUL, that does not end in `/`. """
+    size: int
+    """ The size of the whole file, in bytes. """
+    upload_id: str
+    """ A ULID that names the upload. """
+    sha256: str | Unset = UNSET
+    """ The SHA-256 of the bytes, in lowercase hexadecimal digits; another one is `bad_request` for the entry. """
+
+    def to_dict(self) -> dict[str, Any]:
+        path = self.path
+
+        size = self.size
+
+        upload_id = self.upload_id
+
+        sha256 = self.sha256
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "path": path,
+                "size": size,
+                "upload_id": upload_id,
+            }
+        )
+        if sha256 is not UNSET:
+            field_dict["sha256"] = sha256
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        path = d.pop("path")
+
+        size = d.pop("size")
+
+        upload_id = d.pop("upload_id")
+
+        sha256 = d.pop("sha256", UNSET)
+
+        upload_commit = cls(
+            path=path,
+            size=size,
+            upload_id=upload_id,
+            sha256=sha256,
+        )
+
+        return upload_commit
