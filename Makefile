@@ -1,0 +1,53 @@
+# Every target sets up .venv by itself; nothing else needs to be installed but Python 3.11+ and make.
+PYTHON ?= python3
+PY := .venv/bin/python
+# Quiet unless something fails; the index, proxies and certificates are pip's own configuration.
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check generate format clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv/pip: scripts/bootstrap.py
+	$(PYTHON) scripts/bootstrap.py .venv
+	@touch $@
+
+.venv/runtime: .venv/pip pyproject.toml arker/_version.py
+	$(PIP) --editable '.[local,cli]'
+	@touch $@
+
+.venv/test: .venv/runtime
+	$(PIP) --group test
+	@touch $@
+
+.venv/check: .venv/test
+	$(PIP) --group check
+	@touch $@
+
+demo: .venv/runtime ## Fork a real computer on this machine, use every method on it, delete it
+	$(PY) tests/demo.py
+
+test: .venv/test ## Run all tests, against the embedded deployment
+	$(PY) -m pytest -n auto --dist loadgroup
+
+check: .venv/check ## Specs, generated and derived code, format, lint, types
+	$(PY) scripts/generate.py --check
+	$(PY) scripts/unasync.py --check
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pyright
+	$(PY) -m pyright --verifytypes arker --ignoreexternal
+
+generate: .venv/check ## Regenerate generated/ from openapi/, and arker/_sync from arker/_async
+	$(PY) scripts/generate.py
+	$(PY) scripts/unasync.py
+
+format: .venv/check ## Format, and mend what the linter can
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+clean: ## Remove .venv and everything that was built
+	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

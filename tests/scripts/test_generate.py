@@ -1,0 +1,74 @@
+"""`scripts/generate.py --check` finds every way in which the tree can differ from the specs."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+pytest.importorskip("openapi_python_client", reason="the generator comes with `make check`")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module, at work on a copy of the specs and of the generated tree."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "scripts" / "generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    openapi, package = tmp_path / "openapi", tmp_path / "arker_api"
+    openapi.mkdir()
+    for file in (ROOT / "openapi").iterdir():
+        (openapi / file.name).write_text(file.read_text())
+    for name, text in module.read_tree(ROOT / "generated" / "arker_api").items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    monkeypatch.setattr(module, "OPENAPI", openapi)
+    monkeypatch.setattr(module, "PACKAGE", package)
+    monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
+    return module
+
+
+def test_the_committed_tree_is_what_the_specs_give(generate: ModuleType) -> None:
+    assert generate.main() == 0
+
+
+def test_extra_missing_and_changed_files_are_named(
+    generate: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regional = generate.PACKAGE / "regional"
+    (regional / "models" / "stray.py").write_text("")
+    (regional / "models" / "vm.py").unlink()
+    client = regional / "client.py"
+    client.write_text(client.read_text() + "# edited by hand\n")
+    assert generate.main() == 1
+    report = capsys.readouterr().err
+    assert "extra:   generated/arker_api/regional/models/stray.py" in report
+    assert "missing: generated/arker_api/regional/models/vm.py" in report
+    assert "changed: generated/arker_api/regional/client.py" in report
+    assert "-# edited by hand" in report
+
+
+def test_a_spec_that_is_not_valid_is_refused_with_the_place(
+    generate: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = generate.OPENAPI / "global.yaml"
+    document = yaml.safe_load(spec.read_text())
+    del document["paths"]["/api/v1/whoami"]["get"]["responses"]["200"]["description"]
+    spec.write_text(yaml.safe_dump(document))
+    assert generate.main() == 1
+    assert "global.yaml: paths//api/v1/whoami/get/responses/200" in capsys.readouterr().err
+
+
+def test_without_check_the_tree_is_made_anew(generate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    (generate.PACKAGE / "control" / "stray.py").write_text("")
+    monkeypatch.setattr(sys, "argv", ["generate.py"])
+    assert generate.main() == 0
+    assert generate.read_tree(generate.PACKAGE) == generate.read_tree(ROOT / "generated" / "arker_api")
