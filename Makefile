@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate format clean
+.PHONY: help demo test check docs linkcheck generate format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,10 @@ help: ## Show this list
 	$(PIP) --group check
 	@touch $@
 
+.venv/docs: .venv/runtime
+	$(PIP) --group docs
+	@touch $@
+
 demo: .venv/runtime ## Fork a real computer on this machine, use every method on it, delete it
 	$(PY) tests/demo.py
 
@@ -40,6 +44,12 @@ check: .venv/check ## Specs, generated and derived code, format, lint, types
 	$(PY) -m mypy
 	$(PY) -m pyright
 	$(PY) -m pyright --verifytypes arker --ignoreexternal
+
+docs: .venv/docs ## Build the site into site/; a broken link or an undescribed type is an error
+	$(PY) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet --jobs auto docs site
+
+linkcheck: .venv/docs ## Visit every external link of the site; needs the network
+	$(PY) -m sphinx --builder linkcheck --quiet docs site/.linkcheck
 
 generate: .venv/check ## Regenerate generated/ from openapi/, and arker/_sync from arker/_async
 	$(PY) scripts/generate.py
