@@ -1,0 +1,197 @@
+"""What must last: one SQLite file, read on the event loop, written in one thread.
+
+A read of a row or two takes microseconds and never waits in WAL mode, so it is a plain call. A write waits for the disk, so it
+is awaited: a function of the connection that runs in the writer's thread, in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from .ids import BASE_IMAGE, BASE_IMAGE_ID
+
+T = TypeVar("T")
+Row = sqlite3.Row
+
+#: The organization that a deployment's own keys belong to, and the one that owns the base images (it has no key).
+LOCAL_ORG: Final = "org_local"
+PLATFORM_ORG: Final = "org_arker"
+
+#: Step n brings a file from version n to n + 1. Never change one that was released; append.
+MIGRATIONS: Final = [
+    f"""
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE orgs (org_id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT, WITHOUT ROWID;
+    INSERT INTO orgs VALUES ('{LOCAL_ORG}', 'Local'), ('{PLATFORM_ORG}', 'Arker');
+    CREATE TABLE keys (
+        key_id TEXT PRIMARY KEY,
+        org_id TEXT NOT NULL REFERENCES orgs,
+        name TEXT NOT NULL,
+        hash BLOB NOT NULL UNIQUE,
+        created_ms INTEGER NOT NULL,
+        last_used_ms INTEGER,
+        revoked_ms INTEGER
+    ) STRICT;
+    CREATE TABLE vms (
+        vm_id TEXT PRIMARY KEY,
+        org_id TEXT NOT NULL REFERENCES orgs,
+        kind TEXT NOT NULL CHECK (kind IN ('computer', 'base')),
+        name TEXT,
+        image TEXT NOT NULL,
+        is_public INTEGER NOT NULL,
+        parent_vm_id TEXT,
+        created_ms INTEGER NOT NULL,
+        last_active_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX vms_by_age ON vms (org_id, kind, created_ms, vm_id);
+    CREATE INDEX vms_by_name ON vms (name) WHERE name IS NOT NULL;
+    INSERT INTO vms
+        SELECT '{BASE_IMAGE_ID}', '{PLATFORM_ORG}', 'base', '{BASE_IMAGE}', '{BASE_IMAGE}', 1, NULL, now, now
+        FROM (SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 AS now);
+    CREATE TABLE uploads (
+        vm_id TEXT NOT NULL REFERENCES vms ON DELETE CASCADE,
+        upload_id TEXT NOT NULL,
+        path TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('chunks', 'put')),
+        ranges TEXT NOT NULL,
+        written INTEGER NOT NULL,
+        boot TEXT NOT NULL,
+        touched_ms INTEGER NOT NULL,
+        PRIMARY KEY (vm_id, upload_id)
+    ) STRICT;
+    CREATE INDEX uploads_by_age ON uploads (touched_ms);
+    CREATE TABLE idempotency (
+        org_id TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        request BLOB NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('started', 'ended', 'unkept', 'unknown')),
+        answer BLOB,
+        created_ms INTEGER NOT NULL,
+        PRIMARY KEY (org_id, scope, key)
+    ) STRICT;
+    CREATE INDEX idempotency_by_age ON idempotency (created_ms);
+    """,
+]
+
+
+class StateRefused(Exception):
+    """The state folder cannot be used; the message says why and what mends it."""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A connection to the file at `path`, made if missing and brought to the current version.
+
+    Raises:
+        StateRefused: it was written by a newer version, or is no database, or cannot be opened.
+    """
+    try:
+        # The mode of the file is that of its WAL, too: nobody else reads hashes, names and outputs.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise StateRefused(f"cannot open {path}: {error}") from None
+    try:
+        connection.row_factory = sqlite3.Row
+        for pragma in (
+            "journal_mode = WAL",
+            "foreign_keys = ON",
+            "synchronous = FULL",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        _migrate(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise StateRefused(f"cannot use {path}: {error}") from None
+    except StateRefused:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            raise StateRefused(
+                f"{path} has version {version}, and this Arker knows versions up to {len(MIGRATIONS)}: "
+                "it was used by a newer Arker; upgrade, or name another state folder"
+            )
+        for step in MIGRATIONS[version:]:
+            for statement in step.split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('secret', ?)", (secrets.token_bytes(32),))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+class Database:
+    """Two connections to one file: one to read on the event loop, one to write in a thread.
+
+    Both are opened, with everything they need, when this is made: the process may lose the way to the folder when it drops its
+    privileges.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._writer = open_database(path)
+        try:
+            self._reader = open_database(path)
+        except BaseException:
+            self._writer.close()
+            raise
+        self._reader.execute("PRAGMA query_only = ON")
+        self._reader.execute("SELECT count(*) FROM meta").fetchall()
+        self._thread = ThreadPoolExecutor(1, "arker-db")
+
+    def one(self, sql: str, *values: Any) -> Row | None:
+        """The first row of a query."""
+        rows = self.all(sql, *values)
+        return rows[0] if rows else None
+
+    def all(self, sql: str, *values: Any) -> list[Row]:
+        """All rows of a query."""
+        return self._reader.execute(sql, values).fetchall()
+
+    async def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Run `change` in a transaction.
+
+        With `durable` it is on disk when this returns; else it survives the death of the process, but perhaps not that of the
+        machine, and costs no wait for the disk. A cancelled call is still carried out.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, change, durable)
+
+    async def execute(self, sql: str, *values: Any, durable: bool = True) -> int:
+        """Run one statement in a transaction; how many rows it changed."""
+        return await self.write(lambda connection: connection.execute(sql, values).rowcount, durable=durable)
+
+    def _transact(self, change: Callable[[sqlite3.Connection], T], durable: bool) -> T:
+        connection = self._writer
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = change(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def close(self) -> None:
+        """Finish the writes under way and let go of the file."""
+        self._thread.shutdown()
+        self._reader.close()
+        self._writer.close()

@@ -1,0 +1,85 @@
+"""The child's side of `launcher`: settings come over a socket, what became of them goes back, and its end is the child's end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from .database import StateRefused
+from .engine import SandboxUnavailable
+from .server import Ready, StateInUse, configure_logging, holder, serve
+from .settings import Settings, explain
+
+#: Names the descriptor of the socket in the child's environment.
+VARIABLE: Final = "ARKER_LAUNCH_FD"
+#: Seconds to wait for another deployment that has the state folder, but does not serve yet.
+_OTHER: Final = 10.0
+
+
+class Order(BaseModel):
+    """What the launcher asks for."""
+
+    parent: int
+    key: str
+    settings: Settings
+
+
+def main() -> None:
+    """Serve as the launcher says, until it is done or dead."""
+    channel = socket.socket(fileno=int(os.environ.pop(VARIABLE)))
+    os.set_inheritable(channel.fileno(), False)
+    with channel, channel.makefile("rb") as lines:
+        line = lines.readline()
+        if not line:
+            return
+        order = Order.model_validate_json(line)
+        answer = _serve(order, channel)
+        if answer is not None:
+            # Whoever asked may be gone by now.
+            with contextlib.suppress(OSError):
+                channel.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _serve(order: Order, channel: socket.socket) -> dict[str, object] | None:
+    """Serve to the end; what to answer, if that has not been done."""
+    configure_logging(order.settings.log_level)
+    # Of a terminal's signals only the launcher decides; it may want to clean up first.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        parent = os.pidfd_open(order.parent)
+    except OSError:
+        return None
+    if os.getppid() != order.parent:
+        return None
+
+    def ready(what: Ready) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        channel.sendall(json.dumps({"url": what.url}).encode() + b"\n")
+
+    try:
+        serve(order.settings, on_ready=ready, guest_key=order.key, stop_on=(parent, channel.fileno()))
+    except StateInUse as error:
+        return _other(order, error)
+    except (StateRefused, SandboxUnavailable, OSError) as error:
+        return {"error": str(error)}
+    return None
+
+
+def _other(order: Order, error: StateInUse) -> dict[str, object]:
+    """Another deployment has the folder: say where it serves, as soon as it does."""
+    state = order.settings.state.expanduser().absolute()
+    url, deadline = error.url, time.monotonic() + _OTHER
+    while url is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        url, _ = holder(state)
+    return {"error": str(error)} if url is None else {"other": url}
+
+
+__all__ = ["VARIABLE", "Order", "ValidationError", "explain", "main"]

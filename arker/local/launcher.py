@@ -1,0 +1,265 @@
+"""A deployment for one program: started when it is needed, shared by whoever needs it, ended with the last of them.
+
+    with launch() as deployment:
+        client = Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
+
+The deployment is a child process. It ends when it is closed, and when this process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+#: Seconds that a deployment may take to start, and to end before it is killed.
+_START: Final = 60.0
+_END: Final = 15.0
+#: Bytes of the log of a kept state folder, above which it begins anew.
+_MAX_LOG: Final = 10 * 1024 * 1024
+
+
+class LaunchError(Exception):
+    """The deployment could not be started; the message says why and what mends it."""
+
+
+class Deployment:
+    """A running deployment. Also a context manager that closes it.
+
+    Attributes:
+        base_url: URL of both its APIs.
+        api_key: a key that is valid there.
+    """
+
+    def __init__(self, shared: _Shared) -> None:
+        self._shared: _Shared | None = shared
+        self.base_url = shared.url
+        self.api_key = shared.key
+
+    def close(self) -> None:
+        """Let go of it; with the last one to do so it ends, and with it a temporary state folder. Once is enough."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.release()
+
+    def __enter__(self) -> Deployment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Deployment(base_url={self.base_url!r})"
+
+
+def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deployment:
+    """A deployment on a free port of this machine; it is safe to call from any thread, and blocks for about half a second.
+
+    Args:
+        state: folder for what lasts. The deployments of one folder are one: a deployment that serves it already, of this process
+            or not, is used as it is. None for a temporary one, which all callers in this process with the same options share.
+        options: further fields of `Settings`, such as `network=True` or `limits={"processes": 64}`.
+
+    Raises:
+        LaunchError: it could not be started: the machine lacks something, an option is wrong, or the folder cannot be used.
+    """
+    folder = None if state is None else Path(state).expanduser().absolute()
+    name = (
+        None if folder is None else os.path.realpath(folder),
+        json.dumps(options, sort_keys=True, default=str),
+    )
+    with _lock:
+        shared = _running.get(name)
+        if shared is None or not shared.alive():
+            shared = _running[name] = _Shared(name, folder, options)
+        shared.users += 1
+    return Deployment(shared)
+
+
+class _Shared:
+    """What the deployments of one state folder in one process have in common. Made and released under the lock."""
+
+    def __init__(self, name: tuple[str | None, str], state: Path | None, options: dict[str, Any]) -> None:
+        from .keys import generate
+
+        self._name = name
+        self._owner = os.getpid()
+        self._temporary: Path | None = None
+        self._joined: tuple[Path, str] | None = None
+        self.users = 0
+        self.key = generate()
+        if state is None:
+            # Not below a temporary folder of somebody's own: the deployment may have to reach it as another user.
+            state = self._temporary = Path(tempfile.mkdtemp(prefix="arker-"))
+        try:
+            self.url = self._start(state, options)
+        except BaseException:
+            self._clean()
+            raise
+
+    def _start(self, state: Path, options: dict[str, Any]) -> str:
+        if not sys.executable:
+            raise LaunchError(
+                "this Python does not know its own executable (sys.executable); use `arker serve`"
+            )
+        try:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            log_path = state / "deployment.log"
+            fresh = not log_path.exists() or log_path.stat().st_size > _MAX_LOG
+            log = log_path.open("wb" if fresh else "ab")
+        except OSError as error:
+            raise LaunchError(f"cannot use the state folder {state}: {error.strerror}") from None
+        self._channel, theirs = socket.socketpair()
+        settings = {"port": 0, "log_level": "warning", "grace": 2, **options, "state": str(state)}
+        order = json.dumps({"parent": os.getpid(), "key": self.key, "settings": settings}, default=str)
+        with log, theirs:
+            # -P and our own path: the child imports what this process does, and nothing from the folder that it is in.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "arker.local"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                    "ARKER_LAUNCH_FD": str(theirs.fileno()),
+                },
+            )
+        self._channel.settimeout(_START)
+        try:
+            self._channel.sendall(order.encode() + b"\n")
+            with self._channel.makefile("rb") as lines:
+                line = lines.readline()
+        except TimeoutError:
+            self._end()
+            raise LaunchError(f"the deployment did not start within {_START:g} s; see {log_path}") from None
+        except OSError:
+            line = b""
+        answer = (
+            json.loads(line) if line else {"error": f"the deployment ended at once{_last_words(log_path)}"}
+        )
+        if "url" in answer:
+            return str(answer["url"])
+        self._end()
+        if "other" in answer:
+            return self._join(state, str(answer["other"]))
+        raise LaunchError(str(answer["error"]))
+
+    def _join(self, state: Path, url: str) -> str:
+        """Use a deployment of another process: whoever can write its state folder can make a key for it."""
+        from . import keys
+        from .database import StateRefused, open_database
+
+        try:
+            connection = open_database(state / "arker.db")
+        except StateRefused as error:
+            raise LaunchError(
+                f"a deployment serves {state} at {url}, but its keys are not ours to make: {error}"
+            ) from None
+        with contextlib.closing(connection):
+            key_id = keys.register(connection, self.key, name=f"for a program, pid {os.getpid()}")
+        self._joined = (state, key_id)
+        return url
+
+    def alive(self) -> bool:
+        """Whether it still serves, as far as this process can tell, and is this process's own."""
+        return self._owner == os.getpid() and (self._joined is not None or self._process.poll() is None)
+
+    def release(self) -> None:
+        """One user less; the last one ends it. In a process that was forked off, nothing: it is not its own."""
+        if self._owner != os.getpid():
+            return
+        with _lock:
+            self.users -= 1
+            if self.users > 0:
+                return
+            if _running.get(self._name) is self:
+                del _running[self._name]
+        self.end()
+
+    def end(self) -> None:
+        """End the deployment, whoever still uses it."""
+        if self._joined is None:
+            self._end()
+        self._clean()
+
+    def _end(self) -> None:
+        # Not close() alone: a process that was forked off may hold a copy.
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
+        self._channel.close()
+        try:
+            self._process.wait(_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _clean(self) -> None:
+        if self._joined is not None:
+            from . import keys
+            from .database import StateRefused, open_database
+
+            state, key_id = self._joined
+            with (
+                contextlib.suppress(StateRefused),
+                contextlib.closing(open_database(state / "arker.db")) as connection,
+            ):
+                keys.forget(connection, key_id)
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, onerror=_make_removable)
+
+
+def _make_removable(function: Any, path: str, _: object) -> None:
+    """Overlay's own folders have mode 000, and a computer may have made others."""
+    with contextlib.suppress(OSError):
+        os.chmod(Path(path).parent, 0o700)
+        os.chmod(path, 0o700)
+        if function is os.unlink:
+            os.unlink(path)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _last_words(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+        if lines:
+            return f": {lines[-1]} (see {log})"
+    return ""
+
+
+_lock = threading.Lock()
+_running: dict[tuple[str | None, str], _Shared] = {}
+
+
+def _after_fork() -> None:
+    # The lock may have been held, and what runs is the parent's.
+    global _lock
+    _lock = threading.Lock()
+    _inherited.extend(_running.values())
+    _running.clear()
+
+
+#: Kept, so that their processes are not waited for by a process that is not their parent.
+_inherited: list[_Shared] = []
+
+
+@atexit.register
+def _end_all() -> None:
+    for shared in list(_running.values()):
+        if shared.alive():
+            shared.end()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,260 @@
+"""What may be asked: the request bodies of the contract, checked to the letter.
+
+A request that does not fit the contract is refused as a whole, before anything is done, and the message names the field. What
+fits but cannot be done for one entry of a write (a `..` in its path, a digest that differs) is that entry's own error.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from .errors import ApiError
+
+MAX_FILE = 100_000_000
+MAX_CHUNK = 4 * 1024 * 1024
+#: A run's body; other bodies have the cap of the web app.
+MAX_RUN_BODY = 4 * 1024 * 1024
+HOME = "/home/user/"
+
+
+class Body(BaseModel):
+    """Base of all request bodies: no unknown field, no conversion from one type to another, base64 into bytes."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", val_json_bytes="base64", frozen=True)
+
+    @model_validator(mode="after")
+    def _no_null(self) -> Self:
+        for name in self.model_fields_set:
+            if getattr(self, name) is None:
+                raise PydanticCustomError("null", "`{name}` must not be null; leave it out", {"name": name})
+        return self
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Region = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Path = Annotated[str, StringConstraints(pattern=r"^/home/user/", max_length=4096)]
+UploadId = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Size = Annotated[int, Field(ge=0)]
+
+
+def _session_name(value: object) -> object:
+    """`0` and `"0"` are the same session."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return str(value)
+    return value
+
+
+class ForkRequest(Body):
+    """How a child differs from its parent."""
+
+    is_public: bool
+    name: Name | None = None
+    region: Region | None = None
+
+
+class ForkByNameRequest(ForkRequest):
+    """The same, with the source given by name."""
+
+    source: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(alias="from")
+
+
+class RunRequest(Body):
+    """A command for a session."""
+
+    command: str
+    session_id: Annotated[
+        str, StringConstraints(pattern=r"^[0-9A-Za-z_.-]+$", max_length=64), BeforeValidator(_session_name)
+    ]
+    timeout: Annotated[int, Field(ge=0)] = 0
+
+
+class WriteEntry(Body):
+    """An entry of a write. Which of the three kinds it is, and that it is whole, is `check_entry`'s to say."""
+
+    path: Path
+    size: Size
+    upload_id: UploadId | None = None
+    start: Size | None = None
+    end: Size | None = None
+    content: bytes | None = None
+    sha256: Sha256 | None = None
+    presigned: bool | None = None
+
+
+class SyncRequest(Body):
+    """Either operation. Which of the two it is, and that it is whole, is `check_sync`'s to say."""
+
+    op: str
+    path: Path | None = None
+    writes: Annotated[list[WriteEntry], Field(min_length=1)] | None = None
+
+
+class ListQuery(Body):
+    """The query of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 25
+    offset: Annotated[int, Field(ge=0)] = 0
+    q: Annotated[str, StringConstraints(max_length=128)] = ""
+    sort: Annotated[str, StringConstraints(pattern=r"^-?(created_at|region)$")] = "-created_at"
+
+
+B = TypeVar("B", bound=Body)
+
+
+def parse(model: type[B], data: bytes) -> B:
+    """A request body.
+
+    Raises:
+        ApiError: `bad_request` naming the first field that is wrong; `payload_too_large` for a file over the limit.
+    """
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise ApiError("bad_request", _explain(error)) from None
+
+
+def parse_query(model: type[B], pairs: list[tuple[str, str]]) -> B:
+    """A query string, already split into pairs.
+
+    Raises:
+        ApiError: `bad_request` naming the first parameter that is unknown, given twice or wrong.
+    """
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ApiError("bad_request", f"{name}: given more than once")
+        values[name] = value
+    for name in ("limit", "offset"):
+        if name in values:
+            # int() would also take signs, blanks, underscores and other scripts' digits.
+            digits = values[name]
+            if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+                raise ApiError("bad_request", f"{name}: expected a whole number, not {digits[:40]!r}")
+            values[name] = int(digits)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ApiError("bad_request", _explain(error)) from None
+
+
+def check_sync(request: SyncRequest) -> None:
+    """Refuse a sync request that is neither a whole read nor a whole write.
+
+    Raises:
+        ApiError: `unsupported_op`, `bad_request` or `payload_too_large`.
+    """
+    fields = request.model_fields_set
+    if request.op == "read":
+        _demand("a read", "", fields, {"op", "path"}, set())
+    elif request.op == "write":
+        _demand("a write", "", fields, {"op", "writes"}, set())
+        for index, entry in enumerate(request.writes or ()):
+            _check_shape(f"writes[{index}].", entry)
+    else:
+        raise ApiError("unsupported_op", f"op: {request.op[:40]!r} is not known; it is `read` or `write`")
+
+
+def _check_shape(prefix: str, entry: WriteEntry) -> None:
+    fields = entry.model_fields_set
+    if fields & {"start", "end", "content"}:
+        _demand(
+            "a chunk", prefix, fields, {"path", "size", "upload_id", "start", "end", "content"}, {"sha256"}
+        )
+    elif "presigned" in fields:
+        _demand("an upload request", prefix, fields, {"path", "size", "presigned"}, set())
+        if not entry.presigned:
+            raise ApiError("bad_request", f"{prefix}presigned: expected true")
+    else:
+        _demand("a commit", prefix, fields, {"path", "size", "upload_id"}, {"sha256"})
+    for name in ("size", "start", "end"):
+        if (getattr(entry, name) or 0) > MAX_FILE:
+            raise ApiError("payload_too_large", f"{prefix}{name}: a file has at most {MAX_FILE} bytes")
+    if entry.content is not None and len(entry.content) > MAX_CHUNK:
+        raise ApiError("payload_too_large", f"{prefix}content: a chunk has at most {MAX_CHUNK} bytes")
+
+
+def _demand(what: str, prefix: str, given: set[str], required: set[str], optional: set[str]) -> None:
+    for name in sorted(required - given):
+        raise ApiError("bad_request", f"{prefix}{name}: missing; {what} needs {_listed(required)}")
+    for name in sorted(given - required - optional):
+        raise ApiError(
+            "bad_request", f"{prefix}{name}: not a field of {what}, which has {_listed(required | optional)}"
+        )
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that no file below the home folder can have.
+
+    Raises:
+        ApiError: `bad_request`.
+    """
+    segments = path.split("/")
+    if not path.startswith(HOME):
+        problem = f"must begin with {HOME}"
+    elif "\0" in path:
+        problem = "contains a NUL"
+    elif ".." in segments:
+        problem = "contains a `..` segment"
+    elif segments[-1] in ("", "."):
+        problem = "names a folder, not a file"
+    elif len(path.encode()) > 4095:
+        problem = "is longer than 4095 bytes"
+    elif any(len(segment.encode()) > 255 for segment in segments):
+        problem = "has a segment longer than 255 bytes"
+    else:
+        return
+    raise ApiError("bad_request", f"path {problem}: {path[:80]!r}")
+
+
+def check_chunk(entry: WriteEntry) -> None:
+    """Refuse a chunk whose range does not fit its file or its content.
+
+    Raises:
+        ApiError: `bad_request`.
+    """
+    assert entry.start is not None
+    assert entry.end is not None
+    assert entry.content is not None
+    if not entry.start <= entry.end <= entry.size:
+        problem = f"[{entry.start}, {entry.end}) is not a range of a file of {entry.size} bytes"
+    elif entry.start == entry.end and entry.size > 0:
+        problem = f"[{entry.start}, {entry.end}) is empty, and only an empty file has an empty chunk"
+    elif len(entry.content) != entry.end - entry.start:
+        problem = f"content has {len(entry.content)} bytes, and [{entry.start}, {entry.end}) is {entry.end - entry.start}"
+    else:
+        return
+    raise ApiError("bad_request", problem)
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing that is wrong, with the way to it; never the value (it may be a secret, or huge)."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ""
+    for step in first["loc"]:
+        where += f"[{step}]" if isinstance(step, int) else f".{step}" if where else step
+    message = first["msg"]
+    if first["type"] == "extra_forbidden":
+        message = "unknown field"
+    elif first["type"] == "missing":
+        message = "missing"
+    elif first["type"] == "json_invalid":
+        return f"the body is not JSON: {message.removeprefix('Invalid JSON: ')}"
+    elif first["type"] == "model_type":
+        message = "expected a JSON object"
+    return f"{where or 'body'}: {message[:1].lower()}{message[1:]}"
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))

@@ -1,0 +1,347 @@
+"""The process of a deployment: takes hold of the state folder, drops root's powers, serves, and stops cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import encodings.idna  # noqa: F401 - after the privileges are dropped nothing may be there to import from
+import fcntl
+import json
+import logging
+import os
+import resource
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from . import keys
+from .database import Database, StateRefused, open_database
+from .engine import BubblewrapEngine, Limits, SandboxUnavailable, drop_privileges
+from .errors import ApiError
+from .metrics import Metrics
+from .platform import Platform
+from .settings import Settings
+from .web import create_app, error_body
+
+log = logging.getLogger("arker.server")
+
+#: Bytes of a request's line and headers at the most, and seconds within which they have to come.
+MAX_HEAD: Final = 64 * 1024
+HEAD_WAIT: Final = 30.0
+#: Seconds that an idle connection is kept.
+KEEP_ALIVE: Final = 120
+
+
+class StateInUse(StateRefused):
+    """Another deployment has the state folder. `url` and `pid` say which, as far as is known."""
+
+    def __init__(self, state: Path, url: str | None, pid: int | None) -> None:
+        who = f" (pid {pid}, {url})" if url else ""
+        super().__init__(f"another deployment is using {state}{who}; stop it, or name another state folder")
+        self.url = url
+        self.pid = pid
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ready:
+    """A deployment that serves: where, from which folder, and the key that was made, if one was."""
+
+    url: str
+    state: Path
+    new_key: str | None
+
+
+def serve(
+    settings: Settings,
+    *,
+    on_ready: Callable[[Ready], None],
+    guest_key: str | None = None,
+    stop_on: tuple[int, ...] = (),
+) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP; a second signal ends the process at once.
+
+    Args:
+        on_ready: called when requests are answered.
+        guest_key: a key that is valid as long as this process lives, and stored nowhere.
+        stop_on: descriptors that end the deployment when they become readable.
+
+    Raises:
+        StateRefused, SandboxUnavailable, OSError: it could not start; nothing is left behind.
+    """
+    _more_files()
+    limits = _limits(settings.limits)
+    state = settings.state.expanduser().absolute()
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        lock = stack.enter_context(_hold(state))
+        database = Database(state / "arker.db")
+        stack.callback(database.close)
+        new_key = _register_key(state, settings, guest_key)
+        listener = stack.enter_context(_listen(settings.host, settings.port))
+        url = _url(listener)
+        (state / "staging").mkdir(mode=0o700, exist_ok=True)
+        (state / "engine").mkdir(mode=0o700, exist_ok=True)
+        here = drop_privileges(state) if os.geteuid() == 0 else state
+        _say(lock, url)
+        engine = BubblewrapEngine(here / "engine", limits, network=settings.network)
+        asyncio.run(
+            _serve(
+                settings, database, engine, here, listener, url, guest_key, stop_on,
+                lambda: on_ready(Ready(url, state, new_key)),
+            )
+        )  # fmt: skip
+
+
+async def _serve(
+    settings: Settings,
+    database: Database,
+    engine: BubblewrapEngine,
+    state: Path,
+    listener: socket.socket,
+    url: str,
+    guest_key: str | None,
+    stop_on: tuple[int, ...],
+    on_ready: Callable[[], None],
+) -> None:
+    platform = Platform(database, engine, state, max_vms=settings.max_vms, guest_key=guest_key)
+    app = create_app(
+        platform, Metrics(), rate_limit=settings.rate_limit, public_url=settings.public_url, own_url=url
+    )
+    server = _Server(app, settings.grace, on_ready)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, server.stop, number)
+    for fd in stop_on:
+        loop.add_reader(fd, server.stop_for, fd)
+    await engine.start()
+    try:
+        await platform.start()
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            await platform.close()
+    finally:
+        await engine.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, stopped by us: it neither takes signals over nor polls."""
+
+    def __init__(self, app: ASGIApp, grace: float, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=_Protocol,
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE,
+                # uvicorn takes whole seconds here only by its annotation.
+                timeout_graceful_shutdown=grace,  # type: ignore[arg-type]
+            )
+        )
+        self._on_ready = on_ready
+        self._stopping = asyncio.Event()
+
+    def stop(self, number: int) -> None:
+        """A signal: the first begins the end, the second makes it."""
+        if self._stopping.is_set():
+            # Sandboxes die with this process.
+            os._exit(128 + number)
+        log.info("stopping: signal=%s", signal.Signals(number).name)
+        self._stopping.set()
+
+    def stop_for(self, fd: int) -> None:
+        """Whoever started this deployment is gone, or is done with it."""
+        asyncio.get_running_loop().remove_reader(fd)
+        self._stopping.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are handled by the loop."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def main_loop(self) -> None:
+        """Keep the Date header right until it is time to stop."""
+        while not self._stopping.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1)
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, with bounds on a request's head, and errors that speak the contract."""
+
+    _head = 0  # bytes of a head that is not complete yet
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += len(data)
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            if self._head > MAX_HEAD:
+                self.send_400_response(f"the line and headers of a request have at most {MAX_HEAD} bytes")
+            elif self._head_timer is None:
+                self._wait_for_head()
+
+    _in_head = True
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head = 0
+        self._head_arrived()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._head = 0
+
+    def _wait_for_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_WAIT, self._head_is_late)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP gets the envelope all the same."""
+        request_id = secrets.token_hex(8)
+        message = "this is not a well-formed HTTP request" if msg.startswith("Invalid") else msg
+        body = error_body(ApiError("bad_request", message), request_id)
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            f"x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def _more_files() -> None:
+    """A live sandbox takes some descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else 1 << 20
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _limits(given: dict[str, float]) -> Limits:
+    fields = {field.name: field for field in dataclasses.fields(Limits)}
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in fields:
+            raise StateRefused(f"there is no limit {name!r}; there are {', '.join(sorted(fields))}")
+        values[name] = int(value) if isinstance(getattr(Limits(), name), int) else float(value)
+    return Limits(**values)
+
+
+@contextlib.contextmanager
+def _hold(state: Path) -> Iterator[int]:
+    """Take the state folder for this process; the lock says who has it."""
+    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            url, pid = holder(state)
+            raise StateInUse(state, url, pid) from None
+        os.truncate(fd, 0)
+        yield fd
+        os.truncate(fd, 0)
+    finally:
+        os.close(fd)
+
+
+def _say(lock: int, url: str) -> None:
+    os.pwrite(lock, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
+
+
+def holder(state: Path) -> tuple[str | None, int | None]:
+    """URL and pid of the deployment that has the state folder; None where it has not said yet."""
+    try:
+        said = json.loads((state / "lock").read_text())
+        return str(said["url"]), int(said["pid"])
+    except (OSError, ValueError, KeyError):
+        return None, None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise OSError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --port"
+        ) from None
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _register_key(state: Path, settings: Settings, guest_key: str | None) -> str | None:
+    """Make the given key valid; make one when there is none at all, and return it."""
+    connection = open_database(state / "arker.db")
+    try:
+        if settings.api_key is not None:
+            try:
+                keys.register(connection, settings.api_key.get_secret_value(), name="given to serve")
+            except ValueError as error:
+                raise StateRefused(str(error)) from None
+            return None
+        if guest_key is not None or any(key.revoked_ms is None for key in keys.listed(connection)):
+            return None
+        key = keys.generate()
+        keys.register(connection, key, name="made at the first start")
+        return key
+    finally:
+        connection.close()
+
+
+def configure_logging(level: str) -> None:
+    """One line an event on standard error: time, level, name, and `name=value` pairs."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # Its lines say what ours say better.
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))

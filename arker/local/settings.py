@@ -1,0 +1,64 @@
+"""What a deployment can be told, checked before anything is started."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from . import keys
+
+
+def default_state() -> Path:
+    """`/var/lib/arker` for root, else `$XDG_STATE_HOME/arker` or `~/.local/state/arker`."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/arker")
+    given = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(given) if given.startswith("/") else Path.home() / ".local" / "state") / "arker"
+
+
+def _valid_key(key: SecretStr) -> SecretStr:
+    keys.check(key.get_secret_value())
+    return key
+
+
+class Settings(BaseModel):
+    """How to serve.
+
+    Attributes:
+        host: address to listen on.
+        port: port to listen on; 0 for any free one.
+        state: folder for everything that lasts.
+        api_key: a key to make valid; with none, and none in the state folder, one is made.
+        public_url: where clients reach the deployment, if that is not where their requests say that they go to.
+        network: whether computers reach the network.
+        limits: fields of the engine's `Limits` that differ from their defaults.
+        rate_limit: requests a second that an organization may make; 0 for no limit.
+        max_vms: computers that an organization may have; 0 for no limit.
+        grace: seconds that a stop waits for requests under way.
+        log_level: what to log: `debug`, `info`, `warning` or `error`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8720
+    state: Path = Field(default_factory=default_state)
+    api_key: Annotated[SecretStr, AfterValidator(_valid_key)] | None = None
+    public_url: Annotated[str, Field(pattern=r"^https?://[^/?#]+$")] | None = None
+    network: bool = False
+    limits: dict[str, float] = {}
+    rate_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    max_vms: Annotated[int, Field(ge=0)] = 0
+    grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with settings, one line each, without their values."""
+    lines = [
+        f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors(include_input=False)
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,72 @@
+"""Signed URLs: a token that says what may be done with which bytes until when, and a signature that vouches for it.
+
+A token is `<payload>.<signature>`, both base64url; the signature is HMAC-SHA256 over the payload, and the payload names
+method, object, size and expiry. It is the whole authority of the request that carries it, so it never goes to a log.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from dataclasses import asdict, dataclass
+
+from .errors import ApiError
+
+#: How long a signed URL lives, in seconds.
+LIFETIME = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a signed URL allows.
+
+    `object` is the upload to `PUT` to, or the path to `GET`; `version` pins what a `GET` answers (see `Platform.open_signed`);
+    `expires` is in seconds since the epoch.
+    """
+
+    method: str
+    vm_id: str
+    object: str
+    size: int
+    expires: int
+    version: str = ""
+
+
+def sign(secret: bytes, grant: Grant) -> str:
+    """The token of a grant."""
+    payload = _encode(json.dumps(asdict(grant), separators=(",", ":")).encode())
+    return f"{payload}.{_signature(secret, payload)}"
+
+
+def verify(secret: bytes, token: str, *, method: str, now: float) -> Grant:
+    """The grant of a token.
+
+    Raises:
+        ApiError: `forbidden` when the signature is not ours, the method is another one, or it is too late.
+    """
+    payload, _, signature = token.partition(".")
+    if not hmac.compare_digest(_signature(secret, payload).encode(), signature.encode("utf-8", "replace")):
+        raise ApiError(
+            "forbidden", "the signature of this URL is not valid; use the URL exactly as it was answered"
+        )
+    grant = Grant(**json.loads(_decode(payload)))
+    if grant.method != method:
+        raise ApiError("forbidden", f"this URL is signed for {grant.method}, not {method}")
+    if now >= grant.expires:
+        raise ApiError("forbidden", f"this URL has expired ({LIFETIME} s after it was made); ask for another")
+    return grant
+
+
+def _signature(secret: bytes, payload: str) -> str:
+    return _encode(hmac.digest(secret, payload.encode("utf-8", "replace"), hashlib.sha256))
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return binascii.a2b_base64(text.translate(str.maketrans("-_", "+/")) + "==")
