@@ -1,1 +1,81 @@
-"""Arker."""
+"""Isolated Linux computers: fork, run, read, write. See `Arker` and `AsyncArker`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from ._async.client import AsyncArker
+    from ._async.computer import AsyncBranches, AsyncComputer
+    from ._async.files import AsyncSync
+    from ._sync.client import Arker
+    from ._sync.computer import Branches, Computer
+    from ._sync.files import Sync
+    from .config import Timeouts
+    from .errors import ArkerError, ErrorCode, Processed
+    from .hooks import Hooks, RequestEvent, RetryEvent, TransferEvent
+    from .ids import SOURCE_ALIASES
+    from .operations import Operation
+    from .results import Outcome, RunResult, VmList, VmSummary
+    from .retry import RetryPolicy
+
+__all__ = [
+    "SOURCE_ALIASES",
+    "Arker",
+    "ArkerError",
+    "AsyncArker",
+    "AsyncBranches",
+    "AsyncComputer",
+    "AsyncSync",
+    "Branches",
+    "Computer",
+    "ErrorCode",
+    "Hooks",
+    "Operation",
+    "Outcome",
+    "Processed",
+    "RequestEvent",
+    "RetryEvent",
+    "RetryPolicy",
+    "RunResult",
+    "Sync",
+    "Timeouts",
+    "TransferEvent",
+    "VmList",
+    "VmSummary",
+    "__version__",
+]
+
+# Imported when first used: `import arker` must not cost what httpx costs.
+_MODULES = {
+    "_async.client": ["AsyncArker"],
+    "_async.computer": ["AsyncBranches", "AsyncComputer"],
+    "_async.files": ["AsyncSync"],
+    "_sync.client": ["Arker"],
+    "_sync.computer": ["Branches", "Computer"],
+    "_sync.files": ["Sync"],
+    "config": ["Timeouts"],
+    "errors": ["ArkerError", "ErrorCode", "Processed"],
+    "hooks": ["Hooks", "RequestEvent", "RetryEvent", "TransferEvent"],
+    "ids": ["SOURCE_ALIASES"],
+    "operations": ["Operation"],
+    "results": ["Outcome", "RunResult", "VmList", "VmSummary"],
+    "retry": ["RetryPolicy"],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

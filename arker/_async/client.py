@@ -1,0 +1,349 @@
+"""The client of a deployment."""
+
+from __future__ import annotations
+
+import builtins
+import copy
+import functools
+import os
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Final, Literal, TypeVar
+
+import httpx
+from arker_api.control.api.computers import list_vms
+from arker_api.control.types import UNSET
+
+from arker._io import async_gather, async_in_thread
+from arker.config import Timeouts, check_seconds, resolve
+from arker.errors import ArkerError, bad_request
+from arker.hooks import Hooks
+from arker.ids import SOURCE_ALIASES, is_vm_id
+from arker.operations import Operation, P
+from arker.results import Outcome, VmList, VmSummary, vm_list
+from arker.retry import DEFAULT, NEVER, RetryPolicy
+from arker.uploads import SLOWEST
+
+from .computer import AsyncComputer
+from .transport import AsyncTransport, Budget
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Sort = Literal["created_at", "-created_at", "region", "-region"]
+_SORTS: Final = ("created_at", "-created_at", "region", "-region")
+
+
+class _Unchanged:
+    """Marks an option that is not given, where None is a choice."""
+
+
+_UNCHANGED = _Unchanged()
+
+
+class AsyncArker:
+    """A client of an Arker deployment.
+
+    It is cheap, and safe to share between threads and event loops; connections are opened when needed and
+    kept for the next call. `close()` it, or use it in a with-statement.
+
+    Computers are used on the regional host; `list` and forks of a name go to the global host,
+    https://arker.ai, whatever `base_url` is. For a deployment of your own set both, or its key is sent to
+    https://arker.ai with the first `list`.
+
+    Args:
+        api_key: Default `ARKER_API_KEY`.
+        base_url: The regional host; default `ARKER_BASE_URL`, else https://aws-us-west-2.burst.arker.ai.
+        global_url: The global host; default `ARKER_GLOBAL_URL`, else https://arker.ai.
+        timeout: Longest time for a call with its retries, in seconds, or `Timeouts`; default `Timeouts()`.
+        retry: When a call is tried again; None for never.
+        max_connections: Most connections open at a time, per event loop; a further call waits for one.
+        http_client: An httpx client of your own for all requests (proxy, CA, client certificate, HTTP/2,
+            instrumentation); it is not closed. Its timeouts, redirects and `auth` are not used.
+        hooks: What to call when something happened.
+        allow_http: Allow a `http://` URL of another machine, over which the key travels in clear.
+
+    Raises:
+        ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work.
+        TypeError, ValueError: for arguments of the wrong kind.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        global_url: str | None = None,
+        timeout: float | Timeouts | None = None,
+        retry: RetryPolicy | None = DEFAULT,
+        max_connections: int = 1000,
+        http_client: httpx.AsyncClient | None = None,
+        hooks: Hooks | None = None,
+        allow_http: bool = False,
+    ) -> None:
+        if http_client is not None and not isinstance(http_client, httpx.AsyncClient):
+            raise TypeError(f"http_client is an httpx.AsyncClient, not {type(http_client).__name__}")
+        if max_connections < 1:
+            raise ValueError(f"max_connections must be 1 or more, not {max_connections}")
+        config = resolve(api_key, base_url, global_url, os.environ, allow_http=allow_http)
+        self._timeouts = _timeouts(timeout)
+        self._policy = retry or NEVER
+        self._host: Literal["regional", "global"] | None = None
+        self._transport = AsyncTransport(
+            config, max_connections=max_connections, http_client=http_client, hooks=hooks or Hooks()
+        )
+        #: Lets go of an embedded deployment; at the latest when the client is forgotten or the process ends.
+        self._let_go: Callable[[], object] | None = None
+        #: What a client that was made of another one keeps alive.
+        self._parent: AsyncArker | None = None
+
+    @classmethod
+    def local(
+        cls,
+        state: str | os.PathLike[str] | None = None,
+        *,
+        timeout: float | Timeouts | None = None,
+        retry: RetryPolicy | None = RetryPolicy(resend=True),  # noqa: B008  # immutable
+        max_connections: int = 1000,
+        hooks: Hooks | None = None,
+        **options: Any,
+    ) -> AsyncArker:
+        """A client of the embedded deployment, which is started in a process of its own (this takes some 0.3
+        s and blocks) and shared by all clients of this process with the same `state`; it ends with the last
+        of them.
+
+        The deployment honours the `Idempotency-Key`, so that by default a `run` or `fork` that went
+        unanswered is sent again.
+
+        Args:
+            state: The folder for its computers; default a temporary one, removed at the end.
+            timeout: See the class.
+            retry: See the class.
+            max_connections: See the class.
+            hooks: See the class.
+            options: Further options of the deployment, see `arker.local.launcher.launch`.
+
+        Raises:
+            ArkerError: `unavailable` when it is not installed (`pip install 'arker[local]'`) or cannot start;
+                the message says why.
+        """
+        try:
+            from arker.local.launcher import LaunchError, launch
+        except ImportError as error:
+            raise ArkerError(
+                "unavailable", f"the embedded deployment needs: pip install 'arker[local]' ({error})"
+            ) from error
+        try:
+            deployment = launch(None if state is None else os.fspath(state), **options)
+        except (LaunchError, OSError) as error:
+            raise ArkerError("unavailable", f"the embedded deployment could not start: {error}") from error
+        try:
+            client = cls(
+                deployment.api_key,
+                deployment.base_url,
+                global_url=deployment.base_url,
+                timeout=timeout,
+                retry=retry,
+                max_connections=max_connections,
+                hooks=hooks,
+            )
+        except BaseException:
+            deployment.close()
+            raise
+        client._let_go = weakref.finalize(client, deployment.close)
+        return client
+
+    def __repr__(self) -> str:
+        config = self._transport.config
+        return f"{type(self).__name__}(base_url={str(config.regional)!r}, global_url={str(config.control)!r})"
+
+    @property
+    def _deployment(self) -> tuple[Any, Any]:
+        return self._transport.config.regional, self._transport.config.control
+
+    def _budget(self, timeout: float | None, size: int = 0) -> Budget:
+        """What a call may spend: the time that it is given, or the usual and what `size` bytes take on a slow
+        line."""
+        if timeout is None:
+            return Budget(self._policy, self._timeouts.total + size / SLOWEST)
+        return Budget(self._policy, check_seconds("timeout", timeout))
+
+    def with_options(
+        self,
+        *,
+        timeout: float | Timeouts | _Unchanged = _UNCHANGED,
+        retry: RetryPolicy | _Unchanged | None = _UNCHANGED,
+        host: Literal["regional", "global"] | None = None,
+    ) -> AsyncArker:
+        """The same client with other options; it shares the connections, and closing either closes both.
+
+        Args:
+            timeout: Longest time for a call with its retries, in seconds, or `Timeouts`.
+            retry: When a call is tried again; None for never.
+            host: Where `call` sends every operation; default where it belongs.
+
+        Raises:
+            TypeError, ValueError: for arguments of the wrong kind.
+        """
+        if host not in (None, "regional", "global"):
+            raise ValueError(f"host is 'regional' or 'global', not {host!r}")
+        client = copy.copy(self)
+        client._parent = self
+        client._host = host
+        if not isinstance(timeout, _Unchanged):
+            client._timeouts = _timeouts(timeout)
+        if not isinstance(retry, _Unchanged):
+            client._policy = retry or NEVER
+        return client
+
+    def vm(self, source: str | VmSummary) -> AsyncComputer:
+        """A computer, without asking whether it exists.
+
+        Args:
+            source: Its id, a row of a list, an alias such as `arkuntu`; or a name, which can be forked only.
+
+        Raises:
+            ArkerError: `bad_request` for what can be none of these.
+            TypeError: for anything else.
+        """
+        if isinstance(source, VmSummary):
+            return AsyncComputer(self, source.vm_id)
+        if not isinstance(source, str):
+            raise TypeError(f"a computer is named by a str or a VmSummary, not {type(source).__name__}")
+        if not source.strip() or not source.isprintable():
+            raise bad_request(f"{source!r} is not the id or name of a computer")
+        source = SOURCE_ALIASES.get(source, source)
+        return AsyncComputer(self, source, by_id=is_vm_id(source))
+
+    async def list(
+        self,
+        *,
+        limit: int = 25,
+        offset: int = 0,
+        q: str | None = None,
+        sort: Sort | None = None,
+        timeout: float | None = None,
+    ) -> VmList:
+        """One page of the computers of the organization, in all regions.
+
+        Args:
+            limit: Most computers on the page, 1 to 100.
+            offset: How many to skip.
+            q: A part of the name.
+            sort: `created_at`, `-created_at` (newest first, the default), `region` or `-region`.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `bad_request` for a limit, offset or sort that there is not, and whatever else fails.
+        """
+        if not 1 <= limit <= 100:
+            raise bad_request(f"limit is from 1 to 100, not {limit}")
+        if offset < 0:
+            raise bad_request(f"offset is 0 or more, not {offset}")
+        if sort is not None and sort not in _SORTS:
+            raise bad_request(f"sort is one of {', '.join(_SORTS)}, not {sort!r}")
+        parts = list_vms._get_kwargs(
+            limit=limit, offset=offset, q=UNSET if q is None else q, sort=UNSET if sort is None else sort
+        )
+        return await self._transport.operate(self._budget(timeout), self._timeouts, list_vms, parts, vm_list)
+
+    async def iter_vms(
+        self,
+        *,
+        q: str | None = None,
+        sort: Sort | None = None,
+        page_size: int = 100,
+        timeout: float | None = None,
+    ) -> AsyncIterator[VmSummary]:
+        """All computers of the organization, page by page as they are needed. One that is made or deleted
+        meanwhile may be missing; none comes twice.
+
+        Args:
+            q: A part of the name.
+            sort: As `list`.
+            page_size: Computers a call, 1 to 100.
+            timeout: Longest time for each call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: As `list`.
+        """
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            page = await self.list(limit=page_size, offset=offset, q=q, sort=sort, timeout=timeout)
+            for vm in page:
+                if vm.vm_id not in seen:
+                    seen.add(vm.vm_id)
+                    yield vm
+            offset += len(page)
+            if not page.items or offset >= page.total:
+                return
+
+    async def map(
+        self, function: Callable[[T], Awaitable[R]], items: Iterable[T], *, concurrency: int = 32
+    ) -> builtins.list[Outcome[R]]:
+        """Call a function for each of many computers (or whatever else), several at a time.
+
+        Args:
+            function: What to call.
+            items: What to call it with.
+            concurrency: How many calls at a time, 1 or more.
+
+        Returns:
+            An outcome for each, in the order of the items.
+
+        Raises:
+            ValueError: for a concurrency below 1. What the function raises is in its outcome.
+        """
+        if concurrency < 1:
+            raise ValueError(f"concurrency is 1 or more, not {concurrency}")
+        return await async_gather([functools.partial(function, item) for item in items], concurrency)
+
+    async def call(self, operation: Operation[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Any operation of the contract, with the same key, retries, errors and types as everything else.
+
+        Args:
+            operation: A module of `arker_api.regional.api` or `arker_api.control.api`, which also tells the
+                host; see `with_options` for another one, other retries and timeouts.
+            args: What the operation takes.
+            kwargs: What the operation takes by name.
+
+        Returns:
+            What the operation answers, in the types of `arker_api`.
+
+        Raises:
+            ArkerError: whatever goes wrong.
+        """
+        return await self._transport.operate(
+            self._budget(None),
+            self._timeouts,
+            operation,
+            operation._get_kwargs(*args, **kwargs),
+            _same,
+            control=None if self._host is None else self._host == "global",
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections, and let go of an embedded deployment. Calls after it are `bad_request`."""
+        await self._transport.aclose()
+        if self._let_go is not None:
+            await async_in_thread(self._let_go)
+
+    async def __aenter__(self) -> AsyncArker:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _timeouts(timeout: float | Timeouts | None) -> Timeouts:
+    if timeout is None:
+        return Timeouts()
+    return timeout if isinstance(timeout, Timeouts) else Timeouts(total=timeout)
+
+
+def _same(answer: T) -> T:
+    return answer

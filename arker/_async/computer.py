@@ -1,0 +1,327 @@
+"""Computers: fork, run, delete."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, overload
+
+from arker_api.control.api.computers import fork_by_name
+from arker_api.control.models import ForkByNameRequest
+from arker_api.control.models import ForkResponse as ForkByNameResponse
+from arker_api.regional.api.computers import delete_vm, fork_vm
+from arker_api.regional.api.runs import run_command
+from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
+from arker_api.regional.types import UNSET
+
+from arker._io import async_gather
+from arker.config import RUN_MARGIN, check_seconds
+from arker.errors import ArkerError, bad_request
+from arker.hooks import logger
+from arker.ids import new_ulid
+from arker.results import Outcome, RunResult, run_result
+
+from .files import AsyncSync
+
+if TYPE_CHECKING:
+    from .client import AsyncArker
+
+#: Forks of one computer on their way at a time.
+_AT_A_TIME = 16
+#: Seconds that forks under way get to end when the call for them is interrupted, so that their children can
+#: be deleted.
+_DRAIN = 5.0
+
+
+class AsyncComputer:
+    """A computer, or the name of one to fork; made by `client.vm()` and `fork()`.
+
+    It holds no state but its id: two with one id of one deployment are equal. In a with-statement it is
+        deleted at the end.
+    """
+
+    __slots__ = ("_by_id", "_client", "_id")
+
+    def __init__(self, client: AsyncArker, id: str, *, by_id: bool = True) -> None:
+        self._client = client
+        self._id = id
+        self._by_id = by_id
+
+    @property
+    def id(self) -> str:
+        """The id; of a computer that is known by a name only, the name."""
+        return self._id
+
+    @property
+    def sync(self) -> AsyncSync:
+        """Its files.
+
+        Raises:
+            ArkerError: `bad_request` for a computer that is known by a name only.
+        """
+        return AsyncSync(self._client, self._known_id("sync"))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AsyncComputer):
+            return NotImplemented
+        return (self._id, self._client._deployment) == (other._id, other._client._deployment)
+
+    def __hash__(self) -> int:
+        return hash((self._id, self._client._deployment))
+
+    def _known_id(self, what: str) -> str:
+        if not self._by_id:
+            raise bad_request(
+                f"{self._id!r} is a name, and {what} needs an id: fork it, "
+                "or find the id with client.list(q=...)"
+            )
+        return self._id
+
+    @overload
+    async def fork(
+        self,
+        *,
+        name: str | None = None,
+        is_public: bool = False,
+        region: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncComputer: ...
+
+    @overload
+    async def fork(
+        self,
+        *,
+        count: int,
+        name: str | None = None,
+        is_public: bool = False,
+        region: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncBranches: ...
+
+    async def fork(
+        self,
+        *,
+        count: int | None = None,
+        name: str | None = None,
+        is_public: bool = False,
+        region: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncComputer | AsyncBranches:
+        """Make a new computer with the files of this one, in constant time.
+
+        Args:
+            count: How many; default one. With a count the answer is an `AsyncBranches` with an outcome for
+                each.
+            name: Its name; with a count, `-0`, `-1` ... is added.
+            is_public: Whether other organizations may fork the child.
+            region: Where to make it; default where the parent is.
+            timeout: Longest time for each call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `not_found`, `forbidden`, `quota_exceeded` ...; with a count, failures are in the
+                outcomes.
+            ValueError: for a count below 1.
+        """
+        if count is None:
+            return await self._fork(name, is_public, region, timeout)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"count is 1 or more, not {count!r}")
+        made: list[AsyncComputer] = []
+
+        async def one(name: str | None) -> AsyncComputer:
+            child = await self._fork(name, is_public, region, timeout)
+            made.append(child)
+            return child
+
+        names = [None if name is None else f"{name}-{n}" for n in range(count)]
+        try:
+            return AsyncBranches(
+                await async_gather([functools.partial(one, name) for name in names], _AT_A_TIME, drain=_DRAIN)
+            )
+        except BaseException:
+            # Interrupted: nobody will ever hold those that were made.
+            await _delete_all(made)
+            raise
+
+    async def _fork(
+        self, name: str | None, is_public: bool, region: str | None, timeout: float | None
+    ) -> AsyncComputer:
+        client = self._client
+        key = new_ulid()
+
+        def child(response: ForkResponse | ForkByNameResponse) -> AsyncComputer:
+            if not isinstance(response.vm_id, str) or not response.vm_id:
+                raise TypeError("no vm_id")
+            return AsyncComputer(client, response.vm_id)
+
+        budget = client._budget(timeout)
+        if self._by_id:
+            request = ForkRequest(is_public)
+            if name is not None:
+                request.name = name
+            if region is not None:
+                request.region = region
+            parts = fork_vm._get_kwargs(self._id, body=request, idempotency_key=key)
+            return await client._transport.operate(budget, client._timeouts, fork_vm, parts, child)
+        by_name = ForkByNameRequest(self._id, is_public)
+        if name is not None:
+            by_name.name = name
+        if region is not None:
+            by_name.region = region
+        parts = fork_by_name._get_kwargs(body=by_name, idempotency_key=key)
+        return await client._transport.operate(budget, client._timeouts, fork_by_name, parts, child)
+
+    async def run(
+        self, command: str, *, session_id: str | int | None = None, timeout: float | None = None
+    ) -> RunResult:
+        """Run a shell command and wait for its end. A non-zero exit code is a result, not an error.
+
+        It is run at most once: when the connection breaks after the command may have started, the error is
+            raised, with
+        `processed="maybe"`, rather than the command run again; see `RetryPolicy`.
+
+        Args:
+            command: What the shell is given.
+            session_id: The session to run it in: a persistent shell with its folder, variables and functions.
+                Default is session 0; another name makes another shell, side by side.
+            timeout: Longest time that the command may run, in seconds, rounded up to a whole one; it is
+                killed then (`completed` False, exit code 124). Default: no limit, but the call waits for at
+                most `Timeouts.run`.
+
+        Raises:
+            ArkerError: `vm_busy` when the session runs a command already, `not_found`, `timeout` when no
+                answer came within the command's limit and a margin of 30 s, and whatever else fails.
+            TypeError, ValueError: for arguments of the wrong kind.
+        """
+        client = self._client
+        if not isinstance(command, str):
+            raise TypeError(f"command is a str, not {type(command).__name__}")
+        if isinstance(session_id, bool) or not isinstance(session_id, (str, int, type(None))):
+            raise TypeError(f"session_id is a str or an int, not {type(session_id).__name__}")
+        limit = client._timeouts.run if timeout is None else math.ceil(check_seconds("timeout", timeout))
+        parts = run_command._get_kwargs(
+            self._known_id("run"),
+            body=RunRequest(command, session_id or 0, UNSET if timeout is None else int(limit)),
+            idempotency_key=new_ulid(),
+        )
+        return await client._transport.operate(
+            client._budget(limit + max(RUN_MARGIN, client._timeouts.total)),
+            client._timeouts,
+            run_command,
+            parts,
+            run_result,
+            read=limit + RUN_MARGIN,
+        )
+
+    async def delete(self, *, timeout: float | None = None) -> None:
+        """End everything that runs in it and remove its files. Computers forked from it stay.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `not_found` when it is gone already - unless an earlier try of this call may have done
+                it.
+        """
+        client = self._client
+        parts = delete_vm._get_kwargs(self._known_id("delete"))
+        budget = client._budget(timeout)
+        try:
+            await client._transport.operate(budget, client._timeouts, delete_vm, parts, _ignore)
+        except ArkerError as error:
+            # A try that went unanswered has done it.
+            if error.code != "not_found" or not budget.doubtful:
+                raise
+
+    async def __aenter__(self) -> AsyncComputer:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.delete()
+        except ArkerError as failure:
+            if failure.code == "not_found":
+                return
+            if error is None:
+                raise
+            # What the block raised matters more.
+            logger.warning("%s was not deleted: %s", self._id, failure)
+
+
+class AsyncBranches(Sequence[Outcome[AsyncComputer]]):
+    """What became of `fork(count=n)`: an outcome for each child, in order. In a with-statement, those that
+    were made are deleted at the end."""
+
+    __slots__ = ("_outcomes",)
+
+    def __init__(self, outcomes: list[Outcome[AsyncComputer]]) -> None:
+        self._outcomes = tuple(outcomes)
+
+    @property
+    def computers(self) -> list[AsyncComputer]:
+        """Those that were made."""
+        return [outcome.value for outcome in self._outcomes if outcome.value is not None]
+
+    async def all(self) -> list[AsyncComputer]:
+        """All of them, or none: when one could not be made, those that were are deleted.
+
+        Raises:
+            ArkerError: why the first that failed did.
+        """
+        failed = next((outcome.error for outcome in self._outcomes if outcome.error is not None), None)
+        if failed is not None:
+            await _delete_all(self.computers)
+            raise failed
+        return self.computers
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome[AsyncComputer]: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Outcome[AsyncComputer], ...]: ...
+    def __getitem__(self, index: int | slice) -> Outcome[AsyncComputer] | tuple[Outcome[AsyncComputer], ...]:
+        return self._outcomes[index]
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def __iter__(self) -> Iterator[Outcome[AsyncComputer]]:
+        return iter(self._outcomes)
+
+    def __repr__(self) -> str:
+        failed = len(self._outcomes) - len(self.computers)
+        return f"{type(self).__name__}({len(self.computers)} made, {failed} failed)"
+
+    async def __aenter__(self) -> AsyncBranches:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        failures = await _delete_all(self.computers)
+        if failures and error is None:
+            raise failures[0]
+
+
+async def _delete_all(computers: Sequence[AsyncComputer]) -> list[Exception]:
+    """Delete them all, and tell what kept any of them from it; one that is gone already is fine."""
+    outcomes = await async_gather([computer.delete for computer in computers], _AT_A_TIME, drain=_DRAIN)
+    failures = [
+        outcome.error
+        for outcome in outcomes
+        if outcome.error is not None
+        and not (isinstance(outcome.error, ArkerError) and outcome.error.code == "not_found")
+    ]
+    for failure in failures:
+        logger.warning("a computer was not deleted: %s", failure)
+    return failures
+
+
+def _ignore(response: Deleted) -> None:
+    """Any success will do."""

@@ -1,0 +1,826 @@
+"""The files of a computer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import functools
+import hashlib
+import inspect
+import io
+import os
+import re
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+from urllib.parse import quote
+
+from arker_api.regional.api.files import sync_files
+from arker_api.regional.models import (
+    InlineFile,
+    ReadRequest,
+    SignedFile,
+    UploadCommit,
+    UploadRequest,
+    WriteChunk,
+    WriteRequest,
+    WriteResponse,
+    WriteResult,
+)
+from arker_api.regional.types import Unset
+
+from arker._io import Buffer, async_gather, async_in_thread, async_iterate
+from arker.config import Timeouts, Url, parse_url
+from arker.errors import ArkerError, entry_error, read_answer
+from arker.hooks import TransferEvent, tell
+from arker.ids import new_ulid
+from arker.operations import Operation
+from arker.paths import check_path
+from arker.results import Outcome, decode
+from arker.sources import Source, Spool, known, local
+from arker.uploads import (
+    LARGEST_CHUNK,
+    LARGEST_FILE,
+    PIECE,
+    SLOWEST,
+    Range,
+    batches,
+    chunks,
+    resume_at,
+    too_large,
+)
+
+from .transport import AsyncBody, AsyncRequest, AsyncTransport, Budget, dump, parse
+from .wire import AsyncReply, Headers
+
+if TYPE_CHECKING:
+    from .client import AsyncArker
+
+T = TypeVar("T")
+
+AsyncData: TypeAlias = (
+    bytes | bytearray | memoryview | str | IO[bytes] | AsyncIterable[bytes] | Iterable[bytes]
+)
+Progress: TypeAlias = Callable[[int, int], object]
+
+#: Typed here, as mypy joins the variants of its answer to `object`.
+_SYNC: Operation[..., InlineFile | SignedFile | WriteResponse] = sync_files
+#: Chunks of one file, and files, on their way at a time.
+_AT_A_TIME = 4
+#: Bytes read from a file at a time; a thread is asked for each.
+_READ_AHEAD = 4 * PIECE
+#: Raw bytes that make a PIECE of base64.
+_RAW_PIECE = PIECE // 4 * 3
+#: Answers from here on are worth pydantic's import: it decodes base64 five times faster.
+_LARGE_ANSWER = 256 * 1024
+#: A key at the top of an answer; within a string of JSON the quotes would be escaped.
+_BASE64 = re.compile(rb'(?<!\\)"encoding"\s*:\s*"base64"')
+
+
+class AsyncSync:
+    """The files of one computer, below `/home/user/`; `computer.sync`."""
+
+    __slots__ = ("_client", "_vm_id")
+
+    def __init__(self, client: AsyncArker, vm_id: str) -> None:
+        self._client = client
+        self._vm_id = vm_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._vm_id!r})"
+
+    # --- reading ---
+
+    async def read_file(self, path: str, *, timeout: float | None = None) -> bytes:
+        """The content of a file. Memory use peaks at about its size.
+
+        Args:
+            path: Absolute, below `/home/user/`.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` and time for the
+                bytes.
+
+        Raises:
+            ArkerError: `not_found`, `bad_request` for a path that can name no file, and whatever else fails.
+            TypeError, ValueError: for arguments of the wrong kind.
+        """
+        sink = _MemorySink()
+        await self._read(path, sink, None, timeout)
+        return sink.content
+
+    async def read_files(
+        self, paths: Iterable[str], *, timeout: float | None = None
+    ) -> dict[str, Outcome[bytes]]:
+        """Several files, several at a time; an outcome for each path, in the order given.
+
+        Args:
+            paths: Absolute, below `/home/user/`.
+            timeout: Longest time for each, in seconds; see `read_file`.
+
+        Raises:
+            TypeError, ValueError: for arguments of the wrong kind. What goes wrong with a file is in its
+            outcome.
+        """
+        names = list(dict.fromkeys(paths))
+        jobs = [functools.partial(self.read_file, path, timeout=timeout) for path in names]
+        outcomes = await async_gather(jobs, 2 * _AT_A_TIME)
+        for outcome in outcomes:
+            if not isinstance(outcome.error, ArkerError):
+                outcome.get()
+        return dict(zip(names, outcomes, strict=True))
+
+    async def download(
+        self,
+        remote_path: str,
+        local_path: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Copy a file of the computer to a local one, in constant memory. The local file is replaced when all
+        has arrived, and not touched otherwise.
+
+        Args:
+            remote_path: Absolute, below `/home/user/`.
+            local_path: Where to put it; its folder must exist.
+            progress: Called with the bytes so far and in all. The first may go back when a part has to come
+                again.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` and time for the
+                bytes.
+
+        Raises:
+            ArkerError: `not_found`, `bad_request` for a path that can name no file, `local_file` when the
+                local one cannot be written, and whatever else fails.
+            TypeError, ValueError: for arguments of the wrong kind. What `progress` raises ends the call and
+            comes out.
+        """
+        check_path(remote_path)
+        sink = _FileSink(Path(local_path))
+        try:
+            await self._read(remote_path, sink, progress, timeout)
+            local(sink.publish)
+        finally:
+            sink.discard()
+
+    async def _read(
+        self, path: str, sink: _MemorySink | _FileSink, progress: Progress | None, timeout: float | None
+    ) -> None:
+        check_path(path)
+        transport, timeouts = self._client._transport, self._client._timeouts
+        budget = self._client._budget(timeout)
+        started = time.perf_counter()
+        via: Literal["inline", "signed"] = "inline"
+        read = await self._ask(budget, timeouts, path)
+        if isinstance(read, bytes):
+            size = len(read)
+            if size > LARGEST_FILE:
+                raise too_large(size)
+            await sink.take(read)
+            if progress is not None:
+                progress(size, size)
+        else:
+            via = "signed"
+            size = read.size
+            if timeout is None:
+                budget.deadline += size / SLOWEST
+            await _Download(self, transport, timeouts, budget, path, sink, progress).run(read)
+        tell(
+            transport.hooks.on_transfer,
+            TransferEvent("download", path, size, (time.perf_counter() - started) * 1000, via),
+        )
+
+    async def _ask(self, budget: Budget, timeouts: Timeouts, path: str) -> bytes | _Signed:
+        """Ask for a file: its content, or where to get it."""
+        transport = self._client._transport
+        request = self._request(timeouts, dump(ReadRequest(op="read", path=path).to_dict()))
+
+        async def consume(reply: AsyncReply) -> bytes | _Signed:
+            content = b"".join([piece async for piece in reply.pieces()])
+            if len(content) >= _LARGE_ANSWER and (data := _decode_large(reply.status, content)) is not None:
+                return data
+            answer = read_answer(reply.status, reply.headers, content, transport.config.api_key)
+            return parse(_SYNC, answer, _content)
+
+        return await transport.perform(budget, timeouts, lambda: request, consume)
+
+    def _request(self, timeouts: Timeouts, body: bytes | AsyncBody) -> AsyncRequest:
+        # Reads change nothing, and writes are the same however often they arrive under one `upload_id`.
+        return self._client._transport.request(
+            "post",
+            f"/api/v1/vms/{quote(self._vm_id, safe='')}/sync",
+            timeouts,
+            control=False,
+            repeatable=True,
+            body=body,
+        )
+
+    # --- writing ---
+
+    async def write_file(
+        self,
+        path: str,
+        data: AsyncData,
+        *,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Write a file, making its folders; the computer has the old file or the new one, never a part.
+
+        Args:
+            path: Absolute, below `/home/user/`.
+            data: The content: bytes, or a str for its UTF-8; or a binary file, read from where it stands to
+                its end; or an iterable of bytes. The last two use constant memory; what cannot be read twice
+                goes to a temporary file first.
+            progress: Called with the bytes so far and in all. The first may go back when a part has to be
+                sent again.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` and time for the
+                bytes.
+
+        Raises:
+            ArkerError: `payload_too_large` over 100 MB, `bad_request` for a path that can name no file, and
+                whatever else fails.
+            TypeError, ValueError: for arguments of the wrong kind. What `data` or `progress` raise ends the
+            call and
+                comes out.
+        """
+        check_path(path)
+        source = await _source(data)
+        try:
+            await self._write(path, source, progress, timeout)
+        finally:
+            source.close()
+
+    async def upload(
+        self,
+        local_path: str | os.PathLike[str],
+        remote_path: str,
+        *,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Copy a local file to the computer, in constant memory; see `write_file`.
+
+        Args:
+            local_path: The file to copy.
+            remote_path: Absolute, below `/home/user/`.
+            progress: Called with the bytes so far and in all. The first may go back when a part has to be
+                sent again.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` and time for the
+                bytes.
+
+        Raises:
+            ArkerError: `local_file` when the local one cannot be read, and as `write_file`.
+            TypeError, ValueError: for arguments of the wrong kind. What `progress` raises ends the call and
+            comes out.
+        """
+        check_path(remote_path)
+        with local(Path(local_path).open, "rb") as file:
+            await self.write_file(remote_path, file, progress=progress, timeout=timeout)
+
+    async def write_files(
+        self, files: Mapping[str, AsyncData], *, timeout: float | None = None
+    ) -> dict[str, Outcome[None]]:
+        """Write several files in as few calls as possible; an outcome for each path, in the order given. One
+        that fails does not touch the others.
+
+        Args:
+            files: Content by path; see `write_file`. What is read once is held until it is written: up to 4
+                MiB of a file in memory, the rest in a temporary file.
+            timeout: Longest time for each request, in seconds; default `Timeouts.total` and time for the
+                bytes.
+
+        Raises:
+            TypeError, ValueError: for arguments of the wrong kind. What goes wrong with a file is in its
+            outcome.
+        """
+        outcomes: dict[str, Outcome[None]] = dict.fromkeys(files, Outcome())
+        small: list[tuple[tuple[str, Source], int]] = []
+        large: list[tuple[str, Source]] = []
+        with contextlib.ExitStack() as opened:
+            for path, data in files.items():
+                try:
+                    check_path(path)
+                    source = await _source(data)
+                except ArkerError as error:
+                    outcomes[path] = Outcome(error=error)
+                    continue
+                opened.callback(source.close)
+                if source.size <= LARGEST_CHUNK:
+                    small.append(((path, source), source.size))
+                else:
+                    large.append((path, source))
+            jobs: list[Callable[[], Any]] = [
+                *(functools.partial(self._write_batch, batch, outcomes, timeout) for batch in batches(small)),
+                *(
+                    functools.partial(self._write_one, path, source, outcomes, timeout)
+                    for path, source in large
+                ),
+            ]
+            for job in await async_gather(jobs, _AT_A_TIME):
+                job.get()
+        return outcomes
+
+    async def _write_one(
+        self, path: str, source: Source, outcomes: dict[str, Outcome[None]], timeout: float | None
+    ) -> None:
+        try:
+            await self._write(path, source, None, timeout)
+        except ArkerError as error:
+            outcomes[path] = Outcome(error=error)
+
+    async def _write_batch(
+        self, files: list[tuple[str, Source]], outcomes: dict[str, Outcome[None]], timeout: float | None
+    ) -> None:
+        timeouts = self._client._timeouts
+        size = sum(source.size for _, source in files)
+        budget = self._client._budget(timeout, size)
+        started = time.perf_counter()
+        pending: dict[str, WriteChunk] = {}
+        for path, source in files:
+            try:
+                pending[path] = _whole(path, bytes(await _read_source(source, 0, source.size)))
+            except ArkerError as error:
+                outcomes[path] = Outcome(error=error)
+
+        def make() -> AsyncRequest:
+            return self._request(
+                timeouts, dump(WriteRequest(op="write", writes=list(pending.values())).to_dict())
+            )
+
+        def settle(results: list[WriteResult]) -> None:
+            again: ArkerError | None = None
+            for path, result in zip(list(pending), results, strict=True):
+                error = self._error_of(result, budget) or _unwritten(result)
+                outcomes[path] = Outcome(error=error)
+                if error is not None and error.retryable:
+                    again = error
+                    continue
+                chunk = pending.pop(path)
+                if error is None:
+                    self._tell(path, chunk.size, started, "inline")
+            if again is not None:
+                raise again
+
+        if pending:
+            try:
+                await self._results(budget, timeouts, make, settle)
+            except ArkerError as error:
+                for path in pending:
+                    outcomes[path] = Outcome(error=outcomes[path].error or error)
+
+    async def _write(
+        self, path: str, source: Source, progress: Progress | None, timeout: float | None
+    ) -> None:
+        budget = self._client._budget(timeout, source.size)
+        started = time.perf_counter()
+        via: Literal["inline", "signed", "chunks"]
+        if source.size <= LARGEST_CHUNK:
+            via = "inline"
+            await self._write_chunk(budget, path, source, new_ulid(), (0, source.size), _expect_written)
+            if progress is not None:
+                progress(source.size, source.size)
+        elif await self._write_signed(budget, path, source, progress):
+            via = "signed"
+        else:
+            via = "chunks"
+            # Another way, with tries of its own; the deadline stays.
+            budget.attempt = 1
+            await self._write_chunks(budget, path, source, progress)
+        self._tell(path, source.size, started, via)
+
+    def _tell(self, path: str, size: int, started: float, via: Literal["inline", "signed", "chunks"]) -> None:
+        tell(
+            self._client._transport.hooks.on_transfer,
+            TransferEvent("upload", path, size, (time.perf_counter() - started) * 1000, via),
+        )
+
+    async def _results(
+        self,
+        budget: Budget,
+        timeouts: Timeouts,
+        make: Callable[[], AsyncRequest],
+        settle: Callable[[list[WriteResult]], T],
+    ) -> T:
+        transport = self._client._transport
+
+        def convert(response: InlineFile | SignedFile | WriteResponse) -> T:
+            if not isinstance(response, WriteResponse):
+                raise TypeError("no results of a write")
+            return settle(response.results)
+
+        async def consume(reply: AsyncReply) -> T:
+            return parse(_SYNC, await transport.answer(reply), convert)
+
+        return await transport.perform(budget, timeouts, make, consume)
+
+    def _error_of(self, result: WriteResult, budget: Budget) -> ArkerError | None:
+        if isinstance(result.error, Unset):
+            return None
+        error = entry_error(
+            result.error.code, result.error.message, 200, self._client._transport.config.api_key
+        )
+        error.attempts, error.method, error.route = budget.attempt, "POST", "/api/v1/vms/{vm_id}/sync"
+        return error
+
+    async def _write_entry(
+        self, budget: Budget, entry: UploadRequest | UploadCommit, settle: Callable[[WriteResult], T]
+    ) -> T:
+        timeouts = self._client._timeouts
+        request = self._request(timeouts, dump(WriteRequest(op="write", writes=[entry]).to_dict()))
+        return await self._results(budget, timeouts, lambda: request, self._only(budget, settle))
+
+    def _only(self, budget: Budget, settle: Callable[[WriteResult], T]) -> Callable[[list[WriteResult]], T]:
+        def only(results: list[WriteResult]) -> T:
+            (result,) = results
+            if error := self._error_of(result, budget):
+                raise error
+            return settle(result)
+
+        return only
+
+    async def _write_chunk(
+        self,
+        budget: Budget,
+        path: str,
+        source: Source,
+        upload_id: str,
+        part: Range,
+        settle: Callable[[WriteResult], T],
+    ) -> T:
+        """Send bytes `[start, end)`, encoded on the way so that they are never in memory twice."""
+        timeouts = self._client._timeouts
+        start, end = part
+        entry = WriteChunk(path, source.size, upload_id, start, end, content="").to_dict()
+        # The content goes last, and behind it the digest that is known only then.
+        del entry["content"]
+        head = dump({"op": "write", "writes": [entry]})
+        assert head.endswith(b"}]}")
+        head = head[:-3] + b',"content":"'
+        tail = b'","sha256":"%s"}]}'
+        size = len(head) + (end - start + 2) // 3 * 4 + len(tail) - 2 + 64
+
+        async def pieces() -> AsyncIterator[Buffer]:
+            digest = hashlib.sha256()
+            before = head
+            # A slice of a multiple of 3 bytes has no padding.
+            for position in range(start, end, _RAW_PIECE):
+                raw = await _read_source(source, position, min(position + _RAW_PIECE, end))
+                digest.update(raw)
+                encoded = binascii.b2a_base64(raw, newline=False)
+                yield before + encoded if before else encoded
+                before = b""
+            yield before + tail % digest.hexdigest().encode()
+
+        body: bytes | AsyncBody = AsyncBody(size, pieces)
+        if end - start <= _RAW_PIECE:
+            # Small enough to be one packet with its head.
+            body = b"".join([bytes(piece) async for piece in pieces()])
+        request = self._request(timeouts, body)
+        return await self._results(budget, timeouts, lambda: request, self._only(budget, settle))
+
+    async def _write_signed(
+        self, budget: Budget, path: str, source: Source, progress: Progress | None
+    ) -> bool:
+        """Put a file past the API; False when that way is barred and the API should take it in chunks."""
+        for asked in (1, 2):
+            url, upload_id = await self._write_entry(
+                budget, UploadRequest(path, source.size, presigned=True), _upload_url
+            )
+            try:
+                digest = await self._put(budget, url, source, progress)
+            except ArkerError as error:
+                if error.code == "local_file" or error.attempts == 0 or budget.left <= 0:
+                    raise
+                if asked == 1 and 400 <= error.status < 500 and not error.retryable:
+                    # Expired, as a rule; a fresh one will show.
+                    continue
+                return False
+            try:
+                await self._write_entry(
+                    budget, UploadCommit(path, source.size, upload_id, sha256=digest), _expect_written
+                )
+            except ArkerError as error:
+                # What was put is gone, or is not what was sent.
+                if error.code in ("bad_request", "not_found", "expired") and error.processed == "yes":
+                    return False
+                raise
+            return True
+        return False
+
+    async def _put(self, budget: Budget, url: Url, source: Source, progress: Progress | None) -> str:
+        """Put all bytes to a signed URL; returns their SHA-256."""
+        transport, timeouts = self._client._transport, self._client._timeouts
+        digest = hashlib.sha256()
+
+        async def pieces() -> AsyncIterator[Buffer]:
+            nonlocal digest
+            digest = hashlib.sha256()
+            for ahead in range(0, source.size, _READ_AHEAD):
+                block = memoryview(await _read_source(source, ahead, min(ahead + _READ_AHEAD, source.size)))
+                for start in range(0, len(block), PIECE):
+                    piece = block[start : start + PIECE]
+                    digest.update(piece)
+                    yield piece
+                    if progress is not None:
+                        progress(ahead + start + len(piece), source.size)
+
+        async def consume(reply: AsyncReply) -> None:
+            content = b"".join([piece async for piece in reply.pieces()])
+            read_answer(reply.status, reply.headers, content, parse=False)
+
+        request = transport.signed("PUT", url, timeouts, body=AsyncBody(source.size, pieces))
+        await transport.perform(budget, timeouts, lambda: request, consume)
+        return digest.hexdigest()
+
+    async def _write_chunks(
+        self, budget: Budget, path: str, source: Source, progress: Progress | None
+    ) -> None:
+        """Send a file through the API, several chunks at a time; of what did not arrive, only that again."""
+        upload_id = new_ulid()
+        have: set[Range] = set()
+        #: What the last answer said has arrived.
+        told: list[Range] = []
+        written = False
+
+        async def write(part: Range) -> None:
+            def settle(result: WriteResult) -> None:
+                nonlocal written, told
+                written = written or result.written is True
+                told = [(span.start, span.end) for span in result.ranges or ()] or told
+                have.update(told, [part])
+
+            await self._write_chunk(budget, path, source, upload_id, part, settle)
+            if progress is not None:
+                missing = sum(end - start for start, end in chunks(source.size, have))
+                progress(source.size - missing, source.size)
+
+        failure: Exception | None = None
+        for _ in range(budget.policy.attempts):
+            parts = chunks(source.size, have)
+            outcomes = await async_gather([functools.partial(write, part) for part in parts], _AT_A_TIME)
+            if written:
+                return
+            failure = next((outcome.error for outcome in outcomes if outcome.error), None)
+            if failure is None:
+                # All was taken, and yet something is missing: the last answer knows what.
+                have = set(told)
+                if not chunks(source.size, have):
+                    break
+            elif not isinstance(failure, ArkerError) or not failure.retryable:
+                break
+        raise failure or ArkerError(
+            "internal", f"all bytes of {path} were sent, but the file was not written", processed="maybe"
+        )
+
+
+class _Signed:
+    """Where to get a file."""
+
+    __slots__ = ("size", "url")
+
+    def __init__(self, url: Url, size: int) -> None:
+        self.url = url
+        self.size = size
+
+
+class _Download:
+    """One file past the API, resumed where it broke off."""
+
+    def __init__(
+        self,
+        files: AsyncSync,
+        transport: AsyncTransport,
+        timeouts: Timeouts,
+        budget: Budget,
+        path: str,
+        sink: _MemorySink | _FileSink,
+        progress: Progress | None,
+    ) -> None:
+        self._files = files
+        self._transport = transport
+        self._timeouts = timeouts
+        self._budget = budget
+        self._path = path
+        self._sink = sink
+        self._progress = progress
+        self._position = 0
+        self._etag: str | None = None
+
+    async def run(self, signed: _Signed) -> None:
+        await self._begin(signed)
+        try:
+            await self._get(signed)
+        except ArkerError as error:
+            if error.code == "local_file" or error.retryable or not 400 <= error.status < 500:
+                raise
+            # Expired, as a rule; a fresh one will show. The file may be another one by now.
+            again = await self._files._ask(self._budget, self._timeouts, self._path)
+            if isinstance(again, bytes):
+                await self._sink.take(again)
+            else:
+                await self._begin(again)
+                await self._get(again)
+
+    async def _begin(self, signed: _Signed) -> None:
+        self._position = 0
+        self._etag = None
+        await self._sink.start(signed.size)
+
+    async def _get(self, signed: _Signed) -> None:
+        def make() -> AsyncRequest:
+            headers: Headers = []
+            if self._position:
+                headers.append((b"Range", b"bytes=%d-" % self._position))
+                if self._etag is not None:
+                    headers.append((b"If-Range", self._etag.encode("latin-1")))
+            return self._transport.signed("GET", signed.url, self._timeouts, headers=headers)
+
+        async def consume(reply: AsyncReply) -> None:
+            if reply.status not in (200, 206):
+                content = b"".join([piece async for piece in reply.pieces()])
+                read_answer(reply.status, reply.headers, content, parse=False)
+                raise _not_the_file(self._path, f"HTTP {reply.status}", reply.status)
+            try:
+                self._position = resume_at(
+                    reply.status, reply.headers.get("content-range"), self._position, signed.size
+                )
+                announced = int(reply.headers.get("content-length", signed.size - self._position))
+                if announced != signed.size - self._position:
+                    raise ValueError(f"{announced} bytes instead of {signed.size - self._position}")
+            except ValueError as error:
+                self._position = 0
+                raise _not_the_file(self._path, str(error), reply.status) from error
+            etag = reply.headers.get("etag", "")
+            self._etag = etag if etag.startswith('"') else None
+            async for piece in reply.pieces():
+                if self._position + len(piece) > signed.size:
+                    self._position = 0
+                    raise _not_the_file(self._path, f"more than {signed.size} bytes", reply.status)
+                await self._sink.write(self._position, piece)
+                self._position += len(piece)
+                if self._progress is not None:
+                    self._progress(self._position, signed.size)
+            if self._position != signed.size:
+                raise ArkerError(
+                    "network",
+                    f"{self._path}: cut after {self._position} of {signed.size} bytes",
+                    processed="maybe",
+                )
+
+        await self._transport.perform(self._budget, self._timeouts, make, consume)
+
+
+class _MemorySink:
+    """A file in memory, held once."""
+
+    def __init__(self) -> None:
+        self.content = b""
+        self._buffer = io.BytesIO()
+
+    async def take(self, content: bytes) -> None:
+        """All of it at once."""
+        self.content = content
+
+    async def start(self, size: int) -> None:
+        """Make room."""
+        # BytesIO adopts the object as it is, and hands it out again without a copy when it is full.
+        self._buffer = io.BytesIO(bytes(size))
+        self.content = b""
+        self._size = size
+
+    async def write(self, position: int, piece: Buffer) -> None:
+        """Some of it."""
+        self._buffer.seek(position)
+        self._buffer.write(piece)
+        if position + len(piece) == self._size:
+            self.content = self._buffer.getvalue()
+
+
+class _FileSink:
+    """A local file that appears when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.name[:200]}.{new_ulid()}.part")
+        self._file: IO[bytes] = local(self._part.open, "xb", buffering=0)
+
+    async def take(self, content: bytes) -> None:
+        """All of it at once."""
+        await self.start(len(content))
+        await self.write(0, content)
+
+    async def start(self, size: int) -> None:
+        """Forget what was written."""
+        local(self._file.truncate, 0)
+
+    async def write(self, position: int, piece: Buffer) -> None:
+        """Some of it."""
+        await async_in_thread(local, self._write, position, piece)
+
+    def _write(self, position: int, piece: Buffer) -> None:
+        self._file.seek(position)
+        while piece:
+            piece = memoryview(piece)[self._file.write(piece) :]
+
+    def publish(self) -> None:
+        """Put it in its place."""
+        self._file.close()
+        self._part.replace(self._path)
+
+    def discard(self) -> None:
+        """Remove what is left."""
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink()
+
+
+async def _source(data: Any) -> Source:
+    """Any data in the form of a Source, spooled if need be."""
+    source = local(known, data)
+    if source is not None:
+        return cast("Source", source)
+    spool = Spool()
+    try:
+        if callable(getattr(data, "read", None)) and not inspect.iscoroutinefunction(data.read):
+            while piece := local(data.read, PIECE):
+                spool.add(piece)
+        elif isinstance(data, (AsyncIterable, Iterable)):
+            async for piece in async_iterate(data):
+                spool.add(piece)
+        else:
+            raise TypeError(
+                f"data is bytes, str, a binary file or an iterable of bytes, not {type(data).__name__}"
+            )
+        return spool.source()
+    except BaseException:
+        spool.close()
+        raise
+
+
+async def _read_source(source: Source, start: int, end: int) -> Buffer:
+    if source.blocking:
+        return await async_in_thread(source.read, start, end)
+    return source.read(start, end)
+
+
+def _whole(path: str, data: bytes) -> WriteChunk:
+    return WriteChunk(
+        path,
+        len(data),
+        new_ulid(),
+        0,
+        len(data),
+        base64.b64encode(data).decode(),
+        hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _unwritten(result: WriteResult) -> ArkerError | None:
+    if result.written is False or result.complete is False:
+        return ArkerError("internal", f"{result.path} was accepted, but not written", 200, processed="maybe")
+    return None
+
+
+def _expect_written(result: WriteResult) -> None:
+    if error := _unwritten(result):
+        raise error
+
+
+def _upload_url(result: WriteResult) -> tuple[Url, str]:
+    if not isinstance(result.presigned_url, str) or not isinstance(result.upload_id, str):
+        raise TypeError("no URL to upload to")
+    return parse_url(result.presigned_url), result.upload_id
+
+
+def _content(response: InlineFile | SignedFile | WriteResponse) -> bytes | _Signed:
+    if isinstance(response, InlineFile):
+        return _sized(decode(response.content, response.encoding), response.size)
+    if isinstance(response, SignedFile):
+        size = response.size
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise ValueError(f"a size of {size!r}")
+        if size > LARGEST_FILE:
+            raise too_large(size)
+        return _Signed(parse_url(response.presigned_url), size)
+    raise TypeError("no file")
+
+
+def _sized(data: bytes, size: object) -> bytes:
+    if len(data) != size:
+        raise ValueError(f"{len(data)} bytes of a file of {size!r}")
+    return data
+
+
+def _not_the_file(path: str, why: str, status: int) -> ArkerError:
+    return ArkerError("internal", f"{path}: the answer is not the file: {why}", status, processed="maybe")
+
+
+def _decode_large(status: int, content: bytes) -> bytes | None:
+    """The bytes of a large inline answer in base64; None for any other answer, which then goes the usual
+    way."""
+    if status != 200 or not _BASE64.search(content):
+        return None
+    from arker import _large
+
+    return _large.decode(content)

@@ -1,0 +1,9 @@
+"""Computers, and the names of those that everybody may fork."""
+
+from __future__ import annotations
+
+from ._async.computer import AsyncComputer
+from ._sync.computer import Computer
+from .ids import SOURCE_ALIASES
+
+__all__ = ["SOURCE_ALIASES", "AsyncComputer", "Computer"]

@@ -1,0 +1,165 @@
+"""Where to send requests and with which key, from arguments and the environment. No I/O here."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from .errors import ArkerError, bad_request
+
+__all__ = ["Timeouts"]
+
+BASE_URL: Final = "https://aws-us-west-2.burst.arker.ai"
+GLOBAL_URL: Final = "https://arker.ai"
+
+#: How much longer than a command's own limit its answer may take, in seconds.
+RUN_MARGIN: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait, in seconds; all are above 0 and finite.
+
+    Args:
+        total: A whole call, with its tries and the pauses between them. A transfer of a file has a second
+            more for each 64 KiB. `run` has its own limit instead, see there.
+        connect: Opening a connection, with TLS.
+        read: From one piece of an answer to the next.
+        write: From one piece of a request to the next.
+        pool: Waiting for one of `max_connections` to come free.
+        run: The longest wait for a command that has no `timeout` of its own. It is finite because a call that
+            never returns helps nobody; the command itself is not stopped by it.
+
+    Raises:
+        ValueError: for a time that is not above 0 and finite.
+    """
+
+    total: float = 120.0
+    connect: float = 10.0
+    read: float = 60.0
+    write: float = 60.0
+    pool: float = 60.0
+    run: float = 3600.0
+
+    def __post_init__(self) -> None:
+        for name in ("total", "connect", "read", "write", "pool", "run"):
+            check_seconds(name, getattr(self, name))
+
+
+def check_seconds(name: str, value: float) -> float:
+    """`value`, if it is a time that one can wait for; else ValueError, or TypeError for what is not a
+    number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number of seconds, not {type(value).__name__}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be above 0 and finite, not {value}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """The parts of a URL that a connection and a request need."""
+
+    scheme: str
+    host: str
+    port: int
+    #: Path and query; of a base URL the prefix of all paths, without a slash at its end.
+    target: str
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """What a connection can be shared by."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def authority(self) -> str:
+        """The value of a `Host` header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+
+def parse_url(url: str) -> Url:
+    """Take a URL apart. Raises ValueError, whose message does not repeat the URL, as it may be secret."""
+    if not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
+        raise ValueError("a URL has only printable ASCII characters")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("a URL begins with https:// or http://")
+    if not parts.hostname:
+        raise ValueError("a URL names a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL must not carry a user name or password")
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    return Url(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), target)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A deployment: its two hosts and the key to them."""
+
+    api_key: str = field(repr=False)
+    regional: Url
+    control: Url
+
+
+def resolve(
+    api_key: str | None,
+    base_url: str | None,
+    global_url: str | None,
+    environ: Mapping[str, str],
+    *,
+    allow_http: bool = False,
+) -> Config:
+    """Arguments before environment before defaults; an empty variable counts as absent.
+
+    Raises ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work.
+    """
+    key = api_key if api_key is not None else environ.get("ARKER_API_KEY", "")
+    if not key:
+        raise ArkerError("unauthorized", "no API key: pass api_key= or set ARKER_API_KEY", 401)
+    if not key.isascii() or not key.isprintable() or key != key.strip() or " " in key:
+        # Never show it, not even in part.
+        raise bad_request(
+            "the API key has characters that no key has: white space, control or non-ASCII ones"
+        )
+    return Config(
+        key,
+        _base("base_url", "ARKER_BASE_URL", base_url, BASE_URL, environ, allow_http),
+        _base("global_url", "ARKER_GLOBAL_URL", global_url, GLOBAL_URL, environ, allow_http),
+    )
+
+
+def _base(
+    name: str, variable: str, argument: str | None, default: str, environ: Mapping[str, str], allow_http: bool
+) -> Url:
+    origin, text = name, argument
+    if text is None and environ.get(variable):
+        origin, text = variable, environ[variable]
+    try:
+        url = parse_url(text if text is not None else default)
+        if "?" in url.target or "#" in (text or ""):
+            raise ValueError("the URL of a deployment has no query and no fragment")
+    except ValueError as error:
+        raise bad_request(f"{origin}: {error}") from None
+    if url.scheme == "http" and not allow_http and not is_loopback(url.host):
+        raise bad_request(
+            f"{origin}: http:// would send the API key in clear to {url.host}; use https://, or "
+            "allow_http=True on a network that you trust"
+        )
+    return Url(url.scheme, url.host, url.port, url.target.rstrip("/"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its very name."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

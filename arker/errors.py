@@ -1,0 +1,288 @@
+"""The one exception of the package, and what an HTTP answer says about a failure. No I/O here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from .results import RunResult
+
+__all__ = ["ArkerError", "ErrorCode", "Processed"]
+
+ErrorCode: TypeAlias = (
+    Literal[
+        # What the contract names.
+        "bad_request",
+        "unauthorized",
+        "payment_required",
+        "forbidden",
+        "not_found",
+        "command_not_found",
+        "conflict",
+        "vm_busy",
+        "resource_busy",
+        "invalid_state",
+        "already_exists",
+        "idempotency_conflict",
+        "expired",
+        "payload_too_large",
+        "unsupported_op",
+        "unsupported_operation",
+        "rate_limited",
+        "quota_exceeded",
+        "internal",
+        "not_implemented",
+        "unavailable",
+        "capacity_unavailable",
+        "gateway_timeout",
+        # What only this side can know; `status` is 0.
+        "network",
+        "timeout",
+        "local_file",
+        "command_failed",
+    ]
+    | str
+)
+"""A code that names a failure. The known ones are listed; a new one from a server comes through as it is."""
+
+Processed: TypeAlias = Literal["no", "maybe", "yes"]
+"""Whether the server acted on a request that failed: `no`, it certainly did not (the request never left
+whole, or was turned away); `maybe`, nobody on this side can know; `yes`, it answered."""
+
+#: Codes that say that the same request will fail again, whatever the status beside them.
+_FINAL: Final = frozenset(
+    [
+        "bad_request",
+        "unauthorized",
+        "payment_required",
+        "forbidden",
+        "not_found",
+        "command_not_found",
+        "conflict",
+        "vm_busy",
+        "invalid_state",
+        "already_exists",
+        "idempotency_conflict",
+        "expired",
+        "payload_too_large",
+        "not_implemented",
+        "quota_exceeded",
+    ]
+)
+#: Codes by which a server turns a request away before acting on it.
+_TURNED_AWAY: Final = frozenset({"rate_limited", "unavailable", "capacity_unavailable"})
+_TRANSIENT_CODES: Final = _TURNED_AWAY | {"network", "timeout", "gateway_timeout"}
+_TRANSIENT_STATUS: Final = frozenset({429, 502, 503, 504})
+#: How a storage backend's overload shows in the message of an `internal` error.
+_OVERLOAD: Final = re.compile("503|Service Unavailable|throttle|SlowDown|ThrottlingException")
+_LONGEST_MESSAGE: Final = 2000
+
+
+class ArkerError(Exception):
+    """Everything that can go wrong, under one name; `str()` is `code: message`.
+
+    Attributes:
+        code: What went wrong, such as `not_found`; see `ErrorCode`.
+        message: The same for people. Never contains the API key or a signed URL.
+        status: HTTP status of the answer; 0 when there was none (`network`, `timeout`); 400 or 413 when the
+            request was refused on this side before anything was sent (then `attempts` is 0); 200 for an error
+            reported inside a successful answer.
+        request_id: The server's name for the request, for its logs; None if it gave none.
+        attempts: How many times the request was tried; 0 when it was refused before sending.
+        method: HTTP method, such as `POST`; None when refused before sending.
+        route: Route template, such as `/api/v1/vms/{vm_id}/run`, never a raw URL; None when refused before
+            sending.
+        processed: Whether the server acted on the request: `no`, `maybe` or `yes`. After a `maybe` of a
+            `run`, look before running it again.
+        retry_after: How long the server asked to wait, in seconds; None if it did not.
+        result: The `RunResult` behind a `command_failed`, else None.
+    """
+
+    code: ErrorCode
+    message: str
+    status: int
+    request_id: str | None
+    attempts: int
+    method: str | None
+    route: str | None
+    processed: Processed
+    retry_after: float | None
+    result: RunResult | None
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        status: int = 0,
+        *,
+        request_id: str | None = None,
+        attempts: int = 0,
+        method: str | None = None,
+        route: str | None = None,
+        processed: Processed = "no",
+        retry_after: float | None = None,
+        result: RunResult | None = None,
+    ) -> None:
+        super().__init__(code, message, status)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.request_id = request_id
+        self.attempts = attempts
+        self.method = method
+        self.route = route
+        self.processed = processed
+        self.retry_after = retry_after
+        self.result = result
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+    def __repr__(self) -> str:
+        return f"ArkerError(code={self.code!r}, message={self.message!r}, status={self.status})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception.__reduce__ with our attributes as state; args alone rebuild the three that it takes by
+        # position.
+        return type(self), (self.code, self.message, self.status), self.__dict__
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the failure is of the passing kind, so that the same request may succeed later. Whether
+        sending it again is also harmless, `processed` tells."""
+        if self.code in _FINAL or self.code.startswith("unsupported"):
+            return False
+        return (
+            self.status in _TRANSIENT_STATUS
+            or self.code in _TRANSIENT_CODES
+            or (self.code == "internal" and _OVERLOAD.search(self.message) is not None)
+        )
+
+
+def bad_request(message: str) -> ArkerError:
+    """A request refused on this side, before anything was sent."""
+    return ArkerError("bad_request", message, 400)
+
+
+_URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)\?[^\s\"'<>]*")
+
+
+def redact(text: str, *secrets: str) -> str:
+    """`text` without the secrets and without the query of any URL, which is what signs a signed one."""
+    text = _URL_QUERY.sub(r"\1?[redacted]", text)
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[redacted]")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole HTTP answer with a success status and a JSON body, in the form that generated parsers read."""
+
+    status_code: int
+    content: bytes
+    body: Any
+
+    def json(self) -> Any:
+        """The body, parsed."""
+        return self.body
+
+
+def read_answer(
+    status: int, headers: Mapping[str, str], content: bytes, *secrets: str, parse: bool = True
+) -> Answer:
+    """Tell success from failure; `headers` has lowercase names.
+
+    Raises ArkerError for an error in either envelope whatever the status, and `internal` for whatever is not
+    an answer of Arker's: a redirect, an HTML page of a proxy, a body that is not JSON. With `parse=False` the
+    body of a success is not looked at.
+    """
+    if 200 <= status < 300 and not parse:
+        return Answer(status, content, None)
+    body: Any = None
+    malformed: ValueError | RecursionError | None = None
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        malformed = error
+    request_id = headers.get("x-request-id") or headers.get("x-amz-request-id")
+    envelope = body.get("error") if isinstance(body, dict) else None
+    failed = status >= 400 or (
+        isinstance(body, dict)
+        and (body.get("ok") is False or ("ok" not in body and isinstance(envelope, dict)))
+    )
+    if failed and isinstance(envelope, dict) and isinstance(envelope.get("code"), str):
+        code = envelope["code"]
+        named = envelope.get("request_id")
+        raise ArkerError(
+            code,
+            redact(str(envelope.get("message") or f"HTTP {status}"), *secrets)[:_LONGEST_MESSAGE],
+            status,
+            request_id=named if isinstance(named, str) else request_id,
+            processed=_processed(status, code),
+            retry_after=retry_after(headers),
+        )
+    if failed or malformed is not None or not 200 <= status < 300:
+        what = headers.get("content-type", "no content type").partition(";")[0]
+        why = "a redirect, which is never followed" if 300 <= status < 400 else "not an answer of Arker's"
+        raise ArkerError(
+            "internal",
+            f"HTTP {status}: {why} ({what}, {len(content)} bytes)",
+            status,
+            request_id=request_id,
+            # 429 turns away whoever says it; of the others a proxy may know nothing of what happened behind
+            # it.
+            processed="no" if status == 429 else "maybe" if status >= 500 or status < 300 else "yes",
+            retry_after=retry_after(headers),
+        ) from malformed
+    return Answer(status, content, body)
+
+
+def entry_error(code: object, message: object, status: int, *secrets: str) -> ArkerError:
+    """The error of one entry inside a successful answer."""
+    return ArkerError(
+        str(code),
+        redact(str(message), *secrets)[:_LONGEST_MESSAGE],
+        status,
+        processed=_processed(status, str(code)),
+    )
+
+
+def _processed(status: int, code: str) -> Processed:
+    if status == 429 or status == 503 or code in _TURNED_AWAY:
+        return "no"
+    return "maybe" if code in ("internal", "gateway_timeout") or status in (502, 504) else "yes"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """How long an answer asks to wait, in seconds: `Retry-After-Ms`, or `Retry-After` in seconds or as a
+    date."""
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(0.0, float(milliseconds) / 1000)
+        if not (value := headers.get("retry-after")):
+            return None
+        try:
+            return max(0.0, float(value))
+        except ValueError:
+            from email.utils import parsedate_to_datetime
+            from time import time
+
+            return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def no_answer(error: BaseException, host: str, *, sent: bool, answering: bool = False) -> ArkerError:
+    """The error of a request whose answer did not come, or not whole (`answering`)."""
+    code = "timeout" if isinstance(error, TimeoutError) else "network"
+    reason = str(error) or type(error).__name__
+    what = "the answer was cut" if answering else "no answer" if sent else "could not send"
+    return ArkerError(
+        code, f"{what}: {host}: {reason}"[:_LONGEST_MESSAGE], processed="maybe" if sent else "no"
+    )

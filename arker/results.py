@@ -1,0 +1,236 @@
+"""The values that calls return: frozen, typed, printable, and free of any connection."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from .errors import ArkerError
+
+if TYPE_CHECKING:
+    from arker_api.control.models import VmPage
+    from arker_api.regional.models import RunResponse
+
+__all__ = ["Outcome", "RunResult", "VmList", "VmSummary"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a command left behind.
+
+    Attributes:
+        stdout: Standard output, byte for byte.
+        stderr: Standard error, byte for byte.
+        exit_code: Exit status; 128 + n after signal n, 124 when the timeout ended it.
+        duration_ms: Wall time of the command at the deployment, in milliseconds.
+        session_id: The session that it ran in.
+        cwd: The folder that the session is in afterwards.
+        completed: False when the timeout ended it.
+        truncated: True when output was over the deployment's cap and its end was dropped.
+    """
+
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+    duration_ms: float
+    session_id: str
+    cwd: str
+    completed: bool = True
+    truncated: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command ended by itself with exit code 0."""
+        return self.completed and self.exit_code == 0
+
+    @property
+    def text(self) -> str:
+        """`stdout` as text, with U+FFFD in place of what is not UTF-8."""
+        return self.stdout.decode("utf-8", "replace")
+
+    def check(self) -> RunResult:
+        """This result, if it is `ok`.
+
+        Raises:
+            ArkerError: `command_failed`, with the exit code and the end of `stderr` in its message and this
+                as `result`.
+        """
+        if self.ok:
+            return self
+        what = f"exit code {self.exit_code}" if self.completed else "ended by its timeout"
+        tail = self.stderr.decode("utf-8", "replace").strip()[-500:]
+        raise ArkerError("command_failed", f"{what}: {tail}" if tail else what, processed="yes", result=self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dict for JSON; output that is not UTF-8 is in base64, as the `*_encoding` beside it says."""
+        stdout, stdout_encoding = _encode(self.stdout)
+        stderr, stderr_encoding = _encode(self.stderr)
+        return {
+            "stdout": stdout,
+            "stdout_encoding": stdout_encoding,
+            "stderr": stderr,
+            "stderr_encoding": stderr_encoding,
+            "exit_code": self.exit_code,
+            "duration_ms": self.duration_ms,
+            "session_id": self.session_id,
+            "cwd": self.cwd,
+            "completed": self.completed,
+            "truncated": self.truncated,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunResult:
+        """What `to_dict` was made from.
+
+        Raises:
+            KeyError, TypeError, ValueError: for a dict that `to_dict` did not make.
+        """
+        return cls(
+            decode(data["stdout"], data["stdout_encoding"]),
+            decode(data["stderr"], data["stderr_encoding"]),
+            data["exit_code"],
+            data["duration_ms"],
+            data["session_id"],
+            data["cwd"],
+            data["completed"],
+            data["truncated"],
+        )
+
+
+def _encode(data: bytes) -> tuple[str, str]:
+    try:
+        return data.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode(), "base64"
+
+
+def decode(content: object, encoding: object) -> bytes:
+    """Bytes out of an answer. Raises ValueError or TypeError for what is neither UTF-8 nor base64."""
+    if not isinstance(content, str):
+        raise TypeError("content is not a string")
+    if encoding == "base64":
+        return base64.b64decode(content, validate=True)
+    if encoding in ("utf-8", "utf8"):
+        # A JSON string may hold lone surrogates, which are no text.
+        return content.encode()
+    raise ValueError(f"unknown encoding {encoding!r}")
+
+
+def run_result(response: RunResponse) -> RunResult:
+    """The result in an answer. Raises ValueError or TypeError for one that is not what the contract says."""
+    return RunResult(
+        decode(response.stdout, response.stdout_encoding or "utf-8"),
+        decode(response.stderr, response.stderr_encoding or "utf-8"),
+        int(response.exit_code),
+        float(response.duration_ms or 0),
+        # 0 is a session, and Unset is false.
+        str(response.session_id) if isinstance(response.session_id, (str, int)) else "0",
+        response.cwd or "",
+        response.completed is not False,
+        response.stdout_truncated is True or response.stderr_truncated is True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VmSummary:
+    """A computer as a list shows it; `client.vm(summary)` is its handle.
+
+    Attributes:
+        vm_id: Its id.
+        name: Its name, or None.
+        base_image: The base image at the root of its line of forks.
+        region: Where it lives.
+        created_at: When it was made, with its time zone (UTC).
+    """
+
+    vm_id: str
+    name: str | None
+    base_image: str
+    region: str
+    created_at: datetime
+
+
+def vm_list(page: VmPage) -> VmList:
+    """The page in an answer. Raises ValueError or TypeError for one that is not what the contract says."""
+    items = tuple(
+        VmSummary(
+            _text(item.vm_id),
+            item.name or None,
+            item.base_image or "",
+            item.region or "",
+            _utc(item.created_at),
+        )
+        for item in page.items
+    )
+    return VmList(items, int(page.total))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a string")
+    return value
+
+
+def _utc(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError("no created_at")
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class VmList:
+    """One page of a list; iterable, indexable, with a length.
+
+    Attributes:
+        items: The computers of this page.
+        total: How many there are on all pages.
+    """
+
+    items: tuple[VmSummary, ...]
+    total: int
+
+    def __iter__(self) -> Iterator[VmSummary]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> VmSummary: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[VmSummary, ...]: ...
+    def __getitem__(self, index: int | slice) -> VmSummary | tuple[VmSummary, ...]:
+        return self.items[index]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """How one of several operations ended: with a value or with an error.
+
+    Attributes:
+        value: What it returned; None when it failed (and, of operations that return nothing, always).
+        error: The exception that it ended with; None when it did not.
+    """
+
+    value: T | None = None
+    error: Exception | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it succeeded."""
+        return self.error is None
+
+    def get(self) -> T:
+        """The value.
+
+        Raises:
+            Exception: the error, if it ended with one.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # without an error it is what the operation returned

@@ -1,0 +1,137 @@
+"""What can be uploaded, in one form: a size, and any range of bytes any number of times."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import IO, Any, Protocol, cast
+
+from .errors import ArkerError
+from .uploads import LARGEST_CHUNK, LARGEST_FILE, too_large
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Source(Protocol):
+    """Bytes to upload."""
+
+    size: int
+    #: Whether `read` may wait for a disk.
+    blocking: bool
+
+    def read(self, start: int, end: int) -> Buffer:
+        """Bytes `[start, end)`. Raises ArkerError when they are not there any more."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was opened for it."""
+
+
+class Memory:
+    """Bytes that are in memory already; never copied as a whole."""
+
+    blocking = False
+
+    def __init__(self, data: Buffer) -> None:
+        view = memoryview(data)
+        # A view of something else than bytes, or with gaps, has no bytes to slice.
+        self._view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+        self.size = self._view.nbytes
+        if self.size > LARGEST_FILE:
+            raise too_large(self.size)
+
+    def read(self, start: int, end: int) -> Buffer:
+        """See Source."""
+        return self._view[start:end]
+
+    def close(self) -> None:
+        """See Source."""
+        self._view.release()
+
+
+class File:
+    """A seekable binary file, from where it stands to its end."""
+
+    blocking = True
+
+    def __init__(self, file: IO[bytes], *, owned: bool) -> None:
+        self._file = file
+        self._owned = owned
+        # Several chunks may be read at a time, and a file has one position.
+        self._lock = threading.Lock()
+        self._start = file.tell()
+        self.size = max(0, file.seek(0, os.SEEK_END) - self._start)
+        if self.size > LARGEST_FILE:
+            self.close()
+            raise too_large(self.size)
+
+    def read(self, start: int, end: int) -> Buffer:
+        """See Source."""
+        with self._lock:
+            self._file.seek(self._start + start)
+            data = local(self._file.read, end - start)
+        if len(data) != end - start:
+            raise ArkerError(
+                "local_file", f"the file became shorter while it was read: no byte {start + len(data)}"
+            )
+        return cast("bytes", data)
+
+    def close(self) -> None:
+        """See Source."""
+        if self._owned:
+            self._file.close()
+
+
+class Spool:
+    """A place for bytes that can be read only once: memory for a few, then a temporary file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=LARGEST_CHUNK)  # noqa: SIM115  # see close
+        self._size = 0
+
+    def add(self, piece: Any) -> None:
+        """Append bytes. Raises TypeError for anything else, ArkerError when it is over the limit of a
+        file."""
+        if not isinstance(piece, (bytes, bytearray, memoryview)):
+            raise TypeError(
+                f"expected bytes to write, got {type(piece).__name__}; is the file open in binary mode?"
+            )
+        self._size += memoryview(piece).nbytes
+        if self._size > LARGEST_FILE:
+            raise too_large(LARGEST_FILE + 1, "the data")
+        local(self._file.write, piece)
+
+    def source(self) -> Source:
+        """What was added."""
+        self._file.seek(0)
+        return File(self._file, owned=True)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._file.close()
+
+
+def local(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function on a local file; what the system refuses is ArkerError `local_file`."""
+    try:
+        return function(*args, **kwargs)
+    except OSError as error:
+        raise ArkerError("local_file", str(error)) from error
+
+
+def known(data: Any) -> Source | None:
+    """The source of data whose size is known; None for data that has to be spooled first.
+
+    Raises TypeError for a file in text mode, ArkerError `payload_too_large`.
+    """
+    if isinstance(data, str):
+        return Memory(data.encode())
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return Memory(data)
+    if callable(getattr(data, "read", None)) and hasattr(data, "seekable") and data.seekable():
+        if not isinstance(data.read(0), bytes):
+            raise TypeError("the file is open in text mode; open it in binary mode ('rb')")
+        return File(data, owned=False)
+    return None

@@ -1,0 +1,68 @@
+"""How bytes are cut up for the wire: limits, ranges, batches. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
+
+from .errors import ArkerError
+
+#: Largest file, in bytes.
+LARGEST_FILE: Final = 100_000_000
+#: Largest chunk of a file in one entry, in bytes.
+LARGEST_CHUNK: Final = 4 * 1024 * 1024
+#: Most entries in one write; the contract names no limit, so this one is modest.
+MOST_ENTRIES: Final = 64
+#: Bytes handed to a socket at a time: smaller ones cost speed, larger ones memory.
+PIECE: Final = 256 * 1024
+#: The slowest transfer that gets the time it needs, in bytes a second.
+SLOWEST: Final = 64 * 1024
+
+Range = tuple[int, int]
+T = TypeVar("T")
+
+
+def too_large(size: int, what: str = "the file") -> ArkerError:
+    """A file refused on this side."""
+    at_least = f"at least {size}" if size == LARGEST_FILE + 1 else size
+    return ArkerError("payload_too_large", f"{what} has {at_least} bytes; the most is {LARGEST_FILE}", 413)
+
+
+def chunks(size: int, have: Iterable[Range] = ()) -> list[Range]:
+    """The ranges `[start, end)` of at most LARGEST_CHUNK bytes that are missing from `[0, size)` given what
+    is there."""
+    missing: list[Range] = []
+    position = 0
+    for start, end in [*sorted(have), (size, size)]:
+        while position < min(start, size):
+            stop = min(position + LARGEST_CHUNK, start, size)
+            missing.append((position, stop))
+            position = stop
+        position = max(position, end)
+    return missing
+
+
+def batches(items: Sequence[tuple[T, int]]) -> list[list[T]]:
+    """Items with their sizes, in order, packed so that no batch has over LARGEST_CHUNK bytes or MOST_ENTRIES
+    items."""
+    packed: list[list[T]] = []
+    room = 0
+    for item, size in items:
+        if not packed or size > room or len(packed[-1]) == MOST_ENTRIES:
+            packed.append([])
+            room = LARGEST_CHUNK
+        packed[-1].append(item)
+        room -= size
+    return packed
+
+
+def resume_at(status: int, content_range: str | None, wanted: int, size: int) -> int:
+    """The offset at which the body of an answer to `Range: bytes=wanted-` begins.
+
+    Raises ValueError when the answer is about something else than the file of `size` bytes.
+    """
+    if status == 200:
+        return 0
+    if content_range is None or content_range.replace(" ", "") != f"bytes{wanted}-{size - 1}/{size}":
+        raise ValueError(f"asked for bytes {wanted}-{size - 1}/{size}, got {str(content_range)[:100]!r}")
+    return wanted
