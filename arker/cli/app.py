@@ -1,4 +1,5 @@
-"""The tree of commands. What a command needs is imported when it runs, so that `arker --help` is there at once."""
+"""The tree of commands. What a command needs is imported when it runs, so that `arker --help` is there at
+once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The commands that run and look after a deployment: serve, keys, images, doctor. `arker` has them among its own."""
+"""The commands that run and look after a deployment: serve, keys, images, doctor. `arker` has them among its
+own."""
 
 from __future__ import annotations
 
@@ -56,18 +57,19 @@ _state = click.option(
     "--grace", default=10.0, show_default=True, help="Seconds that a stop waits for requests under way."
 )
 @click.option(
-    "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"]),
+    "--log-level", default="info", show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
     help="What to log; info has a line for every request.",
 )  # fmt: skip
 def serve(api_key_file: Any, limits: tuple[str, ...], state: Path | None, **options: Any) -> None:
     """Serve both APIs on this machine, with real computers in sandboxes.
 
-    Prints the lines to export for clients. Stops on Ctrl-C when the requests under way are answered; a second one stops it at
-    once.
+    Prints the lines to export for clients. Stops on Ctrl-C when the requests under way are answered; a second
+    one stops it at once.
     """
     from pydantic import ValidationError
 
-    from .database import StateRefused
+    from .database import StateError
     from .engine import SandboxUnavailable
     from .server import configure_logging
     from .server import serve as run
@@ -84,7 +86,7 @@ def serve(api_key_file: Any, limits: tuple[str, ...], state: Path | None, **opti
     configure_logging(settings.log_level)
     try:
         run(settings, on_ready=lambda ready: _announce(ready, given=settings.api_key is not None))
-    except (StateRefused, SandboxUnavailable, OSError) as error:
+    except (StateError, SandboxUnavailable, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -167,14 +169,14 @@ def revoke_key(state: Path | None, key_id: str) -> None:
 
 @contextlib.contextmanager
 def _database(state: Path | None) -> Iterator[sqlite3.Connection]:
-    from .database import StateRefused, open_database
+    from .database import StateError, open_database
     from .settings import default_state
 
     folder = state or default_state()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection = open_database(folder / "arker.db")
-    except (OSError, StateRefused) as error:
+    except (OSError, StateError) as error:
         raise click.ClickException(str(error)) from None
     with contextlib.closing(connection):
         yield connection

@@ -1,6 +1,7 @@
 """What must last: one SQLite file, read on the event loop, written in one thread.
 
-A read of a row or two takes microseconds and never waits in WAL mode, so it is a plain call. A write waits for the disk, so it
+A read of a row or two takes microseconds and never waits in WAL mode, so it is a plain call. A write waits
+for the disk, so it
 is awaited: a function of the connection that runs in the writer's thread, in a transaction of its own.
 """
 
@@ -15,21 +16,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from .ids import BASE_IMAGE, BASE_IMAGE_ID
-
 T = TypeVar("T")
 Row = sqlite3.Row
 
-#: The organization that a deployment's own keys belong to, and the one that owns the base images (it has no key).
+#: The organization that a deployment's own keys belong to, and the one that owns the base images (it has no
+#: key).
 LOCAL_ORG: Final = "org_local"
 PLATFORM_ORG: Final = "org_arker"
 
 #: Step n brings a file from version n to n + 1. Never change one that was released; append.
 MIGRATIONS: Final = [
-    f"""
+    """
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE orgs (org_id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT, WITHOUT ROWID;
-    INSERT INTO orgs VALUES ('{LOCAL_ORG}', 'Local'), ('{PLATFORM_ORG}', 'Arker');
+    INSERT INTO orgs VALUES ('org_local', 'Local'), ('org_arker', 'Arker');
     CREATE TABLE keys (
         key_id TEXT PRIMARY KEY,
         org_id TEXT NOT NULL REFERENCES orgs,
@@ -53,7 +53,7 @@ MIGRATIONS: Final = [
     CREATE INDEX vms_by_age ON vms (org_id, kind, created_ms, vm_id);
     CREATE INDEX vms_by_name ON vms (name) WHERE name IS NOT NULL;
     INSERT INTO vms
-        SELECT '{BASE_IMAGE_ID}', '{PLATFORM_ORG}', 'base', '{BASE_IMAGE}', '{BASE_IMAGE}', 1, NULL, now, now
+        SELECT '01KQBYKEV5WJ7YB010603T1DCT_d8c0', 'org_arker', 'base', 'arkuntu', 'arkuntu', 1, NULL, now, now
         FROM (SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000 AS now);
     CREATE TABLE uploads (
         vm_id TEXT NOT NULL REFERENCES vms ON DELETE CASCADE,
@@ -83,7 +83,7 @@ MIGRATIONS: Final = [
 ]
 
 
-class StateRefused(Exception):
+class StateError(Exception):
     """The state folder cannot be used; the message says why and what mends it."""
 
 
@@ -91,14 +91,14 @@ def open_database(path: Path) -> sqlite3.Connection:
     """A connection to the file at `path`, made if missing and brought to the current version.
 
     Raises:
-        StateRefused: it was written by a newer version, or is no database, or cannot be opened.
+        StateError: it was written by a newer version, or is no database, or cannot be opened.
     """
     try:
         # The mode of the file is that of its WAL, too: nobody else reads hashes, names and outputs.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
-        raise StateRefused(f"cannot open {path}: {error}") from None
+        raise StateError(f"cannot open {path}: {error}") from None
     try:
         connection.row_factory = sqlite3.Row
         for pragma in (
@@ -111,8 +111,8 @@ def open_database(path: Path) -> sqlite3.Connection:
         _migrate(connection, path)
     except sqlite3.Error as error:
         connection.close()
-        raise StateRefused(f"cannot use {path}: {error}") from None
-    except StateRefused:
+        raise StateError(f"cannot use {path}: {error}") from None
+    except StateError:
         connection.close()
         raise
     return connection
@@ -123,7 +123,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            raise StateRefused(
+            raise StateError(
                 f"{path} has version {version}, and this Arker knows versions up to {len(MIGRATIONS)}: "
                 "it was used by a newer Arker; upgrade, or name another state folder"
             )
@@ -141,8 +141,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 class Database:
     """Two connections to one file: one to read on the event loop, one to write in a thread.
 
-    Both are opened, with everything they need, when this is made: the process may lose the way to the folder when it drops its
-    privileges.
+    Both are opened, with everything they need, when this is made: the process may lose the way to the folder
+    when it drops its privileges.
     """
 
     def __init__(self, path: Path) -> None:
@@ -168,8 +168,8 @@ class Database:
     async def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         """Run `change` in a transaction.
 
-        With `durable` it is on disk when this returns; else it survives the death of the process, but perhaps not that of the
-        machine, and costs no wait for the disk. A cancelled call is still carried out.
+        With `durable` it is on disk when this returns; else it survives the death of the process, but perhaps
+        not that of the machine, and costs no wait for the disk. A cancelled call is still carried out.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, change, durable)
 

@@ -1,9 +1,12 @@
-"""`Idempotency-Key`: what was asked under a key happens once, and every repeat answers what the first one made.
+"""`Idempotency-Key`: what was asked under a key happens once, and every repeat answers what the first one
+made.
 
 * While the first is under way, a repeat waits for it.
-* What ended is kept for 24 hours, over restarts. A run's answer is kept up to `MAX_ANSWER` bytes, and all answers together up to
-  `MAX_ANSWERS`; of what is over that, the key is still known, so that nothing ever runs twice.
-* A run is noted before it starts. When the deployment dies in between, its key answers that the outcome is unknown.
+* What ended is kept for 24 hours, over restarts. A run's answer is kept up to `MAX_ANSWER` bytes, and all
+  answers together up to `MAX_ANSWERS`; of what is over that, the key is still known, so that nothing ever
+  runs twice.
+* A run is noted before it starts. When the deployment dies in between, its key answers that the outcome is
+  unknown.
 * A fork is noted in the very transaction that makes the computer's row, so it needs no note before.
 * When nobody waits for a run any more, it has `GRACE` seconds for somebody to ask again; then it is ended.
 """
@@ -29,10 +32,12 @@ GRACE: Final = 30.0
 _NOT_STARTED: Final = frozenset({"bad_request", "not_found", "forbidden", "vm_busy", "unavailable"})
 
 _UNKNOWN: Final = (
-    "the command was started under this Idempotency-Key, but its outcome is not known, as the deployment stopped or "
-    "everybody who waited for it went away; it is not run again. Look at what it left behind, or use another key"
+    "the command was started under this Idempotency-Key, but its outcome is unknown, as the deployment stopped "
+    "or everybody who waited for it went away; it is not run again. Look at what it left, or use another key"
 )
-_UNKEPT: Final = "the command ran under this Idempotency-Key, but its output is not kept any more, as it is too large; it is not run again"
+_UNKEPT: Final = (
+    "the command ran under this Idempotency-Key, but its output was too large to be kept; it is not run again"
+)
 
 
 class Identity(NamedTuple):
@@ -67,12 +72,13 @@ class Idempotency:
     ) -> bytes:
         """What `work` answers, or answered under this key.
 
-        `request` is a digest of what was asked. With `journal` the key is noted before `work` begins and its answer afterwards;
-        without, `work` notes its answer itself (see `note`) and leaves nothing behind when it fails.
+        `request` is a digest of what was asked. With `journal` the key is noted before `work` begins and its
+        answer afterwards; without, `work` notes its answer itself (see `note`) and leaves nothing behind when
+        it fails.
 
         Raises:
-            ApiError: `idempotency_conflict` when the key was used with another request, `conflict` when it has no answer, and
-                whatever `work` raises.
+            ApiError: `idempotency_conflict` when the key was used with another request, `conflict` when it
+                has no answer, and whatever `work` raises.
         """
         pending = self._pending.get(identity)
         if pending is None:
@@ -141,9 +147,11 @@ class Idempotency:
             total = connection.execute("SELECT total(length(answer)) FROM idempotency").fetchone()[0]
             if total > MAX_ANSWERS:
                 connection.execute(
-                    "UPDATE idempotency SET state = 'unkept', answer = NULL WHERE scope LIKE 'run:%' AND created_ms <= ("
+                    "UPDATE idempotency SET state = 'unkept', answer = NULL"
+                    " WHERE scope LIKE 'run:%' AND created_ms <= ("
                     " SELECT max(created_ms) FROM (SELECT created_ms, sum(length(answer)) OVER"
-                    " (ORDER BY created_ms) AS running FROM idempotency WHERE answer IS NOT NULL) WHERE running <= ?)",
+                    " (ORDER BY created_ms) AS running FROM idempotency WHERE answer IS NOT NULL)"
+                    " WHERE running <= ?)",
                     (total - MAX_ANSWERS / 2,),
                 )
 
@@ -166,7 +174,8 @@ def _insert(
     connection: sqlite3.Connection, identity: Identity, request: bytes, state: str, answer: bytes | None
 ) -> None:
     connection.execute(
-        "INSERT INTO idempotency (org_id, scope, key, request, state, answer, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO idempotency (org_id, scope, key, request, state, answer, created_ms) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (*identity, request, state, answer, _now()),
     )
 

@@ -1,4 +1,4 @@
-"""Identifiers: ULIDs, computer ids, and the one id that every deployment knows."""
+"""Identifiers: ULIDs, and computer ids."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import re
 import secrets
 import time
 from typing import Final
-
-BASE_IMAGE: Final = "arkuntu"
-BASE_IMAGE_ID: Final = "01KQBYKEV5WJ7YB010603T1DCT_d8c0"
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VM_ID: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}(?:_[0-9A-Za-z]+)?", re.ASCII)

@@ -1,7 +1,7 @@
 """API keys: 256 random bits, of which the database holds a SHA-256 and nothing else.
 
-A plain hash is enough, as nobody can guess 256 bits; and finding it by an index tells nothing, as what is compared is the hash,
-which the caller does not choose.
+A plain hash is enough, as nobody can guess 256 bits; and finding it by an index tells nothing, as what is
+compared is the hash, which the caller does not choose.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def check(key: str) -> None:
 
 
 def register(connection: sqlite3.Connection, key: str, *, name: str, org: str | None = None) -> str:
-    """Make `key` valid for an organization (`org` by its name, made if missing; the deployment's own if None); its key id.
+    """Make `key` valid for an organization (`org` by its name, made if missing; the deployment's own if
+    None); its key id.
 
     A key that is there already is left as it is, unless it was revoked.
 
@@ -110,7 +111,7 @@ def forget(connection: sqlite3.Connection, key_id: str) -> None:
 def listed(connection: sqlite3.Connection) -> list[ApiKey]:
     """All keys, revoked ones too, oldest first."""
     rows = connection.execute(
-        "SELECT key_id, org_id, orgs.name AS org_name, keys.name AS name, created_ms, last_used_ms, revoked_ms "
-        "FROM keys JOIN orgs USING (org_id) ORDER BY created_ms, key_id"
+        "SELECT key_id, org_id, orgs.name AS org_name, keys.name AS name, created_ms, last_used_ms, "
+        "revoked_ms FROM keys JOIN orgs USING (org_id) ORDER BY created_ms, key_id"
     )
     return [ApiKey(**dict(row)) for row in rows]

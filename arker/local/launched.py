@@ -1,4 +1,5 @@
-"""The child's side of `launcher`: settings come over a socket, what became of them goes back, and its end is the child's end."""
+"""The child's side of `launcher`: settings come over a socket, what became of them goes back, and its end is
+the child's end."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from .database import StateRefused
+from .database import StateError
 from .engine import SandboxUnavailable
-from .server import Ready, StateInUse, configure_logging, holder, serve
+from .server import Ready, StateInUseError, configure_logging, holder, serve
 from .settings import Settings, explain
 
 #: Names the descriptor of the socket in the child's environment.
@@ -65,14 +66,14 @@ def _serve(order: Order, channel: socket.socket) -> dict[str, object] | None:
 
     try:
         serve(order.settings, on_ready=ready, guest_key=order.key, stop_on=(parent, channel.fileno()))
-    except StateInUse as error:
+    except StateInUseError as error:
         return _other(order, error)
-    except (StateRefused, SandboxUnavailable, OSError) as error:
+    except (StateError, SandboxUnavailable, OSError) as error:
         return {"error": str(error)}
     return None
 
 
-def _other(order: Order, error: StateInUse) -> dict[str, object]:
+def _other(order: Order, error: StateInUseError) -> dict[str, object]:
     """Another deployment has the folder: say where it serves, as soon as it does."""
     state = order.settings.state.expanduser().absolute()
     url, deadline = error.url, time.monotonic() + _OTHER

@@ -1,4 +1,5 @@
-"""A deployment for one program: started when it is needed, shared by whoever needs it, ended with the last of them.
+"""A deployment for one program: started when it is needed, shared by whoever needs it, ended with the last of
+them.
 
     with launch() as deployment:
         client = Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
@@ -46,7 +47,8 @@ class Deployment:
         self.api_key = shared.key
 
     def close(self) -> None:
-        """Let go of it; with the last one to do so it ends, and with it a temporary state folder. Once is enough."""
+        """Let go of it; with the last one to do so it ends, and with it a temporary state folder. Once is
+        enough."""
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.release()
@@ -62,15 +64,18 @@ class Deployment:
 
 
 def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deployment:
-    """A deployment on a free port of this machine; it is safe to call from any thread, and blocks for about half a second.
+    """A deployment on a free port of this machine; it is safe to call from any thread, and blocks for about
+    half a second.
 
     Args:
-        state: folder for what lasts. The deployments of one folder are one: a deployment that serves it already, of this process
-            or not, is used as it is. None for a temporary one, which all callers in this process with the same options share.
+        state: folder for what lasts. The deployments of one folder are one: a deployment that serves it
+            already, of this process or not, is used as it is. None for a temporary one, which all callers in
+            this process with the same options share.
         options: further fields of `Settings`, such as `network=True` or `limits={"processes": 64}`.
 
     Raises:
-        LaunchError: it could not be started: the machine lacks something, an option is wrong, or the folder cannot be used.
+        LaunchError: it could not be started: the machine lacks something, an option is wrong, or the folder
+            cannot be used.
     """
     folder = None if state is None else Path(state).expanduser().absolute()
     name = (
@@ -86,7 +91,8 @@ def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deplo
 
 
 class _Shared:
-    """What the deployments of one state folder in one process have in common. Made and released under the lock."""
+    """What the deployments of one state folder in one process have in common. Made and released under the
+    lock."""
 
     def __init__(self, name: tuple[str | None, str], state: Path | None, options: dict[str, Any]) -> None:
         from .keys import generate
@@ -98,7 +104,8 @@ class _Shared:
         self.users = 0
         self.key = generate()
         if state is None:
-            # Not below a temporary folder of somebody's own: the deployment may have to reach it as another user.
+            # Not below a temporary folder of somebody's own: the deployment may have to reach it as another
+            # user.
             state = self._temporary = Path(tempfile.mkdtemp(prefix="arker-"))
         try:
             self.url = self._start(state, options)
@@ -122,7 +129,8 @@ class _Shared:
         settings = {"port": 0, "log_level": "warning", "grace": 2, **options, "state": str(state)}
         order = json.dumps({"parent": os.getpid(), "key": self.key, "settings": settings}, default=str)
         with log, theirs:
-            # -P and our own path: the child imports what this process does, and nothing from the folder that it is in.
+            # -P and our own path: the child imports what this process does, and nothing from the folder that
+            # it is in.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "arker.local"],
                 stdin=subprocess.DEVNULL,
@@ -159,11 +167,11 @@ class _Shared:
     def _join(self, state: Path, url: str) -> str:
         """Use a deployment of another process: whoever can write its state folder can make a key for it."""
         from . import keys
-        from .database import StateRefused, open_database
+        from .database import StateError, open_database
 
         try:
             connection = open_database(state / "arker.db")
-        except StateRefused as error:
+        except StateError as error:
             raise LaunchError(
                 f"a deployment serves {state} at {url}, but its keys are not ours to make: {error}"
             ) from None
@@ -177,7 +185,8 @@ class _Shared:
         return self._owner == os.getpid() and (self._joined is not None or self._process.poll() is None)
 
     def release(self) -> None:
-        """One user less; the last one ends it. In a process that was forked off, nothing: it is not its own."""
+        """One user less; the last one ends it. In a process that was forked off, nothing: it is not its
+        own."""
         if self._owner != os.getpid():
             return
         with _lock:
@@ -208,11 +217,11 @@ class _Shared:
     def _clean(self) -> None:
         if self._joined is not None:
             from . import keys
-            from .database import StateRefused, open_database
+            from .database import StateError, open_database
 
             state, key_id = self._joined
             with (
-                contextlib.suppress(StateRefused),
+                contextlib.suppress(StateError),
                 contextlib.closing(open_database(state / "arker.db")) as connection,
             ):
                 keys.forget(connection, key_id)

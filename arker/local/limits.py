@@ -14,7 +14,8 @@ class Bucket:
     at: float
 
     def take(self, rate: float, now: float) -> float:
-        """Take a token, if there is one: 0; else the seconds until there will be. Holds at most a second's worth, at least one."""
+        """Take a token, if there is one: 0; else the seconds until there will be. Holds at most a second's
+        worth, at least one."""
         size = max(1.0, rate)
         self.tokens = min(size, self.tokens + (now - self.at) * rate)
         self.at = now

@@ -1,7 +1,8 @@
 """What may be asked: the request bodies of the contract, checked to the letter.
 
-A request that does not fit the contract is refused as a whole, before anything is done, and the message names the field. What
-fits but cannot be done for one entry of a write (a `..` in its path, a digest that differs) is that entry's own error.
+A request that does not fit the contract is refused as a whole, before anything is done, and the message names
+the field. What fits but cannot be done for one entry of a write (a `..` in its path, a digest that differs)
+is that entry's own error.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ HOME = "/home/user/"
 
 
 class Body(BaseModel):
-    """Base of all request bodies: no unknown field, no conversion from one type to another, base64 into bytes."""
+    """Base of all request bodies: no unknown field, no conversion from one type to another, base64 into
+    bytes."""
 
     model_config = ConfigDict(strict=True, extra="forbid", val_json_bytes="base64", frozen=True)
 
@@ -81,7 +83,8 @@ class RunRequest(Body):
 
 
 class WriteEntry(Body):
-    """An entry of a write. Which of the three kinds it is, and that it is whole, is `check_entry`'s to say."""
+    """An entry of a write. Which of the three kinds it is, and that it is whole, is `check_entry`'s to
+    say."""
 
     path: Path
     size: Size
@@ -117,7 +120,8 @@ def parse(model: type[B], data: bytes) -> B:
     """A request body.
 
     Raises:
-        ApiError: `bad_request` naming the first field that is wrong; `payload_too_large` for a file over the limit.
+        ApiError: `bad_request` naming the first field that is wrong; `payload_too_large` for a file over the
+            limit.
     """
     try:
         return model.model_validate_json(data)
@@ -232,7 +236,8 @@ def check_chunk(entry: WriteEntry) -> None:
     elif entry.start == entry.end and entry.size > 0:
         problem = f"[{entry.start}, {entry.end}) is empty, and only an empty file has an empty chunk"
     elif len(entry.content) != entry.end - entry.start:
-        problem = f"content has {len(entry.content)} bytes, and [{entry.start}, {entry.end}) is {entry.end - entry.start}"
+        wanted = entry.end - entry.start
+        problem = f"content has {len(entry.content)} bytes, and [{entry.start}, {entry.end}) is {wanted}"
     else:
         return
     raise ApiError("bad_request", problem)

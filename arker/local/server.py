@@ -1,4 +1,5 @@
-"""The process of a deployment: takes hold of the state folder, drops root's powers, serves, and stops cleanly."""
+"""The process of a deployment: takes hold of the state folder, drops root's powers, serves, and stops
+cleanly."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import keys
-from .database import Database, StateRefused, open_database
-from .engine import BubblewrapEngine, Limits, SandboxUnavailable, drop_privileges
+from .database import Database, StateError, open_database
+from .engine import BubblewrapEngine, Limits, drop_privileges
 from .errors import ApiError
 from .metrics import Metrics
 from .platform import Platform
@@ -41,7 +42,7 @@ HEAD_WAIT: Final = 30.0
 KEEP_ALIVE: Final = 120
 
 
-class StateInUse(StateRefused):
+class StateInUseError(StateError):
     """Another deployment has the state folder. `url` and `pid` say which, as far as is known."""
 
     def __init__(self, state: Path, url: str | None, pid: int | None) -> None:
@@ -75,7 +76,7 @@ def serve(
         stop_on: descriptors that end the deployment when they become readable.
 
     Raises:
-        StateRefused, SandboxUnavailable, OSError: it could not start; nothing is left behind.
+        StateError, SandboxUnavailable, OSError: it could not start; nothing is left behind.
     """
     _more_files()
     limits = _limits(settings.limits)
@@ -264,7 +265,7 @@ def _limits(given: dict[str, float]) -> Limits:
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in fields:
-            raise StateRefused(f"there is no limit {name!r}; there are {', '.join(sorted(fields))}")
+            raise StateError(f"there is no limit {name!r}; there are {', '.join(sorted(fields))}")
         values[name] = int(value) if isinstance(getattr(Limits(), name), int) else float(value)
     return Limits(**values)
 
@@ -278,7 +279,7 @@ def _hold(state: Path) -> Iterator[int]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             url, pid = holder(state)
-            raise StateInUse(state, url, pid) from None
+            raise StateInUseError(state, url, pid) from None
         os.truncate(fd, 0)
         yield fd
         os.truncate(fd, 0)
@@ -325,7 +326,7 @@ def _register_key(state: Path, settings: Settings, guest_key: str | None) -> str
             try:
                 keys.register(connection, settings.api_key.get_secret_value(), name="given to serve")
             except ValueError as error:
-                raise StateRefused(str(error)) from None
+                raise StateError(str(error)) from None
             return None
         if guest_key is not None or any(key.revoked_ms is None for key in keys.listed(connection)):
             return None

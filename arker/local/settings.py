@@ -32,7 +32,8 @@ class Settings(BaseModel):
         port: port to listen on; 0 for any free one.
         state: folder for everything that lasts.
         api_key: a key to make valid; with none, and none in the state folder, one is made.
-        public_url: where clients reach the deployment, if that is not where their requests say that they go to.
+        public_url: where clients reach the deployment, if that is not where their requests say that they go
+            to.
         network: whether computers reach the network.
         limits: fields of the engine's `Limits` that differ from their defaults.
         rate_limit: requests a second that an organization may make; 0 for no limit.

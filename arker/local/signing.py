@@ -1,7 +1,9 @@
-"""Signed URLs: a token that says what may be done with which bytes until when, and a signature that vouches for it.
+"""Signed URLs: a token that says what may be done with which bytes until when, and a signature that vouches
+for it.
 
-A token is `<payload>.<signature>`, both base64url; the signature is HMAC-SHA256 over the payload, and the payload names
-method, object, size and expiry. It is the whole authority of the request that carries it, so it never goes to a log.
+A token is `<payload>.<signature>`, both base64url; the signature is HMAC-SHA256 over the payload, and the
+payload names method, object, size and expiry. It is the whole authority of the request that carries it, so it
+never goes to a log.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ LIFETIME = 900
 class Grant:
     """What a signed URL allows.
 
-    `object` is the upload to `PUT` to, or the path to `GET`; `version` pins what a `GET` answers (see `Platform.open_signed`);
-    `expires` is in seconds since the epoch.
+    `object` is the upload to `PUT` to, or the path to `GET`; `version` pins what a `GET` answers (see
+    `Platform.open_signed`); `expires` is in seconds since the epoch.
     """
 
     method: str

@@ -1,10 +1,12 @@
 """Files on their way into a computer: chunks in any order, or one `PUT` and a commit.
 
-What has arrived lies in a staging folder, one file an upload, and its ranges in the database: bytes first, then the row, so a row
-never promises bytes that are not there. It outlives the process, but not the machine (rows carry the id of the boot): staging is
-then free of waits for the disk, and what the API calls `written` has been synced by the engine.
+What has arrived lies in a staging folder, one file an upload, and its ranges in the database: bytes first,
+then the row, so a row never promises bytes that are not there. It outlives the process, but not the machine
+(rows carry the id of the boot): staging is then free of waits for the disk, and what the API calls `written`
+has been synced by the engine.
 
-An upload that was written keeps its row for a day, so that a repeat of it answers the same and never overwrites a newer file.
+An upload that was written keeps its row for a day, so that a repeat of it answers the same and never
+overwrites a newer file.
 """
 
 from __future__ import annotations
@@ -92,7 +94,8 @@ class Uploads:
         }
 
     async def receive(self, vm_id: str, upload_id: str, size: int, body: AsyncIterator[bytes]) -> None:
-        """Take the raw bytes of a `PUT`: all of them, or nothing. Another `PUT` before the commit replaces them."""
+        """Take the raw bytes of a `PUT`: all of them, or nothing. Another `PUT` before the commit replaces
+        them."""
         row = self._row(vm_id, upload_id)
         if row is None:
             raise ApiError(
@@ -120,7 +123,8 @@ class Uploads:
                     )
                 part.replace(self._path(vm_id, upload_id))
                 await self._database.execute(
-                    "UPDATE uploads SET ranges = ?, boot = ?, touched_ms = ? WHERE vm_id = ? AND upload_id = ?",
+                    "UPDATE uploads SET ranges = ?, boot = ?, touched_ms = ? "
+                    "WHERE vm_id = ? AND upload_id = ?",
                     json.dumps([(0, size)]), self._boot, _now(), vm_id, upload_id,
                     durable=False,
                 )  # fmt: skip
@@ -145,7 +149,7 @@ class Uploads:
                 if not arrived or not ranges.covers(arrived, entry.size):
                     raise ApiError(
                         "conflict",
-                        f"{ranges.length(arrived)} of {entry.size} bytes have arrived; send the rest, then commit",
+                        f"{ranges.length(arrived)} of {entry.size} bytes have arrived; send the rest first",
                     )
                 await self._publish(vm_id, entry.upload_id, entry, row["kind"], entry.sha256)
             return {"path": entry.path, "size": entry.size, "complete": True, "written": True}
@@ -172,7 +176,8 @@ class Uploads:
             path.unlink(missing_ok=True)
 
     async def sweep(self, *, starting: bool = False) -> None:
-        """Forget abandoned uploads and remove staged files that no row knows; `starting`: also half-received ones."""
+        """Forget abandoned uploads and remove staged files that no row knows; `starting`: also half-received
+        ones."""
         await self._database.execute(
             "DELETE FROM uploads WHERE touched_ms < ?", _now() - LIFETIME_MS, durable=False
         )
@@ -211,8 +216,8 @@ class Uploads:
         written: bool,
     ) -> None:
         await self._database.execute(
-            "INSERT OR REPLACE INTO uploads (vm_id, upload_id, path, size, kind, ranges, written, boot, touched_ms) "
-            "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?1)",
+            "INSERT OR REPLACE INTO uploads "
+            "(vm_id, upload_id, path, size, kind, ranges, written, boot, touched_ms) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?1)",
             vm_id, upload_id, entry.path, entry.size, kind, json.dumps(arrived), written, self._boot, _now(),
             durable=False,
         )  # fmt: skip
@@ -264,7 +269,8 @@ def _write_all(fd: int, content: bytes | bytearray, offset: int) -> None:
 
 
 async def _spool(fd: int, size: int, body: AsyncIterator[bytes]) -> int:
-    """Write a body to a file, a large piece at a time; how long it was (reading stops where it is too long)."""
+    """Write a body to a file, a large piece at a time; how long it was (reading stops where it is too
+    long)."""
     offset = 0
     piece = bytearray()
     async for data in body:

@@ -62,7 +62,7 @@ _HOST: Final = re.compile(
 B = TypeVar("B", bound=Body)
 
 
-class ClientGone(Exception):
+class DisconnectedError(Exception):
     """The client closed the connection; nobody waits for an answer."""
 
 
@@ -86,7 +86,8 @@ def create_app(
 
     Args:
         rate_limit: requests a second that each organization may make; 0 for no limit.
-        public_url: where clients reach the deployment; if None, wherever the request says that it was sent to.
+        public_url: where clients reach the deployment; if None, wherever the request says that it was sent
+            to.
         own_url: where the deployment listens, for requests that do not say.
     """
     routes = [
@@ -118,7 +119,8 @@ def create_app(
 
 
 class Edge:
-    """Around everything: the request's id, its line in the log, its count, and an envelope for whatever went wrong."""
+    """Around everything: the request's id, its line in the log, its count, and an envelope for whatever went
+    wrong."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -142,7 +144,7 @@ class Edge:
         except ApiError as error:
             if not status:
                 await error_response(error, request_id)(scope, receive, send_with_id)
-        except ClientGone:
+        except DisconnectedError:
             status = status or 499
         except Exception:
             log.exception("a request failed unexpectedly: id=%s", request_id)
@@ -274,8 +276,8 @@ def _idempotency_key(request: Request) -> str | None:
 def _base_url(request: Request) -> str:
     """Where signed URLs should point.
 
-    The Host header is believed: only the caller, whose key has been checked, sees the URL that is made of it, and it is right
-    behind a tunnel or a published port, where our own idea of our address is not.
+    The Host header is believed: only the caller, whose key has been checked, sees the URL that is made of it,
+    and it is right behind a tunnel or a published port, where our own idea of our address is not.
     """
     if request.app.state.public_url is not None:
         return str(request.app.state.public_url)
@@ -327,7 +329,7 @@ async def _pieces(request: Request, wait: float) -> AsyncIterator[bytes]:
             slow.headers["Connection"] = "close"
             raise slow from None
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise DisconnectedError
         if message["body"]:
             yield message["body"]
         if not message.get("more_body", False):
@@ -336,7 +338,8 @@ async def _pieces(request: Request, wait: float) -> AsyncIterator[bytes]:
 
 @contextlib.asynccontextmanager
 async def _cancelled_with(request: Request) -> AsyncIterator[None]:
-    """Cancel the block when the client goes away. Only blocks that take their time pay for a task that watches."""
+    """Cancel the block when the client goes away. Only blocks that take their time pay for a task that
+    watches."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
@@ -360,7 +363,7 @@ async def _cancelled_with(request: Request) -> AsyncIterator[None]:
     except asyncio.CancelledError:
         if gone:
             task.uncancel()
-            raise ClientGone from None
+            raise DisconnectedError from None
         raise
     finally:
         handle.cancel()
@@ -518,7 +521,8 @@ class Signed(Endpoint):
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The bytes `[start, end)` that a Range header asks for; None for all, or for what need not be understood.
+    """The bytes `[start, end)` that a Range header asks for; None for all, or for what need not be
+    understood.
 
     Raises:
         ApiError: `unsupported_range` (416) when the file has no such bytes.
@@ -550,7 +554,7 @@ async def _send_file(platform: Platform, file: OpenFile, start: int, end: int) -
             # Before the last piece goes: a client must never take a mixture of two versions for the file.
             if not piece or (start >= end and not platform.unchanged(file)):
                 log.warning("a file changed while it was sent; the answer was cut off")
-                raise ClientGone
+                raise DisconnectedError
             yield piece
     finally:
         os.close(file.fd)
