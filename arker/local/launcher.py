@@ -229,14 +229,15 @@ class _Shared:
             shutil.rmtree(self._temporary, onerror=_make_removable)
 
 
-def _make_removable(function: Any, path: str, _: object) -> None:
-    """Overlay's own folders have mode 000, and a computer may have made others."""
+def _make_removable(function: Any, name: str, _: object) -> None:
+    """Try again with permission: overlay's own folders have mode 000, and a computer may have made others."""
+    path = Path(name)
     with contextlib.suppress(OSError):
-        os.chmod(Path(path).parent, 0o700)
-        os.chmod(path, 0o700)
+        path.parent.chmod(0o700)
         if function is os.unlink:
-            os.unlink(path)
+            path.unlink()
         else:
+            path.chmod(0o700)
             shutil.rmtree(path, ignore_errors=True)
 
 

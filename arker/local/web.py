@@ -149,10 +149,10 @@ class Edge:
         except Exception:
             log.exception("a request failed unexpectedly: id=%s", request_id)
             if not status:
-                error = ApiError(
-                    "internal", "the deployment failed; its log has the details under this request's id"
+                internal = ApiError(
+                    "internal", "the deployment failed; its log says why, under the id of this request"
                 )
-                await error_response(error, request_id)(scope, receive, send_with_id)
+                await error_response(internal, request_id)(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - began
             route = scope.get("route")
