@@ -1,4 +1,4 @@
-"""How the site is built: `make docs`. Everything it needs comes from this repository and the package index."""
+"""How the site is built (`make docs`): from this repository and the package index, without a network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
-from arker._version import __version__
+from arker import __version__  # noqa: E402 - the path above is for the extensions
 
 project = "Arker"
 author = "The Arker authors"
@@ -19,8 +19,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "contr
 exclude_patterns = ["_ext"]
 root_doc = "index"
 
-# A link to nowhere and a type that nobody describes are errors (`-n -W`); these belong to others, whose pages are not
-# fetched, so that the site builds without a network.
+# A link to nowhere and a type that nobody describes are errors (`-n -W`); these belong to others, whose pages
+# are not fetched, so that the site builds without a network.
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(os|pathlib|ssl|datetime|collections|typing|asyncio|concurrent|httpx|attrs?)\..*"),

@@ -1,7 +1,7 @@
 """Renders a page of the site from a spec of `openapi/`.
 
-A page that is nothing but a title and the comment `<!-- contract: ../../openapi/regional.yaml -->` becomes, when it is
-read, the operations, schemas and codes of that spec. `render` is a pure function of the document.
+The comment `<!-- contract: ../../openapi/regional.yaml -->` in a page becomes, when the page is read, the
+operations, schemas and codes of that spec. `render` is a pure function of the document.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OURS = "x-arker-local"
 
 
 def render(document: Node, slug: str) -> str:
-    """The Markdown of a spec; `slug` begins the labels: `<slug>-<operation-id>` and `<slug>-schema-<name>`."""
+    """The Markdown of a spec. Its labels are `<slug>-<operation-id>` and `<slug>-schema-<name>`."""
     return "\n".join(_lines(_Spec(document, slug)))
 
 
@@ -78,7 +78,13 @@ def _bounds(schema: Node) -> Iterator[str]:
         yield schema["contentEncoding"]
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None or high is not None:
-        yield f"{low} to {high}" if low is not None and high is not None else f"≥ {low}" if high is None else f"≤ {high}"
+        yield (
+            f"{low} to {high}"
+            if low is not None and high is not None
+            else f"≥ {low}"
+            if high is None
+            else f"≤ {high}"
+        )
     short, long = schema.get("minLength"), schema.get("maxLength")
     if long is not None:
         yield f"{short} to {long} characters" if short else f"≤ {long} characters"
@@ -93,7 +99,10 @@ def _bounds(schema: Node) -> Iterator[str]:
 def _lines(spec: _Spec) -> Iterator[str]:
     info = spec.document["info"]
     yield info["summary"] + "\n"
-    yield from (f"Server: `{server['url']}` ({server['description'].lower()}).\n" for server in spec.document["servers"])
+    yield from (
+        f"Server: `{server['url']}` ({server['description'].lower()}).\n"
+        for server in spec.document["servers"]
+    )
     yield info["description"]
     yield "## Operations\n"
     yield "| | | |\n| --- | --- | --- |"
@@ -191,5 +200,6 @@ def _source_read(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Make the extension known to Sphinx."""
     app.connect("source-read", _source_read)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
