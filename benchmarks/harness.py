@@ -1,0 +1,312 @@
+"""Take the samples, compare them, keep them.
+
+Every sample is a fresh process. The samples of a case are interleaved (a round takes one of each client), so that a machine
+that drifts drifts for all; a ratio is the median of the ratios within the rounds. Server and client are pinned to different cores where there
+are two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rivals import ORIGINAL, RIVALS, ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+#: No sample takes a tenth of it.
+TIMEOUT = 300
+#: The cores that this process may use, before it pins itself; none known where the system cannot pin.
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure, for several clients: what `benchmarks.sample` is to do, and against which server."""
+
+    name: str
+    rivals: Sequence[str]
+    sample: dict[str, Any] = field(default_factory=dict)
+    tls: bool = False
+    delay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """What Arker is to reach: a metric of a case, as a ratio to a rival's or, without a rival, in its own unit."""
+
+    what: str
+    case: str
+    metric: str
+    limit: float
+    against: str | None = None
+    at_least: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    what: str
+    value: float
+    limit: float
+    at_least: bool
+    reached: bool
+
+
+#: case -> client -> one set of metrics a round
+Samples = dict[str, dict[str, list[dict[str, float]]]]
+
+
+def options(description: str | None) -> argparse.Namespace:
+    """The command line that all benchmarks share."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="see that it works: one short round, nothing is kept"
+    )
+    parser.add_argument("--rounds", type=int, help="samples of each client (default: 7; with --quick 1)")
+    parser.add_argument(
+        "--rivals", nargs="+", help="only these clients, beside arker (default: all that are installed)"
+    )
+    return parser.parse_args()
+
+
+class Bench:
+    """One run of one benchmark."""
+
+    def __init__(
+        self, name: str, metrics: dict[str, str], arguments: argparse.Namespace, *, rounds: int = 7
+    ) -> None:
+        """`metrics`: the metrics to show, each with what it is and its unit, as `"CPU, µs"`."""
+        self.name, self.metrics, self.quick = name, metrics, arguments.quick
+        self.rounds: int = arguments.rounds or (1 if self.quick else rounds)
+        self.only: list[str] | None = arguments.rivals
+        self.samples: Samples = {}
+        self.failed: dict[str, str] = {}
+
+    def present(self, rivals: Sequence[str], method: str) -> list[str]:
+        """Those of the clients that are installed, wanted, and have the method."""
+        return [
+            name
+            for name in rivals
+            if (self.only is None or name == "arker" or name in self.only)
+            and installed(name)
+            and (method == "" or RIVALS[name].can(method))
+        ]
+
+    def measure(self, cases: Sequence[Case]) -> None:
+        """Take all rounds of all cases."""
+        cores = pin()
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
+            cert = certificate(Path(folder)) if any(case.tls for case in cases) else None
+            environment = clean_environment(Path(folder), cert is not None)
+            running: dict[tuple[bool, float], Server] = {}
+            for case in cases:
+                if (case.tls, case.delay) not in running:
+                    server = Server(sorted(RIVALS), cert if case.tls else None, case.delay, cores)
+                    running[case.tls, case.delay] = servers.enter_context(server)
+            for round_ in range(self.rounds):
+                for case in cases:
+                    # Whoever comes first is not always the same.
+                    turn = round_ % len(case.rivals)
+                    for rival in [*case.rivals[turn:], *case.rivals[:turn]]:
+                        self.take(case, rival, running[case.tls, case.delay], environment)
+
+    def take(self, case: Case, rival: str, server: Server, environment: dict[str, str]) -> None:
+        if f"{case.name}: {rival}" in self.failed:
+            return
+        server.counted()
+        request = case.sample | {"rival": rival, "url": server.url}
+        child = subprocess.run(
+            [sys.executable, "-m", "benchmarks.sample", json.dumps(request)],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False,
+        )  # fmt: skip
+        counted = server.counted()
+        if child.returncode:
+            self.failed[f"{case.name}: {rival}"] = [
+                *child.stderr.strip().splitlines(),
+                f"status {child.returncode}",
+            ][-2:][0]
+            print(
+                f"{case.name}: {rival} FAILED with status {child.returncode}\n{child.stderr}", file=sys.stderr
+            )
+            return
+        metrics = json.loads(child.stdout.splitlines()[-1])
+        if counted["requests"] < metrics["calls"]:
+            raise RuntimeError(
+                f"{rival} claims {metrics['calls']} calls, the server saw {counted['requests']} requests"
+            )
+        metrics["connections"] = counted["connections"]
+        self.add(case.name, rival, metrics)
+
+    def add(self, case: str, rival: str, metrics: dict[str, float]) -> None:
+        self.samples.setdefault(case, {}).setdefault(rival, []).append(metrics)
+        shown = "  ".join(
+            f"{label} {metrics[key]:.4g}" for key, label in self.metrics.items() if key in metrics
+        )
+        print(f"  {case:<28} {rival:<12} {shown}", flush=True)
+
+    def finish(self, targets: Sequence[Target]) -> None:
+        """Print how the targets stand, and keep the results unless this was a quick run."""
+        results = [result for target in targets if (result := judge(target, self.samples)) is not None]
+        print(
+            f"\n{self.name}: "
+            + ("a quick run, no figure to rely on" if self.quick else f"{self.rounds} rounds")
+        )
+        for result in results:
+            sign = "≥" if result.at_least else "≤"
+            print(
+                f"  {'reached' if result.reached else 'MISSED ':<8}{result.value:8.3f} {sign} {result.limit:g}  {result.what}"
+            )
+        if "arker" not in {rival for case in self.samples.values() for rival in case}:
+            raise SystemExit("no figure of arker itself: " + "; ".join(self.failed.values()))
+        if self.quick or self.only is not None:
+            return
+        RESULTS.mkdir(exist_ok=True)
+        kept = {
+            "benchmark": self.name,
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "machine": machine(),
+            "rounds": self.rounds,
+            "versions": {
+                name: version(name)
+                for name in sorted({name for case in self.samples.values() for name in case})
+            },
+            "metrics": self.metrics,
+            "samples": self.samples,
+            "failed": self.failed,
+            "targets": [vars(result) for result in results],
+        }
+        (RESULTS / f"{self.name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+class Server:
+    """The light server, in a process of its own."""
+
+    def __init__(
+        self, rivals: list[str], cert: Path | None, delay: float, cores: tuple[int, int] | None
+    ) -> None:
+        request = {"cert": str(cert) if cert else None, "delay": delay, "rivals": rivals}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.server", json.dumps(request)],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        )  # fmt: skip
+        if cores is not None:
+            os.sched_setaffinity(self.process.pid, {cores[0]})
+        self.url = self.line()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the benchmark server ended with status {self.process.wait()}")
+        return line.strip()
+
+    def counted(self) -> dict[str, int]:
+        """Requests and connections since the last time."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        counts: dict[str, int] = json.loads(self.line())
+        return counts
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+def pin() -> tuple[int, int] | None:
+    """Pin this process, and so all samples, to one core: (the server's core, the samples' core)."""
+    if len(CORES) < 2:
+        return None
+    os.sched_setaffinity(0, {CORES[-1]})
+    return CORES[0], CORES[-1]
+
+
+def clean_environment(folder: Path, trusted: bool) -> dict[str, str]:
+    """No proxies, no settings of any client; the run's own certificate authority beside the well-known ones."""
+    environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
+        "HOME": str(folder)
+    }
+    if trusted:
+        authorities = str(folder / "authorities.pem")
+        environment |= {"SSL_CERT_FILE": authorities, "REQUESTS_CA_BUNDLE": authorities}
+    return environment
+
+
+def certificate(folder: Path) -> Path:
+    """Make an authority and a certificate for the server; trust the authority beside the usual ones.
+
+    The usual ones stay, since reading them is most of what a TLS context costs.
+    """
+    import certifi
+    import trustme
+
+    authority = trustme.CA()
+    authorities = folder / "authorities.pem"
+    authorities.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())
+    chain = folder / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(chain))
+    return chain
+
+
+def installed(rival: str) -> bool:
+    return version(rival) is not None
+
+
+def version(rival: str) -> str | None:
+    known = RIVALS[rival]
+    if known.name == "arker 0.1.2":
+        return "0.1.2" if ORIGINAL.is_dir() else None
+    if not known.distribution:
+        return f"Python {platform.python_version()}"
+    try:
+        return importlib.metadata.version(known.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def judge(target: Target, samples: Samples) -> Result | None:
+    """How the target stands; nothing where one of the two was not measured."""
+    ours = samples.get(target.case, {}).get("arker")
+    theirs = samples.get(target.case, {}).get(target.against) if target.against else None
+    if not ours or (target.against and not theirs):
+        return None
+    value = (
+        ratio(ours, theirs, target.metric) if theirs else statistics.median(m[target.metric] for m in ours)
+    )
+    reached = value >= target.limit if target.at_least else value <= target.limit
+    return Result(target.what, value, target.limit, target.at_least, reached)
+
+
+def ratio(ours: list[dict[str, float]], theirs: list[dict[str, float]], metric: str) -> float:
+    """Median over the rounds of the ratio within a round."""
+    return statistics.median(a[metric] / b[metric] for a, b in zip(ours, theirs, strict=False))
+
+
+def machine() -> dict[str, str]:
+    """What a reader needs to know of this machine, and nothing that names it."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {
+        "cpu": f"{model}, {os.cpu_count()} cores",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
