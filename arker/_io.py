@@ -359,6 +359,10 @@ async def async_iterate(source: AsyncIterable[T] | Iterable[T]) -> AsyncIterator
             yield item
 
 
+closing = contextlib.closing
+async_closing = contextlib.aclosing
+
+
 # --- One for each event loop
 # -------------------------------------------------------------------------------------------
 

@@ -91,8 +91,12 @@ def parse_url(url: str) -> Url:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         raise ValueError("a URL begins with https:// or http://")
-    if not parts.hostname:
-        raise ValueError("a URL names a host")
+    try:
+        if not parts.hostname or parts.hostname.startswith("."):
+            raise ValueError
+        parts.hostname.encode("idna")
+    except ValueError:
+        raise ValueError("a URL names a host") from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL must not carry a user name or password")
     target = parts.path + (f"?{parts.query}" if parts.query else "")

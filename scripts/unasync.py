@@ -23,7 +23,7 @@ RULES: list[tuple[str, str]] = [
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\b__a(enter|exit)__", r"__\1__"),
-    (r"\ba(close|iter_raw)\b", r"\1"),
+    (r"\ba(close|iter_raw|next)\b", r"\1"),
     (r"\bAsync(\w+)", r"\1"),
     (r"\basync_(\w+)", r"\1"),
     (r"\bAwaitable\[([^][]*(?:\[[^][]*\])?[^][]*)\]", r"\1"),

@@ -12,7 +12,7 @@ import io
 import os
 import re
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 from urllib.parse import quote
@@ -53,7 +53,7 @@ from arker.uploads import (
 )
 
 from .transport import AsyncBody, AsyncRequest, AsyncTransport, Budget, dump, parse
-from .wire import AsyncReply, Headers
+from .wire import AsyncReply, Headers, whole
 
 if TYPE_CHECKING:
     from .client import AsyncArker
@@ -196,7 +196,7 @@ class AsyncSync:
         request = self._request(timeouts, dump(ReadRequest(op="read", path=path).to_dict()))
 
         async def consume(reply: AsyncReply) -> bytes | _Signed:
-            content = b"".join([piece async for piece in reply.pieces()])
+            content = await whole(reply)
             if len(content) >= _LARGE_ANSWER and (data := _decode_large(reply.status, content)) is not None:
                 return data
             answer = read_answer(reply.status, reply.headers, content, transport.config.api_key)
@@ -460,7 +460,7 @@ class AsyncSync:
         tail = b'","sha256":"%s"}]}'
         size = len(head) + (end - start + 2) // 3 * 4 + len(tail) - 2 + 64
 
-        async def pieces() -> AsyncIterator[Buffer]:
+        async def pieces() -> AsyncGenerator[Buffer]:
             digest = hashlib.sha256()
             before = head
             # A slice of a multiple of 3 bytes has no padding.
@@ -513,7 +513,7 @@ class AsyncSync:
         transport, timeouts = self._client._transport, self._client._timeouts
         digest = hashlib.sha256()
 
-        async def pieces() -> AsyncIterator[Buffer]:
+        async def pieces() -> AsyncGenerator[Buffer]:
             nonlocal digest
             digest = hashlib.sha256()
             for ahead in range(0, source.size, _READ_AHEAD):
@@ -526,7 +526,7 @@ class AsyncSync:
                         progress(ahead + start + len(piece), source.size)
 
         async def consume(reply: AsyncReply) -> None:
-            content = b"".join([piece async for piece in reply.pieces()])
+            content = await whole(reply)
             read_answer(reply.status, reply.headers, content, parse=False)
 
         request = transport.signed("PUT", url, timeouts, body=AsyncBody(source.size, pieces))
@@ -638,7 +638,7 @@ class _Download:
 
         async def consume(reply: AsyncReply) -> None:
             if reply.status not in (200, 206):
-                content = b"".join([piece async for piece in reply.pieces()])
+                content = await whole(reply)
                 read_answer(reply.status, reply.headers, content, parse=False)
                 raise _not_the_file(self._path, f"HTTP {reply.status}", reply.status)
             try:
@@ -653,7 +653,7 @@ class _Download:
                 raise _not_the_file(self._path, str(error), reply.status) from error
             etag = reply.headers.get("etag", "")
             self._etag = etag if etag.startswith('"') else None
-            async for piece in reply.pieces():
+            while (piece := await reply.piece()) is not None:
                 if self._position + len(piece) > signed.size:
                     self._position = 0
                     raise _not_the_file(self._path, f"more than {signed.size} bytes", reply.status)

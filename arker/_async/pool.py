@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import cast
 
 import h11
 
-from arker._io import AsyncStream, AsyncWaiter, Buffer, reset_after_fork
+from arker._io import AsyncStream, AsyncWaiter, Buffer, async_closing, reset_after_fork
 
 Origin = tuple[str, str, int]
 
@@ -50,7 +50,7 @@ class AsyncConnection:
         method: str,
         target: str,
         headers: list[tuple[bytes, bytes]],
-        body: bytes | AsyncIterator[Buffer],
+        body: bytes | AsyncGenerator[Buffer],
         timeout: float,
         deadline: float,
     ) -> None:
@@ -68,10 +68,11 @@ class AsyncConnection:
             await self._stream.write(head + data, _left(timeout, deadline))
         else:
             await self._stream.write(head, _left(timeout, deadline))
-            async for piece in body:
-                data_event = h11.Data(data=cast("bytes", piece))
-                for part in self._h11.send_with_data_passthrough(data_event) or ():
-                    await self._stream.write(part, _left(timeout, deadline))
+            async with async_closing(body):
+                async for piece in body:
+                    event = h11.Data(data=cast("bytes", piece))
+                    for part in self._h11.send_with_data_passthrough(event) or ():
+                        await self._stream.write(part, _left(timeout, deadline))
             self._h11.send(h11.EndOfMessage())
         self.sent = True
 
@@ -85,11 +86,11 @@ class AsyncConnection:
             if not isinstance(event, h11.InformationalResponse):
                 raise h11.RemoteProtocolError("the connection was closed without an answer")
 
-    async def body(self, timeout: float, deadline: float) -> AsyncIterator[Buffer]:
-        """The body of the answer, piece by piece; one that is cut is h11.RemoteProtocolError. Raises as
-        `receive`."""
-        while isinstance(event := await self._event(timeout, deadline), h11.Data):
-            yield event.data
+    async def piece(self, timeout: float, deadline: float) -> Buffer | None:
+        """The next piece of the body of the answer, None at its end. Raises as `receive`, also for one that is
+        cut."""
+        event = await self._event(timeout, deadline)
+        return event.data if isinstance(event, h11.Data) else None
 
     async def _event(self, timeout: float, deadline: float) -> h11.Event | type[h11.PAUSED]:
         while (event := self._h11.next_event()) is h11.NEED_DATA:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Protocol, cast
 
@@ -32,8 +32,8 @@ class AsyncReply(Protocol):
     #: By lowercase name.
     headers: dict[str, str]
 
-    def pieces(self) -> AsyncIterator[Buffer]:
-        """The body. Raises ArkerError when it is cut."""
+    async def piece(self) -> Buffer | None:
+        """The next piece of the body, None at its end. Raises ArkerError when it is cut."""
         ...
 
     async def __aenter__(self) -> AsyncReply: ...
@@ -51,7 +51,7 @@ class AsyncWire(Protocol):
         method: str,
         target: str,
         headers: Headers,
-        body: bytes | AsyncIterator[Buffer],
+        body: bytes | AsyncGenerator[Buffer],
         timeouts: Timeouts,
         read: float,
         deadline: float,
@@ -84,10 +84,9 @@ class _PooledReply:
         self._read = read
         self._deadline = deadline
 
-    async def pieces(self) -> AsyncIterator[Buffer]:
+    async def piece(self) -> Buffer | None:
         try:
-            async for piece in self._connection.body(self._read, self._deadline):
-                yield piece
+            return await self._connection.piece(self._read, self._deadline)
         except _BROKEN as error:
             raise no_answer(error, self._url.authority, sent=True, answering=True) from error
 
@@ -112,7 +111,7 @@ class AsyncPooled:
         method: str,
         target: str,
         headers: Headers,
-        body: bytes | AsyncIterator[Buffer],
+        body: bytes | AsyncGenerator[Buffer],
         timeouts: Timeouts,
         read: float,
         deadline: float,
@@ -156,21 +155,21 @@ class AsyncPooled:
 
 
 class _HttpxReply:
-    __slots__ = ("_deadline", "_response", "_url", "headers", "status")
+    __slots__ = ("_deadline", "_raw", "_response", "_url", "headers", "status")
 
     def __init__(self, response: httpx.Response, url: Url, deadline: float) -> None:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self._response = response
+        self._raw = response.aiter_raw()
         self._url = url
         self._deadline = deadline
 
-    async def pieces(self) -> AsyncIterator[Buffer]:
+    async def piece(self) -> Buffer | None:
         try:
-            async for piece in self._response.aiter_raw():
-                yield piece
-                if time.monotonic() > self._deadline:
-                    raise TimeoutError("the deadline of the call has passed")
+            if time.monotonic() > self._deadline:
+                raise TimeoutError("the deadline of the call has passed")
+            return await anext(self._raw, None)
         except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
             raise _from_httpx(error, self._url.authority, answering=True) from error
 
@@ -196,7 +195,7 @@ class AsyncThroughHttpx:
         method: str,
         target: str,
         headers: Headers,
-        body: bytes | AsyncIterator[Buffer],
+        body: bytes | AsyncGenerator[Buffer],
         timeouts: Timeouts,
         read: float,
         deadline: float,
@@ -210,7 +209,7 @@ class AsyncThroughHttpx:
                 method,
                 f"{url.scheme}://{url.authority}{target}",
                 headers=headers,
-                content=cast("bytes | AsyncIterator[bytes]", body),
+                content=cast("bytes | AsyncGenerator[bytes]", body),
                 timeout=httpx.Timeout(
                     connect=min(timeouts.connect, left),
                     read=min(read, left),
@@ -262,3 +261,11 @@ def needs_proxy(host: str) -> bool:
         and bool(urllib.request.getproxies().keys() & {"http", "https", "all"})
         and not urllib.request.proxy_bypass(host)
     )
+
+
+async def whole(reply: AsyncReply) -> bytes:
+    """All of the body. Raises ArkerError when it is cut."""
+    pieces: list[Buffer] = []
+    while (piece := await reply.piece()) is not None:
+        pieces.append(piece)
+    return b"".join(pieces)

@@ -12,7 +12,7 @@ import io
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 from urllib.parse import quote
@@ -53,7 +53,7 @@ from arker.uploads import (
 )
 
 from .transport import Body, Budget, Request, Transport, dump, parse
-from .wire import Headers, Reply
+from .wire import Headers, Reply, whole
 
 if TYPE_CHECKING:
     from .client import Arker
@@ -192,7 +192,7 @@ class Sync:
         request = self._request(timeouts, dump(ReadRequest(op="read", path=path).to_dict()))
 
         def consume(reply: Reply) -> bytes | _Signed:
-            content = b"".join([piece for piece in reply.pieces()])
+            content = whole(reply)
             if len(content) >= _LARGE_ANSWER and (data := _decode_large(reply.status, content)) is not None:
                 return data
             answer = read_answer(reply.status, reply.headers, content, transport.config.api_key)
@@ -454,7 +454,7 @@ class Sync:
         tail = b'","sha256":"%s"}]}'
         size = len(head) + (end - start + 2) // 3 * 4 + len(tail) - 2 + 64
 
-        def pieces() -> Iterator[Buffer]:
+        def pieces() -> Generator[Buffer]:
             digest = hashlib.sha256()
             before = head
             # A slice of a multiple of 3 bytes has no padding.
@@ -505,7 +505,7 @@ class Sync:
         transport, timeouts = self._client._transport, self._client._timeouts
         digest = hashlib.sha256()
 
-        def pieces() -> Iterator[Buffer]:
+        def pieces() -> Generator[Buffer]:
             nonlocal digest
             digest = hashlib.sha256()
             for ahead in range(0, source.size, _READ_AHEAD):
@@ -518,7 +518,7 @@ class Sync:
                         progress(ahead + start + len(piece), source.size)
 
         def consume(reply: Reply) -> None:
-            content = b"".join([piece for piece in reply.pieces()])
+            content = whole(reply)
             read_answer(reply.status, reply.headers, content, parse=False)
 
         request = transport.signed("PUT", url, timeouts, body=Body(source.size, pieces))
@@ -628,7 +628,7 @@ class _Download:
 
         def consume(reply: Reply) -> None:
             if reply.status not in (200, 206):
-                content = b"".join([piece for piece in reply.pieces()])
+                content = whole(reply)
                 read_answer(reply.status, reply.headers, content, parse=False)
                 raise _not_the_file(self._path, f"HTTP {reply.status}", reply.status)
             try:
@@ -643,7 +643,7 @@ class _Download:
                 raise _not_the_file(self._path, str(error), reply.status) from error
             etag = reply.headers.get("etag", "")
             self._etag = etag if etag.startswith('"') else None
-            for piece in reply.pieces():
+            while (piece := reply.piece()) is not None:
                 if self._position + len(piece) > signed.size:
                     self._position = 0
                     raise _not_the_file(self._path, f"more than {signed.size} bytes", reply.status)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import cast
 
 import h11
 
-from arker._io import Buffer, Stream, Waiter, reset_after_fork
+from arker._io import Buffer, Stream, Waiter, closing, reset_after_fork
 
 Origin = tuple[str, str, int]
 
@@ -50,7 +50,7 @@ class Connection:
         method: str,
         target: str,
         headers: list[tuple[bytes, bytes]],
-        body: bytes | Iterator[Buffer],
+        body: bytes | Generator[Buffer],
         timeout: float,
         deadline: float,
     ) -> None:
@@ -68,10 +68,11 @@ class Connection:
             self._stream.write(head + data, _left(timeout, deadline))
         else:
             self._stream.write(head, _left(timeout, deadline))
-            for piece in body:
-                data_event = h11.Data(data=cast("bytes", piece))
-                for part in self._h11.send_with_data_passthrough(data_event) or ():
-                    self._stream.write(part, _left(timeout, deadline))
+            with closing(body):
+                for piece in body:
+                    event = h11.Data(data=cast("bytes", piece))
+                    for part in self._h11.send_with_data_passthrough(event) or ():
+                        self._stream.write(part, _left(timeout, deadline))
             self._h11.send(h11.EndOfMessage())
         self.sent = True
 
@@ -85,11 +86,11 @@ class Connection:
             if not isinstance(event, h11.InformationalResponse):
                 raise h11.RemoteProtocolError("the connection was closed without an answer")
 
-    def body(self, timeout: float, deadline: float) -> Iterator[Buffer]:
-        """The body of the answer, piece by piece; one that is cut is h11.RemoteProtocolError. Raises as
-        `receive`."""
-        while isinstance(event := self._event(timeout, deadline), h11.Data):
-            yield event.data
+    def piece(self, timeout: float, deadline: float) -> Buffer | None:
+        """The next piece of the body of the answer, None at its end. Raises as `receive`, also for one that is
+        cut."""
+        event = self._event(timeout, deadline)
+        return event.data if isinstance(event, h11.Data) else None
 
     def _event(self, timeout: float, deadline: float) -> h11.Event | type[h11.PAUSED]:
         while (event := self._h11.next_event()) is h11.NEED_DATA:

@@ -6,7 +6,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -21,7 +21,7 @@ from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
 from arker.retry import RetryPolicy, decide
 
-from .wire import Headers, Pooled, Reply, ThroughHttpx, Wire, needs_proxy
+from .wire import Headers, Pooled, Reply, ThroughHttpx, Wire, needs_proxy, whole
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ class Body:
     """A body that is streamed, and can be again."""
 
     size: int
-    pieces: Callable[[], Iterator[Buffer]]
+    pieces: Callable[[], Generator[Buffer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,10 @@ class Transport:
             head.append((b"Content-Type", b"application/json"))
         for name, value in (headers or {}).items():
             if name != "Content-Type":
-                head.append((name.encode(), str(value).encode()))
+                text = str(value)
+                if not text.isascii() or not text.isprintable():
+                    raise bad_request(f"{name}: {text[:100]!r} is not printable ASCII")
+                head.append((name.encode(), text.encode()))
         return Request(
             url,
             method,
@@ -207,7 +210,13 @@ class Transport:
         if self.closed:
             raise bad_request("the client is closed")
         if budget.left <= 0:
-            raise ArkerError("timeout", "the deadline of the call has passed", attempts=budget.attempt - 1)
+            raise ArkerError(
+                "timeout",
+                "the deadline of the call has passed",
+                attempts=budget.attempt - 1,
+                method=request.method,
+                route=request.route,
+            )
         started = time.perf_counter()
         status = 0
         failure: ArkerError | None = None
@@ -260,8 +269,7 @@ class Transport:
 
     def answer(self, reply: Reply) -> Answer:
         """The whole answer of the API, if it is a success. Raises ArkerError."""
-        content = b"".join([piece for piece in reply.pieces()])
-        return read_answer(reply.status, reply.headers, content, self.config.api_key)
+        return read_answer(reply.status, reply.headers, whole(reply), self.config.api_key)
 
     def operate(
         self,
