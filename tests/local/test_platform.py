@@ -1,4 +1,4 @@
-"""The platform and its web app, on an engine in memory: whose is what, and what happens when something goes wrong."""
+"""The platform and its web app, on an engine in memory: whose is what, and what happens in trouble."""
 
 from __future__ import annotations
 

@@ -150,7 +150,6 @@ class TestIdentifiers:
             "01KQBYKEV5WJ7YB010603T1DCT_",
             "01KQBYKEV5WJ7YB010603T1DCI",
             "x" * 26,
-        , 
             "01KQBYKEV5WJ7YB010603T1DCT\n",
             "01kqbykev5wj7yb010603t1dct",
             "01KQBYKEV5WJ7YB010603T1DCT_" + "a" * 60,
@@ -334,7 +333,6 @@ class TestRequests:
             "/home/user/a/../b",
             "/home/user/a/",
             "relative",
-        , 
             "/etc/passwd",
             "/home/user/a\0b",
             "/home/user/.",
@@ -366,7 +364,14 @@ class TestRequests:
             [("limit", "1.0")],
             [("limit", "+1")],
             [("limit", " 1")],
-        , [("limit", "\N{ARABIC-INDIC DIGIT ONE}")], [("offset", "-1")], [("sort", "name")], [("q", "a" * 129)], [("limt", "1")], [("limit", "1"), ("limit", "1")], [("limit", "9" * 400)]],
+            [("limit", "\N{ARABIC-INDIC DIGIT ONE}")],
+            [("offset", "-1")],
+            [("sort", "name")],
+            [("q", "a" * 129)],
+            [("limt", "1")],
+            [("limit", "1"), ("limit", "1")],
+            [("limit", "9" * 400)],
+        ],
     )
     def test_what_is_no_list(self, query: list[tuple[str, str]]) -> None:
         with refused("bad_request") as caught:

@@ -1,0 +1,116 @@
+"""Deployments for tests: one that a test process shares, and fresh ones to stop, kill and restart."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from arker.local.launcher import Deployment, launch
+
+
+@pytest.fixture(scope="session")
+def deployment() -> Iterator[Deployment]:
+    """A running deployment with `.base_url` and `.api_key`, one for each test process.
+
+    Tests share it: they delete what they fork, and do not count on being alone.
+    """
+    with launch() as running:
+        yield running
+
+
+class FreshDeployment:
+    """`arker serve` as a process of its own, on a state folder that outlives it."""
+
+    api_key = "ark_" + "t" * 40
+
+    def __init__(self, state: Path, *options: str) -> None:
+        self.state = state
+        self.options = options
+        self.base_url = ""
+        self.announced = ""
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> FreshDeployment:
+        """Start it, or start it again; returns when it serves."""
+        assert self.process is None
+        with (self.state / "test.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "arker.local", "--port", "0", "--state", self.state, *self.options],
+                env={**os.environ, "ARKER_API_KEY": self.api_key},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        self.announced = ""
+        for line in self.process.stdout:
+            self.announced += line
+            if line.startswith("export ARKER_BASE_URL="):
+                self.base_url = line.strip().partition("=")[2]
+            if line.startswith("export ARKER_API_KEY="):
+                return self
+        raise AssertionError(f"it did not start: {self.log}")
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        return (self.state / "test.log").read_text()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for its end; its exit code."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        try:
+            return self.process.wait(30)
+        finally:
+            self.process.stdout.close()
+            self.process = None
+
+    def stop(self) -> int:
+        """Stop it as Ctrl-C does; its exit code."""
+        self.signal(signal.SIGINT)
+        return self.wait()
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+
+@pytest.fixture
+def fresh_deployment() -> Iterator[Callable[..., FreshDeployment]]:
+    """Makes deployments of a test's own: `fresh_deployment("--max-vms", "3").start()`; `state=` to share a folder."""
+    made: list[FreshDeployment] = []
+    folders: list[Path] = []
+
+    def make(*options: str, state: Path | None = None) -> FreshDeployment:
+        if state is None:
+            # Not below pytest's own folder: the deployment has to reach it when it has dropped root's powers.
+            state = Path(tempfile.mkdtemp(prefix="arker-test-"))
+            folders.append(state)
+        made.append(FreshDeployment(state, *options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.process is not None:
+            one.kill()
+    for folder in folders:
+        subprocess.run(["chmod", "-R", "u+rwX", folder], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(folder)
