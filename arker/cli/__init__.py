@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 
 def main() -> None:
-    """Run the command line."""
-    try:
-        import click  # noqa: F401
-    except ImportError:
-        sys.exit("the command line needs click: pip install 'arker[cli]'")
+    """Run the command line, and end the process with its exit code."""
     from .app import app
 
-    app()
+    app(prog_name="arker")

@@ -1,34 +1,90 @@
-"""The tree of commands. What a command needs is imported when it runs, so that `arker --help` is there at
-once."""
+"""The tree of commands, and how any of them ends."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Final
+import os
+import signal
+import sys
+from typing import Any, Final
 
 import click
 
-#: Commands, and where each is: a module and a name in it.
+from .base import report
+
+#: Commands in the order of the help, and the module of each; it is imported when the command is named, and imports what
+#: costs time when the command runs, so that `arker --help` is there at once.
 _COMMANDS: Final = {
-    "serve": ("arker.local.commands", "serve"),
-    "keys": ("arker.local.commands", "keys"),
+    "fork": "computers",
+    "ls": "computers",
+    "run": "computers",
+    "cp": "copy",
+    "rm": "computers",
+    "whoami": "computers",
+    "config": "config",
+    "serve": "serve",
+    "doctor": "doctor",
+    "keys": "keys",
+    "images": "images",
+    "completion": "completion",
 }
 
+_EPILOG: Final = """\b
+Exit codes:
+  0    done
+  1    it failed; standard error has one line that says why
+  2    the command line or the configuration is wrong; nothing was done
+  130  interrupted (Ctrl-C)
+`arker run` ends with the exit code of the command that it ran, 124 when the
+command's timeout ended it, and 125 where other commands would end with 1.
 
-class _Lazy(click.Group):
+\b
+A VM is named by its id, its name, or the beginning of its id, if only one
+begins so. `arker COMMAND --help` tells about a command.
+"""
+
+
+class _App(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, name = _COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), name)
+        module = importlib.import_module(f".{_COMMANDS[cmd_name]}", __package__)
+        command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
 
+    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+        """As click's, but an error is one line, and an interrupt is one to whoever started us."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **kwargs)
+        try:
+            # A command that ends by ctx.exit(code) returns the code here.
+            outcome = super().main(*args, standalone_mode=False, **kwargs)
+        except click.ClickException as error:
+            report(error)
+            sys.exit(error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            _die_of_interrupt()
+        except BrokenPipeError:
+            # Whoever reads our output has seen enough; nor can what is still buffered be told to anybody.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
+        sys.exit(outcome if isinstance(outcome, int) else 0)
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+
+def _die_of_interrupt() -> None:
+    """End by the signal itself: a shell's loop around us stops then, as it does not for an exit code of 130."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+    sys.stderr.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGINT)
+
+
+@click.group(cls=_App, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="arker")
 def app() -> None:
     """Isolated Linux computers for programs and AI agents: fork, run, read, write."""

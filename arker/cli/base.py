@@ -1,0 +1,127 @@
+"""What all commands have in common: options, output, and how a failure is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from arker.errors import ArkerError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON; an error too, on standard error.")
+
+
+class Failure(click.ClickException):
+    """What a command failed with, and what to do about it."""
+
+    def __init__(self, message: str, *, code: str = "failed", exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+        self.exit_code = exit_code
+        self.as_json = False
+
+
+class Command(click.Command):
+    """A command whose failures are one line, or one JSON object with `--json`."""
+
+    #: Exit code of what failed while it ran.
+    failed = 1
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        from arker.errors import ArkerError
+
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            failure = Failure(one_line(error), code="usage", exit_code=2)
+        except Failure as error:
+            failure = error
+        except ArkerError as error:
+            failure = Failure(explain(error), code=error.code)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            failure = Failure(f"{where}{error.strerror or error}", code="local_file")
+        failure.as_json = bool(ctx.params.get("as_json"))
+        if failure.exit_code == 1:
+            failure.exit_code = self.failed
+        raise failure from None
+
+
+def report(error: click.ClickException) -> None:
+    """Tell what went wrong, on standard error."""
+    if isinstance(error, Failure) and error.as_json:
+        text = json.dumps({"error": {"code": error.code, "message": error.message}}, ensure_ascii=False)
+    else:
+        text = f"arker: {printable(one_line(error))}"
+    click.echo(text, err=True)
+
+
+def one_line(error: click.ClickException) -> str:
+    """The message of an error; of a wrong command line with where to read what is right."""
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
+        return f"{message}; see `{error.ctx.command_path} --help`"
+    return message
+
+
+def explain(error: ArkerError) -> str:
+    """What went wrong and, where there is something, what to do about it."""
+    hint = {
+        "unauthorized": "`arker config` shows which deployment and key are used",
+        "vm_busy": "wait, or use another session: --session NAME",
+        "network": "`arker config` shows which deployment is used; `arker serve` starts one here",
+        "rate_limited": "wait a little, then try again",
+        "quota_exceeded": "`arker rm` what you do not need",
+        "conflict": "use the id; `arker ls` shows it",
+    }.get(error.code)
+    return f"{error}; {hint}" if hint else str(error)
+
+
+def printable(text: str) -> str:
+    """Text of a stranger's, without what would move the cursor or worse."""
+    return "".join([c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text])
+
+
+def show_json(value: object) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows: on a terminal a table, else lines of fields with tabs between, without a head."""
+    clean = [[printable(cell) for cell in row] for row in rows]
+    if not (sys.stdout.isatty() and _print_rich_table(head, clean)):
+        for row in clean:
+            click.echo("\t".join(row))
+
+
+def _print_rich_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except ImportError:
+        return False
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(head):
+        # The first column is what is copied into the next command: whole, on one line.
+        table.add_column(name.upper(), no_wrap=index == 0, overflow="fold" if index == 0 else "ellipsis")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+    return True
+
+
+def on_terminal() -> bool:
+    """Whether somebody is there who can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,25 @@
+"""completion: the script that makes a shell complete commands, options, names and ids."""
+
+from __future__ import annotations
+
+import click
+
+from .base import Command
+
+
+@click.command(cls=Command)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Make a shell complete commands and names.
+
+    \b
+    bash:  eval "$(arker completion bash)"       in ~/.bashrc
+    zsh:   eval "$(arker completion zsh)"        in ~/.zshrc, after compinit
+    fish:  arker completion fish > ~/.config/fish/completions/arker.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(ctx.find_root().command, {}, "arker", "_ARKER_COMPLETE").source())

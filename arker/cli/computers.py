@@ -1,0 +1,231 @@
+"""fork, ls, run, rm, whoami."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import names
+from .base import Command, as_json, report, show_json, show_table, Failure, explain, printable
+from .deployments import connected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arker import Arker
+
+    from .tree import Vm
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="[IMAGE|VM]", default="arkuntu", shell_complete=names.complete_source)
+@click.option("--name", help="A name to find it by.")
+@click.option("--public", is_flag=True, help="Let other organizations fork it (never run, read or delete it).")
+@click.option("--region", help="Where to make it.  [default: where the parent is]")
+@as_json
+@connected
+def fork(client: Arker, source: str, name: str | None, public: bool, region: str | None, as_json: bool) -> None:
+    """Make a computer from an image or another one.
+
+    Prints its id. It has everything that its parent has, and its own future. The default is the base image arkuntu.
+    """
+    child = names.source(client, source).fork(name=name, is_public=public, region=region)
+    if as_json:
+        show_json({"vm_id": child.id, "name": name})
+    else:
+        click.echo(child.id)
+
+
+@click.command(cls=Command)
+@click.argument("text", required=False)
+@click.option("--tree", is_flag=True, help="Show who was forked from whom.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@as_json
+@connected
+def ls(client: Arker, text: str | None, tree: bool, quiet: bool, as_json: bool) -> None:
+    """List computers, newest first.
+
+    With TEXT, those whose name contains it.
+    """
+    if tree:
+        _show_tree(client, text, as_json=as_json)
+        return
+    vms = client.iter_vms(q=text)
+    if as_json:
+        show_json(
+            [
+                {
+                    "vm_id": vm.vm_id,
+                    "name": vm.name,
+                    "base_image": vm.base_image,
+                    "region": vm.region,
+                    "created_at": vm.created_at.isoformat(),
+                }
+                for vm in vms
+            ]
+        )
+    elif quiet:
+        for vm in vms:
+            click.echo(vm.vm_id)
+    else:
+        # People want to know how long ago, programs when.
+        now = datetime.now(UTC) if sys.stdout.isatty() else None
+        show_table(
+            ["id", "name", "image", "region", "age" if now else "created"],
+            [
+                (
+                    vm.vm_id,
+                    vm.name or "",
+                    vm.base_image,
+                    vm.region,
+                    age((now - vm.created_at).total_seconds()) if now else vm.created_at.isoformat(),
+                )
+                for vm in vms
+            ],
+        )
+
+
+def _show_tree(client: Arker, text: str | None, *, as_json: bool) -> None:
+    from .tree import forest, lines, to_json
+
+    trees = forest(_with_parents(client, text))
+    if as_json:
+        show_json(to_json(trees))
+        return
+    for indent, node in lines(trees):
+        vm_id = click.style(f"  {node.vm.vm_id}", dim=True) if node.vm and node.vm.name else ""
+        click.echo(f"{click.style(indent, dim=True)}{printable(node.label)}{vm_id}")
+
+
+def _with_parents(client: Arker, text: str | None) -> Iterator[Vm]:
+    """All computers, oldest first, with what each was forked from, which only the low-level call tells."""
+    from arker_api.control.api.computers import list_vms
+    from arker_api.control.models import VmSort
+    from arker_api.control.types import UNSET
+
+    from .tree import Vm
+
+    sort: VmSort = "created_at"
+    offset, total = 0, 1
+    while offset < total:
+        page = client.call(list_vms, limit=100, offset=offset, q=text or UNSET, sort=sort)
+        for item in page.items:
+            yield Vm(item.vm_id, item.name or None, item.base_image or "", item.parent_vm_id or None)
+        offset, total = offset + max(1, len(page.items)), page.total
+
+
+def age(seconds: float) -> str:
+    """How long ago, in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+class _Run(Command):
+    #: As `docker run`, `timeout` and `env` have it: the lower codes are the command's own.
+    failed = 125
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's; an option of the command's that was taken for ours is told from ours by `--`."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            error.message += " (an option of the command to run? put -- before the command)"
+            raise
+
+
+@click.command(cls=_Run)
+@click.argument("vm", shell_complete=names.complete)
+@click.argument("command", nargs=-1, required=True)
+@click.option("--session", "-s", help="The session to run it in; another name is another shell, side by side.")
+@click.option(
+    "--timeout", "-t", type=click.FloatRange(0, min_open=True),
+    help="Seconds after which it is killed, rounded up to a whole one.",
+)  # fmt: skip
+@as_json
+@connected
+def run(
+    client: Arker, vm: str, command: tuple[str, ...], session: str | None, timeout: float | None, as_json: bool
+) -> None:
+    """Run a command: arker run VM -- COMMAND
+
+    One argument is a line for the shell, such as 'cd src && make'; of several, each stays one word. The folder, variables
+    and functions of a session stay for its next command. What the command prints comes out as it is, and its exit code is
+    that of this command.
+    """
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    result = names.computer(client, vm).run(line, session_id=session, timeout=timeout)
+    if as_json:
+        show_json(result.to_dict())
+    else:
+        sys.stdout.buffer.write(result.stdout)
+        sys.stdout.buffer.flush()
+        sys.stderr.buffer.write(result.stderr)
+        sys.stderr.buffer.flush()
+        if not result.completed:
+            click.echo("arker: the command was ended by its timeout", err=True)
+        if result.truncated:
+            click.echo("arker: the output was over the deployment's limit; its end is missing", err=True)
+    click.get_current_context().exit(result.exit_code)
+
+
+@click.command(cls=Command)
+@click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=names.complete)
+@click.option("--force", "-f", is_flag=True, help="One that is not there is no error.")
+@as_json
+@connected
+def rm(client: Arker, vms: tuple[str, ...], force: bool, as_json: bool) -> None:
+    """Delete computers.
+
+    All that runs in them ends, and their files are gone. Computers that were forked from them stay.
+    """
+    from arker.errors import ArkerError
+
+    deleted: list[str] = []
+    failures: list[Failure] = []
+    for vm in vms:
+        try:
+            computer = names.computer(client, vm)
+            computer.delete()
+            deleted.append(computer.id)
+        except (ArkerError, Failure) as error:
+            if not (force and error.code == "not_found"):
+                message = explain(error) if isinstance(error, ArkerError) else error.message
+                failures.append(Failure(message, code=error.code))
+    if as_json:
+        show_json({"deleted": deleted})
+    else:
+        for vm_id in deleted:
+            click.echo(vm_id)
+    for failure in failures[:-1]:
+        failure.as_json = as_json
+        report(failure)
+    if failures:
+        raise failures[-1]
+
+
+@click.command(cls=Command)
+@as_json
+@connected
+def whoami(client: Arker, as_json: bool) -> None:
+    """Show whose key is used, and where."""
+    from arker_api.control.api.service import whoami as operation
+
+    who = client.call(operation)
+    config = client._transport.config
+    fields: dict[str, Any] = {
+        "org_id": who.org_id,
+        "org_name": who.org_name or None,
+        "base_url": str(config.regional),
+        "global_url": str(config.control),
+    }
+    if as_json:
+        show_json(fields)
+        return
+    for name, value in fields.items():
+        click.echo(f"{name}\t{printable(str(value or ''))}" if not sys.stdout.isatty() else f"{name:11} {printable(str(value or ''))}")

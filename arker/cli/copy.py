@@ -1,0 +1,184 @@
+"""cp: files into a computer and out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from . import names
+from .base import Command, Failure, as_json, show_json
+from .deployments import connected
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from arker import Arker
+
+_HOME: Final = "/home/user"
+
+#: Seconds that a transfer takes before a bar is worth being drawn.
+_PATIENCE: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file or folder in a computer; `path` is absolute, and ends with a slash if it was said to be a folder."""
+
+    vm: str
+    path: str
+
+
+def parse(text: str) -> Remote | None:
+    """`VM:PATH`, whose path is below /home/user if it is relative; None for a local path, which is one with a slash before
+    its first colon, or without a colon."""
+    vm, colon, path = text.partition(":")
+    if not colon or not vm or "/" in vm:
+        return None
+    return Remote(vm, posixpath.join(_HOME, path) if path else f"{_HOME}/")
+
+
+def target_in(folder_or_file: str, source: str) -> str:
+    """Where a file goes: into a folder (which ends with a slash) under its own name, else where it is said."""
+    return folder_or_file + posixpath.basename(source) if folder_or_file.endswith("/") else folder_or_file
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    if ":" in incomplete or "/" in incomplete or incomplete.startswith("."):
+        return [CompletionItem(incomplete, type="file")]
+    vms = [CompletionItem(f"{item.value}:", help=item.help) for item in names.complete(ctx, param, incomplete)]
+    return [*vms, CompletionItem(incomplete, type="file")]
+
+
+@click.command(cls=Command)
+@click.argument("source", shell_complete=_complete)
+@click.argument("target", shell_complete=_complete)
+@as_json
+@connected
+def cp(client: Arker, source: str, target: str, as_json: bool) -> None:
+    """Copy files: arker cp report.csv VM:data/
+
+    In a computer a file is VM:/home/user/PATH, or shorter VM:PATH; - is standard input or output. A target that is a
+    folder gets the file under its own name. What was there is replaced when all has arrived.
+    """
+    from_vm, to_vm = parse(source), parse(target)
+    if from_vm is not None and to_vm is not None:
+        raise click.UsageError("one side has to be on this machine; pipe it: arker cp A:x - | arker cp - B:x")
+    if from_vm is not None:
+        done = _download(client, from_vm, target, as_json=as_json)
+    elif to_vm is not None:
+        done = _upload(client, source, to_vm, as_json=as_json)
+    else:
+        raise click.UsageError("one side has to be in a computer: VM:PATH (a local file with a colon: ./a:b)")
+    if as_json and target != "-":
+        show_json({"source": source, "target": done[0], "size": done[1]})
+
+
+def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tuple[str, int]:
+    if source == "-":
+        if target.path.endswith("/"):
+            raise click.UsageError(f"what comes from standard input needs a name: {target.vm}:{target.path}NAME")
+    elif Path(source).is_dir():
+        raise click.UsageError(
+            f"{source} is a folder; pack it: tar c {source} | arker cp - {target.vm}:x.tar, and unpack it there"
+        )
+    computer = names.computer(client, target.vm)
+    path = target_in(target.path, source)
+    with _progress(source, shown=not as_json) as progress:
+        if source == "-":
+            computer.sync.write_file(path, sys.stdin.buffer, progress=progress.update)
+        else:
+            computer.sync.upload(source, path, progress=progress.update)
+    return f"{target.vm}:{path}", progress.size
+
+
+def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> tuple[str, int]:
+    if source.path.endswith("/"):
+        raise click.UsageError(f"{source.path} is a folder; pack it there, with `arker run {source.vm} -- tar ...`")
+    if target != "-":
+        if Path(target).is_dir():
+            target = f"{target.rstrip('/')}/" if target != "/" else target
+        target = target_in(target, source.path)
+        if Path(target).exists() and not Path(target).is_file():
+            raise Failure(f"{target} is no regular file, and would be replaced by one; use - and a redirect")
+    computer = names.computer(client, source.vm)
+    with _progress(source.path, shown=not as_json) as progress:
+        if target == "-":
+            with tempfile.TemporaryDirectory() as folder:
+                whole = Path(folder) / "content"
+                computer.sync.download(source.path, whole, progress=progress.update)
+                with whole.open("rb") as file:
+                    shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            computer.sync.download(source.path, target, progress=progress.update)
+    return target, progress.size
+
+
+class _Progress:
+    """How far a transfer is; drawn on a terminal, if it takes a while."""
+
+    def __init__(self, label: str, *, shown: bool) -> None:
+        self.size = 0
+        self._label = label
+        self._shown = shown and sys.stderr.isatty()
+        self._started = time.monotonic()
+        self._draw: Callable[[int, int], object] | None = None
+        self._bar = contextlib.ExitStack()
+
+    def update(self, done: int, size: int) -> None:
+        self.size = size
+        if self._draw is None and self._shown and time.monotonic() - self._started > _PATIENCE:
+            self._draw = self._bar.enter_context(_bar(self._label, size))
+        if self._draw is not None:
+            self._draw(done, size)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+@contextlib.contextmanager
+def _progress(label: str, *, shown: bool) -> Iterator[_Progress]:
+    progress = _Progress(label, shown=shown)
+    with contextlib.closing(progress):
+        yield progress
+
+
+@contextlib.contextmanager
+def _bar(label: str, size: int) -> Iterator[Callable[[int, int], object]]:
+    try:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+    except ImportError:
+        yield lambda done, size: None
+        return
+    from rich.markup import escape
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task(escape(posixpath.basename(label)), total=size)
+        yield lambda done, size: drawn.update(task, completed=done, total=size)

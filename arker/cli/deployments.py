@@ -1,0 +1,150 @@
+"""The deployment that a command talks to."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from . import local, profiles
+from .base import Failure, on_terminal
+
+if TYPE_CHECKING:
+    from arker import Arker
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NOTHING = (
+    "no deployment is configured: set ARKER_API_KEY, or run `arker config add NAME`, or start one on this "
+    "machine with `arker serve --detach`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where to, with which key, and by which profile it was found."""
+
+    profile: str
+    base_url: str
+    global_url: str
+    api_key: str = field(repr=False)
+    allow_http: bool = False
+
+    @contextlib.contextmanager
+    def connect(self, **options: Any) -> Iterator[Arker]:
+        """A client of it."""
+        from arker import Arker
+
+        with Arker(
+            self.api_key, self.base_url, global_url=self.global_url, allow_http=self.allow_http, **options
+        ) as client:
+            yield client
+
+
+def find(asked: str | None, *, ask: bool = True) -> Deployment:
+    """The deployment of a profile, or that of the environment, or that which is current, or that which runs on this machine;
+    where there is none, offer to start one.
+
+    Args:
+        asked: Name of a profile.
+        ask: Whether somebody may be asked.
+
+    Raises:
+        Failure, ArkerError: there is none, or it lacks something.
+    """
+    where = profiles.folder(os.environ)
+    known = profiles.load(where)
+    name = profiles.choose(asked, os.environ, known)
+    if name == profiles.ENVIRONMENT:
+        return _of_environment()
+    if name is not None and name != profiles.LOCAL:
+        if name not in known.named:
+            there_are = ", ".join([*known.named, profiles.LOCAL])
+            raise Failure(f"there is no profile {name!r}; there are: {there_are}", code="usage", exit_code=2)
+        profile = known.named[name]
+        key = profiles.find_key(where, name, profile.key_in)
+        if key is None:
+            raise Failure(f"the key of {name} is gone; give it again: arker config add {name}")
+        return Deployment(name, profile.base_url, profile.global_url, key, profile.allow_http)
+    state = local.state_folder()
+    running = local.running(state)
+    if running is None:
+        running = _start(name, ask=ask)
+    return _of_machine(running)
+
+
+def _of_environment() -> Deployment:
+    from arker.config import resolve
+
+    config = resolve(None, None, None, os.environ)
+    return Deployment(profiles.ENVIRONMENT, str(config.regional), str(config.control), config.api_key)
+
+
+def _of_machine(running: local.Running) -> Deployment:
+    from arker.local.database import StateError
+
+    where = profiles.folder(os.environ)
+    name = f"{profiles.LOCAL}:{running.state}"
+    kept = profiles.find_key(where, name, "file")
+    try:
+        key = local.a_key(running.state, kept)
+    except StateError as error:
+        raise Failure(
+            f"a deployment runs at {running.url}, but a key to it cannot be made here ({error}); set ARKER_BASE_URL, "
+            "ARKER_GLOBAL_URL and ARKER_API_KEY"
+        ) from None
+    if key != kept:
+        # Not in a keyring, which may ask for its password: this key is worth as much as the folder that it opens.
+        profiles.keep_key(where, name, key, keyring=False)
+    return Deployment(profiles.LOCAL, running.url, running.url, key)
+
+
+def _start(name: str | None, *, ask: bool) -> local.Running:
+    """Offer to start a deployment, and do so."""
+    here = sys.platform == "linux" and importlib.util.find_spec("uvicorn") is not None
+    if not (ask and here and on_terminal()):
+        what = NOTHING if name is None else "no deployment runs on this machine; start one: arker serve --detach"
+        if not here:
+            what += " (needs Linux and: pip install 'arker[local]')"
+        raise Failure(what, code="unconfigured", exit_code=2)
+    lacking = "No deployment is configured." if name is None else "No deployment runs on this machine."
+    if not click.confirm(f"{lacking} Start one here, in the background?", default=True, err=True):
+        raise Failure(NOTHING, code="unconfigured", exit_code=2)
+    from .serve import start_detached
+
+    started = start_detached()
+    click.echo(f"It serves at {started.url}; `arker serve --stop` ends it.", err=True)
+    return started
+
+
+def connected(function: F) -> F:
+    """Give a command `--profile`, and a client as its first argument."""
+
+    @click.option(
+        "--profile",
+        envvar="ARKER_PROFILE",
+        metavar="NAME",
+        shell_complete=_complete_profile,
+        help="The deployment to talk to; see `arker config`.",
+    )
+    @functools.wraps(function)
+    def wrapper(*args: Any, profile: str | None, **kwargs: Any) -> Any:
+        with find(profile).connect() as client:
+            return function(client, *args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]  # of the same kind, but for the client
+
+
+def _complete_profile(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    try:
+        known = profiles.load(profiles.folder(os.environ)).named
+    except Failure:
+        return []
+    return [name for name in [*known, profiles.LOCAL, profiles.ENVIRONMENT] if name.startswith(incomplete)]

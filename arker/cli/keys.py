@@ -1,0 +1,125 @@
+"""keys: who may use the deployment of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import local
+from .base import Command, Failure, as_json, show_json, show_table
+from .serve import state_option
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+@click.group()
+def keys() -> None:
+    """API keys of this machine's deployment.
+
+    Changes hold at once, also while it runs.
+    """
+
+
+@keys.command("create", cls=Command)
+@state_option
+@click.option("--name", default="", help="What it is for.")
+@click.option("--org", help="The organization that it belongs to; made if missing.  [default: Local]")
+@as_json
+def create(state: Path | None, name: str, org: str | None, as_json: bool) -> None:
+    """Make a key and print it; it is not shown again."""
+    from arker.local import keys as store
+
+    key = store.generate()
+    with open_state(state) as connection:
+        try:
+            key_id = store.register(connection, key, name=name, org=org)
+        except ValueError as error:
+            raise Failure(str(error)) from None
+    if as_json:
+        show_json({"key": key, "key_id": key_id})
+        return
+    click.echo(key)
+    click.echo(f"Its id is {key_id}; to revoke it: arker keys revoke {key_id}", err=True)
+
+
+@keys.command("list", cls=Command)
+@state_option
+@as_json
+def list_keys(state: Path | None, as_json: bool) -> None:
+    """List all keys, with what is known of them; the keys themselves are not kept."""
+    from arker.local import keys as store
+
+    with open_state(state) as connection:
+        found = store.listed(connection)
+    if as_json:
+        show_json(
+            [
+                {
+                    "key_id": key.key_id,
+                    "org_id": key.org_id,
+                    "org_name": key.org_name,
+                    "name": key.name,
+                    "created_at": _time(key.created_ms),
+                    "last_used_at": _time(key.last_used_ms),
+                    "revoked_at": _time(key.revoked_ms),
+                }
+                for key in found
+            ]
+        )
+        return
+    show_table(
+        ["id", "organization", "name", "created", "last used", "revoked"],
+        [
+            (
+                key.key_id,
+                key.org_name,
+                key.name,
+                _time(key.created_ms) or "",
+                _time(key.last_used_ms) or "never",
+                _time(key.revoked_ms) or "",
+            )
+            for key in found
+        ],
+    )
+
+
+@keys.command("revoke", cls=Command)
+@state_option
+@click.argument("key_id")
+@as_json
+def revoke(state: Path | None, key_id: str, as_json: bool) -> None:
+    """Make a key invalid for good, at once."""
+    from arker.local import keys as store
+
+    with open_state(state) as connection:
+        if not store.revoke(connection, key_id):
+            raise Failure(f"there is no valid key with the id {key_id}; see `arker keys list`", code="not_found")
+    if as_json:
+        show_json({"revoked": key_id})
+    else:
+        click.echo(f"revoked {key_id}")
+
+
+@contextlib.contextmanager
+def open_state(state: Path | None) -> Iterator[sqlite3.Connection]:
+    """The database of a state folder, whether or not a deployment serves it."""
+    from arker.local.database import StateError, open_database
+
+    folder = local.state_folder(state)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = open_database(folder / "arker.db")
+    except StateError as error:
+        raise Failure(str(error), code="unavailable") from None
+    with contextlib.closing(connection):
+        yield connection
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else datetime.fromtimestamp(ms // 1000, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,234 @@
+"""Deployments that the user has named, and their keys: which one a command means, and where they are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from .base import Failure
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+#: Profiles that are always there: the deployment of this machine, and what ARKER_API_KEY and its like say.
+LOCAL: Final = "local"
+ENVIRONMENT: Final = "environment"
+
+#: What keyrings know our keys under.
+SERVICE: Final = "arker"
+
+KeyPlace = Literal["keyring", "file"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A deployment: its two URLs, and where its key is. `allow_http`: the key may travel in clear."""
+
+    base_url: str
+    global_url: str
+    key_in: KeyPlace
+    allow_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """All of them, and which one commands use; None for whatever is found."""
+
+    current: str | None
+    named: Mapping[str, Profile]
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no profile can have."""
+    if name in (LOCAL, ENVIRONMENT):
+        raise Failure(f"{name} is built in; choose another name", code="usage", exit_code=2)
+    if _NAME.fullmatch(name) is None:
+        raise Failure(
+            f"{name!r} cannot name a profile: 1 to 64 letters, digits, `.`, `_` and `-`",
+            code="usage",
+            exit_code=2,
+        )
+
+
+def global_url_of(base_url: str) -> str:
+    """The global host that goes with a regional one: Arker's own for its regions; any other deployment answers both APIs at
+    one URL, so that its key is never sent to Arker."""
+    from arker.config import GLOBAL_URL
+
+    host = urlsplit(base_url).hostname or ""
+    return GLOBAL_URL if host == "arker.ai" or host.endswith(".arker.ai") else base_url
+
+
+def choose(asked: str | None, environ: Mapping[str, str], profiles: Profiles) -> str | None:
+    """Which profile a command uses: what it was asked for, else the environment, else the current one; None where nothing
+    says.
+
+    A URL in the environment alone is a choice, too: else the key of a profile would be sent to it.
+    """
+    if asked:
+        return asked
+    if environ.get("ARKER_API_KEY") or environ.get("ARKER_BASE_URL"):
+        return ENVIRONMENT
+    return profiles.current
+
+
+# --- The files
+
+
+def folder(environ: Mapping[str, str]) -> Path:
+    """`$XDG_CONFIG_HOME/arker`, or `~/.config/arker`."""
+    given = environ.get("XDG_CONFIG_HOME", "")
+    return (Path(given) if given.startswith("/") else Path.home() / ".config") / "arker"
+
+
+def load(where: Path) -> Profiles:
+    """The profiles kept in a folder; none if there is none."""
+    file = where / "config.json"
+    try:
+        data = json.loads(file.read_bytes())
+        named = {str(name): _profile(entry) for name, entry in data["profiles"].items()}
+        current = data["current"]
+        if current is not None and current != LOCAL and current not in named:
+            raise ValueError(f"there is no profile {current!r}")
+    except FileNotFoundError:
+        return Profiles(None, {})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Failure(
+            f"{file} is not what `arker config` writes ({type(error).__name__}: {error}); mend or remove it",
+            code="usage",
+            exit_code=2,
+        ) from None
+    return Profiles(current, named)
+
+
+def _profile(entry: dict[str, Any]) -> Profile:
+    profile = Profile(**entry)
+    urls = (profile.base_url, profile.global_url)
+    if (
+        not all(isinstance(url, str) for url in urls)
+        or profile.key_in not in ("keyring", "file")
+        or not isinstance(profile.allow_http, bool)
+    ):
+        raise ValueError(f"not a profile: {entry}")
+    return profile
+
+
+def save(where: Path, profiles: Profiles) -> None:
+    """Keep the profiles in a folder."""
+    named = {name: asdict(profile) for name, profile in profiles.named.items()}
+    _write(where / "config.json", {"current": profiles.current, "profiles": named})
+
+
+def with_profile(profiles: Profiles, name: str, profile: Profile) -> Profiles:
+    """The same with one more, or one replaced; the first to be added becomes the current one."""
+    return Profiles(profiles.current or name, {**profiles.named, name: profile})
+
+
+def without_profile(profiles: Profiles, name: str) -> Profiles:
+    """The same with one less."""
+    rest = {known: profile for known, profile in profiles.named.items() if known != name}
+    return Profiles(None if profiles.current == name else profiles.current, rest)
+
+
+def with_current(profiles: Profiles, name: str | None) -> Profiles:
+    """The same with another current one."""
+    return replace(profiles, current=name)
+
+
+# --- The keys
+
+
+def keep_key(where: Path, name: str, key: str, *, keyring: bool = True) -> KeyPlace:
+    """Keep a key in the system's keyring if there is one that works, else in a file of the user's own; say where."""
+    ring = _keyring() if keyring else None
+    if ring is not None:
+        # Keyrings fail in ways of their own: locked, no session bus, no backend.
+        with contextlib.suppress(Exception):
+            ring.set_password(SERVICE, name, key)
+            if ring.get_password(SERVICE, name) == key:
+                return "keyring"
+    with _key_file(where) as keys:
+        keys[name] = key
+    return "file"
+
+
+def find_key(where: Path, name: str, place: KeyPlace) -> str | None:
+    """The key that was kept under a name."""
+    if place == "file":
+        return _read_keys(where / "keys.json").get(name)
+    ring = _keyring()
+    if ring is None:
+        raise Failure(f"the key of {name} is in the system's keyring, but the keyring package is not installed here")
+    try:
+        found = ring.get_password(SERVICE, name)
+    except Exception as error:
+        raise Failure(f"the key of {name} is in the system's keyring, which fails: {type(error).__name__}") from None
+    return None if found is None else str(found)
+
+
+def forget_key(where: Path, name: str, place: KeyPlace) -> None:
+    """Remove a key, if it is there."""
+    if place == "keyring" and (ring := _keyring()) is not None:
+        with contextlib.suppress(Exception):
+            ring.delete_password(SERVICE, name)
+    if place == "file":
+        with _key_file(where) as keys:
+            keys.pop(name, None)
+
+
+def _keyring() -> ModuleType | None:
+    try:
+        import keyring
+    except ImportError:
+        return None
+    return keyring
+
+
+@contextlib.contextmanager
+def _key_file(where: Path) -> Iterator[dict[str, str]]:
+    keys = _read_keys(where / "keys.json")
+    yield keys
+    _write(where / "keys.json", keys)
+
+
+def _read_keys(file: Path) -> dict[str, str]:
+    try:
+        with file.open("rb") as opened:
+            if os.name == "posix" and stat.S_IMODE(os.fstat(opened.fileno()).st_mode) & 0o077:
+                raise Failure(f"others can read the keys in {file}; make new ones, and `chmod 600 {file}`")
+            keys = json.load(opened)
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
+        raise Failure(f"{file} is not what `arker config` writes; mend or remove it")
+    return keys
+
+
+def _write(file: Path, data: object) -> None:
+    """Replace a file whole; nobody else can read it at any time."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd, part = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(fd, "w") as opened:
+            json.dump(data, opened, indent=2)
+            opened.write("\n")
+            opened.flush()
+            os.fsync(opened.fileno())
+        Path(part).replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(part).unlink()
+        raise

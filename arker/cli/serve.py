@@ -1,0 +1,258 @@
+"""serve: the embedded deployment, in the foreground or in the background."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import click
+
+from . import local
+from .base import Command, Failure, as_json, show_json
+
+if TYPE_CHECKING:
+    from arker.local.server import Ready
+    from arker.local.settings import Settings
+
+#: Bytes of the log of a deployment in the background, above which its next start begins it anew.
+_MAX_LOG: Final = 10 * 1024 * 1024
+#: Seconds beyond its own grace that a deployment gets to stop.
+_STOP: Final = 20.0
+
+state_option = click.option(
+    "--state", envvar="ARKER_STATE", type=click.Path(path_type=Path, file_okay=False), default=None,
+    help="Folder for everything that lasts.  [default: ~/.local/state/arker; for root /var/lib/arker]",
+)  # fmt: skip
+
+
+@click.command(cls=Command)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8720, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for any free one."
+)
+@state_option
+@click.option("--detach", "-d", is_flag=True, help="Serve in the background; return when it answers.")
+@click.option("--stop", is_flag=True, help="Stop the deployment that serves the state folder.")
+@click.option(
+    "--api-key",
+    envvar="ARKER_API_KEY",
+    help="A key to make valid. Others see arguments: better use ARKER_API_KEY.",
+)
+@click.option(
+    "--api-key-file", type=click.File(), help="A file with a key to make valid; - for standard input."
+)
+@click.option(
+    "--public-url", help="Where clients reach this, if not where they say they do (behind a proxy with TLS)."
+)
+@click.option("--network", is_flag=True, help="Let computers reach the network.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a limit of computers; `arker doctor` lists them.",
+)
+@click.option(
+    "--rate-limit", default=0.0, help="Requests a second that an organization may make; 0 for no limit."
+)
+@click.option("--max-vms", default=0, help="Computers that an organization may have; 0 for no limit.")
+@click.option(
+    "--grace", default=10.0, show_default=True, help="Seconds that a stop waits for requests under way."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="What to log; info has a line for every request.  [default: info; in the background warning]",
+)
+@as_json
+def serve(
+    detach: bool,
+    stop: bool,
+    api_key_file: Any,
+    limits: tuple[str, ...],
+    state: Path | None,
+    log_level: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Serve computers on this machine.
+
+    Both APIs, with real computers in sandboxes. Prints the lines to export for clients; the `arker` command itself finds it without. Stops on Ctrl-C when the
+    requests under way are answered; a second one stops it at once.
+    """
+    folder = local.state_folder(state)
+    if stop:
+        _stop(folder)
+        return
+    if api_key_file is not None:
+        options["api_key"] = api_key_file.read().strip()
+    options |= {
+        "state": folder,
+        "limits": dict(_pair(text) for text in limits),
+        "log_level": log_level or ("warning" if detach else "info"),
+    }
+    settings = _settings(options)
+    given = settings.api_key is not None
+    if detach:
+        _announce(_detach(settings), given=given, as_json=as_json)
+        return
+
+    def ready(what: Ready) -> None:
+        said = {"url": what.url, "state": str(what.state), "pid": os.getpid(), "new_key": what.new_key}
+        _announce(said, given=given, as_json=as_json)
+
+    _run(settings, ready)
+
+
+def start_detached() -> local.Running:
+    """Serve this machine's state folder in the background, at any free port: whoever did not choose a port needs none.
+
+    Raises:
+        Failure: it cannot; the message says why.
+    """
+    said = _detach(_settings({"state": local.state_folder(), "port": 0, "log_level": "warning"}))
+    return local.Running(said["url"], said["pid"], Path(said["state"]))
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    check_installed()
+    from pydantic import ValidationError
+
+    from arker.local.settings import Settings, explain
+
+    try:
+        return Settings(**options)
+    except ValidationError as error:
+        raise click.UsageError(explain(error)) from None
+
+
+def check_installed() -> None:
+    """Refuse what needs the embedded deployment where there is none."""
+    if sys.platform != "linux":
+        raise Failure("the embedded deployment needs Linux; use the cloud, or a deployment elsewhere")
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise Failure(f"the embedded deployment needs: pip install 'arker[local]' ({error})") from None
+
+
+def _run(settings: Settings, ready: Callable[[Ready], None]) -> None:
+    from arker.local.database import StateError
+    from arker.local.engine import SandboxUnavailable
+    from arker.local.server import configure_logging
+    from arker.local.server import serve as run
+
+    configure_logging(settings.log_level)
+    try:
+        run(settings, on_ready=ready)
+    except (StateError, SandboxUnavailable) as error:
+        raise Failure(str(error), code="unavailable") from None
+
+
+# --- In the background
+
+
+def _detach(settings: Settings) -> dict[str, Any]:
+    """Serve in a process of its own; what it says when it is ready."""
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = settings.state / "deployment.log"
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _serve_in_background(settings, log, writer)
+    os.close(writer)
+    try:
+        with os.fdopen(reader, "rb") as lines:
+            said = json.loads(lines.read() or b"{}")
+    except KeyboardInterrupt:
+        os.kill(pid, signal.SIGTERM)
+        raise
+    if "url" in said:
+        return dict(said)
+    os.waitpid(pid, 0)
+    raise Failure(said.get("error") or f"the deployment ended at once; see {log}", code="unavailable")
+
+
+def _serve_in_background(settings: Settings, log: Path, writer: int) -> NoReturn:
+    """In the child: leave the terminal, serve, and end."""
+
+    def tell(said: dict[str, Any]) -> None:
+        os.write(writer, json.dumps(said).encode())
+        os.close(writer)
+
+    def ready(what: Ready) -> None:
+        tell({"url": what.url, "state": str(what.state), "pid": os.getpid(), "new_key": what.new_key})
+
+    try:
+        os.setsid()
+        fresh = not log.exists() or log.stat().st_size > _MAX_LOG
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if fresh else os.O_APPEND)
+        for fd, target in ((os.open(os.devnull, os.O_RDONLY), (0,)), (os.open(log, flags, 0o600), (1, 2))):
+            for number in target:
+                os.dup2(fd, number)
+            os.close(fd)
+        _run(settings, ready)
+    except Failure as error:
+        tell({"error": error.message})
+    except OSError as error:
+        tell({"error": str(error)})
+    except BaseException:
+        logging.getLogger("arker.cli").exception("the deployment failed")
+    finally:
+        logging.shutdown()
+        os._exit(0)
+
+
+def _stop(state: Path) -> None:
+    running = local.running(state)
+    if running is None:
+        raise Failure(f"no deployment serves {state}", code="not_found")
+    process = os.pidfd_open(running.pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        waiting = select.poll()
+        waiting.register(process, select.POLLIN)
+        if not waiting.poll(_STOP * 1000):
+            raise Failure(
+                f"the deployment (pid {running.pid}) still answers requests; a second `arker serve --stop` "
+                "ends it at once"
+            )
+    finally:
+        os.close(process)
+
+
+# --- What is said
+
+
+def _announce(said: dict[str, Any], *, given: bool, as_json: bool) -> None:
+    if as_json:
+        show_json(said)
+        sys.stdout.flush()
+        return
+    url, key = said["url"], said["new_key"]
+    known = "the key that you gave" if given else "one that you have; `arker keys create` makes another"
+    last = f"{key}   # shown this once" if key is not None else f"...   # {known}"
+    click.echo(
+        f"Arker serves at {url} (state: {said['state']}, pid {said['pid']})\n\n"
+        f"export ARKER_BASE_URL={url}\nexport ARKER_GLOBAL_URL={url}\nexport ARKER_API_KEY={last}\n"
+    )
+    sys.stdout.flush()
+
+
+def _pair(text: str) -> tuple[str, float]:
+    name, found, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        expected = "a number" if found else "NAME=VALUE"
+        raise click.BadParameter(f"{text!r}: expected {expected}", param_hint="--limit") from None

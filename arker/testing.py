@@ -1,0 +1,102 @@
+"""Fixtures for pytest, there as soon as Arker is installed: a computer of its own for every test that asks for one.
+
+    def test_sort(computer):
+        assert computer.run("printf '2\\n1\\n' | sort").text == "1\\n2\\n"
+
+Computers come from an embedded deployment, which starts with the first test that needs it and ends with the test
+session (each worker of pytest-xdist has its own); or, with `pytest --arker-url URL` and the key in `ARKER_API_KEY`,
+from any other. Each test gets a fork of `prepared_computer`, which is made once; override that one to put there what all
+tests need:
+
+    @pytest.fixture(scope="session")
+    def prepared_computer(prepared_computer):
+        prepared_computer.sync.upload("app.py", "/home/user/app.py")
+        return prepared_computer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from arker import Arker, AsyncArker, AsyncComputer, Computer
+
+__all__ = ["arker", "async_arker", "async_computer", "computer", "prepared_computer"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--arker-url`."""
+    parser.getgroup("arker").addoption(
+        "--arker-url",
+        metavar="URL",
+        help="test on the deployment at URL, with the key in ARKER_API_KEY, instead of an embedded one",
+    )
+
+
+@pytest.fixture(scope="session")
+def arker(request: pytest.FixtureRequest) -> Iterator[Arker]:
+    """A client of the deployment that the tests run on: an embedded one, or that of `--arker-url`.
+
+    Raises:
+        ArkerError: `unavailable` when no embedded deployment can be started; `unauthorized` when ARKER_API_KEY is not set
+            for `--arker-url`.
+    """
+    from arker import Arker
+
+    url: str | None = request.config.getoption("--arker-url")
+    with Arker.local() if url is None else Arker(base_url=url, global_url=_global_url(url)) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def prepared_computer(arker: Arker, request: pytest.FixtureRequest) -> Iterator[Computer]:
+    """The computer that those of the tests are forked from: a fork of `arkuntu`, until you override this fixture. It is
+    deleted with the end of the test session."""
+    with arker.vm("arkuntu").fork(name=_name(request, "prepared")) as computer:
+        yield computer
+
+
+@pytest.fixture
+def computer(prepared_computer: Computer, request: pytest.FixtureRequest) -> Iterator[Computer]:
+    """A computer for this test alone, with all that `prepared_computer` has; it is deleted after the test."""
+    with prepared_computer.fork(name=_name(request, request.node.name)) as computer:
+        yield computer
+
+
+@pytest.fixture
+def async_arker(arker: Arker) -> Iterator[AsyncArker]:
+    """An `AsyncArker` of the same deployment, for a test that is a coroutine, whichever plugin runs it."""
+    from arker import AsyncArker
+
+    config = arker._transport.config
+    client = AsyncArker(config.api_key, str(config.regional), global_url=str(config.control))
+    yield client
+    # The test's loop is gone, or is about to; closing needs none, but a coroutine needs some.
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(client.aclose())
+    finally:
+        loop.close()
+
+
+@pytest.fixture
+def async_computer(async_arker: AsyncArker, computer: Computer) -> AsyncComputer:
+    """The `computer` of this test, for a test that is a coroutine."""
+    return async_arker.vm(computer.id)
+
+
+def _name(request: pytest.FixtureRequest, what: str) -> str:
+    """A name by which computers that an aborted test session left in the cloud can be told."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    return "".join(c if c.isprintable() else "?" for c in f"pytest-{worker}-{what}")[:100]
+
+
+def _global_url(url: str) -> str:
+    from arker.cli.profiles import global_url_of
+
+    return os.environ.get("ARKER_GLOBAL_URL") or global_url_of(url)
