@@ -1,4 +1,4 @@
-"""The contract from both sides: every example of the specs is sent, and every answer is what its schema says."""
+"""The contract from both sides: every example is sent, and every answer is what its schema says."""
 
 from __future__ import annotations
 
