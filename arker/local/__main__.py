@@ -1,8 +1,9 @@
-"""`python -m arker.local`: `arker serve`, or a deployment that another process has launched."""
+"""`python -m arker.local`: what `arker serve` is, or a deployment that another process has launched."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 if __name__ == "__main__":
     if "ARKER_LAUNCH_FD" in os.environ:
@@ -10,6 +11,7 @@ if __name__ == "__main__":
 
         main()
     else:
-        from .commands import serve
+        # Of this package only this line knows of the command line.
+        from arker.cli.app import app
 
-        serve()
+        app(["serve", *sys.argv[1:]], prog_name="arker")
