@@ -46,6 +46,7 @@ check: .venv/check ## Specs, generated and derived code, format, lint, types
 	$(PY) -m pyright --verifytypes arker --ignoreexternal
 
 docs: .venv/docs ## Build the site into site/; a broken link or an undescribed type is an error
+	rm -rf site
 	$(PY) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet --jobs auto docs site
 
 linkcheck: .venv/docs ## Visit every external link of the site; needs the network

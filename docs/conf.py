@@ -25,6 +25,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(os|pathlib|ssl|datetime|collections|typing|asyncio|concurrent|httpx|attrs?)\..*"),
     ("py:.*", r"(arker_api|generated)\..*"),
+    # Type variables, and the mark of an argument that was not given.
+    ("py:class", r"arker\..*\.(P|R|T|T_co|_Unchanged)"),
 ]
 
 default_role = "code"

@@ -1,24 +1,34 @@
 """Fenced code blocks of a Markdown page, and what a page promises of them.
 
-* A `python` block is executed; the blocks of one page share their names, as a reader would type them one after the other.
-* A `text` block right behind a `python` block is what that one prints, with `...` for any run of characters.
-* A `python` block under the comment `<!-- not executed: why -->` is only compiled.
+* A `python` block is executed; the blocks of one page share their names, as if typed one after the other.
+* A `sh` block is executed by bash, which stops at the first command that fails. The blocks of a page share
+  folder and environment, the python blocks behind them included, as in one terminal.
+* A `text` block right behind one of these is what it prints, with `...` for any run of characters.
+* A block under the comment `<!-- not executed: why -->` is only compiled.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _FENCE = re.compile(
-    r"^(?P<skip><!-- not executed: [^\n]+ -->\n+)?(?P<indent> *)```(?P<language>[\w-]+)[^\n]*\n(?P<code>.*?)^(?P=indent)```$",
+    r"^(?P<skip>[ ]*<!-- not executed: [^\n]+ -->\n+)?"
+    r"^(?P<indent> *)```(?P<language>[\w-]+)[^\n]*\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
+
+
+_LANGUAGES = ("python", "sh")
 
 
 @dataclass(frozen=True)
@@ -26,40 +36,84 @@ class Snippet:
     """A block of code: where it starts, what it says, and what it must print (None: anything)."""
 
     line: int
+    language: str
     code: str
     output: str | None
     executed: bool
 
 
 def find_snippets(text: str) -> Iterator[Snippet]:
-    """The `python` blocks of a page, in order."""
+    """The `python` and `sh` blocks of a page, in order."""
     fences = list(_FENCE.finditer(text))
+    # One that is written so that it is not found would never be tried.
+    assert len(re.findall(r"```(?:python|sh)\b", text)) == sum(f["language"] in _LANGUAGES for f in fences)
     for fence, following in zip(fences, [*fences[1:], None], strict=True):
-        if fence["language"] != "python":
+        if fence["language"] not in _LANGUAGES:
             continue
         adjacent = following and not text[fence.end() : following.start()].strip()
-        indent = re.compile("^" + fence["indent"], re.MULTILINE)
         yield Snippet(
             line=text.count("\n", 0, fence.start("code")),
-            code=indent.sub("", fence["code"]),
-            output=following["code"] if adjacent and following and following["language"] == "text" else None,
+            language=fence["language"],
+            code=_dedent(fence["code"], fence["indent"]),
+            output=_dedent(following["code"], following["indent"])
+            if adjacent and following and following["language"] == "text"
+            else None,
             executed=not fence["skip"],
         )
 
 
+def _dedent(code: str, indent: str) -> str:
+    return re.sub("^" + indent, "", code, flags=re.MULTILINE) if indent else code
+
+
 def run_page(page: Path) -> None:
-    """Execute the snippets of a page; an exception or another output is an AssertionError that names the line."""
+    """Execute the snippets of a page. One that fails, or prints something else, names its line."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for snippet in find_snippets(page.read_text()):
-        # Padded, so that a traceback names the line of the page.
-        code = compile("\n" * snippet.line + snippet.code, str(page), "exec")
-        if not snippet.executed:
-            continue
-        printed = io.StringIO()
+        where = f"{page.name}:{snippet.line + 1}"
+        printed = (
+            _run_python(snippet, names, page) if snippet.language == "python" else _run_sh(snippet, where)
+        )
+        if snippet.executed and snippet.output is not None:
+            pattern = ".*?".join(map(re.escape, snippet.output.strip().split("...")))
+            assert re.fullmatch(pattern, printed.strip(), re.DOTALL), (
+                f"{where}: printed\n{printed}\ninstead of\n{snippet.output}"
+            )
+
+
+def _run_python(snippet: Snippet, names: dict[str, Any], page: Path) -> str:
+    # Padded, so that a traceback names the line of the page.
+    code = compile("\n" * snippet.line + snippet.code, str(page), "exec")
+    printed = io.StringIO()
+    if snippet.executed:
         with contextlib.redirect_stdout(printed):
             exec(code, names)
-        if snippet.output is not None:
-            pattern = ".*?".join(map(re.escape, snippet.output.strip().split("...")))
-            assert re.fullmatch(pattern, printed.getvalue().strip(), re.DOTALL), (
-                f"{page.name}:{snippet.line}: printed\n{printed.getvalue()}\ninstead of\n{snippet.output}"
-            )
+    return printed.getvalue()
+
+
+def _run_sh(snippet: Snippet, where: str) -> str:
+    bash = ["bash", "--noprofile", "--norc", "-euo", "pipefail"]
+    if not snippet.executed:
+        subprocess.run([*bash, "-n"], input=snippet.code, text=True, check=True)
+        return ""
+    with tempfile.NamedTemporaryFile() as environment, tempfile.TemporaryFile("w+") as printed:
+        # Not through a pipe: a server that the snippet leaves running would hold it open.
+        outcome = subprocess.run(
+            [*bash, "-c", f"{snippet.code}\n{{ env -0; printf '\\0'; pwd; }} > {environment.name}"],
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        printed.seek(0)
+        text = printed.read()
+        assert outcome.returncode == 0, f"{where}: exit code {outcome.returncode}\n{text}"
+        variables, _, folder = Path(environment.name).read_text().partition("\0\0")
+    os.environ.clear()
+    os.environ.update(pair.split("=", 1) for pair in variables.split("\0"))
+    os.chdir(folder.rstrip("\n"))
+    return text
+
+
+if __name__ == "__main__":
+    run_page(Path(sys.argv[1]))
