@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ._version import __version__
 
+# Type checkers know the name; importing it would cost more than all the rest of this module.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._async.client import AsyncArker
     from ._async.computer import AsyncBranches, AsyncComputer

@@ -15,9 +15,6 @@ __all__ = ["Timeouts"]
 BASE_URL: Final = "https://aws-us-west-2.burst.arker.ai"
 GLOBAL_URL: Final = "https://arker.ai"
 
-#: How much longer than a command's own limit its answer may take, in seconds.
-RUN_MARGIN: Final = 30.0
-
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -27,7 +24,8 @@ class Timeouts:
         total: A whole call, with its tries and the pauses between them. A transfer of a file has a second
             more for each 64 KiB. `run` has its own limit instead, see there.
         connect: Opening a connection, with TLS.
-        read: From one piece of an answer to the next.
+        read: From one piece of an answer to the next, and how much longer than its command's limit a `run`
+            waits.
         write: From one piece of a request to the next.
         pool: Waiting for one of `max_connections` to come free.
         run: The longest wait for a command that has no `timeout` of its own. It is finite because a call that

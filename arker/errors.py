@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -260,22 +264,24 @@ def _processed(status: int, code: str) -> Processed:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """How long an answer asks to wait, in seconds: `Retry-After-Ms`, or `Retry-After` in seconds or as a
-    date."""
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        if not (value := headers.get("retry-after")):
-            return None
-        try:
-            return max(0.0, float(value))
-        except ValueError:
-            from email.utils import parsedate_to_datetime
-            from time import time
-
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except (ValueError, OverflowError):
+    """How long an answer asks to wait, in seconds: `Retry-After-Ms`, or `Retry-After`, a number or a date."""
+    if "retry-after-ms" in headers:
+        seconds = _number(headers["retry-after-ms"]) / 1000
+    elif "retry-after" in headers:
+        seconds = _number(headers["retry-after"])
+        if math.isnan(seconds):
+            with contextlib.suppress(ValueError, OverflowError):
+                seconds = parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time()
+    else:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def no_answer(error: BaseException, host: str, *, sent: bool, answering: bool = False) -> ArkerError:

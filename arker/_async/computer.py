@@ -14,10 +14,9 @@ from arker_api.control.models import ForkResponse as ForkByNameResponse
 from arker_api.regional.api.computers import delete_vm, fork_vm
 from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
-from arker_api.regional.types import UNSET
 
 from arker._io import async_gather
-from arker.config import RUN_MARGIN, check_seconds
+from arker.config import check_seconds
 from arker.errors import ArkerError, bad_request
 from arker.hooks import logger
 from arker.ids import new_ulid
@@ -195,7 +194,7 @@ class AsyncComputer:
 
         Raises:
             ArkerError: `vm_busy` when the session runs a command already, `not_found`, `timeout` when no
-                answer came within the command's limit and a margin of 30 s, and whatever else fails.
+                answer came within the command's limit and `Timeouts.read`, and whatever else fails.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         client = self._client
@@ -203,19 +202,14 @@ class AsyncComputer:
             raise TypeError(f"command is a str, not {type(command).__name__}")
         if isinstance(session_id, bool) or not isinstance(session_id, (str, int, type(None))):
             raise TypeError(f"session_id is a str or an int, not {type(session_id).__name__}")
-        limit = client._timeouts.run if timeout is None else math.ceil(check_seconds("timeout", timeout))
-        parts = run_command._get_kwargs(
-            self._known_id("run"),
-            body=RunRequest(command, session_id or 0, UNSET if timeout is None else int(limit)),
-            idempotency_key=new_ulid(),
-        )
+        timeouts = client._timeouts
+        body = RunRequest(command, session_id or 0)
+        if timeout is not None:
+            body.timeout = math.ceil(check_seconds("timeout", timeout))
+        parts = run_command._get_kwargs(self._known_id("run"), body=body, idempotency_key=new_ulid())
+        longest = (timeouts.run if timeout is None else timeout) + timeouts.read
         return await client._transport.operate(
-            client._budget(limit + max(RUN_MARGIN, client._timeouts.total)),
-            client._timeouts,
-            run_command,
-            parts,
-            run_result,
-            read=limit + RUN_MARGIN,
+            client._budget(longest + timeouts.total), timeouts, run_command, parts, run_result, read=longest
         )
 
     async def delete(self, *, timeout: float | None = None) -> None:

@@ -87,8 +87,7 @@ class AsyncConnection:
                 raise h11.RemoteProtocolError("the connection was closed without an answer")
 
     async def piece(self, timeout: float, deadline: float) -> Buffer | None:
-        """The next piece of the body of the answer, None at its end. Raises as `receive`, also for one that is
-        cut."""
+        """The next piece of the body of the answer, None at its end. Raises as `receive`."""
         event = await self._event(timeout, deadline)
         return event.data if isinstance(event, h11.Data) else None
 

@@ -1,7 +1,8 @@
-"""A scripted server: the contract in memory, answered truthfully until told to fail, and a count of what it really did.
+"""A scripted server: the contract in memory, answered truthfully until told to fail, and a count of what it
+really did.
 
-One thread a connection, plain sockets, so that every byte of an answer, and its absence, is in our hands. It is no model
-of the platform (the embedded deployment is the real thing); it is what the client must survive.
+One thread a connection, plain sockets, so that every byte of an answer, and its absence, is in our hands. It
+is no model of the platform (the embedded deployment is the real thing); it is what the client must survive.
 """
 
 from __future__ import annotations
@@ -167,7 +168,8 @@ class Server:
         return True
 
     def fail(self, step: str, *faults: Fault | None) -> None:
-        """Answer the next requests of a step (`*`: of any) by these faults; None is the truth. Afterwards, the truth."""
+        """Answer the next requests of a step (`*`: of any) by these faults; None is the truth. Afterwards,
+        the truth."""
         self._faults.append((step, list(faults)))
 
     def vm(self, **files: bytes) -> str:
@@ -211,7 +213,9 @@ class Server:
                 head, _, buffer = buffer.partition(b"\r\n\r\n")
                 first, *lines = head.decode("latin-1").split("\r\n")
                 method, target, _ = first.split(" ")
-                headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+                headers = {
+                    name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)
+                }
                 url = urlsplit(target)
                 body = bytearray(buffer)
                 size = int(headers.get("content-length", 0))
@@ -272,7 +276,9 @@ class Server:
         if path == "/whoami":
             return Answer.of({"org_id": "org_1", "org_name": "Test"})
         if path == "/regions":
-            return Answer.of({"regions": [{"provider": "aws", "region": "r", "endpoint": self.url, "platforms": []}]})
+            return Answer.of(
+                {"regions": [{"provider": "aws", "region": "r", "endpoint": self.url, "platforms": []}]}
+            )
         if path == "/vms/list":
             return self._list(query)
         if path == "/vms/fork":
@@ -300,7 +306,11 @@ class Server:
                 }
             )
         if match[2] == "sync":
-            return self._read(vm, request.json) if request.json["op"] == "read" else self._write(vm, request.json)
+            return (
+                self._read(vm, request.json)
+                if request.json["op"] == "read"
+                else self._write(vm, request.json)
+            )
         if request.method == "DELETE":
             del self.vms[match[1]]
             self.deleted.append(match[1])
@@ -315,7 +325,9 @@ class Server:
         vm_id = self._new_id()
         self.vms[vm_id] = Vm(request.json.get("name"), dict(parent.files))
         self.forks.append(vm_id)
-        return Answer.of({"vm_id": vm_id, "org_id": "org_1", "region": "r", "created_at": 1, "state": "running"})
+        return Answer.of(
+            {"vm_id": vm_id, "org_id": "org_1", "region": "r", "created_at": 1, "state": "running"}
+        )
 
     def _list(self, query: dict[str, str]) -> Answer:
         rows = [
@@ -339,7 +351,14 @@ class Server:
         data = vm.files[path]
         common = {"ok": True, "op": "read", "path": path, "size": len(data)}
         if len(data) > self.inline:
-            return Answer.of({**common, "presigned_url": self._sign(vm, path, len(data)), "expires_in": 900, "method": "GET"})
+            return Answer.of(
+                {
+                    **common,
+                    "presigned_url": self._sign(vm, path, len(data)),
+                    "expires_in": 900,
+                    "method": "GET",
+                }
+            )
         try:
             return Answer.of({**common, "content": data.decode(), "encoding": "utf-8"})
         except UnicodeDecodeError:
@@ -364,17 +383,23 @@ class Server:
             if len(request.body) != size:
                 return Answer(400, {}, b"wrong size")
             vm.uploads[f"01KPVT{int(serial):020d}"] = {0: request.body}
-            return Answer(200, {}, b"")
+            return Answer(200, {}, b"<done/>")
         data = vm.files[path]
         etag = f'"{hashlib.md5(data).hexdigest()}"'
         match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
         if match and request.headers.get("if-range", etag) == etag:
             start = int(match[1])
-            return Answer(206, {"etag": etag, "content-range": f"bytes {start}-{len(data) - 1}/{len(data)}"}, data[start:])
+            return Answer(
+                206,
+                {"etag": etag, "content-range": f"bytes {start}-{len(data) - 1}/{len(data)}"},
+                data[start:],
+            )
         return Answer(200, {"etag": etag}, data)
 
     def _write(self, vm: Vm, body: Any) -> Answer:
-        return Answer.of({"ok": True, "op": "write", "results": [self._entry(vm, entry) for entry in body["writes"]]})
+        return Answer.of(
+            {"ok": True, "op": "write", "results": [self._entry(vm, entry) for entry in body["writes"]]}
+        )
 
     def _entry(self, vm: Vm, entry: Any) -> Any:
         path, size = entry["path"], entry["size"]
@@ -386,7 +411,13 @@ class Server:
         if entry.get("presigned"):
             url = self._sign(vm, path, size)
             upload_id = f"01KPVT{self._serial:020d}"
-            return {**result, "presigned_url": url, "upload_id": upload_id, "expires_in": 900, "method": "PUT"}
+            return {
+                **result,
+                "presigned_url": url,
+                "upload_id": upload_id,
+                "expires_in": 900,
+                "method": "PUT",
+            }
         parts = vm.uploads.setdefault(entry["upload_id"], {})
         if "content" in entry:
             data = base64.b64decode(entry["content"], validate=True)
@@ -398,7 +429,10 @@ class Server:
         whole = b"".join(parts[start] for start in sorted(parts))
         spans = [{"start": start, "end": start + len(data)} for start, data in sorted(parts.items())]
         if len(whole) == size:
-            if "content" not in entry and entry.get("sha256") not in (None, hashlib.sha256(whole).hexdigest()):
+            if "content" not in entry and entry.get("sha256") not in (
+                None,
+                hashlib.sha256(whole).hexdigest(),
+            ):
                 return refuse("bad_request", "sha256 differs")
             vm.files[path] = whole
             return {**result, "complete": True, "written": True, "received_bytes": size, "ranges": spans}
@@ -407,7 +441,7 @@ class Server:
         return {**result, "received_bytes": len(whole), "ranges": spans}
 
 
-# --- faults -------------------------------------------------------------------------------------------------------------
+# --- faults ---
 
 
 def answer(made: Answer) -> Fault:
