@@ -95,7 +95,7 @@ class FreshDeployment:
 
 @pytest.fixture
 def fresh_deployment() -> Iterator[Callable[..., FreshDeployment]]:
-    """Makes deployments of a test's own: `fresh_deployment("--max-vms", "3").start()`; `state=` is to share."""
+    """Makes deployments of a test's own: `fresh_deployment("--max-vms", "3").start()`; `state=` to share."""
     made: list[FreshDeployment] = []
     folders: list[Path] = []
 

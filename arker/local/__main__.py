@@ -1,4 +1,4 @@
-"""`python -m arker.local`: what `arker serve` is, or a deployment that another process has launched."""
+"""`python -m arker.local`: a deployment that another process has launched, or else `arker serve`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ if __name__ == "__main__":
 
         main()
     else:
-        # Of this package only this line knows of the command line.
-        from arker.cli.app import app
+        # The one arrow that points up: there is one way to read the options of `serve`.
+        from arker.cli import main as command
 
-        app(["serve", *sys.argv[1:]], prog_name="arker")
+        sys.argv.insert(1, "serve")
+        command()

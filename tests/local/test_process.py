@@ -1,0 +1,428 @@
+"""The process of a deployment: how it starts, refuses, stops, dies and comes back; and its launcher."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from arker.local.launcher import LaunchError, launch
+
+if TYPE_CHECKING:
+    from tests.conftest import FreshDeployment
+
+BASE = "01KQBYKEV5WJ7YB010603T1DCT_d8c0"
+Fresh = Callable[..., "FreshDeployment"]
+
+
+def call(deployment: Any, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    request = urllib.request.Request(
+        deployment.base_url + path,
+        None if body is None else json.dumps(body).encode(),
+        {
+            "Authorization": f"Bearer {deployment.api_key}",
+            "Content-Type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        },
+        method=method,
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def fork(deployment: Any, source: str = BASE, **body: Any) -> str:
+    status, answer = call(deployment, "POST", f"/api/v1/vms/{source}/fork", {"is_public": False, **body})
+    assert status == 200, answer
+    return str(answer["vm_id"])
+
+
+def run(deployment: Any, vm: str, command: str, **headers: str) -> Any:
+    return call(
+        deployment, "POST", f"/api/v1/vms/{vm}/run", {"command": command, "session_id": 0}, **headers
+    )[1]
+
+
+def processes(marker: str) -> list[int]:
+    """Processes of this machine whose arguments hold a marker."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if marker.encode() in line:
+                found.append(int(entry.name))
+    return found
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+class TestServe:
+    def test_it_says_what_to_export(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment().start()
+        assert (
+            f"export ARKER_BASE_URL={one.base_url}\nexport ARKER_GLOBAL_URL={one.base_url}\n" in one.announced
+        )
+        assert one.api_key not in one.announced
+        assert call(one, "GET", "/api/v1/whoami")[0] == 200
+
+    def test_a_first_start_without_a_key_makes_one_and_shows_it_once(
+        self, fresh_deployment: Fresh, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = fresh_deployment()
+        one.api_key = ""
+        one.start()
+        found = re.search(r"export ARKER_API_KEY=(ark_\S+) ", one.announced)
+        assert found is not None
+        one.api_key = found[1]
+        assert call(one, "GET", "/api/v1/whoami")[0] == 200
+        one.api_key, key = "", one.api_key
+        assert one.stop() == 0
+        assert key not in one.log
+        one.start()
+        assert key not in one.announced
+        one.api_key = key
+        assert call(one, "GET", "/api/v1/whoami")[0] == 200
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_ends_it_cleanly(self, fresh_deployment: Fresh, number: signal.Signals) -> None:
+        one = fresh_deployment().start()
+        vm = fork(one)
+        assert run(one, vm, "sleep 1000 & echo $$")["exit_code"] == 0
+        one.signal(number)
+        assert one.wait() == 0
+        assert "Traceback" not in one.log
+        one.start()
+        assert call(one, "GET", f"/api/v1/vms/{vm}")[0] == 200
+
+    def test_requests_under_way_are_answered_before_it_ends(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment().start()
+        vm, answers = fork(one), []
+        slow = threading.Thread(
+            target=lambda: answers.append(run(one, vm, "touch started; sleep 1; echo done"))
+        )
+        slow.start()
+        while (
+            call(one, "POST", f"/api/v1/vms/{vm}/sync", {"op": "read", "path": "/home/user/started"})[0]
+            != 200
+        ):
+            pass
+        assert one.stop() == 0
+        slow.join()
+        assert answers[0]["stdout"] == "done\n"
+
+    def test_what_takes_longer_than_the_grace_is_ended(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment("--grace", "0.2").start()
+        vm = fork(one)
+
+        def ask() -> None:
+            with contextlib.suppress(OSError):
+                run(one, vm, "touch started; sleep 600")
+
+        slow = threading.Thread(target=ask)
+        slow.start()
+        while (
+            call(one, "POST", f"/api/v1/vms/{vm}/sync", {"op": "read", "path": "/home/user/started"})[0]
+            != 200
+        ):
+            pass
+        began = time.monotonic()
+        assert one.stop() == 0
+        assert time.monotonic() - began < 10
+        slow.join()
+
+    def test_a_second_signal_ends_it_at_once(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment("--grace", "600").start()
+        vm = fork(one)
+
+        def ask() -> None:
+            with contextlib.suppress(OSError):
+                run(one, vm, "touch started; sleep 600")
+
+        slow = threading.Thread(target=ask)
+        slow.start()
+        while (
+            call(one, "POST", f"/api/v1/vms/{vm}/sync", {"op": "read", "path": "/home/user/started"})[0]
+            != 200
+        ):
+            pass
+        one.signal(signal.SIGINT)
+        assert eventually(lambda: "stopping" in one.log)
+        one.signal(signal.SIGINT)
+        assert one.wait() == 130
+        slow.join()
+
+    def test_computers_files_and_sessions_outlive_a_restart(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment().start()
+        vm = fork(one, name="kept")
+        run(one, vm, "mkdir work && cd work && export COLOUR=green && echo text > file")
+        assert one.stop() == 0
+        one.start()
+        (item,) = call(one, "GET", "/api/v1/vms/list")[1]["items"]
+        assert (item["vm_id"], item["name"]) == (vm, "kept")
+        assert run(one, vm, "echo $COLOUR $PWD $(cat file)")["stdout"] == "green /home/user/work text\n"
+
+    def test_kill_9_leaves_no_process_and_loses_no_answered_write(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment().start()
+        vm = fork(one)
+        marker = f"31{os.getpid()}"
+        run(one, vm, f"sleep {marker} & disown")
+        assert eventually(lambda: bool(processes(marker)))
+        entry = {
+            "path": "/home/user/f",
+            "size": 2,
+            "upload_id": "0" * 26,
+            "start": 0,
+            "end": 2,
+            "content": "aGk=",
+        }
+        assert call(one, "POST", f"/api/v1/vms/{vm}/sync", {"op": "write", "writes": [entry]})[0] == 200
+        one.kill()
+        assert eventually(lambda: not processes(marker))
+        one.start()
+        assert run(one, vm, "cat f")["stdout"] == "hi"
+
+    def test_a_run_that_a_kill_cut_short_is_never_run_again(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment().start()
+        vm = fork(one)
+
+        def ask() -> None:
+            with contextlib.suppress(OSError):
+                run(one, vm, "echo x >> count; sleep 600", Idempotency_Key="once")
+
+        slow = threading.Thread(target=ask)
+        slow.start()
+        while (
+            call(one, "POST", f"/api/v1/vms/{vm}/sync", {"op": "read", "path": "/home/user/count"})[0] != 200
+        ):
+            pass
+        one.kill()
+        slow.join()
+        one.start()
+        answer = run(one, vm, "echo x >> count; sleep 600", Idempotency_Key="once")
+        assert answer["error"]["code"] == "conflict"
+        assert run(one, vm, "wc -l < count")["stdout"] == "1\n"
+
+    def test_a_client_that_goes_away_takes_its_run_along(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment().start()
+        vm = fork(one)
+        marker = f"32{os.getpid()}"
+        address = urlsplit(one.base_url)
+        body = json.dumps({"command": f"sleep {marker}", "session_id": 0})
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            connection.sendall(
+                f"POST /api/v1/vms/{vm}/run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {one.api_key}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            assert eventually(lambda: bool(processes(marker)))
+        assert eventually(lambda: not processes(marker))
+        assert run(one, vm, "echo free")["stdout"] == "free\n"
+
+
+class TestRefusals:
+    def serve(self, *options: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "arker.local", *options],
+            env={name: value for name, value in os.environ.items() if name != "ARKER_API_KEY"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode != 0
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    def test_a_second_deployment_on_the_same_state(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment().start()
+        said = self.serve("--port", "0", "--state", str(one.state))
+        assert str(one.pid) in said
+        assert one.base_url in said
+
+    def test_a_port_that_is_taken(self, fresh_deployment: Fresh, tmp_path: Path) -> None:
+        one = fresh_deployment().start()
+        port = str(urlsplit(one.base_url).port)
+        assert f"cannot listen on 127.0.0.1 port {port}" in self.serve(
+            "--port", port, "--state", str(tmp_path / "s")
+        )
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--port", "99999"], "--port"),
+            (["--api-key", "short"], "api_key"),
+            (["--limit", "processes=many"], "expected a number"),
+            (["--limit", "wishes=3"], "there is no limit 'wishes'"),
+            (["--limit", "processes=0"], "processes"),
+            (["--public-url", "ftp://x"], "public_url"),
+            (["--rate-limit", "-1"], "rate_limit"),
+            (["--state", "/dev/null/x"], "/dev/null"),
+        ],
+    )
+    def test_options_that_are_wrong(self, tmp_path: Path, options: list[str], said: str) -> None:
+        assert said in self.serve("--state", str(tmp_path / "s"), "--port", "0", *options)
+
+
+class TestLauncher:
+    def test_one_deployment_serves_all_who_ask_and_ends_with_the_last(self) -> None:
+        one = launch(network=False)
+        two = launch(network=False)
+        assert one.base_url == two.base_url
+        assert call(one, "GET", "/api/v1/whoami")[0] == 200
+        one.close()
+        one.close()
+        assert call(two, "GET", "/api/v1/whoami")[0] == 200
+        url = two.base_url
+        two.close()
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(url + "/api/v1/health", timeout=5)
+        assert "ark_" not in repr(one)
+
+    def test_nothing_is_left_of_a_temporary_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[str] = []
+        original = tempfile.mkdtemp
+
+        def mkdtemp(prefix: str) -> str:
+            made.append(original(prefix=prefix))
+            return made[-1]
+
+        monkeypatch.setattr("tempfile.mkdtemp", mkdtemp)
+        with launch(rate_limit=1000) as one:
+            vm = fork(one)
+            run(one, vm, "mkdir -p a/b && chmod 000 a")
+            assert Path(made[0]).exists()
+        assert not Path(made[0]).exists()
+
+    def test_the_key_is_in_no_argument_and_no_environment(self) -> None:
+        with launch() as one:
+            for pid in processes("arker.local"):
+                try:
+                    assert one.api_key.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+                    assert one.api_key.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
+                except (FileNotFoundError, PermissionError, ProcessLookupError):
+                    continue
+
+    def test_many_threads_at_once_share_one(self) -> None:
+        made: list[Any] = []
+        threads = [threading.Thread(target=lambda: made.append(launch(max_vms=7))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len({one.base_url for one in made}) == 1
+        for one in made:
+            one.close()
+
+    def test_it_refuses_with_the_deployment_s_own_words(self) -> None:
+        with pytest.raises(LaunchError, match="there is no limit 'wishes'"):
+            launch(limits={"wishes": 3})
+        with pytest.raises(LaunchError, match="colour"):
+            launch(colour="green")
+        with pytest.raises(LaunchError, match="/dev/null"):
+            launch("/dev/null/x")
+
+    def test_a_kept_state_is_kept(self, fresh_deployment: Fresh) -> None:
+        state = fresh_deployment().state
+        with launch(state) as one:
+            vm = fork(one)
+        with launch(state) as one:
+            assert call(one, "GET", f"/api/v1/vms/{vm}")[0] == 200
+
+    def test_a_deployment_that_serves_a_state_already_is_joined(self, fresh_deployment: Fresh) -> None:
+        served = fresh_deployment().start()
+        with launch(served.state) as joined:
+            assert joined.base_url == served.base_url
+            assert joined.api_key != served.api_key
+            vm = fork(joined)
+            key = joined.api_key
+        assert call(served, "GET", f"/api/v1/vms/{vm}")[0] == 200
+        served.api_key = key
+        assert call(served, "GET", "/api/v1/whoami")[0] == 401
+
+    def test_it_ends_with_its_parent_however_that_dies(self) -> None:
+        program = "from arker.local.launcher import launch; d = launch(); print(d.base_url, flush=True); input()"
+        parent = subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert parent.stdout is not None
+        assert parent.stdin is not None
+        with parent.stdout, parent.stdin:
+            url = parent.stdout.readline().strip()
+            (child,) = [
+                int(pid) for pid in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+            ]
+            with urllib.request.urlopen(url + "/api/v1/health", timeout=5) as answer:
+                assert answer.status == 200
+            parent.kill()
+            parent.wait()
+        assert eventually(lambda: gone(child))
+
+    def test_a_process_that_was_forked_off_does_not_end_it(self) -> None:
+        with launch() as one:
+            context = multiprocessing.get_context("fork")
+            child = context.Process(target=one.close)
+            child.start()
+            child.join(10)
+            assert child.exitcode == 0
+            assert call(one, "GET", "/api/v1/whoami")[0] == 200
+
+
+class TestKeysCommand:
+    def arker(self, state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from arker.cli import main; main()", *arguments, "--state", str(state)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    def test_keys_come_and_go_while_it_serves(self, fresh_deployment: Fresh) -> None:
+        one = fresh_deployment().start()
+        made = self.arker(one.state, "keys", "create", "--org", "acme", "--name", "ci")
+        one.api_key = made.stdout.strip()
+        assert call(one, "GET", "/api/v1/whoami")[1]["org_name"] == "acme"
+        listed = self.arker(one.state, "keys", "list").stdout
+        assert one.api_key not in listed
+        (line,) = [line for line in listed.splitlines() if line.endswith("  ci")]
+        key_id = line.split()[0]
+        assert self.arker(one.state, "keys", "revoke", key_id).returncode == 0
+        assert call(one, "GET", "/api/v1/whoami")[0] == 401
+        again = self.arker(one.state, "keys", "revoke", key_id)
+        assert again.returncode == 1
+        assert key_id in again.stderr
