@@ -1,0 +1,64 @@
+"""What the papers claim of the rest of the project holds."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_dependency_is_justified() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = [
+        project["build-system"]["requires"],
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *project["dependency-groups"].values(),
+    ]
+    declared = {
+        re.match(r"[\w-]+", requirement)[0].lower()  # type: ignore[index]
+        for group in groups
+        for requirement in group
+        if isinstance(requirement, str)
+    } - {"arker"}
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Dependencies")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+) \| (\S[^|]*) \|$", section, re.MULTILINE)
+    justified = {name.lower() for names, _ in rows for name in re.findall(r"`([\w-]+)`", names)}
+    assert justified == declared
+
+
+def test_every_place_that_contributing_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    places = re.findall(r"`((?:arker|openapi|docs|tests|benchmarks|scripts|generated)/[\w./-]*)`", text)
+    assert len(places) > 20
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+def test_every_promise_of_the_security_model_is_tested() -> None:
+    """A row of the model that names a test names one that is there: `path::name`, or `path` for a whole file."""
+    text = (ROOT / "docs" / "security.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 20
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not (ROOT / path).exists() or (name and f"def {name}(" not in (ROOT / path).read_text())
+    ]
+    assert missing == []
+
+
+def test_every_relative_link_of_the_papers_leads_somewhere() -> None:
+    for paper in [*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md")]:
+        text = re.sub(r"```.*?```", "", paper.read_text(), flags=re.DOTALL)
+        targets = [
+            *re.findall(r"\]\(([^)#\s]+)[^)]*\)", text),
+            *re.findall(r"""(?:src|href|srcset)="([^"#]+)""", text),
+        ]
+        broken = [
+            target
+            for target in targets
+            if "://" not in target and not (paper.parent / target).resolve().exists()
+        ]
+        assert broken == [], paper.name
