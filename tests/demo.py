@@ -143,22 +143,16 @@ def walk(report: Report, client: Arker, folder: Path, name: str) -> None:
             report.equal("and knows its base image", page[0].base_image, "arkuntu")
             report.check("all pages in turn", root.id in {vm.vm_id for vm in client.iter_vms(q=name)})
         with report.step("errors"):
-            sent = report.passed + report.failed
             report.refused("a path outside /home/user", "bad_request", lambda: root.sync.read_file("/etc/passwd"))
             report.refused("a path with ..", "bad_request", lambda: root.sync.write_file("/home/user/../x", b""))
             report.refused("a file that is not there", "not_found", lambda: root.sync.read_file("/home/user/no"))
-            report.check("no key in any repr", client_key(client) not in f"{client!r}{root!r}{root.sync!r}", sent)
+            report.check("no key in any repr", "ark_" not in f"{client!r}{root!r}{root.sync!r}", repr(root))
     finally:
         if root is not None:
             with report.step("delete"):
                 root.delete()
                 report.refused("a deleted computer is gone", "not_found", lambda: root.run("true"))
                 report.equal("and off the list", client.list(q=name).total, 0)
-
-
-def client_key(client: Any) -> str:
-    """The key in use, to look for it where it must not be."""
-    return os.environ.get("ARKER_API_KEY") or client.api_key
 
 
 async def walk_async(report: Report, hooks: Hooks, name: str) -> None:
