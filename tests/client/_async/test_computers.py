@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 import pytest
 
 from arker import ArkerError, AsyncArker, RetryPolicy, RunResult, Timeouts, VmSummary
+from arker._io import async_sleep
 from tests.faults import server as faults
 from tests.faults.server import BASE_IMAGE, KEY, Answer, Server
 
@@ -155,10 +155,15 @@ async def test_a_run_waits_as_long_as_its_command_may_take(server: Server) -> No
 
 
 async def test_a_command_with_odd_characters_arrives_as_it_is(server: Server) -> None:
-    command = "echo 'ü €' \x01 \ud800 \"\\\n"
+    command = "echo 'ü €' \x01 \"\\\n"
     async with client(server) as arker:
         await arker.vm(server.vm()).run(command)
+        # Not text, but what Python makes of a file name that is none.
+        server.fail("run", faults.answer(Answer.error("bad_request", "not text", 400)))
+        with pytest.raises(ArkerError, match="not text"):
+            await arker.vm(server.vm()).run("\ud800")
     assert server.commands == [command]
+    assert server.requests[1].json["command"] == "\ud800"
 
 
 async def test_a_with_statement_deletes(server: Server) -> None:
@@ -310,7 +315,7 @@ async def test_map_keeps_order_bounds_and_outcomes(server: Server) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.005)
+        await async_sleep(0.005)
         running -= 1
         if n == 3:
             raise ValueError("three")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy, RunResult, Timeouts, VmSummary
+from arker._io import sleep
 from tests.faults import server as faults
 from tests.faults.server import BASE_IMAGE, KEY, Answer, Server
 
@@ -153,10 +153,15 @@ def test_a_run_waits_as_long_as_its_command_may_take(server: Server) -> None:
 
 
 def test_a_command_with_odd_characters_arrives_as_it_is(server: Server) -> None:
-    command = "echo 'ü €' \x01 \ud800 \"\\\n"
+    command = "echo 'ü €' \x01 \"\\\n"
     with client(server) as arker:
         arker.vm(server.vm()).run(command)
+        # Not text, but what Python makes of a file name that is none.
+        server.fail("run", faults.answer(Answer.error("bad_request", "not text", 400)))
+        with pytest.raises(ArkerError, match="not text"):
+            arker.vm(server.vm()).run("\ud800")
     assert server.commands == [command]
+    assert server.requests[1].json["command"] == "\ud800"
 
 
 def test_a_with_statement_deletes(server: Server) -> None:
@@ -308,7 +313,7 @@ def test_map_keeps_order_bounds_and_outcomes(server: Server) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        asyncio.sleep(0.005)
+        sleep(0.005)
         running -= 1
         if n == 3:
             raise ValueError("three")
