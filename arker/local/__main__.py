@@ -1,4 +1,4 @@
-"""`python -m arker.local`: a deployment that another process has launched, or else `arker serve`."""
+"""`python -m arker.local`: what `arker serve` is, or a deployment that another process has launched."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ if __name__ == "__main__":
 
         main()
     else:
-        # The one arrow that points up: there is one way to read the options of `serve`.
-        from arker.cli import main as command
+        # Of this package only this line knows of the command line.
+        from arker.cli.app import app
 
-        sys.argv.insert(1, "serve")
-        command()
+        app(["serve", *sys.argv[1:]], prog_name="arker")

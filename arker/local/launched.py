@@ -40,8 +40,10 @@ def main() -> None:
         line = lines.readline()
         if not line:
             return
-        order = Order.model_validate_json(line)
-        answer = _serve(order, channel)
+        try:
+            answer = _serve(Order.model_validate_json(line), channel)
+        except ValidationError as error:
+            answer = {"error": explain(error).replace("settings.", "")}
         if answer is not None:
             # Whoever asked may be gone by now.
             with contextlib.suppress(OSError):
@@ -81,6 +83,3 @@ def _other(order: Order, error: StateInUseError) -> dict[str, object]:
         time.sleep(0.05)
         url, _ = holder(state)
     return {"error": str(error)} if url is None else {"other": url}
-
-
-__all__ = ["VARIABLE", "Order", "ValidationError", "explain", "main"]

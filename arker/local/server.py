@@ -267,7 +267,10 @@ def _limits(given: dict[str, float]) -> Limits:
         if name not in fields:
             raise StateError(f"there is no limit {name!r}; there are {', '.join(sorted(fields))}")
         values[name] = int(value) if isinstance(getattr(Limits(), name), int) else float(value)
-    return Limits(**values)
+    try:
+        return Limits(**values)
+    except ValueError as error:
+        raise StateError(str(error)) from None
 
 
 @contextlib.contextmanager

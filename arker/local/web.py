@@ -146,6 +146,14 @@ class Edge:
                 await error_response(error, request_id)(scope, receive, send_with_id)
         except DisconnectedError:
             status = status or 499
+        except asyncio.CancelledError:
+            # The grace of a stop is over. Swallowed, as this is the end of the task, and the server would log
+            # it as a fault.
+            if not status:
+                cut = ApiError(
+                    "internal", "the deployment stopped before this was done; what came of it is not known"
+                )
+                await error_response(cut, request_id)(scope, receive, send_with_id)
         except Exception:
             log.exception("a request failed unexpectedly: id=%s", request_id)
             if not status:

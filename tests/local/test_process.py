@@ -376,7 +376,7 @@ class TestLauncher:
         assert call(served, "GET", "/api/v1/whoami")[0] == 401
 
     def test_it_ends_with_its_parent_however_that_dies(self) -> None:
-        program = "from arker.local.launcher import launch; d = launch(); print(d.base_url, flush=True); input()"
+        program = "from arker.local.launcher import launch; print(launch().base_url, flush=True); input()"
         parent = subprocess.Popen(
             [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -414,13 +414,13 @@ class TestKeysCommand:
 
     def test_keys_come_and_go_while_it_serves(self, fresh_deployment: Fresh) -> None:
         one = fresh_deployment().start()
-        made = self.arker(one.state, "keys", "create", "--org", "acme", "--name", "ci")
-        one.api_key = made.stdout.strip()
+        made = json.loads(self.arker(one.state, "keys", "create", "--org", "acme", "--json").stdout)
+        one.api_key = made["key"]
         assert call(one, "GET", "/api/v1/whoami")[1]["org_name"] == "acme"
-        listed = self.arker(one.state, "keys", "list").stdout
+        listed = self.arker(one.state, "keys", "list", "--json").stdout
         assert one.api_key not in listed
-        (line,) = [line for line in listed.splitlines() if line.endswith("  ci")]
-        key_id = line.split()[0]
+        (key_id,) = [key["key_id"] for key in json.loads(listed) if key["org_name"] == "acme"]
+        assert key_id == made["key_id"]
         assert self.arker(one.state, "keys", "revoke", key_id).returncode == 0
         assert call(one, "GET", "/api/v1/whoami")[0] == 401
         again = self.arker(one.state, "keys", "revoke", key_id)
