@@ -37,7 +37,7 @@ def test_every_place_that_contributing_names_exists() -> None:
 
 
 def test_every_promise_of_the_security_model_is_tested() -> None:
-    """A row of the model that names a test names one that is there: `path::name`, or `path` for a whole file."""
+    """What a row of the model names is there: `path::name`, or `path` for a whole file."""
     text = (ROOT / "docs" / "security.md").read_text()
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
     assert len(named) > 20
