@@ -6,7 +6,7 @@ import importlib
 import os
 import signal
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -56,6 +56,17 @@ class _App(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, which for these two would print an empty line, and exit with 1."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _die_of_interrupt()
+        except BrokenPipeError:
+            # Whoever reads our output has seen enough; what is still buffered can be told to nobody.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(128 + signal.SIGPIPE)
+
     def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
         """As click's, but an error is one line, and an interrupt is one to whoever started us."""
         if not standalone_mode:
@@ -68,20 +79,17 @@ class _App(click.Group):
             sys.exit(error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             _die_of_interrupt()
-        except BrokenPipeError:
-            # Whoever reads our output has seen enough; nor can what is still buffered be told to anybody.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(128 + signal.SIGPIPE)
         sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
-def _die_of_interrupt() -> None:
+def _die_of_interrupt() -> NoReturn:
     """End by the signal itself: a shell's loop around us stops then, as it does not for an exit code of 130."""
     if sys.stderr.isatty():
         sys.stderr.write("\n")
     sys.stderr.flush()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.raise_signal(signal.SIGINT)
+    raise AssertionError("unreachable")
 
 
 @click.group(cls=_App, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 if TYPE_CHECKING:
     from arker.errors import ArkerError
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON; an error too, on standard error.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Answer in JSON; an error too, on standard error."
+)
 
 
 class Failure(click.ClickException):
@@ -90,6 +90,14 @@ def explain(error: ArkerError) -> str:
 def printable(text: str) -> str:
     """Text of a stranger's, without what would move the cursor or worse."""
     return "".join([c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text])
+
+
+def write_bytes(stream: BinaryIO, data: bytes) -> None:
+    """Write bytes, all of them: a stream without a buffer (`python -u`) may take a part at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[stream.write(left) :]
+    stream.flush()
 
 
 def show_json(value: object) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from . import names
-from .base import Command, as_json, report, show_json, show_table, Failure, explain, printable
+from .base import Command, Failure, as_json, explain, printable, report, show_json, show_table, write_bytes
 from .deployments import connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arker import Arker
+    from arker import Arker, RunResult
 
     from .tree import Vm
 
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("source", metavar="[IMAGE|VM]", default="arkuntu", shell_complete=names.complete_source)
 @click.option("--name", help="A name to find it by.")
-@click.option("--public", is_flag=True, help="Let other organizations fork it (never run, read or delete it).")
+@click.option(
+    "--public", is_flag=True, help="Let other organizations fork it (never run, read or delete it)."
+)
 @click.option("--region", help="Where to make it.  [default: where the parent is]")
 @as_json
 @connected
-def fork(client: Arker, source: str, name: str | None, public: bool, region: str | None, as_json: bool) -> None:
+def fork(
+    client: Arker, source: str, name: str | None, public: bool, region: str | None, as_json: bool
+) -> None:
     """Make a computer from an image or another one.
 
     Prints its id. It has everything that its parent has, and its own future. The default is the base image arkuntu.
@@ -126,6 +131,12 @@ def age(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
+#: Seconds to wait for a command without a timeout; deployments have limits of their own.
+_LONGEST: Final = 24 * 3600
+#: Seconds that an answer may come after the command's timeout.
+_MARGIN: Final = 60
+
+
 class _Run(Command):
     #: As `docker run`, `timeout` and `env` have it: the lower codes are the command's own.
     failed = 125
@@ -142,7 +153,9 @@ class _Run(Command):
 @click.command(cls=_Run)
 @click.argument("vm", shell_complete=names.complete)
 @click.argument("command", nargs=-1, required=True)
-@click.option("--session", "-s", help="The session to run it in; another name is another shell, side by side.")
+@click.option(
+    "--session", "-s", help="The session to run it in; another name is another shell, side by side."
+)
 @click.option(
     "--timeout", "-t", type=click.FloatRange(0, min_open=True),
     help="Seconds after which it is killed, rounded up to a whole one.",
@@ -150,7 +163,12 @@ class _Run(Command):
 @as_json
 @connected
 def run(
-    client: Arker, vm: str, command: tuple[str, ...], session: str | None, timeout: float | None, as_json: bool
+    client: Arker,
+    vm: str,
+    command: tuple[str, ...],
+    session: str | None,
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
     """Run a command: arker run VM -- COMMAND
 
@@ -159,19 +177,38 @@ def run(
     that of this command.
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
-    result = names.computer(client, vm).run(line, session_id=session, timeout=timeout)
+    result = _run(client, names.computer(client, vm).id, line, session, timeout)
     if as_json:
         show_json(result.to_dict())
     else:
-        sys.stdout.buffer.write(result.stdout)
-        sys.stdout.buffer.flush()
-        sys.stderr.buffer.write(result.stderr)
-        sys.stderr.buffer.flush()
+        write_bytes(sys.stdout.buffer, result.stdout)
+        write_bytes(sys.stderr.buffer, result.stderr)
         if not result.completed:
             click.echo("arker: the command was ended by its timeout", err=True)
         if result.truncated:
             click.echo("arker: the output was over the deployment's limit; its end is missing", err=True)
     click.get_current_context().exit(result.exit_code)
+
+
+def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: float | None) -> RunResult:
+    """As `Computer.run`, but without an `Idempotency-Key`, by which a command outlives its caller so that the answer can be
+    asked for again: Ctrl-C is to end it."""
+    from arker_api.regional.api.runs import run_command
+    from arker_api.regional.models import RunRequest
+    from arker_api.regional.types import UNSET
+
+    from arker import Timeouts
+    from arker.errors import ArkerError
+    from arker.results import run_result
+
+    limit = None if timeout is None else math.ceil(timeout)
+    wait = (limit or _LONGEST) + _MARGIN
+    patient = client.with_options(timeout=Timeouts(total=wait, read=wait))
+    body = RunRequest(line, session or 0, UNSET if limit is None else limit)
+    try:
+        return run_result(patient.call(run_command, vm_id, body=body))
+    except (TypeError, ValueError) as error:
+        raise ArkerError("internal", f"not an answer of Arker's: {error}", processed="maybe") from error
 
 
 @click.command(cls=Command)
@@ -228,4 +265,8 @@ def whoami(client: Arker, as_json: bool) -> None:
         show_json(fields)
         return
     for name, value in fields.items():
-        click.echo(f"{name}\t{printable(str(value or ''))}" if not sys.stdout.isatty() else f"{name:11} {printable(str(value or ''))}")
+        click.echo(
+            f"{name}\t{printable(str(value or ''))}"
+            if not sys.stdout.isatty()
+            else f"{name:11} {printable(str(value or ''))}"
+        )

@@ -80,7 +80,9 @@ def list_profiles(as_json: bool) -> None:
 @config.command("add", cls=Command)
 @click.argument("name")
 @click.option("--base-url", help="URL of its regional API.  [default: Arker's cloud]")
-@click.option("--global-url", help="URL of its global API.  [default: of Arker's cloud its own, else the base URL]")
+@click.option(
+    "--global-url", help="URL of its global API.  [default: of Arker's cloud its own, else the base URL]"
+)
 @click.option("--allow-http", is_flag=True, help="Let the key travel in clear to another machine.")
 @click.option("--no-keyring", is_flag=True, help="Keep the key in a file, even if there is a keyring.")
 @click.option("--no-check", is_flag=True, help="Do not ask the deployment whether the key is valid.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-import shutil
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from . import names
-from .base import Command, Failure, as_json, show_json
+from .base import Command, Failure, as_json, show_json, write_bytes
 from .deployments import connected
 
 if TYPE_CHECKING:
@@ -57,7 +56,9 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
     if ":" in incomplete or "/" in incomplete or incomplete.startswith("."):
         return [CompletionItem(incomplete, type="file")]
-    vms = [CompletionItem(f"{item.value}:", help=item.help) for item in names.complete(ctx, param, incomplete)]
+    vms = [
+        CompletionItem(f"{item.value}:", help=item.help) for item in names.complete(ctx, param, incomplete)
+    ]
     return [*vms, CompletionItem(incomplete, type="file")]
 
 
@@ -88,7 +89,9 @@ def cp(client: Arker, source: str, target: str, as_json: bool) -> None:
 def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tuple[str, int]:
     if source == "-":
         if target.path.endswith("/"):
-            raise click.UsageError(f"what comes from standard input needs a name: {target.vm}:{target.path}NAME")
+            raise click.UsageError(
+                f"what comes from standard input needs a name: {target.vm}:{target.path}NAME"
+            )
     elif Path(source).is_dir():
         raise click.UsageError(
             f"{source} is a folder; pack it: tar c {source} | arker cp - {target.vm}:x.tar, and unpack it there"
@@ -105,7 +108,9 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
 
 def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> tuple[str, int]:
     if source.path.endswith("/"):
-        raise click.UsageError(f"{source.path} is a folder; pack it there, with `arker run {source.vm} -- tar ...`")
+        raise click.UsageError(
+            f"{source.path} is a folder; pack it there, with `arker run {source.vm} -- tar ...`"
+        )
     if target != "-":
         if Path(target).is_dir():
             target = f"{target.rstrip('/')}/" if target != "/" else target
@@ -119,8 +124,8 @@ def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> t
                 whole = Path(folder) / "content"
                 computer.sync.download(source.path, whole, progress=progress.update)
                 with whole.open("rb") as file:
-                    shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+                    while piece := file.read(1 << 20):
+                        write_bytes(sys.stdout.buffer, piece)
         else:
             computer.sync.download(source.path, target, progress=progress.update)
     return target, progress.size

@@ -110,7 +110,9 @@ def _start(name: str | None, *, ask: bool) -> local.Running:
     """Offer to start a deployment, and do so."""
     here = sys.platform == "linux" and importlib.util.find_spec("uvicorn") is not None
     if not (ask and here and on_terminal()):
-        what = NOTHING if name is None else "no deployment runs on this machine; start one: arker serve --detach"
+        what = (
+            NOTHING if name is None else "no deployment runs on this machine; start one: arker serve --detach"
+        )
         if not here:
             what += " (needs Linux and: pip install 'arker[local]')"
         raise Failure(what, code="unconfigured", exit_code=2)

@@ -41,7 +41,9 @@ def doctor(state: Path | None, as_json: bool) -> None:
             click.echo(f"{mark}  {check.name}" + ("" if check.ok else f": {printable(check.wrong)}"))
             if not check.ok:
                 click.echo(f"         {printable(check.mend)}")
-        click.echo(f"\ndeployment: {running.url if running else 'not running'} (state: {local.state_folder(state)})")
+        click.echo(
+            f"\ndeployment: {running.url if running else 'not running'} (state: {local.state_folder(state)})"
+        )
         click.echo(f"limits: {' '.join(f'{name}={value:g}' for name, value in limits.items())}")
     if not all(check.ok for check in checks):
         raise Failure("this machine cannot run computers yet; mend what is missing", code="unavailable")

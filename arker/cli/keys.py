@@ -99,7 +99,9 @@ def revoke(state: Path | None, key_id: str, as_json: bool) -> None:
 
     with open_state(state) as connection:
         if not store.revoke(connection, key_id):
-            raise Failure(f"there is no valid key with the id {key_id}; see `arker keys list`", code="not_found")
+            raise Failure(
+                f"there is no valid key with the id {key_id}; see `arker keys list`", code="not_found"
+            )
     if as_json:
         show_json({"revoked": key_id})
     else:

@@ -100,5 +100,7 @@ def complete_source(ctx: click.Context, param: click.Parameter, incomplete: str)
 
     from arker.ids import SOURCE_ALIASES
 
-    images = [CompletionItem(alias, help="base image") for alias in SOURCE_ALIASES if alias.startswith(incomplete)]
+    images = [
+        CompletionItem(alias, help="base image") for alias in SOURCE_ALIASES if alias.startswith(incomplete)
+    ]
     return images + complete(ctx, param, incomplete)

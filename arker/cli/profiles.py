@@ -169,11 +169,15 @@ def find_key(where: Path, name: str, place: KeyPlace) -> str | None:
         return _read_keys(where / "keys.json").get(name)
     ring = _keyring()
     if ring is None:
-        raise Failure(f"the key of {name} is in the system's keyring, but the keyring package is not installed here")
+        raise Failure(
+            f"the key of {name} is in the system's keyring, but the keyring package is not installed here"
+        )
     try:
         found = ring.get_password(SERVICE, name)
     except Exception as error:
-        raise Failure(f"the key of {name} is in the system's keyring, which fails: {type(error).__name__}") from None
+        raise Failure(
+            f"the key of {name} is in the system's keyring, which fails: {type(error).__name__}"
+        ) from None
     return None if found is None else str(found)
 
 

@@ -75,7 +75,9 @@ def to_json(nodes: Iterable[Node]) -> list[dict[str, Any]]:
     order = list(roots)
     for node in order:
         order += node.children
-        known = {"base_image": node.label} if node.vm is None else {"vm_id": node.vm.vm_id, "name": node.vm.name}
+        known = (
+            {"base_image": node.label} if node.vm is None else {"vm_id": node.vm.vm_id, "name": node.vm.name}
+        )
         made[id(node)] = {**known, "forks": []}
     for node in order:
         made[id(node)]["forks"] = [made[id(child)] for child in node.children]

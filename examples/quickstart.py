@@ -1,0 +1,35 @@
+"""Fork a computer, work in it, branch it.
+
+a computer with Python 3
+the answer is 42
+main.py: print(f"the answer is {6 * 7}")
+the branch has main.py, its parent has not touched.txt
+deleted
+"""
+
+from __future__ import annotations
+
+from arker import Arker, ArkerError
+
+# The embedded deployment. For the cloud: Arker(), with ARKER_API_KEY set; nothing else changes.
+with Arker.local() as arker:
+    with arker.vm("arkuntu").fork(name="quickstart") as computer:
+        print("a computer with", computer.run("python3 --version").check().text.split(".")[0])
+
+        # A session is a persistent shell: its folder and variables stay for the next command.
+        computer.run("mkdir -p project && cd project && export FACTOR=7")
+        computer.sync.write_file("/home/user/project/main.py", 'print(f"the answer is {6 * 7}")')
+        print(computer.run("python3 main.py").check().text, end="")
+        print("main.py:", computer.sync.read_file("/home/user/project/main.py").decode())
+
+        # A fork has everything its parent had, and its own future.
+        with computer.fork() as branch:
+            branch.run("touch touched.txt")
+            assert branch.run("ls").text.split() == ["main.py", "touched.txt"]
+            assert computer.run("ls").text.split() == ["main.py"]
+            print("the branch has main.py, its parent has not touched.txt")
+
+    try:
+        computer.run("true")
+    except ArkerError as error:
+        print("deleted" if error.code == "not_found" else error)

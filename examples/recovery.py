@@ -1,0 +1,78 @@
+"""What can go wrong, and how to go on: every step in a fork, and only a good fork becomes the next state.
+
+fetch    ok
+migrate  exit code 1: half of it done, then: no space    -> again
+migrate  ok
+index    ended by its timeout    -> given up, state as before
+publish  ok
+the last good state has: data index=no migrated published
+busy session: vm_busy -> another session answers
+lost file: not_found
+bad path: bad_request, nothing was sent
+"""
+
+from __future__ import annotations
+
+import threading
+
+from arker import Arker, ArkerError, Computer
+
+# A command, and how often it may be tried.
+STEPS = {
+    "fetch": ("echo data > data", 1),
+    # Fails once, after doing half of its work; a retry on the same files would find that half.
+    "migrate": (
+        '[ -e migrated ] && exit 9; touch migrated; [ "$TRY" = 2 ] || { echo "half of it done, then: no space" >&2; exit 1; }',
+        3,
+    ),
+    "index": ("sleep 60", 1),
+    "publish": ("touch published", 1),
+}
+
+
+def advance(state: Computer, name: str, command: str, tries: int) -> Computer:
+    """The state after a step: a fork in which it succeeded, or, if none did, the state as it was."""
+    for attempt in range(1, tries + 1):
+        branch = state.fork()
+        try:
+            branch.run(f"TRY={attempt}; {command}", timeout=2).check()
+        except ArkerError as error:
+            branch.delete()
+            if error.code != "command_failed":
+                raise
+            again = attempt < tries
+            print(f"{name:8} {error.message}    -> {'again' if again else 'given up, state as before'}")
+        else:
+            print(f"{name:8} ok")
+            state.delete()
+            return branch
+    return state
+
+
+def codes(computer: Computer) -> None:
+    """An error has a code to decide by, and says whether a second try may help and what the first one did."""
+    started = threading.Thread(target=computer.run, args=("touch here; sleep 2",))
+    started.start()
+    computer.run("until [ -e here ]; do sleep 0.01; done", session_id="watcher")
+    try:
+        computer.run("true")
+    except ArkerError as error:
+        answer = computer.run("echo another session answers", session_id="second").text.strip()
+        print(f"busy session: {error.code} -> {answer}")
+    started.join()
+
+    for what, path in (("lost file", "/home/user/lost"), ("bad path", "/etc/passwd")):
+        try:
+            computer.sync.read_file(path)
+        except ArkerError as error:
+            print(f"{what}: {error.code}" + ("" if error.attempts else ", nothing was sent"))
+
+
+with Arker.local() as arker:
+    state = arker.vm("arkuntu").fork(name="recovery")
+    for name, (command, tries) in STEPS.items():
+        state = advance(state, name, command, tries)
+    with state:
+        files = state.run("ls").text.split()
+        print("the last good state has: data", "index=" + ("yes" if "index" in files else "no"), *files[1:])
+        codes(state)

@@ -1,0 +1,337 @@
+"""The commands on computers, against a deployment."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from arker import Arker, ArkerError
+from arker.ids import is_vm_id
+from tests.cli.conftest import command
+
+Cli = Callable[..., Result]
+Process = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def vm(cli: Cli, client: Arker, name: str) -> str:
+    """A computer, by its name."""
+    with client.vm("arkuntu").fork(name=name):
+        yield name
+
+
+# --- fork, ls, rm
+
+
+def test_fork_ls_rm(cli: Cli, client: Arker, name: str) -> None:
+    vm_id = cli("fork", "--name", name).stdout.strip()
+    assert is_vm_id(vm_id)
+    child = json.loads(cli("fork", name, "--name", f"{name}-child", "--json").stdout)
+    assert child == {"vm_id": child["vm_id"], "name": f"{name}-child"}
+
+    fields = cli("ls", name).stdout.splitlines()[1].split("\t")
+    assert fields[:4] == [vm_id, name, "arkuntu", "local"]
+    assert [row["vm_id"] for row in json.loads(cli("ls", name, "--json").stdout)] == [child["vm_id"], vm_id]
+    assert cli("ls", "-q", f"{name}-child").stdout == f"{child['vm_id']}\n"
+
+    tree = cli("ls", "--tree", name).stdout
+    assert tree == f"arkuntu\n└─ {name}  {vm_id}\n   └─ {name}-child  {child['vm_id']}\n"
+    assert json.loads(cli("ls", "--tree", "--json", name).stdout) == [
+        {
+            "base_image": "arkuntu",
+            "forks": [{"vm_id": vm_id, "name": name, "forks": [{**child, "forks": []}]}],
+        }
+    ]
+
+    # The parent first: its child hangs from the base image then.
+    assert cli("rm", name).stdout == f"{vm_id}\n"
+    assert cli("ls", "--tree", name).stdout == f"arkuntu\n└─ {name}-child  {child['vm_id']}\n"
+    assert json.loads(cli("rm", "--json", child["vm_id"]).stdout) == {"deleted": [child["vm_id"]]}
+    assert cli("ls", name).stdout == ""
+
+
+def test_a_prefix_is_as_good_as_an_id(cli: Cli, client: Arker, name: str) -> None:
+    with client.vm("arkuntu").fork(name=name) as one, client.vm("arkuntu").fork(name=name) as other:
+        shared = os.path.commonprefix([one.id, other.id])
+        unique = one.id[: len(shared) + 1].lower()
+        assert cli("run", unique, "--", "echo here").stdout == "here\n"
+        refused = cli("run", shared, "--", "true", code=125).stderr
+        assert refused.startswith(f"arker: {shared!r} is ambiguous: ")
+        assert one.id in refused
+        assert other.id in refused
+        assert "ambiguous" in cli("rm", name, code=1).stderr
+        assert "ambiguous" in cli("fork", name, code=1).stderr
+
+
+def test_rm_goes_on_and_tells_of_each(cli: Cli, client: Arker, name: str) -> None:
+    one = client.vm("arkuntu").fork(name=name)
+    result = cli("rm", f"{name}-x", name, f"{name}-y", code=1)
+    assert result.stdout == f"{one.id}\n"
+    assert [line.split(";")[0] for line in result.stderr.splitlines()] == [
+        f"arker: there is no computer '{name}-x'",
+        f"arker: there is no computer '{name}-y'",
+    ]
+    assert cli("rm", "--force", f"{name}-x", one.id).output == ""
+
+
+def test_a_misspelt_name_is_mended(cli: Cli, vm: str) -> None:
+    assert f"did you mean {vm!r}?" in cli("run", vm[:-1] + "~", "--", "true", code=125).stderr
+
+
+def test_fork_of_what_nobody_knows(cli: Cli, name: str) -> None:
+    assert cli("fork", name, code=1).stderr.startswith("arker: not_found: ")
+    error = json.loads(cli("fork", name, "--json", code=1).stderr)["error"]
+    assert error["code"] == "not_found"
+
+
+def test_names_are_shown_without_what_moves_the_cursor(cli: Cli, client: Arker, name: str) -> None:
+    try:
+        evil = client.vm("arkuntu").fork(name=f"{name}\u202e")
+    except ArkerError:
+        return  # the deployment does not take such names in the first place
+    with evil:
+        assert "\u202e" not in cli("ls", name).output
+        assert "\u202e" not in cli("ls", "--tree", name).output
+
+
+def test_whoami(cli: Cli, environment: dict[str, str]) -> None:
+    url = environment["ARKER_BASE_URL"]
+    assert cli("whoami").stdout == f"org_id\torg_local\norg_name\tLocal\nbase_url\t{url}\nglobal_url\t{url}\n"
+    assert json.loads(cli("whoami", "--json").stdout)["org_id"] == "org_local"
+
+
+# --- run
+
+
+def test_run_passes_everything_through(process: Process, vm: str) -> None:
+    done = process("run", vm, "--", "printf 'out\\377\\0'; printf 'err\\376' >&2; exit 7")
+    assert (done.stdout, done.stderr, done.returncode) == (b"out\xff\0", b"err\xfe", 7)
+
+
+def test_run_quotes_arguments_and_takes_a_line_as_it_is(cli: Cli, vm: str) -> None:
+    assert cli("run", vm, "--", "printf", "%s|", "a b", "$HOME", "x;y", "").stdout == "a b|$HOME|x;y||"
+    assert cli("run", vm, "--", "echo $HOME | tr a-z A-Z").stdout == "/HOME/USER\n"
+
+
+def test_run_keeps_sessions(cli: Cli, vm: str) -> None:
+    cli("run", vm, "--", "cd /tmp; x=1")
+    cli("run", vm, "--session", "two", "--", "cd /usr; x=2")
+    assert cli("run", vm, "--", "echo $PWD $x").stdout == "/tmp 1\n"
+    assert cli("run", "-s", "two", vm, "--", "echo $PWD $x").stdout == "/usr 2\n"
+
+
+def test_run_ends_with_the_timeout(cli: Cli, vm: str) -> None:
+    result = cli("run", vm, "--timeout", "1", "--", "echo begun; sleep 60", code=124)
+    assert result.stdout == "begun\n"
+    assert "ended by its timeout" in result.stderr
+
+
+def test_run_in_json(cli: Cli, vm: str) -> None:
+    result = json.loads(cli("run", vm, "--json", "--", "printf '\\377'; exit 3", code=3).stdout)
+    assert (result["stdout"], result["stdout_encoding"], result["exit_code"]) == ("/w==", "base64", 3)
+
+
+def test_run_says_when_arker_failed_and_not_the_command(cli: Cli, vm: str) -> None:
+    assert cli("run", f"{vm}-x", "--", "true", code=125).stderr.count("\n") == 1
+    assert cli("run", "arkuntu", "--", "true", code=125).stderr.startswith("arker: forbidden: ")
+    error = json.loads(cli("run", f"{vm}-x", "--json", "--", "true", code=125).stderr)["error"]
+    assert error["code"] == "not_found"
+
+
+def test_an_option_of_the_command_is_told_from_ours(cli: Cli, vm: str) -> None:
+    refused = cli("run", vm, "ls", "-l", code=2).stderr
+    assert "put -- before the command" in refused
+    assert refused.count("\n") == 1
+
+
+def wait_for(client: Arker, vm: str, file: str) -> None:
+    """Wait until a command in the computer has made a file."""
+    computer = client.vm(client.list(q=vm)[0])
+    computer.run(f"until [ -e ~/{file} ]; do sleep 0.01; done", session_id="watcher", timeout=20).check()
+
+
+def test_ctrl_c_ends_the_command_and_us_by_the_signal(
+    environment: dict[str, str], client: Arker, vm: str
+) -> None:
+    with subprocess.Popen(
+        command("run", vm, "--", "touch begun; sleep 60; touch ended"),
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        wait_for(client, vm, "begun")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    # A shell tells 130.
+    assert (process.returncode, out, err) == (-signal.SIGINT, b"", b"")
+    # The session is free again.
+    computer = client.vm(client.list(q=vm)[0])
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            assert computer.run("ls").text == "begun\n"
+            break
+        except ArkerError as error:
+            assert error.code == "vm_busy"
+            assert time.monotonic() < deadline
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(environment: dict[str, str], vm: str) -> None:
+    with subprocess.Popen(
+        command("run", vm, "--", "yes | head -c 1000000"),
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(2) == b"y\n"
+        process.stdout.close()
+        assert process.wait(20) == 128 + signal.SIGPIPE
+        assert process.stderr.read() == b""
+
+
+# --- cp
+
+
+def test_cp_both_ways(cli: Cli, vm: str, tmp_path: Path) -> None:
+    data = os.urandom(100_000)
+    (tmp_path / "up.bin").write_bytes(data)
+    cli("cp", str(tmp_path / "up.bin"), f"{vm}:/home/user/sub/x")
+    cli("cp", str(tmp_path / "up.bin"), f"{vm}:")
+    assert cli("run", vm, "--", "cmp sub/x up.bin && echo same").stdout == "same\n"
+    cli("cp", f"{vm}:sub/x", str(tmp_path))
+    cli("cp", f"{vm}:sub/x", str(tmp_path / "down.bin"))
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "down.bin").read_bytes() == data
+    copied = json.loads(cli("cp", "--json", f"{vm}:sub/x", str(tmp_path / "again")).stdout)
+    assert copied == {"source": f"{vm}:sub/x", "target": str(tmp_path / "again"), "size": len(data)}
+
+
+def test_cp_by_standard_input_and_output(process: Process, vm: str) -> None:
+    data = os.urandom(5_000_000)
+    assert process("cp", "-", f"{vm}:x", input=data).returncode == 0
+    down = process("cp", f"{vm}:x", "-")
+    assert (down.returncode, down.stderr) == (0, b"")
+    assert down.stdout == data
+    assert process("cp", "-", f"{vm}:empty", input=b"").returncode == 0
+    assert process("cp", f"{vm}:empty", "-").stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["x", "y"], 2, "one side has to be in a computer"),
+        (["{vm}:x", "{vm}:y"], 2, "one side has to be on this machine"),
+        (["-", "{vm}:"], 2, "needs a name"),
+        (["{tmp}", "{vm}:x"], 2, "is a folder; pack it"),
+        (["{vm}:sub/", "{tmp}"], 2, "is a folder; pack it there"),
+        (["{vm}:none", "{tmp}"], 1, "not_found"),
+        (["{tmp}/none", "{vm}:x"], 1, "No such file"),
+        (["{vm}:/etc/passwd", "{tmp}"], 1, "bad_request"),
+        (["{vm}:x", "/dev/null"], 1, "no regular file"),
+        (["{vm}-none:x", "{tmp}"], 1, "there is no computer"),
+    ],
+)
+def test_cp_refuses_in_one_line(
+    cli: Cli, vm: str, tmp_path: Path, arguments: list[str], code: int, says: str
+) -> None:
+    result = cli("cp", *(text.format(vm=vm, tmp=tmp_path) for text in arguments), code=code)
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == []
+
+
+# --- on a terminal
+
+
+def on_terminal(
+    environment: dict[str, str], *args: str, keys: bytes = b"", columns: int = 100, before: str = ""
+) -> tuple[int, str]:
+    """A command on a terminal of its own, and what is typed there; its exit code and what the terminal was sent."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.clear()
+        os.environ.update(environment, TERM="xterm-256color", COLUMNS=str(columns))
+        argv = command(*args, before=before)
+        os.execv(argv[0], argv)
+    seen = b""
+    os.write(terminal, keys)
+    deadline = time.monotonic() + 60
+    while select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), seen.decode()
+
+
+def test_a_terminal_gets_a_table(environment: dict[str, str], client: Arker, name: str) -> None:
+    with client.vm("arkuntu").fork(name=name) as computer:
+        code, seen = on_terminal(environment, "ls", name, columns=200)
+    head, row = seen.splitlines()
+    assert code == 0
+    assert "\x1b[1mID" in head
+    assert row.startswith(computer.id)
+    assert row.split()[-1].rstrip("s").isdigit()
+
+
+def test_a_terminal_gets_a_progress_bar(
+    environment: dict[str, str], client: Arker, name: str, tmp_path: Path
+) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(90_000_000)
+    with client.vm("arkuntu").fork(name=name) as computer:
+        copy = ("cp", str(tmp_path / "large"), f"{name}:x")
+        assert on_terminal(environment, *copy, before="import arker.cli.copy as c; c._PATIENCE = 1e9") == (
+            0,
+            "",
+        )
+        code, seen = on_terminal(environment, *copy, before="import arker.cli.copy as c; c._PATIENCE = 0")
+        assert code == 0
+        assert "large" in seen
+        assert "90.0 MB" in seen
+        assert "MB/s" in seen
+        assert computer.run("stat -c %s x").text == "90000000\n"
+
+
+# --- completion
+
+
+def completed(environment: dict[str, str], *words: str) -> list[str]:
+    line = " ".join(["arker", *words])
+    outcome = subprocess.run(
+        command(),
+        env={**environment, "_ARKER_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words))},
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert outcome.stderr == ""
+    return [line.split(",", 1)[1] for line in outcome.stdout.split()]
+
+
+def test_completion_knows_commands_options_names_and_ids(
+    environment: dict[str, str], client: Arker, name: str
+) -> None:
+    assert completed(environment, "d") == ["doctor"]
+    assert "--timeout" in completed(environment, "run", "--")
+    with client.vm("arkuntu").fork(name=name) as computer:
+        assert completed(environment, "rm", name[:-2]) == [name]
+        assert completed(environment, "run", computer.id[:-1]) == [computer.id]
+        assert completed(environment, "fork", "arku") == ["arkuntu"]
+        assert f"{name}:" in completed(environment, "cp", name[:-2])
+
+
+def test_completion_of_a_deployment_that_is_not_there_is_silent(bare: dict[str, str]) -> None:
+    assert completed(bare, "rm", "x") == []
+    nowhere = {**bare, "ARKER_API_KEY": "k" * 20, "ARKER_BASE_URL": "http://127.0.0.1:9"}
+    assert completed(nowhere, "rm", "x") == []
