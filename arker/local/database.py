@@ -8,6 +8,7 @@ is awaited: a function of the connection that runs in the writer's thread, in a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import sqlite3
@@ -94,8 +95,11 @@ def open_database(path: Path) -> sqlite3.Connection:
         StateError: it was written by a newer version, or is no database, or cannot be opened.
     """
     try:
-        # The mode of the file is that of its WAL, too: nobody else reads hashes, names and outputs.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # The mode of the file is that of its WAL, too: nobody else reads hashes, names and outputs. It must
+        # not be opened here once it exists: closing it would take away the locks that other connections of
+        # this process have on it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise StateError(f"cannot open {path}: {error}") from None

@@ -48,14 +48,20 @@ Region = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Path = Annotated[str, StringConstraints(pattern=r"^/home/user/", max_length=4096)]
 UploadId = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Size = Annotated[int, Field(ge=0)]
+
+
+def _whole(value: object) -> object:
+    """JSON knows no integers: 1.0 is one, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _session_name(value: object) -> object:
     """`0` and `"0"` are the same session."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return str(value)
-    return value
+    value = _whole(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 
 
 class ForkRequest(Body):
@@ -79,7 +85,7 @@ class RunRequest(Body):
     session_id: Annotated[
         str, StringConstraints(pattern=r"^[0-9A-Za-z_.-]+$", max_length=64), BeforeValidator(_session_name)
     ]
-    timeout: Annotated[int, Field(ge=0)] = 0
+    timeout: Whole = 0
 
 
 class WriteEntry(Body):
@@ -87,10 +93,10 @@ class WriteEntry(Body):
     say."""
 
     path: Path
-    size: Size
+    size: Whole
     upload_id: UploadId | None = None
-    start: Size | None = None
-    end: Size | None = None
+    start: Whole | None = None
+    end: Whole | None = None
     content: bytes | None = None
     sha256: Sha256 | None = None
     presigned: bool | None = None

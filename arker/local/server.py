@@ -313,7 +313,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --port"
         ) from None
-    # Inherited by what is accepted; asyncio does it itself only for sockets that were made with an explicit protocol.
+    # Inherited by what is accepted; asyncio sets it only on sockets made with an explicit protocol.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

@@ -222,26 +222,29 @@ class TestRequests:
         assert "hunter2" not in caught.value.message
 
     @pytest.mark.parametrize(
-        ("given_id", "name"), [("0", "0"), ('"0"', "0"), ("7", "7"), ('"a-b_c.d"', "a-b_c.d")]
+        ("given_id", "name"), [("0", "0"), ('"0"', "0"), ("7", "7"), ("7.0", "7"), ('"a-b_c.d"', "a-b_c.d")]
     )
     def test_sessions_have_names(self, given_id: str, name: str) -> None:
         assert parse(RunRequest, f'{{"command": "", "session_id": {given_id}}}'.encode()).session_id == name
 
     @pytest.mark.parametrize(
-        "given_id", ["-1", "true", "null", "1.0", '""', '"a b"', '"../x"', '"' + "a" * 65 + '"']
+        "given_id", ["-1", "true", "null", "1.5", '""', '"a b"', '"../x"', '"' + "a" * 65 + '"']
     )
     def test_what_is_no_session(self, given_id: str) -> None:
         with refused("bad_request") as caught:
             parse(RunRequest, f'{{"command": "", "session_id": {given_id}}}'.encode())
         assert "session_id" in caught.value.message
 
-    @pytest.mark.parametrize("timeout", ["-1", "1.5", "true", '"5"', "null", "1e3", "NaN", "9" * 5000])
+    @pytest.mark.parametrize("timeout", ["-1", "1.5", "true", '"5"', "null", "1e999", "NaN", "9" * 5000])
     def test_what_is_no_timeout(self, timeout: str) -> None:
         with refused("bad_request"):
             parse(RunRequest, f'{{"command": "", "session_id": 0, "timeout": {timeout}}}'.encode())
 
     def test_a_huge_timeout_is_a_timeout(self) -> None:
         assert parse(RunRequest, b'{"command": "", "session_id": 0, "timeout": %s}' % (b"9" * 30)).timeout > 0
+
+    def test_whole_numbers_may_be_written_as_json_likes(self) -> None:
+        assert parse(RunRequest, b'{"command": "", "session_id": 0, "timeout": 1e3}').timeout == 1000
 
     def test_the_source_of_a_fork_by_name_is_called_from(self) -> None:
         assert parse(ForkByNameRequest, b'{"from": "x", "is_public": false}').source == "x"

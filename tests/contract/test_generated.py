@@ -1,0 +1,90 @@
+"""Requests that schemathesis makes of the specs, valid and not, alone and in sequence."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sysconfig
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from arker.local.launcher import Deployment
+
+SPECS = Path(__file__).parents[2] / "openapi"
+BASE = "01KQBYKEV5WJ7YB010603T1DCT_d8c0"
+#: Requests of each kind for each operation; more of them with ARKER_TEST_EXAMPLES.
+EXAMPLES = os.environ.get("ARKER_TEST_EXAMPLES", "15")
+
+#: `{vm_id}` is a computer that is there, but for the operation that would delete it.
+CONFIGURATION = """
+[checks]
+negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "429"]
+
+[[operations]]
+include-operation-id = ["run_command", "sync_files", "fork_vm", "get_vm"]
+parameters = {{ "path.vm_id" = "{vm_id}" }}
+"""
+
+
+def exact(name: str) -> dict[str, Any]:
+    """A spec, with what it says in prose said to the generator, too: which regions there are, what base64 is."""
+    spec: dict[str, Any] = yaml.safe_load((SPECS / f"{name}.yaml").read_text())
+    schemas = spec["components"]["schemas"]
+    for schema in (schemas.get("ForkRequest"), schemas.get("ForkByNameRequest")):
+        if schema is not None:
+            schema["properties"]["region"]["enum"] = ["local"]
+    if "WriteChunk" in schemas:
+        schemas["WriteChunk"]["properties"]["content"]["pattern"] = "^([0-9A-Za-z+/]{4}){0,64}$"
+    return spec
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("name", "phases", "configuration"),
+    [
+        ("regional", "examples,coverage,fuzzing", CONFIGURATION),
+        # In sequence, the computers are those that the forks before have made.
+        ("regional", "stateful", CONFIGURATION.partition("[[operations]]")[0]),
+        ("global", "examples,coverage,fuzzing", CONFIGURATION.partition("[[operations]]")[0]),
+    ],
+    ids=["regional", "regional in sequence", "global"],
+)
+def test_no_answer_that_the_spec_does_not_allow(
+    name: str, phases: str, configuration: str, deployment: Deployment, tmp_path: Path
+) -> None:
+    headers = {"Authorization": f"Bearer {deployment.api_key}", "Content-Type": "application/json"}
+
+    def call(method: str, path: str, body: bytes | None = None) -> Any:
+        request = urllib.request.Request(deployment.base_url + path, body, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def computers() -> set[str]:
+        return {item["vm_id"] for item in call("GET", "/api/v1/vms/list?limit=100")["items"]}
+
+    before = computers()
+    vm_id = call("POST", f"/api/v1/vms/{BASE}/fork", b'{"is_public": false}')["vm_id"]
+    try:
+        (tmp_path / "spec.json").write_text(json.dumps(exact(name)))
+        (tmp_path / "schemathesis.toml").write_text(configuration.format(vm_id=vm_id))
+        done = subprocess.run(
+            [
+                *(Path(sysconfig.get_path("scripts")) / "schemathesis", "run", tmp_path / "spec.json"),
+                *("--url", deployment.base_url, "-H", f"Authorization: {headers['Authorization']}"),
+                *("--phases", phases, "--max-examples", EXAMPLES, "--seed", "1"),
+                *("--no-color", "--warnings", "off"),
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        while made := computers() - before:
+            for one in made:
+                call("DELETE", f"/api/v1/vms/{one}")
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
