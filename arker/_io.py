@@ -432,36 +432,35 @@ def gather(jobs: Sequence[Callable[[], T]], concurrency: int, *, drain: float = 
     """
     work = _Work(jobs)
     finished: Waiter[None] = Waiter()
-    threads = min(concurrency, len(jobs))
-    running = [None] * threads
+    busy = [None] * min(concurrency, len(jobs))
 
     def worker() -> None:
-        try:
-            while (taken := work.take()) is not None:
-                index, job = taken
-                try:
-                    work.outcomes[index] = Outcome(job())
-                except Exception as error:
-                    work.outcomes[index] = Outcome(error=error)
-        finally:
-            running.pop()
-            if not running:
-                finished.set(None)
+        while (taken := work.take()) is not None:
+            index, job = taken
+            try:
+                work.outcomes[index] = Outcome(job())
+            except Exception as error:
+                work.outcomes[index] = Outcome(error=error)
+        busy.pop()
+        if not busy:
+            finished.set(None)
 
     if not jobs:
         return []
+    threads = [threading.Thread(target=worker, name=f"arker-{n}", daemon=True) for n in range(len(busy))]
     try:
-        for n in range(threads):
-            threading.Thread(target=worker, name=f"arker-{n}", daemon=True).start()
+        for thread in threads:
+            thread.start()
         while True:
             with contextlib.suppress(TimeoutError):
                 finished.wait(3600)
                 return work.outcomes
     except BaseException:
         work.stop()
-        if drain:
-            with contextlib.suppress(TimeoutError):
-                finished.wait(drain)
+        end = time.monotonic() + drain
+        # Not all of them may have started, so there is nothing else to wait for.
+        while time.monotonic() < end and any(thread.is_alive() for thread in threads):
+            time.sleep(0.002)
         raise
 
 

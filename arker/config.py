@@ -120,9 +120,12 @@ def resolve(
 ) -> Config:
     """Arguments before environment before defaults; an empty variable counts as absent.
 
-    Raises ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work.
+    Raises ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work;
+    TypeError.
     """
     key = api_key if api_key is not None else environ.get("ARKER_API_KEY", "")
+    if not isinstance(key, str):
+        raise TypeError(f"api_key is a str, not {type(key).__name__}")
     if not key:
         raise ArkerError("unauthorized", "no API key: pass api_key= or set ARKER_API_KEY", 401)
     if not key.isascii() or not key.isprintable() or key != key.strip() or " " in key:
@@ -143,6 +146,8 @@ def _base(
     origin, text = name, argument
     if text is None and environ.get(variable):
         origin, text = variable, environ[variable]
+    if not isinstance(text, (str, type(None))):
+        raise TypeError(f"{name} is a str, not {type(text).__name__}")
     try:
         url = parse_url(text if text is not None else default)
         if "?" in url.target or "#" in (text or ""):

@@ -1,0 +1,483 @@
+"""Connections, deadlines, options, hooks, the low level."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import ssl
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+import httpx
+import pytest
+from arker_api.control.api.computers import fork_by_name, list_vms
+from arker_api.control.api.service import list_regions, whoami
+from arker_api.control.models import ForkByNameRequest
+from arker_api.regional.api.computers import delete_vm, fork_vm, get_vm
+from arker_api.regional.api.files import sync_files
+from arker_api.regional.api.runs import run_command
+from arker_api.regional.api.service import health
+from arker_api.regional.models import ForkRequest, InlineFile, ReadRequest, RunRequest
+
+from arker import Arker, ArkerError, Hooks, RequestEvent, RetryEvent, RetryPolicy, Timeouts
+from arker._sync.pool import Pool
+from arker._sync.wire import Pooled
+from tests.faults import server as faults
+from tests.faults.server import CERTIFICATE, KEY, Answer, Server
+
+
+def client(server: Server, **options: object) -> Arker:
+    return Arker(KEY, server.url, **{"global_url": server.url, "retry": None, **options})  # type: ignore[arg-type]
+
+
+def pool_of(arker: Arker) -> Pool:
+    wire = arker._transport._pooled
+    assert isinstance(wire, Pooled)
+    return wire._pools.get()
+
+
+@pytest.fixture
+def tls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    context = ssl.create_default_context(cafile=str(CERTIFICATE))
+    monkeypatch.setattr("arker._io.ssl_context", lambda: context)
+    with Server(tls=True) as server:
+        yield server
+        assert server.settle(0)
+
+
+# --- connections ---
+
+
+def test_one_connection_for_calls_one_after_the_other(server: Server) -> None:
+    with client(server) as arker:
+        for _ in range(50):
+            arker.list()
+    assert server.connections == 1
+
+
+def test_tls(tls: Server) -> None:
+    with client(tls) as arker:
+        vm = arker.vm("arkuntu").fork()
+        data = bytes(range(256)) * 40_000
+        vm.sync.write_file("/home/user/a", data)
+        assert vm.sync.read_file("/home/user/a") == data
+        tls.inline = 1 << 30
+        assert vm.sync.read_file("/home/user/a") == data
+    assert tls.connections == 1
+
+
+def test_a_certificate_of_nobody_is_refused() -> None:
+    with Server(tls=True) as server:
+        with client(server) as arker:
+            with pytest.raises(ArkerError, match="network") as caught:
+                arker.list()
+            assert caught.value.processed == "no"
+        assert server.requests == []
+
+
+def test_a_server_that_does_not_speak_tls(server: Server) -> None:
+    url = server.url.replace("http", "https")
+    with Arker(KEY, url, retry=None, timeout=Timeouts(connect=0.1)) as arker:
+        with pytest.raises(ArkerError) as caught:
+            arker.vm("arkuntu").fork()
+        assert (caught.value.code, caught.value.processed) == ("timeout", "no")
+
+
+def test_a_connection_that_the_server_closed_is_not_used_again(server: Server) -> None:
+    with client(server) as arker:
+        vm = arker.vm(server.vm())
+        for n in range(5):
+            vm.run("x")
+            server.drop_all()
+            assert server.settle(0)
+            assert len(server.commands) == n + 1
+    assert server.connections == 5
+
+
+def test_a_connection_that_the_server_wants_closed_is_closed(server: Server) -> None:
+    server.fail("list", *[faults.answer(Answer.of({"items": [], "total": 0}, connection="close"))] * 3)
+    with client(server) as arker:
+        for _ in range(3):
+            arker.list()
+    assert server.connections == 3
+
+
+def test_no_connection_is_left_over_by_failures(server: Server) -> None:
+    server.fail(
+        "list",
+        *[
+            fault
+            for fault in (
+                faults.drop_before,
+                faults.cut_body,
+                faults.cut_head,
+                faults.garbage,
+                faults.gateway,
+                faults.delay(0.1),
+            )
+            for _ in range(20)
+        ],
+    )
+    with client(server, timeout=Timeouts(read=0.02)) as arker:
+        for _ in range(150):
+            try:
+                arker.list()
+            except ArkerError:
+                continue
+        pool = pool_of(arker)
+        assert pool._open == sum(len(queue) for queue in pool._idle.values()) == 1
+        assert server.settle(1)
+
+
+def test_a_forgotten_client_closes_its_connections(server: Server) -> None:
+    arker = client(server)
+    arker.list()
+    assert server.settle(1)
+    del arker
+    gc.collect()
+    assert server.settle(0)
+
+
+def test_no_more_connections_than_allowed(server: Server) -> None:
+    server.fail("list", *[faults.delay(0.02)] * 40)
+    with client(server, max_connections=3) as arker:
+        outcomes = arker.map(lambda n: arker.list(limit=n), range(1, 41), concurrency=40)
+        assert all(outcome.ok for outcome in outcomes)
+    assert server.connections == 3
+
+
+def test_waiting_for_a_connection_has_an_end_and_costs_none(server: Server) -> None:
+    server.fail("list", faults.delay(0.4))
+    with client(server, max_connections=1, timeout=Timeouts(pool=0.1)) as arker:
+        outcomes = arker.map(lambda n: arker.list(limit=n), [1, 2, 3], concurrency=3)
+        errors = [outcome.error for outcome in outcomes if outcome.error]
+        assert [str(error)[:8] for error in errors] == ["timeout:", "timeout:"]
+        assert "all of 1 connections are in use" in str(errors[0])
+        assert [error.processed for error in errors if isinstance(error, ArkerError)] == ["no", "no"]
+        arker.list()
+        assert pool_of(arker)._open == 1
+
+
+def test_an_idle_connection_elsewhere_makes_room(server: Server) -> None:
+    with Server() as other:
+        with Arker(KEY, server.url, global_url=other.url, max_connections=1) as arker:
+            for _ in range(3):
+                arker.list()
+                arker.call(health)
+            assert other.settle(0)
+        assert server.connections == other.connections == 3
+
+
+def test_old_connections_are_let_go(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arker._sync.pool.IDLE", 0.05)
+    server.fail("list", *[faults.delay(0.02)] * 10)
+    with client(server) as arker:
+        arker.map(lambda n: arker.list(limit=n), range(1, 11), concurrency=10)
+        assert server.settle(10)
+        time.sleep(0.1)
+        arker.list()
+        assert server.settle(1)
+
+
+def test_a_closed_client_says_so(server: Server) -> None:
+    arker = client(server)
+    arker.list()
+    arker.close()
+    arker.close()
+    with pytest.raises(ArkerError, match="the client is closed"):
+        arker.list()
+    assert len(server.requests) == 1
+
+
+def test_a_host_that_is_not_there() -> None:
+    with Server() as gone:
+        pass
+    with client(gone, retry=RetryPolicy(backoff=0)) as arker:
+        with pytest.raises(ArkerError) as caught:
+            arker.vm("arkuntu").fork()
+        error = caught.value
+        assert (error.code, error.status, error.processed, error.attempts) == ("network", 0, "no", 4)
+        assert f"127.0.0.1:{gone.port}" in error.message
+        assert isinstance(error.__cause__, OSError)
+    with Arker(KEY, "https://does-not-exist.invalid", retry=None) as arker:
+        with pytest.raises(ArkerError, match="network"):
+            arker.vm("arkuntu").fork()
+
+
+# --- time ---
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.delay(5), faults.drip, pytest.param(faults.throttle, id="throttle")]
+)
+def test_a_deadline_ends_a_call_whatever_goes_on(server: Server, fault: faults.Fault) -> None:
+    server.fail("list", *[fault] * 1000)
+    with client(server, retry=RetryPolicy(attempts=1000, backoff=0.01)) as arker:
+        started = time.monotonic()
+        with pytest.raises(ArkerError) as caught:
+            arker.list(timeout=0.3)
+        assert time.monotonic() - started < 1
+        assert caught.value.code in ("timeout", "rate_limited")
+
+
+def test_retry_after_is_waited_for(server: Server) -> None:
+    server.fail("list", faults.answer(Answer.error("unavailable", "m", 503, **{"retry-after": "0.2"})))
+    with client(server, retry=RetryPolicy(backoff=0)) as arker:
+        started = time.monotonic()
+        arker.list()
+        assert 0.2 <= time.monotonic() - started < 1
+
+
+def test_a_timeout_is_a_number_of_seconds(server: Server) -> None:
+    with client(server) as arker:
+        for wrong in (0, -1, float("nan")):
+            with pytest.raises(ValueError, match="timeout"):
+                arker.list(timeout=wrong)
+        with pytest.raises(TypeError):
+            arker.list(timeout="1")  # type: ignore[arg-type]
+
+
+# --- options ---
+
+
+def test_options(server: Server) -> None:
+    with client(server) as arker:
+        patient = arker.with_options(retry=RetryPolicy(backoff=0), timeout=5.0)
+        server.fail("list", faults.gateway, faults.gateway)
+        with pytest.raises(ArkerError):
+            arker.list()
+        patient.list()
+        assert patient._timeouts.total == 5
+        assert patient.with_options(retry=None)._policy.attempts == 1
+        assert patient.with_options()._policy.attempts == 4
+        with pytest.raises(ValueError, match="host"):
+            arker.with_options(host="moon")  # type: ignore[arg-type]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("wrong", [{"http_client": object()}, {"timeout": "x"}, {"api_key": 5}])
+def test_options_of_the_wrong_kind(wrong: dict[str, object]) -> None:
+    with pytest.raises(TypeError):
+        Arker(**{"api_key": KEY, **wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"max_connections": 0}, {"timeout": -1}])
+def test_options_that_make_no_sense(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Arker(KEY, **wrong)  # type: ignore[arg-type]
+
+
+def test_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARKER_API_KEY", raising=False)
+    with pytest.raises(ArkerError, match="unauthorized"):
+        Arker()
+    monkeypatch.setenv("ARKER_API_KEY", KEY)
+    monkeypatch.setenv("ARKER_BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("ARKER_GLOBAL_URL", "http://127.0.0.1:2")
+    shown = repr(Arker())
+    assert "127.0.0.1:1" in shown
+    assert "127.0.0.1:2" in shown
+    assert KEY not in shown
+
+
+# --- a client of the user's own ---
+
+
+def test_an_httpx_client_is_taken_as_it_is_and_not_closed(server: Server) -> None:
+    with httpx.Client(
+        headers={"x-mine": "yes", "authorization": "Bearer mine", "cookie": "mine"},
+        auth=("u", "p"),
+        follow_redirects=True,
+    ) as own:
+        with client(server, http_client=own, retry=RetryPolicy(backoff=0)) as arker:
+            vm = arker.vm("arkuntu").fork()
+            data = bytes(range(256)) * 20_000
+            vm.sync.write_file("/home/user/a", data)
+            server.fail("get", faults.cut_body, faults.drop_before)
+            assert vm.sync.read_file("/home/user/a") == data
+            server.fail("list", faults.answer(Answer(307, {"location": "/api/v1/elsewhere"}, b"")))
+            with pytest.raises(ArkerError, match="redirect"):
+                arker.list()
+        assert not own.is_closed
+        own.get(f"{server.url}/api/v1/health")
+    for request in server.requests[:-1]:
+        assert request.headers["x-mine"] == "yes"
+        signed = request.step in ("put", "get")
+        assert request.headers.get("authorization") == (None if signed else f"Bearer {KEY}")
+        assert ("cookie" in request.headers) is False
+    assert not [request for request in server.requests if "elsewhere" in request.path]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "processed"),
+    [
+        (faults.drop_after, "network", "maybe"),
+        (faults.cut_body, "network", "maybe"),
+        (faults.garbage, "network", "maybe"),
+        (faults.delay(1), "timeout", "maybe"),
+        (faults.throttle, "rate_limited", "no"),
+    ],
+)
+def test_failures_of_an_httpx_client_are_ours(
+    server: Server, fault: faults.Fault, code: str, processed: str
+) -> None:
+    server.fail("run", fault)
+    with (
+        httpx.Client() as own,
+        client(server, http_client=own, timeout=Timeouts(read=0.1)) as arker,
+    ):
+        with pytest.raises(ArkerError) as caught:
+            arker.vm(server.vm()).run("x", timeout=0.01)
+        assert (caught.value.code, caught.value.processed) == (code, processed)
+        arker.list()
+
+
+def test_an_httpx_client_that_cannot_connect_or_is_closed() -> None:
+    with Server() as gone:
+        pass
+    own = httpx.Client()
+    with client(gone, http_client=own) as arker:
+        with pytest.raises(ArkerError) as caught:
+            arker.vm("arkuntu").fork()
+        assert (caught.value.code, caught.value.processed) == ("network", "no")
+        own.close()
+        with pytest.raises(ArkerError, match="closed"):
+            arker.vm("arkuntu").fork()
+
+
+def test_a_proxy_of_the_environment_is_used_except_for_this_machine(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Arker(KEY, "http://far.example", allow_http=True, retry=None) as arker:
+        arker.vm("arkuntu").fork()
+    assert server.requests[0].headers["host"] == "far.example"
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with client(server) as arker:
+        arker.list()
+    assert server.steps() == ["fork", "list"]
+
+
+# --- what is told ---
+
+
+def test_hooks_hear_of_every_try(server: Server) -> None:
+    requests: list[RequestEvent] = []
+    retries: list[RetryEvent] = []
+    server.fail("run", faults.throttle, faults.unavailable)
+    hooks = Hooks(on_request=requests.append, on_retry=retries.append)
+    with client(server, hooks=hooks, retry=RetryPolicy(backoff=0)) as arker:
+        arker.vm(server.vm()).run("x")
+    assert [(event.attempt, event.status, event.error and event.error.code) for event in requests] == [
+        (1, 429, "rate_limited"),
+        (2, 503, "unavailable"),
+        (3, 200, None),
+    ]
+    assert {(event.method, event.route) for event in requests} == {("POST", "/api/v1/vms/{vm_id}/run")}
+    assert all(event.duration_ms > 0 and event.host == f"127.0.0.1:{server.port}" for event in requests)
+    assert [(event.attempt, event.delay) for event in retries] == [(1, 0.005), (2, 0.0)]
+
+
+def test_a_hook_that_fails_changes_nothing(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(event: RequestEvent) -> None:
+        raise KeyError("mine")
+
+    with client(server, hooks=Hooks(on_request=broken)) as arker:
+        arker.list()
+    assert "a hook for RequestEvent failed" in caplog.text
+
+
+def test_a_line_a_try(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "arker")
+    server.fail("run", faults.throttle)
+    with client(server, retry=RetryPolicy(backoff=0)) as arker:
+        arker.vm(server.vm()).run("secret command")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2
+    assert lines[0].startswith("POST /api/v1/vms/{vm_id}/run 429 ")
+    assert lines[1].startswith("POST /api/v1/vms/{vm_id}/run 200 ")
+    assert "secret" not in caplog.text
+
+
+def test_errors_know_their_request(server: Server) -> None:
+    server.fail("run", faults.answer(Answer.error("forbidden", "m", 403, **{"x-request-id": "r7"})))
+    with client(server) as arker:
+        with pytest.raises(ArkerError) as caught:
+            arker.vm(server.vm()).run("x")
+    error = caught.value
+    assert (error.method, error.route, error.attempts, error.request_id) == (
+        "POST",
+        "/api/v1/vms/{vm_id}/run",
+        1,
+        "r7",
+    )
+
+
+# --- the low level ---
+
+
+def test_every_operation_by_call(server: Server) -> None:
+    vm = server.vm(a=b"content")
+    with client(server) as arker:
+        assert (arker.call(whoami)).org_name == "Test"
+        assert (arker.call(list_regions)).regions[0].provider == "aws"
+        assert (arker.call(health)).status == "ok"
+        assert (arker.call(get_vm, vm)).vm_id == vm
+        page = arker.call(list_vms, limit=1)
+        assert isinstance(page.items[0].created_at, datetime)
+        child = (
+            arker.call(fork_vm, vm, body=ForkRequest(is_public=False, name="n"), idempotency_key="k")
+        ).vm_id
+        assert (arker.call(fork_by_name, body=ForkByNameRequest("n", False))).vm_id != child
+        assert (arker.call(run_command, child, body=RunRequest("x", 0))).exit_code == 0
+        read = arker.call(sync_files, child, body=ReadRequest(op="read", path="/home/user/a"))
+        assert isinstance(read, InlineFile)
+        arker.call(delete_vm, child)
+    assert server.requests[5].key == "k"
+
+
+def test_call_goes_where_the_operation_belongs(server: Server) -> None:
+    with Server() as other:
+        with Arker(KEY, server.url, global_url=other.url) as arker:
+            arker.call(health)
+            arker.call(whoami)
+            arker.with_options(host="global").call(health)
+            arker.with_options(host="regional").call(whoami)
+        assert other.steps() == ["whoami", "health"]
+    assert server.steps() == ["health", "whoami"]
+
+
+def test_call_repeats_only_what_can_be(server: Server) -> None:
+    vm = server.vm()
+    with client(server, retry=RetryPolicy(backoff=0)) as arker:
+        server.fail("vm", faults.drop_after)
+        arker.call(get_vm, vm)
+        server.fail("run", faults.drop_after)
+        with pytest.raises(ArkerError) as caught:
+            arker.call(run_command, vm, body=RunRequest("x", 0), idempotency_key="k")
+        assert (caught.value.attempts, caught.value.processed) == (1, "maybe")
+    assert server.commands == ["x"]
+
+
+def test_a_header_that_cannot_be_is_refused(server: Server) -> None:
+    with client(server) as arker:
+        for key in ("a\r\nx: y", "ü"):
+            with pytest.raises(ArkerError, match="Idempotency-Key"):
+                arker.call(run_command, server.vm(), body=RunRequest("x", 0), idempotency_key=key)
+    assert server.requests == []
+
+
+def test_a_path_of_the_users_cannot_leave_its_place(server: Server) -> None:
+    with client(server) as arker:
+        with pytest.raises(ArkerError, match="not_found"):
+            arker.call(get_vm, "../vms/list?x=")
+    assert server.requests[0].path == "/api/v1/vms/../vms/list?x="
+
+
+def test_a_prefix_of_the_base_url_is_kept(server: Server) -> None:
+    with Arker(KEY, f"{server.url}/gateway/", retry=None) as arker:
+        with pytest.raises(ArkerError):
+            arker.vm("arkuntu").fork()
+    assert server.requests[0].path.startswith("/gateway/api/v1/vms/")

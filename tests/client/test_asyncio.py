@@ -1,0 +1,228 @@
+"""What only the asyncio client meets: cancellation, several event loops, many calls at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import threading
+import time
+import weakref
+
+import pytest
+
+from arker import ArkerError, AsyncArker, AsyncComputer
+from tests.faults import server as faults
+from tests.faults.server import KEY, Server
+
+
+def client(server: Server, **options: object) -> AsyncArker:
+    return AsyncArker(KEY, server.url, **{"global_url": server.url, "retry": None, **options})  # type: ignore[arg-type]
+
+
+async def until(condition: object) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("step", ["run", "read", "get", "put"])
+async def test_a_cancelled_call_ends_at_once_and_leaves_the_client_usable(server: Server, step: str) -> None:
+    vm_id = server.vm(a=bytes(5 << 20))
+    server.fail(step, faults.delay(30))
+    async with client(server) as arker:
+        vm = arker.vm(vm_id)
+        work = {
+            "run": lambda: vm.run("x"),
+            "read": lambda: vm.sync.read_file("/home/user/a"),
+            "get": lambda: vm.sync.read_file("/home/user/a"),
+            "put": lambda: vm.sync.write_file("/home/user/b", bytes(5 << 20)),
+        }[step]
+        task = asyncio.create_task(work())
+        await until(lambda: step in server.steps())
+        started = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - started < 0.5
+        await asyncio.to_thread(server.settle, 0)
+        assert (await vm.run("y")).stdout == b"y"
+
+
+async def test_cancelling_at_any_moment_loses_no_connection(server: Server) -> None:
+    moments = random.Random(7)
+    async with client(server, max_connections=4) as arker:
+        vm = arker.vm(server.vm())
+
+        async def one(n: int) -> None:
+            task = asyncio.create_task(vm.run(str(n)))
+            await asyncio.sleep(moments.random() * 0.004)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                assert (await task).stdout == str(n).encode()
+
+        for start in range(0, 800, 16):
+            await asyncio.gather(*(one(n) for n in range(start, start + 16)))
+        pool = arker._transport._pooled._pools.get()
+        idle = sum(len(queue) for queue in pool._idle.values())
+        assert pool._open == idle <= 4
+        assert not pool._waiters
+        assert await asyncio.to_thread(server.settle, idle)
+        # All that may be open can be used.
+        await asyncio.gather(*(vm.run("z") for _ in range(8)))
+    assert len(server.commands) == len(set(server.commands)) + 7
+
+
+async def test_a_cancelled_wait_for_a_connection_gives_its_place_away(server: Server) -> None:
+    server.fail("run", faults.delay(0.2))
+    async with client(server, max_connections=1) as arker:
+        vm = arker.vm(server.vm())
+        first = asyncio.create_task(vm.run("1"))
+        await until(lambda: "run" in server.steps())
+        second, third = asyncio.create_task(vm.run("2")), asyncio.create_task(vm.run("3"))
+        await asyncio.sleep(0.02)
+        second.cancel()
+        assert [(await task).stdout for task in (first, third)] == [b"1", b"3"]
+        # Cancelled in the very moment in which it is served.
+        pool = arker._transport._pooled._pools.get()
+        server.fail("run", faults.delay(0.1))
+        fourth, fifth = asyncio.create_task(vm.run("4")), asyncio.create_task(vm.run("5"))
+        await until(lambda: len(pool._waiters) == 1)
+        await until(lambda: not pool._waiters)
+        fifth.cancel()
+        await asyncio.gather(fourth, fifth, return_exceptions=True)
+        assert pool._open == 1
+        assert (await vm.run("6")).stdout == b"6"
+    assert "2" not in server.commands
+
+
+async def test_a_timeout_around_a_call(server: Server) -> None:
+    server.fail("run", faults.delay(5))
+    async with client(server) as arker:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await arker.vm(server.vm()).run("x")
+
+
+async def test_a_cancelled_fan_out_leaves_no_child(server: Server) -> None:
+    server.fail("fork", *[None] * 4, *[faults.delay(0.3)] * 26)
+    async with client(server) as arker:
+        task = asyncio.create_task(arker.vm("arkuntu").fork(count=30))
+        await until(lambda: len(server.forks) >= 4)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sorted(server.deleted) == sorted(server.forks)
+        assert len(server.forks) < 30
+
+
+async def test_a_cancelled_map_cancels_its_calls(server: Server) -> None:
+    ended = []
+
+    async def work(n: int) -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            ended.append(n)
+
+    async with client(server) as arker:
+        task = asyncio.create_task(arker.map(work, range(100), concurrency=4))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert ended == [0, 1, 2, 3]
+
+
+async def test_many_calls_at_once(server: Server) -> None:
+    async with client(server) as arker:
+        vm = arker.vm(server.vm())
+        results = await asyncio.gather(*(vm.run(str(n)) for n in range(300)))
+        assert [result.stdout for result in results] == [str(n).encode() for n in range(300)]
+
+
+def test_a_client_in_several_loops_one_after_the_other(server: Server) -> None:
+    arker = client(server)
+    vm = arker.vm(server.vm())
+    for n in range(3):
+        assert asyncio.run(vm.run(str(n))).stdout == str(n).encode()
+    # A loop that is gone takes its connections along.
+    gc.collect()
+    assert server.settle(0)
+    asyncio.run(arker.aclose())
+    with pytest.raises(ArkerError, match="closed"):
+        asyncio.run(vm.run("x"))
+
+
+def test_a_client_in_several_loops_at_once(server: Server) -> None:
+    arker = client(server)
+    vm = arker.vm(server.vm())
+    failures = []
+
+    async def work(n: int) -> None:
+        for m in range(20):
+            assert (await vm.run(f"{n}-{m}")).stdout == f"{n}-{m}".encode()
+
+    def thread(n: int) -> None:
+        try:
+            asyncio.run(work(n))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=thread, args=(n,)) for n in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not failures
+    asyncio.run(arker.aclose())
+    gc.collect()
+
+
+def test_a_client_holds_no_loop(server: Server) -> None:
+    arker = client(server)
+
+    async def work() -> weakref.ref[asyncio.AbstractEventLoop]:
+        await arker.list()
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(work())
+    gc.collect()
+    assert loop() is None
+
+
+async def test_other_tasks_go_on_during_a_transfer(server: Server) -> None:
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.monotonic() - before)
+
+    vm = server.vm()
+    async with client(server) as arker:
+        watcher = asyncio.create_task(watch())
+        await arker.vm(vm).sync.write_file("/home/user/a", bytes(30 << 20))
+        watcher.cancel()
+    assert longest < 0.5
+
+
+async def test_an_interrupted_block_still_deletes(server: Server) -> None:
+    async with client(server) as arker:
+        inside = asyncio.Event()
+
+        async def work() -> None:
+            async with await arker.vm("arkuntu").fork() as vm:
+                assert isinstance(vm, AsyncComputer)
+                inside.set()
+                await asyncio.sleep(10)
+
+        task = asyncio.create_task(work())
+        await inside.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert server.deleted == server.forks

@@ -1,0 +1,195 @@
+"""What only the blocking client meets: threads, Ctrl-C, forked processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from arker import Arker, ArkerError, RetryPolicy
+from tests.faults import server as faults
+from tests.faults.server import KEY, Server
+
+
+def client(server: Server, **options: object) -> Arker:
+    return Arker(KEY, server.url, **{"global_url": server.url, "retry": None, **options})  # type: ignore[arg-type]
+
+
+def interrupted(work: Callable[[], object], when: Callable[[], bool]) -> float:
+    """Call `work` in this thread, press Ctrl-C when it is due, and return how long that took to end it."""
+    pressed: list[float] = []
+
+    def press() -> None:
+        while not when():
+            time.sleep(0.002)
+        pressed.append(time.monotonic())
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        return time.monotonic() - pressed[0]
+    finally:
+        thread.join()
+
+
+def test_threads_share_a_client(server: Server) -> None:
+    with client(server, max_connections=8) as arker:
+        vm = arker.vm(server.vm())
+        failures: list[BaseException] = []
+
+        def work(n: int) -> None:
+            try:
+                for m in range(20):
+                    command = f"{n}-{m}"
+                    # Nobody gets the answer to another's question.
+                    assert vm.run(command).stdout == command.encode()
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failures
+        assert len(server.commands) == len(set(server.commands)) == 640
+        assert server.connections <= 8
+
+
+@pytest.mark.parametrize("step", ["run", "read", "get", "list"])
+def test_ctrl_c_ends_a_call_at_once_and_leaves_the_client_usable(server: Server, step: str) -> None:
+    vm_id = server.vm(a=bytes(5 << 20))
+    server.fail(step, faults.delay(30))
+    with client(server) as arker:
+        vm = arker.vm(vm_id)
+        work = {
+            "run": lambda: vm.run("x"),
+            "read": lambda: vm.sync.read_file("/home/user/a"),
+            "get": lambda: vm.sync.read_file("/home/user/a"),
+            "list": arker.list,
+        }[step]
+        assert interrupted(work, lambda: step in server.steps()) < 1
+        # The connection went with it: what it may still bring is no answer to anything.
+        assert server.settle(0)
+        assert len(vm.sync.read_file("/home/user/a")) == 5 << 20
+        assert vm.run("y").stdout == b"y"
+
+
+def test_ctrl_c_ends_a_pause_between_tries(server: Server) -> None:
+    server.fail(
+        "list", *[faults.answer(faults.Answer.error("unavailable", "m", 503, **{"retry-after": "20"}))] * 9
+    )
+    with client(server, retry=RetryPolicy()) as arker:
+        assert interrupted(arker.list, lambda: "list" in server.steps()) < 1
+
+
+def test_ctrl_c_ends_the_wait_for_a_connection(server: Server) -> None:
+    server.fail("run", faults.delay(1.5))
+    with client(server, max_connections=1) as arker:
+        vm = arker.vm(server.vm())
+        other = threading.Thread(target=vm.run, args=("x",))
+        other.start()
+        while "run" not in server.steps():
+            time.sleep(0.002)
+        assert interrupted(arker.list, lambda: len(arker._transport._pooled._pools.get()._waiters) == 1) < 1
+        other.join()
+        arker.list()
+    assert server.connections == 1
+
+
+def test_ctrl_c_leaves_no_child_of_a_fan_out(server: Server) -> None:
+    server.fail("fork", *[None] * 4, *[faults.delay(0.3)] * 26)
+    with client(server) as arker:
+        assert interrupted(lambda: arker.vm("arkuntu").fork(count=30), lambda: len(server.forks) >= 4) < 5
+        assert sorted(server.deleted) == sorted(server.forks)
+        assert len(server.forks) < 30
+
+
+def test_ctrl_c_ends_a_map(server: Server) -> None:
+    started = []
+
+    def work(n: int) -> None:
+        started.append(n)
+        time.sleep(1)
+
+    with client(server) as arker:
+        assert (
+            interrupted(lambda: arker.map(work, range(100), concurrency=4), lambda: len(started) == 4) < 0.5
+        )
+        time.sleep(1.1)
+    assert len(started) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork()")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_has_connections_of_its_own(server: Server) -> None:
+    with client(server) as arker:
+        vm = arker.vm(server.vm())
+        vm.run("before")
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = 0 if all(vm.run(f"child {n}").stdout == b"child %d" % n for n in range(50)) else 2
+            finally:
+                os._exit(status)
+        assert all(vm.run(f"parent {n}").stdout == b"parent %d" % n for n in range(50))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert len(set(server.commands)) == 101
+    assert server.connections == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork()")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_fork_while_the_pool_is_held_by_another_thread(server: Server) -> None:
+    with client(server) as arker:
+        arker.list()
+        held, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with arker._transport._pooled._pools.get()._lock:
+                held.set()
+                done.wait(10)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(5)
+            try:
+                arker.list()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        done.set()
+        thread.join()
+
+
+def test_a_call_from_another_thread_outlives_a_ctrl_c(server: Server) -> None:
+    server.fail("run", faults.delay(0.3))
+    with client(server) as arker:
+        vm = arker.vm(server.vm())
+        results = []
+        thread = threading.Thread(target=lambda: results.append(vm.run("x")))
+        thread.start()
+        assert interrupted(lambda: time.sleep(5), lambda: "run" in server.steps()) < 1
+        thread.join()
+        assert results[0].stdout == b"x"
+
+
+def test_an_interrupted_block_still_deletes(server: Server) -> None:
+    with client(server) as arker:
+        with pytest.raises(KeyboardInterrupt), arker.vm("arkuntu").fork():
+            raise KeyboardInterrupt
+        assert server.deleted == server.forks
+        with pytest.raises(ArkerError, match="not_found"):
+            arker.vm(server.forks[0]).run("x")
