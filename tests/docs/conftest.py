@@ -23,9 +23,11 @@ def deployment_environment(
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
         "HOME": home,
         "XDG_CONFIG_HOME": f"{home}/config",
-        "XDG_STATE_HOME": f"{home}/state",
+        "ARKER_STATE": f"{home}/state",
         "ARKER_API_KEY": deployment.api_key,
         "ARKER_BASE_URL": deployment.base_url,
         "ARKER_GLOBAL_URL": deployment.base_url,
         "NO_COLOR": "1",
+        # A reader without it does not see what it says of its configuration.
+        "PYTEST_ADDOPTS": "-p no:asyncio",
     }
