@@ -91,6 +91,8 @@ class Idempotency:
             pending = self._pending[identity] = _Pending(request, task)
             if not journal:
                 task.add_done_callback(lambda _: self._pending.pop(identity, None))
+            # Perhaps nobody is left to look at it, which is no fault.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
         elif pending.request != request:
             raise _conflict()
         pending.waiting += 1
@@ -110,11 +112,16 @@ class Idempotency:
             )
             answer = await work()
         except BaseException as error:
-            if isinstance(error, ApiError) and error.code in _NOT_STARTED:
-                await self._set(identity, "DELETE FROM idempotency")
-            else:
-                await self._set(identity, "UPDATE idempotency SET state = 'unknown'")
-            self._pending.pop(identity, None)
+            try:
+                if isinstance(error, ApiError) and error.code in _NOT_STARTED:
+                    await self._set(identity, "DELETE FROM idempotency")
+                else:
+                    await self._set(identity, "UPDATE idempotency SET state = 'unknown'")
+            finally:
+                self._pending.pop(identity, None)
+            if isinstance(error, asyncio.CancelledError):
+                # Of this task, not of those who may have come to wait for it meanwhile.
+                raise ApiError("conflict", _UNKNOWN) from None
             raise
         # The answer need not wait for the note: until that is made, this entry answers.
         kept = len(answer) <= MAX_ANSWER

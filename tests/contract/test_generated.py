@@ -32,7 +32,7 @@ parameters = {{ "path.vm_id" = "{vm_id}" }}
 
 
 def exact(name: str) -> dict[str, Any]:
-    """A spec, with what it says in prose said to the generator, too: which regions there are, what base64 is."""
+    """A spec, with what it says in prose said to the generator, too: the regions there are, and base64."""
     spec: dict[str, Any] = yaml.safe_load((SPECS / f"{name}.yaml").read_text())
     schemas = spec["components"]["schemas"]
     for schema in (schemas.get("ForkRequest"), schemas.get("ForkByNameRequest")):
