@@ -1,12 +1,13 @@
-"""Fixtures for pytest, there as soon as Arker is installed: a computer of its own for every test that asks for one.
+"""Fixtures for pytest, there as soon as Arker is installed: a computer of its own for every test that asks
+for one.
 
     def test_sort(computer):
         assert computer.run("printf '2\\n1\\n' | sort").text == "1\\n2\\n"
 
-Computers come from an embedded deployment, which starts with the first test that needs it and ends with the test
-session (each worker of pytest-xdist has its own); or, with `pytest --arker-url URL` and the key in `ARKER_API_KEY`,
-from any other. Each test gets a fork of `prepared_computer`, which is made once; override that one to put there what all
-tests need:
+Computers come from an embedded deployment, which starts with the first test that needs it and ends with the
+test session (each worker of pytest-xdist has its own); or, with `pytest --arker-url URL` and the key in
+`ARKER_API_KEY`, from any other. Each test gets a fork of `prepared_computer`, which is made once; override
+that one to put there what all tests need:
 
     @pytest.fixture(scope="session")
     def prepared_computer(prepared_computer):
@@ -43,7 +44,8 @@ def arker(request: pytest.FixtureRequest) -> Iterator[Arker]:
     """A client of the deployment that the tests run on: an embedded one, or that of `--arker-url`.
 
     Raises:
-        ArkerError: `unavailable` when no embedded deployment can be started; `unauthorized` when ARKER_API_KEY is not set
+        ArkerError: `unavailable` when no embedded deployment can be started; `unauthorized` when
+        ARKER_API_KEY is not set
             for `--arker-url`.
     """
     from arker import Arker
@@ -55,8 +57,8 @@ def arker(request: pytest.FixtureRequest) -> Iterator[Arker]:
 
 @pytest.fixture(scope="session")
 def prepared_computer(arker: Arker, request: pytest.FixtureRequest) -> Iterator[Computer]:
-    """The computer that those of the tests are forked from: a fork of `arkuntu`, until you override this fixture. It is
-    deleted with the end of the test session."""
+    """The computer that those of the tests are forked from: a fork of `arkuntu`, until you override this
+    fixture. It is deleted with the end of the test session."""
     with arker.vm("arkuntu").fork(name=_name(request, "prepared")) as computer:
         yield computer
 

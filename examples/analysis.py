@@ -1,11 +1,14 @@
 """Data analysis: a file up, a program of unknown origin on it, results down.
 
-50000 rows up
-done in ... ms
-region  orders     total
-north    12500  ...
-...
-down: report.csv, 4 rows
+It prints:
+
+    50000 rows up
+    done in ... ms
+    region  orders     total
+    east     12500 6190211.86
+    ...
+    west     12500 6242929.26
+    down: report.csv, 4 rows
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """Run a test suite in many settings at once: prepare one computer, fork it for each.
 
-utf-8    optimized=0  pass
-utf-8    optimized=1  FAIL  AssertionError not raised
-latin-1  optimized=0  pass
-latin-1  optimized=1  FAIL  AssertionError not raised
+It prints:
+
+    utf-8    optimized=0  pass
+    utf-8    optimized=1  FAIL  AssertionError not raised
+    latin-1  optimized=0  pass
+    latin-1  optimized=1  FAIL  AssertionError not raised
 """
 
 from __future__ import annotations

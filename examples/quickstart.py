@@ -1,10 +1,12 @@
 """Fork a computer, work in it, branch it.
 
-a computer with Python 3
-the answer is 42
-main.py: print(f"the answer is {6 * 7}")
-the branch has main.py, its parent has not touched.txt
-deleted
+It prints:
+
+    a computer with Python 3
+    the answer is 42
+    main.py: import os; print("the answer is", 6 * int(os.environ["FACTOR"]))
+    the branch has main.py, its parent has not touched.txt
+    deleted
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ with Arker.local() as arker:
 
         # A session is a persistent shell: its folder and variables stay for the next command.
         computer.run("mkdir -p project && cd project && export FACTOR=7")
-        computer.sync.write_file("/home/user/project/main.py", 'print(f"the answer is {6 * 7}")')
+        program = 'import os; print("the answer is", 6 * int(os.environ["FACTOR"]))'
+        computer.sync.write_file("/home/user/project/main.py", program)
         print(computer.run("python3 main.py").check().text, end="")
         print("main.py:", computer.sync.read_file("/home/user/project/main.py").decode())
 

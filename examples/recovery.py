@@ -1,14 +1,16 @@
 """What can go wrong, and how to go on: every step in a fork, and only a good fork becomes the next state.
 
-fetch    ok
-migrate  exit code 1: half of it done, then: no space    -> again
-migrate  ok
-index    ended by its timeout    -> given up, state as before
-publish  ok
-the last good state has: data index=no migrated published
-busy session: vm_busy -> another session answers
-lost file: not_found
-bad path: bad_request, nothing was sent
+It prints:
+
+    fetch    ok
+    migrate  exit code 1: half of it done, then: no space    -> again
+    migrate  ok
+    index    ended by its timeout    -> given up, state as before
+    publish  ok
+    the last good state has: data index=no migrated published
+    busy session: vm_busy -> another session answers
+    lost file: not_found
+    bad path: bad_request, nothing was sent
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ STEPS = {
     "fetch": ("echo data > data", 1),
     # Fails once, after doing half of its work; a retry on the same files would find that half.
     "migrate": (
-        '[ -e migrated ] && exit 9; touch migrated; [ "$TRY" = 2 ] || { echo "half of it done, then: no space" >&2; exit 1; }',
+        "[ -e migrated ] && exit 9; touch migrated; "
+        '[ "$TRY" = 2 ] || { echo "half of it done, then: no space" >&2; exit 1; }',
         3,
     ),
     "index": ("sleep 60", 1),

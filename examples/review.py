@@ -1,12 +1,15 @@
 """A code-review agent: a model reads a change, tries its ideas in forks, and reports what it could prove.
 
-The loop is the one of any agent: the model asks for tools, they are run, their results go back, until it is done. The
-model here follows a script, so that the example runs anywhere; `Model.reply` is where yours is called.
+The loop is the one of any agent: the model asks for tools, they are run, their results go back, until it is
+done. The model here follows a script, so that the example runs anywhere; `Model.reply` is where yours is
+called.
+
+It prints:
 
     read_file slug.py
     run python3 -m unittest -q
-    try_in_fork python3 -c "import slug; assert slug.slug('a--b') == 'a-b', ...
-    try_in_fork sed -i 's/replace(" ", "-")/...
+    try_in_fork python3 -c "import slug; assert ...
+    try_in_fork sed -i.before ...
     review: slug('a  b') gives 'a--b'. Joining the words mends it; all tests pass with it:
     -    return text.lower().replace(" ", "-")
     +    return "-".join(text.lower().split())
@@ -96,6 +99,6 @@ def review(computer: Computer, model: Model) -> str:
 with Arker.local() as arker, arker.vm("arkuntu").fork(name="review") as computer:
     written = computer.sync.write_files({f"/home/user/{name}": text for name, text in FILES.items()})
     assert all(outcome.ok for outcome in written.values())
-    # Edits follow each other faster than Python tells two versions of a file apart; a fork inherits the session.
+    # Edits follow each other faster than Python tells versions of a file apart; forks inherit the session.
     computer.run("export PYTHONDONTWRITEBYTECODE=1")
     print("review:", review(computer, Model()))

@@ -1,25 +1,27 @@
 """Search by forks: every state is a computer, every move is tried in a fork of it, the best few go on.
 
-The task is a maze; the walker is a shell in the computer, and its state is whatever it has done there. Nothing is undone
-and nothing is run twice: a dead end is deleted, and a good state is forked as often as it takes.
+The task is a maze; the walker is a shell in the computer, and its state is whatever it has done there.
+Nothing is undone and nothing is run twice: a dead end is deleted, and a good state is forked as often as it
+takes.
+
+It prints:
 
     step 1: 2 states, best 7 away
     ...
-    found in 8 steps: right right down down right right down down
-    ...
+    found in 8 steps: right right right down down down right down
 """
 
 from __future__ import annotations
 
 from arker import Arker, Computer
 
-MAZE = """
+MAZE = """\
 .....
 .##.#
 ....#
 .##..
 .#...
-""".split()
+"""
 
 # The program under search. It keeps its state in files and shell variables, and refuses what is impossible.
 WALKER = r"""
@@ -41,7 +43,7 @@ BEAM = 3
 
 
 def attempt(job: tuple[Computer, str]) -> tuple[int, Computer] | None:
-    """Make a move in a fork; how far from the exit it ends, or None (and no fork) for a move that cannot be."""
+    """Make a move in a fork; how far from the exit it ends, or None for a move that cannot be."""
     state, move = job
     child = state.fork()
     result = child.run(f"go {move}")
@@ -71,6 +73,6 @@ def search(arker: Arker, start: Computer) -> None:
 
 with Arker.local() as arker:
     start = arker.vm("arkuntu").fork()
-    start.sync.write_file("/home/user/maze", "\n".join(MAZE))
+    start.sync.write_file("/home/user/maze", MAZE)
     start.run(WALKER).check()
     search(arker, start)

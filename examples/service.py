@@ -1,10 +1,9 @@
-"""A web service that gives every user a computer: made at the first request, asleep between requests, deleted at the end.
+"""A web service that gives every user a computer: made at the first request, deleted when the service ends.
 
-pip install 'arker[local]' fastapi
-uvicorn service:app                       # in this folder; for the cloud: AsyncArker() below, and ARKER_API_KEY
+To serve: pip install 'arker[local]' fastapi, and in this folder: uvicorn service:app
 
-curl -X POST localhost:8000/users/ada/run -H 'content-type: application/json' -d '{"command": "echo $USER > me; ls"}'
-curl localhost:8000/users/ada/files/me
+    curl -X POST localhost:8000/users/ada/run -H 'content-type: application/json' -d '{"command": "pwd > me"}'
+    curl localhost:8000/users/ada/files/me
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from arker import ArkerError, AsyncArker, AsyncComputer, RunResult
 
 
 class Computers:
-    """The computers of the users. A request that comes while the first one is being made waits for that one."""
+    """The computers of the users. Requests that come while a user's is being made wait for it."""
 
     def __init__(self, arker: AsyncArker) -> None:
         self._arker = arker

@@ -6,14 +6,15 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 import click
 
-from .base import report
+from .base import Failure, report
 
-#: Commands in the order of the help, and the module of each; it is imported when the command is named, and imports what
-#: costs time when the command runs, so that `arker --help` is there at once.
+#: Commands in the order of the help, and the module of each; it is imported when the command is named, and
+#: imports what costs time when the command runs, so that `arker --help` is there at once.
 _COMMANDS: Final = {
     "fork": "computers",
     "ls": "computers",
@@ -67,23 +68,25 @@ class _App(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(128 + signal.SIGPIPE)
 
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+    def main(  # type: ignore[override]  # one form for the two that click has
+        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
         """As click's, but an error is one line, and an interrupt is one to whoever started us."""
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **kwargs)
+            return super().main(args, standalone_mode=False, **extra)
         try:
             # A command that ends by ctx.exit(code) returns the code here.
-            outcome = super().main(*args, standalone_mode=False, **kwargs)
+            outcome = super().main(args, standalone_mode=False, **extra)
         except click.ClickException as error:
             report(error)
-            sys.exit(error.exit_code)
+            sys.exit(error.status if isinstance(error, Failure) else error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             _die_of_interrupt()
         sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
 def _die_of_interrupt() -> NoReturn:
-    """End by the signal itself: a shell's loop around us stops then, as it does not for an exit code of 130."""
+    """End by the signal itself: a shell's loop around us stops then, as for an exit code it would not."""
     if sys.stderr.isatty():
         sys.stderr.write("\n")
     sys.stderr.flush()

@@ -20,10 +20,10 @@ as_json = click.option(
 class Failure(click.ClickException):
     """What a command failed with, and what to do about it."""
 
-    def __init__(self, message: str, *, code: str = "failed", exit_code: int = 1) -> None:
+    def __init__(self, message: str, *, code: str = "failed", status: int = 1) -> None:
         super().__init__(message)
         self.code = code
-        self.exit_code = exit_code
+        self.status = status
         self.as_json = False
 
 
@@ -40,7 +40,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            failure = Failure(one_line(error), code="usage", exit_code=2)
+            failure = Failure(one_line(error), code="usage", status=2)
         except Failure as error:
             failure = error
         except ArkerError as error:
@@ -51,8 +51,8 @@ class Command(click.Command):
             where = f"{error.filename}: " if error.filename else ""
             failure = Failure(f"{where}{error.strerror or error}", code="local_file")
         failure.as_json = bool(ctx.params.get("as_json"))
-        if failure.exit_code == 1:
-            failure.exit_code = self.failed
+        if failure.status == 1:
+            failure.status = self.failed
         raise failure from None
 
 

@@ -36,7 +36,8 @@ def fork(
 ) -> None:
     """Make a computer from an image or another one.
 
-    Prints its id. It has everything that its parent has, and its own future. The default is the base image arkuntu.
+    Prints its id. It has everything that its parent has, and its own future. The default is the base image
+    arkuntu.
     """
     child = names.source(client, source).fork(name=name, is_public=public, region=region)
     if as_json:
@@ -146,8 +147,8 @@ class _Run(Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            error.message += " (an option of the command to run? put -- before the command)"
-            raise
+            hint = "an option of the command to run? put -- before the command"
+            raise click.UsageError(f"{error.message} ({hint})", ctx) from None
 
 
 @click.command(cls=_Run)
@@ -172,9 +173,9 @@ def run(
 ) -> None:
     """Run a command: arker run VM -- COMMAND
 
-    One argument is a line for the shell, such as 'cd src && make'; of several, each stays one word. The folder, variables
-    and functions of a session stay for its next command. What the command prints comes out as it is, and its exit code is
-    that of this command.
+    One argument is a line for the shell, such as 'cd src && make'; of several, each stays one word. The
+    folder, variables and functions of a session stay for its next command. What the command prints comes out
+    as it is, and its exit code is that of this command.
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
     result = _run(client, names.computer(client, vm).id, line, session, timeout)
@@ -191,8 +192,8 @@ def run(
 
 
 def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: float | None) -> RunResult:
-    """As `Computer.run`, but without an `Idempotency-Key`, by which a command outlives its caller so that the answer can be
-    asked for again: Ctrl-C is to end it."""
+    """As `Computer.run`, but without an `Idempotency-Key`, by which a command outlives its caller so that the
+    answer can be asked for again: Ctrl-C is to end it."""
     from arker_api.regional.api.runs import run_command
     from arker_api.regional.models import RunRequest
     from arker_api.regional.types import UNSET

@@ -24,9 +24,9 @@ def _folder() -> Path:
 def config(ctx: click.Context) -> None:
     """Choose a deployment and keep its key.
 
-    Commands talk to the profile that --profile or ARKER_PROFILE names; else to what ARKER_API_KEY and ARKER_BASE_URL
-    say; else to the current profile; else to a deployment that runs on this machine. Keys are kept in the system's keyring
-    (with `pip install keyring`), else in a file that only you can read.
+    Commands talk to the profile that --profile or ARKER_PROFILE names; else to what ARKER_API_KEY and
+    ARKER_BASE_URL say; else to the current profile; else to a deployment that runs on this machine. Keys are
+    kept in the system's keyring (with `pip install keyring`), else in a file that only you can read.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_profiles, as_json=False)
@@ -40,7 +40,7 @@ def list_profiles(as_json: bool) -> None:
     chosen = profiles.choose(os.environ.get("ARKER_PROFILE"), os.environ, known)
     running = local.running(local.state_folder())
     rows: list[dict[str, Any]] = []
-    if ENVIRONMENT == chosen:
+    if chosen == ENVIRONMENT:
         from arker.config import BASE_URL, GLOBAL_URL
 
         rows.append(
@@ -98,8 +98,8 @@ def add(
 ) -> None:
     """Name a deployment, or change what a name means.
 
-    The key is asked for; without a terminal it is read from standard input. It is never taken from the command line, which
-    others can see.
+    The key is asked for; without a terminal it is read from standard input. It is never taken from the
+    command line, which others can see.
     """
     from arker.config import BASE_URL, resolve
 
@@ -131,13 +131,14 @@ def _read_key() -> str:
         return str(click.prompt("API key", hide_input=True, err=True)).strip()
     key = sys.stdin.readline().strip()
     if not key:
-        raise Failure("no API key came from standard input", code="usage", exit_code=2)
+        raise Failure("no API key came from standard input", code="usage", status=2)
     return key
 
 
 def _check(key: str, base_url: str, global_url: str, *, allow_http: bool) -> None:
-    from arker import Arker
     from arker_api.control.api.service import whoami
+
+    from arker import Arker
 
     with Arker(key, base_url, global_url=global_url, allow_http=allow_http, timeout=10) as client:
         client.call(whoami)
@@ -165,5 +166,5 @@ def remove(name: str) -> None:
 def _known(known: profiles.Profiles, name: str) -> Profile:
     if name not in known.named:
         there_are = ", ".join(known.named) or "none yet"
-        raise Failure(f"there is no profile {name!r}; there are: {there_are}", code="usage", exit_code=2)
+        raise Failure(f"there is no profile {name!r}; there are: {there_are}", code="usage", status=2)
     return known.named[name]

@@ -31,15 +31,15 @@ _PATIENCE: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A file or folder in a computer; `path` is absolute, and ends with a slash if it was said to be a folder."""
+    """A file or folder in a computer; `path` is absolute, and that of a folder ends with a slash."""
 
     vm: str
     path: str
 
 
 def parse(text: str) -> Remote | None:
-    """`VM:PATH`, whose path is below /home/user if it is relative; None for a local path, which is one with a slash before
-    its first colon, or without a colon."""
+    """`VM:PATH`, whose path is below /home/user if it is relative; None for a local path, which is one with a
+    slash before its first colon, or without a colon."""
     vm, colon, path = text.partition(":")
     if not colon or not vm or "/" in vm:
         return None
@@ -47,7 +47,7 @@ def parse(text: str) -> Remote | None:
 
 
 def target_in(folder_or_file: str, source: str) -> str:
-    """Where a file goes: into a folder (which ends with a slash) under its own name, else where it is said."""
+    """Where a file goes: into a folder (which ends with a slash) under its own name, else as said."""
     return folder_or_file + posixpath.basename(source) if folder_or_file.endswith("/") else folder_or_file
 
 
@@ -70,8 +70,8 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 def cp(client: Arker, source: str, target: str, as_json: bool) -> None:
     """Copy files: arker cp report.csv VM:data/
 
-    In a computer a file is VM:/home/user/PATH, or shorter VM:PATH; - is standard input or output. A target that is a
-    folder gets the file under its own name. What was there is replaced when all has arrived.
+    In a computer a file is VM:/home/user/PATH, or shorter VM:PATH; - is standard input or output. A target
+    that is a folder gets the file under its own name. What was there is replaced when all has arrived.
     """
     from_vm, to_vm = parse(source), parse(target)
     if from_vm is not None and to_vm is not None:
@@ -94,7 +94,7 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
             )
     elif Path(source).is_dir():
         raise click.UsageError(
-            f"{source} is a folder; pack it: tar c {source} | arker cp - {target.vm}:x.tar, and unpack it there"
+            f"{source} is a folder; pack it: tar c {source} | arker cp - {target.vm}:x.tar, unpack it there"
         )
     computer = names.computer(client, target.vm)
     path = target_in(target.path, source)

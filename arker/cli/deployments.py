@@ -49,8 +49,8 @@ class Deployment:
 
 
 def find(asked: str | None, *, ask: bool = True) -> Deployment:
-    """The deployment of a profile, or that of the environment, or that which is current, or that which runs on this machine;
-    where there is none, offer to start one.
+    """The deployment of a profile, or that of the environment, or that which is current, or that which runs
+    on this machine; where there is none, offer to start one.
 
     Args:
         asked: Name of a profile.
@@ -67,7 +67,7 @@ def find(asked: str | None, *, ask: bool = True) -> Deployment:
     if name is not None and name != profiles.LOCAL:
         if name not in known.named:
             there_are = ", ".join([*known.named, profiles.LOCAL])
-            raise Failure(f"there is no profile {name!r}; there are: {there_are}", code="usage", exit_code=2)
+            raise Failure(f"there is no profile {name!r}; there are: {there_are}", code="usage", status=2)
         profile = known.named[name]
         key = profiles.find_key(where, name, profile.key_in)
         if key is None:
@@ -97,11 +97,11 @@ def _of_machine(running: local.Running) -> Deployment:
         key = local.a_key(running.state, kept)
     except StateError as error:
         raise Failure(
-            f"a deployment runs at {running.url}, but a key to it cannot be made here ({error}); set ARKER_BASE_URL, "
-            "ARKER_GLOBAL_URL and ARKER_API_KEY"
+            f"a deployment runs at {running.url}, but a key to it cannot be made here ({error}); "
+            "set ARKER_BASE_URL, ARKER_GLOBAL_URL and ARKER_API_KEY"
         ) from None
     if key != kept:
-        # Not in a keyring, which may ask for its password: this key is worth as much as the folder that it opens.
+        # Not in a keyring, which may ask for its password: who has this key's file has the state folder, too.
         profiles.keep_key(where, name, key, keyring=False)
     return Deployment(profiles.LOCAL, running.url, running.url, key)
 
@@ -115,10 +115,10 @@ def _start(name: str | None, *, ask: bool) -> local.Running:
         )
         if not here:
             what += " (needs Linux and: pip install 'arker[local]')"
-        raise Failure(what, code="unconfigured", exit_code=2)
+        raise Failure(what, code="unconfigured", status=2)
     lacking = "No deployment is configured." if name is None else "No deployment runs on this machine."
     if not click.confirm(f"{lacking} Start one here, in the background?", default=True, err=True):
-        raise Failure(NOTHING, code="unconfigured", exit_code=2)
+        raise Failure(NOTHING, code="unconfigured", status=2)
     from .serve import start_detached
 
     started = start_detached()

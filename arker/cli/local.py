@@ -1,4 +1,4 @@
-"""The deployment of this machine: whether it runs, where, and a key to it. Imports nothing that costs time."""
+"""The deployment of this machine: whether it runs, where, and a key to it. Costs next to nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Running:
 
 
 def state_folder(given: str | os.PathLike[str] | None = None) -> Path:
-    """Where the deployment of this machine keeps what lasts: the folder given, `ARKER_STATE`, or the default."""
+    """Where the deployment of this machine keeps what lasts: as given, `ARKER_STATE`, or the default."""
     if given is None:
         given = os.environ.get("ARKER_STATE") or None
     if given is None:
@@ -47,15 +47,15 @@ def running(state: Path) -> Running | None:
 
 
 def _is_locked(file: Path) -> bool:
-    """Whether somebody holds a lock on a file. To try for it would be in the way of a deployment that starts."""
+    """Whether somebody holds a lock on a file. To try for it would hinder a deployment that starts."""
     status = file.stat()
     name = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     return any(name in line.split() for line in Path("/proc/locks").read_text().splitlines())
 
 
 def a_key(state: Path, kept: str | None) -> str:
-    """A key that is valid in a state folder: the one that was kept, if it is valid still, else a new one. Whoever can write
-    the folder can make one.
+    """A key that is valid in a state folder: the one that was kept, if it is valid still, else a new one.
+    Whoever can write the folder can make one.
 
     Raises:
         arker.local.database.StateError: the folder cannot be used.

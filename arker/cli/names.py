@@ -41,7 +41,7 @@ def computer(client: Arker, text: str) -> Computer:
 
 
 def source(client: Arker, text: str) -> Computer:
-    """What `text` means to a fork: a computer of one's own, else whatever the deployment knows by that name."""
+    """What `text` means to a fork: a computer of one's own, else what the deployment knows by that name."""
     found, _ = _find(client, text)
     return client.vm(text) if found is None else found
 

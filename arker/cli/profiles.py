@@ -52,18 +52,18 @@ class Profiles:
 def check_name(name: str) -> None:
     """Refuse a name that no profile can have."""
     if name in (LOCAL, ENVIRONMENT):
-        raise Failure(f"{name} is built in; choose another name", code="usage", exit_code=2)
+        raise Failure(f"{name} is built in; choose another name", code="usage", status=2)
     if _NAME.fullmatch(name) is None:
         raise Failure(
             f"{name!r} cannot name a profile: 1 to 64 letters, digits, `.`, `_` and `-`",
             code="usage",
-            exit_code=2,
+            status=2,
         )
 
 
 def global_url_of(base_url: str) -> str:
-    """The global host that goes with a regional one: Arker's own for its regions; any other deployment answers both APIs at
-    one URL, so that its key is never sent to Arker."""
+    """The global host that goes with a regional one: Arker's own for its regions; any other deployment
+    answers both APIs at one URL, so that its key is never sent to Arker."""
     from arker.config import GLOBAL_URL
 
     host = urlsplit(base_url).hostname or ""
@@ -71,8 +71,8 @@ def global_url_of(base_url: str) -> str:
 
 
 def choose(asked: str | None, environ: Mapping[str, str], profiles: Profiles) -> str | None:
-    """Which profile a command uses: what it was asked for, else the environment, else the current one; None where nothing
-    says.
+    """Which profile a command uses: what it was asked for, else the environment, else the current one; None
+    where nothing says.
 
     A URL in the environment alone is a choice, too: else the key of a profile would be sent to it.
     """
@@ -107,7 +107,7 @@ def load(where: Path) -> Profiles:
         raise Failure(
             f"{file} is not what `arker config` writes ({type(error).__name__}: {error}); mend or remove it",
             code="usage",
-            exit_code=2,
+            status=2,
         ) from None
     return Profiles(current, named)
 
@@ -150,7 +150,7 @@ def with_current(profiles: Profiles, name: str | None) -> Profiles:
 
 
 def keep_key(where: Path, name: str, key: str, *, keyring: bool = True) -> KeyPlace:
-    """Keep a key in the system's keyring if there is one that works, else in a file of the user's own; say where."""
+    """Keep a key in the system's keyring if one works, else in a file that only the user can read."""
     ring = _keyring() if keyring else None
     if ring is not None:
         # Keyrings fail in ways of their own: locked, no session bus, no backend.

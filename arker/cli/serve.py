@@ -84,8 +84,9 @@ def serve(
 ) -> None:
     """Serve computers on this machine.
 
-    Both APIs, with real computers in sandboxes. Prints the lines to export for clients; the `arker` command itself finds it without. Stops on Ctrl-C when the
-    requests under way are answered; a second one stops it at once.
+    Both APIs, with real computers in sandboxes. Prints the lines to export for clients; the `arker` command
+    itself finds it without. Stops on Ctrl-C when the requests under way are answered; a second one stops it
+    at once.
     """
     folder = local.state_folder(state)
     if stop:
@@ -112,7 +113,8 @@ def serve(
 
 
 def start_detached() -> local.Running:
-    """Serve this machine's state folder in the background, at any free port: whoever did not choose a port needs none.
+    """Serve this machine's state folder in the background, at any free port: whoever did not choose a port
+    needs none.
 
     Raises:
         Failure: it cannot; the message says why.

@@ -19,7 +19,7 @@ class Vm:
 
 @dataclass(slots=True)
 class Node:
-    """A computer, or (with `vm` None) a base image or a computer that is gone, and what was forked from it."""
+    """A computer, or (with `vm` None) a base image, and what was forked from it."""
 
     label: str
     vm: Vm | None = None
@@ -29,8 +29,8 @@ class Node:
 def forest(vms: Iterable[Vm]) -> list[Node]:
     """The base images, each with the computers forked from it, and so on; in the order given.
 
-    A computer whose parent is not among them hangs from its base image; those of one parent that is gone are siblings
-    all the same.
+    A computer whose parent is not among them hangs from its base image; those of one parent that is gone are
+    siblings all the same.
     """
     vms = list(vms)
     nodes = {vm.vm_id: Node(vm.name or vm.vm_id, vm) for vm in vms}
@@ -44,7 +44,7 @@ def forest(vms: Iterable[Vm]) -> list[Node]:
 
 
 def _is_below(nodes: dict[str, Node], vm_id: str | None, above: str) -> bool:
-    """Whether a computer descends from another, by what a server says; a circle must not make us go round for ever."""
+    """Whether a computer descends from another. What a server says may go in a circle; we must not."""
     seen = set()
     while vm_id is not None and vm_id not in seen:
         if vm_id == above:

@@ -47,16 +47,16 @@ def test_profiles_are_read_as_they_were_written(tmp_path: Path) -> None:
         "{}",
         '{"current": "x", "profiles": {}}',
         '{"current": null, "profiles": {"a": {}}}',
-        '{"current": null, "profiles": {"a": {"base_url": 1, "global_url": "x", "key_in": "file"}}}',
-        '{"current": null, "profiles": {"a": {"base_url": "x", "global_url": "x", "key_in": "sky"}}}',
-        '{"current": null, "profiles": {"a": {"base_url": "x", "global_url": "x", "key_in": "file", "z": 1}}}',
+        '{"current": null, "profiles": {"a": {"base_url": 1, "global_url": "", "key_in": "file"}}}',
+        '{"current": null, "profiles": {"a": {"base_url": "", "global_url": "", "key_in": "sky"}}}',
+        '{"current": null, "profiles": {"a": {"base_url": "", "global_url": "", "key_in": "file", "z": 1}}}',
     ],
 )
 def test_a_spoilt_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(Failure, match=r"config\.json is not what") as refused:
         profiles.load(tmp_path)
-    assert refused.value.exit_code == 2
+    assert refused.value.status == 2
 
 
 def test_a_key_is_kept_where_only_its_owner_can_read(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     with pytest.raises(OSError, match="No space"):
         profiles.keep_key(tmp_path, "a", "another")
     assert profiles.find_key(tmp_path, "a", "file") == KEY
-    assert os.listdir(tmp_path) == ["keys.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["keys.json"]
 
 
 # --- keyrings
@@ -141,7 +141,7 @@ def use_keyring(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
 def test_a_key_goes_to_the_keyring_if_there_is_one(tmp_path: Path, use_keyring: Use) -> None:
     use_keyring()
     assert profiles.keep_key(tmp_path, "a", KEY) == "keyring"
-    assert os.listdir(tmp_path) == []
+    assert not any(tmp_path.iterdir())
     assert profiles.find_key(tmp_path, "a", "keyring") == KEY
     profiles.forget_key(tmp_path, "a", "keyring")
     assert profiles.find_key(tmp_path, "a", "keyring") is None
