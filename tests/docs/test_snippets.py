@@ -28,7 +28,13 @@ def run(page: Path, folder: Path, environment: dict[str, str]) -> subprocess.Com
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_snippets(page: Path, deployment_environment: dict[str, str], tmp_path: Path) -> None:
-    outcome = run(page, tmp_path, deployment_environment)
+    try:
+        outcome = run(page, tmp_path, deployment_environment)
+    finally:
+        # A page that starts a deployment stops it, unless it fails in between.
+        if (tmp_path / "state").exists():
+            stop = ["arker", "serve", "--stop", "--state", tmp_path / "state"]
+            subprocess.run(stop, env=deployment_environment, check=False, stderr=subprocess.DEVNULL)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 
