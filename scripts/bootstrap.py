@@ -33,7 +33,9 @@ def latest_pip_wheel(index: str) -> "tuple[str, str]":
         parts = name.split("-")[1].split(".")
         return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
 
-    wheels = [file for file in files if file["filename"].endswith("-py3-none-any.whl") and not file.get("yanked")]
+    wheels = [
+        file for file in files if file["filename"].endswith("-py3-none-any.whl") and not file.get("yanked")
+    ]
     newest = max(wheels, key=lambda file: version(file["filename"]))
     return urljoin(url, newest["url"]), newest["hashes"]["sha256"]
 
@@ -53,7 +55,9 @@ def install_pip(python: Path) -> None:
 def main() -> None:
     if sys.version_info < OLDEST:
         wanted, found = (".".join(map(str, v)) for v in (OLDEST, sys.version_info[:3]))
-        sys.exit(f"Arker needs Python {wanted} or newer, and this is {found}; name another with PYTHON=python3.x")
+        sys.exit(
+            f"Arker needs Python {wanted} or newer, and this is {found}; name another with PYTHON=python3.x"
+        )
     target = Path(sys.argv[1])
     python = target / "bin" / "python"
     try:

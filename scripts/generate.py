@@ -1,7 +1,7 @@
 """Regenerate `generated/arker_api` from `openapi/`, or check that it is what the specs give.
 
-    python scripts/generate.py            # regenerate
-    python scripts/generate.py --check    # validate the specs, compare; exit 1 with a readable diff when they differ
+python scripts/generate.py            # regenerate
+python scripts/generate.py --check    # validate the specs, compare; exit 1 with a readable diff when they differ
 """
 
 from __future__ import annotations
@@ -66,14 +66,22 @@ def compare(expected: dict[str, str], actual: dict[str, str], label: str) -> lis
         if expected[name] != actual[name]:
             report.append(f"changed: {label}/{name}")
             report += difflib.unified_diff(
-                actual[name].splitlines(), expected[name].splitlines(), "committed", "from the spec", lineterm=""
+                actual[name].splitlines(),
+                expected[name].splitlines(),
+                "committed",
+                "from the spec",
+                lineterm="",
             )
     return report
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the tree differs from the specs")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit 1 when the tree differs from the specs"
+    )
     check = parser.parse_args().check
 
     if problems := [line for name in PACKAGES for line in validate(OPENAPI / f"{name}.yaml")]:

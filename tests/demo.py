@@ -23,7 +23,9 @@ import arker
 from arker import Arker, ArkerError, AsyncArker, Computer, Hooks, RequestEvent
 
 PLAIN = not sys.stdout.isatty() or "NO_COLOR" in os.environ
-GREEN, RED, DIM, BOLD, RESET = ("",) * 5 if PLAIN else ("\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x1b[0m")
+GREEN, RED, DIM, BOLD, RESET = (
+    ("",) * 5 if PLAIN else ("\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x1b[0m")
+)
 
 
 class Report:
@@ -88,20 +90,28 @@ def walk(report: Report, client: Arker, folder: Path, name: str) -> None:
             root.run("cd /tmp && export COLOR=blue && double() { echo $(($1 * 2)); }")
             result = root.run("echo $COLOR in $PWD; double 21; echo to stderr >&2; exit 3")
             report.equal("a session keeps folder, variables and functions", result.text, "blue in /tmp\n42\n")
-            report.equal("stderr and the exit code are their own", (result.stderr, result.exit_code), (b"to stderr\n", 3))
+            report.equal(
+                "stderr and the exit code are their own",
+                (result.stderr, result.exit_code),
+                (b"to stderr\n", 3),
+            )
             other = root.run("echo [$COLOR] $PWD", session_id="second")
             report.equal("another session is apart", other.text, "[] /home/user\n")
             result = root.run("printf '\\377\\000'")
             report.equal("output is bytes", result.stdout, b"\xff\x00")
             started = time.monotonic()
             result = root.run("sleep 60", timeout=1)
-            report.check("a timeout ends the command", not result.completed and time.monotonic() - started < 20, result)
+            report.check(
+                "a timeout ends the command", not result.completed and time.monotonic() - started < 20, result
+            )
         with report.step("sync"):
             root.sync.write_file("/home/user/hello.txt", "héllo\n")
             report.equal("a file reads back", root.sync.read_file("/home/user/hello.txt"), "héllo\n".encode())
             report.equal("commands see it", root.run("cat ~/hello.txt").text, "héllo\n")
             root.run("printf made-inside > ~/inside.txt")
-            report.equal("files made inside are read", root.sync.read_file("/home/user/inside.txt"), b"made-inside")
+            report.equal(
+                "files made inside are read", root.sync.read_file("/home/user/inside.txt"), b"made-inside"
+            )
             root.sync.write_file("/home/user/empty", b"")
             report.equal("an empty file is a file", root.sync.read_file("/home/user/empty"), b"")
             big = os.urandom(1 << 20) * 12
@@ -120,7 +130,11 @@ def walk(report: Report, client: Arker, folder: Path, name: str) -> None:
         with report.step("branch"):
             branch = root.fork(name=f"{name}-branch")
             try:
-                report.equal("a branch has the files", branch.sync.read_file("/home/user/hello.txt"), "héllo\n".encode())
+                report.equal(
+                    "a branch has the files",
+                    branch.sync.read_file("/home/user/hello.txt"),
+                    "héllo\n".encode(),
+                )
                 branch.run("echo changed > ~/hello.txt")
                 report.equal("its writes are its own", root.run("cat ~/hello.txt").text, "héllo\n")
                 root.run("echo parent > ~/hello.txt")
@@ -136,16 +150,24 @@ def walk(report: Report, client: Arker, folder: Path, name: str) -> None:
                 report.equal("a with-statement deletes on exit", temporary.run("echo here").text, "here\n")
             report.refused("after it the computer is gone", "not_found", lambda: temporary.run("true"))
             with client.vm(name).fork() as named:
-                report.equal("a computer is forked by its name", named.run("cat ~/hello.txt").text, "parent\n")
+                report.equal(
+                    "a computer is forked by its name", named.run("cat ~/hello.txt").text, "parent\n"
+                )
         with report.step("list"):
             page = client.list(q=name, limit=10)
             report.equal("the list finds it by name", [vm.vm_id for vm in page], [root.id])
             report.equal("and knows its base image", page[0].base_image, "arkuntu")
             report.check("all pages in turn", root.id in {vm.vm_id for vm in client.iter_vms(q=name)})
         with report.step("errors"):
-            report.refused("a path outside /home/user", "bad_request", lambda: root.sync.read_file("/etc/passwd"))
-            report.refused("a path with ..", "bad_request", lambda: root.sync.write_file("/home/user/../x", b""))
-            report.refused("a file that is not there", "not_found", lambda: root.sync.read_file("/home/user/no"))
+            report.refused(
+                "a path outside /home/user", "bad_request", lambda: root.sync.read_file("/etc/passwd")
+            )
+            report.refused(
+                "a path with ..", "bad_request", lambda: root.sync.write_file("/home/user/../x", b"")
+            )
+            report.refused(
+                "a file that is not there", "not_found", lambda: root.sync.read_file("/home/user/no")
+            )
             report.check("no key in any repr", "ark_" not in f"{client!r}{root!r}{root.sync!r}", repr(root))
     finally:
         if root is not None:
@@ -184,10 +206,7 @@ def main() -> int:
         print(f"{sync_client!r}, ready in {time.monotonic() - started:.2f} s")
         walk(report, sync_client, Path(folder), name)
         asyncio.run(walk_async(report, hooks, f"{name}-async"))
-    print(
-        f"\n{report.passed} checks passed, {report.failed} failed, "
-        f"in {time.monotonic() - started:.1f} s"
-    )
+    print(f"\n{report.passed} checks passed, {report.failed} failed, in {time.monotonic() - started:.1f} s")
     return 1 if report.failed else 0
 
 
