@@ -14,7 +14,7 @@ import platform as host
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,35 +196,31 @@ class Platform:
 
     async def fork(self, who: Principal, vm_id: str, body: ForkRequest, key: str | None) -> bytes:
         """Fork a computer by its id; the answer, as JSON."""
-        source = self._seen(who, vm_id)
-        return await self._fork(who, source, body, f"fork:{vm_id}", key)
+        return await self._fork(who, lambda: self._seen(who, vm_id), body, f"fork:{vm_id}", key)
 
     async def fork_by_name(self, who: Principal, body: ForkByNameRequest, key: str | None) -> bytes:
         """Fork what has a name: a computer of the organization, else an image, else a public computer."""
-        # A repeat under the same key is answered even if the name has come to mean something else.
-        return await self._fork(who, body.source, body, "fork_by_name", key)
+        await self._add_images()
+        return await self._fork(who, lambda: self._named(who, body.source), body, "fork_by_name", key)
 
     async def _fork(
-        self, who: Principal, source: Row | str, body: ForkRequest, scope: str, key: str | None
+        self, who: Principal, source: Callable[[], Row], body: ForkRequest, scope: str, key: str | None
     ) -> bytes:
         if body.region not in (None, REGION):
             raise ApiError("bad_request", f"region: there is no region {body.region!r} here, only `{REGION}`")
         if key is None:
-            return await self._make_fork(who, source, body, None, b"")
+            return await self._make_fork(who, source(), body, None, b"")
         identity = Identity(who.org_id, scope, key)
         request = _digest(body)
+        # The source is looked up only when the key is new: a repeat is answered even if it is gone or renamed
+        # by now.
         return await self.idempotency.once(
-            identity, request, lambda: self._make_fork(who, source, body, identity, request), journal=False
+            identity, request, lambda: self._make_fork(who, source(), body, identity, request), journal=False
         )
 
     async def _make_fork(
-        self, who: Principal, source: Row | str, body: ForkRequest, identity: Identity | None, request: bytes
+        self, who: Principal, parent: Row, body: ForkRequest, identity: Identity | None, request: bytes
     ) -> bytes:
-        if isinstance(source, str):
-            await self._add_images()
-            parent = self._named(who, source)
-        else:
-            parent = source
         self._check_quota(
             self.database.one("SELECT count(*) FROM vms WHERE org_id = ? AND kind = 'computer'", who.org_id)
         )

@@ -504,6 +504,34 @@ class TestIdempotency:
 
         run(test())
 
+    def test_a_fork_is_answered_again_even_if_its_source_is_gone(self, bench: Bench) -> None:
+        async def test() -> None:
+            async with bench.client() as client:
+                parent = await fork(client, name="parent")
+                for path, body in [
+                    (f"/api/v1/vms/{parent}/fork", {}),
+                    ("/api/v1/vms/fork", {"from": "parent"}),
+                ]:
+                    headers = {"Idempotency-Key": "k"}
+                    first = await client.post(path, json={**PRIVATE, **body}, headers=headers)
+                    assert first.status_code == 200
+                await client.delete(f"/api/v1/vms/{parent}")
+                for path, body in [
+                    (f"/api/v1/vms/{parent}/fork", {}),
+                    ("/api/v1/vms/fork", {"from": "parent"}),
+                ]:
+                    again = await client.post(
+                        path, json={**PRIVATE, **body}, headers={"Idempotency-Key": "k"}
+                    )
+                    assert again.status_code == 200
+                    fresh = await client.post(
+                        path, json={**PRIVATE, **body}, headers={"Idempotency-Key": "l"}
+                    )
+                    assert code(fresh) == "not_found"
+                assert len(bench.engine.files) == 2
+
+        run(test())
+
     def test_a_repeat_waits_for_the_first(self, bench: Bench) -> None:
         async def test() -> None:
             async with bench.client() as client:
