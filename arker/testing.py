@@ -17,7 +17,6 @@ that one to put there what all tests need:
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -73,6 +72,8 @@ def computer(prepared_computer: Computer, request: pytest.FixtureRequest) -> Ite
 @pytest.fixture
 def async_arker(arker: Arker) -> Iterator[AsyncArker]:
     """An `AsyncArker` of the same deployment, for a test that is a coroutine, whichever plugin runs it."""
+    import asyncio
+
     from arker import AsyncArker
 
     config = arker._transport.config

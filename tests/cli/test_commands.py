@@ -257,7 +257,12 @@ def test_cp_refuses_in_one_line(
 
 
 def on_terminal(
-    environment: dict[str, str], *args: str, keys: bytes = b"", columns: int = 100, before: str = ""
+    environment: dict[str, str],
+    *args: str,
+    keys: bytes = b"",
+    await_prompt: str = "",
+    columns: int = 100,
+    before: str = "",
 ) -> tuple[int, str]:
     """A command on a terminal of its own; its exit code and what the terminal was sent."""
     pid, terminal = pty.fork()
@@ -267,7 +272,6 @@ def on_terminal(
         argv = command(*args, before=before)
         os.execv(argv[0], argv)
     seen = b""
-    os.write(terminal, keys)
     deadline = time.monotonic() + 60
     while select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
         try:
@@ -277,6 +281,9 @@ def on_terminal(
         if not piece:
             break
         seen += piece
+        if keys and seen.endswith(await_prompt.encode()):
+            os.write(terminal, keys)
+            keys = b""
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status), seen.decode()

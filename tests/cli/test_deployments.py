@@ -1,0 +1,318 @@
+"""Which deployment a command finds, how one is configured, and how one is served."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from arker.cli import local
+from arker.local.launcher import Deployment
+from tests.cli.conftest import command, invoke
+from tests.cli.test_commands import on_terminal
+
+# --- profiles
+
+
+def test_a_profile_is_added_used_and_removed(bare: dict[str, str], deployment: Deployment) -> None:
+    added = invoke(
+        "config", "add", "mine", "--base-url", deployment.base_url, input=f"{deployment.api_key}\n"
+    )
+    assert added.stdout == ""
+    assert added.stderr.startswith(f"mine is {deployment.base_url}, its key is in ")
+    assert json.loads(invoke("whoami", "--json").stdout)["global_url"] == deployment.base_url
+
+    invoke("config", "add", "other", "--base-url", "http://127.0.0.1:9", "--no-check", input="k" * 20)
+    assert "whoami" not in invoke("config", "use", "other").output
+    assert invoke("whoami", code=1).stderr.startswith("arker: network: ")
+    assert "org_local" in invoke("whoami", "--profile", "mine").stdout
+
+    rows = {row["name"]: row for row in json.loads(invoke("config", "list", "--json").stdout)}
+    assert [name for name, row in rows.items() if row["used"]] == ["other"]
+    assert list(rows) == ["mine", "other", "local"]
+
+    invoke("config", "remove", "other")
+    assert "no profile 'other'" in invoke("whoami", "--profile", "other", code=2).stderr
+    invoke("config", "remove", "mine")
+    assert json.loads(Path(bare["XDG_CONFIG_HOME"], "arker", "keys.json").read_text()) == {}
+
+
+def test_a_key_is_never_shown(bare: dict[str, str], deployment: Deployment) -> None:
+    key = deployment.api_key
+    shown = [invoke("config", "add", "mine", "--base-url", deployment.base_url, input=key)]
+    shown += [
+        invoke("config"),
+        invoke("config", "list", "--json"),
+        invoke("whoami"),
+        invoke("whoami", "--json"),
+    ]
+    shown += [invoke("config", "add", "bad", "--base-url", deployment.base_url, input=f"{key}wrong", code=1)]
+    assert not any(key in result.output for result in shown)
+    config = Path(bare["XDG_CONFIG_HOME"], "arker")
+    assert key not in (config / "config.json").read_text()
+    assert [file.name for file in config.iterdir() if key in file.read_text()] == ["keys.json"]
+
+
+def test_a_key_that_is_not_valid_is_not_kept(bare: dict[str, str], deployment: Deployment) -> None:
+    refused = invoke("config", "add", "mine", "--base-url", deployment.base_url, input="k" * 20, code=1)
+    assert refused.stderr.startswith("arker: unauthorized: ")
+    assert not Path(bare["XDG_CONFIG_HOME"]).exists()
+
+
+def test_a_key_is_asked_for_without_echo(bare: dict[str, str], deployment: Deployment) -> None:
+    add = ("config", "add", "mine", "--base-url", deployment.base_url)
+    code, seen = on_terminal(bare, *add, keys=f"{deployment.api_key}\n".encode(), await_prompt="API key: ")
+    assert (code, deployment.api_key in seen) == (0, False)
+    assert "org_local" in invoke("whoami").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["add", "local"], "is built in"),
+        (["add", "a/b"], "cannot name a profile"),
+        (["add", "a"], "no API key came"),
+        (["use", "none"], "there is no profile 'none'; there are: none yet"),
+        (["remove", "none"], "there is no profile"),
+    ],
+)
+def test_what_cannot_be_configured(bare: dict[str, str], arguments: list[str], says: str) -> None:
+    result = invoke("config", *arguments, input="", code=2)
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_key_does_not_travel_in_clear(bare: dict[str, str]) -> None:
+    add = ["config", "add", "mine", "--base-url", "http://example.org", "--no-check"]
+    assert "in clear" in invoke(*add, input="k" * 20, code=1).stderr
+    invoke(*add, "--allow-http", input="k" * 20)
+
+
+def test_a_url_in_the_environment_gets_no_key_of_a_profile(
+    bare: dict[str, str], deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke("config", "add", "mine", "--base-url", deployment.base_url, input=deployment.api_key)
+    monkeypatch.setenv("ARKER_BASE_URL", "http://127.0.0.1:9")
+    assert invoke("whoami", code=1).stderr.startswith("arker: unauthorized: no API key")
+
+
+def test_nothing_is_configured(bare: dict[str, str]) -> None:
+    result = invoke("ls", code=2)
+    assert result.stderr.startswith("arker: no deployment is configured: set ARKER_API_KEY, or")
+    assert json.loads(invoke("ls", "--json", code=2).stderr)["error"]["code"] == "unconfigured"
+    invoke("config", "use", "local")
+    assert "no deployment runs on this machine" in invoke("ls", code=2).stderr
+
+
+# --- serving
+
+
+@pytest.fixture
+def state(bare: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state folder of the test's own, which commands take for that of the machine; whatever serves it is stopped."""
+    # Not below pytest's own folder: the deployment has to reach it when it has dropped root's powers.
+    folder = Path(tempfile.mkdtemp(prefix="arker-test-"))
+    monkeypatch.setenv("ARKER_STATE", str(folder))
+    yield folder
+    if (running := local.running(folder)) is not None:
+        os.kill(running.pid, signal.SIGKILL)
+    subprocess.run(["chmod", "-R", "u+rwX", folder], check=False, stderr=subprocess.DEVNULL)
+    shutil.rmtree(folder)
+
+
+def arker(*args: str, code: int = 0) -> str:
+    """A command as a process of its own, in the environment of the test; its standard output."""
+    done = subprocess.run(command(*args), capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    # It is our child's child, and init may not have got to it yet.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_deployment_in_the_background(state: Path) -> None:
+    said = json.loads(arker("serve", "--detach", "--port", "0", "--json"))
+    assert said["state"] == str(state)
+    assert said["new_key"].startswith("ark_")
+    # Commands find it by themselves, and it answers whoever has the key.
+    vm_id = arker("fork", "--name", "mine").strip()
+    assert arker("run", "mine", "--", "echo here") == "here\n"
+    assert json.loads(arker("whoami", "--json"))["base_url"] == said["url"]
+    # One key for all commands, not one for each.
+    keys = json.loads(arker("keys", "list", "--json"))
+    assert sorted(key["name"].split(" of ")[0] for key in keys) == [
+        "made at the first start",
+        "the command line",
+    ]
+    assert said["new_key"] not in (state / "deployment.log").read_text()
+
+    assert f"pid {said['pid']}" in subprocess.run(
+        command("serve", "--detach", "--port", "0"), capture_output=True, text=True, check=False
+    ).stderr  # fmt: skip
+    arker("serve", "--stop")
+    assert gone(said["pid"])
+    assert local.running(state) is None
+    arker("serve", "--stop", code=1)
+
+    # What was there is there again.
+    arker("serve", "--detach", "--port", "0")
+    assert arker("ls", "-q") == f"{vm_id}\n"
+    arker("serve", "--stop")
+
+
+def test_a_key_that_was_revoked_is_replaced(state: Path) -> None:
+    arker("serve", "--detach", "--port", "0")
+    arker("ls")
+    mine = next(key for key in json.loads(arker("keys", "list", "--json")) if "command line" in key["name"])
+    arker("keys", "revoke", mine["key_id"])
+    arker("ls")
+    arker("serve", "--stop")
+
+
+def test_what_a_killed_deployment_left_is_not_taken_for_one_that_runs(state: Path) -> None:
+    said = json.loads(arker("serve", "--detach", "--port", "0", "--json"))
+    os.kill(said["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while not gone(said["pid"]):
+        assert time.monotonic() < deadline
+    assert said["url"] in (state / "lock").read_text()
+    assert local.running(state) is None
+    arker("ls", code=2)
+
+
+def test_a_deployment_that_cannot_start_in_the_background_says_why(state: Path) -> None:
+    done = subprocess.run(
+        command("serve", "--detach", "--host", "192.0.2.1"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("arker: cannot listen on 192.0.2.1")
+    assert done.stderr.count("\n") == 1
+    assert local.running(state) is None
+
+
+def test_a_terminal_is_offered_a_deployment(bare: dict[str, str], state: Path) -> None:
+    environment = {**bare, "ARKER_STATE": str(state)}
+    code, seen = on_terminal(environment, "fork", keys=b"n\n", await_prompt="[Y/n]: ")
+    assert code == 2
+    assert local.running(state) is None
+    code, seen = on_terminal(environment, "fork", "--name", "first", keys=b"\n", await_prompt="[Y/n]: ")
+    assert code == 0
+    assert "No deployment is configured. Start one here, in the background? [Y/n]:" in seen
+    vm_id = seen.splitlines()[-1]
+    assert arker("ls", "-q") == f"{vm_id}\n"
+    arker("serve", "--stop")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--limit", "processes"], "expected NAME=VALUE"),
+        (["--limit", "processes=many"], "expected a number"),
+        (["--public-url", "ftp://x"], "public_url"),
+        (["--port", "99999"], "is not in the range"),
+    ],
+)
+def test_serve_refuses_in_one_line(state: Path, arguments: list[str], says: str) -> None:
+    result = invoke("serve", *arguments, code=2)
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_keys(state: Path) -> None:
+    made = json.loads(invoke("keys", "create", "--name", "mine", "--org", "Team", "--json").stdout)
+    assert made["key"].startswith("ark_")
+    rows = invoke("keys", "list").stdout.splitlines()
+    assert [row.split("\t")[:3] for row in rows] == [[made["key_id"], "Team", "mine"]]
+    assert made["key"] not in rows[0]
+    invoke("keys", "revoke", made["key_id"])
+    assert json.loads(invoke("keys", "list", "--json").stdout)[0]["revoked_at"]
+    assert "there is no valid key" in invoke("keys", "revoke", made["key_id"], code=1).stderr
+    assert "organization's name" in invoke("keys", "create", "--org", "a b", code=1).stderr
+
+
+def test_images(state: Path) -> None:
+    assert invoke("images", "list").stdout == "arkuntu\t01KQBYKEV5WJ7YB010603T1DCT_d8c0\n"
+    assert json.loads(invoke("images", "list", "--json").stdout)[0]["name"] == "arkuntu"
+
+
+def test_doctor(state: Path) -> None:
+    told = invoke("doctor").stdout
+    assert "deployment: not running" in told
+    assert "processes=512" in told
+    checks = json.loads(invoke("doctor", "--json").stdout)["checks"]
+    assert checks
+    assert all(check["ok"] for check in checks)
+
+
+# --- the command itself
+
+
+def test_help_is_there_at_once_and_imports_next_to_nothing() -> None:
+    code = "import sys; sys.argv[1:] = ['--help']\ntry: arker.cli.main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import arker.cli\n{code}"], capture_output=True, text=True, check=True
+    )
+    imported = {name.partition(".")[0] for name in done.stderr.split()}
+    assert not imported & {
+        "httpx",
+        "httpcore",
+        "pydantic",
+        "attr",
+        "rich",
+        "starlette",
+        "uvicorn",
+        "sqlite3",
+        "ssl",
+    }
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run(command("--help"), capture_output=True, check=True)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.25, times
+
+
+@pytest.mark.parametrize(
+    "name", ["fork", "ls", "run", "cp", "rm", "whoami", "config", "serve", "doctor", "keys", "images"]
+)
+def test_every_command_tells_about_itself(name: str) -> None:
+    told = invoke(name, "--help").stdout
+    assert told.startswith(f"Usage: arker {name}")
+    assert f"  {name} " in invoke("--help").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str) -> None:
+    script = invoke("completion", shell).stdout
+    assert f"_ARKER_COMPLETE={shell}_complete" in script
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["run"], ["ls", "--nonsense"], ["fork", "a", "b"], ["rm"]]
+)
+def test_a_wrong_command_line_is_told_in_one_line(bare: dict[str, str], arguments: list[str]) -> None:
+    result = invoke(*arguments, code=2)
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "--help`" in result.stderr
