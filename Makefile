@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs linkcheck generate format clean
+.PHONY: help demo test check bench docs linkcheck generate format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,7 +43,19 @@ check: .venv/check ## Specs, generated and derived code, format, lint, types
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pyright
-	$(PY) -m pyright --verifytypes arker --ignoreexternal
+	@# It finds the package by the first python on the path.
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) -m pyright --verifytypes arker --ignoreexternal
+
+# The peers' dependencies stay out of .venv; the original SDK shares its import name with this one, so it is beside them.
+build/bench/ready: scripts/bootstrap.py pyproject.toml
+	$(PYTHON) scripts/bootstrap.py build/bench/env
+	build/bench/env/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group bench
+	rm -rf build/bench/arker-0.1.2
+	build/bench/env/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/bench/arker-0.1.2 arker==0.1.2
+	@touch $@
+
+bench: build/bench/ready ## Measure the client beside its peers; the figures go to benchmarks/results/
+	build/bench/env/bin/python -m benchmarks
 
 docs: .venv/docs ## Build the site into site/; a broken link or an undescribed type is an error
 	rm -rf site
