@@ -95,7 +95,9 @@ class Engine(Protocol):
     async def delete(self, vm_id: str) -> None:
         """End the sandbox and remove the computer; layers that no other needs go too (in the background)."""
 
-    async def run(self, vm_id: str, session_id: str, command: str, *, timeout: float | None = None) -> RunOutcome:
+    async def run(
+        self, vm_id: str, session_id: str, command: str, *, timeout: float | None = None
+    ) -> RunOutcome:
         """Run `command` in the session's shell (made on first use; `"0"` is the default session).
 
         `timeout` in seconds, None for the engine's own limit. A second command in a busy session raises SessionBusy at
@@ -106,8 +108,8 @@ class Engine(Protocol):
         """A file descriptor, open for reading on the regular file at `path`, that the caller must close."""
 
     async def write_file(self, vm_id: str, path: str, source: bytes | int) -> None:
-        """Put `source` (bytes, or a readable descriptor from its position 0 to its end) at `path`: old file or new, never half,
-        and on disk when this returns. Missing folders are made; mode 0644 or that of the file replaced."""
+        """Put `source` (bytes, or a readable descriptor from its position 0 to its end) at `path`: old file or new,
+        never half, and on disk when this returns. Missing folders are made; mode 0644 or that of the file replaced."""
 
     def sessions(self, vm_id: str) -> list[SessionState]:
         """The sessions of a computer, the default one (`"0"`) always among them."""

@@ -1,0 +1,38 @@
+"""Computers on this machine: bubblewrap sandboxes over stacks of overlay layers. Knows nothing of HTTP or accounts."""
+
+from arker.local.engine.engine import BubblewrapEngine
+from arker.local.engine.limits import Limits
+from arker.local.engine.privileges import DEFAULT_UID, drop_privileges
+from arker.local.engine.protocol import (
+    Engine,
+    EngineError,
+    FileMissing,
+    FileRefused,
+    FileTooLarge,
+    ImageMissing,
+    RunOutcome,
+    SandboxUnavailable,
+    SessionBusy,
+    SessionState,
+    StorageFull,
+    VmMissing,
+)
+
+__all__ = [
+    "DEFAULT_UID",
+    "BubblewrapEngine",
+    "Engine",
+    "EngineError",
+    "FileMissing",
+    "FileRefused",
+    "FileTooLarge",
+    "ImageMissing",
+    "Limits",
+    "RunOutcome",
+    "SandboxUnavailable",
+    "SessionBusy",
+    "SessionState",
+    "StorageFull",
+    "VmMissing",
+    "drop_privileges",
+]

@@ -1,0 +1,78 @@
+"""The few Linux calls that Python does not have, by ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_SYS_OPENAT2 = 437  # the same number on every architecture
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_IN_ROOT = 0x10
+
+_PR_SET_DUMPABLE = 4
+_CLONE_NEWNS = 0x00020000
+_MS_BIND, _MS_REC, _MS_SLAVE = 0x1000, 0x4000, 0x80000
+
+_FICLONE = 0x40049409
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result
+
+
+def open_in_root(root: int, path: str | bytes, flags: int) -> int:
+    """Open `path` as a process confined to the folder `root` (a descriptor) would: absolute links and `..` stay
+    below it, and magic links of procfs are refused. Raises OSError."""
+    raw = os.fsencode(path)
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    while True:
+        fd = _libc.syscall(_SYS_OPENAT2, root, raw, ctypes.byref(how), ctypes.sizeof(how))
+        # EAGAIN: a folder was renamed while the path was walked; the kernel cannot tell where `..` leads then.
+        if fd >= 0 or ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
+            return _check(int(fd), os.fsdecode(raw))
+
+
+def sync_filesystem(fd: int) -> None:
+    """Write everything of the file system that `fd` is on to its disk."""
+    _check(_libc.syncfs(fd), "syncfs")
+
+
+def set_dumpable() -> None:
+    """Give `/proc/self` back to this process after its uid changed; the kernel takes it away then."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+
+
+def private_mounts() -> None:
+    """Enter a mount namespace of our own that still follows the host's mounts. Needs CAP_SYS_ADMIN."""
+    _check(_libc.unshare(_CLONE_NEWNS), "unshare")
+    _check(_libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, None), "mount /")
+
+
+def mount_tmpfs(target: str, options: str) -> None:
+    """Mount an empty file system on `target`."""
+    _check(_libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", 0, os.fsencode(options)), target)
+
+
+def bind(source: str, target: str) -> None:
+    """Make the folder or file `source`, with what is mounted below it, appear at `target`."""
+    _check(_libc.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND | _MS_REC, None), target)
+
+
+def reflink(source: int, target: int) -> bool:
+    """Let `target` share the data of `source`; False where the file system cannot."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,411 @@
+"""One computer as it lives: its sandbox, started when needed; its sessions; its files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arker.local.engine import files, trees
+from arker.local.engine.gate import Gate
+from arker.local.engine.images import HOME, Image
+from arker.local.engine.limits import Limits
+from arker.local.engine.protocol import (
+    EngineError,
+    RunOutcome,
+    SandboxUnavailable,
+    SessionBusy,
+    StorageFull,
+)
+from arker.local.engine.sandbox import Disk, Process, Sandbox
+from arker.local.engine.shell import Result, Shell
+from arker.local.engine.store import SessionRow, VmRow
+
+log = logging.getLogger("arker.engine")
+
+#: How long what a command started has to end after SIGTERM, before SIGKILL.
+_TERM_SECONDS = 0.5
+_KILL_SECONDS = 5.0
+_SHELL_SECONDS = 15.0
+_FREEZE_SECONDS = 2.0
+_TIMED_OUT = 124
+
+
+def storage_error(error: OSError, what: str) -> EngineError:
+    """The engine's word for a failure of the host's disk."""
+    if isinstance(files.translate(error, ""), StorageFull):
+        return StorageFull(f"{what}: the disk of the deployment is full")
+    return EngineError(f"{what}: {error.strerror or error}")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What computers need of the engine that they belong to."""
+
+    store: Path
+    limits: Limits
+    network: bool
+    #: Threads for work on files.
+    threads: Executor
+    #: Does something that outlives the call that asked for it.
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    #: Called with layers that a sandbox begins to use, and does not use any more.
+    take: Callable[[tuple[str, ...]], None]
+    release: Callable[[tuple[str, ...]], None]
+    #: Called when sessions have something to be saved.
+    unsaved: Callable[[], None]
+
+    def layer(self, name: str) -> Path:
+        """The folder of a layer."""
+        return self.store / "layers" / name
+
+    def work(self, name: str) -> Path:
+        """Scratch space for mounting a layer."""
+        return self.store / "work" / name
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A session: what its shell last told, and the shell if one lives."""
+
+    id: str
+    cwd: bytes = HOME.encode()
+    checkpoint: bytes | None = None
+    shell: Shell | None = None
+    busy: bool = False
+    #: The ending of a cancelled command, which the next one waits for.
+    ending: asyncio.Task[None] | None = None
+    unsaved: bool = False
+    #: Why the engine killed what the session ran, to be told on stderr.
+    note: bytes = b""
+
+    def row(self) -> SessionRow:
+        """What lasts of it."""
+        return SessionRow(self.id, self.cwd, self.checkpoint)
+
+
+@dataclass(slots=True, eq=False)
+class Computer:
+    """A computer. Its `gate` is shared by who uses its sandbox and exclusive for who changes what it stands on."""
+
+    host: Host
+    id: str
+    image: Image
+    #: Layers shared with others, the lowest first, and the layer that this computer alone writes.
+    frozen: tuple[str, ...]
+    top: str
+    sessions: dict[str, Session]
+    gate: Gate = field(default_factory=Gate)
+    sandbox: Sandbox | None = None
+    used: float = field(default_factory=time.monotonic)
+    #: Whether something may run that is to be held to the limits.
+    watched: bool = False
+    #: Bytes written, as last measured, and how full the disk was then.
+    size: int = 0
+    measured_at: int | None = None
+    _mounted: tuple[str, ...] = ()
+    _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _refusal: EngineError | None = None
+
+    @classmethod
+    def from_row(cls, host: Host, image: Image, row: VmRow) -> Computer:
+        """A computer at rest."""
+        sessions = {session.id: Session(session.id, session.cwd, session.state) for session in row.sessions}
+        return cls(host, row.id, image, row.frozen, row.top, sessions)
+
+    def row(self) -> VmRow:
+        """What lasts of it."""
+        sessions = tuple(session.row() for session in self.sessions.values())
+        return VmRow(self.id, self.image.name, self.frozen, self.top, sessions)
+
+    @property
+    def written(self) -> bool:
+        """Whether the top layer exists, so that there may be something in it."""
+        return self.host.layer(self.top).exists()
+
+    @property
+    def running(self) -> bool:
+        """Whether a sandbox is alive."""
+        return self.sandbox is not None and not self.sandbox.ended.done()
+
+    def refuse(self, why: EngineError | None) -> None:
+        """Let all further use, and the commands that run, fail with `why`."""
+        self._refusal = why
+
+    def check(self) -> None:
+        """Raise what `refuse` was given."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    # The sandbox
+
+    async def live(self) -> Sandbox:
+        """The sandbox, started if there is none; needs a shared turn. Raises SandboxUnavailable, StorageFull."""
+        self.check()
+        self.used = time.monotonic()
+        if not self.running:
+            async with self._starting:
+                if not self.running:
+                    await self._start()
+                    self.check()
+        assert self.sandbox is not None
+        return self.sandbox
+
+    async def _start(self) -> None:
+        self._over(self.sandbox)
+        host = self.host
+        control = host.store / "run" / self.id
+        try:
+            disk = self._disk()
+            trees.remove_tree(control)
+            control.mkdir(mode=0o700)
+        except OSError as error:
+            raise storage_error(error, "the sandbox cannot be started") from error
+        mounted = (*self.frozen, self.top)
+        host.take(mounted)
+        try:
+            sandbox = await Sandbox.start(self.image, disk, control, host.limits, network=host.network)
+        except BaseException:
+            host.release(mounted)
+            raise
+        self.sandbox, self._mounted = sandbox, mounted
+        sandbox.ended.add_done_callback(lambda _: self._over(sandbox))
+
+    def _disk(self) -> Disk:
+        """The folders to mount; makes the top layer if it is new, its root folders like those below."""
+        top, work = self.host.layer(self.top), self.host.work(self.top)
+        below = self.host.layer(self.frozen[-1]) if self.frozen else self.image.lower
+        for index, name in enumerate(self.image.writable):
+            (work / str(index)).mkdir(parents=True, exist_ok=True)
+            if not (top / name).exists():
+                (top / name).mkdir(parents=True)
+                trees.copy_folder_marks(below / name, top / name)
+        return Disk(tuple(self.host.layer(name) for name in self.frozen), top, work)
+
+    def _over(self, sandbox: Sandbox | None) -> None:
+        """Clean up after a sandbox that ended, if that was not done."""
+        if sandbox is None or sandbox is not self.sandbox:
+            return
+        self.sandbox = None
+        for session in self.sessions.values():
+            if session.shell is not None:
+                session.shell.close()
+                session.shell = None
+        mounted, self._mounted = self._mounted, ()
+        self.host.release(mounted)
+        with contextlib.suppress(OSError):
+            trees.remove_tree(self.host.store / "run" / self.id)
+
+    async def stop(self) -> None:
+        """End the sandbox, if there is one, and wait until its mounts are gone."""
+        if self.sandbox is not None:
+            await self.sandbox.stop()
+            self._over(self.sandbox)
+
+    # Commands
+
+    def session(self, id_: str) -> Session:
+        """A session, made if it is new. Raises EngineError when there are too many."""
+        session = self.sessions.get(id_)
+        if session is None:
+            if len(self.sessions) >= self.host.limits.sessions:
+                raise EngineError(f"a computer has at most {self.host.limits.sessions} sessions")
+            session = self.sessions[id_] = Session(id_)
+        return session
+
+    async def run(self, session: Session, command: bytes, seconds: float) -> RunOutcome:
+        """Run a command in a session, for so long at the most. Raises SessionBusy and what `live` does."""
+        while session.ending is not None:
+            await asyncio.shield(session.ending)
+        if session.busy:
+            raise SessionBusy(f"session {session.id} runs a command already")
+        session.busy = True
+        try:
+            async with self.gate.shared():
+                shell = self._shell(session, await self.live())
+                future = shell.run(command, self.host.limits.output)
+                self.watched = True
+            return await self._outcome(session, shell, future, seconds)
+        finally:
+            session.busy = session.ending is not None
+            self.used = time.monotonic()
+
+    def _shell(self, session: Session, sandbox: Sandbox) -> Shell:
+        shell = session.shell
+        if shell is not None and not shell.lost():
+            return shell
+
+        def keep(cwd: bytes, checkpoint: bytes | None) -> None:
+            session.cwd = cwd
+            if checkpoint is not None:
+                session.checkpoint = checkpoint
+            if not session.unsaved:
+                session.unsaved = True
+                self.host.unsaved()
+
+        folder = self.host.store / "run" / self.id / session.id
+        try:
+            trees.remove_tree(folder)
+            session.shell = shell = Shell(sandbox, folder, session.id, session.cwd, session.checkpoint, keep)
+        except OSError as error:
+            raise storage_error(error, "the session cannot be started") from error
+        asyncio.get_running_loop().call_later(_SHELL_SECONDS, shell.close_unless_up)
+        return shell
+
+    async def _outcome(
+        self, session: Session, shell: Shell, future: asyncio.Future[Result], seconds: float
+    ) -> RunOutcome:
+        loop = asyncio.get_running_loop()
+        timed_out: list[asyncio.Task[None]] = []
+        timer = loop.call_later(
+            seconds, lambda: timed_out.append(self.host.spawn(self._end(session, shell, future)))
+        )
+        try:
+            result = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            session.ending = self.host.spawn(self._end(session, shell, future))
+            session.ending.add_done_callback(lambda _: self._ended(session))
+            raise
+        finally:
+            timer.cancel()
+        if timed_out:
+            await asyncio.shield(timed_out[0])
+        note, session.note = session.note, b""
+        if result.status is None and not timed_out:
+            self.check()
+            if shell.pid is None:
+                raise EngineError("the shell of the session did not start; are there too many processes?")
+            raise SandboxUnavailable("the sandbox ended while the command ran")
+        session.cwd = result.cwd
+        return RunOutcome(
+            stdout=result.stdout.value(),
+            stderr=result.stderr.value() + note,
+            exit_code=_TIMED_OUT if timed_out or result.status is None else result.status,
+            cwd=result.cwd.decode(errors="replace"),
+            duration_ms=result.seconds * 1000,
+            completed=not timed_out,
+            stdout_truncated=result.stdout.truncated,
+            stderr_truncated=result.stderr.truncated,
+        )
+
+    def _ended(self, session: Session) -> None:
+        session.ending = None
+        session.busy = False
+        session.note = b""
+
+    async def _end(self, session: Session, shell: Shell, future: asyncio.Future[Result]) -> None:
+        """End a command with all that it started, and the shell, which tells what it knows on SIGTERM."""
+        until = time.monotonic() + _TERM_SECONDS
+        left = self._started_by(session, shell)
+        self._send(left, signal.SIGTERM)
+        while left and time.monotonic() < until:
+            await asyncio.sleep(0.002)
+            left = self._started_by(session, shell)
+        until += _KILL_SECONDS
+        while left and time.monotonic() < until:
+            self._send(left, signal.SIGKILL)
+            await asyncio.sleep(0.002)
+            left = self._started_by(session, shell)
+        await asyncio.wait({future}, timeout=1.0)
+        if not future.done():
+            shell.close()
+
+    def _send(self, pids: list[int], number: signal.Signals) -> None:
+        for pid in pids:
+            if self.sandbox is not None:
+                self.sandbox.send(pid, number)
+
+    def _started_by(self, session: Session, shell: Shell) -> list[int]:
+        """The shell and the live processes that came with the command it runs, by descent, session or environment."""
+        if self.sandbox is None or shell.pid is None:
+            return []
+        processes = self.sandbox.processes()
+        mark = f"ARKER_SESSION={session.id}".encode()
+        family = {shell.pid}
+        grown = True
+        while grown:
+            more = {p.pid for p in processes if p.parent in family} - family
+            family |= more
+            grown = bool(more)
+        return [
+            p.pid
+            for p in processes
+            if p.pid == shell.pid
+            or (
+                p.started >= shell.began_ticks
+                and (p.pid in family or p.session == shell.pid or mark in self.sandbox.environment(p.pid))
+            )
+        ]
+
+    # Files
+
+    async def read(self, path: str) -> int:
+        """A descriptor, open for reading, of the regular file at `path`. Raises FileMissing, FileRefused."""
+        async with self.gate.shared():
+            sandbox = await self.live()
+            return files.open_regular(sandbox.root, path)
+
+    async def write(self, path: str, source: bytes | int) -> None:
+        """Put `source` at `path`. Raises FileMissing, FileRefused, StorageFull."""
+        size = os.fstat(source).st_size if isinstance(source, int) else len(source)
+        async with self.gate.shared():
+            sandbox = await self.live()
+            self.watched = True
+            if self.size + size > self.host.limits.disk:
+                raise StorageFull(
+                    f"the computer may write {self.host.limits.disk} bytes to its disk, and did"
+                )
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self.host.threads, files.write, sandbox.root, path, source)
+            self.size += size
+
+    # Processes
+
+    def others(self) -> list[Process]:
+        """The live processes that are not idle shells or what keeps those."""
+        if self.sandbox is None:
+            return []
+        processes = self.sandbox.processes()
+        shells = {s.shell.pid for s in self.sessions.values() if s.shell is not None and not s.busy}
+        keepers = {p.parent for p in processes if p.pid in shells}
+        return [p for p in processes if p.pid not in shells and p.pid not in keepers]
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing runs but idle shells, whose checkpoints say all."""
+        return not any(session.busy for session in self.sessions.values()) and not self.others()
+
+    async def freeze(self) -> set[int]:
+        """Stop every process; the pids of those that did run, for `thaw`. Raises EngineError."""
+        stopped: set[int] = set()
+        until = time.monotonic() + _FREEZE_SECONDS
+        while self.sandbox is not None:
+            awake = [p.pid for p in self.sandbox.processes() if p.state not in "Tt"]
+            if not awake:
+                break
+            if time.monotonic() > until:
+                self.thaw(stopped)
+                raise EngineError("the processes of the computer did not stop for the fork; try again")
+            self._send([pid for pid in awake if pid not in stopped], signal.SIGSTOP)
+            stopped.update(awake)
+            await asyncio.sleep(0.0005)
+        return stopped
+
+    def thaw(self, stopped: set[int]) -> None:
+        """Let processes go on."""
+        self._send(list(stopped), signal.SIGCONT)
+
+    def kill_commands(self, pids: list[int], why: str) -> None:
+        """Kill processes that broke a limit; those whose commands run are told why."""
+        for session in self.sessions.values():
+            if session.busy:
+                session.note = f"arker: killed: {why}\n".encode()
+        self._send(pids, signal.SIGKILL)

@@ -1,0 +1,542 @@
+"""The engine: the computers of one store, made, forked, merged, held to their limits and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from arker.local.engine import _linux, files, images, trees
+from arker.local.engine.computer import Computer, Host, Session, storage_error
+from arker.local.engine.images import HOME, Image
+from arker.local.engine.limits import Limits
+from arker.local.engine.protocol import (
+    EngineError,
+    FileRefused,
+    ImageMissing,
+    RunOutcome,
+    SessionState,
+    VmMissing,
+)
+from arker.local.engine.sandbox import layer_budget
+from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
+
+log = logging.getLogger("arker.engine")
+
+_T = TypeVar("_T")
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
+_DEFAULT_SESSION = "0"
+
+#: A computer on more frozen layers than this gets the lowest ones merged into one.
+_LAYERS = 32
+_TICK_SECONDS = 0.25
+#: How long the state of a session may be in memory alone.
+_SAVE_SECONDS = 0.2
+#: A computer is measured anew each time the disk filled by this much.
+_MEASURE_BYTES = 32 << 20
+
+
+class BubblewrapEngine:
+    """Computers on this machine, isolated by bubblewrap; an `Engine`.
+
+    Args:
+        store: folder of all that lasts, the engine's alone; made if missing.
+        limits: what one computer may use.
+        network: whether computers share the host's network, its loopback included. Without, each has a loopback of its
+            own and nothing else.
+
+    All methods belong to the event loop that `start` ran in, whose thread must live as long as the engine.
+    """
+
+    def __init__(self, store: Path, limits: Limits | None = None, *, network: bool = False) -> None:
+        self._path = store.absolute()
+        self._limits = limits or Limits()
+        self._network = network
+        self._computers: dict[str, Computer] = {}
+        #: Ids that a running call will have made.
+        self._coming: set[str] = set()
+        self._images: dict[str, Image] = {}
+        self._use = LayerUse()
+        self._sizes: dict[str, int] = {}
+        self._merging: set[tuple[str, ...]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._saving = False
+        self._store: Store | None = None
+
+    # Life of the engine
+
+    async def start(self) -> None:
+        """Take hold of the store, sweep what a crash left, prove that a sandbox starts.
+
+        Raises SandboxUnavailable, and EngineError when the store is in use or of a newer release.
+        """
+        self._layers = min(_LAYERS, layer_budget(self._path) * 2 // 3)
+        self._most_layers = layer_budget(self._path)
+        self._commits = ThreadPoolExecutor(1, "arker-store")
+        self._files = ThreadPoolExecutor(8, "arker-files")
+        self._chores = ThreadPoolExecutor(1, "arker-chores")
+        self._host = Host(
+            store=self._path,
+            limits=self._limits,
+            network=self._network,
+            threads=self._files,
+            spawn=self._spawn,
+            take=self._use.take,
+            release=self._release,
+            unsaved=self._save_soon,
+        )
+        try:
+            self._store, rows = await self._in(self._commits, self._open)
+            for row in rows:
+                self._add(row)
+            await self._prove()
+        except BaseException:
+            await self.close()
+            raise
+        self._spawn(self._watch())
+
+    def _open(self) -> tuple[Store, list[VmRow]]:
+        store = Store(self._path)
+        try:
+            image = images.arkuntu(self._path / "images" / "arkuntu", network=self._network)
+            self._images = {image.name: image}
+            rows = store.load()
+            store.sweep(rows)
+            for row in rows:
+                # Writes that a crash cut short lie in the home folder of the layer that was being written.
+                for partial in (self._path / "layers" / row.top / HOME.lstrip("/")).glob(files.PARTIAL + "*"):
+                    partial.unlink()
+        except BaseException:
+            store.close()
+            raise
+        return store, rows
+
+    async def _prove(self) -> None:
+        probe = self._new(VmRow(".probe", "arkuntu", (), new_layer()))
+        try:
+            async with probe.gate.shared():
+                await probe.live()
+        finally:
+            await probe.stop()
+            self._release((probe.top,))
+
+    async def close(self) -> None:
+        """Checkpoint idle sessions, end every sandbox and let go of the store."""
+        closing = EngineError("the engine is closing")
+        for computer in self._computers.values():
+            computer.refuse(closing)
+            if computer.sandbox is not None:
+                computer.sandbox.kill()
+        for computer in list(self._computers.values()):
+            async with computer.gate.exclusive():
+                await computer.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        store, self._store = self._store, None
+        for pool in (self._chores, self._files):
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        if store is not None:
+            with contextlib.suppress(EngineError):
+                await self._in(self._commits, store.save_sessions, self._unsaved())
+            await self._in(self._commits, store.close)
+        self._commits.shutdown()
+        self._computers.clear()
+
+    async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., _T], *args: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
+
+    async def _commit(self, change: Callable[[Store], None]) -> None:
+        store = self._store
+        if store is None:
+            raise EngineError("the engine is closing")
+        await self._in(self._commits, change, store)
+
+    def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _whole(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do something to its end, though the caller may be cancelled meanwhile."""
+        return await asyncio.shield(self._spawn(work))
+
+    # What there is
+
+    def images(self) -> list[str]:
+        """Names of the base images at hand."""
+        return sorted(self._images)
+
+    def vms(self) -> set[str]:
+        """The ids of all computers in the store."""
+        return set(self._computers)
+
+    def sessions(self, vm_id: str) -> list[SessionState]:
+        """The sessions of a computer, the default one always among them. Raises VmMissing."""
+        known = {_DEFAULT_SESSION: Session(_DEFAULT_SESSION), **self._computer(vm_id).sessions}
+        return [
+            SessionState(s.id, "running" if s.busy else "idle", s.cwd.decode(errors="replace"))
+            for s in known.values()
+        ]
+
+    def state(self, vm_id: str) -> str:
+        """`running` while a sandbox is alive, else `idle`. Raises VmMissing."""
+        return "running" if self._computer(vm_id).running else "idle"
+
+    def _computer(self, vm_id: str) -> Computer:
+        try:
+            return self._computers[vm_id]
+        except KeyError:
+            raise VmMissing(f"there is no computer {vm_id}") from None
+
+    def _new(self, row: VmRow) -> Computer:
+        image = self._images.get(row.image)
+        if image is None:
+            raise ImageMissing(f"computer {row.id} is made of the image {row.image!r}, which is not there")
+        computer = Computer.from_row(self._host, image, row)
+        self._use.take((*row.frozen, row.top))
+        return computer
+
+    def _add(self, row: VmRow) -> Computer:
+        computer = self._computers[row.id] = self._new(row)
+        return computer
+
+    # Computers come and go
+
+    async def create(self, vm_id: str, image: str) -> None:
+        """A new computer on a base image, durable when this returns. Raises ImageMissing, StorageFull."""
+        if image not in self._images:
+            raise ImageMissing(f"there is no image {image!r}; there are {', '.join(self.images())}")
+        row = VmRow(vm_id, image, (), new_layer())
+        with self._claim(vm_id):
+            await self._whole(self._make(row))
+
+    async def fork(self, parent_id: str, child_id: str) -> None:
+        """A new computer with the parent's files and idle sessions, in constant time, durable when this returns.
+
+        Of a parent with live processes besides idle shells, what it wrote since it was last forked is copied while they
+        are stopped for that long. Raises VmMissing, StorageFull.
+        """
+        parent = self._computer(parent_id)
+        with self._claim(child_id):
+            await self._whole(self._fork(parent, child_id))
+
+    @contextlib.contextmanager
+    def _claim(self, vm_id: str) -> Iterator[None]:
+        if not _ID.fullmatch(vm_id):
+            raise EngineError(f"{vm_id!r} is no id for a computer: letters, digits and `_.-`, at most 128")
+        if vm_id in self._computers or vm_id in self._coming:
+            raise EngineError(f"there is a computer {vm_id} already")
+        self._coming.add(vm_id)
+        try:
+            yield
+        finally:
+            self._coming.discard(vm_id)
+
+    async def _make(self, *rows: VmRow) -> Computer:
+        """Commit rows, the last of them that of a new computer."""
+        await self._commit(lambda store: store.save(rows))
+        return self._add(rows[-1])
+
+    async def _fork(self, parent: Computer, child_id: str) -> None:
+        async with parent.gate.exclusive():
+            parent.check()
+            if len(parent.frozen) + 2 > self._most_layers:
+                await self._flatten(parent)
+            copy = None
+            if parent.running:
+                if parent.at_rest:
+                    await parent.stop()
+                else:
+                    copy = await self._copy_top(parent)
+            row = parent.row()
+            if copy is not None:
+                child = await self._make(VmRow(child_id, row.image, row.frozen, copy, row.sessions))
+            elif not parent.written:
+                # Nothing was written since the last fork: both stand on the same frozen layers.
+                child = await self._make(VmRow(child_id, row.image, row.frozen, new_layer(), row.sessions))
+            else:
+                frozen, top = (*row.frozen, row.top), new_layer()
+                child = await self._make(
+                    VmRow(row.id, row.image, frozen, top, row.sessions),
+                    VmRow(child_id, row.image, frozen, new_layer(), row.sessions),
+                )
+                self._use.take((top,))
+                self._chores.submit(_quietly, trees.remove_tree, self._host.work(row.top))
+                parent.frozen, parent.top, parent.measured_at = frozen, top, None
+            child.size = parent.size
+        for computer in (child, parent):
+            if len(computer.frozen) > self._layers:
+                self._spawn(self._flatten_at_leisure(computer))
+
+    async def _copy_top(self, parent: Computer) -> str:
+        """A copy of what a live computer wrote, taken while its processes stand still."""
+        name = new_layer()
+        source, target = self._host.layer(parent.top), self._host.layer(name)
+
+        def copy() -> None:
+            try:
+                trees.copy_tree(source, target)
+                _sync(target)
+            except OSError as error:
+                trees.remove_tree(target)
+                raise storage_error(error, "the computer could not be copied") from error
+
+        stopped = await parent.freeze()
+        try:
+            await self._in(self._files, copy)
+        finally:
+            parent.thaw(stopped)
+        return name
+
+    async def delete(self, vm_id: str) -> None:
+        """End the sandbox and remove the computer; layers that no other needs go too, in the background.
+
+        Raises VmMissing, StorageFull.
+        """
+        await self._whole(self._delete(self._computer(vm_id)))
+
+    async def _delete(self, computer: Computer) -> None:
+        computer.refuse(VmMissing(f"there is no computer {computer.id}"))
+        del self._computers[computer.id]
+        try:
+            await self._commit(lambda store: store.delete(computer.id))
+        except BaseException:
+            computer.refuse(None)
+            self._computers[computer.id] = computer
+            raise
+        if computer.sandbox is not None:
+            computer.sandbox.kill()
+        self._spawn(self._remove(computer))
+
+    async def _remove(self, computer: Computer) -> None:
+        async with computer.gate.exclusive():
+            await computer.stop()
+        self._release((*computer.frozen, computer.top))
+
+    def _release(self, names: tuple[str, ...]) -> None:
+        for name in self._use.release(names):
+            self._sizes.pop(name, None)
+            if self._store is not None:  # else the next start sweeps
+                self._chores.submit(_quietly, trees.remove_tree, self._host.layer(name))
+                self._chores.submit(_quietly, trees.remove_tree, self._host.work(name))
+
+    # Layers
+
+    async def _flatten_at_leisure(self, computer: Computer) -> None:
+        """Let all computers that stand on the same lowest layers stand on one instead."""
+        lowest = self._lowest(computer)
+        if lowest in self._merging:
+            return
+        self._merging.add(lowest)
+        try:
+            merged = await self._merge(lowest)
+            try:
+                for other in list(self._computers.values()):
+                    if self._lowest(other) == lowest:
+                        async with other.gate.exclusive():
+                            if self._lowest(other) == lowest:
+                                await self._rebase(other, lowest, merged)
+            finally:
+                self._release((merged,))
+        except EngineError as error:
+            log.warning("layers of computer %s could not be merged: %s", computer.id, error)
+        finally:
+            self._merging.discard(lowest)
+
+    async def _flatten(self, computer: Computer) -> None:
+        """Let a computer stand on fewer layers now; needs its exclusive turn."""
+        lowest = self._lowest(computer)
+        merged = await self._merge(lowest)
+        try:
+            await self._rebase(computer, lowest, merged)
+        finally:
+            self._release((merged,))
+
+    def _lowest(self, computer: Computer) -> tuple[str, ...]:
+        return computer.frozen[: self._layers * 3 // 4]
+
+    async def _merge(self, layers: tuple[str, ...]) -> str:
+        """One new layer that equals `layers`; the caller releases it."""
+        name = new_layer()
+        target = self._host.layer(name)
+
+        def merge() -> None:
+            try:
+                trees.merge([self._host.layer(layer) for layer in layers], target)
+                _sync(target)
+            except OSError as error:
+                trees.remove_tree(target)
+                raise storage_error(error, "the layers of the computer could not be merged") from error
+
+        self._use.take(layers)
+        try:
+            await self._in(self._chores, merge)
+            self._use.take((name,))
+        finally:
+            self._release(layers)
+        return name
+
+    async def _rebase(self, computer: Computer, lowest: tuple[str, ...], merged: str) -> None:
+        """Make it so that a computer stands on `merged` instead of `lowest`; a live sandbox keeps what it mounted."""
+        frozen = (merged, *computer.frozen[len(lowest) :])
+        row = VmRow(computer.id, computer.image.name, frozen, computer.top)
+        await self._commit(lambda store: store.save([row]))
+        self._use.take((merged,))
+        computer.frozen = frozen
+        self._release(lowest)
+
+    # Use
+
+    async def run(
+        self, vm_id: str, session_id: str, command: str, *, timeout: float | None = None
+    ) -> RunOutcome:
+        """Run `command` in the session's shell, made on first use; `"0"` is the default session.
+
+        `timeout` in seconds; the engine's limit is the longest. A command that it ends, with all that was started, has
+        exit code 124 and is not `completed`; its shell goes along and comes back as it was. Raises SessionBusy at once
+        when the session runs a command, VmMissing, SandboxUnavailable, StorageFull.
+        """
+        computer = self._computer(vm_id)
+        if not _ID.fullmatch(session_id):
+            raise EngineError(
+                f"{session_id!r} is no id for a session: letters, digits and `_.-`, at most 128"
+            )
+        raw = command.encode("utf-8", "surrogateescape")
+        if b"\0" in raw:
+            raise EngineError("a command cannot contain a NUL character")
+        seconds = self._limits.run if timeout is None else min(timeout, self._limits.run)
+        return await computer.run(computer.session(session_id), raw, seconds)
+
+    async def read_file(self, vm_id: str, path: str) -> int:
+        """A file descriptor, open for reading on the regular file at `path`, that the caller must close.
+
+        Raises FileMissing, FileRefused, VmMissing, SandboxUnavailable.
+        """
+        return await self._computer(vm_id).read(_absolute(path))
+
+    async def write_file(self, vm_id: str, path: str, source: bytes | int) -> None:
+        """Put `source` (bytes, or a readable descriptor from its position 0 to its end) at `path`: old file or new,
+        never half, and on disk when this returns. Missing folders are made; mode 0644 or that of the file replaced.
+
+        Raises FileMissing, FileRefused, StorageFull, VmMissing, SandboxUnavailable.
+        """
+        await self._whole(self._computer(vm_id).write(_absolute(path), source))
+
+    async def stop(self, vm_id: str) -> None:
+        """Checkpoint and end the sandbox now; the next use brings it back. Commands that run fail. Raises VmMissing."""
+        computer = self._computer(vm_id)
+        async with computer.gate.exclusive():
+            await computer.stop()
+
+    # Sessions are saved, sandboxes watched
+
+    def _save_soon(self) -> None:
+        if not self._saving and self._store is not None:
+            self._saving = True
+            self._spawn(self._save())
+
+    async def _save(self) -> None:
+        await asyncio.sleep(_SAVE_SECONDS)
+        self._saving = False
+        try:
+            sessions = self._unsaved()
+            await self._commit(lambda store: store.save_sessions(sessions))
+        except EngineError as error:
+            log.warning("sessions could not be saved: %s", error)
+
+    def _unsaved(self) -> list[tuple[str, SessionRow]]:
+        found = []
+        for computer in self._computers.values():
+            for session in computer.sessions.values():
+                if session.unsaved:
+                    session.unsaved = False
+                    found.append((computer.id, session.row()))
+        return found
+
+    async def _watch(self) -> None:
+        """Notice what nobody tells: shells that vanished, sandboxes that idle, computers over their limits."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            for computer in list(self._computers.values()):
+                if not computer.running:
+                    continue
+                try:
+                    await self._look_at(computer)
+                except Exception:  # one computer's trouble must not end the watch over the others
+                    log.exception("computer %s could not be watched", computer.id)
+
+    async def _look_at(self, computer: Computer) -> None:
+        for session in computer.sessions.values():
+            if session.shell is not None:
+                session.shell.lost()
+        if computer.watched:
+            computer.watched = not computer.at_rest
+            if computer.watched:
+                computer.used = time.monotonic()
+            self._hold_memory(computer)
+            await self._hold_disk(computer)
+        elif time.monotonic() - computer.used > self._limits.idle and computer.gate.idle:
+            async with computer.gate.exclusive():
+                if computer.at_rest:
+                    await computer.stop()
+
+    def _hold_memory(self, computer: Computer) -> None:
+        if computer.sandbox is None:
+            return
+        used = {p.pid: computer.sandbox.memory(p.pid) for p in computer.sandbox.processes()}
+        if sum(used.values()) > self._limits.memory:
+            worst = max(used, key=lambda pid: used[pid])
+            computer.kill_commands(
+                [worst], f"the computer used more than its {self._limits.memory} bytes of memory"
+            )
+
+    async def _hold_disk(self, computer: Computer) -> None:
+        disk = os.statvfs(self._path)
+        filled = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        if computer.measured_at is not None and filled < computer.measured_at + _MEASURE_BYTES:
+            return
+        before = computer.size
+        computer.size = await self._in(self._files, self._measure, computer.top, computer.frozen)
+        computer.measured_at = filled
+        if computer.size > self._limits.disk and computer.size > before:
+            pids = [process.pid for process in computer.others()]
+            computer.kill_commands(
+                pids, f"the computer wrote more than its {self._limits.disk} bytes of disk"
+            )
+
+    def _measure(self, top: str, frozen: tuple[str, ...]) -> int:
+        for name in frozen:
+            if name not in self._sizes:
+                self._sizes[name] = trees.tree_size(self._host.layer(name))
+        return trees.tree_size(self._host.layer(top)) + sum(self._sizes.get(name, 0) for name in frozen)
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _linux.sync_filesystem(fd)
+    finally:
+        os.close(fd)
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise FileRefused(f"{path!r} is not an absolute path")
+    return path
+
+
+def _quietly(function: Callable[..., None], *args: Any) -> None:
+    """In the background, where nobody listens to errors."""
+    try:
+        function(*args)
+    except OSError as error:
+        log.warning("%s%r: %s", function.__name__, args, error)

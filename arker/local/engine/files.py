@@ -1,0 +1,147 @@
+"""Files of a live sandbox, read and written from outside; no link, however it is swapped meanwhile, leads out."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from arker.local.engine import _linux
+from arker.local.engine.images import HOME
+from arker.local.engine.protocol import FileMissing, FileRefused, StorageFull
+
+#: Unfinished writes lie in the home folder, where a crash leaves them for the next start to sweep.
+PARTIAL = ".arker-partial-"
+_LINKS = 40
+_REASONS = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "it is read-only",
+    errno.ELOOP: "too many links on the way",
+    errno.ENOTDIR: "a part of the path is not a folder",
+    errno.EISDIR: "it is a folder",
+    errno.ENAMETOOLONG: "a name in it is too long",
+    errno.EXDEV: "it is on another file system",
+    errno.EFBIG: "it would be too large",
+    errno.ETXTBSY: "it is being executed",
+}
+
+
+def translate(error: OSError, path: str) -> Exception:
+    """The engine's word for what the system said about `path`."""
+    if error.errno == errno.ENOENT:
+        return FileMissing(f"{path} does not exist")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"the disk is full; {path} was not written")
+    reason = _REASONS.get(error.errno or 0)
+    return FileRefused(f"{path}: {reason}") if reason else error
+
+
+def open_regular(root: int, path: str) -> int:
+    """Open the regular file at `path`, links followed below `root` only. Raises FileMissing, FileRefused."""
+    try:
+        found = _linux.open_in_root(root, path, os.O_PATH)
+        try:
+            # Looked at before it is opened: to open a pipe or a device is to do something to it.
+            kind = os.fstat(found).st_mode
+            if not stat.S_ISREG(kind):
+                raise FileRefused(f"{path} is {'a folder' if stat.S_ISDIR(kind) else 'not a regular file'}")
+            return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        finally:
+            os.close(found)
+    except OSError as error:
+        raise translate(error, path) from error
+
+
+def _open_folder(root: int, path: str) -> int:
+    """The folder at `path`, made with those above it where missing."""
+    flags = os.O_RDONLY | os.O_DIRECTORY
+    try:
+        return _linux.open_in_root(root, path, flags)
+    except FileNotFoundError:
+        parent, _, name = path.rstrip("/").rpartition("/")
+        if not name:
+            raise
+    above = _open_folder(root, parent or "/")
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=above)
+            os.fsync(above)
+    finally:
+        os.close(above)
+    return _linux.open_in_root(root, path, flags)
+
+
+def _place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
+    """Where a write to `path` lands once links are followed: an open folder, a name in it, and what is there now."""
+    for _ in range(_LINKS):
+        parent, _, name = path.rpartition("/")
+        folder = _open_folder(root, parent or "/")
+        try:
+            try:
+                info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return folder, name, None
+            if not stat.S_ISLNK(info.st_mode):
+                return folder, name, info
+            target = os.readlink(name, dir_fd=folder)
+            # As the sandbox sees it; if the guest moved things meanwhile the next round resolves what is there then.
+            here = Path(f"/proc/self/fd/{folder}").readlink()
+        except BaseException:
+            os.close(folder)
+            raise
+        os.close(folder)
+        path = target if target.startswith("/") else f"{here}/{target}"
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _copy(source: bytes | int, target: int) -> None:
+    if isinstance(source, int):
+        at = 0
+        while sent := os.sendfile(target, source, at, 1 << 24):
+            at += sent
+    else:
+        view = memoryview(source)
+        while view:
+            view = view[os.write(target, view) :]
+
+
+def write(root: int, path: str, source: bytes | int) -> None:
+    """Put `source` at `path`, whole and on disk when this returns, or leave all as it was. Blocking.
+
+    Raises FileMissing, FileRefused, StorageFull.
+    """
+    if path.endswith("/"):
+        raise FileRefused(f"{path} names a folder")
+    with contextlib.ExitStack() as cleanup:
+        try:
+            folder, name, old = _place(root, path)
+            cleanup.callback(os.close, folder)
+            if old is not None and not stat.S_ISREG(old.st_mode):
+                raise FileRefused(
+                    f"{path} is {'a folder' if stat.S_ISDIR(old.st_mode) else 'not a regular file'}"
+                )
+            stage = _linux.open_in_root(root, HOME, os.O_RDONLY | os.O_DIRECTORY)
+            cleanup.callback(os.close, stage)
+            if os.fstat(stage).st_dev != os.fstat(folder).st_dev:
+                stage = folder  # on a file system that does not outlive the sandbox, nor does a leftover
+            partial = PARTIAL + secrets.token_hex(8)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(partial, flags, 0o600, dir_fd=stage)
+            try:
+                _copy(source, file)
+                os.fchmod(file, 0o644 if old is None else stat.S_IMODE(old.st_mode))
+                os.fsync(file)
+                os.rename(partial, name, src_dir_fd=stage, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(partial, dir_fd=stage)
+                raise
+            finally:
+                os.close(file)
+            os.fsync(folder)
+        except OSError as error:
+            raise translate(error, path) from error

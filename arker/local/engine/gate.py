@@ -1,0 +1,77 @@
+"""Shared and exclusive turns, for coroutines of one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from types import TracebackType
+
+
+class _Turn:
+    __slots__ = ("_exclusive", "_gate")
+
+    def __init__(self, gate: Gate, exclusive: bool) -> None:
+        self._gate = gate
+        self._exclusive = exclusive
+
+    async def __aenter__(self) -> None:
+        await self._gate._enter(self._exclusive)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._gate._leave(self._exclusive)
+
+
+class Gate:
+    """A readers-writer lock: first come, first served, so that shared turns never keep an exclusive one waiting."""
+
+    def __init__(self) -> None:
+        self._inside = 0  # -1: one exclusive turn
+        self._waiting: deque[tuple[bool, asyncio.Future[None]]] = deque()
+
+    def shared(self) -> _Turn:
+        """An async context: a turn beside other shared ones."""
+        return _Turn(self, False)
+
+    def exclusive(self) -> _Turn:
+        """An async context: a turn alone."""
+        return _Turn(self, True)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has or wants a turn."""
+        return not self._inside and not self._waiting
+
+    def _admits(self, exclusive: bool) -> bool:
+        return self._inside == 0 or (self._inside > 0 and not exclusive)
+
+    def _take(self, exclusive: bool) -> None:
+        self._inside = -1 if exclusive else self._inside + 1
+
+    def _leave(self, exclusive: bool) -> None:
+        self._inside = 0 if exclusive else self._inside - 1
+        self._admit()
+
+    async def _enter(self, exclusive: bool) -> None:
+        if not self._waiting and self._admits(exclusive):
+            self._take(exclusive)
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn = (exclusive, future)
+        self._waiting.append(turn)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():  # admitted and cancelled in one turn of the loop
+                self._leave(exclusive)
+            else:
+                self._waiting.remove(turn)
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        while self._waiting and self._admits(self._waiting[0][0]):
+            exclusive, future = self._waiting.popleft()
+            self._take(exclusive)
+            future.set_result(None)

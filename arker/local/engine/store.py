@@ -1,0 +1,209 @@
+"""What lasts: which computers there are, of which layers each is made, and how its sessions stand.
+
+    engine.sqlite3   computers (image, frozen layers, top layer) and their sessions; one commit is one synced write
+    layers/          a folder a layer; the name says nothing, the database says who uses it
+    work/            scratch folders of the overlay mounts, made anew by each start
+    run/             pipes and files shared with live sandboxes, emptied at start
+
+A layer folder appears when a sandbox first needs it, so that a fork or a new computer is nothing but a commit: the
+parent's top layer becomes frozen, and both get the name of a new one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from arker.local.engine import trees
+from arker.local.engine.protocol import EngineError, StorageFull
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE vms (
+    id TEXT PRIMARY KEY,
+    image TEXT NOT NULL,
+    frozen TEXT NOT NULL,  -- JSON array of layer names, the lowest first
+    top TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions (
+    vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    cwd BLOB NOT NULL,
+    state BLOB,
+    PRIMARY KEY (vm, id)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class StoreBusy(EngineError):
+    """Another engine has the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """How a session stood: its folder, and the shell code that brings its variables and the rest back."""
+
+    id: str
+    cwd: bytes
+    state: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class VmRow:
+    """A computer: its base image, the layers that it shares (the lowest first) and the one that it alone writes."""
+
+    id: str
+    image: str
+    frozen: tuple[str, ...]
+    top: str
+    sessions: tuple[SessionRow, ...] = field(default=())
+
+
+def new_layer() -> str:
+    """A name for a layer that is to come; short, as all of them must fit into one mount call."""
+    return secrets.token_hex(6)
+
+
+class Store:
+    """The folder of an engine. Opening takes hold of it; another raises StoreBusy. Blocking, for one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for folder in (path, self.layers, self.work, self.run):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise StoreBusy(
+                f"{path} is in use by another deployment; stop that one or choose another folder"
+            ) from None
+        try:
+            self._db = self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    layers = property(lambda self: self.path / "layers")
+    work = property(lambda self: self.path / "work")
+    run = property(lambda self: self.path / "run")
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path / "engine.sqlite3", isolation_level=None, check_same_thread=False)
+        try:
+            # FULL: a commit is on disk when it returns.
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "locking_mode=EXCLUSIVE",
+                "foreign_keys=ON",
+            ):
+                db.execute(f"PRAGMA {pragma}")
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+            elif version != _VERSION:
+                raise EngineError(
+                    f"{self.path} was written by a newer release (format {version}, this one knows {_VERSION}); upgrade"
+                )
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._db.close()
+        os.close(self._lock)
+
+    def load(self) -> list[VmRow]:
+        """All computers."""
+        sessions: dict[str, list[SessionRow]] = {}
+        for vm, id_, cwd, state in self._db.execute("SELECT vm, id, cwd, state FROM sessions"):
+            sessions.setdefault(vm, []).append(SessionRow(id_, cwd, state))
+        return [
+            VmRow(id_, image, tuple(json.loads(frozen)), top, tuple(sessions.get(id_, ())))
+            for id_, image, frozen, top in self._db.execute("SELECT id, image, frozen, top FROM vms")
+        ]
+
+    def save(self, rows: Iterable[VmRow]) -> None:
+        """Make `rows` so, all or none; on disk when this returns. Raises StorageFull."""
+        with self._transaction():
+            for row in rows:
+                self._db.execute(
+                    "INSERT INTO vms VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (id) DO UPDATE SET frozen = excluded.frozen, top = excluded.top",
+                    (row.id, row.image, json.dumps(row.frozen), row.top),
+                )
+                self._put_sessions(row.id, row.sessions)
+
+    def save_sessions(self, sessions: Iterable[tuple[str, SessionRow]]) -> None:
+        """Make sessions so, each with the id of its computer, where that is still there. Raises StorageFull."""
+        with self._transaction():
+            for vm, session in sessions:
+                if self._db.execute("SELECT 1 FROM vms WHERE id = ?", (vm,)).fetchone():
+                    self._put_sessions(vm, (session,))
+
+    def delete(self, vm: str) -> None:
+        """Forget a computer. Raises StorageFull."""
+        with self._transaction():
+            self._db.execute("DELETE FROM vms WHERE id = ?", (vm,))
+
+    def _put_sessions(self, vm: str, sessions: Iterable[SessionRow]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)",
+            [(vm, session.id, session.cwd, session.state) for session in sessions],
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if not isinstance(error, sqlite3.Error):
+                raise
+            if str(error) in ("database or disk is full", "disk I/O error"):
+                raise StorageFull("the disk of the deployment is full") from error
+            raise EngineError(f"the store could not be written: {error}") from error
+
+    def sweep(self, rows: Iterable[VmRow]) -> None:
+        """Remove what a crash left: layers that no computer uses, scratch folders, pipes."""
+        used = {name for row in rows for name in (*row.frozen, row.top)}
+        for folder, keep in ((self.layers, used), (self.work, ()), (self.run, ())):
+            for entry in list(folder.iterdir()):
+                if entry.name not in keep:
+                    trees.remove_tree(entry)
+
+
+class LayerUse:
+    """Who uses which layer: computers by their rows, sandboxes by their mounts. The last to leave frees it."""
+
+    def __init__(self) -> None:
+        self._count: Counter[str] = Counter()
+
+    def take(self, names: Iterable[str]) -> None:
+        """Count one more use of each."""
+        self._count.update(names)
+
+    def release(self, names: Iterable[str]) -> list[str]:
+        """Count one use less of each; the names that nobody uses any more."""
+        free = []
+        for name in names:
+            self._count[name] -= 1
+            if self._count[name] <= 0:
+                del self._count[name]
+                free.append(name)
+        return free

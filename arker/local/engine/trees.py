@@ -1,0 +1,290 @@
+"""Folders of overlay layers: copied, merged, measured and removed with whiteouts, links, holes and modes intact.
+
+All of it works on folders that no sandbox is writing to. Names come from inside sandboxes, so nothing here builds
+long paths or follows links: every step is relative to an open folder.
+"""
+
+# ruff: noqa: PTH101, PTH116 - pathlib has no calls relative to an open folder
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from arker.local.engine import _linux
+
+# The mount option `userxattr` makes the kernel keep its marks here; a folder with this one hides what is below it.
+_OPAQUE = "user.overlay.opaque"
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Folders nested deeper than this are refused; each level holds a descriptor and a frame of the interpreter.
+DEPTH = 250
+
+Seen = dict[tuple[int, int], tuple[int, str]]
+
+
+def is_whiteout(info: os.stat_result) -> bool:
+    """Whether an entry of a layer says "deleted here" rather than being a file."""
+    return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
+
+
+@contextmanager
+def _folder(parent: int | None, name: str, *, restore: bool = True) -> Iterator[int]:
+    """Open a folder, readable or not: its owner may have taken its own permissions away. They are put back after."""
+    mode = None
+    try:
+        fd = os.open(name, _OPEN_DIR, dir_fd=parent)
+        if os.stat(fd).st_mode & 0o700 != 0o700:
+            mode = stat.S_IMODE(os.stat(fd).st_mode)
+            os.chmod(fd, mode | 0o700)
+    except PermissionError:
+        mode = stat.S_IMODE(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+        os.chmod(name, mode | 0o700, dir_fd=parent)
+        fd = os.open(name, _OPEN_DIR, dir_fd=parent)
+    try:
+        yield fd
+    finally:
+        if mode is not None and restore:
+            os.chmod(fd, mode)
+        os.close(fd)
+
+
+def _entries(folder: int) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return list(entries)
+
+
+def _copy_marks(source: int, target: int) -> None:
+    """Extended attributes, mode and times, in the order that lets each be set."""
+    for name in os.listxattr(source):
+        with contextlib.suppress(OSError):  # security.* and the like are not ours to set
+            os.setxattr(target, name, os.getxattr(source, name))
+    info = os.stat(source)
+    os.chmod(target, stat.S_IMODE(info.st_mode))
+    os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def copy_folder_marks(source: Path, target: Path) -> None:
+    """Give the folder `target` the mode, times and attributes of the folder `source`."""
+    with _folder(None, str(source)) as a, _folder(None, str(target)) as b:
+        _copy_marks(a, b)
+    os.chmod(target, stat.S_IMODE(source.stat().st_mode))
+
+
+def _copy_data(source: int, target: int, size: int) -> None:
+    if _linux.reflink(source, target):
+        return
+    os.truncate(target, size)
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(source, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        at = os.lseek(source, start, os.SEEK_HOLE)
+        os.lseek(target, start, os.SEEK_SET)
+        while start < at:
+            sent = os.sendfile(target, source, start, min(at - start, 1 << 30))
+            if sent == 0:
+                return
+            start += sent
+
+
+def _open_file(folder: int, name: str, info: os.stat_result) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=folder)
+    except PermissionError:
+        mode = stat.S_IMODE(info.st_mode)
+        os.chmod(name, mode | 0o400, dir_fd=folder)
+        try:
+            return os.open(name, flags, dir_fd=folder)
+        finally:
+            os.chmod(name, mode, dir_fd=folder)
+
+
+def _copy_entry(source: int, target: int, name: str, info: os.stat_result, seen: Seen) -> None:
+    key = (info.st_dev, info.st_ino)
+    if info.st_nlink > 1 and key in seen:
+        first_folder, first_name = seen[key]
+        os.link(first_name, name, src_dir_fd=first_folder, dst_dir_fd=target, follow_symlinks=False)
+        return
+    if stat.S_ISREG(info.st_mode):
+        reader = _open_file(source, name, info)
+        try:
+            writer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
+            try:
+                _copy_data(reader, writer, info.st_size)
+                for attribute in os.listxattr(reader):
+                    with contextlib.suppress(OSError):
+                        os.setxattr(writer, attribute, os.getxattr(reader, attribute))
+                os.chmod(writer, stat.S_IMODE(info.st_mode))
+                os.utime(writer, ns=(info.st_atime_ns, info.st_mtime_ns))
+            finally:
+                os.close(writer)
+        finally:
+            os.close(reader)
+    elif stat.S_ISLNK(info.st_mode):
+        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+        os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target, follow_symlinks=False)
+    else:  # a whiteout, a pipe or a socket
+        os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
+        os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=target)
+    if info.st_nlink > 1:
+        seen[key] = (os.dup(target), name)
+
+
+def _deeper(depth: int) -> int:
+    if depth >= DEPTH:
+        raise OSError(errno.ELOOP, f"folders are nested more than {DEPTH} deep")
+    return depth + 1
+
+
+def _copy_into(source: int, target: int, seen: Seen, depth: int) -> None:
+    for entry in _entries(source):
+        info = entry.stat(follow_symlinks=False)
+        if stat.S_ISDIR(info.st_mode):
+            os.mkdir(entry.name, 0o700, dir_fd=target)
+            with _folder(source, entry.name) as a, _folder(target, entry.name) as b:
+                _copy_into(a, b, seen, _deeper(depth))
+                _copy_marks(a, b)
+                os.chmod(b, stat.S_IMODE(info.st_mode))
+        else:
+            _copy_entry(source, target, entry.name, info, seen)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy the layer `source` to the new folder `target`: data shared where the file system can, holes kept."""
+    seen: Seen = {}
+    target.mkdir(0o700)
+    try:
+        with _folder(None, str(source)) as a, _folder(None, str(target)) as b:
+            _copy_into(a, b, seen, 0)
+            _copy_marks(a, b)
+    finally:
+        for folder, _ in seen.values():
+            os.close(folder)
+
+
+def _discard(folder: int, name: str) -> None:
+    """Remove an entry of a merged layer, whatever it is."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        with _folder(folder, name) as inner:
+            for entry in _entries(inner):
+                _discard(inner, entry.name)
+        os.rmdir(name, dir_fd=folder)
+
+
+def _is_opaque(folder: int) -> bool:
+    try:
+        return os.getxattr(folder, _OPAQUE) == b"y"
+    except OSError:
+        return False
+
+
+def _merge_into(layer: int, merged: int, depth: int) -> None:
+    present = {entry.name: entry.is_dir(follow_symlinks=False) for entry in _entries(merged)}
+    for entry in _entries(layer):
+        name, info = entry.name, entry.stat(follow_symlinks=False)
+        if not stat.S_ISDIR(info.st_mode):
+            # A whiteout is kept as well: the base image below may have the name.
+            if name in present:
+                _discard(merged, name)
+            try:
+                os.link(name, name, src_dir_fd=layer, dst_dir_fd=merged, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in (errno.EMLINK, errno.EPERM):
+                    raise
+                _copy_entry(layer, merged, name, info, {})
+            continue
+        with _folder(layer, name) as a:
+            if name in present and (not present[name] or _is_opaque(a)):
+                _discard(merged, name)
+                present[name] = False
+            if not present.get(name, False):
+                os.mkdir(name, 0o700, dir_fd=merged)
+            with _folder(merged, name, restore=False) as b:
+                _merge_into(a, b, _deeper(depth))
+                _copy_marks(a, b)
+                os.chmod(b, stat.S_IMODE(info.st_mode))
+
+
+def merge(layers: list[Path], target: Path) -> None:
+    """Make the new folder `target` equal to `layers` (the lowest first) stacked by an overlay.
+
+    Files are hard links to those of the layers, which nobody writes to any more.
+    """
+    target.mkdir(0o700)
+    with _folder(None, str(target)) as merged:
+        for path in layers:
+            with _folder(None, str(path)) as layer:
+                _merge_into(layer, merged, 0)
+                _copy_marks(layer, merged)
+
+
+def tree_size(path: Path) -> int:
+    """Bytes on disk of a layer, as far as it can be read; a file that vanishes meanwhile counts as nothing."""
+    total = 0
+    stack = [str(path)]
+    while stack:
+        try:
+            with os.scandir(stack.pop()) as entries:
+                for entry in entries:
+                    with contextlib.suppress(OSError):
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            stack.append(entry.path)
+        except OSError:
+            continue
+    return total
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder whatever its modes and depth: each folder below is moved up beside it, then emptied in turn."""
+    if not path.exists():
+        return
+    numbers = itertools.count()
+    bin_ = path.with_name(f"{path.name}.bin")
+    bin_.mkdir(0o700, exist_ok=True)
+    root = os.open(bin_, _OPEN_DIR)
+    try:
+        taken = {entry.name for entry in _entries(root)}
+
+        def fresh() -> str:
+            return next(name for name in map(str, numbers) if name not in taken)
+
+        os.chmod(path, 0o700)
+        first = fresh()
+        os.rename(path, first, dst_dir_fd=root)
+        pending = [first, *taken]
+        while pending:
+            name = pending.pop()
+            os.chmod(name, 0o700, dir_fd=root)
+            folder = os.open(name, _OPEN_DIR, dir_fd=root)
+            try:
+                for entry in _entries(folder):
+                    if entry.is_dir(follow_symlinks=False):
+                        # A folder that its owner may not write cannot change its parent.
+                        os.chmod(entry.name, 0o700, dir_fd=folder)
+                        moved = fresh()
+                        os.rename(entry.name, moved, src_dir_fd=folder, dst_dir_fd=root)
+                        pending.append(moved)
+                    else:
+                        os.unlink(entry.name, dir_fd=folder)
+            finally:
+                os.close(folder)
+            os.rmdir(name, dir_fd=root)
+    finally:
+        os.close(root)
+    bin_.rmdir()
