@@ -1,8 +1,8 @@
 """Take the samples, compare them, keep them.
 
-Every sample is a fresh process. The samples of a case are interleaved (a round takes one of each client), so that a machine
-that drifts drifts for all; a ratio is the median of the ratios within the rounds. Server and client are pinned to different cores where there
-are two.
+Every sample is a fresh process. The samples of a case are interleaved (a round takes one of each client), so
+that a machine that drifts drifts for all; a ratio is the median of the ratios within the rounds. Server and
+client are pinned to different cores where there are two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to measure, for several clients: what `benchmarks.sample` is to do, and against which server."""
+    """One thing to measure, for several clients: what is to be done, against which server."""
 
     name: str
     rivals: Sequence[str]
@@ -45,7 +45,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Target:
-    """What Arker is to reach: a metric of a case, as a ratio to a rival's or, without a rival, in its own unit."""
+    """What Arker is to reach: a ratio to a rival's metric or, without a rival, the metric in its unit."""
 
     what: str
     case: str
@@ -64,6 +64,8 @@ class Result:
     reached: bool
 
 
+#: Takes one sample of a case for a client. `subprocess.SubprocessError`: the client failed.
+Take = Callable[[Case, str, "Server", dict[str, str]], dict[str, float]]
 #: case -> client -> one set of metrics a round
 Samples = dict[str, dict[str, list[dict[str, float]]]]
 
@@ -104,7 +106,7 @@ class Bench:
             and (method == "" or RIVALS[name].can(method))
         ]
 
-    def measure(self, cases: Sequence[Case]) -> None:
+    def measure(self, cases: Sequence[Case], take: Take | None = None) -> None:
         """Take all rounds of all cases."""
         cores = pin()
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
@@ -120,54 +122,44 @@ class Bench:
                     # Whoever comes first is not always the same.
                     turn = round_ % len(case.rivals)
                     for rival in [*case.rivals[turn:], *case.rivals[:turn]]:
-                        self.take(case, rival, running[case.tls, case.delay], environment)
+                        server = running[case.tls, case.delay]
+                        self.round(case, rival, server, environment, take or take_sample)
 
-    def take(self, case: Case, rival: str, server: Server, environment: dict[str, str]) -> None:
-        if f"{case.name}: {rival}" in self.failed:
+    def round(self, case: Case, rival: str, server: Server, environment: dict[str, str], take: Take) -> None:
+        name = f"{case.name}: {rival}"
+        if name in self.failed:  # its rounds would no longer be those of the others
             return
         server.counted()
-        request = case.sample | {"rival": rival, "url": server.url}
-        child = subprocess.run(
-            [sys.executable, "-m", "benchmarks.sample", json.dumps(request)],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False,
-        )  # fmt: skip
-        counted = server.counted()
-        if child.returncode:
-            self.failed[f"{case.name}: {rival}"] = [
-                *child.stderr.strip().splitlines(),
-                f"status {child.returncode}",
-            ][-2:][0]
-            print(
-                f"{case.name}: {rival} FAILED with status {child.returncode}\n{child.stderr}", file=sys.stderr
-            )
+        try:
+            metrics = take(case, rival, server, environment)
+        except subprocess.SubprocessError as error:
+            self.failed[name] = reason(error)
+            print(f"{name} FAILED: {error}\n{error_output(error)}", file=sys.stderr)
             return
-        metrics = json.loads(child.stdout.splitlines()[-1])
+        counted = server.counted()
         if counted["requests"] < metrics["calls"]:
             raise RuntimeError(
-                f"{rival} claims {metrics['calls']} calls, the server saw {counted['requests']} requests"
+                f"{name} claims {metrics['calls']} calls, the server saw {counted['requests']}"
             )
-        metrics["connections"] = counted["connections"]
-        self.add(case.name, rival, metrics)
+        self.add(case.name, rival, metrics | {"connections": counted["connections"]})
 
     def add(self, case: str, rival: str, metrics: dict[str, float]) -> None:
         self.samples.setdefault(case, {}).setdefault(rival, []).append(metrics)
         shown = "  ".join(
             f"{label} {metrics[key]:.4g}" for key, label in self.metrics.items() if key in metrics
         )
-        print(f"  {case:<28} {rival:<12} {shown}", flush=True)
+        print(f"  {case:<20} {rival:<18} {shown}", flush=True)
 
     def finish(self, targets: Sequence[Target]) -> None:
         """Print how the targets stand, and keep the results unless this was a quick run."""
         results = [result for target in targets if (result := judge(target, self.samples)) is not None]
-        print(
-            f"\n{self.name}: "
-            + ("a quick run, no figure to rely on" if self.quick else f"{self.rounds} rounds")
-        )
-        for result in results:
-            sign = "≥" if result.at_least else "≤"
-            print(
-                f"  {'reached' if result.reached else 'MISSED ':<8}{result.value:8.3f} {sign} {result.limit:g}  {result.what}"
-            )
+        if self.quick:
+            print(f"\n{self.name}: a quick run shows that it works; it judges no target")
+        else:
+            print(f"\n{self.name}: {self.rounds} rounds")
+            for result in results:
+                verdict, sign = "reached" if result.reached else "MISSED", "≥" if result.at_least else "≤"
+                print(f"  {verdict:<8}{result.value:8.3f} {sign} {result.limit:g}  {result.what}")
         if "arker" not in {rival for case in self.samples.values() for rival in case}:
             raise SystemExit("no figure of arker itself: " + "; ".join(self.failed.values()))
         if self.quick or self.only is not None:
@@ -188,6 +180,34 @@ class Bench:
             "targets": [vars(result) for result in results],
         }
         (RESULTS / f"{self.name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def take_sample(case: Case, rival: str, server: Server, environment: dict[str, str]) -> dict[str, float]:
+    """What `benchmarks.sample` measures in a fresh process."""
+    request = json.dumps(case.sample | {"rival": rival, "url": server.url})
+    output = run([sys.executable, "-m", "benchmarks.sample", request], environment)
+    metrics: dict[str, float] = json.loads(output.splitlines()[-1])
+    return metrics
+
+
+def run(command: list[str], environment: dict[str, str]) -> str:
+    """Standard output of a process that must end well."""
+    child = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    return child.stdout
+
+
+def error_output(error: subprocess.SubprocessError) -> str:
+    return str(getattr(error, "stderr", None) or "")
+
+
+def reason(error: subprocess.SubprocessError) -> str:
+    """In one line, with the status: a process that a signal ended has nothing else to say."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"no result within {TIMEOUT} s"
+    lines = error_output(error).strip().splitlines()
+    return f"status {getattr(error, 'returncode', '?')}: {lines[-1] if lines else 'no message'}"
 
 
 class Server:
@@ -239,7 +259,7 @@ def pin() -> tuple[int, int] | None:
 
 
 def clean_environment(folder: Path, trusted: bool) -> dict[str, str]:
-    """No proxies, no settings of any client; the run's own certificate authority beside the well-known ones."""
+    """No proxies, no settings of any client; the run's own authority beside the well-known ones."""
     environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
         "HOME": str(folder)
     }

@@ -1,6 +1,6 @@
 """One figure of one client, taken in a fresh process.
 
-python -m benchmarks.sample '{"rival": "httpx", "kind": "sequential", "url": "http://127.0.0.1:8080", "seconds": 0.5}'
+python -m benchmarks.sample '{"rival": "httpx", "kind": "sequential", "url": "http://...", "seconds": 1}'
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.rivals import INLINE, LARGE, OUTPUT, RIVALS, pattern
+from benchmarks.rivals import INLINE, LARGE, RIVALS, check, pattern
 
 #: Calls before the measured ones: connections are open, lazy imports done, code paths warm.
 WARM_UP = 20
@@ -24,11 +24,6 @@ WARM_UP = 20
 BATCH = 10
 
 Metrics = dict[str, float]
-
-
-def check(output: object) -> None:
-    if output not in (OUTPUT, OUTPUT.decode()):
-        raise SystemExit(f"the client returned {output!r}, not {OUTPUT!r}: this would not be the same call")
 
 
 def per_call(calls: int, cpu: float, wall: float) -> Metrics:
@@ -121,7 +116,7 @@ def threads(rival: str, url: str, calls: int, workers: int, **_: object) -> Metr
 
 
 def transfer(rival: str, url: str, operation: str, file: str, **_: object) -> Metrics:
-    """One file, twice: the peak of memory beyond what the client held before from the first, the times from the second."""
+    """One file, twice: the first for the peak of memory beyond what was held, the second for the times."""
     client, path = RIVALS[rival], Path(file)
     size = INLINE if operation.endswith("_inline") else LARGE
     data = pattern(size)

@@ -1,9 +1,9 @@
 """A web server that costs next to nothing, so that what is measured is the client.
 
-One thread, one epoll loop, no framework: a request is found by its request line in a table of ready-made answers, its body
-is read and dropped. It runs in a process of its own (pinned to a core of its own by the harness) and speaks to that process's
-standard streams: it prints its port, answers every line with the requests and connections since the last line, and
-ends when standard input closes.
+One thread, one epoll loop, no framework: a request is found by its request line in a table of ready-made
+answers, its body is read and dropped. It runs in a process of its own (pinned to a core of its own by the
+harness) and speaks to that process's standard streams: it prints its port, answers every line with the
+requests and connections since the last line, and ends when standard input closes.
 
     python -m benchmarks.server '{"cert": null, "delay": 0.05, "rivals": ["arker", "httpx"]}'
 """
@@ -28,7 +28,8 @@ from benchmarks.rivals import RIVALS, Answer
 #: How much of a request's body an answer may depend on.
 BODY_HEAD = 256
 RECEIVE = 1 << 20
-#: One `send` over TLS encrypts all that it is given before it returns: pieces bound what a full socket holds back.
+#: One `send` over TLS encrypts all that it is given before it returns: pieces bound what a full socket holds
+#: back.
 SEND = 1 << 18
 
 #: From the head of the request's body to the parts of the whole response.
@@ -36,7 +37,8 @@ Responder = Callable[[bytes], tuple[bytes | memoryview, ...]]
 
 
 def encoded(answer: Answer) -> tuple[bytes | memoryview, ...]:
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n\r\n".encode()
+    fields = f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}"
+    head = f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode()
     # A small answer leaves in one segment, a large body is not copied.
     return (head + answer.body,) if len(answer.body) < SEND else (head, memoryview(answer.body))
 

@@ -1,7 +1,7 @@
 """CPU and wall time of one small call over a kept connection, one after the other.
 
-A call is a command with six bytes of output, sent and decoded as a user gets it; raw clients post the same JSON and decode the
-answer. `arker 0.1.2` opens a connection, and over TLS builds a context, for every call.
+A call is a command with six bytes of output, sent and decoded as a user gets it; raw clients post the same
+JSON and decode the answer. `arker 0.1.2` opens a connection, and over TLS builds a context, for every call.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""100 MB up from a file, down to a file and down to memory, and 4 MiB inside a request: throughput, CPU, peak memory.
+"""Throughput, CPU and peak memory of 100 MB up and down, and of 4 MiB inside a request.
 
-The peak is what the first transfer takes beyond what the client held before it; times are of a second transfer.
-"raw socket" is a loop of 1 MiB reads and sends: what the transfer costs without a client.
+The peak is what the first transfer takes beyond what the client held before it; times are of a second
+transfer. "raw socket" is a loop of 1 MiB reads and sends: what the transfer costs without a client.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ TARGETS = (
         True,
     ),
     Target(
-        "download to bytes over TLS, peak memory, MB (1.1 × size)", "read, TLS", "peak_mb", 1.1 * LARGE / 1e6
+        "download to bytes over TLS, peak memory, MB (1.1 of its size)",
+        "read, TLS",
+        "peak_mb",
+        1.1 * LARGE / 1e6,
     ),
     Target(
         "write of 4 MiB in the request, CPU of 0.1.2's", "write inline, plain", "cpu_ms", 0.40, "arker 0.1.2"
