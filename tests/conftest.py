@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -112,5 +113,15 @@ def fresh_deployment() -> Iterator[Callable[..., FreshDeployment]]:
         if one.process is not None:
             one.kill()
     for folder in folders:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a state folder, in which the last of a sandbox that is being killed may still write."""
+    for _ in range(200):
         subprocess.run(["chmod", "-R", "u+rwX", folder], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{folder} cannot be removed")

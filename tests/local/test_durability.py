@@ -181,7 +181,7 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_answered(
             for vm in there:
                 ran = connection.call("POST", f"/api/v1/vms/{vm}/run", {"command": "ls -A", "session_id": 0})
                 assert set(ran["stdout"].split()) <= {
-                    f"f{n}{end}" for n in range(3) for end in ("", ".new")
+                    f"f{n}{new}" for n in range(3) for new in ("", ".new")
                 }, ran
         stop = threading.Event()
         threads = [threading.Thread(target=worker.work, args=(deployment, stop)) for worker in workers]
