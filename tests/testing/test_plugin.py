@@ -79,7 +79,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         def start(source: str, *options: str) -> pytest.RunResult:
             pytester.makepyfile(source)
             pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
-            return pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *options, timeout=100)
+            return pytester.runpytest_subprocess(
+                "-W", "error", "-p", "no:cacheprovider", *options, timeout=100
+            )
 
         yield start
         assert [path.name for path in Path(folder).iterdir() if path.name.startswith("arker-")] == []
