@@ -202,7 +202,15 @@ class AsyncStream:
         if self._tls is None:
             return await self._receive(timeout)
         try:
-            return await self._drive(functools.partial(self._tls.read, _READ), timeout)
+            data = await self._drive(functools.partial(self._tls.read, _READ), timeout)
+            if self._incoming.pending:
+                # A record has 16 KiB at most; take all that have come.
+                records = [data]
+                with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                    while data := self._tls.read(_READ):
+                        records.append(data)
+                return b"".join(records)
+            return data
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             # As SSLSocket does; that what was announced did arrive is checked above HTTP.
             return b""

@@ -57,6 +57,16 @@ def check_seconds(name: str, value: float) -> float:
     return value
 
 
+class Unchanged:
+    """Marks an option that is not given, where None is a choice."""
+
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+UNCHANGED: Final = Unchanged()
+
+
 @dataclass(frozen=True, slots=True)
 class Url:
     """The parts of a URL that a connection and a request need."""

@@ -11,7 +11,7 @@ from .errors import ArkerError
 
 __all__ = ["Hooks", "RequestEvent", "RetryEvent", "TransferEvent"]
 
-logger = logging.getLogger("arker")
+logger: logging.Logger = logging.getLogger("arker")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Memory:
         view = memoryview(data)
         # A view of something else than bytes, or with gaps, has no bytes to slice.
         self._view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
-        self.size = self._view.nbytes
+        self.size: int = self._view.nbytes
         if self.size > LARGEST_FILE:
             raise too_large(self.size)
 
@@ -62,7 +62,7 @@ class File:
         # Several chunks may be read at a time, and a file has one position.
         self._lock = threading.Lock()
         self._start = file.tell()
-        self.size = max(0, file.seek(0, os.SEEK_END) - self._start)
+        self.size: int = max(0, file.seek(0, os.SEEK_END) - self._start)
         if self.size > LARGEST_FILE:
             self.close()
             raise too_large(self.size)

@@ -16,7 +16,7 @@ from arker_api.control.api.computers import list_vms
 from arker_api.control.types import UNSET
 
 from arker._io import gather, in_thread
-from arker.config import Timeouts, check_seconds, resolve
+from arker.config import UNCHANGED, Timeouts, Unchanged, check_seconds, resolve
 from arker.errors import ArkerError, bad_request
 from arker.hooks import Hooks
 from arker.ids import SOURCE_ALIASES, is_vm_id
@@ -33,13 +33,6 @@ R = TypeVar("R")
 
 Sort = Literal["created_at", "-created_at", "region", "-region"]
 _SORTS: Final = ("created_at", "-created_at", "region", "-region")
-
-
-class _Unchanged:
-    """Marks an option that is not given, where None is a choice."""
-
-
-_UNCHANGED = _Unchanged()
 
 
 class Arker:
@@ -172,8 +165,8 @@ class Arker:
     def with_options(
         self,
         *,
-        timeout: float | Timeouts | _Unchanged = _UNCHANGED,
-        retry: RetryPolicy | _Unchanged | None = _UNCHANGED,
+        timeout: float | Timeouts | Unchanged = UNCHANGED,
+        retry: RetryPolicy | Unchanged | None = UNCHANGED,
         host: Literal["regional", "global"] | None = None,
     ) -> Arker:
         """The same client with other options; it shares the connections, and closing either closes both.
@@ -191,9 +184,9 @@ class Arker:
         client = copy.copy(self)
         client._parent = self
         client._host = host
-        if not isinstance(timeout, _Unchanged):
+        if not isinstance(timeout, Unchanged):
             client._timeouts = _timeouts(timeout)
-        if not isinstance(retry, _Unchanged):
+        if not isinstance(retry, Unchanged):
             client._policy = retry or NEVER
         return client
 

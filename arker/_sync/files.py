@@ -67,7 +67,7 @@ Progress: TypeAlias = Callable[[int, int], object]
 _SYNC: Operation[..., InlineFile | SignedFile | WriteResponse] = sync_files
 #: Chunks of one file, and files, on their way at a time.
 _AT_A_TIME = 4
-#: Bytes read from a file at a time; a thread is asked for each.
+#: Bytes read from or written to a file at a time; a thread is asked for each.
 _READ_AHEAD = 4 * PIECE
 #: Raw bytes that make a PIECE of base64.
 _RAW_PIECE = PIECE // 4 * 3
@@ -155,7 +155,7 @@ class Sync:
         sink = _FileSink(Path(local_path))
         try:
             self._read(remote_path, sink, progress, timeout)
-            local(sink.publish)
+            sink.publish()
         finally:
             sink.discard()
 
@@ -694,6 +694,10 @@ class _FileSink:
         self._path = path
         self._part = path.with_name(f".{path.name[:200]}.{new_ulid()}.part")
         self._file: IO[bytes] = local(self._part.open, "xb", buffering=0)
+        #: What follows the bytes before `_at` and is not written yet: pieces come small, and a thread is not cheap.
+        self._pieces: list[Buffer] = []
+        self._at = 0
+        self._held = 0
 
     def take(self, content: bytes) -> None:
         """All of it at once."""
@@ -702,19 +706,35 @@ class _FileSink:
 
     def start(self, size: int) -> None:
         """Forget what was written."""
+        self._pieces.clear()
+        self._at = self._held = 0
         local(self._file.truncate, 0)
 
     def write(self, position: int, piece: Buffer) -> None:
         """Some of it."""
-        in_thread(local, self._write, position, piece)
+        if position != self._at + self._held:
+            in_thread(local, self._flush)
+            self._at = position
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held >= _READ_AHEAD:
+            in_thread(local, self._flush)
 
-    def _write(self, position: int, piece: Buffer) -> None:
-        self._file.seek(position)
-        while piece:
-            piece = memoryview(piece)[self._file.write(piece) :]
+    def _flush(self) -> None:
+        self._file.seek(self._at)
+        held = memoryview(b"".join(self._pieces))
+        while held:
+            held = held[self._file.write(held) :]
+        self._at += self._held
+        self._held = 0
+        self._pieces.clear()
 
     def publish(self) -> None:
         """Put it in its place."""
+        in_thread(local, self._publish)
+
+    def _publish(self) -> None:
+        self._flush()
         self._file.close()
         self._part.replace(self._path)
 
