@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import subprocess
@@ -47,7 +48,8 @@ def find_snippets(text: str) -> Iterator[Snippet]:
     fences = list(_FENCE.finditer(text))
     # One that is written so that it is not found would never be tried.
     assert len(re.findall(r"```(?:python|sh)\b", text)) == sum(f["language"] in _LANGUAGES for f in fences)
-    for fence, following in zip(fences, [*fences[1:], None], strict=True):
+    for fence, following in itertools.pairwise([*fences, None]):
+        assert fence
         if fence["language"] not in _LANGUAGES:
             continue
         adjacent = following and not text[fence.end() : following.start()].strip()
