@@ -1,8 +1,7 @@
-"""What must last: one SQLite file, read on the event loop, written in one thread.
+"""What must last: one SQLite file.
 
-A read of a row or two takes microseconds and never waits in WAL mode, so it is a plain call. A write waits
-for the disk, so it
-is awaited: a function of the connection that runs in the writer's thread, in a transaction of its own.
+A read of a row or two takes microseconds and never waits in WAL mode, so it is a plain call on the event loop. A
+write is a function of the connection, run in a transaction: in the writer's thread when it has to wait for the disk.
 """
 
 from __future__ import annotations
@@ -143,21 +142,27 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 class Database:
-    """Two connections to one file: one to read on the event loop, one to write in a thread.
+    """Three connections to one file: one to read and one to write quickly on the event loop, one to write in
+    a thread.
 
-    Both are opened, with everything they need, when this is made: the process may lose the way to the folder
+    All are opened, with everything they need, when this is made: the process may lose the way to the folder
     when it drops its privileges.
     """
 
     def __init__(self, path: Path) -> None:
-        self._writer = open_database(path)
+        self._connections = contextlib.ExitStack()
         try:
-            self._reader = open_database(path)
+            self._writer, self._reader, self._quick = (
+                self._connections.enter_context(contextlib.closing(open_database(path))) for _ in range(3)
+            )
         except BaseException:
-            self._writer.close()
+            self._connections.close()
             raise
         self._reader.execute("PRAGMA query_only = ON")
-        self._reader.execute("SELECT count(*) FROM meta").fetchall()
+        # No waiting on the event loop: not for the disk, not for the lock, not for a checkpoint.
+        for pragma in ("synchronous = NORMAL", "busy_timeout = 0", "wal_autocheckpoint = 0"):
+            self._quick.execute(f"PRAGMA {pragma}").fetchall()
+        self._quick_writes = 0
         self._thread = ThreadPoolExecutor(1, "arker-db")
 
     def one(self, sql: str, *values: Any) -> Row | None:
@@ -175,27 +180,41 @@ class Database:
         With `durable` it is on disk when this returns; else it survives the death of the process, but perhaps
         not that of the machine, and costs no wait for the disk. A cancelled call is still carried out.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, change, durable)
+        if not durable:
+            try:
+                return self._write_quickly(change)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+            # Somebody else writes. That is known before `change` has begun, so it may begin again behind
+            # them.
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _transact, self._writer, change)
+
+    def _write_quickly(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        result = _transact(self._quick, change)
+        self._quick_writes += 1
+        if self._quick_writes % 500 == 0:
+            # Passive: it takes over what nobody reads any more, and is in nobody's way.
+            self._thread.submit(lambda: self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+        return result
 
     async def execute(self, sql: str, *values: Any, durable: bool = True) -> int:
         """Run one statement in a transaction; how many rows it changed."""
         return await self.write(lambda connection: connection.execute(sql, values).rowcount, durable=durable)
 
-    def _transact(self, change: Callable[[sqlite3.Connection], T], durable: bool) -> T:
-        connection = self._writer
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            result = change(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return result
-
     def close(self) -> None:
         """Finish the writes under way and let go of the file."""
         self._thread.shutdown()
-        self._reader.close()
-        self._writer.close()
+        self._connections.close()
+
+
+def _transact(connection: sqlite3.Connection, change: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = change(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
