@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -111,6 +112,26 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if not (sys.stdout.isatty() and _print_rich_table(head, clean)):
         for row in clean:
             click.echo("\t".join(row))
+
+
+def iso(time: datetime | None) -> str | None:
+    """A time as programs read it."""
+    return None if time is None else time.isoformat().replace("+00:00", "Z")
+
+
+def show_time(time: datetime | None) -> str:
+    """A time for a table: people want to know how long ago it was, programs when."""
+    if time is None or not sys.stdout.isatty():
+        return iso(time) or ""
+    return f"{age((datetime.now(UTC) - time).total_seconds())} ago"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
 
 
 def _print_rich_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

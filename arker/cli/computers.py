@@ -5,13 +5,24 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from . import names
-from .base import Command, Failure, as_json, explain, printable, report, show_json, show_table, write_bytes
+from .base import (
+    Command,
+    Failure,
+    as_json,
+    explain,
+    iso,
+    printable,
+    report,
+    show_json,
+    show_table,
+    show_time,
+    write_bytes,
+)
 from .deployments import connected
 
 if TYPE_CHECKING:
@@ -69,7 +80,7 @@ def ls(client: Arker, text: str | None, tree: bool, quiet: bool, as_json: bool) 
                     "name": vm.name,
                     "base_image": vm.base_image,
                     "region": vm.region,
-                    "created_at": vm.created_at.isoformat(),
+                    "created_at": iso(vm.created_at),
                 }
                 for vm in vms
             ]
@@ -78,20 +89,9 @@ def ls(client: Arker, text: str | None, tree: bool, quiet: bool, as_json: bool) 
         for vm in vms:
             click.echo(vm.vm_id)
     else:
-        # People want to know how long ago, programs when.
-        now = datetime.now(UTC) if sys.stdout.isatty() else None
         show_table(
-            ["id", "name", "image", "region", "age" if now else "created"],
-            [
-                (
-                    vm.vm_id,
-                    vm.name or "",
-                    vm.base_image,
-                    vm.region,
-                    age((now - vm.created_at).total_seconds()) if now else vm.created_at.isoformat(),
-                )
-                for vm in vms
-            ],
+            ["id", "name", "image", "region", "created"],
+            [(vm.vm_id, vm.name or "", vm.base_image, vm.region, show_time(vm.created_at)) for vm in vms],
         )
 
 
@@ -122,14 +122,6 @@ def _with_parents(client: Arker, text: str | None) -> Iterator[Vm]:
         for item in page.items:
             yield Vm(item.vm_id, item.name or None, item.base_image or "", item.parent_vm_id or None)
         offset, total = offset + max(1, len(page.items)), page.total
-
-
-def age(seconds: float) -> str:
-    """How long ago, in its largest unit."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
-    return f"{max(0, int(seconds))}s"
 
 
 #: Seconds to wait for a command without a timeout; deployments have limits of their own.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import local
-from .base import Command, Failure, as_json, show_json, show_table
+from .base import Command, Failure, as_json, iso, show_json, show_table, show_time
 from .serve import state_option
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def list_keys(state: Path | None, as_json: bool) -> None:
                     "org_id": key.org_id,
                     "org_name": key.org_name,
                     "name": key.name,
-                    "created_at": _time(key.created_ms),
-                    "last_used_at": _time(key.last_used_ms),
-                    "revoked_at": _time(key.revoked_ms),
+                    "created_at": iso(_time(key.created_ms)),
+                    "last_used_at": iso(_time(key.last_used_ms)),
+                    "revoked_at": iso(_time(key.revoked_ms)),
                 }
                 for key in found
             ]
@@ -80,9 +80,7 @@ def list_keys(state: Path | None, as_json: bool) -> None:
                 key.key_id,
                 key.org_name,
                 key.name,
-                _time(key.created_ms) or "",
-                _time(key.last_used_ms) or "never",
-                _time(key.revoked_ms) or "",
+                *(show_time(_time(ms)) for ms in (key.created_ms, key.last_used_ms, key.revoked_ms)),
             )
             for key in found
         ],
@@ -123,5 +121,5 @@ def open_state(state: Path | None) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _time(ms: int | None) -> str | None:
-    return None if ms is None else datetime.fromtimestamp(ms // 1000, UTC).isoformat().replace("+00:00", "Z")
+def _time(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms // 1000, UTC)

@@ -267,7 +267,7 @@ def test_doctor(state: Path) -> None:
 
 
 def test_help_is_there_at_once_and_imports_next_to_nothing() -> None:
-    code = "import sys; sys.argv[1:] = ['--help']\ntry: arker.cli.main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    code = "import sys; sys.argv[1:] = ['--help']\ntry: arker.cli.main()\nfinally: print(*filter(sys.modules.get, sys.modules), file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", f"import arker.cli\n{code}"], capture_output=True, text=True, check=True
     )
@@ -283,11 +283,13 @@ def test_help_is_there_at_once_and_imports_next_to_nothing() -> None:
         "sqlite3",
         "ssl",
     }
+    # CPU time, as the tests beside this one may have all the processors.
     times = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = os.times()
         subprocess.run(command("--help"), capture_output=True, check=True)
-        times.append(time.perf_counter() - started)
+        after = os.times()
+        times.append(sum(after[2:4]) - sum(before[2:4]))
     assert min(times) < 0.25, times
 
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arker import ArkerError, VmSummary
-from arker.cli.base import explain, printable
-from arker.cli.computers import age
+from arker.cli.base import age, explain, printable
 from arker.cli.copy import Remote, parse, target_in
 from arker.cli.names import pick
 from arker.cli.profiles import (
