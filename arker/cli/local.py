@@ -24,7 +24,7 @@ def state_folder(given: str | os.PathLike[str] | None = None) -> Path:
     if given is None:
         given = os.environ.get("ARKER_STATE") or None
     if given is None:
-        if os.geteuid() == 0:
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
             return Path("/var/lib/arker")
         base = os.environ.get("XDG_STATE_HOME", "")
         given = (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "arker"
@@ -37,20 +37,23 @@ def running(state: Path) -> Running | None:
         return None
     lock = state / "lock"
     try:
-        if not _is_locked(lock):
-            # What it says was left by a deployment that was killed; its port may be anybody's by now.
-            return None
         said = json.loads(lock.read_bytes())
-        return Running(str(said["url"]), int(said["pid"]), state)
-    except (OSError, ValueError, KeyError):
+        found = Running(str(said["url"]), int(said["pid"]), state)
+        # Else it was left by a deployment that was killed, and its port may be anybody's by now.
+        return found if _is_held(lock, found.pid) else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _is_locked(file: Path) -> bool:
-    """Whether somebody holds a lock on a file. To try for it would hinder a deployment that starts."""
-    status = file.stat()
-    name = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    return any(name in line.split() for line in Path("/proc/locks").read_text().splitlines())
+def _is_held(file: Path, pid: int) -> bool:
+    """Whether a process holds the lock of a file. To try for it would hinder a deployment that starts."""
+    # The device is not compared: some file systems tell one number here and another one there.
+    inode = f":{file.stat().st_ino}"
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(
+        len(line) > 5 and line[1] == "FLOCK" and line[4] == str(pid) and line[5].endswith(inode)
+        for line in lines
+    )
 
 
 def a_key(state: Path, kept: str | None) -> str:
