@@ -14,7 +14,7 @@ import platform as host
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +104,7 @@ class Platform:
         database: what must last.
         engine: where computers are.
         state: the state folder, by a path that works in this process.
+        resources: what a computer may use, as `GET /vms/{vm_id}` tells it.
         max_vms: how many computers an organization may have; 0 for no limit.
         guest_key: a key that is valid for the lifetime of this process and stored nowhere.
     """
@@ -114,6 +115,7 @@ class Platform:
         engine: Engine,
         state: Path,
         *,
+        resources: Mapping[str, int | None],
         max_vms: int = 0,
         guest_key: str | None = None,
     ) -> None:
@@ -121,6 +123,7 @@ class Platform:
         self.engine = engine
         self.idempotency = Idempotency(database)
         self._state = state
+        self._resources = resources
         self._max_vms = max_vms
         self._guest = None if guest_key is None else keys.digest(guest_key)
         staging = state / "staging"
@@ -305,7 +308,7 @@ class Platform:
             "created_at": timestamp(row["created_ms"]),
             "name": row["name"],
             "description": None,
-            "hostname": vm_id.lower().replace("_", "-"),
+            "hostname": row["image"],
             "public": bool(row["is_public"]),
             "root_source_vm_id": root["vm_id"] if root else None,
             "root_source_vm_name": root["name"] if root else None,
@@ -327,7 +330,7 @@ class Platform:
                 }
                 for index, session in enumerate(sessions)
             ],
-            "resources": {"vcpu": os.cpu_count(), "memory_mib": None, "disk_mib": None},
+            "resources": self._resources,
             "platform": PLATFORM,
         }
 

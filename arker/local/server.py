@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import encodings.idna  # noqa: F401 - after the privileges are dropped nothing may be there to import from
 import fcntl
+import ipaddress
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import keys
 from .database import Database, StateError, open_database
-from .engine import BubblewrapEngine, Limits, drop_privileges
+from .engine import BubblewrapEngine, EngineError, Limits, SandboxUnavailable, drop_privileges
 from .errors import ApiError
 from .metrics import Metrics
 from .platform import Platform
@@ -89,40 +90,42 @@ def serve(
         new_key = _register_key(state, settings, guest_key)
         listener = stack.enter_context(_listen(settings.host, settings.port))
         url = _url(listener)
-        (state / "staging").mkdir(mode=0o700, exist_ok=True)
-        (state / "engine").mkdir(mode=0o700, exist_ok=True)
-        here = drop_privileges(state) if os.geteuid() == 0 else state
+        if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+            log.warning("keys and files cross the network unencrypted; put a proxy with TLS before %s", url)
+        for folder in ("staging", "engine"):
+            (state / folder).mkdir(mode=0o700, exist_ok=True)
+        if os.geteuid() == 0:
+            drop_privileges(state)
         _say(lock, url)
-        engine = BubblewrapEngine(here / "engine", limits, network=settings.network)
-        asyncio.run(
-            _serve(
-                settings, database, engine, here, listener, url, guest_key, stop_on,
-                lambda: on_ready(Ready(url, state, new_key)),
-            )
-        )  # fmt: skip
+        engine = BubblewrapEngine(state / "engine", limits, network=settings.network)
+        resources = {
+            "vcpu": os.cpu_count(),
+            "memory_mib": limits.memory // 2**20,
+            "disk_mib": limits.disk // 2**20,
+        }
+        platform = Platform(
+            database, engine, state, resources=resources, max_vms=settings.max_vms, guest_key=guest_key
+        )
+        app = create_app(
+            platform, Metrics(), rate_limit=settings.rate_limit, public_url=settings.public_url, own_url=url
+        )
+        server = _Server(app, settings.grace, lambda: on_ready(Ready(url, state, new_key)))
+        try:
+            asyncio.run(_run(engine, platform, server, listener, stop_on))
+        except SandboxUnavailable:
+            raise
+        except EngineError as error:
+            raise StateError(str(error)) from None
 
 
-async def _serve(
-    settings: Settings,
-    database: Database,
+async def _run(
     engine: BubblewrapEngine,
-    state: Path,
+    platform: Platform,
+    server: _Server,
     listener: socket.socket,
-    url: str,
-    guest_key: str | None,
     stop_on: tuple[int, ...],
-    on_ready: Callable[[], None],
 ) -> None:
-    platform = Platform(database, engine, state, max_vms=settings.max_vms, guest_key=guest_key)
-    app = create_app(
-        platform, Metrics(), rate_limit=settings.rate_limit, public_url=settings.public_url, own_url=url
-    )
-    server = _Server(app, settings.grace, on_ready)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, server.stop, number)
-    for fd in stop_on:
-        loop.add_reader(fd, server.stop_for, fd)
+    server.listen_to(stop_on)
     await engine.start()
     try:
         await platform.start()
@@ -157,7 +160,15 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
 
-    def stop(self, number: int) -> None:
+    def listen_to(self, stop_on: tuple[int, ...]) -> None:
+        """Be stopped by signals, and by descriptors that become readable."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop, number)
+        for fd in stop_on:
+            loop.add_reader(fd, self._stop_for, fd)
+
+    def _stop(self, number: int) -> None:
         """A signal: the first begins the end, the second makes it."""
         if self._stopping.is_set():
             # Sandboxes die with this process.
@@ -165,7 +176,7 @@ class _Server(uvicorn.Server):
         log.info("stopping: signal=%s", signal.Signals(number).name)
         self._stopping.set()
 
-    def stop_for(self, fd: int) -> None:
+    def _stop_for(self, fd: int) -> None:
         """Whoever started this deployment is gone, or is done with it."""
         asyncio.get_running_loop().remove_reader(fd)
         self._stopping.set()

@@ -36,7 +36,12 @@ class Bench:
     async def platform(self) -> AsyncIterator[Platform]:
         """A process of the deployment, from start to clean end; what lasts stays for the next."""
         platform = Platform(
-            self.database, self.engine, self.folder, guest_key=KEY, max_vms=self.options.get("max_vms", 0)
+            self.database,
+            self.engine,
+            self.folder,
+            resources={"vcpu": 2},
+            guest_key=KEY,
+            max_vms=self.options.get("max_vms", 0),
         )
         await platform.start()
         try:
