@@ -1,0 +1,105 @@
+"""A disk that is full: a clear error, nothing half done, and all is well when there is room again."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arker.local.ids import new_ulid
+
+from .test_process import call, fork, run
+
+KEY = "ark_" + "t" * 40
+
+
+class Small:
+    """A deployment whose state folder is a small disk of its own, which goes when it goes."""
+
+    api_key = KEY
+
+    def __init__(self, folder: Path) -> None:
+        program = 'mount -t tmpfs -o size=96m none "$0" && exec "$@"'
+        serve = [
+            sys.executable,
+            "-m",
+            "arker.local",
+            "--port",
+            "0",
+            "--state",
+            folder,
+            "--log-level",
+            "warning",
+        ]
+        self.process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", program, folder, *serve],
+            env={**os.environ, "ARKER_API_KEY": KEY},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.base_url = ""
+        while not self.base_url:
+            line = self.process.stdout.readline()
+            assert line, "it did not start"
+            if line.startswith("export ARKER_BASE_URL="):
+                self.base_url = line.strip().partition("=")[2]
+
+    def close(self) -> None:
+        assert self.process.stdout is not None
+        self.process.terminate()
+        with self.process.stdout:
+            assert self.process.wait(30) == 0
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Small]:
+    # A mount of one's own needs root, or a machine that lets everybody be root of a namespace.
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small disk")
+    one = Small(tmp_path)
+    yield one
+    one.close()
+
+
+def write(small: Small, vm: str, path: str, size: int) -> Any:
+    entry = {
+        "path": path,
+        "size": size,
+        "upload_id": new_ulid(),
+        "start": 0,
+        "end": size,
+        "content": base64.b64encode(os.urandom(size)).decode(),
+    }
+    status, answer = call(small, "POST", f"/api/v1/vms/{vm}/sync", {"op": "write", "writes": [entry]})
+    return answer["results"][0] if status == 200 else answer
+
+
+def test_a_full_disk_is_said_to_be_full_and_recovers(small: Small) -> None:
+    vm, other = fork(small), fork(small)
+    assert write(small, vm, "/home/user/kept", 1000)["written"]
+    for number in range(60):
+        result = write(small, vm, f"/home/user/{number}", 4_000_000)
+        if not result.get("written"):
+            break
+    assert result["error"]["code"] == "unavailable", result
+    assert "full" in result["error"]["message"]
+    status, answer = call(small, "GET", "/api/v1/health")
+    assert (status, answer["error"]["code"]) == (503, "unavailable")
+    assert "full" in answer["error"]["message"]
+    # What was there is there, and what failed is not.
+    listed = run(small, vm, "ls | sort -n | tail -1; wc -c < kept")["stdout"].split()
+    assert listed == [str(number - 1), "1000"]
+    assert call(small, "DELETE", f"/api/v1/vms/{vm}")[0] == 200
+    assert call(small, "GET", f"/api/v1/vms/{vm}")[0] == 404
+    for _ in range(200):
+        if call(small, "GET", "/api/v1/health")[0] == 200:
+            break
+    assert write(small, other, "/home/user/f", 4_000_000)["written"]
+    assert run(small, other, "wc -c < f")["stdout"] == "4000000\n"

@@ -1,0 +1,127 @@
+"""Clients that take their time, on a real socket with short deadlines: they are cut off, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from arker.local import server, web
+from arker.local.metrics import Metrics
+from arker.local.web import create_app
+
+from .conftest import BASE, KEY, Bench, run
+
+HEAD = f"POST /api/v1/vms/{BASE}/fork HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
+
+
+@asynccontextmanager
+async def serving(bench: Bench) -> AsyncIterator[tuple[str, int]]:
+    """The bench's platform behind the deployment's own HTTP server."""
+    ready = asyncio.Event()
+    async with bench.platform() as platform:
+        app = create_app(platform, Metrics(), own_url="http://127.0.0.1:1")
+        listener = socket.create_server(("127.0.0.1", 0))
+        one = server._Server(app, 1, ready.set)
+        task = asyncio.create_task(one.serve(sockets=[listener]))
+        await ready.wait()
+        try:
+            yield listener.getsockname()
+        finally:
+            one._stopping.set()
+            await task
+
+
+async def exchange(address: tuple[str, int], *pieces: bytes, pause: float = 0) -> bytes:
+    """Send pieces, with a pause between them; all that comes until the other side closes."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        for number, piece in enumerate(pieces):
+            await asyncio.sleep(pause if number else 0)
+            writer.write(piece)
+        return await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+def test_a_body_that_stops_coming_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+            answer = await exchange(address, HEAD.encode() + b"Content-Length: 100\r\n\r\n{")
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert b'"bad_request"' in answer
+            assert b"did not arrive in time" in answer
+            assert bench.engine.files == {}
+
+    monkeypatch.setattr(web, "PIECE_WAIT", 0.1)
+    run(test())
+
+
+def test_a_body_that_trickles_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+            pieces = [HEAD.encode() + b"Content-Length: 100\r\n\r\n", *[b" "] * 3]
+            answer = await exchange(address, *pieces, pause=0.05)
+            assert answer.startswith(b"HTTP/1.1 400 ")
+
+    monkeypatch.setattr(web, "BODY_WAIT", 0.2)
+    run(test())
+
+
+def test_a_body_that_comes_in_pieces_is_taken(bench: Bench) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+            body = [bytes([byte]) for byte in b'{"is_public": false}']
+            head = HEAD.encode() + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+            answer = await exchange(address, *[bytes([byte]) for byte in head], *body)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert len(bench.engine.files) == 1
+
+    run(test())
+
+
+def test_connections_that_ask_for_nothing_are_closed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+            assert await exchange(address) == b""
+            assert await exchange(address, b"GET / HT") == b""
+            # Also when it is not the first request of the connection.
+            first = f"GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
+            answer = await exchange(address, first, b"GET / HT", pause=0.05)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.count(b"HTTP/1.1") == 1
+
+    monkeypatch.setattr(server, "HEAD_WAIT", 0.1)
+    run(test())
+
+
+def test_an_answer_that_takes_its_time_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+
+            async def slow(text: str) -> object:
+                await asyncio.sleep(0.4)
+                from .fake import outcome
+
+                return outcome(b"done")
+
+            bench.engine.command = slow  # type: ignore[assignment]
+            await bench.engine.create(BASE[:26], "arkuntu")
+            await bench.database.execute(
+                "INSERT INTO vms VALUES (?, 'org_local', 'computer', NULL, 'arkuntu', 0, NULL, 0, 0)",
+                BASE[:26],
+            )
+            body = b'{"command": "x", "session_id": 0}'
+            head = HEAD.replace(f"{BASE}/fork", f"{BASE[:26]}/run").encode()
+            answer = await exchange(
+                address, head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            assert b'"stdout":"done"' in answer
+
+    for module, name in [(server, "HEAD_WAIT"), (web, "PIECE_WAIT")]:
+        monkeypatch.setattr(module, name, 0.1)
+    run(test())
