@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import arker
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -62,3 +64,20 @@ def test_every_relative_link_of_the_papers_leads_somewhere() -> None:
             if "://" not in target and not (paper.parent / target).resolve().exists()
         ]
         assert broken == [], paper.name
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "api.md").read_text()
+    described = set(re.findall(r"auto(?:class|exception|data):: arker\.(\w+)", page))
+    assert described == set(arker.__all__) - {"__version__"}
+
+
+def test_every_action_of_the_workflows_is_pinned_to_a_commit() -> None:
+    uses = [
+        line.strip()
+        for workflow in (ROOT / ".github" / "workflows").glob("*.yml")
+        for line in workflow.read_text().splitlines()
+        if "uses:" in line
+    ]
+    assert len(uses) > 8
+    assert [line for line in uses if not re.search(r"@[0-9a-f]{40} # v[\d.]+$", line)] == []
