@@ -77,6 +77,8 @@ def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deplo
         LaunchError: it could not be started: the machine lacks something, an option is wrong, or the folder
             cannot be used.
     """
+    if sys.platform != "linux":
+        raise LaunchError("the embedded deployment needs Linux; use the cloud, or a deployment on another machine")
     folder = None if state is None else Path(state).expanduser().absolute()
     name = (
         None if folder is None else os.path.realpath(folder),
@@ -226,19 +228,19 @@ class _Shared:
             ):
                 keys.forget(connection, key_id)
         if self._temporary is not None:
-            shutil.rmtree(self._temporary, onerror=_make_removable)
+            _remove(self._temporary)
 
 
-def _make_removable(function: Any, name: str, _: object) -> None:
-    """Try again with permission: overlay's own folders have mode 000, and a computer may have made others."""
-    path = Path(name)
-    with contextlib.suppress(OSError):
-        path.parent.chmod(0o700)
-        if function is os.unlink:
-            path.unlink()
-        else:
-            path.chmod(0o700)
-            shutil.rmtree(path, ignore_errors=True)
+def _remove(folder: Path) -> None:
+    """Remove a state folder, with what computers have made unreadable, and overlay's own folders of mode 000."""
+    for parent, names, _ in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    # Before the walk goes down there.
+                    path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _last_words(log: Path) -> str:
