@@ -32,6 +32,7 @@ _START_SECONDS = 15.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Descriptors handed to bwrap, by number.
 _SECCOMP_FD, _INFO_FD = 3, 4
+_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 @cache
@@ -154,7 +155,8 @@ class _Spawned:
 
     def close(self) -> None:
         for fd in (self.commands, self.said, self.info):
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
 
 
 def _spawn(bwrap: str, args: list[str], filter_: bytes | None) -> _Spawned:
@@ -175,7 +177,10 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes | None) -> _Spawned:
             os.write(filter_writer, filter_)  # a filter fits into a pipe
             os.close(filter_writer)
             actions.append((os.POSIX_SPAWN_DUP2, filter_end, _SECCOMP_FD))
-        return _Spawned(os.posix_spawn(bwrap, [bwrap, *args], {}, file_actions=actions), commands, said, info)
+        pid = os.posix_spawn(
+            bwrap, [bwrap, *args], {}, file_actions=actions, setsigmask=(), setsigdef=_SIGNALS
+        )  # Python ignores SIGPIPE; programs in a sandbox must not
+        return _Spawned(pid, commands, said, info)
     except OSError as error:
         for fd in ours:
             os.close(fd)
@@ -244,14 +249,25 @@ class Sandbox:
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             sandbox.proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
         except BaseException as error:
-            sandbox.kill()
-            await asyncio.shield(sandbox.ended)
+            await sandbox._give_up()
             if isinstance(error, (asyncio.TimeoutError, OSError, ValueError)):
                 raise SandboxUnavailable(
                     f"the sandbox did not start within {_START_SECONDS:.0f} s"
                 ) from error
             raise
         return sandbox
+
+    async def _give_up(self) -> None:
+        """End a sandbox that may be half made."""
+        # A monitor killed too early leaves a child that waits for it for ever; process 1 ends by itself without input.
+        os.close(self._spawned.commands)
+        self._spawned.commands = -1
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.ended), _START_SECONDS)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._monitor, signal.SIGKILL)
+        await asyncio.shield(self.ended)
 
     def control(self, lines: bytes) -> None:
         """Let process 1 run shell code; short, and not waited for."""
@@ -260,11 +276,9 @@ class Sandbox:
 
     def kill(self) -> None:
         """Kill every process of the sandbox; `ended` tells when they are gone and the mounts with them."""
-        if self.ended.done():
-            return
-        with contextlib.suppress(ProcessLookupError):
-            # Without process 1 known, the monitor: its child dies with it.
-            signal.pidfd_send_signal(self._monitor if self._first < 0 else self._first, signal.SIGKILL)
+        if self._first >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._first, signal.SIGKILL)
 
     async def stop(self) -> None:
         """Kill and wait until all is gone."""

@@ -49,10 +49,14 @@ _ABOVE = """\
 setsid bash --noprofile --norc <{path}/c >/dev/null 2>&1 3>&-; printf 'X%d\\0' $? >&3; }} 3>{path}/s </dev/null &
 """
 
-# `__arker` is readonly and names `builtin` for all it does, so that no function of the user's gets in between. What it
-# prints goes to descriptor 3, as traps of the user's may print to the others. `set -e` must not see a failure twice.
+# `__arker` is readonly and names `builtin` for all it does, so that no function of the user's gets in between. Only one
+# called `builtin` can: then the shell ends itself, by an expansion, and another comes with the checkpoint before. What
+# is printed goes to descriptor 3, as traps of the user's may print to the others. `set -e` must not see a failure twice.
 _PROLOGUE = r"""
 __arker() {{
+__arker=
+\builtin printf -v __arker 1
+[[ $__arker ]] || : "${{__arker_shadowed?}}"
 {{ \builtin printf '%s%d\0%s\0' "$1" "$2" "${{PWD-}}" >&3
 \builtin shopt -p >&3
 \builtin declare -p >&3
@@ -69,16 +73,19 @@ __arker() {{
 readonly -f __arker
 printf 'S%d\0' "$$" >{path}/s
 cd -- {cwd} || cd
-trap '__arker E $?' EXIT
+trap '__arker E "$?"' EXIT
 [[ -e {path}/checkpoint ]] && . {path}/checkpoint
+{{ :; }} <&"$((LINENO=0))"
 """
 
-_COMMAND = b"LINENO=0\n\\builtin eval %b </dev/null >%b/o 2>%b/e\n__arker R $?\n"
+# A redirection is the only place from which LINENO can be set for what is read next; errors then name the line of the
+# command, not of the script.
+_COMMAND = b'\\builtin eval %b </dev/null >%b/o 2>%b/e\n{ __arker R "$?"; } <&"$((LINENO=0))"\n'
 
 
 def quote(text: bytes) -> bytes:
-    """One word of shell code that means `text`."""
-    return b"'" + text.replace(b"'", b"'\\''") + b"'"
+    """One word of shell code, on one line, that means `text`."""
+    return b"$'" + text.replace(b"\\", b"\\\\").replace(b"'", b"\\'").replace(b"\n", b"\\n") + b"'"
 
 
 @dataclass(slots=True)

@@ -1,0 +1,189 @@
+"""Each test of the engine runs in a child process of its own, as a user without privileges even when pytest is root.
+
+An engine belongs to the process that starts it, and the privileges of root are dropped for good; and a test that
+leaves a sandbox behind loses it with its process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+import pickle
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arker.local.engine import BubblewrapEngine, Limits, RunOutcome, drop_privileges
+
+TIMEOUT = 100.0
+
+
+@dataclass
+class Box:
+    """A store for engines of a test, and what to start them with."""
+
+    folder: Path
+    limits: dict[str, Any] = field(default_factory=dict)
+    network: bool = False
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @contextlib.asynccontextmanager
+    async def engine(self, **limits: Any) -> AsyncIterator[BubblewrapEngine]:
+        engine = BubblewrapEngine(self.store, Limits(**{**self.limits, **limits}), network=self.network)
+        await engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.close()
+
+
+async def sh(engine: BubblewrapEngine, command: str, vm: str = "a", session: str = "0", **options: Any) -> str:
+    """What a command prints; it must succeed and say nothing on stderr."""
+    outcome = await engine.run(vm, session, command, **options)
+    assert (outcome.exit_code, outcome.stderr) == (0, b""), outcome
+    return outcome.stdout.decode()
+
+
+async def attempt(engine: BubblewrapEngine, command: str, vm: str = "a", **options: Any) -> RunOutcome:
+    """How a command ends, whatever it does."""
+    return await engine.run(vm, "0", command, **options)
+
+
+async def content(engine: BubblewrapEngine, path: str, vm: str = "a") -> bytes:
+    with os.fdopen(await engine.read_file(vm, path), "rb") as file:
+        return file.read()
+
+
+@pytest.fixture
+def box(request: pytest.FixtureRequest) -> Iterator[Box]:
+    """A store in a folder that any user may search; `@pytest.mark.engine(**limits)` sets limits and `network`."""
+    folder = Path(tempfile.mkdtemp(prefix="arker-engine-"))
+    folder.chmod(0o711)
+    (folder / "store").mkdir(mode=0o700)
+    options = dict(marker.kwargs) if (marker := request.node.get_closest_marker("engine")) else {}
+    network = options.pop("network", False)
+    try:
+        yield Box(folder, options, network)
+    finally:
+        left = _processes_of(folder)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        _remove(folder)
+        assert not left, "the test left processes behind"
+
+
+@pytest.fixture
+def engine(box: Box) -> Box:
+    """In the test: a started engine on an empty store, with a computer `a`."""
+    return box
+
+
+def _remove(folder: Path) -> None:
+    def unlock(function: Any, path: str, _: Any) -> None:
+        os.chmod(Path(path).parent, 0o700)
+        os.chmod(path, 0o700)
+        function(path)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        shutil.rmtree(folder, onerror=unlock)
+
+
+def _processes_of(folder: Path) -> list[int]:
+    """bwrap names its mounts on its command line; killed ones are waited for."""
+    until = time.monotonic() + 5
+    while True:
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if os.fsencode(folder) in (entry / "cmdline").read_bytes():
+                        found.append(int(entry.name))
+        if not found or time.monotonic() > until:
+            return found
+        time.sleep(0.02)
+
+
+async def _run(function: Any, arguments: dict[str, Any]) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        if "engine" in arguments:
+            arguments["engine"] = await stack.enter_async_context(arguments["engine"].engine())
+            await arguments["engine"].create("a", "arkuntu")
+        await function(**arguments)
+
+
+def _child(function: Any, arguments: dict[str, Any], report: int) -> None:
+    outcome: Any = None
+    try:
+        box = arguments.get("engine") or arguments.get("box")
+        if os.geteuid() == 0 and box is not None and "as_root" not in arguments:
+            drop_privileges(box.store)
+        if inspect.iscoroutinefunction(function):
+            asyncio.run(_run(function, arguments))
+        else:
+            function(**arguments)
+    except pytest.skip.Exception as error:
+        outcome = ("skip", str(error))
+    except BaseException:
+        outcome = ("fail", traceback.format_exc())
+    with os.fdopen(report, "wb") as pipe:
+        pickle.dump(outcome, pipe)
+
+
+def run_apart(item: pytest.Function) -> None:
+    """Run a test function in a child process and raise what it raised."""
+    names = item._fixtureinfo.argnames
+    arguments = {name: item.funcargs[name] for name in names}
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        # Python warns of threads of the test runner; the child uses none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(reader)
+            os.setpgid(0, 0)
+            _child(item.obj, arguments, writer)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(0)
+    os.close(writer)
+    fd = os.pidfd_open(pid)
+    try:
+        import select
+
+        if not select.select([fd], [], [], TIMEOUT)[0]:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            pytest.fail(f"the test did not end within {TIMEOUT} s", pytrace=False)
+        os.waitpid(pid, 0)
+    finally:
+        os.close(fd)
+    with os.fdopen(reader, "rb") as pipe:
+        data = pipe.read()
+    if not data:
+        pytest.fail("the process of the test died", pytrace=False)
+    outcome = pickle.loads(data)
+    if outcome is not None:
+        kind, text = outcome
+        if kind == "skip":
+            pytest.skip(text)
+        pytest.fail(text, pytrace=False)
