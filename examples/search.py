@@ -58,7 +58,8 @@ def search(arker: Arker, start: Computer) -> None:
     states = [start]
     for step in range(1, 20):
         outcomes = arker.map(attempt, [(state, move) for state in states for move in MOVES], concurrency=8)
-        found = sorted((o.get() for o in outcomes if o.get()), key=lambda scored: scored[0])
+        tried = (outcome.get() for outcome in outcomes)
+        found = sorted((move for move in tried if move is not None), key=lambda scored: scored[0])
         for state in [*states, *(state for _, state in found[BEAM:])]:
             state.delete()
         states = [state for _, state in found[:BEAM]]

@@ -267,10 +267,15 @@ def test_doctor(state: Path) -> None:
 
 
 def test_help_is_there_at_once_and_imports_next_to_nothing() -> None:
-    code = "import sys; sys.argv[1:] = ['--help']\ntry: arker.cli.main()\nfinally: print(*filter(sys.modules.get, sys.modules), file=sys.stderr)"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import arker.cli\n{code}"], capture_output=True, text=True, check=True
-    )
+    code = """
+import sys, arker.cli
+sys.argv[1:] = ["--help"]
+try:
+    arker.cli.main()
+finally:
+    print(*filter(sys.modules.get, sys.modules), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = {name.partition(".")[0] for name in done.stderr.split()}
     assert not imported & {
         "httpx",
