@@ -188,7 +188,9 @@ class Database:
                     raise
             # Somebody else writes. That is known before `change` has begun, so it may begin again behind
             # them.
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _transact, self._writer, change)
+        loop = asyncio.get_running_loop()
+        # Without the shield a call that is cancelled while it queues would not be carried out.
+        return await asyncio.shield(loop.run_in_executor(self._thread, _transact, self._writer, change))
 
     def _write_quickly(self, change: Callable[[sqlite3.Connection], T]) -> T:
         result = _transact(self._quick, change)

@@ -78,7 +78,9 @@ def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deplo
             cannot be used.
     """
     if sys.platform != "linux":
-        raise LaunchError("the embedded deployment needs Linux; use the cloud, or a deployment on another machine")
+        raise LaunchError(
+            "the embedded deployment needs Linux; use the cloud, or a deployment on another machine"
+        )
     folder = None if state is None else Path(state).expanduser().absolute()
     name = (
         None if folder is None else os.path.realpath(folder),

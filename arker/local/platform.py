@@ -259,6 +259,9 @@ class Platform:
                 await self.engine.fork(parent["vm_id"], child)
         try:
             await self.database.write(insert)
+        except asyncio.CancelledError:
+            # The row is made all the same: whoever asks again under the key gets this computer.
+            raise
         except BaseException:
             await self.engine.delete(child)
             raise
