@@ -74,8 +74,9 @@ class Url:
     scheme: str
     host: str
     port: int
-    #: Path and query; of a base URL the prefix of all paths, without a slash at its end.
-    target: str
+    #: Path and query; of a base URL the prefix of all paths, without a slash at its end. Of a signed URL,
+    #: secret.
+    target: str = field(repr=False)
 
     @property
     def origin(self) -> tuple[str, str, int]:

@@ -26,7 +26,7 @@ RULES: list[tuple[str, str]] = [
     (r"\ba(close|iter_raw|next)\b", r"\1"),
     (r"\bAsync(\w+)", r"\1"),
     (r"\basync_(\w+)", r"\1"),
-    (r"\b_async\b", "_sync"),
+    (r"\b(_io)?_async\b", r"\1_sync"),
     (r"\bAwaitable\[([^][]*(?:\[[^][]*\])?[^][]*)\]", r"\1"),
     (
         r"\bThe client for asyncio, and the source that the blocking one is derived from\.",

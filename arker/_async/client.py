@@ -15,7 +15,7 @@ import httpx
 from arker_api.control.api.computers import list_vms
 from arker_api.control.types import UNSET
 
-from arker._io import async_gather, async_in_thread
+from arker._io_async import async_gather, async_in_thread
 from arker.config import UNCHANGED, Timeouts, Unchanged, check_seconds, resolve
 from arker.errors import ArkerError, bad_request
 from arker.hooks import Hooks

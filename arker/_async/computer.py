@@ -15,7 +15,7 @@ from arker_api.regional.api.computers import delete_vm, fork_vm
 from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
 
-from arker._io import async_gather
+from arker._io_async import async_gather
 from arker.config import check_seconds
 from arker.errors import ArkerError, bad_request
 from arker.hooks import logger

@@ -14,7 +14,8 @@ from typing import cast
 
 import h11
 
-from arker._io import AsyncStream, AsyncWaiter, Buffer, async_closing, reset_after_fork
+from arker._io import Buffer, reset_after_fork
+from arker._io_async import AsyncStream, AsyncWaiter, async_closing
 
 Origin = tuple[str, str, int]
 

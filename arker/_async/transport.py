@@ -13,7 +13,8 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from arker import operations
-from arker._io import Buffer, async_sleep
+from arker._io import Buffer
+from arker._io_async import async_sleep
 from arker._version import __version__
 from arker.config import Config, Timeouts, Url
 from arker.errors import Answer, ArkerError, bad_request, read_answer
@@ -39,7 +40,7 @@ class AsyncBody:
     pieces: Callable[[], AsyncGenerator[Buffer]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AsyncRequest:
     """A request, ready to be sent any number of times."""
 

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import hashlib
 import inspect
-import io
 import os
 import re
 import time
@@ -31,7 +30,8 @@ from arker_api.regional.models import (
 )
 from arker_api.regional.types import Unset
 
-from arker._io import Buffer, gather, in_thread, iterate
+from arker._io import Buffer
+from arker._io_sync import gather, in_thread, iterate
 from arker.config import Timeouts, Url, parse_url
 from arker.errors import ArkerError, entry_error, read_answer
 from arker.hooks import TransferEvent, tell
@@ -44,16 +44,17 @@ from arker.uploads import (
     LARGEST_CHUNK,
     LARGEST_FILE,
     PIECE,
+    READ_AHEAD,
     SLOWEST,
     Range,
     batches,
     chunks,
-    resume_at,
     too_large,
 )
 
-from .transport import Body, Budget, Request, Transport, dump, parse
-from .wire import Headers, Reply, whole
+from .downloads import Download, FileSink, MemorySink, Progress, Signed
+from .transport import Body, Budget, Request, dump, parse
+from .wire import Reply, whole
 
 if TYPE_CHECKING:
     from .client import Arker
@@ -61,14 +62,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Data: TypeAlias = bytes | bytearray | memoryview | str | IO[bytes] | Iterable[bytes] | Iterable[bytes]
-Progress: TypeAlias = Callable[[int, int], object]
 
 #: Typed here, as mypy joins the variants of its answer to `object`.
 _SYNC: Operation[..., InlineFile | SignedFile | WriteResponse] = sync_files
 #: Chunks of one file, and files, on their way at a time.
 _AT_A_TIME = 4
-#: Bytes read from or written to a file at a time; a thread is asked for each.
-_READ_AHEAD = 4 * PIECE
 #: Raw bytes that make a PIECE of base64.
 _RAW_PIECE = PIECE // 4 * 3
 #: Answers from here on are worth pydantic's import: it decodes base64 five times faster.
@@ -103,7 +101,7 @@ class Sync:
             ArkerError: `not_found`, `bad_request` for a path that can name no file, and whatever else fails.
             TypeError, ValueError: for arguments of the wrong kind.
         """
-        sink = _MemorySink()
+        sink = MemorySink()
         self._read(path, sink, None, timeout)
         return sink.content
 
@@ -116,7 +114,7 @@ class Sync:
 
         Raises:
             TypeError, ValueError: for arguments of the wrong kind. What goes wrong with a file is in its
-            outcome.
+                outcome.
         """
         names = list(dict.fromkeys(paths))
         jobs = [functools.partial(self.read_file, path, timeout=timeout) for path in names]
@@ -149,10 +147,10 @@ class Sync:
             ArkerError: `not_found`, `bad_request` for a path that can name no file, `local_file` when the
                 local one cannot be written, and whatever else fails.
             TypeError, ValueError: for arguments of the wrong kind. What `progress` raises ends the call and
-            comes out.
+                comes out.
         """
         check_path(remote_path)
-        sink = _FileSink(Path(local_path))
+        sink = FileSink(Path(local_path))
         try:
             self._read(remote_path, sink, progress, timeout)
             sink.publish()
@@ -160,7 +158,11 @@ class Sync:
             sink.discard()
 
     def _read(
-        self, path: str, sink: _MemorySink | _FileSink, progress: Progress | None, timeout: float | None
+        self,
+        path: str,
+        sink: MemorySink | FileSink,
+        progress: Progress | None,
+        timeout: float | None,
     ) -> None:
         check_path(path)
         transport, timeouts = self._client._transport, self._client._timeouts
@@ -180,18 +182,19 @@ class Sync:
             size = read.size
             if timeout is None:
                 budget.deadline += size / SLOWEST
-            _Download(self, transport, timeouts, budget, path, sink, progress).run(read)
+            ask = functools.partial(self._ask, budget, timeouts, path)
+            Download(transport, timeouts, budget, path, ask, sink, progress).run(read)
         tell(
             transport.hooks.on_transfer,
             TransferEvent("download", path, size, (time.perf_counter() - started) * 1000, via),
         )
 
-    def _ask(self, budget: Budget, timeouts: Timeouts, path: str) -> bytes | _Signed:
+    def _ask(self, budget: Budget, timeouts: Timeouts, path: str) -> bytes | Signed:
         """Ask for a file: its content, or where to get it."""
         transport = self._client._transport
         request = self._request(timeouts, dump(ReadRequest(op="read", path=path).to_dict()))
 
-        def consume(reply: Reply) -> bytes | _Signed:
+        def consume(reply: Reply) -> bytes | Signed:
             content = whole(reply)
             if len(content) >= _LARGE_ANSWER and (data := _decode_large(reply.status, content)) is not None:
                 return data
@@ -237,8 +240,7 @@ class Sync:
             ArkerError: `payload_too_large` over 100 MB, `bad_request` for a path that can name no file, and
                 whatever else fails.
             TypeError, ValueError: for arguments of the wrong kind. What `data` or `progress` raise ends the
-            call and
-                comes out.
+                call and comes out.
         """
         check_path(path)
         source = _source(data)
@@ -268,7 +270,7 @@ class Sync:
         Raises:
             ArkerError: `local_file` when the local one cannot be read, and as `write_file`.
             TypeError, ValueError: for arguments of the wrong kind. What `progress` raises ends the call and
-            comes out.
+                comes out.
         """
         check_path(remote_path)
         with local(Path(local_path).open, "rb") as file:
@@ -288,7 +290,7 @@ class Sync:
 
         Raises:
             TypeError, ValueError: for arguments of the wrong kind. What goes wrong with a file is in its
-            outcome.
+                outcome.
         """
         outcomes: dict[str, Outcome[None]] = dict.fromkeys(files, Outcome())
         small: list[tuple[tuple[str, Source], int]] = []
@@ -345,6 +347,8 @@ class Sync:
             )
 
         def settle(results: list[WriteResult]) -> None:
+            if len(results) != len(pending):
+                raise ValueError(f"{len(results)} results of {len(pending)} entries")
             again: ArkerError | None = None
             for path, result in zip(list(pending), results, strict=True):
                 error = self._error_of(result, budget) or _unwritten(result)
@@ -508,8 +512,8 @@ class Sync:
         def pieces() -> Generator[Buffer]:
             nonlocal digest
             digest = hashlib.sha256()
-            for ahead in range(0, source.size, _READ_AHEAD):
-                block = memoryview(_read_source(source, ahead, min(ahead + _READ_AHEAD, source.size)))
+            for ahead in range(0, source.size, READ_AHEAD):
+                block = memoryview(_read_source(source, ahead, min(ahead + READ_AHEAD, source.size)))
                 for start in range(0, len(block), PIECE):
                     piece = block[start : start + PIECE]
                     digest.update(piece)
@@ -545,204 +549,19 @@ class Sync:
                 missing = sum(end - start for start, end in chunks(source.size, have))
                 progress(source.size - missing, source.size)
 
-        failure: Exception | None = None
-        for _ in range(budget.policy.attempts):
-            parts = chunks(source.size, have)
-            outcomes = gather([functools.partial(write, part) for part in parts], _AT_A_TIME)
+        for _ in range(2):
+            jobs = [functools.partial(write, part) for part in chunks(source.size, have)]
+            for outcome in gather(jobs, _AT_A_TIME):
+                # Of a file that is there, no chunk is missing, whatever became of its answer.
+                if not (written and isinstance(outcome.error, ArkerError)):
+                    outcome.get()
             if written:
                 return
-            failure = next((outcome.error for outcome in outcomes if outcome.error), None)
-            if failure is None:
-                # All was taken, and yet something is missing: the last answer knows what.
-                have = set(told)
-                if not chunks(source.size, have):
-                    break
-            elif not isinstance(failure, ArkerError) or not failure.retryable:
-                break
-        raise failure or ArkerError(
+            # All was taken, and yet something is missing: the last answer knows what.
+            have = set(told)
+        raise ArkerError(
             "internal", f"all bytes of {path} were sent, but the file was not written", processed="maybe"
         )
-
-
-class _Signed:
-    """Where to get a file."""
-
-    __slots__ = ("size", "url")
-
-    def __init__(self, url: Url, size: int) -> None:
-        self.url = url
-        self.size = size
-
-
-class _Download:
-    """One file past the API, resumed where it broke off."""
-
-    def __init__(
-        self,
-        files: Sync,
-        transport: Transport,
-        timeouts: Timeouts,
-        budget: Budget,
-        path: str,
-        sink: _MemorySink | _FileSink,
-        progress: Progress | None,
-    ) -> None:
-        self._files = files
-        self._transport = transport
-        self._timeouts = timeouts
-        self._budget = budget
-        self._path = path
-        self._sink = sink
-        self._progress = progress
-        self._position = 0
-        self._etag: str | None = None
-
-    def run(self, signed: _Signed) -> None:
-        self._begin(signed)
-        try:
-            self._get(signed)
-        except ArkerError as error:
-            if error.code == "local_file" or error.retryable or not 400 <= error.status < 500:
-                raise
-            # Expired, as a rule; a fresh one will show. The file may be another one by now.
-            again = self._files._ask(self._budget, self._timeouts, self._path)
-            if isinstance(again, bytes):
-                self._sink.take(again)
-            else:
-                self._begin(again)
-                self._get(again)
-
-    def _begin(self, signed: _Signed) -> None:
-        self._position = 0
-        self._etag = None
-        self._sink.start(signed.size)
-
-    def _get(self, signed: _Signed) -> None:
-        def make() -> Request:
-            headers: Headers = []
-            if self._position:
-                headers.append((b"Range", b"bytes=%d-" % self._position))
-                if self._etag is not None:
-                    headers.append((b"If-Range", self._etag.encode("latin-1")))
-            return self._transport.signed("GET", signed.url, self._timeouts, headers=headers)
-
-        def consume(reply: Reply) -> None:
-            if reply.status not in (200, 206):
-                content = whole(reply)
-                read_answer(reply.status, reply.headers, content, parse=False)
-                raise _not_the_file(self._path, f"HTTP {reply.status}", reply.status)
-            try:
-                self._position = resume_at(
-                    reply.status, reply.headers.get("content-range"), self._position, signed.size
-                )
-                announced = int(reply.headers.get("content-length", signed.size - self._position))
-                if announced != signed.size - self._position:
-                    raise ValueError(f"{announced} bytes instead of {signed.size - self._position}")
-            except ValueError as error:
-                self._position = 0
-                raise _not_the_file(self._path, str(error), reply.status) from error
-            etag = reply.headers.get("etag", "")
-            self._etag = etag if etag.startswith('"') else None
-            while (piece := reply.piece()) is not None:
-                if self._position + len(piece) > signed.size:
-                    self._position = 0
-                    raise _not_the_file(self._path, f"more than {signed.size} bytes", reply.status)
-                self._sink.write(self._position, piece)
-                self._position += len(piece)
-                if self._progress is not None:
-                    self._progress(self._position, signed.size)
-            if self._position != signed.size:
-                raise ArkerError(
-                    "network",
-                    f"{self._path}: cut after {self._position} of {signed.size} bytes",
-                    processed="maybe",
-                )
-
-        self._transport.perform(self._budget, self._timeouts, make, consume)
-
-
-class _MemorySink:
-    """A file in memory, held once."""
-
-    def __init__(self) -> None:
-        self.content = b""
-        self._buffer = io.BytesIO()
-
-    def take(self, content: bytes) -> None:
-        """All of it at once."""
-        self.content = content
-
-    def start(self, size: int) -> None:
-        """Make room."""
-        # BytesIO adopts the object as it is, and hands it out again without a copy when it is full.
-        self._buffer = io.BytesIO(bytes(size))
-        self.content = b""
-        self._size = size
-
-    def write(self, position: int, piece: Buffer) -> None:
-        """Some of it."""
-        self._buffer.seek(position)
-        self._buffer.write(piece)
-        if position + len(piece) == self._size:
-            self.content = self._buffer.getvalue()
-
-
-class _FileSink:
-    """A local file that appears when it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f".{path.name[:200]}.{new_ulid()}.part")
-        self._file: IO[bytes] = local(self._part.open, "xb", buffering=0)
-        #: What follows the bytes before `_at` and is not written yet: pieces come small, and a thread is not cheap.
-        self._pieces: list[Buffer] = []
-        self._at = 0
-        self._held = 0
-
-    def take(self, content: bytes) -> None:
-        """All of it at once."""
-        self.start(len(content))
-        self.write(0, content)
-
-    def start(self, size: int) -> None:
-        """Forget what was written."""
-        self._pieces.clear()
-        self._at = self._held = 0
-        local(self._file.truncate, 0)
-
-    def write(self, position: int, piece: Buffer) -> None:
-        """Some of it."""
-        if position != self._at + self._held:
-            in_thread(local, self._flush)
-            self._at = position
-        self._pieces.append(piece)
-        self._held += len(piece)
-        if self._held >= _READ_AHEAD:
-            in_thread(local, self._flush)
-
-    def _flush(self) -> None:
-        self._file.seek(self._at)
-        held = memoryview(b"".join(self._pieces))
-        while held:
-            held = held[self._file.write(held) :]
-        self._at += self._held
-        self._held = 0
-        self._pieces.clear()
-
-    def publish(self) -> None:
-        """Put it in its place."""
-        in_thread(local, self._publish)
-
-    def _publish(self) -> None:
-        self._flush()
-        self._file.close()
-        self._part.replace(self._path)
-
-    def discard(self) -> None:
-        """Remove what is left."""
-        self._file.close()
-        with contextlib.suppress(OSError):
-            self._part.unlink()
 
 
 def _source(data: Any) -> Source:
@@ -803,7 +622,7 @@ def _upload_url(result: WriteResult) -> tuple[Url, str]:
     return parse_url(result.presigned_url), result.upload_id
 
 
-def _content(response: InlineFile | SignedFile | WriteResponse) -> bytes | _Signed:
+def _content(response: InlineFile | SignedFile | WriteResponse) -> bytes | Signed:
     if isinstance(response, InlineFile):
         return _sized(decode(response.content, response.encoding), response.size)
     if isinstance(response, SignedFile):
@@ -812,7 +631,7 @@ def _content(response: InlineFile | SignedFile | WriteResponse) -> bytes | _Sign
             raise ValueError(f"a size of {size!r}")
         if size > LARGEST_FILE:
             raise too_large(size)
-        return _Signed(parse_url(response.presigned_url), size)
+        return Signed(parse_url(response.presigned_url), size)
     raise TypeError("no file")
 
 
@@ -820,10 +639,6 @@ def _sized(data: bytes, size: object) -> bytes:
     if len(data) != size:
         raise ValueError(f"{len(data)} bytes of a file of {size!r}")
     return data
-
-
-def _not_the_file(path: str, why: str, status: int) -> ArkerError:
-    return ArkerError("internal", f"{path}: the answer is not the file: {why}", status, processed="maybe")
 
 
 def _decode_large(status: int, content: bytes) -> bytes | None:

@@ -14,7 +14,8 @@ from typing import cast
 
 import h11
 
-from arker._io import Buffer, Stream, Waiter, closing, reset_after_fork
+from arker._io import Buffer, reset_after_fork
+from arker._io_sync import Stream, Waiter, closing
 
 Origin = tuple[str, str, int]
 

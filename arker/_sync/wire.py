@@ -12,7 +12,8 @@ from typing import Protocol, cast
 import h11
 import httpx
 
-from arker._io import Buffer, Scoped
+from arker._io import Buffer
+from arker._io_sync import Scoped
 from arker.config import Timeouts, Url, is_loopback
 from arker.errors import ArkerError, no_answer
 

@@ -22,8 +22,10 @@ def client(server: Server, **options: object) -> Arker:
 def interrupted(work: Callable[[], object], when: Callable[[], bool]) -> float:
     """Call `work` in this thread, press Ctrl-C when it is due, and return how long that took to end it."""
     pressed: list[float] = []
+    entered = threading.Event()
 
     def press() -> None:
+        entered.wait()
         while not when():
             time.sleep(0.002)
         pressed.append(time.monotonic())
@@ -32,7 +34,8 @@ def interrupted(work: Callable[[], object], when: Callable[[], bool]) -> float:
     thread = threading.Thread(target=press)
     thread.start()
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # from here on it may come
+            entered.set()
             work()
         return time.monotonic() - pressed[0]
     finally:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from arker import ArkerError, AsyncArker, RetryPolicy, RunResult, Timeouts, VmSummary
-from arker._io import async_sleep
+from arker._io_async import async_sleep
 from tests.faults import server as faults
 from tests.faults.server import BASE_IMAGE, KEY, Answer, Server
 

@@ -37,17 +37,14 @@ async def test_a_command_runs_once_however_often_it_is_sent(
 
 
 async def test_without_leave_it_is_not_sent_again(wire: CuttingProxy, deployment: Deployment) -> None:
-    async with client(wire, deployment, retry=RetryPolicy(backoff=0.001)) as arker:
-        async with await arker.vm("arkuntu").fork() as vm:
-            wire.lose(1)
-            with pytest.raises(ArkerError) as caught:
-                await vm.run("echo once >> log")
-            assert (caught.value.code, caught.value.processed, caught.value.attempts) == (
-                "network",
-                "maybe",
-                1,
-            )
-            assert await vm.sync.read_file("/home/user/log") == b"once\n"
+    careful = RetryPolicy(backoff=0.001)
+    async with client(wire, deployment, retry=careful) as arker, await arker.vm("arkuntu").fork() as vm:
+        wire.lose(1)
+        with pytest.raises(ArkerError) as caught:
+            await vm.run("echo once >> log")
+        error = caught.value
+        assert (error.code, error.processed, error.attempts) == ("network", "maybe", 1)
+        assert await vm.sync.read_file("/home/user/log") == b"once\n"
 
 
 async def test_a_fork_is_made_once_however_often_it_is_sent(

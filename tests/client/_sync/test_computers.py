@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy, RunResult, Timeouts, VmSummary
-from arker._io import sleep
+from arker._io_sync import sleep
 from tests.faults import server as faults
 from tests.faults.server import BASE_IMAGE, KEY, Answer, Server
 

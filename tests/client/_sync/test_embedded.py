@@ -35,17 +35,14 @@ def test_a_command_runs_once_however_often_it_is_sent(wire: CuttingProxy, deploy
 
 
 def test_without_leave_it_is_not_sent_again(wire: CuttingProxy, deployment: Deployment) -> None:
-    with client(wire, deployment, retry=RetryPolicy(backoff=0.001)) as arker:
-        with arker.vm("arkuntu").fork() as vm:
-            wire.lose(1)
-            with pytest.raises(ArkerError) as caught:
-                vm.run("echo once >> log")
-            assert (caught.value.code, caught.value.processed, caught.value.attempts) == (
-                "network",
-                "maybe",
-                1,
-            )
-            assert vm.sync.read_file("/home/user/log") == b"once\n"
+    careful = RetryPolicy(backoff=0.001)
+    with client(wire, deployment, retry=careful) as arker, arker.vm("arkuntu").fork() as vm:
+        wire.lose(1)
+        with pytest.raises(ArkerError) as caught:
+            vm.run("echo once >> log")
+        error = caught.value
+        assert (error.code, error.processed, error.attempts) == ("network", "maybe", 1)
+        assert vm.sync.read_file("/home/user/log") == b"once\n"
 
 
 def test_a_fork_is_made_once_however_often_it_is_sent(wire: CuttingProxy, deployment: Deployment) -> None:

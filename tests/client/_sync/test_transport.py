@@ -40,7 +40,7 @@ def pool_of(arker: Arker) -> Pool:
 @pytest.fixture
 def tls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     context = ssl.create_default_context(cafile=str(CERTIFICATE))
-    monkeypatch.setattr("arker._io.ssl_context", lambda: context)
+    monkeypatch.setattr("arker._io_sync.ssl_context", lambda: context)
     with Server(tls=True) as server:
         yield server
         assert server.settle(0)

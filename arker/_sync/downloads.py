@@ -1,0 +1,207 @@
+"""Files on their way down: past the API, into memory or a local file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TypeAlias
+
+from arker._io import Buffer
+from arker._io_sync import in_thread
+from arker.config import Timeouts, Url
+from arker.errors import ArkerError, read_answer
+from arker.ids import new_ulid
+from arker.sources import local
+from arker.uploads import READ_AHEAD, resume_at
+
+from .transport import Budget, Request, Transport
+from .wire import Headers, Reply, whole
+
+Progress: TypeAlias = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Where to get a file, and its size in bytes."""
+
+    url: Url
+    size: int
+
+
+class Download:
+    """One file past the API, resumed where it broke off."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        timeouts: Timeouts,
+        budget: Budget,
+        path: str,
+        ask: Callable[[], bytes | Signed],
+        sink: MemorySink | FileSink,
+        progress: Progress | None,
+    ) -> None:
+        self._transport = transport
+        self._timeouts = timeouts
+        self._budget = budget
+        self._path = path
+        self._ask = ask
+        self._sink = sink
+        self._progress = progress
+        self._position = 0
+        self._etag: str | None = None
+
+    def run(self, signed: Signed) -> None:
+        """Get it. Raises ArkerError."""
+        self._begin(signed)
+        try:
+            self._get(signed)
+        except ArkerError as error:
+            if error.code == "local_file" or error.retryable or not 400 <= error.status < 500:
+                raise
+            # Expired, as a rule; a fresh one will show. The file may be another one by now.
+            again = self._ask()
+            if isinstance(again, bytes):
+                self._sink.take(again)
+            else:
+                self._begin(again)
+                self._get(again)
+
+    def _begin(self, signed: Signed) -> None:
+        self._position = 0
+        self._etag = None
+        self._sink.start(signed.size)
+
+    def _get(self, signed: Signed) -> None:
+        def make() -> Request:
+            headers: Headers = []
+            if self._position:
+                headers.append((b"Range", b"bytes=%d-" % self._position))
+                if self._etag is not None:
+                    headers.append((b"If-Range", self._etag.encode("latin-1")))
+            return self._transport.signed("GET", signed.url, self._timeouts, headers=headers)
+
+        def consume(reply: Reply) -> None:
+            if reply.status not in (200, 206):
+                content = whole(reply)
+                read_answer(reply.status, reply.headers, content, parse=False)
+                raise _not_the_file(self._path, f"HTTP {reply.status}", reply.status)
+            try:
+                self._position = resume_at(
+                    reply.status, reply.headers.get("content-range"), self._position, signed.size
+                )
+                announced = int(reply.headers.get("content-length", signed.size - self._position))
+                if announced != signed.size - self._position:
+                    raise ValueError(f"{announced} bytes instead of {signed.size - self._position}")
+            except ValueError as error:
+                self._position = 0
+                raise _not_the_file(self._path, str(error), reply.status) from error
+            etag = reply.headers.get("etag", "")
+            self._etag = etag if etag.startswith('"') else None
+            while (piece := reply.piece()) is not None:
+                if self._position + len(piece) > signed.size:
+                    self._position = 0
+                    raise _not_the_file(self._path, f"more than {signed.size} bytes", reply.status)
+                self._sink.write(self._position, piece)
+                self._position += len(piece)
+                if self._progress is not None:
+                    self._progress(self._position, signed.size)
+            if self._position != signed.size:
+                raise ArkerError(
+                    "network",
+                    f"{self._path}: cut after {self._position} of {signed.size} bytes",
+                    processed="maybe",
+                )
+
+        self._transport.perform(self._budget, self._timeouts, make, consume)
+
+
+class MemorySink:
+    """A file in memory, held once."""
+
+    def __init__(self) -> None:
+        self.content = b""
+        self._buffer = io.BytesIO()
+
+    def take(self, content: bytes) -> None:
+        """All of it at once."""
+        self.content = content
+
+    def start(self, size: int) -> None:
+        """Make room."""
+        # BytesIO adopts the object as it is, and hands it out again without a copy when it is full.
+        self._buffer = io.BytesIO(bytes(size))
+        self.content = b""
+        self._size = size
+
+    def write(self, position: int, piece: Buffer) -> None:
+        """Some of it."""
+        self._buffer.seek(position)
+        self._buffer.write(piece)
+        if position + len(piece) == self._size:
+            self.content = self._buffer.getvalue()
+
+
+class FileSink:
+    """A local file that appears when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.name[:200]}.{new_ulid()}.part")
+        self._file: IO[bytes] = local(self._part.open, "xb", buffering=0)
+        #: What follows the bytes before `_at` and is not written yet: pieces come small, and a thread is not cheap.
+        self._pieces: list[Buffer] = []
+        self._at = 0
+        self._held = 0
+
+    def take(self, content: bytes) -> None:
+        """All of it at once."""
+        self.start(len(content))
+        self.write(0, content)
+
+    def start(self, size: int) -> None:
+        """Forget what was written."""
+        self._pieces.clear()
+        self._at = self._held = 0
+        local(self._file.truncate, 0)
+
+    def write(self, position: int, piece: Buffer) -> None:
+        """Some of it."""
+        if position != self._at + self._held:
+            in_thread(local, self._flush)
+            self._at = position
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held >= READ_AHEAD:
+            in_thread(local, self._flush)
+
+    def _flush(self) -> None:
+        self._file.seek(self._at)
+        held = memoryview(b"".join(self._pieces))
+        while held:
+            held = held[self._file.write(held) :]
+        self._at += self._held
+        self._held = 0
+        self._pieces.clear()
+
+    def publish(self) -> None:
+        """Put it in its place."""
+        in_thread(local, self._publish)
+
+    def _publish(self) -> None:
+        self._flush()
+        self._file.close()
+        self._part.replace(self._path)
+
+    def discard(self) -> None:
+        """Remove what is left."""
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink()
+
+
+def _not_the_file(path: str, why: str, status: int) -> ArkerError:
+    return ArkerError("internal", f"{path}: the answer is not the file: {why}", status, processed="maybe")
