@@ -28,7 +28,7 @@ TARGETS = (
 
 def main() -> None:
     arguments = options(__doc__)
-    bench = Bench("concurrent_async", METRICS, arguments, rounds=5)
+    bench = Bench("concurrent_async", METRICS, arguments, rounds=3)
     sample = {"kind": "concurrent_async", "calls": 50 if bench.quick else 1000}
     rivals = bench.present(RIVALS, "run_async")
     bench.measure([

@@ -79,7 +79,7 @@ def section(name: str, one: Kept) -> list[str]:
     machine, versions = one["machine"], one["versions"]
     lines = [f"## {name.replace('_', ' ').capitalize()}", "", documentation, ""]
     lines += [
-        f"{one['date']}, {one['rounds']} rounds; {machine['cpu']}, {machine['kernel']}, {machine['python']}.",
+        f"{one['date']}, {one['rounds']} rounds; {machine['cpu']}, {machine['kernel']}, {machine['python']}; source {one['source']}.",
         "",
     ]
     lines += ["Versions: " + ", ".join(f"{rival} {version}" for rival, version in versions.items()) + ".", ""]
@@ -122,7 +122,7 @@ def plot(kept: dict[str, Kept]) -> None:
 
     matplotlib.use("svg")
     # The same figures give the same file.
-    matplotlib.rcParams["svg.hashsalt"] = "arker"
+    matplotlib.rcParams |= {"svg.hashsalt": "arker", "svg.fonttype": "none"}
     from matplotlib import pyplot
 
     panels = [panel for panel in PLOTTED if panel[1] in kept.get(panel[0], {}).get("samples", {})]

@@ -20,7 +20,7 @@ TARGETS = (
 
 def main() -> None:
     arguments = options(__doc__)
-    bench = Bench("threads", METRICS, arguments, rounds=5)
+    bench = Bench("threads", METRICS, arguments, rounds=3)
     sample = {"kind": "threads"} | (
         {"calls": 40, "workers": 8} if bench.quick else {"calls": 1000, "workers": 128}
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +54,38 @@ def test_a_process_that_a_signal_ended_is_reported_with_its_status() -> None:
     assert harness.reason(subprocess.CalledProcessError(-11, "x", stderr="")) == "status -11: no message"
 
 
+def test_a_reason_holds_no_path_of_this_machine() -> None:
+    error = subprocess.CalledProcessError(1, "x", stderr=f"ImportError: no y in ({ROOT}/arker/x.py)")
+    assert harness.reason(error) == "status 1: ImportError: no y in (arker/x.py)"
+
+
+@pytest.mark.parametrize("trouble", ["failed", "changed"])
+def test_a_run_that_cannot_be_trusted_is_not_kept(
+    trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    bench = harness.Bench("b", {"cpu": "CPU"}, argparse.Namespace(quick=False, rounds=1, rivals=None))
+    bench.add("case", "arker", {"cpu": 1.0})
+    if trouble == "failed":
+        bench.failed["other case: arker"] = "status 1"
+    else:
+        bench.source = "of another time"
+    with pytest.raises(SystemExit, match="nothing is kept"):
+        bench.finish([])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_went_well_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    # Nobody may change the source under this test.
+    monkeypatch.setattr(harness, "source", lambda: "0123456789ab")
+    bench = harness.Bench("b", {"cpu": "CPU"}, argparse.Namespace(quick=False, rounds=1, rivals=None))
+    bench.add("case", "arker", {"cpu": 1.0})
+    bench.finish([harness.Target("what", "case", "cpu", 2)])
+    kept = json.loads((tmp_path / "b.json").read_text())
+    assert kept["targets"] == [{"what": "what", "value": 1.0, "limit": 2, "at_least": False, "reached": True}]
+
+
 def test_a_ratio_is_taken_within_rounds() -> None:
     # The machine was ten times slower in the second round; that must not show.
     ours = [{"cpu": 1.0}, {"cpu": 10.0}, {"cpu": 1.0}]
@@ -79,6 +113,7 @@ def test_the_report_names_what_was_missed_and_what_failed() -> None:
     kept = {
         "date": "2026-01-01",
         "machine": {"cpu": "a, 2 cores", "kernel": "Linux 6", "python": "CPython 3.11"},
+        "source": "0123456789ab",
         "rounds": 1,
         "versions": {"arker": "1", "httpx": "2"},
         "metrics": {"cpu_us": "CPU, µs"},
@@ -88,5 +123,6 @@ def test_the_report_names_what_was_missed_and_what_failed() -> None:
     }
     text = report.markdown({"small_call": kept})
     assert "| CPU | 2 | ≤ 0.8 | **missed** |" in text
+    assert "source 0123456789ab" in text
     assert "| httpx | 150 (150 - 150) | 2 |" in text
     assert "* No figure: sync, TLS: e2b (status 1: no)." in text
