@@ -1,5 +1,4 @@
-"""`Idempotency-Key`: what was asked under a key happens once, and every repeat answers what the first one
-made.
+"""`Idempotency-Key`: what was asked under a key happens once, and every repeat answers what the first one made.
 
 * While the first is under way, a repeat waits for it.
 * What ended is kept for 24 hours, over restarts. A run's answer is kept up to `MAX_ANSWER` bytes, and all
@@ -14,6 +13,7 @@ made.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +22,8 @@ from typing import Final, NamedTuple
 
 from .database import Database, Row
 from .errors import ApiError
+
+log = logging.getLogger("arker.idempotency")
 
 LIFETIME_MS: Final = 24 * 3600 * 1000
 MAX_ANSWER: Final = 1024 * 1024
@@ -140,6 +142,9 @@ class Idempotency:
     def _saved(self, identity: Identity, save: asyncio.Task[int]) -> None:
         self._saves.discard(save)
         self._pending.pop(identity, None)
+        if not save.cancelled() and (error := save.exception()) is not None:
+            # The next repeat is told that the outcome is unknown, which is safe.
+            log.error("the answer to a keyed run could not be kept: %s", error)
 
     async def _set(self, identity: Identity, statement: str, *values: object) -> int:
         return await self._database.execute(

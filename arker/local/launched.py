@@ -1,12 +1,10 @@
-"""The child's side of `launcher`: settings come over a socket, what became of them goes back, and its end is
-the child's end."""
+"""The child's side of `launcher`: settings come over a socket, a URL goes back; its end is the child's end."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import signal
 import socket
 import time
 from typing import Final
@@ -15,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from .database import StateError
 from .engine import SandboxUnavailable
-from .server import Ready, StateInUseError, configure_logging, holder, serve
+from .server import Ready, StateInUseError, configure_logging, serve
 from .settings import Settings, explain
 
 #: Names the descriptor of the socket in the child's environment.
 VARIABLE: Final = "ARKER_LAUNCH_FD"
-#: Seconds to wait for another deployment that has the state folder, but does not serve yet.
+#: Seconds to wait for another deployment that has the state folder, but does not serve.
 _OTHER: Final = 10.0
 
 
@@ -53,8 +51,6 @@ def main() -> None:
 def _serve(order: Order, channel: socket.socket) -> dict[str, object] | None:
     """Serve to the end; what to answer, if that has not been done."""
     configure_logging(order.settings.log_level)
-    # Of a terminal's signals only the launcher decides; it may want to clean up first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         parent = os.pidfd_open(order.parent)
     except OSError:
@@ -63,23 +59,20 @@ def _serve(order: Order, channel: socket.socket) -> dict[str, object] | None:
         return None
 
     def ready(what: Ready) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         channel.sendall(json.dumps({"url": what.url}).encode() + b"\n")
 
-    try:
-        serve(order.settings, on_ready=ready, guest_key=order.key, stop_on=(parent, channel.fileno()))
-    except StateInUseError as error:
-        return _other(order, error)
-    except (StateError, SandboxUnavailable, OSError) as error:
-        return {"error": str(error)}
-    return None
-
-
-def _other(order: Order, error: StateInUseError) -> dict[str, object]:
-    """Another deployment has the folder: say where it serves, as soon as it does."""
-    state = order.settings.state.expanduser().absolute()
-    url, deadline = error.url, time.monotonic() + _OTHER
-    while url is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-        url, _ = holder(state)
-    return {"error": str(error)} if url is None else {"other": url}
+    deadline = time.monotonic() + _OTHER
+    while True:
+        try:
+            serve(order.settings, on_ready=ready, guest_key=order.key, stop_on=(parent, channel.fileno()))
+        except StateInUseError as error:
+            if error.url is not None:
+                return {"other": error.url}
+            # It is starting, or stopping: in a moment it says where it serves, or the folder is free.
+            if time.monotonic() > deadline:
+                return {"error": str(error)}
+            time.sleep(0.05)
+        except (StateError, SandboxUnavailable, OSError) as error:
+            return {"error": str(error)}
+        else:
+            return None

@@ -1,5 +1,4 @@
-"""A deployment for one program: started when it is needed, shared by whoever needs it, ended with the last of
-them.
+"""A deployment for one program: started when needed, shared by whoever needs it, ended with the last of them.
 
     with launch() as deployment:
         client = Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
@@ -47,8 +46,7 @@ class Deployment:
         self.api_key = shared.key
 
     def close(self) -> None:
-        """Let go of it; with the last one to do so it ends, and with it a temporary state folder. Once is
-        enough."""
+        """Let go of it; it ends with the last one to do so, and a temporary state folder with it."""
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.release()
@@ -64,8 +62,7 @@ class Deployment:
 
 
 def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deployment:
-    """A deployment on a free port of this machine; it is safe to call from any thread, and blocks for about
-    half a second.
+    """A deployment on a free port of this machine. Safe in any thread; blocks for about half a second.
 
     Args:
         state: folder for what lasts. The deployments of one folder are one: a deployment that serves it
@@ -95,8 +92,7 @@ def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deplo
 
 
 class _Shared:
-    """What the deployments of one state folder in one process have in common. Made and released under the
-    lock."""
+    """What the deployments of one state folder in one process share. Made and released under the lock."""
 
     def __init__(self, name: tuple[str | None, str], state: Path | None, options: dict[str, Any]) -> None:
         from .keys import generate
@@ -189,8 +185,7 @@ class _Shared:
         return self._owner == os.getpid() and (self._joined is not None or self._process.poll() is None)
 
     def release(self) -> None:
-        """One user less; the last one ends it. In a process that was forked off, nothing: it is not its
-        own."""
+        """One user less; the last one ends it. In a process that was forked off, nothing: it is the parent's."""
         if self._owner != os.getpid():
             return
         with _lock:
@@ -199,7 +194,8 @@ class _Shared:
                 return
             if _running.get(self._name) is self:
                 del _running[self._name]
-        self.end()
+            # Still under the lock: whoever launches the same state folder next must not find it half ended.
+            self.end()
 
     def end(self) -> None:
         """End the deployment, whoever still uses it."""

@@ -78,13 +78,41 @@ class Principal:
     org_name: str
 
 
-@dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A file to be sent: the caller closes `fd`. `version` changes whenever the content may have."""
+    """A file to be sent; closed with its block, or with the last reference to it.
 
-    fd: int
-    size: int
-    version: str
+    Attributes:
+        fd: a descriptor for reading.
+        size: its size when it was opened, in bytes.
+        version: changes whenever the content may have.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._open = True
+        self.size = os.fstat(fd).st_size
+        self.version = self.current_version()
+
+    def current_version(self) -> str:
+        """What `version` would be if it were opened now."""
+        # Not the inode: it is another one when the file is reached by another way (a live sandbox, a layer).
+        found = os.fstat(self.fd)
+        return f"{found.st_mtime_ns:x}-{found.st_size:x}"
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._open:
+            self._open = False
+            os.close(self.fd)
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 @contextlib.contextmanager
@@ -448,8 +476,7 @@ class Platform:
 
     async def _read(self, vm_id: str, path: str, base_url: str) -> bytes:
         check_path(path)
-        file = await self._open(vm_id, path)
-        try:
+        with await self._open(vm_id, path) as file:
             head = {"ok": True, "op": "read", "path": path, "size": file.size}
             if file.size > MAX_INLINE:
                 return to_json(
@@ -462,19 +489,14 @@ class Platform:
             if file.size > 64 * 1024:
                 return await asyncio.to_thread(_inline, file.fd, head)
             return _inline(file.fd, head)
-        finally:
-            os.close(file.fd)
 
     async def _open(self, vm_id: str, path: str) -> OpenFile:
         with self._sandbox_errors():
-            fd = await self.engine.read_file(vm_id, path)
-        found = os.fstat(fd)
-        if found.st_size > MAX_FILE:
-            os.close(fd)
-            raise ApiError(
-                "payload_too_large", f"{path} has {found.st_size} bytes, and the limit is {MAX_FILE}"
-            )
-        return OpenFile(fd, found.st_size, _version(found))
+            file = OpenFile(await self.engine.read_file(vm_id, path))
+        if file.size > MAX_FILE:
+            file.close()
+            raise ApiError("payload_too_large", f"{path} has {file.size} bytes, and the limit is {MAX_FILE}")
+        return file
 
     def _signed(
         self, base_url: str, method: str, vm_id: str, name: str, size: int, version: str = ""
@@ -497,15 +519,11 @@ class Platform:
         grant = signing.verify(self._secret, token, method="GET", now=time.time())
         file = await self._open(grant.vm_id, grant.object)
         if (file.size, file.version) != (grant.size, grant.version):
-            os.close(file.fd)
+            file.close()
             raise ApiError(
                 "conflict", "the file has changed since this URL was made; read it again for a new one"
             )
         return file
-
-    def unchanged(self, file: OpenFile) -> bool:
-        """Whether a file that was sent is still what it was when that began."""
-        return _version(os.fstat(file.fd)) == file.version
 
     async def receive_signed(self, token: str, declared: int | None, body: AsyncIterator[bytes]) -> None:
         """Take the bytes of a `PUT` to a signed URL; `declared` is its Content-Length, if it has one."""
@@ -638,11 +656,6 @@ def timestamp(ms: int) -> str:
 
 def _missing(vm_id: str) -> ApiError:
     return ApiError("not_found", f"there is no computer {vm_id} that this key may use")
-
-
-def _version(found: os.stat_result) -> str:
-    # Not the inode: it is another one when the file is reached by another way (a live sandbox, a layer).
-    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
 def _text(data: bytes) -> tuple[str, str]:

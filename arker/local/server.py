@@ -1,5 +1,4 @@
-"""The process of a deployment: takes hold of the state folder, drops root's powers, serves, and stops
-cleanly."""
+"""The process of a deployment: takes the state folder, drops root's powers, serves, and stops cleanly."""
 
 from __future__ import annotations
 
@@ -96,7 +95,6 @@ def serve(
             (state / folder).mkdir(mode=0o700, exist_ok=True)
         if os.geteuid() == 0:
             drop_privileges(state)
-        _say(lock, url)
         engine = BubblewrapEngine(state / "engine", limits, network=settings.network)
         resources = {
             "vcpu": os.cpu_count(),
@@ -109,7 +107,15 @@ def serve(
         app = create_app(
             platform, Metrics(), rate_limit=settings.rate_limit, public_url=settings.public_url, own_url=url
         )
-        server = _Server(app, settings.grace, lambda: on_ready(Ready(url, state, new_key)))
+
+        def ready() -> None:
+            _say(lock, {"pid": os.getpid(), "url": url})
+            on_ready(Ready(url, state, new_key))
+
+        def stopping() -> None:
+            _say(lock, {"pid": os.getpid(), "url": url, "stopping": True})
+
+        server = _Server(app, settings.grace, ready, stopping)
         try:
             asyncio.run(_run(engine, platform, server, listener, stop_on))
         except SandboxUnavailable:
@@ -140,7 +146,9 @@ async def _run(
 class _Server(uvicorn.Server):
     """uvicorn's server, stopped by us: it neither takes signals over nor polls."""
 
-    def __init__(self, app: ASGIApp, grace: float, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, grace: float, on_ready: Callable[[], None], on_stopping: Callable[[], None]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -158,6 +166,7 @@ class _Server(uvicorn.Server):
             )
         )
         self._on_ready = on_ready
+        self._on_stopping = on_stopping
         self._stopping = asyncio.Event()
 
     def listen_to(self, stop_on: tuple[int, ...]) -> None:
@@ -197,6 +206,7 @@ class _Server(uvicorn.Server):
             await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1)
+        self._on_stopping()
 
 
 class _Protocol(HttpToolsProtocol):
@@ -301,15 +311,16 @@ def _hold(state: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _say(lock: int, url: str) -> None:
-    os.pwrite(lock, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
+def _say(lock: int, what: dict[str, object]) -> None:
+    # Only ever longer, and whole in one write: readers find one or the other.
+    os.pwrite(lock, json.dumps(what).encode(), 0)
 
 
 def holder(state: Path) -> tuple[str | None, int | None]:
-    """URL and pid of the deployment that has the state folder; None where it has not said yet."""
+    """URL and pid of the deployment that has the state folder; no URL unless it serves."""
     try:
         said = json.loads((state / "lock").read_text())
-        return str(said["url"]), int(said["pid"])
+        return None if said.get("stopping") else str(said["url"]), int(said["pid"])
     except (OSError, ValueError, KeyError):
         return None, None
 

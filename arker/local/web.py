@@ -27,9 +27,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ApiError
-from .limits import RateLimit
 from .metrics import Metrics
 from .platform import PLATFORM, PROVIDER, REGION, OpenFile, Platform, Principal, timestamp
+from .ratelimit import RateLimit
 from .requests import (
     MAX_RUN_BODY,
     Body,
@@ -346,8 +346,7 @@ async def _pieces(request: Request, wait: float) -> AsyncIterator[bytes]:
 
 @contextlib.asynccontextmanager
 async def _cancelled_with(request: Request) -> AsyncIterator[None]:
-    """Cancel the block when the client goes away. Only blocks that take their time pay for a task that
-    watches."""
+    """Cancel the block when the client goes away. Only a block that takes its time pays for a watching task."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
@@ -508,29 +507,23 @@ class Signed(Endpoint):
         """GET /signed/{token}, or a range of it."""
         if request.method == "HEAD":
             raise ApiError("forbidden", "this URL is signed for GET, not HEAD")
-        platform = _platform(request)
-        file = await platform.open_signed(request.path_params["token"])
+        file = await _platform(request).open_signed(request.path_params["token"])
         etag = f'"{file.version}"'
         headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
-        try:
-            if_range = request.headers.get("if-range")
-            wanted = request.headers.get("range") if if_range in (None, etag) else None
-            part = byte_range(wanted, file.size)
-            start, end = part or (0, file.size)
-            headers["Content-Length"] = str(end - start)
-            if part is not None:
-                headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
-        except BaseException:
-            os.close(file.fd)
-            raise
+        if_range = request.headers.get("if-range")
+        wanted = request.headers.get("range") if if_range in (None, etag) else None
+        part = byte_range(wanted, file.size)
+        start, end = part or (0, file.size)
+        headers["Content-Length"] = str(end - start)
+        if part is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
         return StreamingResponse(
-            _send_file(platform, file, start, end), 206 if part else 200, headers, "application/octet-stream"
+            _send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
         )
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The bytes `[start, end)` that a Range header asks for; None for all, or for what need not be
-    understood.
+    """The bytes `[start, end)` that a Range header asks for; None for all, or for what may be ignored.
 
     Raises:
         ApiError: `unsupported_range` (416) when the file has no such bytes.
@@ -554,18 +547,16 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-async def _send_file(platform: Platform, file: OpenFile, start: int, end: int) -> AsyncIterator[bytes]:
-    try:
+async def _send_file(file: OpenFile, start: int, end: int) -> AsyncIterator[bytes]:
+    with file:
         while start < end:
             piece = await asyncio.to_thread(os.pread, file.fd, min(_PIECE, end - start), start)
             start += len(piece)
             # Before the last piece goes: a client must never take a mixture of two versions for the file.
-            if not piece or (start >= end and not platform.unchanged(file)):
+            if not piece or (start >= end and file.current_version() != file.version):
                 log.warning("a file changed while it was sent; the answer was cut off")
                 raise DisconnectedError
             yield piece
-    finally:
-        os.close(file.fd)
 
 
 class MetricsText(Endpoint):

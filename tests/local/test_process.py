@@ -375,6 +375,40 @@ class TestLauncher:
         served.api_key = key
         assert call(served, "GET", "/api/v1/whoami")[0] == 401
 
+    def test_a_state_folder_can_be_launched_again_at_once(self, fresh_deployment: Fresh) -> None:
+        state = fresh_deployment().state
+        answers: list[int] = []
+
+        def use() -> None:
+            for _ in range(3):
+                with launch(state) as one:
+                    answers.append(call(one, "GET", "/api/v1/whoami")[0])
+
+        threads = [threading.Thread(target=use) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == [200] * 9
+
+    def test_a_deployment_that_stops_is_waited_for(self, fresh_deployment: Fresh) -> None:
+        served = fresh_deployment().start()
+        vm = fork(served)
+        slow = threading.Thread(target=lambda: run(served, vm, "touch started; sleep 1"))
+        slow.start()
+        while (
+            call(served, "POST", f"/api/v1/vms/{vm}/sync", {"op": "read", "path": "/home/user/started"})[0]
+            != 200
+        ):
+            pass
+        served.signal(signal.SIGTERM)
+        assert eventually(lambda: "stopping" in (served.state / "lock").read_text())
+        with launch(served.state) as one:
+            assert one.base_url != served.base_url
+            assert call(one, "GET", f"/api/v1/vms/{vm}")[0] == 200
+        slow.join()
+        assert served.wait() == 0
+
     def test_it_ends_with_its_parent_however_that_dies(self) -> None:
         program = "from arker.local.launcher import launch; print(launch().base_url, flush=True); input()"
         parent = subprocess.Popen(

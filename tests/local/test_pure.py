@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from arker.local import keys, ranges, signing
 from arker.local.errors import ApiError
 from arker.local.ids import is_vm_id, new_ulid
-from arker.local.limits import RateLimit
+from arker.local.ratelimit import RateLimit
 from arker.local.requests import (
     ForkByNameRequest,
     ForkRequest,

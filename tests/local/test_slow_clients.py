@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from arker.local import server, web
+from arker.local import server, signing, web
 from arker.local.metrics import Metrics
 from arker.local.web import create_app
 
@@ -25,7 +27,7 @@ async def serving(bench: Bench) -> AsyncIterator[tuple[str, int]]:
     async with bench.platform() as platform:
         app = create_app(platform, Metrics(), own_url="http://127.0.0.1:1")
         listener = socket.create_server(("127.0.0.1", 0))
-        one = server._Server(app, 1, ready.set)
+        one = server._Server(app, 1, ready.set, lambda: None)
         task = asyncio.create_task(one.serve(sockets=[listener]))
         await ready.wait()
         try:
@@ -125,3 +127,38 @@ def test_an_answer_that_takes_its_time_is_waited_for(bench: Bench, monkeypatch: 
     for module, name in [(server, "HEAD_WAIT"), (web, "PIECE_WAIT")]:
         monkeypatch.setattr(module, name, 0.1)
     run(test())
+
+
+def test_a_file_that_changes_while_it_is_sent_is_never_taken_for_whole(bench: Bench) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+            vm, size = BASE[:26], 60_000_000
+            await bench.engine.create(vm, "arkuntu")
+            bench.engine.files[vm]["/home/user/f"] = bytes(size)
+            os.close(await bench.engine.read_file(vm, "/home/user/f"))
+            (path,) = bench.folder.glob(f"{vm}*")
+            version = f"{path.stat().st_mtime_ns:x}-{size:x}"
+            grant = signing.Grant("GET", vm, "/home/user/f", size, 2**40, version)
+            secret = bench.database.one("SELECT value FROM meta WHERE name = 'secret'")
+            assert secret is not None
+            reader, writer = await asyncio.open_connection(*address)
+            token = signing.sign(secret["value"], grant)
+            writer.write(f"GET /signed/{token} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"content-length: 60000000\r\n" in answer
+            # A command in the computer writes into it, while most of it is still to be sent.
+            await asyncio.to_thread(_overwrite, path)
+            received = 0
+            while data := await asyncio.wait_for(reader.read(1 << 20), 10):
+                received += len(data)
+            writer.close()
+            assert received < size
+
+    run(test())
+
+
+def _overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(50_000_000)
+        file.write(b"other")
