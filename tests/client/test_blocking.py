@@ -78,7 +78,7 @@ def test_ctrl_c_ends_a_call_at_once_and_leaves_the_client_usable(server: Server,
             "get": lambda: vm.sync.read_file("/home/user/a"),
             "list": arker.list,
         }[step]
-        assert interrupted(work, lambda: step in server.steps()) < 1
+        assert interrupted(work, lambda: step in server.steps()) < 5
         # The connection went with it: what it may still bring is no answer to anything.
         assert server.settle(0)
         assert len(vm.sync.read_file("/home/user/a")) == 5 << 20
@@ -90,7 +90,7 @@ def test_ctrl_c_ends_a_pause_between_tries(server: Server) -> None:
         "list", *[faults.answer(faults.Answer.error("unavailable", "m", 503, **{"retry-after": "20"}))] * 9
     )
     with client(server, retry=RetryPolicy()) as arker:
-        assert interrupted(arker.list, lambda: "list" in server.steps()) < 1
+        assert interrupted(arker.list, lambda: "list" in server.steps()) < 5
 
 
 def test_ctrl_c_ends_the_wait_for_a_connection(server: Server) -> None:
@@ -101,7 +101,7 @@ def test_ctrl_c_ends_the_wait_for_a_connection(server: Server) -> None:
         other.start()
         while "run" not in server.steps():
             time.sleep(0.002)
-        assert interrupted(arker.list, lambda: len(arker._transport._pooled._pools.get()._waiters) == 1) < 1
+        assert interrupted(arker.list, lambda: len(arker._transport._pooled._pools.get()._waiters) == 1) < 5
         other.join()
         arker.list()
     assert server.connections == 1
@@ -124,7 +124,7 @@ def test_ctrl_c_ends_a_map(server: Server) -> None:
 
     with client(server) as arker:
         assert (
-            interrupted(lambda: arker.map(work, range(100), concurrency=4), lambda: len(started) == 4) < 0.5
+            interrupted(lambda: arker.map(work, range(100), concurrency=4), lambda: len(started) == 4) < 0.9
         )
         time.sleep(1.1)
     assert len(started) == 4
@@ -184,7 +184,7 @@ def test_a_call_from_another_thread_outlives_a_ctrl_c(server: Server) -> None:
         results = []
         thread = threading.Thread(target=lambda: results.append(vm.run("x")))
         thread.start()
-        assert interrupted(lambda: time.sleep(5), lambda: "run" in server.steps()) < 1
+        assert interrupted(lambda: time.sleep(60), lambda: "run" in server.steps()) < 5
         thread.join()
         assert results[0].stdout == b"x"
 

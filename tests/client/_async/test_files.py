@@ -339,6 +339,17 @@ async def test_only_the_chunks_that_did_not_arrive_are_sent_again(server: Server
     assert set(sent) == {0, LARGEST_CHUNK, 2 * LARGEST_CHUNK, 3 * LARGEST_CHUNK}
 
 
+async def test_what_progress_raises_ends_the_call_in_chunks_too(server: Server) -> None:
+    def progress(done: int, total: int) -> None:
+        if not server.steps().count("put") or "chunk" in server.steps():
+            raise KeyError("enough")
+
+    server.fail("put", *[faults.answer(Answer(403, {}, b""))] * 2)
+    async with Case(server) as sync:
+        with pytest.raises(KeyError, match="enough"):
+            await sync.write_file(PATH, LARGE, progress=progress)
+
+
 async def test_a_server_that_forgot_a_chunk_gets_it_again(server: Server) -> None:
     server.fail("put", faults.answer(Answer(403, {}, b"")), faults.answer(Answer(403, {}, b"")))
     lie = faults.answer(
@@ -548,6 +559,14 @@ async def test_one_file_that_fails_does_not_touch_the_others(server: Server) -> 
         assert (error.code, error.attempts) == ("conflict", 1)
         back = await sync.read_files(["/home/user/a", "/home/user/missing"])
         assert [outcome.ok for outcome in back.values()] == [True, False]
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+async def test_results_that_fit_no_files_are_no_success(server: Server, times: int) -> None:
+    server.fail("chunk", faults.change(lambda body: {**body, "results": body["results"][:1] * times}))
+    async with Case(server) as sync:
+        outcomes = await sync.write_files({"/home/user/a": "a", "/home/user/b": "b"})
+        assert [str(outcome.error)[:8] for outcome in outcomes.values()] == ["internal"] * 2
 
 
 async def test_of_several_files_only_those_that_failed_are_sent_again(server: Server) -> None:
