@@ -17,4 +17,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "engine(network=False, **limits): how the engine of the test is started")
+    config.addinivalue_line(
+        "markers", "engine(network=False, **limits): how the engine of the test is started"
+    )

@@ -52,7 +52,9 @@ class Box:
             await engine.close()
 
 
-async def sh(engine: BubblewrapEngine, command: str, vm: str = "a", session: str = "0", **options: Any) -> str:
+async def sh(
+    engine: BubblewrapEngine, command: str, vm: str = "a", session: str = "0", **options: Any
+) -> str:
     """What a command prints; it must succeed and say nothing on stderr."""
     outcome = await engine.run(vm, session, command, **options)
     assert (outcome.exit_code, outcome.stderr) == (0, b""), outcome

@@ -20,7 +20,9 @@ async def test_streams_status_and_folder(engine: BubblewrapEngine) -> None:
 
 
 async def test_the_place(engine: BubblewrapEngine) -> None:
-    told = await sh(engine, 'pwd; id -un; id -u; hostname; echo "$HOME $LANG $SHELL"; echo $-; echo $#; echo $0')
+    told = await sh(
+        engine, 'pwd; id -un; id -u; hostname; echo "$HOME $LANG $SHELL"; echo $-; echo $#; echo $0'
+    )
     assert told == "/home/user\nuser\n1000\narkuntu\n/home/user C.UTF-8 /bin/bash\nhBs\n0\nbash\n"
 
 
@@ -89,9 +91,9 @@ async def test_nul_in_a_command_is_refused(engine: BubblewrapEngine) -> None:
 
 
 async def test_stdin_is_empty(engine: BubblewrapEngine) -> None:
-    assert await sh(engine, "cat; read -r line; echo [$line]; python3 -c 'import sys; print(repr(sys.stdin.read()))'") == (
-        "[]\n''\n"
-    )
+    assert await sh(
+        engine, "cat; read -r line; echo [$line]; python3 -c 'import sys; print(repr(sys.stdin.read()))'"
+    ) == ("[]\n''\n")
 
 
 # What users do to their shell
@@ -108,7 +110,7 @@ async def test_stdin_is_empty(engine: BubblewrapEngine) -> None:
         "exec >/dev/null 2>&1",
         "exec 0<&- 1>&- 2>&-",
         "exec 0</etc/passwd",
-        "for fd in 3 4 5 6 7 8 9 10 11 12 13; do eval \"exec $fd>&-\"; done",
+        'for fd in 3 4 5 6 7 8 9 10 11 12 13; do eval "exec $fd>&-"; done',
         "set -euo pipefail",
         "set -f; set -C; set -u; set -a; set -k; set -b; set -P",
         "set -x",
@@ -172,7 +174,9 @@ async def test_the_next_command_runs_as_if_nothing_was(engine: BubblewrapEngine,
         ("builtin() { :; }", 1),
     ],
 )
-async def test_whatever_ends_the_shell_ends_the_command(engine: BubblewrapEngine, last: str, status: int) -> None:
+async def test_whatever_ends_the_shell_ends_the_command(
+    engine: BubblewrapEngine, last: str, status: int
+) -> None:
     await sh(engine, "cd /tmp; x=5; f() { echo f$x; }; shopt -s expand_aliases; alias ll='echo alias'")
     outcome = await attempt(engine, f"echo before; {last}", timeout=20)
     assert outcome.completed
@@ -216,7 +220,9 @@ async def test_a_background_child_holds_nobody_up(engine: BubblewrapEngine) -> N
 
 
 async def test_late_output_lands_in_no_other_answer(engine: BubblewrapEngine) -> None:
-    await attempt(engine, "(for i in $(seq 300); do echo late; echo late >&2; sleep 0.002; done; touch ~/whole) &")
+    await attempt(
+        engine, "(for i in $(seq 300); do echo late; echo late >&2; sleep 0.002; done; touch ~/whole) &"
+    )
     for _ in range(40):
         assert await sh(engine, "sleep 0.005; echo mine") == "mine\n"
     await sh(engine, "until [ -e ~/whole ]; do sleep 0.02; done", timeout=30)
@@ -313,7 +319,9 @@ async def test_one_session_runs_one_command(engine: BubblewrapEngine) -> None:
 
 async def test_sessions_run_side_by_side_and_apart(engine: BubblewrapEngine) -> None:
     started = time.monotonic()
-    told = await asyncio.gather(*(sh(engine, f"x={i}; sleep 0.5; echo $x", session=f"s{i}") for i in range(6)))
+    told = await asyncio.gather(
+        *(sh(engine, f"x={i}; sleep 0.5; echo $x", session=f"s{i}") for i in range(6))
+    )
     assert told == [f"{i}\n" for i in range(6)]
     assert time.monotonic() - started < 2.5
     assert await sh(engine, "echo $x$ARKER_SESSION", session="s3") == "3s3\n"

@@ -36,6 +36,7 @@ _TERM_SECONDS = 0.5
 _KILL_SECONDS = 5.0
 _SHELL_SECONDS = 15.0
 _FREEZE_SECONDS = 2.0
+_SETTLE_SECONDS = 1.0
 _TIMED_OUT = 124
 
 
@@ -204,8 +205,17 @@ class Computer:
         with contextlib.suppress(OSError):
             trees.remove_tree(self.host.store / "run" / self.id)
 
+    async def settle(self) -> None:
+        """Wait for the checkpoints of idle sessions, which come just after the answers of their last commands."""
+        for session in self.sessions.values():
+            if session.shell is not None and not session.busy:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(session.shell.settled.wait(), _SETTLE_SECONDS)
+
     async def stop(self) -> None:
         """End the sandbox, if there is one, and wait until its mounts are gone."""
+        if self.sandbox is not None:
+            await self.settle()
         if self.sandbox is not None:
             await self.sandbox.stop()
             self._over(self.sandbox)
@@ -271,8 +281,7 @@ class Computer:
         try:
             result = await asyncio.shield(future)
         except asyncio.CancelledError:
-            session.ending = self.host.spawn(self._end(session, shell, future))
-            session.ending.add_done_callback(lambda _: self._ended(session))
+            session.ending = self.host.spawn(self._end_cancelled(session, shell, future))
             raise
         finally:
             timer.cancel()
@@ -296,10 +305,13 @@ class Computer:
             stderr_truncated=result.stderr.truncated,
         )
 
-    def _ended(self, session: Session) -> None:
-        session.ending = None
-        session.busy = False
-        session.note = b""
+    async def _end_cancelled(self, session: Session, shell: Shell, future: asyncio.Future[Result]) -> None:
+        try:
+            await self._end(session, shell, future)
+        finally:
+            session.ending = None
+            session.busy = False
+            session.note = b""
 
     async def _end(self, session: Session, shell: Shell, future: asyncio.Future[Result]) -> None:
         """End a command with all that it started, and the shell, which tells what it knows on SIGTERM."""

@@ -130,13 +130,13 @@ class BubblewrapEngine:
     async def close(self) -> None:
         """Checkpoint idle sessions, end every sandbox and let go of the store."""
         closing = EngineError("the engine is closing")
-        for computer in self._computers.values():
+
+        async def stop(computer: Computer) -> None:
             computer.refuse(closing)
-            if computer.sandbox is not None:
-                computer.sandbox.kill()
-        for computer in list(self._computers.values()):
             async with computer.gate.exclusive():
                 await computer.stop()
+
+        await asyncio.gather(*map(stop, self._computers.values()))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -249,6 +249,7 @@ class BubblewrapEngine:
     async def _fork(self, parent: Computer, child_id: str) -> None:
         async with parent.gate.exclusive():
             parent.check()
+            await parent.settle()
             if len(parent.frozen) + 2 > self._most_layers:
                 await self._flatten(parent)
             copy = None
@@ -257,6 +258,8 @@ class BubblewrapEngine:
                     await parent.stop()
                 else:
                     copy = await self._copy_top(parent)
+            # If it was deleted meanwhile, what is committed now would bring it back.
+            parent.check()
             row = parent.row()
             if copy is not None:
                 child = await self._make(VmRow(child_id, row.image, row.frozen, copy, row.sessions))
@@ -343,7 +346,8 @@ class BubblewrapEngine:
                 for other in list(self._computers.values()):
                     if self._lowest(other) == lowest:
                         async with other.gate.exclusive():
-                            if self._lowest(other) == lowest:
+                            # It may have been deleted or merged meanwhile.
+                            if self._computers.get(other.id) is other and self._lowest(other) == lowest:
                                 await self._rebase(other, lowest, merged)
             finally:
                 self._release((merged,))

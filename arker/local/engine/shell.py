@@ -212,6 +212,9 @@ class Shell:
         self.pid: int | None = None
         #: False once the shell is known to be gone; it takes no more commands then.
         self.open = True
+        #: Set while no checkpoint is to come: a command's follows its answer.
+        self.settled = asyncio.Event()
+        self.settled.set()
         self._loop = asyncio.get_running_loop()
         self._on_checkpoint = on_checkpoint
         self._folder = folder
@@ -249,6 +252,7 @@ class Shell:
         assert self._result is None
         assert self.open
         self._result = self._loop.create_future()
+        self.settled.clear()
         self._streams = Stream(limit), Stream(limit)
         self._out.stream, self._err.stream = self._streams
         self._began = time.perf_counter()
@@ -303,6 +307,8 @@ class Shell:
         elif self._expect == "checkpoint":
             self._expect = "record"
             self._on_checkpoint(self._cwd, None if overflow else field)
+            if self._status >= 0:
+                self.settled.set()
         else:
             try:
                 kind, number = field[:1], int(field[1:])
@@ -407,6 +413,7 @@ class Shell:
         if self._commands < 0:
             return
         self.open = False
+        self.settled.set()
         self._loop.remove_reader(self._records)
         if self._timer is not None:
             self._timer.cancel()

@@ -1,0 +1,253 @@
+"""Files from outside: whole or not at all, and never outside the computer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+
+import pytest
+
+from arker.local.engine import BubblewrapEngine, FileMissing, FileRefused, StorageFull
+
+from .harness import Box, attempt, content, sh
+
+HOME = "/home/user"
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 4096, 5_000_000])
+async def test_what_is_written_is_read(engine: BubblewrapEngine, size: int) -> None:
+    data = os.urandom(size)
+    await engine.write_file("a", f"{HOME}/deep/er/file", data)
+    assert await content(engine, f"{HOME}/deep/er/file") == data
+    assert await sh(engine, f"stat -c %a:%U:%s {HOME}/deep/er/file") == f"644:user:{size}\n"
+
+
+async def test_from_a_descriptor_from_its_beginning(engine: BubblewrapEngine) -> None:
+    fd = os.memfd_create("source")
+    os.write(fd, b"0123456789" * 100_000)
+    await engine.write_file("a", f"{HOME}/file", fd)
+    os.close(fd)
+    assert await content(engine, f"{HOME}/file") == b"0123456789" * 100_000
+
+
+async def test_replacing_keeps_the_mode(engine: BubblewrapEngine) -> None:
+    await sh(engine, "echo '#!/bin/sh' > run; chmod 750 run")
+    await engine.write_file("a", f"{HOME}/run", b"#!/bin/sh\necho new\n")
+    assert await sh(engine, "stat -c %a run; ./run") == "750\nnew\n"
+
+
+async def test_the_shell_and_the_outside_see_the_same(engine: BubblewrapEngine) -> None:
+    for index in range(30):
+        await engine.write_file("a", f"{HOME}/file", str(index).encode())
+        assert await sh(engine, "cat file") == str(index)
+        await sh(engine, f"echo back{index} > file")
+        assert await content(engine, f"{HOME}/file") == f"back{index}\n".encode()
+
+
+async def test_no_partial_file_is_left(engine: BubblewrapEngine) -> None:
+    await engine.write_file("a", f"{HOME}/d/file", b"x")
+    with pytest.raises(FileRefused):
+        await engine.write_file("a", f"{HOME}/d", b"x")
+    assert await sh(engine, "find . -mindepth 1 | sort") == "./d\n./d/file\n"
+
+
+async def test_a_reader_sees_old_or_new(engine: BubblewrapEngine) -> None:
+    old, new = b"o" * 300_000, b"n" * 300_000
+    await engine.write_file("a", f"{HOME}/file", old)
+    check = asyncio.create_task(
+        sh(
+            engine,
+            "python3 -c \"import os\nwhile not os.path.exists('stop'):\n"
+            " d = open('file').read()\n if d not in ('o' * 300000, 'n' * 300000): print('torn')\"",
+            session="reader",
+        )
+    )
+    for index in range(50):
+        await engine.write_file("a", f"{HOME}/file", (old, new)[index % 2])
+    await engine.write_file("a", f"{HOME}/stop", b"")
+    assert await check == ""
+
+
+@pytest.mark.parametrize(
+    ("prepare", "path", "error"),
+    [
+        ("", "missing", FileMissing),
+        ("", "missing/deeper", FileMissing),
+        ("mkdir d", "d", FileRefused),
+        ("mkfifo p", "p", FileRefused),
+        ("ln -s nowhere l", "l", FileMissing),
+        ("ln -s l l", "l", FileRefused),
+        ("ln -s m l; ln -s l m", "l", FileRefused),
+        ("ln -s /dev/zero l", "l", FileRefused),
+        ("ln -s /dev/tty l", "l", FileRefused),
+        ("ln -s /proc/1/root/etc/passwd l", "l", FileRefused),
+        ("ln -s /proc/self/environ l", "l", FileMissing),
+        ("echo x > f; chmod 000 f", "f", FileRefused),
+        ("mkdir d; echo x > d/f; chmod 000 d", "d/f", FileRefused),
+        ("echo x > f", "f/deeper", FileRefused),
+        ("", "x" * 300, FileRefused),
+        ("python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"s\")'", "s", FileRefused),
+    ],
+)
+async def test_what_cannot_be_read(
+    engine: BubblewrapEngine, prepare: str, path: str, error: type[Exception]
+) -> None:
+    await sh(engine, prepare)
+    with pytest.raises(error):
+        await engine.read_file("a", f"{HOME}/{path}")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "path", "error"),
+    [
+        ("mkdir d", "d", FileRefused),
+        ("mkdir d", "d/", FileRefused),
+        ("mkfifo p", "p", FileRefused),
+        ("ln -s l l", "l", FileRefused),
+        ("ln -s /dev/null l", "l", FileRefused),
+        ("ln -s /etc/passwd l", "l", FileRefused),
+        ("ln -s /usr/bin/new l", "l", FileRefused),
+        ("ln -s /run/arker/0/c l", "l", FileRefused),
+        ("ln -s /proc/sys/kernel/core_pattern l", "l", (FileRefused, FileMissing)),
+        ("ln -s /proc/1/root l", "l/tmp/x", FileRefused),
+        ("echo x > f", "f/deeper", FileRefused),
+        ("mkdir d; chmod 555 d", "d/f", FileRefused),
+        ("", "x" * 300, FileRefused),
+    ],
+)
+async def test_what_cannot_be_written(
+    engine: BubblewrapEngine, prepare: str, path: str, error: type[Exception]
+) -> None:
+    await sh(engine, prepare)
+    with pytest.raises(error):
+        await engine.write_file("a", f"{HOME}/{path}", b"data")
+    assert await attempt(engine, "ls -A | grep partial") != 0
+
+
+async def test_links_are_followed_inside(engine: BubblewrapEngine) -> None:
+    await sh(
+        engine,
+        "mkdir real; ln -s real/file l; ln -s /home/user/real abs; ln -s ../user/real/../real rel; ln -s l l2",
+    )
+    await engine.write_file("a", f"{HOME}/l2", b"one")
+    assert await content(engine, f"{HOME}/real/file") == b"one"
+    await engine.write_file("a", f"{HOME}/abs/file", b"two")
+    assert await content(engine, f"{HOME}/rel/file") == b"two"
+    await sh(engine, "ln -s /tmp t")
+    await engine.write_file("a", f"{HOME}/t/file", b"three")
+    assert await sh(engine, "cat /tmp/file; test -L l && test -L l2; ls -A /tmp") == "threefile\n"
+
+
+async def test_links_with_the_hosts_paths_stay_inside(engine: BubblewrapEngine, box: Box) -> None:
+    secret = box.folder / "store" / "secret"
+    secret.write_bytes(b"secret")
+    for target in (
+        str(secret),
+        f"../../../../../../../..{secret}",
+        "/etc/shadow",
+        "/root/.bashrc",
+        f"/proc/self/cwd{secret}",
+    ):
+        await sh(engine, f"ln -sfn {target} l")
+        with contextlib.suppress(FileMissing, FileRefused):
+            assert await content(engine, f"{HOME}/l") == b"overwritten"
+        with contextlib.suppress(FileMissing, FileRefused):
+            await engine.write_file(
+                "a", f"{HOME}/l", b"overwritten"
+            )  # a path of the host's may well be made inside
+    assert secret.read_bytes() == b"secret"
+
+
+async def test_dot_dot_stays_inside(engine: BubblewrapEngine) -> None:
+    assert await content(engine, f"{HOME}/../../../../etc/hostname") == b"arkuntu\n"
+
+
+async def test_swapping_folders_for_links_leads_nowhere(engine: BubblewrapEngine, box: Box) -> None:
+    outside = box.folder / "store" / "outside"
+    outside.mkdir()
+    (outside / "file").write_bytes(b"secret")
+    await sh(engine, "mkdir d")
+    race = (
+        "import os\nos.mkdir('r'); os.symlink('%s', 's')\n"
+        "while not os.path.exists('stop'):\n"
+        "  for n in ('r', 's'):\n"
+        "    try: os.rename('d', 'x'); os.rename(n, 'd'); os.rename('x', n)\n"
+        "    except OSError: pass\n" % outside
+    )
+    racing = asyncio.create_task(attempt(engine, f'python3 -c "{race}"', timeout=30))
+    await asyncio.sleep(0.2)
+    for _ in range(400):
+        try:
+            await engine.write_file("a", f"{HOME}/d/file", b"public")
+            assert await content(engine, f"{HOME}/d/file") == b"public"
+        except (FileMissing, FileRefused):
+            continue
+    await engine.write_file("a", f"{HOME}/stop", b"")
+    await racing
+    assert (outside / "file").read_bytes() == b"secret"
+    assert [p.name for p in outside.iterdir()] == ["file"]
+
+
+async def test_a_descriptor_outlives_fork_stop_and_delete(engine: BubblewrapEngine) -> None:
+    await engine.write_file("a", f"{HOME}/file", b"x" * 100_000)
+    fd = await engine.read_file("a", f"{HOME}/file")
+    await engine.fork("a", "b")
+    await engine.write_file("a", f"{HOME}/file", b"new")
+    await engine.stop("a")
+    await engine.delete("a")
+    await asyncio.sleep(0.1)
+    with os.fdopen(fd, "rb") as file:
+        assert file.read() == b"x" * 100_000
+    assert await content(engine, f"{HOME}/file", "b") == b"x" * 100_000
+
+
+async def test_a_file_is_read_at_rest(engine: BubblewrapEngine) -> None:
+    await engine.write_file("a", f"{HOME}/file", b"x")
+    await engine.stop("a")
+    assert await content(engine, f"{HOME}/file") == b"x"
+
+
+@pytest.mark.parametrize("path", ["relative", "", "/home/user/nul\0"])
+async def test_paths_are_checked(engine: BubblewrapEngine, path: str) -> None:
+    with pytest.raises(FileRefused):
+        await engine.read_file("a", path)
+    with pytest.raises(FileRefused):
+        await engine.write_file("a", path, b"")
+
+
+async def test_many_writes_at_once(engine: BubblewrapEngine) -> None:
+    await asyncio.gather(*(engine.write_file("a", f"{HOME}/{i % 10}", bytes([i]) * 1000) for i in range(100)))
+    for i in range(10):
+        data = await content(engine, f"{HOME}/{i}")
+        assert len(data) == 1000
+        assert data == data[:1] * 1000
+
+
+async def test_a_cancelled_write_happens_or_does_not(engine: BubblewrapEngine) -> None:
+    for step in range(40):
+        await engine.write_file("a", f"{HOME}/file", b"old" * 1000)
+        task = asyncio.create_task(engine.write_file("a", f"{HOME}/file", b"new" * 100_000))
+        await asyncio.sleep(step * 0.0001)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await content(engine, f"{HOME}/file") in (b"old" * 1000, b"new" * 100_000)
+    await engine.stop("a")
+    assert await sh(engine, "ls -A") == "file\n"
+
+
+@pytest.mark.engine(disk=1_000_000)
+async def test_a_full_share_of_the_disk_is_told_and_passes(engine: BubblewrapEngine) -> None:
+    await engine.write_file("a", f"{HOME}/one", b"x" * 900_000)
+    with pytest.raises(StorageFull):
+        await engine.write_file("a", f"{HOME}/two", b"x" * 200_000)
+    assert await sh(engine, "ls -A; rm one") == "one\n"
+    for _ in range(100):
+        try:
+            await engine.write_file("a", f"{HOME}/two", b"x" * 200_000)
+            break
+        except StorageFull:
+            await asyncio.sleep(0.05)
+    assert stat.S_ISREG(os.stat(fd := await engine.read_file("a", f"{HOME}/two")).st_mode)
+    os.close(fd)

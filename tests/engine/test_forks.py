@@ -1,0 +1,283 @@
+"""Forks: constant in time, independent for good, of a computer at rest or at work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+
+import pytest
+
+from arker.local.engine import BubblewrapEngine, EngineError, ImageMissing, VmMissing
+
+from .harness import Box, attempt, content, sh
+
+HOME = "/home/user"
+
+
+async def test_parent_and_child_are_apart(engine: BubblewrapEngine) -> None:
+    await sh(
+        engine, "echo both > both; echo gone > gone; mkdir d; echo x > d/x; ln d/x hard; echo t > /tmp/t"
+    )
+    await engine.fork("a", "b")
+    await sh(engine, "echo parent > both; rm gone; echo p > d/p")
+    assert await sh(engine, "cat both gone d/x hard /tmp/t; ls d", vm="b") == "both\ngone\nx\nx\nt\nx\n"
+    await sh(engine, "rm -r d; echo child > child; rm /tmp/t", vm="b")
+    assert await sh(engine, "cat both d/x d/p /tmp/t; ls") == "parent\nx\np\nt\nboth\nd\nhard\n"
+
+
+@pytest.mark.parametrize("first", ["parent", "child"])
+async def test_either_is_deleted_first(engine: BubblewrapEngine, first: str) -> None:
+    await sh(engine, "echo x > file")
+    await engine.fork("a", "b")
+    await engine.delete("a" if first == "parent" else "b")
+    other = "b" if first == "parent" else "a"
+    assert await sh(engine, "cat file", vm=other) == "x\n"
+    await engine.fork(other, "c")
+    await engine.delete(other)
+    assert await sh(engine, "cat file; echo y > file; cat file", vm="c") == "x\ny\n"
+
+
+async def test_idle_shells_are_no_reason_to_copy(engine: BubblewrapEngine, box: Box) -> None:
+    await sh(engine, "head -c 50000000 /dev/urandom > big; x=1")
+    before = sum(1 for _ in (box.store / "layers").iterdir())
+    started = time.monotonic()
+    await engine.fork("a", "b")
+    assert time.monotonic() - started < 1
+    assert sum(1 for _ in (box.store / "layers").iterdir()) == before
+    assert await sh(engine, "echo $x; stat -c %s big", vm="b") == "1\n50000000\n"
+    assert await sh(engine, "echo $x; stat -c %s big") == "1\n50000000\n"
+
+
+async def test_nothing_written_makes_no_layer(engine: BubblewrapEngine) -> None:
+    await engine.write_file("a", f"{HOME}/file", b"x")
+    for index in range(50):
+        await engine.fork("a", f"c{index}")
+    assert engine._computers["c49"].frozen == engine._computers["c0"].frozen
+    assert len(engine._computers["c49"].frozen) == 1
+
+
+HARD_CASE = r"""
+mkdir -p base/keep base/opaque base/dirfile; echo 1 > base/keep/a; echo 2 > base/opaque/a; echo 3 > base/dirfile/a
+echo f > base/filedir; echo mode > base/mode; echo gone > base/gone; ln -s keep base/link
+"""
+HARD_CASE_2 = r"""
+cd ~
+rm base/gone; rm -r base/opaque; mkdir base/opaque; echo new > base/opaque/b
+rm -r base/dirfile; echo now-a-file > base/dirfile; rm base/filedir; mkdir base/filedir; echo in > base/filedir/in
+chmod 4711 base/mode; ln -sfn opaque base/link; mv base/keep base/moved
+echo h > hard1; ln hard1 hard2; mkdir locked; echo l > locked/l; chmod 000 locked; echo u > unreadable; chmod 000 unreadable
+mkdir readonly; echo r > readonly/r; chmod 555 readonly; chmod 1777 base/filedir
+truncate -s 100M sparse; printf end | dd of=sparse seek=104857597 bs=1 conv=notrunc status=none
+mkfifo pipe; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("sock")'
+printf 'x' > $'odd \n\xff name'; touch -d 2001-02-03T04:05:06.789 dated; touch -h -d 2002-01-01 base/link
+python3 -c 'import os; os.setxattr("dated", "user.color", b"blue\0x")' 2>/dev/null
+chmod 750 ~
+"""
+LOOK = r"""
+cd ~; chmod u+rwx locked; chmod u+r unreadable
+find . -printf '%p|%y|%m|%l\n' | grep -v '|d|' | sort; find . -type d -printf '%p|%m\n' | sort
+cat base/moved/a base/opaque/* base/dirfile base/filedir/in hard1 hard2 locked/l unreadable readonly/r
+stat -c '%Y %s' dated sparse; stat -c %Y base/link; du -k sparse | awk '{print ($1 < 2000)}'; tail -c 3 sparse
+python3 -c 'import os; print(os.getxattr("dated", "user.color"))'; [ hard1 -ef hard2 ] && echo same
+chmod 000 locked unreadable
+"""
+
+
+@pytest.mark.parametrize("how", ["rest", "live", "merged", "live and merged"])
+async def test_every_kind_of_file_is_the_same_in_the_child(engine: BubblewrapEngine, how: str) -> None:
+    await sh(engine, HARD_CASE)
+    await engine.fork("a", "x")
+    await attempt(engine, HARD_CASE_2)
+    expected = await attempt(engine, LOOK)
+    assert b"same" in expected.stdout
+    assert b"1\nend" in expected.stdout
+    if "live" in how:
+        await sh(engine, "sleep 60 &")
+    await engine.fork("a", "b")
+    if "merged" in how:
+        if "live" not in how:
+            await engine.write_file("b", f"{HOME}/extra", b"x")
+            await sh(engine, "rm extra", vm="b")
+        for index in range(5):
+            await engine.fork("b", f"b{index}")
+            await engine.write_file("b", f"{HOME}/extra", b"x")
+        await sh(engine, "rm extra", vm="b")
+        await engine.fork("b", "m")
+        computer = engine._computers["b"]
+        layers = len(computer.frozen)
+        async with computer.gate.exclusive():
+            await engine._flatten(computer)
+        assert len(computer.frozen) < layers
+        await engine.stop("b")
+    found = await attempt(engine, LOOK, vm="b")
+    assert found.stdout == expected.stdout
+    assert found.stderr == expected.stderr
+
+
+async def test_a_fork_with_a_command_running(engine: BubblewrapEngine) -> None:
+    running = asyncio.create_task(
+        sh(engine, "for i in $(seq 100); do echo $i >> log; sleep 0.01; done; echo done")
+    )
+    await asyncio.sleep(0.3)
+    for index in range(5):
+        await engine.fork("a", f"b{index}")
+        await asyncio.sleep(0.05)
+    assert await running == "done\n"
+    assert (await content(engine, f"{HOME}/log")).split() == [str(i).encode() for i in range(1, 101)]
+    for index in range(5):
+        lines = (await content(engine, f"{HOME}/log", f"b{index}")).split()
+        assert 0 < len(lines) < 100
+        assert lines == [str(i).encode() for i in range(1, len(lines) + 1)]
+
+
+async def test_a_fork_under_a_load_of_writes_is_a_moment_in_time(engine: BubblewrapEngine) -> None:
+    # Files are written in order; a child that has one must have all before it, with their content.
+    writer = (
+        "import os\n"
+        "for i in range(100000):\n"
+        "  with open(f'n{i % 7}', 'w') as f: f.write(str(i))\n"
+        "  if os.path.exists('stop'): break\n"
+    )
+    running = asyncio.create_task(attempt(engine, f'python3 -c "{writer}"', timeout=60))
+    await asyncio.sleep(0.3)
+    for index in range(10):
+        await engine.fork("a", f"b{index}")
+        values = []
+        for k in range(7):
+            values.append(int(await content(engine, f"{HOME}/n{k}", f"b{index}") or b"-1"))
+        settled = sorted(v for v in values if v >= 0)
+        assert len(settled) >= 6, values
+        assert settled[-1] - settled[0] <= 7, values
+    await engine.write_file("a", f"{HOME}/stop", b"")
+    assert (await running).exit_code == 0
+
+
+async def test_processes_of_the_parent_go_on_and_stay_with_it(engine: BubblewrapEngine) -> None:
+    await sh(engine, "(while :; do date +%s%N > beat; sleep 0.01; done) & sleep 0.2")
+    await engine.fork("a", "b")
+    first = await content(engine, f"{HOME}/beat")
+    await asyncio.sleep(0.2)
+    assert await content(engine, f"{HOME}/beat") != first
+    first = await content(engine, f"{HOME}/beat", "b")
+    await asyncio.sleep(0.2)
+    assert await content(engine, f"{HOME}/beat", "b") == first
+
+
+async def test_a_stopped_process_stays_stopped(engine: BubblewrapEngine) -> None:
+    await sh(engine, "sleep 60 & echo $! > pid; kill -STOP $!; sleep 60 &")
+    await engine.fork("a", "b")
+    assert await sh(engine, "cut -d' ' -f3 /proc/$(cat pid)/stat") == "T\n"
+
+
+async def test_forks_at_once(engine: BubblewrapEngine) -> None:
+    await sh(engine, "echo x > file")
+    await asyncio.gather(*(engine.fork("a", f"c{i}") for i in range(40)))
+    told = await asyncio.gather(
+        *(sh(engine, f"cat file; echo {i} > file; cat file", vm=f"c{i}") for i in range(8))
+    )
+    assert told == [f"x\n{i}\n" for i in range(8)]
+
+
+async def test_cancelled_forks_happen_or_do_not(engine: BubblewrapEngine) -> None:
+    await sh(engine, "echo x > file")
+    for step in range(40):
+        task = asyncio.create_task(engine.fork("a", f"c{step}"))
+        await asyncio.sleep(step * 0.0002)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await engine.write_file("a", f"{HOME}/file{step}", b"x")
+    await asyncio.sleep(0.3)
+    for vm in engine.vms() - {"a"}:
+        assert await content(engine, f"{HOME}/file", vm) == b"x\n"
+        await engine.delete(vm)
+
+
+async def test_ids_are_checked(engine: BubblewrapEngine) -> None:
+    with pytest.raises(EngineError, match="already"):
+        await engine.create("a", "arkuntu")
+    with pytest.raises(EngineError, match="already"):
+        await engine.fork("a", "a")
+    for name in ("", "../x", "a/b", ".", ".hidden", "x" * 129):
+        with pytest.raises(EngineError, match="no id"):
+            await engine.create(name, "arkuntu")
+        with pytest.raises(EngineError, match="no id"):
+            await engine.fork("a", name)
+    with pytest.raises(ImageMissing, match="arkuntu"):
+        await engine.create("n", "nope")
+    with pytest.raises(VmMissing):
+        await engine.fork("nope", "n")
+    with pytest.raises(VmMissing):
+        await engine.delete("nope")
+    assert engine.vms() == {"a"}
+
+
+async def test_layers_go_with_their_last_user(engine: BubblewrapEngine, box: Box) -> None:
+    rng = random.Random(5)
+    await sh(engine, "echo x > file")
+    alive = ["a"]
+    for index in range(60):
+        parent = rng.choice(alive)
+        await engine.fork(parent, f"v{index}")
+        alive.append(f"v{index}")
+        await engine.write_file(rng.choice(alive), f"{HOME}/f{index}", b"x" * 1000)
+        if len(alive) > 5:
+            await engine.delete(alive.pop(rng.randrange(len(alive))))
+    for vm in alive:
+        assert await content(engine, f"{HOME}/file", vm) == b"x\n"
+        await engine.delete(vm)
+    for _ in range(200):
+        left = [
+            *(box.store / "layers").iterdir(),
+            *(box.store / "work").iterdir(),
+            *(box.store / "run").iterdir(),
+        ]
+        if not left:
+            break
+        await asyncio.sleep(0.02)
+    assert not left
+    assert not engine._use._count
+
+
+async def test_a_chain_of_a_thousand_forks(engine: BubblewrapEngine, box: Box) -> None:
+    times = []
+    parent = "a"
+    for index in range(1000):
+        if index % 10 == 0:
+            await sh(engine, f"echo {index} > n{index}; rm -f n{index - 50}", vm=parent)
+            await engine.stop(parent)
+        started = time.perf_counter()
+        await engine.fork(parent, f"v{index}")
+        times.append(time.perf_counter() - started)
+        if index % 3:
+            await engine.delete(parent)
+        parent = f"v{index}"
+    for _ in range(300):
+        if not engine._merging:
+            break
+        await asyncio.sleep(0.02)
+    assert len(engine._computers[parent].frozen) <= engine._most_layers
+    expected = "".join(f"n{i}\n" for i in range(950, 1000, 10))
+    assert await sh(engine, "ls -v | grep ^n", vm=parent) == expected
+    assert sorted(times)[500] < 0.02
+
+
+async def test_delete_while_everything_happens(engine: BubblewrapEngine) -> None:
+    for index in range(10):
+        vm = f"v{index}"
+        await engine.create(vm, "arkuntu")
+        work = [
+            asyncio.create_task(sh(engine, "sleep 30", vm=vm)),
+            asyncio.create_task(engine.write_file(vm, f"{HOME}/f", b"x" * 1_000_000)),
+            asyncio.create_task(engine.read_file(vm, f"{HOME}/f")),
+            asyncio.create_task(engine.fork(vm, f"w{index}")),
+        ]
+        await asyncio.sleep(index * 0.002)
+        await engine.delete(vm)
+        for outcome in await asyncio.gather(*work, return_exceptions=True):
+            assert outcome is None or isinstance(outcome, (int, EngineError)), outcome
+            if isinstance(outcome, int):
+                os.close(outcome)
+    assert await sh(engine, "echo fine") == "fine\n"
+    assert not any(vm.startswith("v") for vm in engine.vms())

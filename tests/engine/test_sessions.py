@@ -1,0 +1,147 @@
+"""What a session remembers, and across what."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from arker.local.engine import BubblewrapEngine
+
+from .harness import Box, attempt, sh
+
+# Everything a shell can know, set ...
+SET = r"""
+cd /usr/share
+plain='a "b" $c `d` \e
+second line'
+export exported=é
+declare -i number=7; declare -a list=(x 'y z' [5]=w); declare -A map=([k]='v 1' ["a]b"]=2); declare -l lower=ABC
+readonly fixed=1; declare -n alias_of=plain; empty=; declare unset_but_declared
+f() { local inner=1; echo "f:$1:$plain"; cat <<X
+doc $1
+X
+}
+g() { [[ $1 == @(a|b)* ]] && echo glob; }
+export -f g
+shopt -s extglob nullglob expand_aliases; shopt -u sourcepath
+h() { case $1 in !(x)) echo notx;; esac; }
+alias ll='echo "it'"'"'s an alias"'
+set -o pipefail; set +o hashall; umask 027
+trap 'echo usr1' USR1
+"""
+# ... and told.
+TELL = r"""
+pwd; echo "$plain" "$exported" $((number+1)) "${list[@]}" "${!list[@]}" "${map[k]}" "${map["a]b"]}" "$lower" "$fixed"
+alias_of=changed; echo "$plain"; echo "[$empty] ${empty+set}"
+f one; g abc; bash -c 'g abc; echo $exported'; h y
+shopt -p extglob nullglob expand_aliases sourcepath; shopt -qo pipefail; echo $?; set +o | grep hashall; umask
+ll
+kill -USR1 $$
+unset fixed 2>/dev/null; echo $fixed
+"""
+
+
+async def told(engine: BubblewrapEngine, vm: str = "a") -> str:
+    outcome = await attempt(engine, TELL, vm)
+    return outcome.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    ["none", "exit", "exec", "kill", "stop", "fork", "restart", "timeout", "set -e", "kill all"],
+)
+async def test_all_state_survives(box: Box, interruption: str) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        await engine.create("b", "arkuntu")
+        await attempt(engine, SET, "b")
+        expected = await told(engine, "b")
+        assert "f:one:" in expected
+        assert "\nglob\nglob é\n" in expected or "\nglob\nglob\n" in expected
+        await attempt(engine, SET)
+        vm = "a"
+        if interruption == "exit":
+            await attempt(engine, "exit 5")
+        elif interruption == "exec":
+            await attempt(engine, "exec true")
+        elif interruption == "kill":
+            await attempt(engine, "kill -9 $$")
+        elif interruption == "kill all":
+            await attempt(engine, "kill -9 -1; kill -9 $$")
+        elif interruption == "set -e":
+            await attempt(engine, "set -e; false")
+            await attempt(engine, "set +e")
+        elif interruption == "timeout":
+            await attempt(engine, "while :; do :; done", timeout=0.1)
+        elif interruption == "stop":
+            await engine.stop("a")
+            assert engine.state("a") == "idle"
+        elif interruption == "fork":
+            await engine.fork("a", "c")
+            assert await told(engine, "c") == expected
+            await engine.fork("c", "d")
+            vm = "d"
+            await attempt(engine, SET, "d")
+        elif interruption != "restart":
+            assert await told(engine) == expected
+            return
+        if interruption != "restart":
+            assert await told(engine, vm) == expected
+            return
+    async with box.engine() as engine:
+        assert [s.cwd for s in engine.sessions("a")] == ["/usr/share"]
+        assert await told(engine) == expected
+
+
+async def test_a_folder_that_is_gone_is_no_trouble(engine: BubblewrapEngine) -> None:
+    await sh(engine, "mkdir -p ~/d/e; cd ~/d/e; rm -r ~/d; x=1")
+    await attempt(engine, "exit")
+    assert await sh(engine, "pwd; echo $x") == "/home/user\n1\n"
+
+
+@pytest.mark.parametrize("name", ["it's", "new\nline", "-dash", "back\\slash", "spa ce", "$HOME", "é", "'"])
+async def test_folders_with_any_name(engine: BubblewrapEngine, name: str) -> None:
+    await engine.write_file("a", f"/home/user/{name}/file", b"x")
+    await sh(engine, "cd /home/user/*/")
+    await attempt(engine, "kill -9 $$")
+    assert await sh(engine, 'printf %s "$PWD"') == f"/home/user/{name}"
+    assert engine.sessions("a")[0].cwd == f"/home/user/{name}"
+
+
+async def test_a_huge_state_is_not_kept_and_harms_nothing(engine: BubblewrapEngine) -> None:
+    await sh(engine, "small=1; cd /tmp")
+    await sh(engine, "big=$(head -c 20000000 /dev/zero | tr '\\0' x); cd /usr")
+    assert await sh(engine, "echo ${#big}") == "20000000\n"
+    await attempt(engine, "kill -9 $$")
+    assert await sh(engine, "echo $small ${#big}; pwd") == "1 0\n/usr\n"
+
+
+async def test_state_is_on_disk_soon_even_if_the_process_is_killed(box: Box) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        await sh(engine, "cd /usr; export kept=1")
+        await asyncio.sleep(0.6)
+        # What a killed process does not get to do:
+        engine._unsaved = list  # type: ignore[method-assign]
+    async with box.engine() as engine:
+        assert await sh(engine, "pwd; echo $kept") == "/usr\n1\n"
+
+
+@pytest.mark.engine(idle=0.5)
+async def test_an_idle_sandbox_stops_and_comes_back(engine: BubblewrapEngine) -> None:
+    await sh(engine, "cd /tmp; x=1; echo text > /tmp/file; echo text > ~/file")
+    assert engine.state("a") == "running"
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        if engine.state("a") == "idle":
+            break
+    assert engine.state("a") == "idle"
+    assert await sh(engine, "echo $x; pwd; cat /tmp/file ~/file") == "1\n/tmp\ntext\ntext\n"
+
+
+@pytest.mark.engine(idle=0.5)
+async def test_a_sandbox_with_something_running_does_not_idle(engine: BubblewrapEngine) -> None:
+    await sh(engine, "sleep 60 &")
+    await asyncio.sleep(2)
+    assert await sh(engine, "pgrep -c sleep") == "1\n"
