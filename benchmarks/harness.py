@@ -27,6 +27,8 @@ from typing import Any
 from benchmarks.rivals import ORIGINAL, RIVALS, ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
+#: Parts of the package that no client imports.
+SERVING = ("cli", "local", "testing")
 #: No sample takes a tenth of it.
 TIMEOUT = 300
 #: The cores that this process may use, before it pins itself; none known where the system cannot pin.
@@ -315,7 +317,10 @@ def version(rival: str) -> str | None:
 def source() -> str:
     """A digest of the code that is measured: figures of two states of it are not one run."""
     digest = hashlib.sha256()
-    for file in sorted([*(ROOT / "arker").rglob("*.py"), *(ROOT / "generated").rglob("*.py")]):
+    client = (
+        file for file in (ROOT / "arker").rglob("*.py") if file.relative_to(ROOT).parts[1] not in SERVING
+    )
+    for file in sorted([*client, *(ROOT / "generated").rglob("*.py")]):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 

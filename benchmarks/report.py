@@ -7,7 +7,7 @@ import json
 import statistics
 from typing import Any
 
-from benchmarks.harness import RESULTS, Samples, ratio
+from benchmarks.harness import RESULTS, ratio
 from benchmarks.rivals import LEFT_OUT
 
 #: In the order of the report.
@@ -79,7 +79,8 @@ def section(name: str, one: Kept) -> list[str]:
     machine, versions = one["machine"], one["versions"]
     lines = [f"## {name.replace('_', ' ').capitalize()}", "", documentation, ""]
     lines += [
-        f"{one['date']}, {one['rounds']} rounds; {machine['cpu']}, {machine['kernel']}, {machine['python']}; source {one['source']}.",
+        f"{one['date']}, {one['rounds']} rounds; {machine['cpu']}, {machine['kernel']}, {machine['python']}; "
+        f"source {one['source']}.",
         "",
     ]
     lines += ["Versions: " + ", ".join(f"{rival} {version}" for rival, version in versions.items()) + ".", ""]
@@ -89,7 +90,7 @@ def section(name: str, one: Kept) -> list[str]:
     return [*lines, ""] if one["failed"] else lines
 
 
-def table(case: str, samples: Samples, metrics: dict[str, str]) -> list[str]:
+def table(case: str, samples: dict[str, list[dict[str, float]]], metrics: dict[str, str]) -> list[str]:
     shown = {
         key: label
         for key, label in metrics.items()
