@@ -347,7 +347,7 @@ class Platform:
             "state": state,
             "region": REGION,
             "provider": PROVIDER,
-            "last_active_at": timestamp(self._active.get(vm_id, row["last_active_ms"])) if mine else None,
+            "last_active_at": timestamp(self._active.get(vm_id) or row["last_active_ms"]) if mine else None,
             "network": {"ssh_public_keys": []},
             "sessions": [
                 {

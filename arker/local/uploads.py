@@ -12,6 +12,7 @@ overwrites a newer file.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import json
@@ -188,8 +189,9 @@ class Uploads:
         now = time.time()
         for path in self._folder.iterdir():
             # A file younger than this may belong to a request under way, whose row is yet to come.
-            if path.name not in known and (starting or now - path.stat().st_mtime > LIFETIME_MS / 1000):
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if path.name not in known and (starting or now - path.stat().st_mtime > LIFETIME_MS / 1000):
+                    path.unlink()
 
     def _lock(self, vm_id: str, upload_id: str) -> asyncio.Lock:
         return self._locks.setdefault((vm_id, upload_id), asyncio.Lock())
