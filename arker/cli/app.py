@@ -82,6 +82,12 @@ class _App(click.Group):
             sys.exit(error.status if isinstance(error, Failure) else error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             _die_of_interrupt()
+        except Exception as error:
+            if os.environ.get("ARKER_DEBUG"):
+                raise
+            what = f"{type(error).__name__}: {error}"
+            report(Failure(f"a bug of arker's: {what}; with ARKER_DEBUG=1 it tells more, please report that"))
+            sys.exit(1)
         sys.exit(outcome if isinstance(outcome, int) else 0)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -108,19 +106,20 @@ def _of_machine(running: local.Running) -> Deployment:
 
 def _start(name: str | None, *, ask: bool) -> local.Running:
     """Offer to start a deployment, and do so."""
-    here = sys.platform == "linux" and importlib.util.find_spec("uvicorn") is not None
-    if not (ask and here and on_terminal()):
-        what = (
-            NOTHING if name is None else "no deployment runs on this machine; start one: arker serve --detach"
-        )
-        if not here:
-            what += " (needs Linux and: pip install 'arker[local]')"
-        raise Failure(what, code="unconfigured", status=2)
+    from .serve import check_installed, start_detached
+
+    nothing = (
+        NOTHING if name is None else "no deployment runs on this machine; start one: arker serve --detach"
+    )
+    try:
+        check_installed()
+    except Failure as error:
+        raise Failure(f"{nothing} ({error.message})", code="unconfigured", status=2) from None
+    if not (ask and on_terminal()):
+        raise Failure(nothing, code="unconfigured", status=2)
     lacking = "No deployment is configured." if name is None else "No deployment runs on this machine."
     if not click.confirm(f"{lacking} Start one here, in the background?", default=True, err=True):
-        raise Failure(NOTHING, code="unconfigured", status=2)
-    from .serve import start_detached
-
+        raise Failure(nothing, code="unconfigured", status=2)
     started = start_detached()
     click.echo(f"It serves at {started.url}; `arker serve --stop` ends it.", err=True)
     return started

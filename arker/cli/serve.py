@@ -136,14 +136,13 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 
 def check_installed() -> None:
-    """Refuse what needs the embedded deployment where there is none."""
-    if sys.platform != "linux":
-        raise Failure("the embedded deployment needs Linux; use the cloud, or a deployment elsewhere")
+    """Refuse what needs the embedded deployment where it cannot be."""
+    from arker.local import launcher
+
     try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise Failure(f"the embedded deployment needs: pip install 'arker[local]' ({error})") from None
+        launcher.check_installed()
+    except launcher.LaunchError as error:
+        raise Failure(str(error), code="unavailable") from None
 
 
 def _run(settings: Settings, ready: Callable[[Ready], None]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -26,6 +27,10 @@ _START: Final = 60.0
 _END: Final = 15.0
 #: Bytes of the log of a kept state folder, above which it begins anew.
 _MAX_LOG: Final = 10 * 1024 * 1024
+
+
+#: What the `local` extra brings; only the child imports it.
+_NEEDED: Final = ("httptools", "starlette", "uvicorn")
 
 
 class LaunchError(Exception):
@@ -74,10 +79,7 @@ def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deplo
         LaunchError: it could not be started: the machine lacks something, an option is wrong, or the folder
             cannot be used.
     """
-    if sys.platform != "linux":
-        raise LaunchError(
-            "the embedded deployment needs Linux; use the cloud, or a deployment on another machine"
-        )
+    check_installed()
     folder = None if state is None else Path(state).expanduser().absolute()
     name = (
         None if folder is None else os.path.realpath(folder),
@@ -89,6 +91,23 @@ def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deplo
             shared = _running[name] = _Shared(name, folder, options)
         shared.users += 1
     return Deployment(shared)
+
+
+def check_installed() -> None:
+    """Refuse to go on where the embedded deployment cannot be.
+
+    Raises:
+        LaunchError: this is not Linux, or the `local` extra is not installed.
+    """
+    if sys.platform != "linux":
+        raise LaunchError(
+            "the embedded deployment needs Linux; use the cloud, or a deployment on another machine"
+        )
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise LaunchError(
+            f"the embedded deployment needs: pip install 'arker[local]' (there is no {', '.join(missing)})"
+        )
 
 
 class _Shared:

@@ -50,7 +50,7 @@ def environment(
 
 def invoke(*args: str, input: bytes | str | None = None, code: int | None = 0) -> Result:
     """Run a command in this process. `code` is the exit code that it must have; None for any."""
-    result = CliRunner().invoke(app, args, input=input, prog_name="arker")
+    result = CliRunner().invoke(app, args, input=input, prog_name="arker", env={"ARKER_DEBUG": "1"})
     if not isinstance(result.exception, SystemExit | None):
         raise result.exception
     assert code is None or result.exit_code == code, (result.exit_code, result.output)

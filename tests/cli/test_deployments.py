@@ -323,3 +323,17 @@ def test_a_wrong_command_line_is_told_in_one_line(bare: dict[str, str], argument
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert "--help`" in result.stderr
+
+
+def test_a_bug_is_told_in_one_line_too(bare: dict[str, str]) -> None:
+    broken = command(
+        "completion", "bash", before="import click.shell_completion as s; s.get_completion_class = None"
+    )
+    done = subprocess.run(broken, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("arker: a bug of arker's: TypeError: ")
+    assert done.stderr.count("\n") == 1
+    loud = subprocess.run(
+        broken, env={**bare, "ARKER_DEBUG": "1"}, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" in loud.stderr
