@@ -15,7 +15,7 @@ author = "The Arker authors"
 project_copyright = "The Arker authors"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "contract"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "contract", "results"]
 exclude_patterns = ["_ext"]
 root_doc = "index"
 
