@@ -21,6 +21,8 @@ import pytest
 
 from arker.local.ids import new_ulid
 
+from .test_process import eventually, processes
+
 if TYPE_CHECKING:
     from tests.conftest import FreshDeployment
 
@@ -194,5 +196,9 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_answered(
             thread.join()
         kills += 1
     assert kills >= 3
+    # A sandbox dies with the deployment; what died while it was being made is swept by the next start.
+    deployment.start()
+    assert deployment.stop() == 0
+    assert eventually(lambda: not processes(str(deployment.state)))
     assert "Traceback" not in deployment.log, deployment.log[-3000:]
     assert {path.name for path in (deployment.state / "staging").iterdir()} == set()
