@@ -256,11 +256,36 @@ def test_images(state: Path) -> None:
 
 def test_doctor(state: Path) -> None:
     told = invoke("doctor").stdout
-    assert "deployment: not running" in told
+    assert "ok      computers one was forked and ran a command in " in told
+    assert f"deployment: not running (state: {state})" in told
     assert "processes=512" in told
-    checks = json.loads(invoke("doctor", "--json").stdout)["checks"]
-    assert checks
-    assert all(check["ok"] for check in checks)
+    assert "disk=17179869184" in told
+    checks = {check["name"]: check for check in json.loads(invoke("doctor", "--json").stdout)["checks"]}
+    assert list(checks) == ["installed", "computers", "python3", "git", "node", "disk"]
+    assert all(check["ok"] for check in checks.values() if check["needed"])
+    assert checks["python3"]["detail"].startswith("/usr/")
+
+
+def test_doctor_says_what_is_missing(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from arker.local import launcher
+
+    def launch(*_: object, **__: object) -> None:
+        raise launcher.LaunchError("sandboxes cannot start: no user namespaces; sysctl ...")
+
+    monkeypatch.setattr(launcher, "launch", launch)
+    told = invoke("doctor", code=1)
+    assert "fails   computers " in told.stdout
+    assert "no user namespaces; sysctl ..." in told.stdout
+    assert told.stderr.count("\n") == 1
+    failed = invoke("doctor", "--json", code=1)
+    assert [c["name"] for c in json.loads(failed.stdout)["checks"] if not c["ok"]] == ["computers"]
+    assert json.loads(failed.stderr)["error"]["code"] == "unavailable"
+
+    def missing(name: str) -> None:
+        return None
+
+    monkeypatch.setattr(launcher.importlib.util, "find_spec", missing)
+    assert "pip install 'arker[local]'" in invoke("doctor", code=1).stdout
 
 
 # --- the command itself
