@@ -179,8 +179,7 @@ class Computer:
         """Run a shell command and wait for its end. A non-zero exit code is a result, not an error.
 
         It is run at most once: when the connection breaks after the command may have started, the error is
-            raised, with
-        `processed="maybe"`, rather than the command run again; see `RetryPolicy`.
+        raised, with `processed="maybe"`, rather than the command run again; see `RetryPolicy`.
 
         Args:
             command: What the shell is given.
