@@ -16,7 +16,7 @@ from typing import Any
 
 from arker.local.engine import files, trees
 from arker.local.engine.gate import Gate
-from arker.local.engine.images import HOME, Image
+from arker.local.engine.images import HOME, MOUNT_POINTS, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.protocol import (
     EngineError,
@@ -189,6 +189,8 @@ class Computer:
             if not (top / name).exists():
                 (top / name).mkdir(parents=True)
                 trees.copy_folder_marks(below / name, top / name)
+        if self.image.whole:
+            trees.make_folders(top, MOUNT_POINTS)
         return Disk(tuple(self.host.layer(name) for name in self.frozen), top, work)
 
     def _over(self, sandbox: Sandbox | None) -> None:

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 from arker.local.engine import _linux, files, images, trees
 from arker.local.engine.computer import Computer, Host, Session, storage_error
-from arker.local.engine.images import HOME, Image
+from arker.local.engine.images import Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.protocol import (
     EngineError,
     FileRefused,
     ImageMissing,
     RunOutcome,
+    SandboxUnavailable,
     SessionState,
     VmMissing,
 )
@@ -52,7 +53,7 @@ class BubblewrapEngine:
         network: whether computers share the host's network, its loopback included. Without, each has a loopback of its
             own and nothing else.
 
-    All methods belong to the event loop that `start` ran in, whose thread must live as long as the engine.
+    All methods belong to the event loop that `start` ran in.
     """
 
     def __init__(self, store: Path, limits: Limits | None = None, *, network: bool = False) -> None:
@@ -63,6 +64,8 @@ class BubblewrapEngine:
         #: Ids that a running call will have made.
         self._coming: set[str] = set()
         self._images: dict[str, Image] = {}
+        #: When the folder of images had last changed as it was read.
+        self._images_at = 0
         self._use = LayerUse()
         self._sizes: dict[str, int] = {}
         self._merging: set[tuple[str, ...]] = set()
@@ -77,6 +80,9 @@ class BubblewrapEngine:
 
         Raises SandboxUnavailable, and EngineError when the store is in use or of a newer release.
         """
+        if os.geteuid() == 0:
+            # A sandbox's user would be the host's root, whose /proc/sys it could write.
+            raise SandboxUnavailable("the engine does not run as root; call drop_privileges first")
         self._layers = min(_LAYERS, layer_budget(self._path) * 2 // 3)
         self._most_layers = layer_budget(self._path)
         self._commits = ThreadPoolExecutor(1, "arker-store")
@@ -107,12 +113,11 @@ class BubblewrapEngine:
         try:
             image = images.arkuntu(self._path / "images" / "arkuntu", network=self._network)
             self._images = {image.name: image}
+            self._find_images()
             rows = store.load()
             store.sweep(rows)
             for row in rows:
-                # Writes that a crash cut short lie in the home folder of the layer that was being written.
-                for partial in (self._path / "layers" / row.top / HOME.lstrip("/")).glob(files.PARTIAL + "*"):
-                    partial.unlink()
+                files.sweep(self._path / "layers" / row.top)
         except BaseException:
             store.close()
             raise
@@ -126,6 +131,7 @@ class BubblewrapEngine:
         finally:
             await probe.stop()
             self._release((probe.top,))
+            await self._in(self._chores, int)  # after what was submitted before
 
     async def close(self) -> None:
         """Checkpoint idle sessions, end every sandbox and let go of the store."""
@@ -172,8 +178,17 @@ class BubblewrapEngine:
     # What there is
 
     def images(self) -> list[str]:
-        """Names of the base images at hand."""
+        """Names of the base images at hand, those included that were built since the engine started."""
+        self._find_images()
         return sorted(self._images)
+
+    def _find_images(self) -> None:
+        folder = self._path / "images"
+        changed = folder.stat().st_mtime_ns
+        if changed != self._images_at:
+            for name in images.built(folder) - self._images.keys():
+                self._images[name] = images.whole(folder / name, network=self._network)
+            self._images_at = changed
 
     def vms(self) -> set[str]:
         """The ids of all computers in the store."""

@@ -98,6 +98,27 @@ def _place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
+def sweep(layer: Path) -> None:
+    """Remove what is left of writes that a crash cut short, in a layer that no sandbox uses."""
+    try:
+        top = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        # A guest may have made links of the folders on the way.
+        home = _linux.open_in_root(top, HOME, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    finally:
+        os.close(top)
+    try:
+        for name in os.listdir(home):  # noqa: PTH208 - by descriptor
+            if name.startswith(PARTIAL):
+                os.unlink(name, dir_fd=home)
+    finally:
+        os.close(home)
+
+
 def _copy(source: bytes | int, target: int) -> None:
     if isinstance(source, int):
         at = 0

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from arker.local.engine.protocol import SandboxUnavailable
+
 HOME = "/home/user"
 UID = 1000
+#: The writable folders of an image whose root computers write.
+WHOLE = ("",)
+#: What is mounted into such a root.
+MOUNT_POINTS = ("proc", "dev", "run")
+#: Images that were built, beside `arkuntu`: the folder that has one is named after it.
+NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,38}[a-z0-9]")
+#: Where `/etc/resolv.conf` of such an image leads.
+RESOLVER = "/run/resolv.conf"
+_ROOT = "root"
 
 # Configuration of programs in /usr that is public on every machine. Anything else of the host's /etc stays outside.
 _HOST_ETC = (
@@ -65,13 +77,31 @@ class Image:
     """A base image: bwrap arguments for its fixed part, and the folders where computers write.
 
     Each writable folder is an overlay of its own on `lower`/<folder>. All mount points lie in a root that no guest can
-    write, so nothing that a computer left on its disk can steer a mount.
+    write, so nothing that a computer left on its disk can steer a mount. A `whole` image has one such folder, the root
+    itself; there, what is mounted upon is a real folder of the layer on top whenever a sandbox starts.
     """
 
     name: str
     lower: Path
+    #: A bash to be process 1, which a guest may execute and not read.
+    first: Path
     fixed: tuple[str, ...]
     writable: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether computers write the whole root. Who is in them is root then, by name and number alone."""
+        return self.writable == WHOLE
+
+    @property
+    def uid(self) -> int:
+        """Who commands run as, inside."""
+        return 0 if self.whole else UID
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What shells begin with."""
+        return ENVIRONMENT | {"USER": "root", "LOGNAME": "root"} if self.whole else ENVIRONMENT
 
 
 def _host_tree() -> Iterator[str]:
@@ -94,6 +124,16 @@ def _host_etc() -> list[str]:
 def find_program(name: str) -> str | None:
     """The path of a program that computers will find below /usr, or None."""
     return shutil.which(name, path=_SYSTEM_PATH)
+
+
+def _first(folder: Path) -> Path:
+    bash = find_program("bash")
+    if bash is None:
+        raise SandboxUnavailable("bash is not installed")
+    first = folder / "first"
+    shutil.copyfile(bash, first)
+    first.chmod(0o111)
+    return first
 
 
 def arkuntu(folder: Path, *, network: bool) -> Image:
@@ -122,4 +162,18 @@ def arkuntu(folder: Path, *, network: bool) -> Image:
     fixed = [*_host_tree(), "--ro-bind", str(etc), "/etc", *binds]
     if find_program("python") is None and (python3 := find_program("python3")):
         fixed += ["--symlink", python3, "/opt/arker/bin/python"]
-    return Image("arkuntu", folder, tuple(fixed), (HOME.lstrip("/"), "tmp"))
+    return Image("arkuntu", folder, _first(folder), tuple(fixed), (HOME.lstrip("/"), "tmp"))
+
+
+def built(folder: Path) -> set[str]:
+    """Names of the images that were built into `folder`."""
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir() if NAME.fullmatch(path.name) and (path / _ROOT).is_dir()}
+
+
+def whole(folder: Path, *, network: bool) -> Image:
+    """Describe the image whose root file system is in `folder`. With the network, names are asked of whom the host
+    asks; the link to that file is made with the image."""
+    fixed = ("--ro-bind-try", "/etc/resolv.conf", RESOLVER) if network else ()
+    return Image(folder.name, folder / _ROOT, fixed, WHOLE)

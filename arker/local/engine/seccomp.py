@@ -10,6 +10,7 @@ import errno
 import platform
 import struct
 from dataclasses import dataclass
+from functools import cache
 
 # struct seccomp_data
 _NR, _ARCH = 0, 4
@@ -115,6 +116,22 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
     # Its flags lie in memory, where a filter cannot look; C libraries fall back to clone.
     "clone3": (435, 435),
 }
+# To become another user, and to give files to one: there is no other in a sandbox.
+_IDENTITY: dict[str, tuple[int | None, int | None]] = {
+    "chown": (92, None),
+    "lchown": (94, None),
+    "fchown": (93, 55),
+    "fchownat": (260, 54),
+    "setuid": (105, 146),
+    "setgid": (106, 144),
+    "setreuid": (113, 145),
+    "setregid": (114, 143),
+    "setresuid": (117, 147),
+    "setresgid": (119, 149),
+    "setfsuid": (122, 151),
+    "setfsgid": (123, 152),
+    "setgroups": (116, 159),
+}
 _CLONE, _SOCKET, _SOCKETPAIR, _IOCTL, _PERSONALITY = (56, 220), (41, 198), (53, 199), (16, 29), (135, 92)
 
 _Instruction = tuple[int, int, int, int]
@@ -151,8 +168,13 @@ def _refuse_only(offset: int, values: tuple[int, ...], action: int) -> list[_Ins
     return [*checks, _return(_ALLOW), _return(action)]
 
 
-def program(machine: str | None = None) -> bytes | None:
-    """The filter as the kernel takes it, for `machine` (default: this one); None for an architecture without one."""
+@cache
+def program(machine: str | None = None, *, one_user: bool = False) -> bytes | None:
+    """The filter as the kernel takes it, for `machine` (default: this one); None for an architecture without one.
+
+    With `one_user`, calls that change owners and identities succeed and do nothing. Package managers take a machine
+    of many users for granted; in a namespace of one user, their every step in that direction would fail.
+    """
     arch = _ARCHES.get(machine or platform.machine())
     if arch is None:
         return None
@@ -165,7 +187,8 @@ def program(machine: str | None = None) -> bytes | None:
     ]
     if column == 0:
         code += [(_JUMP_AT_LEAST, 0, 1, _X32_BIT), _return(_KILL)]
-    for calls, number in ((_PRIVILEGED, errno.EPERM), (_ABSENT, errno.ENOSYS)):
+    pretended = _IDENTITY if one_user else {}
+    for calls, number in ((_PRIVILEGED, errno.EPERM), (_ABSENT, errno.ENOSYS), (pretended, 0)):
         for call in calls.values():
             if (nr := call[column]) is not None:
                 code += _when(nr, [_return(_refuse(number))])

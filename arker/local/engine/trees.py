@@ -13,7 +13,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -74,6 +74,17 @@ def copy_folder_marks(source: Path, target: Path) -> None:
     with _folder(None, str(source)) as a, _folder(None, str(target)) as b:
         _copy_marks(a, b)
     os.chmod(target, stat.S_IMODE(source.stat().st_mode))
+
+
+def make_folders(parent: Path, names: Iterable[str]) -> None:
+    """Let real folders be in `parent` under `names`, whatever was there instead."""
+    with _folder(None, str(parent)) as fd:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                    continue
+                os.unlink(name, dir_fd=fd)
+            os.mkdir(name, 0o755, dir_fd=fd)
 
 
 def _copy_data(source: int, target: int, size: int) -> None:
