@@ -38,7 +38,7 @@ class Computer:
     """A computer, or the name of one to fork; made by `client.vm()` and `fork()`.
 
     It holds no state but its id: two with one id of one deployment are equal. In a with-statement it is
-        deleted at the end.
+    deleted at the end.
     """
 
     __slots__ = ("_by_id", "_client", "_id")
