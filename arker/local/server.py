@@ -210,10 +210,12 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, with bounds on a request's head, and errors that speak the contract."""
+    """uvicorn's protocol, with bounds on all that is not body, and errors that speak the contract."""
 
-    _head = 0  # bytes of a head that is not complete yet
+    _head = 0  # bytes since the last that were of a body, or ended a head or a request
     _head_timer: asyncio.TimerHandle | None = None
+    _in_head = True
+    _in_request = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -226,17 +228,25 @@ class _Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._head += len(data)
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            if self._head > MAX_HEAD:
+        if self.transport.is_closing():
+            return
+        if self._head > MAX_HEAD:
+            if self._in_head:
                 self.send_400_response(f"the line and headers of a request have at most {MAX_HEAD} bytes")
-            elif self._head_timer is None:
-                self._wait_for_head()
-
-    _in_head = True
+            else:
+                # Trailers, extensions of a chunk, blank lines: perhaps an answer is on its way already.
+                self.transport.close()
+        elif self._in_head and self._head_timer is None:
+            self._wait_for_head()
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head = self._in_request = True
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A trailer is no header: whatever stands before this deployment has not looked at it.
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -244,9 +254,21 @@ class _Protocol(HttpToolsProtocol):
         self._head_arrived()
         super().on_headers_complete()
 
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
+    def on_body(self, body: bytes) -> None:
         self._head = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_request = False
+        self._head = 0
+        self._head_arrived()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_request and self._head_timer is None and not self.transport.is_closing():
+            # Answered before the request had ended: its rest has as long to come as a head.
+            self._wait_for_head()
 
     def _wait_for_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_WAIT, self._head_is_late)

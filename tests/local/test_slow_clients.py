@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -96,6 +97,65 @@ def test_connections_that_ask_for_nothing_are_closed(bench: Bench, monkeypatch: 
             answer = await exchange(address, first, b"GET / HT", pause=0.05)
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert answer.count(b"HTTP/1.1") == 1
+
+    monkeypatch.setattr(server, "HEAD_WAIT", 0.1)
+    run(test())
+
+
+CHUNKED = HEAD.encode() + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        (b"", b"\r\n" * 1000),
+        (CHUNKED + b"1;", b"x" * 4000),
+        (CHUNKED + b"1\r\n{\r\n0\r\n", b"x: y\r\n" * 1000),
+        (CHUNKED.replace(KEY.encode(), b"none") + b"0\r\nx: ", b"y" * 4000),
+    ],
+    ids=["blank lines", "a chunk's extension", "trailers", "a trailer without a key"],
+)
+def test_what_is_neither_head_nor_body_has_an_end(bench: Bench, head: bytes, more: bytes) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+            _, writer = await asyncio.open_connection(*address)
+            try:
+                writer.write(head)
+                with pytest.raises(ConnectionError):
+                    # Far more than the buffers of both sockets hold.
+                    for _ in range(10_000):
+                        writer.write(more)
+                        await writer.drain()
+            finally:
+                writer.transport.abort()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+
+    run(test())
+
+
+def test_a_trailer_is_no_header(bench: Bench) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+            head, _, _ = HEAD.encode().partition(b"Authorization")
+            answer = await exchange(
+                address,
+                head + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b'14\r\n{"is_public": false}\r\n0\r\n' + f"Authorization: Bearer {KEY}\r\n\r\n".encode(),
+            )
+            assert answer.startswith(b"HTTP/1.1 401 ")
+
+    run(test())
+
+
+def test_the_rest_of_a_body_that_was_answered_is_not_waited_for_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+            head = HEAD.replace(KEY, "none").encode() + b"Content-Length: 100\r\n\r\n"
+            answer = await exchange(address, head, b" ", pause=0.05)
+            assert answer.startswith(b"HTTP/1.1 401 ")
 
     monkeypatch.setattr(server, "HEAD_WAIT", 0.1)
     run(test())
