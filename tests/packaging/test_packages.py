@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.xdist_group("packaging")
 
 
-def build(source: Path, target: Path) -> dict[str, Path]:
-    """Build both from a tree, as a release does but with the build backend that is here; by their suffix."""
+def build(source: Path, target: Path, *kinds: str) -> dict[str, Path]:
+    """Build from a tree, as a release does but with the build backend that is here; by their suffix."""
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-d", str(target)],
+        [sys.executable, "-m", "hatchling", "build", "-d", str(target), *(f"-t{kind}" for kind in kinds)],
         cwd=source, check=True, capture_output=True,
         # Nothing of a machine's own may get in.
         env={**os.environ, "PYTHONHASHSEED": str(len(str(target))), "TZ": "Asia/Tokyo"},
@@ -36,9 +36,19 @@ def build(source: Path, target: Path) -> dict[str, Path]:
     return {"".join(path.suffixes[-1:]): path for path in target.iterdir()}
 
 
+def unpack(sdist: Path, target: Path) -> Path:
+    with tarfile.open(sdist) as opened:
+        opened.extractall(target, filter="data")
+    (folder,) = target.iterdir()
+    return folder
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return build(ROOT, tmp_path_factory.mktemp("built"))
+    """The sdist of the clone, and the wheel of that, as a release makes them."""
+    folder = tmp_path_factory.mktemp("built")
+    sdist = build(ROOT, folder / "dist", "sdist")[".gz"]
+    return build(unpack(sdist, folder / "source"), folder / "dist", "wheel")
 
 
 def digest(path: Path) -> str:
@@ -46,11 +56,8 @@ def digest(path: Path) -> str:
 
 
 def test_builds_are_reproducible(built: dict[str, Path], tmp_path: Path) -> None:
-    with tarfile.open(built[".gz"]) as sdist:
-        sdist.extractall(tmp_path, filter="data")
-    (unpacked,) = tmp_path.iterdir()
     # Another time, another place, and from the sdist instead of a clone.
-    again = build(unpacked, tmp_path / "again")
+    again = build(unpack(built[".gz"], tmp_path / "source"), tmp_path / "again", "sdist", "wheel")
     assert {path.name: digest(path) for path in again.values()} == {
         path.name: digest(path) for path in built.values()
     }
