@@ -12,6 +12,7 @@ import contextlib
 import functools
 import socket
 import ssl
+import time
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
@@ -97,21 +98,25 @@ class AsyncStream:
         await self._send(data, timeout)
 
     async def _drive(self, step: Callable[[], S], timeout: float) -> S:
+        end = time.monotonic() + timeout
         while True:
             try:
                 result = step()
             except ssl.SSLWantReadError:
-                await self._send(self._outgoing.read(), timeout)
-                if received := await self._receive(timeout):
+                await self._send(self._outgoing.read(), end - time.monotonic())
+                if received := await self._receive(end - time.monotonic()):
                     self._incoming.write(received)
                 else:
                     self._incoming.write_eof()
             else:
-                await self._send(self._outgoing.read(), timeout)
+                await self._send(self._outgoing.read(), end - time.monotonic())
                 return result
 
     async def _receive(self, timeout: float) -> bytes:
-        return await self._timed(asyncio.get_running_loop().sock_recv(self._sock, READ), timeout)
+        data = await self._timed(asyncio.get_running_loop().sock_recv(self._sock, READ), timeout)
+        if not data and self._expired:
+            raise TimeoutError("timed out")
+        return data
 
     async def _send(self, data: Buffer, timeout: float) -> None:
         if not data:
@@ -136,8 +141,7 @@ class AsyncStream:
             raise
         finally:
             timer.cancel()
-        if self._expired:
-            raise TimeoutError("timed out")
+        # If the time ran out when it was done, it was done: of a request, all has left.
         return result
 
     def _expire(self) -> None:
@@ -237,6 +241,12 @@ async def async_gather(
                 work.outcomes[index] = Outcome(await job())
             except Exception as error:
                 work.outcomes[index] = Outcome(error=error)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Not this call was cancelled, but something that the job waited for.
+                work.outcomes[index] = Outcome(error=RuntimeError("the job was cancelled"))
 
     if not jobs:
         return []

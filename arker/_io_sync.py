@@ -138,6 +138,7 @@ def gather(jobs: Sequence[Callable[[], T]], concurrency: int, *, drain: float = 
     work = Work(jobs)
     finished: Waiter[None] = Waiter()
     busy = [None] * min(concurrency, len(jobs))
+    fatal: list[BaseException] = []
 
     def worker() -> None:
         while (taken := work.take()) is not None:
@@ -146,6 +147,10 @@ def gather(jobs: Sequence[Callable[[], T]], concurrency: int, *, drain: float = 
                 work.outcomes[index] = Outcome(job())
             except Exception as error:
                 work.outcomes[index] = Outcome(error=error)
+            except BaseException as error:
+                # SystemExit, as a rule: it ends the call, as it would in its own thread.
+                work.stop()
+                fatal.append(error)
         busy.pop()
         if not busy:
             finished.set(None)
@@ -159,6 +164,8 @@ def gather(jobs: Sequence[Callable[[], T]], concurrency: int, *, drain: float = 
         while True:
             with contextlib.suppress(TimeoutError):
                 finished.wait(3600)
+                if fatal:
+                    raise fatal[0]
                 return work.outcomes
     except BaseException:
         work.stop()

@@ -14,11 +14,13 @@ __all__ = ["Timeouts"]
 
 BASE_URL: Final = "https://aws-us-west-2.burst.arker.ai"
 GLOBAL_URL: Final = "https://arker.ai"
+#: Longest time that can be asked for, in seconds: systems count no further than some centuries.
+LONGEST: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait, in seconds; all are above 0 and finite.
+    """How long to wait, in seconds; all are above 0 and at most 1 000 000 000.
 
     Args:
         total: A whole call, with its tries and the pauses between them. A transfer of a file has a second
@@ -32,7 +34,7 @@ class Timeouts:
             never returns helps nobody; the command itself is not stopped by it.
 
     Raises:
-        ValueError: for a time that is not above 0 and finite.
+        ValueError: for a time out of that range.
     """
 
     total: float = 120.0
@@ -52,8 +54,8 @@ def check_seconds(name: str, value: float) -> float:
     number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number of seconds, not {type(value).__name__}")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be above 0 and finite, not {value}")
+    if not 0 < value <= LONGEST:
+        raise ValueError(f"{name} must be above 0 and at most {LONGEST} seconds, not {str(value)[:20]}")
     return value
 
 

@@ -82,7 +82,7 @@ _TURNED_AWAY: Final = frozenset({"rate_limited", "unavailable", "capacity_unavai
 _TRANSIENT_CODES: Final = _TURNED_AWAY | {"network", "timeout", "gateway_timeout"}
 _TRANSIENT_STATUS: Final = frozenset({429, 502, 503, 504})
 #: How a storage backend's overload shows in the message of an `internal` error.
-_OVERLOAD: Final = re.compile("503|Service Unavailable|throttle|SlowDown|ThrottlingException")
+_OVERLOAD: Final = re.compile(r"(?<!\d)503(?!\d)|Service Unavailable|throttle|SlowDown|ThrottlingException")
 _LONGEST_MESSAGE: Final = 2000
 
 
@@ -258,9 +258,11 @@ def entry_error(code: object, message: object, status: int, *secrets: str) -> Ar
 
 
 def _processed(status: int, code: str) -> Processed:
-    if status == 429 or status == 503 or code in _TURNED_AWAY:
+    if status == 429 or code in _TURNED_AWAY:
         return "no"
-    return "maybe" if code in ("internal", "gateway_timeout") or status in (502, 504) else "yes"
+    if code in ("internal", "gateway_timeout") or status in (502, 504):
+        return "maybe"
+    return "no" if status == 503 else "yes"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -19,8 +19,9 @@ class RetryPolicy:
 
     Reads, lists, deletes and writes of files are repeatable and are simply tried again. A `run` or a `fork`
     is tried again only when the first request was certainly not acted on: it never left whole, or the answer
-    was 429, or 503 with an error of Arker's own. After a timeout, a cut connection, a 502 or a 504 the
-    command may have run, so the error is raised with `processed="maybe"` - unless `resend` allows it.
+    was 429, or 503 with an error of Arker's own other than `internal`. After a timeout, a cut connection, a
+    502 or a 504 the command may have run, so the error is raised with `processed="maybe"` - unless `resend`
+    allows it.
 
     Args:
         attempts: Tries in all, the first included; 1 or more.

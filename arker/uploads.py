@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 from .errors import ArkerError
+
+_SHA256 = re.compile(r"(?:^|,)[ \t]*sha-256=:([0-9A-Za-z+/]{43}=):")
 
 #: Largest file, in bytes.
 LARGEST_FILE: Final = 100_000_000
@@ -68,3 +72,9 @@ def resume_at(status: int, content_range: str | None, wanted: int, size: int) ->
     if content_range is None or content_range.replace(" ", "") != f"bytes{wanted}-{size - 1}/{size}":
         raise ValueError(f"asked for bytes {wanted}-{size - 1}/{size}, got {str(content_range)[:100]!r}")
     return wanted
+
+
+def sha256_of(repr_digest: str | None) -> bytes | None:
+    """The SHA-256 of a whole file that a `Repr-Digest` header (RFC 9530) announces, if it does."""
+    found = _SHA256.search(repr_digest or "")
+    return base64.b64decode(found[1]) if found else None

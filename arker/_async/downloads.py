@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,12 +16,33 @@ from arker.config import Timeouts, Url
 from arker.errors import ArkerError, read_answer
 from arker.ids import new_ulid
 from arker.sources import local
-from arker.uploads import READ_AHEAD, resume_at
+from arker.uploads import READ_AHEAD, resume_at, sha256_of
 
 from .transport import AsyncRequest, AsyncTransport, Budget
 from .wire import AsyncReply, Headers, whole
 
 Progress: TypeAlias = Callable[[int, int], object]
+
+
+class Stopped(Exception):
+    """Carries what `progress` raised past everything that would take it for a failure of the transfer."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def carried(progress: Progress | None) -> Progress | None:
+    """`progress`, with `Stopped` for whatever it raises."""
+    if progress is None:
+        return None
+
+    def report(done: int, total: int) -> None:
+        try:
+            progress(done, total)
+        except Exception as error:
+            raise Stopped(error) from error
+
+    return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +75,9 @@ class AsyncDownload:
         self._progress = progress
         self._position = 0
         self._etag: str | None = None
+        #: Of the whole file as its first answer announced it, and of the bytes before `_position`.
+        self._announced: bytes | None = None
+        self._digest = hashlib.sha256()
 
     async def run(self, signed: Signed) -> None:
         """Get it. Raises ArkerError."""
@@ -72,16 +97,16 @@ class AsyncDownload:
 
     async def _begin(self, signed: Signed) -> None:
         self._position = 0
-        self._etag = None
         await self._sink.start(signed.size)
 
     async def _get(self, signed: Signed) -> None:
         def make() -> AsyncRequest:
             headers: Headers = []
-            if self._position:
-                headers.append((b"Range", b"bytes=%d-" % self._position))
-                if self._etag is not None:
-                    headers.append((b"If-Range", self._etag.encode("latin-1")))
+            if self._etag is None:
+                # Without a name for the version, the rest may be that of another one.
+                self._position = 0
+            elif self._position:
+                headers = [(b"Range", b"bytes=%d-" % self._position), (b"If-Range", self._etag.encode())]
             return self._transport.signed("GET", signed.url, self._timeouts, headers=headers)
 
         async def consume(reply: AsyncReply) -> None:
@@ -90,33 +115,45 @@ class AsyncDownload:
                 read_answer(reply.status, reply.headers, content, parse=False)
                 raise _not_the_file(self._path, f"HTTP {reply.status}", reply.status)
             try:
-                self._position = resume_at(
+                start = resume_at(
                     reply.status, reply.headers.get("content-range"), self._position, signed.size
                 )
-                announced = int(reply.headers.get("content-length", signed.size - self._position))
-                if announced != signed.size - self._position:
-                    raise ValueError(f"{announced} bytes instead of {signed.size - self._position}")
+                length = int(reply.headers.get("content-length", signed.size - start))
+                if length != signed.size - start:
+                    raise ValueError(f"{length} bytes instead of {signed.size - start}")
             except ValueError as error:
                 self._position = 0
                 raise _not_the_file(self._path, str(error), reply.status) from error
-            etag = reply.headers.get("etag", "")
-            self._etag = etag if etag.startswith('"') else None
+            etag: str | None = reply.headers.get("etag", "")
+            if not etag or not etag.startswith('"') or not etag.isascii():
+                etag = None
+            announced = sha256_of(reply.headers.get("repr-digest"))
+            if start == 0:
+                self._position, self._etag, self._announced = 0, etag, announced
+                self._digest = hashlib.sha256()
+            elif (etag, announced) != (self._etag, self._announced):
+                self._etag = None
+                raise self._damaged("the rest of it is of another version")
             while (piece := await reply.piece()) is not None:
                 if self._position + len(piece) > signed.size:
                     self._position = 0
                     raise _not_the_file(self._path, f"more than {signed.size} bytes", reply.status)
+                if self._announced is not None:
+                    self._digest.update(piece)
                 await self._sink.write(self._position, piece)
                 self._position += len(piece)
                 if self._progress is not None:
                     self._progress(self._position, signed.size)
             if self._position != signed.size:
-                raise ArkerError(
-                    "network",
-                    f"{self._path}: cut after {self._position} of {signed.size} bytes",
-                    processed="maybe",
-                )
+                raise self._damaged(f"cut after {self._position} of {signed.size} bytes")
+            if self._announced not in (None, self._digest.digest()):
+                self._position = 0
+                raise self._damaged("the bytes that came are not those of the file: their SHA-256 differs")
 
         await self._transport.perform(self._budget, self._timeouts, make, consume)
+
+    def _damaged(self, how: str) -> ArkerError:
+        return ArkerError("network", f"{self._path}: {how}", processed="maybe")
 
 
 class AsyncMemorySink:
@@ -150,7 +187,7 @@ class AsyncFileSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._part = path.with_name(f".{path.name[:200]}.{new_ulid()}.part")
+        self._part = path.with_name(f".arker-{new_ulid()}.part")
         self._file: IO[bytes] = local(self._part.open, "xb", buffering=0)
         #: What follows the bytes before `_at` and is not written yet: pieces come small, and a thread is not cheap.
         self._pieces: list[Buffer] = []

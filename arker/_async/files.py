@@ -51,7 +51,7 @@ from arker.uploads import (
     too_large,
 )
 
-from .downloads import AsyncDownload, AsyncFileSink, AsyncMemorySink, Progress, Signed
+from .downloads import AsyncDownload, AsyncFileSink, AsyncMemorySink, Progress, Signed, Stopped, carried
 from .transport import AsyncBody, AsyncRequest, Budget, dump, parse
 from .wire import AsyncReply, whole
 
@@ -153,10 +153,15 @@ class AsyncSync:
         check_path(remote_path)
         sink = AsyncFileSink(Path(local_path))
         try:
-            await self._read(remote_path, sink, progress, timeout)
+            await self._read(remote_path, sink, carried(progress), timeout)
             await sink.publish()
+        except Stopped as stopped:
+            raised = stopped.error
+        else:
+            return
         finally:
             sink.discard()
+        raise raised
 
     async def _read(
         self,
@@ -246,9 +251,14 @@ class AsyncSync:
         check_path(path)
         source = await _source(data)
         try:
-            await self._write(path, source, progress, timeout)
+            await self._write(path, source, carried(progress), timeout)
+        except Stopped as stopped:
+            raised = stopped.error
+        else:
+            return
         finally:
             source.close()
+        raise raised
 
     async def upload(
         self,
@@ -549,6 +559,8 @@ class AsyncSync:
                 nonlocal written, told
                 written = written or result.written is True
                 told = [(span.start, span.end) for span in result.ranges or ()] or told
+                if not all(isinstance(edge, int) for span in told for edge in span):
+                    raise TypeError("ranges that are not of numbers")
                 have.update(told, [part])
 
             await self._write_chunk(budget, path, source, upload_id, part, settle)

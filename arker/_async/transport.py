@@ -326,7 +326,7 @@ def parse(operation: Operation[..., T], answer: Answer, convert: Callable[[T], R
         success = Answer(200, answer.content, answer.body)
         # Errors have been told apart already, so that what remains is the answer.
         return convert(cast("T", operation._parse_response(client=None, response=success)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ArkerError(
             "internal",
             f"HTTP {answer.status_code}: the answer is not what the contract says: {error!r}"[:500],

@@ -51,7 +51,7 @@ from arker.uploads import (
     too_large,
 )
 
-from .downloads import Download, FileSink, MemorySink, Progress, Signed
+from .downloads import Download, FileSink, MemorySink, Progress, Signed, Stopped, carried
 from .transport import Body, Budget, Request, dump, parse
 from .wire import Reply, whole
 
@@ -149,10 +149,15 @@ class Sync:
         check_path(remote_path)
         sink = FileSink(Path(local_path))
         try:
-            self._read(remote_path, sink, progress, timeout)
+            self._read(remote_path, sink, carried(progress), timeout)
             sink.publish()
+        except Stopped as stopped:
+            raised = stopped.error
+        else:
+            return
         finally:
             sink.discard()
+        raise raised
 
     def _read(
         self,
@@ -242,9 +247,14 @@ class Sync:
         check_path(path)
         source = _source(data)
         try:
-            self._write(path, source, progress, timeout)
+            self._write(path, source, carried(progress), timeout)
+        except Stopped as stopped:
+            raised = stopped.error
+        else:
+            return
         finally:
             source.close()
+        raise raised
 
     def upload(
         self,
@@ -539,6 +549,8 @@ class Sync:
                 nonlocal written, told
                 written = written or result.written is True
                 told = [(span.start, span.end) for span in result.ranges or ()] or told
+                if not all(isinstance(edge, int) for span in told for edge in span):
+                    raise TypeError("ranges that are not of numbers")
                 have.update(told, [part])
 
             self._write_chunk(budget, path, source, upload_id, part, settle)

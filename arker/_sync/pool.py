@@ -16,6 +16,7 @@ import h11
 
 from arker._io import Buffer, reset_after_fork
 from arker._io_sync import Stream, Waiter, closing
+from arker.uploads import PIECE
 
 Origin = tuple[str, str, int]
 
@@ -40,7 +41,12 @@ class Connection:
     @property
     def reusable(self) -> bool:
         """Whether the last exchange ended so that another can follow."""
-        return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+        return (
+            self._h11.our_state is h11.DONE
+            and self._h11.their_state is h11.DONE
+            # What follows an answer unasked would be taken for the next one.
+            and not self._h11.trailing_data[0]
+        )
 
     def is_stale(self) -> bool:
         """Whether its server has closed it (or says something that nobody asked for) while it was idle."""
@@ -63,10 +69,11 @@ class Connection:
         request = h11.Request(method=method, target=target, headers=headers)
         head = self._h11.send(request) or b""
         if isinstance(body, bytes):
-            # In one piece, so that the common small request is one packet.
-            data = self._h11.send(h11.Data(data=body)) or b""
+            data = head + (self._h11.send(h11.Data(data=body)) or b"")
             self._h11.send(h11.EndOfMessage())
-            self._stream.write(head + data, _left(timeout, deadline))
+            # The common small request is one packet.
+            for start in range(0, len(data), PIECE):
+                self._stream.write(data[start : start + PIECE], _left(timeout, deadline))
         else:
             self._stream.write(head, _left(timeout, deadline))
             with closing(body):

@@ -12,10 +12,10 @@ from typing import Protocol, cast
 import h11
 import httpx
 
-from arker._io import Buffer
+from arker._io import Buffer, reset_after_fork
 from arker._io_sync import Scoped
 from arker.config import Timeouts, Url, is_loopback
-from arker.errors import ArkerError, no_answer
+from arker.errors import ArkerError, bad_request, no_answer
 
 from .pool import Connection, Pool
 
@@ -188,7 +188,14 @@ class ThroughHttpx:
 
     def __init__(self, client: httpx.Client | None) -> None:
         self._given = client
-        self._own = Scoped(lambda: httpx.Client()) if client is None else None
+        self._own: Scoped[httpx.Client] | None = None
+        if client is None:
+            self.reset_after_fork()
+            reset_after_fork(self)
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: the connections are the parent's."""
+        self._own = Scoped(httpx.Client)
 
     def send(
         self,
@@ -206,6 +213,8 @@ class ThroughHttpx:
         try:
             client = self._given or (self._own.get() if self._own else None)
             assert client is not None
+            if client.is_closed:
+                raise bad_request("the http_client is closed")
             request = client.build_request(
                 method,
                 f"{url.scheme}://{url.authority}{target}",
@@ -248,8 +257,11 @@ def _from_httpx(error: Exception, host: str, *, answering: bool = False) -> Arke
         httpx.PoolTimeout,
         httpx.ProxyError,
         httpx.UnsupportedProtocol,
+        httpx.InvalidURL,
+        ImportError,
     )
-    sent = answering or (isinstance(error, httpx.HTTPError) and not isinstance(error, unsent))
+    # Whatever else it is may have been raised when the answer was there, by a hook or a transport of the user's.
+    sent = answering or not isinstance(error, unsent)
     if isinstance(error, httpx.TimeoutException):
         error = TimeoutError(str(error) or type(error).__name__)
     return no_answer(error, host, sent=sent, answering=answering)

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gc
 import random
+import socket
+import ssl
 import threading
 import time
 import weakref
@@ -13,6 +15,7 @@ import weakref
 import pytest
 
 from arker import ArkerError, AsyncArker, AsyncComputer
+from arker._io_async import AsyncStream
 from tests.faults import server as faults
 from tests.faults.server import KEY, Server
 
@@ -226,3 +229,56 @@ async def test_an_interrupted_block_still_deletes(server: Server) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     assert server.deleted == server.forks
+
+
+async def test_a_request_that_left_whole_as_its_time_ran_out_may_have_arrived() -> None:
+    """The timer may fire when the last byte has gone and the task is not awake yet: that is no failure to send."""
+    ours, theirs = socket.socketpair()
+    stream = AsyncStream(ours)
+
+    async def sent() -> None:
+        stream._expire()
+
+    await stream._timed(sent(), 60)
+    with pytest.raises(TimeoutError):
+        await stream.read(60)
+    stream.close()
+    theirs.close()
+
+
+async def test_a_job_that_ends_cancelled_is_an_outcome(server: Server) -> None:
+    async def work(n: int) -> int:
+        if n == 1:
+            task = asyncio.create_task(asyncio.sleep(60))
+            await asyncio.sleep(0)
+            task.cancel()
+            await task
+        return n
+
+    async with client(server) as arker:
+        outcomes = await arker.map(work, range(4), concurrency=1)
+    assert [outcome.value for outcome in outcomes] == [0, None, 2, 3]
+    assert "cancelled" in str(outcomes[1].error)
+
+
+async def test_the_rest_of_a_tls_record_has_no_longer_than_its_first_byte() -> None:
+    ours, theirs = socket.socketpair()
+    stream = AsyncStream(ours)
+    stream._tls = ssl.create_default_context().wrap_bio(
+        stream._incoming, stream._outgoing, server_hostname="localhost"
+    )
+
+    async def drip() -> None:
+        theirs.send(b"\x16\x03\x03\x40\x00")
+        while True:
+            await asyncio.sleep(0.02)
+            theirs.send(b"\0")
+
+    task = asyncio.create_task(drip())
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await stream._drive(stream._tls.do_handshake, 0.2)
+    assert time.monotonic() - started < 2
+    task.cancel()
+    stream.close()
+    theirs.close()

@@ -16,7 +16,8 @@ from tests.faults.server import KEY, Server
 
 
 def client(server: Server, **options: object) -> Arker:
-    return Arker(KEY, server.url, **{"global_url": server.url, "retry": None, **options})  # type: ignore[arg-type]
+    given = {"base_url": server.url, "global_url": server.url, "retry": None, **options}
+    return Arker(KEY, **given)  # type: ignore[arg-type]
 
 
 def interrupted(work: Callable[[], object], when: Callable[[], bool]) -> float:
@@ -196,3 +197,61 @@ def test_an_interrupted_block_still_deletes(server: Server) -> None:
         assert server.deleted == server.forks
         with pytest.raises(ArkerError, match="not_found"):
             arker.vm(server.forks[0]).run("x")
+
+
+def test_a_job_that_ends_its_thread_ends_the_map(server: Server) -> None:
+    def work(n: int) -> None:
+        if n == 1:
+            raise SystemExit(n)
+
+    with client(server) as arker, pytest.raises(SystemExit):
+        arker.map(work, range(100), concurrency=4)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork()")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_has_connections_of_its_own_to_a_proxy(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with client(server, base_url="http://deployment.test", allow_http=True) as arker:
+        vm = arker.vm(server.vm())
+        vm.run("before")
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = 0 if all(vm.run(f"child {n}").stdout == b"child %d" % n for n in range(50)) else 2
+            finally:
+                os._exit(status)
+        # One after the other, or they would find the connection busy.
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert vm.run("after").stdout == b"after"
+    assert server.connections == 2
+
+
+def test_a_pool_of_one_serves_many_threads_while_it_is_closed(server: Server) -> None:
+    """Calls under way end, those that wait for a connection end one way or the other, and nothing stays open."""
+    server.fail("run", *[faults.delay(0.02)] * 20)
+    arker = client(server, max_connections=1)
+    vm = arker.vm(server.vm())
+    ended: list[object] = []
+
+    def run(n: int) -> None:
+        try:
+            ended.append(vm.run(str(n)).stdout)
+        except ArkerError as error:
+            ended.append(error.code)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    while len(server.commands) < 3:
+        time.sleep(0.002)
+    arker.close()
+    for thread in threads:
+        thread.join(10)
+    assert len(ended) == 20
+    assert len(server.commands) == len(set(server.commands)) == sum(isinstance(end, bytes) for end in ended)
+    assert server.settle(0)

@@ -1,0 +1,221 @@
+"""Callbacks that raise, answers that are odd or hostile, files that change meanwhile: nothing is sent twice, nothing
+is mixed up, and only ArkerErrors come out."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from arker import ArkerError, AsyncArker, RetryPolicy, Timeouts
+from arker._io import tcp_socket
+from tests.faults import server as faults
+from tests.faults.server import KEY, Answer, Server
+
+PATH = "/home/user/a"
+LARGE = os.urandom(1 << 20) * 5 + b"tail"
+
+
+def client(server: Server, **options: object) -> AsyncArker:
+    given = {
+        "global_url": server.url,
+        "retry": RetryPolicy(backoff=0),
+        "timeout": Timeouts(read=2),
+        **options,
+    }
+    return AsyncArker(KEY, server.url, **given)  # type: ignore[arg-type]
+
+
+# --- callbacks ---
+
+
+@pytest.mark.parametrize(
+    "enough",
+    [BrokenPipeError("enough"), TimeoutError("enough"), ArkerError("timeout", "enough"), KeyError("enough")],
+)
+async def test_whatever_progress_raises_comes_out_and_nothing_is_sent_again(
+    server: Server, tmp_path: Path, enough: Exception
+) -> None:
+    def progress(done: int, total: int) -> None:
+        raise enough
+
+    async with client(server) as arker:
+        vm_id = server.vm()
+        sync = arker.vm(vm_id).sync
+        with pytest.raises(type(enough), match="enough") as caught:
+            await sync.write_file(PATH, LARGE, progress=progress)
+        assert caught.value is enough
+        assert server.steps() == ["ask"]
+        server.vms[vm_id].files[PATH] = LARGE
+        with pytest.raises(type(enough), match="enough") as caught:
+            await sync.download(PATH, tmp_path / "x", progress=progress)
+        assert caught.value is enough
+        assert server.steps() == ["ask", "read", "get"]
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [RuntimeError("metrics"), OSError("disk full"), httpx.ReadError("cut")])
+async def test_a_hook_of_the_users_http_client_that_fails_after_the_answer_does_not_run_the_command_again(
+    server: Server, wrong: Exception
+) -> None:
+    async def failing(response: httpx.Response) -> None:
+        raise wrong
+
+    async with (
+        httpx.AsyncClient(event_hooks={"response": [failing]}) as http,
+        client(server, http_client=http) as arker,
+    ):
+        with pytest.raises(ArkerError) as caught:
+            await arker.vm(server.vm()).run("once")
+    assert server.commands == ["once"]
+    assert caught.value.processed == "maybe"
+
+
+async def test_a_closed_http_client_sends_nothing(server: Server) -> None:
+    http = httpx.AsyncClient()
+    await http.aclose()
+    async with client(server, http_client=http) as arker:
+        with pytest.raises(ArkerError, match="closed"):
+            await arker.vm(server.vm()).run("never")
+    assert server.requests == []
+
+
+# --- odd answers ---
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-Infinity", b"NaN", b'"0"x', b"null"])
+async def test_a_number_that_is_none(server: Server, number: bytes) -> None:
+    server.fail(
+        "run", faults.alter_raw(lambda truth: _with(truth, b'"exit_code": 0', b'"exit_code": ' + number))
+    )
+    async with client(server) as arker:
+        with pytest.raises(ArkerError, match="internal"):
+            await arker.vm(server.vm()).run("x")
+
+
+@pytest.mark.parametrize("moment", [b"0001-01-01T00:00:00+14:00", b"99999-01-01T00:00:00Z", b""])
+async def test_a_time_that_is_none(server: Server, moment: bytes) -> None:
+    server.vm()
+    server.fail("list", faults.alter_raw(lambda truth: _with(truth, b"2026-01-01T00:00:01.123Z", moment)))
+    async with client(server) as arker:
+        with pytest.raises(ArkerError, match="internal"):
+            await arker.list()
+
+
+def _with(truth: Answer, old: bytes, new: bytes) -> Answer:
+    assert old in truth.body
+    return Answer(truth.status, truth.headers, truth.body.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [[{"start": "a", "end": 3}], [{"start": None, "end": None}], [{"start": 0.5, "end": []}], 5, [[]]],
+)
+async def test_ranges_that_are_none(server: Server, ranges: Any) -> None:
+    def alter(body: Any) -> Any:
+        body["results"][0].update(ranges=ranges, written=False, complete=False)
+        return body
+
+    server.fail("put", *[faults.answer(Answer.page(403))] * 2)
+    server.fail("chunk", *[faults.change(alter)] * 20)
+    async with client(server) as arker:
+        with pytest.raises(ArkerError, match="internal"):
+            await arker.vm(server.vm()).sync.write_file(PATH, LARGE)
+
+
+async def test_what_follows_an_answer_is_not_taken_for_the_next_one(server: Server) -> None:
+    forged = Answer.of({"ok": True, "items": [], "total": 666})
+
+    def smuggle(server: Server, request: Any, process: Callable[[], Answer], sock: Any) -> None:
+        sock.sendall(process().raw() + forged.raw())
+
+    server.fail("list", smuggle)
+    async with client(server) as arker:
+        assert (await arker.list()).total == 0
+        assert (await arker.list()).total == 0
+
+
+# --- files that change meanwhile ---
+
+
+@pytest.mark.parametrize("etag", ['"other"', None, 'W/"weak"', '"\u00e9"'])
+async def test_a_resumed_download_never_mixes_two_files(
+    server: Server, tmp_path: Path, etag: str | None
+) -> None:
+    """The first half comes from one version; a store that looks at no `If-Range` has another for the rest."""
+    old, new = b"a" * len(LARGE), b"b" * len(LARGE)
+    headers = {} if etag is None else {"etag": etag}
+
+    def half(truth: Answer) -> bytes:
+        # Enough for what is held back to be written.
+        return Answer(200, {**headers, "content-length": str(len(old))}, old).raw()[:-1000]
+
+    def rest(server: Server, request: Any, process: Callable[[], Answer], sock: Any) -> None:
+        wanted = request.headers.get("range")
+        if wanted is None:
+            sock.sendall(Answer(200, {"etag": '"new"'}, new).raw())
+        else:
+            start = int(wanted[6:-1])
+            span = f"bytes {start}-{len(new) - 1}/{len(new)}"
+            sock.sendall(Answer(206, {"etag": '"new"', "content-range": span}, new[start:]).raw())
+
+    async with client(server) as arker:
+        vm_id = server.vm()
+        server.vms[vm_id].files[PATH] = new
+        server.fail("get", faults.alter_raw(half), *[rest] * 3)
+        await arker.vm(vm_id).sync.download(PATH, tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == new
+
+
+# --- odd arguments ---
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "文" * 85])
+async def test_the_longest_names_of_local_files(server: Server, tmp_path: Path, name: str) -> None:
+    async with client(server) as arker:
+        await arker.vm(server.vm(a=b"content")).sync.download(PATH, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("seconds", [1e10, 10**400, float("nan")])
+async def test_times_that_nobody_can_wait_for(server: Server, seconds: float) -> None:
+    async with client(server) as arker:
+        with pytest.raises(ValueError, match="timeout"):
+            await arker.vm(server.vm()).run("x", timeout=seconds)
+        assert (await arker.vm(server.vm()).run("x", timeout=1e8)).stdout == b"x"
+
+
+# --- slow lines ---
+
+
+async def test_a_large_request_has_the_write_timeout_for_each_piece_of_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its documentation says; 4 MiB in one request take longer than that on a slow line."""
+
+    def with_small_buffer(*args: int) -> socket.socket:
+        sock = tcp_socket(*args)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        return sock
+
+    def slowly(server: Server, request: Any, process: Callable[[], Answer], sock: Any) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        left = int(request.headers["content-length"])
+        while left > 1 << 20:
+            time.sleep(0.02)
+            left -= len(sock.recv(128 * 1024))
+        sock.sendall(Answer.error("not_found", "it took a second or so", 404).raw())
+        raise faults.Hang
+
+    monkeypatch.setattr("arker._io_async.tcp_socket", with_small_buffer)
+    server.fail("head-api", slowly)
+    async with client(server, retry=None, timeout=Timeouts(write=0.3)) as arker:
+        files = {f"/home/user/{n}": b"x" * (1 << 20) for n in range(4)}
+        outcomes = await arker.vm(server.vm()).sync.write_files(files)
+    assert {str(outcome.error) for outcome in outcomes.values()} == {"not_found: it took a second or so"}
