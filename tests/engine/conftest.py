@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from .harness import box, engine, run_apart
+from .harness import as_root, box, engine, run_apart
 
-__all__ = ["box", "engine"]
+__all__ = ["as_root", "box", "engine"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -95,10 +95,17 @@ def engine(box: Box) -> Box:
     return box
 
 
+@pytest.fixture
+def as_root() -> None:
+    """The test keeps the privileges that pytest has, and they must be root's."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
 def _remove(folder: Path) -> None:
     def unlock(function: Any, path: str, _: Any) -> None:
-        os.chmod(Path(path).parent, 0o700)
-        os.chmod(path, 0o700)
+        Path(path).parent.chmod(0o700)
+        Path(path).chmod(0o700)
         function(path)
 
     with warnings.catch_warnings():

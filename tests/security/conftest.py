@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from ..engine.harness import box, engine, run_apart
+from ..engine.harness import as_root, box, engine, run_apart  # noqa: TID252
 
-__all__ = ["box", "engine"]
+__all__ = ["as_root", "box", "engine"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -15,6 +15,7 @@ from arker.local.engine.protocol import (
     SessionBusy,
     SessionState,
     StorageFull,
+    SystemBroken,
     VmMissing,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "SessionBusy",
     "SessionState",
     "StorageFull",
+    "SystemBroken",
     "VmMissing",
     "drop_privileges",
 ]

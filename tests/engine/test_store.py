@@ -1,0 +1,249 @@
+"""What lasts: over restarts, over kill -9 at any moment, and under one engine at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from arker.local.engine import BubblewrapEngine, EngineError
+from arker.local.engine.files import PARTIAL
+
+from .harness import Box, _processes_of, content, sh
+
+HOME = "/home/user"
+
+
+async def test_computers_files_and_forks_outlive_the_engine(box: Box) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        await engine.write_file("a", f"{HOME}/file", b"one")
+        await engine.fork("a", "b")
+        await sh(engine, "echo two > file; echo tmp > /tmp/t", vm="b")
+        await engine.create("c", "arkuntu")
+        await engine.delete("c")
+    async with box.engine() as engine:
+        assert engine.vms() == {"a", "b"}
+        assert engine.state("a") == "idle"
+        assert await content(engine, f"{HOME}/file") == b"one"
+        assert await sh(engine, "cat file /tmp/t", vm="b") == "two\ntmp\n"
+
+
+async def test_one_engine_at_a_time(box: Box) -> None:
+    async with box.engine():
+        with pytest.raises(EngineError, match="in use"):
+            async with box.engine():
+                pass
+    async with box.engine():
+        pass
+
+
+async def test_a_newer_store_is_refused(box: Box) -> None:
+    async with box.engine():
+        pass
+    with contextlib.closing(sqlite3.connect(box.store / "engine.sqlite3")) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(EngineError, match="newer release"):
+        async with box.engine():
+            pass
+
+
+async def test_leftovers_are_swept(box: Box) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        await engine.write_file("a", f"{HOME}/file", b"x")
+        top = engine._computers["a"].top
+    layers = box.store / "layers"
+    (layers / "orphan" / "home" / "user" / "deep").mkdir(parents=True)
+    (layers / "orphan" / "home").chmod(0)
+    (layers / "half.bin" / "0").mkdir(parents=True)
+    (layers / top / HOME.lstrip("/") / f"{PARTIAL}0011").write_bytes(b"half")
+    (box.store / "work" / "orphan" / "work").mkdir(parents=True)
+    (box.store / "work" / "orphan" / "work").chmod(0)
+    (box.store / "run" / "gone" / "0").mkdir(parents=True)
+    os.mkfifo(box.store / "run" / "gone" / "0" / "c")
+    async with box.engine() as engine:
+        assert [p.name for p in layers.iterdir()] == [top]
+        assert list((box.store / "run").iterdir()) == []
+        assert [p.name for p in (box.store / "work").iterdir() if p.name != top] == []
+        assert await sh(engine, "ls -A") == "file\n"
+
+
+async def test_a_store_with_a_long_path_is_refused_in_words(box: Box) -> None:
+    from arker.local.engine import SandboxUnavailable
+
+    box.folder = box.folder / "store" / ("x" * 200) / ("y" * 200)
+    (box.folder / "store").mkdir(parents=True)
+    with pytest.raises(SandboxUnavailable, match="too long"):
+        async with box.engine():
+            pass
+
+
+@pytest.mark.parametrize("name", ["with space", "c:o,l=o\\ns", "é", "quo'te\"s"])
+async def test_a_store_with_any_name(box: Box, name: str) -> None:
+    box.folder = box.folder / "store" / name
+    (box.folder / "store").mkdir(parents=True)
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        await engine.write_file("a", f"{HOME}/file", b"x")
+        await engine.fork("a", "b")
+        assert await sh(engine, "cat file; echo y > file; cat file", vm="b") == "xy\n"
+
+
+async def test_removal_of_any_depth_and_mode(box: Box) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        code = "import os\nfor _ in range(3000):\n  os.mkdir('d'); os.chdir('d')\nopen('f', 'w'); os.chmod('.', 0)"
+        await sh(engine, f'python3 -c "{code}"; cd ~; mkdir -p x/y; chmod 0 x/y x', timeout=60)
+        await engine.delete("a")
+        for _ in range(500):
+            if not list((box.store / "layers").iterdir()):
+                break
+            await asyncio.sleep(0.02)
+        assert not list((box.store / "layers").iterdir())
+
+
+async def test_forks_of_trees_too_deep_are_told(box: Box) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        code = "import os\nfor _ in range(600):\n  os.mkdir('d'); os.chdir('d')"
+        await sh(engine, f'python3 -c "{code}"; sleep 60 &', timeout=60)
+        with pytest.raises(EngineError, match="could not be copied.*deep"):
+            await engine.fork("a", "b")
+        assert await sh(engine, "echo unharmed; ps -o stat= -C sleep") in ("unharmed\nS\n", "unharmed\nSN\n")
+        await engine.stop("a")
+        await engine.fork("a", "b")
+        assert await sh(engine, "ls", vm="b") == "d\n"
+
+
+# kill -9
+
+WORKER = """
+import asyncio, os, random, sys
+from pathlib import Path
+from arker.local.engine import BubblewrapEngine
+seed, store = int(sys.argv[1]), Path(sys.argv[2])
+say = os.fdopen(3, "w", buffering=1)
+async def main():
+    rng = random.Random(seed)
+    engine = BubblewrapEngine(store)
+    await engine.start()
+    say.write("ready\\n")
+    async def client(n):
+        made, count = [], 0
+        while True:
+            count += 1
+            what = rng.random()
+            if not made or what < 0.2:
+                vm = f"k{seed}c{n}n{count}"
+                if made and rng.random() < 0.7: await engine.fork(rng.choice(made), vm)
+                else: await engine.create(vm, "arkuntu")
+                made.append(vm)
+                say.write(f"made {vm}\\n")
+            elif what < 0.7:
+                vm = rng.choice(made)
+                text = f"{count}" * rng.choice((1, 1000, 30000))
+                name = f"f{rng.randrange(3)}"
+                say.write(f"writing {vm} {name} {count} {len(text)}\\n")
+                await engine.write_file(vm, f"/home/user/{name}", text.encode())
+                say.write(f"wrote {vm} {name} {count} {len(text)}\\n")
+            elif what < 0.85:
+                await engine.run(rng.choice(made), "0", f"echo {count} > g; sleep 0.00{rng.randrange(9)}")
+            else:
+                vm = made.pop(rng.randrange(len(made)))
+                say.write(f"deleting {vm}\\n")
+                await engine.delete(vm)
+                say.write(f"deleted {vm}\\n")
+    await asyncio.gather(*(client(n) for n in range(3)))
+asyncio.run(main())
+"""
+
+
+class Told:
+    """What the engine answered before it was killed, and what it had been asked."""
+
+    def __init__(self) -> None:
+        self.made: set[str] = set()
+        self.deleting: set[str] = set()
+        self.deleted: set[str] = set()
+        #: (computer, file) -> contents that it may have: the last that was answered, or one asked for since.
+        self.files: dict[tuple[str, str], list[bytes]] = {}
+
+    def take(self, line: str) -> None:
+        kind, *rest = line.split()
+        if kind == "made":
+            self.made.add(rest[0])
+        elif kind == "deleting":
+            self.deleting.add(rest[0])
+        elif kind == "deleted":
+            self.deleted.add(rest[0])
+        elif kind in ("writing", "wrote"):
+            vm, name, count, size = rest
+            text = (count * (int(size) // len(count))).encode()
+            if kind == "wrote":
+                self.files[vm, name] = [text]
+            else:
+                self.files.setdefault((vm, name), [b""]).append(text)
+
+
+async def check(engine: BubblewrapEngine, told: Told) -> None:
+    assert told.made - told.deleting <= engine.vms()
+    assert not told.deleted & engine.vms()
+    for (vm, name), may_be in told.files.items():
+        if vm in engine.vms():
+            try:
+                found = await content(engine, f"{HOME}/{name}", vm)
+            except EngineError:
+                found = b""
+            assert found in may_be or (may_be[0] == b"" and set(found) <= set(b"0123456789")), (
+                vm,
+                name,
+                found[:50],
+            )
+    for vm in engine.vms():
+        assert PARTIAL not in await sh(engine, "ls -A", vm=vm)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_killed_at_any_moment(box: Box, seed: int) -> None:
+    rng = random.Random(seed)
+    told = Told()
+    for life in range(4):
+        reader, writer = os.pipe()
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                f"import os; os.dup2({writer}, 3)\n{WORKER}",
+                str(seed * 100 + life),
+                str(box.store),
+            ],
+            pass_fds=[writer],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        os.close(writer)
+        with os.fdopen(reader) as lines:
+            assert lines.readline() == "ready\n"
+            threading_kill = asyncio.get_running_loop().call_later  # noqa: F841
+            delay = rng.random() * 0.6
+            if os.fork() == 0:
+                time.sleep(delay)
+                os.kill(process.pid, signal.SIGKILL)
+                os._exit(0)
+            for line in lines:
+                if line.endswith("\n"):
+                    told.take(line)
+        process.wait()
+        os.wait()
+        assert _processes_of(Path(box.folder)) == []
+        async with box.engine() as engine:
+            await check(engine, told)
