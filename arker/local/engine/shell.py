@@ -75,7 +75,7 @@ readonly -f __arker
 printf 'S%d\0' "$$" >{path}/s
 echo 1000 >/proc/self/oom_score_adj
 cd -- {cwd} || cd
-trap '\\__arker E "$?"' EXIT
+trap '\__arker E "$?"' EXIT
 [[ -e {path}/checkpoint ]] && . {path}/checkpoint
 {{ :; }} <&"$((LINENO=0))"
 """
