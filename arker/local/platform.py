@@ -66,6 +66,7 @@ _ENGINE_CODES: Final[dict[type[Exception], str]] = {
     engine_protocol.FileTooLarge: "payload_too_large",
     engine_protocol.StorageFull: "unavailable",
     engine_protocol.SandboxUnavailable: "unavailable",
+    engine_protocol.SystemBroken: "conflict",
 }
 
 
