@@ -143,11 +143,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 class Database:
     """Three connections to one file: one to read and one to write quickly on the event loop, one to write in
-    a thread.
-
-    All are opened, with everything they need, when this is made: the process may lose the way to the folder
-    when it drops its privileges.
-    """
+    a thread."""
 
     def __init__(self, path: Path) -> None:
         self._connections = contextlib.ExitStack()

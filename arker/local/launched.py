@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from .database import StateError
 from .engine import SandboxUnavailable
+from .launcher import remove
 from .server import Ready, StateInUseError, configure_logging, serve
 from .settings import Settings, explain
 
@@ -27,6 +28,8 @@ class Order(BaseModel):
 
     parent: int
     key: str
+    #: Whether the state folder goes with the deployment, also when nobody is left to remove it.
+    temporary: bool
     settings: Settings
 
 
@@ -73,6 +76,8 @@ def _serve(order: Order, channel: socket.socket) -> dict[str, object] | None:
                 return {"error": str(error)}
             time.sleep(0.05)
         except (StateError, SandboxUnavailable, OSError) as error:
-            return {"error": str(error)}
+            return {"error": str(error), "unfit": True}
         else:
+            if order.temporary:
+                remove(order.settings.state)
             return None

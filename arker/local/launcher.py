@@ -27,14 +27,18 @@ _START: Final = 60.0
 _END: Final = 15.0
 #: Bytes of the log of a kept state folder, above which it begins anew.
 _MAX_LOG: Final = 10 * 1024 * 1024
-
-
+#: A file system in memory that every Linux has.
+_MEMORY: Final = "/dev/shm"  # noqa: S108
 #: What the `local` extra brings; only the child imports it.
 _NEEDED: Final = ("httptools", "starlette", "uvicorn")
 
 
 class LaunchError(Exception):
     """The deployment could not be started; the message says why and what mends it."""
+
+
+class _UnfitError(LaunchError):
+    """It may work with the state folder elsewhere."""
 
 
 class Deployment:
@@ -122,15 +126,27 @@ class _Shared:
         self._joined: tuple[Path, str] | None = None
         self.users = 0
         self.key = generate()
-        if state is None:
-            # Not below a temporary folder of somebody's own: the deployment may have to reach it as another
-            # user.
-            state = self._temporary = Path(tempfile.mkdtemp(prefix="arker-"))
         try:
-            self.url = self._start(state, options)
+            self.url = self._start_anywhere(options) if state is None else self._start(state, options)
         except BaseException:
             self._clean()
             raise
+
+    def _start_anywhere(self, options: dict[str, Any]) -> str:
+        """Start with temporary state: where such files go, else in memory. Sandboxes cannot live on the file
+        system of most containers, nor on a full disk."""
+        refusal: LaunchError | None = None
+        for place in (None, _MEMORY):
+            try:
+                self._temporary = Path(tempfile.mkdtemp(prefix="arker-", dir=place))
+                return self._start(self._temporary, options)
+            except OSError as error:
+                refusal = refusal or LaunchError(f"there is no folder for temporary state: {error}")
+            except _UnfitError as error:
+                refusal = refusal or error
+            self._clean()
+        assert refusal is not None
+        raise refusal
 
     def _start(self, state: Path, options: dict[str, Any]) -> str:
         if not sys.executable:
@@ -143,10 +159,18 @@ class _Shared:
             fresh = not log_path.exists() or log_path.stat().st_size > _MAX_LOG
             log = log_path.open("wb" if fresh else "ab")
         except OSError as error:
-            raise LaunchError(f"cannot use the state folder {state}: {error.strerror}") from None
+            raise _UnfitError(f"cannot use the state folder {state}: {error.strerror}") from None
         self._channel, theirs = socket.socketpair()
         settings = {"port": 0, "log_level": "warning", "grace": 2, **options, "state": str(state)}
-        order = json.dumps({"parent": os.getpid(), "key": self.key, "settings": settings}, default=str)
+        order = json.dumps(
+            {
+                "parent": os.getpid(),
+                "key": self.key,
+                "temporary": self._temporary is not None,
+                "settings": settings,
+            },
+            default=str,
+        )
         with log, theirs:
             # -P and our own path: the child imports what this process does, and nothing from the folder that
             # it is in.
@@ -181,7 +205,7 @@ class _Shared:
         self._end()
         if "other" in answer:
             return self._join(state, str(answer["other"]))
-        raise LaunchError(str(answer["error"]))
+        raise (_UnfitError if answer.get("unfit") else LaunchError)(str(answer["error"]))
 
     def _join(self, state: Path, url: str) -> str:
         """Use a deployment of another process: whoever can write its state folder can make a key for it."""
@@ -245,10 +269,10 @@ class _Shared:
             ):
                 keys.forget(connection, key_id)
         if self._temporary is not None:
-            _remove(self._temporary)
+            remove(self._temporary)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Remove a state folder, with what computers have made unreadable, and overlay's own folders of mode 000."""
     for parent, names, _ in os.walk(folder):
         for name in names:

@@ -84,17 +84,19 @@ def serve(
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(_hold(state))
+        listener = stack.enter_context(_listen(settings.host, settings.port))
+        if os.geteuid() == 0:
+            # Before anything else of the folder is opened: what lies in there is the user's whom we become,
+            # and root would follow any link.
+            drop_privileges(state)
         database = Database(state / "arker.db")
         stack.callback(database.close)
         new_key = _register_key(state, settings, guest_key)
-        listener = stack.enter_context(_listen(settings.host, settings.port))
         url = _url(listener)
         if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
             log.warning("keys and files cross the network unencrypted; put a proxy with TLS before %s", url)
         for folder in ("staging", "engine"):
             (state / folder).mkdir(mode=0o700, exist_ok=True)
-        if os.geteuid() == 0:
-            drop_privileges(state)
         engine = BubblewrapEngine(state / "engine", limits, network=settings.network)
         resources = {
             "vcpu": os.cpu_count(),
@@ -319,7 +321,7 @@ def _limits(given: dict[str, float]) -> Limits:
 @contextlib.contextmanager
 def _hold(state: Path) -> Iterator[int]:
     """Take the state folder for this process; the lock says who has it."""
-    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -282,6 +283,28 @@ class TestRefusals:
             "--port", port, "--state", str(tmp_path / "s")
         )
 
+    def test_a_state_folder_that_leads_elsewhere(self, fresh_deployment: Fresh, tmp_path: Path) -> None:
+        victim = tmp_path / "victim"
+        victim.write_text("precious")
+        state = fresh_deployment().state
+        (state / "lock").symlink_to(victim)
+        assert "lock" in self.serve("--port", "0", "--state", str(state))
+        assert victim.read_text() == "precious"
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root has powers to be lent")
+    def test_root_lends_its_powers_to_no_link_in_the_state_folder(
+        self, fresh_deployment: Fresh, tmp_path: Path
+    ) -> None:
+        victim = tmp_path / "victim.db"
+        with contextlib.closing(sqlite3.connect(victim)) as database:
+            database.execute("CREATE TABLE precious (x)")
+        before = victim.read_bytes()
+        state = fresh_deployment().state
+        os.chown(state, 64000, 64000)
+        (state / "arker.db").symlink_to(victim)
+        assert "arker.db" in self.serve("--port", "0", "--state", str(state))
+        assert victim.read_bytes() == before
+
     @pytest.mark.parametrize(
         ("options", "said"),
         [
@@ -318,8 +341,8 @@ class TestLauncher:
         made: list[str] = []
         original = tempfile.mkdtemp
 
-        def mkdtemp(prefix: str) -> str:
-            made.append(original(prefix=prefix))
+        def mkdtemp(prefix: str, dir: str | None) -> str:
+            made.append(original(prefix=prefix, dir=dir))
             return made[-1]
 
         monkeypatch.setattr("tempfile.mkdtemp", mkdtemp)
@@ -328,6 +351,27 @@ class TestLauncher:
             run(one, vm, "mkdir -p a/b && chmod 000 a")
             assert Path(made[0]).exists()
         assert not Path(made[0]).exists()
+
+    def test_temporary_state_is_elsewhere_where_sandboxes_cannot_be_in_the_usual_place(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        unfit = tmp_path / ("too long for a mount" * 8) / ("too long for a mount" * 8)
+        unfit.mkdir(parents=True)
+        monkeypatch.setattr("tempfile.tempdir", str(unfit))
+        with launch(rate_limit=1001) as one:
+            assert run(one, fork(one), "echo $((6 * 7))")["stdout"] == "42\n"
+            assert list(unfit.iterdir()) == []
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+        with launch(rate_limit=1001) as one:
+            assert call(one, "GET", "/api/v1/whoami")[0] == 200
+
+    def test_it_says_what_is_wrong_with_the_usual_place_when_there_is_no_other(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+        monkeypatch.setattr("arker.local.launcher._MEMORY", str(tmp_path / "neither"))
+        with pytest.raises(LaunchError, match=r"no folder for temporary state: .*missing"):
+            launch(rate_limit=1002)
 
     def test_the_key_is_in_no_argument_and_no_environment(self) -> None:
         with launch() as one:
@@ -409,10 +453,16 @@ class TestLauncher:
         slow.join()
         assert served.wait() == 0
 
-    def test_it_ends_with_its_parent_however_that_dies(self) -> None:
+    def test_it_ends_with_its_parent_however_that_dies(self, fresh_deployment: Fresh) -> None:
+        place = fresh_deployment().state
+        place.chmod(0o1777)  # as /tmp
         program = "from arker.local.launcher import launch; print(launch().base_url, flush=True); input()"
         parent = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(place)},
         )
         assert parent.stdout is not None
         assert parent.stdin is not None
@@ -423,9 +473,11 @@ class TestLauncher:
             ]
             with urllib.request.urlopen(url + "/api/v1/health", timeout=5) as answer:
                 assert answer.status == 200
+            assert len(list(place.iterdir())) == 1
             parent.kill()
             parent.wait()
         assert eventually(lambda: gone(child))
+        assert list(place.iterdir()) == []
 
     def test_a_process_that_was_forked_off_does_not_end_it(self) -> None:
         with launch() as one:

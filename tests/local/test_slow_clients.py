@@ -51,6 +51,13 @@ async def exchange(address: tuple[str, int], *pieces: bytes, pause: float = 0) -
         await writer.wait_closed()
 
 
+async def flood(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Send far more than the buffers of both sockets hold."""
+    for _ in range(10_000):
+        writer.write(data)
+        await writer.drain()
+
+
 def test_a_body_that_stops_coming_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         async with serving(bench) as address:
@@ -122,10 +129,7 @@ def test_what_is_neither_head_nor_body_has_an_end(bench: Bench, head: bytes, mor
             try:
                 writer.write(head)
                 with pytest.raises(ConnectionError):
-                    # Far more than the buffers of both sockets hold.
-                    for _ in range(10_000):
-                        writer.write(more)
-                        await writer.drain()
+                    await flood(writer, more)
             finally:
                 writer.transport.abort()
                 with contextlib.suppress(ConnectionError):
