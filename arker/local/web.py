@@ -26,6 +26,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .digests import Digests
 from .errors import ApiError
 from .metrics import Metrics
 from .platform import PLATFORM, PROVIDER, REGION, OpenFile, Platform, Principal, timestamp
@@ -113,6 +114,7 @@ def create_app(
     app.state.platform = platform
     app.state.metrics = metrics
     app.state.limit = RateLimit(rate_limit)
+    app.state.digests = Digests()
     app.state.public_url = public_url
     app.state.own_url = own_url
     return app
@@ -517,6 +519,9 @@ class Signed(Endpoint):
         headers["Content-Length"] = str(end - start)
         if part is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+        digests: Digests = request.app.state.digests
+        if (digest := await digests.of(file.fd)) is not None:
+            headers["Repr-Digest"] = digest
         return StreamingResponse(
             _send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
         )

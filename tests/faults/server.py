@@ -112,6 +112,8 @@ class Server:
         #: Largest file that a read answers inline.
         self.inline = inline
         self.honours_keys = honours_keys
+        #: Whether a `GET` of a signed URL announces the digest of the file.
+        self.announces = True
         self.requests: list[Request] = []
         self.commands: list[str] = []
         self.forks: list[str] = []
@@ -386,15 +388,19 @@ class Server:
             return Answer(200, {}, b"<done/>")
         data = vm.files[path]
         etag = f'"{hashlib.md5(data).hexdigest()}"'
+        headers = {"etag": etag}
+        if self.announces:
+            digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+            headers["repr-digest"] = f"md5=:{'A' * 22}==:, sha-256=:{digest}:"
         match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
         if match and request.headers.get("if-range", etag) == etag:
             start = int(match[1])
             return Answer(
                 206,
-                {"etag": etag, "content-range": f"bytes {start}-{len(data) - 1}/{len(data)}"},
+                {**headers, "content-range": f"bytes {start}-{len(data) - 1}/{len(data)}"},
                 data[start:],
             )
-        return Answer(200, {"etag": etag}, data)
+        return Answer(200, headers, data)
 
     def _write(self, vm: Vm, body: Any) -> Answer:
         return Answer.of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import subprocess
@@ -23,7 +24,7 @@ from arker.ids import is_vm_id, new_ulid
 from arker.operations import route, target
 from arker.paths import check_path
 from arker.results import run_result, vm_list
-from arker.uploads import LARGEST_CHUNK, MOST_ENTRIES, batches, chunks, resume_at
+from arker.uploads import LARGEST_CHUNK, MOST_ENTRIES, batches, chunks, resume_at, sha256_of
 
 
 class TestPaths:
@@ -159,6 +160,22 @@ class TestUploads:
 
     def test_small_files_share_a_call(self) -> None:
         assert len(batches([(n, 1000) for n in range(64)])) == 1
+
+    @pytest.mark.parametrize(
+        ("header", "found"),
+        [
+            (None, False),
+            ("", False),
+            ("sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:", True),
+            ("md5=:rL0Y20zC+Fzt72VPzMSk2A==:, sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:", True),
+            ("sha-512=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:", False),
+            ("x-sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:", False),
+            ("sha-256=:short:", False),
+            ("sha-256=ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=", False),
+        ],
+    )
+    def test_announced_digests(self, header: str | None, found: bool) -> None:
+        assert sha256_of(header) == (hashlib.sha256(b"abc").digest() if found else None)
 
     def test_resuming(self) -> None:
         assert resume_at(200, None, 50, 100) == 0

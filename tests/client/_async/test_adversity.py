@@ -173,6 +173,57 @@ async def test_a_resumed_download_never_mixes_two_files(
     assert (tmp_path / "x").read_bytes() == new
 
 
+# --- damage ---
+
+
+def flipped(truth: Answer) -> Answer:
+    """The truth, but for one byte in the middle."""
+    body = bytearray(truth.body)
+    body[len(body) // 2] ^= 1
+    return Answer(truth.status, truth.headers, bytes(body))
+
+
+def flipped_and_cut(truth: Answer) -> bytes:
+    """The same, and the end is missing."""
+    return flipped(truth).raw()[:-1000]
+
+
+@pytest.mark.parametrize("damage", [[flipped], [flipped_and_cut], [flipped, flipped_and_cut]])
+async def test_a_damaged_download_is_got_again(server: Server, tmp_path: Path, damage: list[Any]) -> None:
+    server.inline = 0
+    server.fail("get", *map(faults.alter_raw, damage))
+    async with client(server) as arker:
+        vm_id = server.vm()
+        server.vms[vm_id].files[PATH] = LARGE
+        await arker.vm(vm_id).sync.download(PATH, tmp_path / "x")
+        assert (tmp_path / "x").read_bytes() == LARGE
+        server.fail("get", *map(faults.alter_raw, damage))
+        assert await arker.vm(vm_id).sync.read_file(PATH) == LARGE
+
+
+async def test_a_download_that_stays_damaged_is_refused(server: Server, tmp_path: Path) -> None:
+    server.inline = 0
+    server.fail("get", *[faults.alter_raw(flipped)] * 8)
+    (tmp_path / "x").write_bytes(b"before")
+    async with client(server) as arker:
+        vm_id = server.vm()
+        server.vms[vm_id].files[PATH] = LARGE
+        with pytest.raises(ArkerError, match=r"network: /home/user/a: .*SHA-256") as caught:
+            await arker.vm(vm_id).sync.download(PATH, tmp_path / "x")
+        assert caught.value.attempts == 4
+        with pytest.raises(ArkerError, match="SHA-256"):
+            await arker.vm(vm_id).sync.read_file(PATH)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_bytes() == b"before"
+
+
+async def test_a_store_that_announces_no_digest_is_believed(server: Server) -> None:
+    server.inline = 0
+    server.announces = False
+    async with client(server) as arker:
+        assert await arker.vm(server.vm(a=LARGE)).sync.read_file(PATH) == LARGE
+
+
 # --- odd arguments ---
 
 

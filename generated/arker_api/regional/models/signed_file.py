@@ -13,7 +13,10 @@ T = TypeVar("T", bound="SignedFile")
 
 @_attrs_define
 class SignedFile:
-    """Where to `GET` a file's content, without the API key."""
+    """Where to `GET` a file's content, without the API key. An answer may announce the SHA-256 of the whole file, of a
+    range as well, in a `Repr-Digest` header (RFC 9530); whoever gets the file then checks it.
+
+    """
 
     size: int
     """ Its size, in bytes. """
