@@ -1,5 +1,6 @@
 """Computers on this machine: bubblewrap sandboxes over stacks of overlay layers. Knows nothing of HTTP or accounts."""
 
+from arker.local.engine.diagnosis import Check, diagnose
 from arker.local.engine.engine import BubblewrapEngine
 from arker.local.engine.limits import Limits
 from arker.local.engine.privileges import DEFAULT_UID, drop_privileges
@@ -22,6 +23,7 @@ from arker.local.engine.protocol import (
 __all__ = [
     "DEFAULT_UID",
     "BubblewrapEngine",
+    "Check",
     "Engine",
     "EngineError",
     "FileMissing",
@@ -36,5 +38,6 @@ __all__ = [
     "StorageFull",
     "SystemBroken",
     "VmMissing",
+    "diagnose",
     "drop_privileges",
 ]

