@@ -83,7 +83,9 @@ class RunRequest(Body):
 
     command: str
     session_id: Annotated[
-        str, StringConstraints(pattern=r"^[0-9A-Za-z_.-]+$", max_length=64), BeforeValidator(_session_name)
+        str,
+        StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.-]*$", max_length=64),
+        BeforeValidator(_session_name),
     ]
     timeout: Whole = 0
 

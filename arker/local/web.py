@@ -565,14 +565,19 @@ async def _send_file(file: OpenFile, start: int, end: int) -> AsyncIterator[byte
 
 
 class MetricsText(Endpoint):
-    """Counters for Prometheus: without a key, but for this machine only."""
+    """Counters for Prometheus: without a key for this machine only."""
 
     public = True
 
     async def get(self, request: Request) -> Response:
         """GET /metrics."""
-        if request.client is None or not ipaddress.ip_address(request.client.host).is_loopback:
-            raise ApiError("not_found", "there is no such path; the API is below /api/v1/")
+        # Behind a public URL there is a proxy, and what comes through it may come from this machine, too.
+        if (
+            request.app.state.public_url is not None
+            or request.client is None
+            or not ipaddress.ip_address(request.client.host).is_loopback
+        ):
+            _authenticate(request)
         platform = _platform(request)
         gauges = platform.gauges()
         return Response(request.app.state.metrics.text(gauges), media_type="text/plain; version=0.0.4")

@@ -50,15 +50,16 @@ class Bench:
             await platform.close()
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def client(self, host: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
         async with self.platform() as platform:
             app = create_app(
                 platform,
                 Metrics(),
                 rate_limit=self.options.get("rate_limit", 0),
+                public_url=self.options.get("public_url"),
                 own_url="http://127.0.0.1:1",
             )
-            transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+            transport = httpx.ASGITransport(app=app, raise_app_exceptions=True, client=(host, 1))
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://arker.test", headers={"Authorization": f"Bearer {KEY}"}
             ) as client:

@@ -879,6 +879,36 @@ class TestSignedReads:
 
         run(test())
 
+    @pytest.mark.parametrize(
+        ("output", "encoding"),
+        [
+            (b"\0" * 1_000_000, "base64"),
+            (b"\x1b[31mred\x1b[0m\n" * 50_000, "utf-8"),
+            (b'tabs\t, "quotes" and lines\n' * 50_000, "utf-8"),
+            (b"\0\1\2", "utf-8"),
+        ],
+        ids=lambda value: repr(value[:10]),
+    )
+    def test_no_answer_is_much_larger_than_what_it_carries(
+        self, bench: Bench, output: bytes, encoding: str
+    ) -> None:
+        async def test() -> None:
+            async with bench.client() as client:
+                vm = await fork(client)
+
+                async def command(text: str) -> engine.RunOutcome:
+                    return outcome(output)
+
+                bench.engine.command = command
+                response = await client.post(f"/api/v1/vms/{vm}/run", json={"command": "x", "session_id": 0})
+                answer = response.json()
+                assert answer["stdout_encoding"] == encoding
+                text = answer["stdout"].encode()
+                assert (base64.b64decode(text) if encoding == "base64" else text) == output
+                assert len(response.content) < 2 * len(output) + 1000
+
+        run(test())
+
     def test_content_of_every_kind_comes_back_as_it_was(self, bench: Bench) -> None:
         async def test() -> None:
             async with bench.client() as client:
@@ -1009,6 +1039,21 @@ class TestRoutes:
                 assert int(answers[-1].headers["retry-after"]) >= 1
                 assert (await other.get("/api/v1/whoami")).status_code == 200
                 assert (await client.get("/api/v1/health")).status_code == 200
+
+        run(test())
+
+    def test_metrics_are_free_for_this_machine_only(self, make_bench: Callable[..., Bench]) -> None:
+        async def test() -> None:
+            behind_a_proxy = {"public_url": "https://arker.example"}
+            for options, host, status in (
+                ({}, "127.0.0.1", 200),
+                ({}, "192.0.2.1", 401),
+                (behind_a_proxy, "127.0.0.1", 401),
+            ):
+                async with make_bench(**options).client(host) as client:
+                    assert (await client.get("/metrics")).status_code == 200
+                    del client.headers["Authorization"]
+                    assert (await client.get("/metrics")).status_code == status
 
         run(test())
 

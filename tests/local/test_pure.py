@@ -228,7 +228,21 @@ class TestRequests:
         assert parse(RunRequest, f'{{"command": "", "session_id": {given_id}}}'.encode()).session_id == name
 
     @pytest.mark.parametrize(
-        "given_id", ["-1", "true", "null", "1.5", '""', '"a b"', '"../x"', '"' + "a" * 65 + '"']
+        "given_id",
+        [
+            "-1",
+            "true",
+            "null",
+            "1.5",
+            '""',
+            '"a b"',
+            '"../x"',
+            '"."',
+            '".."',
+            '"-x"',
+            '"a\\n"',
+            '"' + "a" * 65 + '"',
+        ],
     )
     def test_what_is_no_session(self, given_id: str) -> None:
         with refused("bad_request") as caught:
