@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO
 
 from arker.local.engine import _linux, images, seccomp, trees
+from arker.local.engine.diagnosis import find_bwrap
 from arker.local.engine.protocol import EngineError
-from arker.local.engine.sandbox import find_bwrap, isolation
+from arker.local.engine.sandbox import isolation
 
 MIRROR = "http://deb.debian.org/debian"
 _SECURITY = "http://deb.debian.org/debian-security"
