@@ -1,29 +1,126 @@
-"""images: what computers are forked from, on this machine."""
+"""images: what computers are forked from."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .base import Command, as_json, show_json, show_table
+from . import local, names
+from .base import Command, Failure, as_json, show_json, show_table
+from .deployments import connected
 from .keys import open_state
-from .serve import state_option
+from .serve import check_installed, state_option
+
+if TYPE_CHECKING:
+    from arker import Arker
 
 
 @click.group()
 def images() -> None:
-    """Base images of this machine's deployment."""
+    """Base images: what computers are forked from, by name."""
 
 
 @images.command("list", cls=Command)
 @state_option
 @as_json
 def list_images(state: Path | None, as_json: bool) -> None:
-    """List the base images that computers can be forked from."""
+    """List the images of this machine's deployment: the base images, and the computers that were published."""
     with open_state(state) as connection:
-        rows = connection.execute("SELECT name, vm_id FROM vms WHERE kind = 'base' ORDER BY name").fetchall()
+        rows = connection.execute(
+            "SELECT name, vm_id, kind FROM vms WHERE name IS NOT NULL AND is_public ORDER BY kind, name"
+        ).fetchall()
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        kind = "published" if row["kind"] == "computer" else "base"
+        found[row["vm_id"]] = {"name": row["name"], "vm_id": row["vm_id"], "kind": kind, "suite": None}
+    known = {image["name"]: image for image in found.values() if image["kind"] == "base"}
+    for name, about in _built(local.state_folder(state)):
+        # One that was just built gets its id from the deployment, when it is first asked for.
+        image = known.get(name) or found.setdefault(name, {"name": name, "vm_id": None, "kind": "base"})
+        image["suite"] = about.get("suite")
     if as_json:
-        show_json([dict(row) for row in rows])
+        show_json(list(found.values()))
     else:
-        show_table(["name", "id"], [(row["name"], row["vm_id"]) for row in rows])
+        show_table(
+            ["name", "kind", "suite", "id"],
+            [(i["name"], i["kind"], i["suite"] or "", i["vm_id"] or "") for i in found.values()],
+        )
+
+
+def _built(state: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The images that were built here, and what is noted of each."""
+    with contextlib.suppress(OSError):
+        return [
+            (note.parent.name, json.loads(note.read_text())) for note in _folder(state).glob("*/image.json")
+        ]
+    return []
+
+
+def _folder(state: Path) -> Path:
+    return state / "engine" / "images"
+
+
+@images.command("build", cls=Command)
+@click.argument("name", default="debian")
+@click.option("--suite", default="bookworm", show_default=True, help="The release of Debian.")
+@click.option("--include", metavar="PACKAGES", default="", help="More packages, separated by commas.")
+@click.option(
+    "--mirror", metavar="URL", help="Where packages come from.  [default: http://deb.debian.org/debian]"
+)
+@state_option
+@as_json
+def build(name: str, suite: str, include: str, mirror: str | None, state: Path | None, as_json: bool) -> None:
+    """Build a Debian image: a computer forked from it may write its whole root.
+
+    There, `apt install` and `pip install` work, and what they install lasts, forks included. It takes a minute
+    or two and some 200 MB, needs apt on this machine, and no privilege; the deployment may run meanwhile.
+    """
+    check_installed()
+    from arker.local.engine import EngineError, debian, drop_privileges
+
+    words = include.replace(",", " ").split()
+    folder = local.state_folder(state)
+    place = _folder(folder)
+    try:
+        recipe = debian.Recipe(suite, tuple(words), mirror or debian.MIRROR)
+        debian.check_name(place, name)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            drop_privileges(place, folder.stat().st_uid or None)
+        debian.build(place, name, recipe, lambda doing: click.echo(doing, err=True))
+    except EngineError as error:
+        raise Failure(str(error), code="image") from None
+    if as_json:
+        show_json({"name": name, "suite": suite})
+    else:
+        click.echo(f"built {name}; fork it: arker fork {name}", err=True)
+
+
+@images.command("publish", cls=Command)
+@click.argument("vm", shell_complete=names.complete)
+@click.argument("name")
+@as_json
+@connected
+def publish(client: Arker, vm: str, name: str, as_json: bool) -> None:
+    """Publish a computer as it is now, as an image that everybody on the deployment can fork by NAME.
+
+    The image is a fork of VM: neither changes the other. Nobody else can run, read or delete it; `arker rm`
+    takes it back, and leaves what was forked from it.
+    """
+    taken = [found for found in client.iter_vms(q=name) if found.name == name]
+    if taken:
+        raise Failure(
+            f"there is a computer named {name!r} already: {taken[0].vm_id}; choose another name, or remove it",
+            code="conflict",
+        )
+    image = names.computer(client, vm).fork(name=name, is_public=True)
+    if as_json:
+        show_json({"vm_id": image.id, "name": name})
+    else:
+        click.echo(image.id)
+        click.echo(f"published; fork it: arker fork {name}", err=True)

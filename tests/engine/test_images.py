@@ -92,7 +92,7 @@ async def test_owners_are_changed_in_pretence(box: Box) -> None:
 
 async def test_what_a_computer_left_on_its_disk_steers_no_mount(box: Box) -> None:
     make_image(box)
-    outside = box.folder / "outside"
+    outside = box.store / "outside"
     outside.mkdir()
     async with box.engine() as engine:
         await engine.create("a", "tiny")
@@ -109,7 +109,7 @@ async def test_what_a_computer_left_on_its_disk_steers_no_mount(box: Box) -> Non
 
 async def test_leftovers_of_writes_are_swept_in_the_layer_and_nowhere_else(box: Box) -> None:
     make_image(box)
-    outside = box.folder / "outside"
+    outside = box.store / "outside"
     outside.mkdir()
     (outside / ".arker-partial-1").touch()
     async with box.engine() as engine:

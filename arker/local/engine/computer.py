@@ -178,7 +178,7 @@ class Computer:
             sandbox = await Sandbox.start(self.image, disk, control, host.limits, network=host.network)
         except BaseException as error:
             host.release(mounted)
-            if isinstance(error, SandboxUnavailable) and self.image.whole and self.written:
+            if isinstance(error, SandboxUnavailable) and self.image.whole:
                 raise SystemBroken(
                     f"the computer does not start; did it remove parts of its own system? ({error})"
                 ) from error
