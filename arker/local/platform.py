@@ -55,7 +55,8 @@ MIN_FREE: Final = 64 * 1024 * 1024
 #: How often old keys, uploads and notes are looked for, in seconds.
 SWEEP_EVERY: Final = 60.0
 
-#: Content above this size (bytes) is weighed before it is taken for text, by what JSON has no short escape for.
+#: Content above this size (bytes) is weighed before it is taken for text, by what JSON has no short escape
+#: for; and what is read at least at a time.
 _LARGE: Final = 64 * 1024
 _SPELT_OUT: Final = bytes(set(range(32)) - set(b"\b\t\n\f\r"))
 
@@ -675,8 +676,14 @@ def _text(data: bytes) -> tuple[str, str]:
 
 def _inline(fd: int, head: dict[str, Any]) -> bytes:
     data = bytearray()
-    while piece := os.pread(fd, MAX_INLINE + 1 - len(data), len(data)):
-        data += piece
+    try:
+        # More than is there, to see the end of it; but not by much, as files of /proc refuse that.
+        while piece := os.pread(fd, max(head["size"] - len(data), 0) + _LARGE, len(data)):
+            data += piece
+            if len(data) > MAX_INLINE:
+                raise ApiError("conflict", f"{head['path']} grows while it is read; try again")
+    except OSError as error:
+        raise ApiError("bad_request", f"{head['path']} cannot be read: {error.strerror}") from None
     content, encoding = _text(bytes(data))
     return to_json({**head, "size": len(data), "content": content, "encoding": encoding})
 

@@ -926,6 +926,36 @@ class TestSignedReads:
 
         run(test())
 
+    @pytest.mark.parametrize(
+        ("opened", "content", "said"),
+        [
+            ("/proc/sys/kernel/ostype", "Linux\n", None),
+            ("/proc", None, "is a directory"),
+            ("/dev/zero", None, "grows while it is read"),
+        ],
+    )
+    def test_files_that_are_no_ordinary_ones(
+        self, bench: Bench, opened: str, content: str | None, said: str | None
+    ) -> None:
+        async def test() -> None:
+            async with bench.client() as client:
+                vm = await fork(client)
+
+                async def read_file(vm_id: str, path: str) -> int:
+                    return os.open(opened, os.O_RDONLY)
+
+                bench.engine.read_file = read_file  # type: ignore[method-assign]
+                answer = await client.post(
+                    f"/api/v1/vms/{vm}/sync", json={"op": "read", "path": "/home/user/x"}
+                )
+                if said is None:
+                    assert answer.json()["content"] == content
+                else:
+                    assert answer.status_code in (400, 409)
+                    assert said in answer.json()["error"]["message"].lower()
+
+        run(test())
+
     def test_a_file_over_the_limit_is_refused(self, bench: Bench) -> None:
         async def test() -> None:
             async with bench.client() as client:
