@@ -303,7 +303,8 @@ class AsyncArker:
             kwargs: What the operation takes by name.
 
         Returns:
-            What the operation answers, in the types of `arker_api`.
+            What the operation answers, in the types of `arker_api`. mypy infers `object` where that is one of
+            several (`sync_files`), pyright their union: `isinstance` tells them apart under both.
 
         Raises:
             ArkerError: whatever goes wrong.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -92,18 +90,6 @@ def test_no_docstring_of_the_blocking_client_speaks_of_the_other() -> None:
     for path in (ROOT / "arker" / "_sync").glob("*.py"):
         text = path.read_text()
         assert not re.search(r"\bawait\b|\basync\b|Async[A-Z]", text), path
-
-
-def test_what_a_type_checker_infers_of_call(tmp_path: Path) -> None:
-    (tmp_path / "use.py").write_text(
-        """
-from typing import assert_type
-
-from arker import Arker, AsyncArker, Branches, Computer, Outcome, RunResult
-from arker_api.control.api.service import whoami
-from arker_api.control.models import Organization
-from arker_api.regional.api.computers import get_vm
-from arker_api.regional.models import Vm
 
 
 def blocking(arker: Arker, computers: list[Computer]) -> None:

@@ -1,0 +1,150 @@
+"""What a type checker infers of the blocking client. Never run: mypy and pyright read it, see test_typing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, assert_type
+
+from arker_api.control.api.computers import fork_by_name, list_vms
+from arker_api.control.api.service import list_regions, whoami
+from arker_api.control.models import ForkByNameRequest, Organization, RegionList, VmPage
+from arker_api.control.models import ForkResponse as ForkByNameResponse
+from arker_api.regional.api.computers import delete_vm, fork_vm, get_vm
+from arker_api.regional.api.files import sync_files
+from arker_api.regional.api.runs import run_command
+from arker_api.regional.api.service import health
+from arker_api.regional.models import (
+    Deleted,
+    ForkRequest,
+    ForkResponse,
+    Health,
+    InlineFile,
+    ReadRequest,
+    RunRequest,
+    RunResponse,
+    SignedFile,
+    Vm,
+    WriteResponse,
+)
+
+from arker import (
+    Arker,
+    ArkerError,
+    Branches,
+    Computer,
+    ErrorCode,
+    Hooks,
+    Outcome,
+    Processed,
+    RequestEvent,
+    RetryPolicy,
+    RunResult,
+    Sync,
+    Timeouts,
+    VmList,
+    VmSummary,
+)
+
+
+def clients() -> None:
+    assert_type(Arker(), Arker)
+    assert_type(Arker("key", "https://host", timeout=5, retry=None), Arker)
+    assert_type(Arker.local(), Arker)
+    assert_type(Arker.local(Path("state"), network=True), Arker)
+    with Arker(
+        timeout=Timeouts(read=5), retry=RetryPolicy(attempts=2), hooks=Hooks(on_request=told)
+    ) as arker:
+        assert_type(arker, Arker)
+        assert_type(arker.with_options(timeout=5, retry=None, host="regional"), Arker)
+    Arker(5)  # type: ignore[arg-type]
+    Arker(key="key")  # type: ignore[call-arg]
+    arker.with_options(host="elsewhere")  # type: ignore[arg-type]
+
+
+def told(event: RequestEvent) -> None:
+    assert_type(event.error, ArkerError | None)
+    assert_type(event.duration_ms, float)
+
+
+def computers(arker: Arker) -> None:
+    vm = arker.vm("arkuntu")
+    assert_type(vm, Computer)
+    assert_type(vm.id, str)
+    assert_type(vm.fork(), Computer)
+    assert_type(vm.fork(name="a", is_public=True, region="r", timeout=5), Computer)
+    assert_type(vm.fork(count=3), Branches)
+    assert_type(vm.fork(count=3).all(), list[Computer])
+    assert_type(vm.fork(count=3)[0], Outcome[Computer])
+    assert_type(vm.fork(count=3)[0:2], tuple[Outcome[Computer], ...])
+    assert_type(vm.run("true", session_id=5, timeout=1), RunResult)
+    assert_type(vm.run("true").check().text, str)
+    with vm.fork() as child:
+        assert_type(child, Computer)
+    with vm.fork(count=2) as children:
+        assert_type(children, Branches)
+        for outcome in children:
+            assert_type(outcome.get(), Computer)
+    vm.delete()
+    vm.run(["true"])  # type: ignore[arg-type]
+    vm.fork("name")  # type: ignore[call-overload]
+
+
+def lists(arker: Arker) -> None:
+    page = arker.list(limit=5, q="a", sort="-created_at")
+    assert_type(page, VmList)
+    assert_type(page[0], VmSummary)
+    assert_type(page[0].created_at, datetime)
+    assert_type(arker.iter_vms(), Iterator[VmSummary])
+    for row in page:
+        assert_type(arker.vm(row), Computer)
+    assert_type(arker.map(lambda row: arker.vm(row).run("true"), page), list[Outcome[RunResult]])
+    arker.list(sort="name")  # type: ignore[arg-type]
+
+
+def files(sync: Sync) -> None:
+    assert_type(sync.read_file("/home/user/a"), bytes)
+    assert_type(sync.read_files(["/home/user/a"]), dict[str, Outcome[bytes]])
+    assert_type(sync.write_files({"/home/user/a": b"", "/home/user/b": "text"}), dict[str, Outcome[None]])
+    for data in (b"", bytearray(), memoryview(b""), "text", io.BytesIO(), [b"a", b"b"]):
+        sync.write_file("/home/user/a", data, progress=lambda done, total: print(done / total))
+    sync.upload("local", "/home/user/a")
+    sync.download("/home/user/a", Path("local"), progress=print)
+    sync.write_file("/home/user/a", 5)  # type: ignore[arg-type]
+
+
+def results(result: RunResult, outcome: Outcome[int], error: ArkerError) -> None:
+    assert_type(result.stdout, bytes)
+    assert_type(result.exit_code, int)
+    assert_type(result.duration_ms, float)
+    assert_type(result.to_dict(), dict[str, Any])
+    assert_type(outcome.value, int | None)
+    assert_type(outcome.error, Exception | None)
+    assert_type(outcome.get(), int)
+    assert_type(error.code, ErrorCode)
+    assert_type(error.processed, Processed)
+    assert_type(error.retryable, bool)
+    assert_type(error.result, RunResult | None)
+
+
+def every_operation(arker: Arker) -> None:
+    assert_type(arker.call(whoami), Organization)
+    assert_type(arker.call(list_regions), RegionList)
+    assert_type(arker.call(list_vms, limit=5), VmPage)
+    assert_type(arker.call(fork_by_name, body=ForkByNameRequest("name", False)), ForkByNameResponse)
+    assert_type(arker.call(health), Health)
+    assert_type(arker.call(get_vm, "id"), Vm)
+    assert_type(arker.call(delete_vm, "id"), Deleted)
+    assert_type(arker.call(fork_vm, "id", body=ForkRequest(False), idempotency_key="key"), ForkResponse)
+    assert_type(arker.call(run_command, "id", body=RunRequest("true", 0)), RunResponse)
+    # A union of three; mypy knows it as `object`, and both know what becomes of it.
+    answer = arker.call(sync_files, "id", body=ReadRequest("/home/user/a", "read"))
+    assert isinstance(answer, InlineFile | SignedFile | WriteResponse)
+    assert_type(answer, InlineFile | SignedFile | WriteResponse)
+    arker.call(get_vm, 5)  # type: ignore[arg-type]
+    arker.call(get_vm)  # type: ignore[call-arg]
+    arker.call(whoami, limit=5)  # type: ignore[call-arg]
+    arker.call(list_vms, limit="5")  # type: ignore[arg-type]
+    arker.call(print)  # type: ignore[arg-type]
