@@ -90,34 +90,3 @@ def test_no_docstring_of_the_blocking_client_speaks_of_the_other() -> None:
     for path in (ROOT / "arker" / "_sync").glob("*.py"):
         text = path.read_text()
         assert not re.search(r"\bawait\b|\basync\b|Async[A-Z]", text), path
-
-
-def blocking(arker: Arker, computers: list[Computer]) -> None:
-    assert_type(arker.call(whoami), Organization)
-    assert_type(arker.call(get_vm, "id"), Vm)
-    arker.call(get_vm, 5)  # type: ignore[arg-type]
-    arker.call(get_vm)  # type: ignore[call-arg]
-    assert_type(arker.vm("x").fork(), Computer)
-    assert_type(arker.vm("x").fork(count=3), Branches)
-    assert_type(arker.map(lambda vm: vm.run("x"), computers), list[Outcome[RunResult]])
-
-
-async def asynchronous(arker: AsyncArker) -> None:
-    assert_type(await arker.call(whoami), Organization)
-    assert_type(await (await arker.vm("x").fork()).run("x"), RunResult)
-"""
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        "--cache-dir",
-        str(tmp_path),
-        str(tmp_path / "use.py"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    mine = [line for line in done.stdout.splitlines() if "use.py" in line]
-    if "No module named mypy" in done.stderr:
-        pytest.skip("mypy is not installed")
-    assert not mine, "\n".join(mine)
