@@ -169,11 +169,11 @@ async def test_swapping_folders_for_links_leads_nowhere(engine: BubblewrapEngine
     (outside / "file").write_bytes(b"secret")
     await sh(engine, "mkdir d")
     race = (
-        "import os\nos.mkdir('r'); os.symlink('%s', 's')\n"
+        f"import os\nos.mkdir('r'); os.symlink('{outside}', 's')\n"
         "while not os.path.exists('stop'):\n"
         "  for n in ('r', 's'):\n"
         "    try: os.rename('d', 'x'); os.rename(n, 'd'); os.rename('x', n)\n"
-        "    except OSError: pass\n" % outside
+        "    except OSError: pass\n"
     )
     racing = asyncio.create_task(attempt(engine, f'python3 -c "{race}"', timeout=30))
     await asyncio.sleep(0.2)

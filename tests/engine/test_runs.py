@@ -102,10 +102,11 @@ async def test_stdin_is_empty(engine: BubblewrapEngine) -> None:
 @pytest.mark.parametrize(
     "hostile",
     [
-        "printf() { :; }; read() { :; }; eval() { :; }; exec() { :; }; declare() { echo; }; set() { :; }; trap() { :; }",
+        "printf() { :; }; read() { :; }; eval() { :; }; exec() { :; }; declare() { echo; }; trap() { :; }",
         "cd() { :; }; exit() { :; }; return() { :; }; command() { :; }; test() { :; }; export() { :; }; shopt() { :; }",
         "alias builtin=false eval=false printf=false __arker=false; shopt -s expand_aliases",
         "__arker() { :; }",
+        "set() { :; }; unset() { :; }; shift() { :; }; local() { :; }; source() { :; }; umask() { :; }",
         "unset -f __arker",
         "exec >/dev/null 2>&1",
         "exec 0<&- 1>&- 2>&-",

@@ -117,7 +117,7 @@ async def test_forks_of_trees_too_deep_are_told(box: Box) -> None:
         await engine.create("a", "arkuntu")
         code = "import os\nfor _ in range(600):\n  os.mkdir('d'); os.chdir('d')"
         await sh(engine, f'python3 -c "{code}"; sleep 60 &', timeout=60)
-        with pytest.raises(EngineError, match="could not be copied.*deep"):
+        with pytest.raises(EngineError, match=r"could not be copied.*deep"):
             await engine.fork("a", "b")
         assert await sh(engine, "echo unharmed; ps -o stat= -C sleep") in ("unharmed\nS\n", "unharmed\nSN\n")
         await engine.stop("a")

@@ -53,7 +53,23 @@ async def test_not_there(engine: BubblewrapEngine) -> None:
 
 async def test_the_whole_of_what_is_there(engine: BubblewrapEngine) -> None:
     told = set((await sh(engine, "ls -A /")).split())
-    assert told <= {*"bin dev etc home lib lib32 lib64 libx32 opt proc run sbin tmp usr var".split()}
+    assert told <= {
+        "bin",
+        "dev",
+        "etc",
+        "home",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "opt",
+        "proc",
+        "run",
+        "sbin",
+        "tmp",
+        "usr",
+        "var",
+    }
     assert await sh(engine, "ls -A /home /var /run /opt /tmp; ls -A /home/user") == (
         "/home:\nuser\n\n/opt:\narker\n\n/run:\narker\n\n/tmp:\n\n/var:\ntmp\n"
     )
@@ -132,7 +148,8 @@ async def test_not_writable(engine: BubblewrapEngine) -> None:
 async def test_modes_of_what_is_read_only(engine: BubblewrapEngine) -> None:
     code = """
 import os
-for path in ("/", "/etc", "/etc/passwd", "/run/arker", "/run/arker/0", "/run/arker/0/c", "/home", "/dev", "/usr", "/usr/bin/env"):
+for path in ("/", "/etc", "/etc/passwd", "/run/arker", "/run/arker/0", "/run/arker/0/c", "/home", "/dev", "/usr",
+             "/usr/bin/env"):
     for change in (lambda: os.chmod(path, 0o777), lambda: os.rename(path, path + "-moved"), lambda: os.unlink(path),
                    lambda: os.rmdir(path), lambda: os.chown(path, 1000, 1000), lambda: os.utime(path),
                    lambda: os.setxattr(path, "user.x", b"1"), lambda: os.truncate(path, 0)):
@@ -168,7 +185,12 @@ async def test_no_set_uid(engine: BubblewrapEngine) -> None:
 
 
 async def test_other_users(engine: BubblewrapEngine) -> None:
-    code = "import os\nfor f in (os.setuid, os.setgid, os.seteuid):\n  try: f(0); print('became root')\n  except OSError as e: print(e.errno)"
+    code = """
+import os
+for f in (os.setuid, os.setgid, os.seteuid):
+    try: f(0); print("became root")
+    except OSError as e: print(e.errno)
+"""
     assert (await python(engine, code)).stdout in (b"1\n1\n1\n", b"22\n22\n22\n")
     assert (await attempt(engine, "touch f; chown root f || chown 0:0 f || chgrp daemon f")).exit_code != 0
 
@@ -238,7 +260,8 @@ REFUSED = [
     ("TIOCLINUX", "16, 0, 0x541c, b'x'", "EPERM"),
     (
         "capset",
-        "126, ctypes.create_string_buffer(b'\\x22\\x05\\x08\\x20' + bytes(4), 8), ctypes.create_string_buffer(b'\\xff' * 24, 24)",
+        "126, ctypes.create_string_buffer(b'\\x22\\x05\\x08\\x20' + bytes(4), 8), "
+        "ctypes.create_string_buffer(b'\\xff' * 24, 24)",
         "EPERM",
     ),
 ]
@@ -296,7 +319,8 @@ async def test_the_engine_takes_any_rubbish_on_its_pipes(engine: BubblewrapEngin
         "  for s in ('0', 'b'):\n"
         "    try:\n"
         "      f = os.open(f'/run/arker/{s}/s', os.O_WRONLY | os.O_NONBLOCK)\n"
-        "      os.write(f, random.choice([b'R0', b'X5', b'E1', b'S1', b'S99999999', b'R', b'\\0', b'\\0' * 50, b'/etc', b'Rx', bytes(60000), os.urandom(300)]) + b'\\0')\n"
+        "      os.write(f, random.choice([b'R0', b'X5', b'E1', b'S1', b'S99999999', b'R', b'\\0', b'\\0' * 50,"
+        " b'/etc', b'Rx', bytes(60000), os.urandom(300)]) + b'\\0')\n"
         "      os.close(f)\n"
         "    except OSError: pass\n"
     )
@@ -382,7 +406,8 @@ print([name for _, name in socket.if_nameindex()])
 @pytest.mark.engine(network=True)
 async def test_the_network_by_choice(engine: BubblewrapEngine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        code = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 5); print('connected')"
+        address = server.getsockname()
+        code = f"import socket; socket.create_connection({address}, 5); print('connected')"
         assert (await python(engine, code)).stdout == b"connected\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from types import TracebackType
 
@@ -63,15 +64,17 @@ class Gate:
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():  # admitted and cancelled in one turn of the loop
+            if not future.cancelled():  # admitted and cancelled in one turn of the loop
                 self._leave(exclusive)
             else:
-                self._waiting.remove(turn)
+                with contextlib.suppress(ValueError):  # passed over by now
+                    self._waiting.remove(turn)
                 self._admit()
             raise
 
     def _admit(self) -> None:
         while self._waiting and self._admits(self._waiting[0][0]):
             exclusive, future = self._waiting.popleft()
-            self._take(exclusive)
-            future.set_result(None)
+            if not future.cancelled():
+                self._take(exclusive)
+                future.set_result(None)

@@ -38,17 +38,18 @@ def drop_privileges(store: Path, uid: int | None = None) -> Path:
 
 
 def _give(folder: Path, uid: int) -> None:
-    """Change the owner of all that root owns in a folder; a store that was served before is its user's already."""
+    """Change the owner of all that root owns in a folder. Layers that are the user's already are so throughout."""
     for parent, folders, names, fd in os.fwalk(folder, follow_symlinks=False):
-        if os.fstat(fd).st_uid not in (0, uid):
-            raise SandboxUnavailable(
-                f"{parent} belongs to user {os.fstat(fd).st_uid}, the rest of the folder does not"
-            )
-        folders[:] = [name for name in folders if os.stat(name, dir_fd=fd, follow_symlinks=False).st_uid == 0]
-        os.fchown(fd, uid, uid)
-        for name in names:
-            if os.stat(name, dir_fd=fd, follow_symlinks=False).st_uid == 0:
+        for name in (".", *folders, *names):
+            owner = os.stat(name, dir_fd=fd, follow_symlinks=False).st_uid
+            if owner == 0:
                 os.chown(name, uid, uid, dir_fd=fd, follow_symlinks=False)
+            elif owner != uid:
+                raise SandboxUnavailable(
+                    f"{Path(parent, name)} belongs to user {owner}, the store to user {uid}"
+                )
+            elif name == "layers":
+                folders.remove(name)
 
 
 def _own_folders() -> Iterable[Path]:
