@@ -68,7 +68,8 @@ rm base/gone; rm -r base/opaque; mkdir base/opaque; echo new > base/opaque/b
 rm -r base/dirfile; echo now-a-file > base/dirfile; rm base/filedir; mkdir base/filedir; echo in > base/filedir/in
 chmod 4711 base/mode; ln -sfn opaque base/link; mv base/keep base/moved
 echo h > hard1; ln hard1 hard2; mkdir locked; echo l > locked/l; chmod 000 locked
-echo u > unreadable; chmod 000 unreadable; mkdir readonly; echo r > readonly/r; chmod 555 readonly; chmod 1777 base/filedir
+echo u > unreadable; chmod 000 unreadable; mkdir readonly; echo r > readonly/r
+chmod 555 readonly; chmod 1777 base/filedir
 truncate -s 100M sparse; printf end | dd of=sparse seek=104857597 bs=1 conv=notrunc status=none
 mkfifo pipe; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("sock")'
 printf 'x' > $'odd \n\xff name'; touch -d 2001-02-03T04:05:06.789 dated; touch -h -d 2002-01-01 base/link
