@@ -33,11 +33,13 @@ from .platform import Platform
 from .settings import Settings
 from .web import create_app, error_body
 
-log = logging.getLogger("arker.server")
+log: logging.Logger = logging.getLogger("arker.server")
 
 #: Bytes of a request's line and headers at the most, and seconds within which they have to come.
 MAX_HEAD: Final = 64 * 1024
 HEAD_WAIT: Final = 30.0
+#: Seconds that a client may take to read on: what it was answered is in our memory meanwhile.
+READ_WAIT: Final = 300.0
 #: Seconds that an idle connection is kept.
 KEEP_ALIVE: Final = 120
 
@@ -359,8 +361,9 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --port"
         ) from None
-    # Inherited by what is accepted; asyncio sets it only on sockets made with an explicit protocol.
+    # Inherited by what is accepted; asyncio sets the first only on sockets made with an explicit protocol.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(READ_WAIT * 1000))
     return listener
 
 

@@ -27,7 +27,7 @@ async def serving(bench: Bench) -> AsyncIterator[tuple[str, int]]:
     ready = asyncio.Event()
     async with bench.platform() as platform:
         app = create_app(platform, Metrics(), own_url="http://127.0.0.1:1")
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = server._listen("127.0.0.1", 0)
         one = server._Server(app, 1, ready.set, lambda: None)
         task = asyncio.create_task(one.serve(sockets=[listener]))
         await ready.wait()
@@ -193,20 +193,46 @@ def test_an_answer_that_takes_its_time_is_waited_for(bench: Bench, monkeypatch: 
     run(test())
 
 
+async def large_file(bench: Bench, size: int) -> tuple[Path, str]:
+    """A file in a computer: where it lies, and the token of a signed URL for it."""
+    vm = BASE[:26]
+    await bench.engine.create(vm, "arkuntu")
+    bench.engine.files[vm]["/home/user/f"] = bytes(size)
+    os.close(await bench.engine.read_file(vm, "/home/user/f"))
+    (path,) = bench.folder.glob(f"{vm}*")
+    version = f"{path.stat().st_mtime_ns:x}-{size:x}"
+    grant = signing.Grant("GET", vm, "/home/user/f", size, 2**40, version)
+    secret = bench.database.one("SELECT value FROM meta WHERE name = 'secret'")
+    assert secret is not None
+    return path, signing.sign(secret["value"], grant)
+
+
+def test_an_answer_that_is_not_read_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with serving(bench) as address:
+            _, token = await large_file(bench, 60_000_000)
+            with socket.create_connection(address) as client:
+                client.sendall(f"GET /signed/{token} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                await asyncio.wait_for(lost.wait(), 10)
+
+    lost = asyncio.Event()
+    original = server._Protocol.connection_lost
+
+    def connection_lost(protocol: server._Protocol, error: Exception | None) -> None:
+        lost.set()
+        original(protocol, error)
+
+    monkeypatch.setattr(server._Protocol, "connection_lost", connection_lost)
+    monkeypatch.setattr(server, "READ_WAIT", 0.5)
+    run(test())
+
+
 def test_a_file_that_changes_while_it_is_sent_is_never_taken_for_whole(bench: Bench) -> None:
     async def test() -> None:
         async with serving(bench) as address:
-            vm, size = BASE[:26], 60_000_000
-            await bench.engine.create(vm, "arkuntu")
-            bench.engine.files[vm]["/home/user/f"] = bytes(size)
-            os.close(await bench.engine.read_file(vm, "/home/user/f"))
-            (path,) = bench.folder.glob(f"{vm}*")
-            version = f"{path.stat().st_mtime_ns:x}-{size:x}"
-            grant = signing.Grant("GET", vm, "/home/user/f", size, 2**40, version)
-            secret = bench.database.one("SELECT value FROM meta WHERE name = 'secret'")
-            assert secret is not None
+            size = 60_000_000
+            path, token = await large_file(bench, size)
             reader, writer = await asyncio.open_connection(*address)
-            token = signing.sign(secret["value"], grant)
             writer.write(f"GET /signed/{token} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             answer = await reader.readuntil(b"\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 200 ")
