@@ -11,7 +11,6 @@ import contextlib
 import inspect
 import os
 import pickle
-import shutil
 import signal
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, Limits, RunOutcome, drop_privileges
+from arker.local.engine import BubblewrapEngine, Limits, RunOutcome, drop_privileges, trees
 
 TIMEOUT = 100.0
 
@@ -85,7 +84,7 @@ def box(request: pytest.FixtureRequest) -> Iterator[Box]:
         left = _processes_of(folder)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
-        _remove(folder)
+        trees.remove_tree(folder)
         assert not left, "the test left processes behind"
 
 
@@ -100,17 +99,6 @@ def as_root() -> None:
     """The test keeps the privileges that pytest has, and they must be root's."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-
-
-def _remove(folder: Path) -> None:
-    def unlock(function: Any, path: str, _: Any) -> None:
-        Path(path).parent.chmod(0o700)
-        Path(path).chmod(0o700)
-        function(path)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        shutil.rmtree(folder, onerror=unlock)
 
 
 def _processes_of(folder: Path) -> list[int]:
