@@ -24,6 +24,8 @@ Address = tuple[int, int, int, Any]
 
 #: Bytes asked of a socket at a time.
 READ = 256 * 1024
+#: Most bytes that a record of TLS holds.
+RECORD = 16 * 1024
 
 
 @functools.cache

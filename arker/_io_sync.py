@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
-from ._io import READ, Buffer, Work, addresses, is_readable, ssl_context, tcp_socket
+from ._io import READ, RECORD, Buffer, Work, addresses, is_readable, ssl_context, tcp_socket
 from .results import Outcome
 
 T = TypeVar("T")
@@ -57,7 +58,18 @@ class Stream:
     def read(self, timeout: float) -> bytes:
         """Some bytes; none at the end of the stream."""
         self._sock.settimeout(timeout)
-        return self._sock.recv(READ)
+        data = self._sock.recv(READ)
+        if len(data) < RECORD or not isinstance(self._sock, ssl.SSLSocket):
+            return data
+        # A full record: take all that have come, as each piece costs its way through HTTP.
+        records = [data]
+        self._sock.settimeout(0)
+        # What ends this, but for there being no more, is met again by the next read.
+        with contextlib.suppress(OSError):
+            while data and len(records) * RECORD < READ:
+                data = self._sock.recv(READ)
+                records.append(data)
+        return b"".join(records)
 
     def write(self, data: Buffer, timeout: float) -> None:
         """All of `data`."""
