@@ -80,6 +80,9 @@ MIGRATIONS: Final = [
     ) STRICT;
     CREATE INDEX idempotency_by_age ON idempotency (created_ms);
     """,
+    """
+    CREATE INDEX uploads_pending ON uploads (vm_id, size) WHERE NOT written;
+    """,
 ]
 
 

@@ -33,6 +33,9 @@ from .requests import WriteEntry, check_chunk
 
 #: An upload that nothing happens to for so long is forgotten.
 LIFETIME_MS: Final = 24 * 3600 * 1000
+#: Bytes that the unfinished uploads of one computer may have together: its share of the disk is for what is
+#: finished.
+MAX_PENDING: Final = 10_000_000_000
 #: Bytes handed to a worker thread at a time.
 _PIECE: Final = 1024 * 1024
 
@@ -70,6 +73,8 @@ class Uploads:
                 if row is not None:
                     self._path(vm_id, entry.upload_id).unlink(missing_ok=True)
                 return _progress(entry, [(0, entry.size)])
+            if row is None:
+                self._check_room(vm_id, entry.size)
             known = self._ranges(row)
             path = self._path(vm_id, entry.upload_id)
             await asyncio.to_thread(_store, path, entry.start, entry.content, fresh=not known)
@@ -82,6 +87,7 @@ class Uploads:
 
     async def request(self, vm_id: str, entry: WriteEntry, sign: Callable[[str], Result]) -> Result:
         """Make an upload to `PUT` to; `sign` says where, given its id."""
+        self._check_room(vm_id, entry.size)
         upload_id = new_ulid()
         await self._save(vm_id, upload_id, entry, "put", [], written=False)
         return {
@@ -192,6 +198,15 @@ class Uploads:
             with contextlib.suppress(FileNotFoundError):
                 if path.name not in known and (starting or now - path.stat().st_mtime > LIFETIME_MS / 1000):
                     path.unlink()
+
+    def _check_room(self, vm_id: str, size: int) -> None:
+        row = self._database.one("SELECT total(size) FROM uploads WHERE vm_id = ? AND NOT written", vm_id)
+        if row is not None and row[0] + size > MAX_PENDING:
+            raise ApiError(
+                "quota_exceeded",
+                f"the unfinished uploads of a computer have at most {MAX_PENDING} bytes together; finish some, or "
+                "wait until they expire, a day after they were last used",
+            )
 
     def _lock(self, vm_id: str, upload_id: str) -> asyncio.Lock:
         return self._locks.setdefault((vm_id, upload_id), asyncio.Lock())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import os
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -419,6 +421,24 @@ class TestStart:
             open_database(tmp_path / "arker.db")
         assert (tmp_path / "arker.db").read_bytes() == before
 
+    @pytest.mark.parametrize("version", range(len(MIGRATIONS)))
+    def test_a_file_of_an_older_version_is_brought_up_to_date(self, tmp_path: Path, version: int) -> None:
+        old = sqlite3.connect(tmp_path / "arker.db", isolation_level=None)
+        for step in MIGRATIONS[:version]:
+            old.executescript(step)
+        old.execute(f"PRAGMA user_version = {version}")
+        if version:
+            old.execute("INSERT INTO orgs VALUES ('org_x', 'kept')")
+        old.close()
+        with contextlib.closing(open_database(tmp_path / "arker.db")) as migrated:
+            assert migrated.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+            names = {row["name"] for row in migrated.execute("SELECT name FROM orgs")}
+            assert names == {"Local", "Arker"} | ({"kept"} if version else set())
+            schema = "SELECT type, name, sql FROM sqlite_schema ORDER BY name"
+            with contextlib.closing(open_database(tmp_path / "new.db")) as new:
+                rows = [tuple(row) for row in new.execute(schema)]
+                assert [tuple(row) for row in migrated.execute(schema)] == rows
+
     def test_what_is_no_database_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "arker.db").write_bytes(b"something else" * 1000)
         with pytest.raises(StateError, match="not a database"):
@@ -823,6 +843,27 @@ class TestUploads:
                 assert list((bench.folder / "staging").iterdir()) == []
                 assert bench.database.all("SELECT * FROM uploads") == []
 
+        run(test())
+
+    def test_unfinished_uploads_have_a_bound(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def test() -> None:
+            async with bench.client() as client:
+                vm, other = await fork(client), await fork(client)
+                half = chunk("/home/user/f", b"ab", ulid("A"), 0, 6)
+                assert not (await write(client, vm, half))[0]["complete"]
+                wanted = {"path": "/home/user/g", "size": 5, "presigned": True}
+                for refused in (wanted, chunk("/home/user/g", b"ab", ulid("B"), 0, 5)):
+                    assert (await write(client, vm, refused))[0]["error"]["code"] == "quota_exceeded"
+                # What needs no room, was begun already, or is of another computer.
+                assert (await write(client, vm, chunk("/home/user/h", bytes(50), ulid("C"), 0, 50)))[0][
+                    "written"
+                ]
+                assert "presigned_url" in (await write(client, other, wanted))[0]
+                rest = chunk("/home/user/f", b"cdef", ulid("A"), 2, 6)
+                assert (await write(client, vm, rest))[0]["written"]
+                assert "presigned_url" in (await write(client, vm, wanted))[0]
+
+        monkeypatch.setattr("arker.local.uploads.MAX_PENDING", 10)
         run(test())
 
     def test_a_deleted_computer_takes_its_uploads_along(self, bench: Bench) -> None:
