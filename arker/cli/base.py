@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from arker.errors import ArkerError
 
-as_json = click.option(
-    "--json", "as_json", is_flag=True, help="Answer in JSON; an error too, on standard error."
-)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def as_json(command: F) -> F:
+    """Give a command the option `--json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Answer in JSON; an error too, on standard error."
+    )(command)
 
 
 class Failure(click.ClickException):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from . import local
-from .base import Command, Failure, as_json, show_json
+from .base import Command, F, Failure, as_json, show_json
 
 if TYPE_CHECKING:
     from arker.local.server import Ready
@@ -26,10 +26,13 @@ _MAX_LOG: Final = 10 * 1024 * 1024
 #: Seconds beyond its own grace that a deployment gets to stop.
 _STOP: Final = 20.0
 
-state_option = click.option(
-    "--state", envvar="ARKER_STATE", type=click.Path(path_type=Path, file_okay=False), default=None,
-    help="Folder for everything that lasts.  [default: ~/.local/state/arker; for root /var/lib/arker]",
-)  # fmt: skip
+
+def state_option(command: F) -> F:
+    """Give a command the option `--state`."""
+    return click.option(
+        "--state", envvar="ARKER_STATE", type=click.Path(path_type=Path, file_okay=False), default=None,
+        help="Folder for everything that lasts.  [default: ~/.local/state/arker; for root /var/lib/arker]",
+    )(command)  # fmt: skip
 
 
 @click.command(cls=Command)

@@ -45,7 +45,7 @@ class ApiError(Exception):
         self.code = code
         self.message = message
         self.retry_after = retry_after
-        self.headers = headers or {}
+        self.headers: dict[str, str] = headers or {}
 
     @property
     def status(self) -> int:

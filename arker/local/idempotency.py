@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from .database import Database, Row
 from .errors import ApiError
 
-log = logging.getLogger("arker.idempotency")
+log: logging.Logger = logging.getLogger("arker.idempotency")
 
 LIFETIME_MS: Final = 24 * 3600 * 1000
 MAX_ANSWER: Final = 1024 * 1024

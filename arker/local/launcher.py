@@ -51,8 +51,8 @@ class Deployment:
 
     def __init__(self, shared: _Shared) -> None:
         self._shared: _Shared | None = shared
-        self.base_url = shared.url
-        self.api_key = shared.key
+        self.base_url: str = shared.url
+        self.api_key: str = shared.key
 
     def close(self) -> None:
         """Let go of it; it ends with the last one to do so, and a temporary state folder with it."""
@@ -124,10 +124,10 @@ class _Shared:
         self._owner = os.getpid()
         self._temporary: Path | None = None
         self._joined: tuple[Path, str] | None = None
-        self.users = 0
-        self.key = generate()
+        self.users: int = 0
+        self.key: str = generate()
         try:
-            self.url = self._start_anywhere(options) if state is None else self._start(state, options)
+            self.url: str = self._start_anywhere(options) if state is None else self._start(state, options)
         except BaseException:
             self._clean()
             raise

@@ -43,7 +43,7 @@ from .requests import (
 )
 from .uploads import Uploads
 
-log = logging.getLogger("arker.platform")
+log: logging.Logger = logging.getLogger("arker.platform")
 
 #: The one region of a deployment.
 REGION: Final = "local"
@@ -96,8 +96,8 @@ class OpenFile:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._open = True
-        self.size = os.fstat(fd).st_size
-        self.version = self.current_version()
+        self.size: int = os.fstat(fd).st_size
+        self.version: str = self.current_version()
 
     def current_version(self) -> str:
         """What `version` would be if it were opened now."""
@@ -155,14 +155,14 @@ class Platform:
     ) -> None:
         self.database = database
         self.engine = engine
-        self.idempotency = Idempotency(database)
+        self.idempotency: Idempotency = Idempotency(database)
         self._state = state
         self._resources = resources
         self._max_vms = max_vms
         self._guest = None if guest_key is None else keys.digest(guest_key)
         staging = state / "staging"
         staging.mkdir(mode=0o700, exist_ok=True)
-        self.uploads = Uploads(database, engine, staging)
+        self.uploads: Uploads = Uploads(database, engine, staging)
         secret = database.one("SELECT value FROM meta WHERE name = 'secret'")
         assert secret is not None
         self._secret = bytes(secret["value"])

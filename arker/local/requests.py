@@ -7,7 +7,7 @@ is that entry's own error.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -33,7 +33,9 @@ class Body(BaseModel):
     """Base of all request bodies: no unknown field, no conversion from one type to another, base64 into
     bytes."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", val_json_bytes="base64", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, extra="forbid", val_json_bytes="base64", frozen=True
+    )
 
     @model_validator(mode="after")
     def _no_null(self) -> Self:

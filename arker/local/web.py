@@ -43,8 +43,8 @@ from .requests import (
     parse_query,
 )
 
-log = logging.getLogger("arker.web")
-access = logging.getLogger("arker.request")
+log: logging.Logger = logging.getLogger("arker.web")
+access: logging.Logger = logging.getLogger("arker.request")
 
 #: Bytes of a JSON body at the most.
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -483,12 +483,12 @@ class Vm(Endpoint):
 class UnknownOperation(Endpoint):
     """Anything else below a computer."""
 
-    async def _unknown(self, request: Request) -> Response:
+    async def dispatch(self) -> None:
+        """Refuse it, whatever the method, to whoever may ask."""
+        _authenticate(Request(self.scope, self.receive))
         raise ApiError(
             "command_not_found", "there is no such operation on a computer; there are run, sync and fork"
         )
-
-    get = post = put = patch = delete = _unknown
 
 
 class Signed(Endpoint):

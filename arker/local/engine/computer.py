@@ -30,7 +30,7 @@ from arker.local.engine.sandbox import FIRST, Disk, Process, Sandbox
 from arker.local.engine.shell import Result, Shell
 from arker.local.engine.store import SessionRow, VmRow
 
-log = logging.getLogger("arker.engine")
+log: logging.Logger = logging.getLogger("arker.engine")
 
 #: How long what a command started has to end after SIGTERM, before SIGKILL.
 _TERM_SECONDS = 0.5

@@ -29,7 +29,7 @@ from arker.local.engine.protocol import (
 from arker.local.engine.sandbox import layer_budget
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
 
-log = logging.getLogger("arker.engine")
+log: logging.Logger = logging.getLogger("arker.engine")
 
 _T = TypeVar("_T")
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")

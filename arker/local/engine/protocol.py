@@ -80,24 +80,31 @@ class Engine(Protocol):
 
     async def start(self) -> None:
         """Take hold of the store, sweep what a crash left, prove that a sandbox starts. Raises SandboxUnavailable."""
+        ...
 
     async def close(self) -> None:
         """Checkpoint idle sessions, end every sandbox and let go of the store."""
+        ...
 
     def images(self) -> list[str]:
         """Names of the base images at hand (`arkuntu` always)."""
+        ...
 
     def vms(self) -> set[str]:
         """The ids of all computers in the store; the platform deletes those its database does not know."""
+        ...
 
     async def create(self, vm_id: str, image: str) -> None:
         """A new computer on a base image, durable when this returns. Raises ImageMissing, StorageFull."""
+        ...
 
     async def fork(self, parent_id: str, child_id: str) -> None:
         """A new computer with the parent's files and idle sessions, in constant time, durable when this returns."""
+        ...
 
     async def delete(self, vm_id: str) -> None:
         """End the sandbox and remove the computer; layers that no other needs go too (in the background)."""
+        ...
 
     async def run(
         self, vm_id: str, session_id: str, command: str, *, timeout: float | None = None
@@ -107,19 +114,25 @@ class Engine(Protocol):
         `timeout` in seconds, None for the engine's own limit. A second command in a busy session raises SessionBusy at
         once. Cancelling the call kills what the command started.
         """
+        ...
 
     async def read_file(self, vm_id: str, path: str) -> int:
         """A file descriptor, open for reading on the regular file at `path`, that the caller must close."""
+        ...
 
     async def write_file(self, vm_id: str, path: str, source: bytes | int) -> None:
         """Put `source` (bytes, or a readable descriptor from its position 0 to its end) at `path`: old file or new,
         never half, and on disk when this returns. Missing folders are made; mode 0644 or that of the file replaced."""
+        ...
 
     def sessions(self, vm_id: str) -> list[SessionState]:
         """The sessions of a computer, the default one (`"0"`) always among them."""
+        ...
 
     def state(self, vm_id: str) -> str:
         """`running` while a sandbox is alive, else `idle`."""
+        ...
 
     async def stop(self, vm_id: str) -> None:
         """Checkpoint and end the sandbox now; the next use brings it back."""
+        ...

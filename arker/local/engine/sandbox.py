@@ -225,8 +225,8 @@ class Sandbox:
         self._monitor = os.pidfd_open(spawned.pid)
         self._first = -1
         #: The root folder inside, for opening files, and its /proc; valid until `ended`.
-        self.root = -1
-        self.proc = -1
+        self.root: int = -1
+        self.proc: int = -1
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(self._monitor, self._reap)
 

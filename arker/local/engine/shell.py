@@ -109,8 +109,8 @@ class Stream:
     def __init__(self, limit: int) -> None:
         self._chunks: list[bytes] = []
         self._limit = limit
-        self.kept = 0
-        self.total = 0
+        self.kept: int = 0
+        self.total: int = 0
 
     def add(self, data: bytes) -> None:
         """Take what was read."""
@@ -213,9 +213,9 @@ class Shell:
         self.sandbox = sandbox
         self.pid: int | None = None
         #: False once the shell is known to be gone; it takes no more commands then.
-        self.open = True
+        self.open: bool = True
         #: Set while no checkpoint is to come: a command's follows its answer.
-        self.settled = asyncio.Event()
+        self.settled: asyncio.Event = asyncio.Event()
         self.settled.set()
         self._loop = asyncio.get_running_loop()
         self._on_checkpoint = on_checkpoint
@@ -238,7 +238,7 @@ class Shell:
         self._result: asyncio.Future[Result] | None = None
         self._streams: tuple[Stream, Stream] | None = None
         self._began = 0.0
-        self.began_ticks = 0
+        self.began_ticks: int = 0
         self._timer: asyncio.TimerHandle | None = None
         self._status = 0
         self._loop.add_reader(self._records, self._on_record)

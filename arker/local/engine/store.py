@@ -93,9 +93,20 @@ class Store:
             os.close(self._lock)
             raise
 
-    layers = property(lambda self: self.path / "layers")
-    work = property(lambda self: self.path / "work")
-    run = property(lambda self: self.path / "run")
+    @property
+    def layers(self) -> Path:
+        """Where the layers are, a folder each."""
+        return self.path / "layers"
+
+    @property
+    def work(self) -> Path:
+        """Where live computers have the scratch space of their mounts."""
+        return self.path / "work"
+
+    @property
+    def run(self) -> Path:
+        """Where live computers have the pipes of their sessions."""
+        return self.path / "run"
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path / "engine.sqlite3", isolation_level=None, check_same_thread=False)
