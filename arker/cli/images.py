@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from arker import Arker
 
 
-@click.group()
-def images() -> None:
-    """Base images: what computers are forked from, by name."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def images(context: click.Context) -> None:
+    """Base images: what computers are forked from, by name. Without a command, list them."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_images, state=None, as_json=False)
 
 
 @images.command("list", cls=Command)

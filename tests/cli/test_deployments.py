@@ -250,7 +250,8 @@ def test_keys(state: Path) -> None:
 
 
 def test_images(state: Path) -> None:
-    assert invoke("images", "list").stdout == "arkuntu\t01KQBYKEV5WJ7YB010603T1DCT_d8c0\n"
+    assert invoke("images", "list").stdout == "arkuntu\tbase\t\t01KQBYKEV5WJ7YB010603T1DCT_d8c0\n"
+    assert invoke("images").stdout == invoke("images", "list").stdout
     assert json.loads(invoke("images", "list", "--json").stdout)[0]["name"] == "arkuntu"
 
 
