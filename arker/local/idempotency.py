@@ -18,7 +18,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .database import Database, Row
 from .errors import ApiError
@@ -63,7 +63,9 @@ class Idempotency:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._pending: dict[Identity, _Pending] = {}
-        self._saves: set[asyncio.Task[int]] = set()
+        self._saves: set[asyncio.Task[Any]] = set()
+        #: Bytes kept since the last sweep.
+        self._unswept = 0
 
     async def start(self) -> None:
         """What was under way when the last process ended has no known outcome."""
@@ -137,7 +139,19 @@ class Idempotency:
         )
         self._saves.add(save)
         save.add_done_callback(lambda _: self._saved(identity, save))
+        self._unswept += len(answer) if kept else 0
+        if self._unswept > MAX_ANSWERS // 4:
+            # A file of a database does not shrink again: what comes fast must not wait for the next round.
+            self._unswept = 0
+            sweep = asyncio.create_task(self.sweep())
+            self._saves.add(sweep)
+            sweep.add_done_callback(self._swept)
         return answer
+
+    def _swept(self, sweep: asyncio.Task[None]) -> None:
+        self._saves.discard(sweep)
+        if not sweep.cancelled() and (error := sweep.exception()) is not None:
+            log.error("answers to keyed runs could not be swept: %s", error)
 
     def _saved(self, identity: Identity, save: asyncio.Task[int]) -> None:
         self._saves.discard(save)
@@ -167,7 +181,8 @@ class Idempotency:
                     (total - MAX_ANSWERS / 2,),
                 )
 
-        await self._database.write(change, durable=False)
+        # In the writer's thread, though nothing of it has to last: it looks at all that is kept.
+        await self._database.write(change)
 
     async def close(self) -> None:
         """End what nobody waits for, and finish the notes."""

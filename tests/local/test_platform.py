@@ -626,6 +626,29 @@ class TestIdempotency:
 
         run(test())
 
+    def test_answers_that_come_fast_do_not_wait_to_be_swept(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def test() -> None:
+            async with bench.client() as client:
+                vm = await fork(client)
+
+                async def verbose(text: str) -> engine.RunOutcome:
+                    return outcome(b"x" * 1000)
+
+                bench.engine.command = verbose
+                for number in range(100):
+                    assert (await command(client, vm, "x", f"k{number}")).status_code == 200
+            (kept,) = bench.database.all("SELECT total(length(answer)) FROM idempotency")
+            assert 0 < kept[0] < 20_000
+            bench.engine.command = None
+            async with bench.client() as client:
+                assert code(await command(client, vm, "x", "k0")) == "conflict"
+                assert len(bench.engine.runs) == 100
+
+        monkeypatch.setattr("arker.local.idempotency.MAX_ANSWERS", 10_000)
+        run(test())
+
     def test_output_that_is_too_large_to_keep_is_not_made_again(self, bench: Bench) -> None:
         async def test() -> None:
             async with bench.client() as client:
