@@ -92,13 +92,21 @@ class Bench:
     """One run of one benchmark."""
 
     def __init__(
-        self, name: str, metrics: dict[str, str], arguments: argparse.Namespace, *, rounds: int = 7
+        self,
+        name: str,
+        metrics: dict[str, str],
+        arguments: argparse.Namespace,
+        *,
+        rounds: int = 7,
+        measured: Callable[[], str] | None = None,
     ) -> None:
-        """`metrics`: the metrics to show, each with what it is and its unit, as `"CPU, µs"`."""
+        """`metrics`: the metrics to show, each with what it is and its unit, as `"CPU, µs"`. `measured`: a digest
+        of the code that is measured; None for that of the client."""
         self.name, self.metrics, self.quick = name, metrics, arguments.quick
         self.rounds: int = arguments.rounds or (1 if self.quick else rounds)
         self.only: list[str] | None = arguments.rivals
-        self.source = source()
+        self._measured = measured
+        self.source = (measured or source)()
         self.samples: Samples = {}
         self.failed: dict[str, str] = {}
 
@@ -171,7 +179,7 @@ class Bench:
             raise SystemExit(
                 f"nothing is kept, arker failed: {'; '.join(f'{n} ({self.failed[n]})' for n in ours)}"
             )
-        if self.source != source():
+        if self.source != (self._measured or source)():
             raise SystemExit("nothing is kept: the source of arker changed while it was measured")
         if self.quick or self.only is not None:
             return
@@ -185,6 +193,7 @@ class Bench:
             "versions": {
                 name: version(name)
                 for name in sorted({name for case in self.samples.values() for name in case})
+                if name in RIVALS
             },
             "metrics": self.metrics,
             "samples": self.samples,
@@ -321,6 +330,14 @@ def source() -> str:
         file for file in (ROOT / "arker").rglob("*.py") if file.relative_to(ROOT).parts[1] not in SERVING
     )
     for file in sorted([*client, *(ROOT / "generated").rglob("*.py")]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def whole_source() -> str:
+    """The same of the client and the deployment together."""
+    digest = hashlib.sha256()
+    for file in sorted([*(ROOT / "arker").rglob("*.py"), *(ROOT / "generated").rglob("*.py")]):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -11,7 +11,7 @@ from benchmarks.harness import RESULTS, ratio
 from benchmarks.rivals import LEFT_OUT
 
 #: In the order of the report.
-BENCHMARKS = ("small_call", "concurrent_async", "threads", "transfers", "startup")
+BENCHMARKS = ("small_call", "concurrent_async", "threads", "transfers", "startup", "engine", "http")
 #: What the plot shows: benchmark, case, metric, title. Less is better in all of them.
 PLOTTED = (
     ("small_call", "sync, TLS", "cpu_us", "CPU of a sync call over TLS, µs"),
@@ -21,6 +21,9 @@ PLOTTED = (
     ("transfers", "upload, TLS", "peak_mb", "100 MB from a file, peak memory, +MB"),
     ("transfers", "download, TLS", "cpu_ms", "100 MB to a file, CPU, ms"),
     ("startup", "process, TLS", "wall_ms", "process start to first answer to exit, ms"),
+    ("engine", "fork of 1 GB", "p50_ms", "fork of a computer with 1 GB, ms"),
+    ("engine", "/bin/true", "p50_ms", "/bin/true in a computer, ms"),
+    ("http", "echo", "p50_ms", "echo in a computer, by the client over HTTP, ms"),
 )
 
 Kept = dict[str, Any]
