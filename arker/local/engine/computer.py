@@ -28,7 +28,7 @@ from arker.local.engine.protocol import (
 )
 from arker.local.engine.sandbox import FIRST, Disk, Process, Sandbox
 from arker.local.engine.shell import Result, Shell
-from arker.local.engine.store import SessionRow, VmRow
+from arker.local.engine.store import SessionRow, VmRow, new_layer
 
 log: logging.Logger = logging.getLogger("arker.engine")
 
@@ -62,6 +62,8 @@ class Host:
     #: Called with layers that a sandbox begins to use, and does not use any more.
     take: Callable[[tuple[str, ...]], None]
     release: Callable[[tuple[str, ...]], None]
+    #: Those that live, whoever's.
+    sandboxes: set[Sandbox]
     #: Called when sessions have something to be saved.
     unsaved: Callable[[], None]
 
@@ -113,7 +115,7 @@ class Computer:
     #: Bytes written, as last measured, and how full the disk was then.
     size: int = 0
     measured_at: int | None = None
-    _mounted: tuple[str, ...] = ()
+    _control: Path = Path()
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _refusal: EngineError | None = None
 
@@ -164,10 +166,10 @@ class Computer:
     async def _start(self) -> None:
         self._over(self.sandbox)
         host = self.host
-        control = host.store / "run" / self.id
+        # Named anew each time: what another sandbox left behind is removed as that one ends.
+        control = host.store / "run" / new_layer()
         try:
             disk = self._disk()
-            trees.remove_tree(control)
             control.mkdir(mode=0o700)
             os.link(self.image.first, control / FIRST)
         except OSError as error:
@@ -178,13 +180,21 @@ class Computer:
             sandbox = await Sandbox.start(self.image, disk, control, host.limits, network=host.network)
         except BaseException as error:
             host.release(mounted)
+            trees.remove_tree(control)
             if isinstance(error, SandboxUnavailable) and self.image.whole:
                 raise SystemBroken(
                     f"the computer does not start; did it remove parts of its own system? ({error})"
                 ) from error
             raise
-        self.sandbox, self._mounted = sandbox, mounted
-        sandbox.ended.add_done_callback(lambda _: self._over(sandbox))
+        self.sandbox, self._control = sandbox, control
+        host.sandboxes.add(sandbox)
+
+        def ended(_: object) -> None:
+            host.sandboxes.discard(sandbox)
+            self._over(sandbox)
+            host.release(mounted)
+
+        sandbox.ended.add_done_callback(ended)
 
     def _disk(self) -> Disk:
         """The folders to mount; makes the top layer if it is new, its root folders like those below."""
@@ -208,10 +218,8 @@ class Computer:
             if session.shell is not None:
                 session.shell.close()
                 session.shell = None
-        mounted, self._mounted = self._mounted, ()
-        self.host.release(mounted)
         with contextlib.suppress(OSError):
-            trees.remove_tree(self.host.store / "run" / self.id)
+            trees.remove_tree(self._control)
 
     async def settle(self) -> None:
         """Wait for the checkpoints of idle sessions, which come just after the answers of their last commands."""
@@ -227,6 +235,17 @@ class Computer:
         if self.sandbox is not None:
             await self.sandbox.stop()
             self._over(self.sandbox)
+
+    async def leave(self) -> None:
+        """End the sandbox, for the computer to go on with another layer on top: once no process is left nobody writes,
+        though the file system may take its time to write down what they wrote."""
+        await self.settle()
+        sandbox = self.sandbox
+        if sandbox is not None:
+            sandbox.kill()
+            while sandbox.processes():  # noqa: ASYNC110 - nothing tells when they are gone
+                await asyncio.sleep(0.0002)
+            self._over(sandbox)
 
     # Commands
 
@@ -269,7 +288,7 @@ class Computer:
                 session.unsaved = True
                 self.host.unsaved()
 
-        folder = self.host.store / "run" / self.id / session.id
+        folder = self._control / session.id
         try:
             trees.remove_tree(folder)
             session.shell = shell = Shell(sandbox, folder, session.id, session.cwd, session.checkpoint, keep)

@@ -72,19 +72,6 @@ class BubblewrapEngine:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saving = False
         self._store: Store | None = None
-
-    # Life of the engine
-
-    async def start(self) -> None:
-        """Take hold of the store, sweep what a crash left, prove that a sandbox starts.
-
-        Raises SandboxUnavailable, and EngineError when the store is in use or of a newer release.
-        """
-        if os.geteuid() == 0:
-            # A sandbox's user would be the host's root, whose /proc/sys it could write.
-            raise SandboxUnavailable("the engine does not run as root; call drop_privileges first")
-        self._layers = min(_LAYERS, layer_budget(self._path) * 2 // 3)
-        self._most_layers = layer_budget(self._path)
         self._commits = ThreadPoolExecutor(1, "arker-store")
         self._files = ThreadPoolExecutor(8, "arker-files")
         self._chores = ThreadPoolExecutor(1, "arker-chores")
@@ -96,8 +83,22 @@ class BubblewrapEngine:
             spawn=self._spawn,
             take=self._use.take,
             release=self._release,
+            sandboxes=set(),
             unsaved=self._save_soon,
         )
+
+    # Life of the engine
+
+    async def start(self) -> None:
+        """Take hold of the store, sweep what a crash left, prove that a sandbox starts.
+
+        Raises SandboxUnavailable, and EngineError when the store is in use or of a newer release.
+        """
+        if os.geteuid() == 0:
+            # A sandbox's user would be the host's root, whose /proc/sys it could write.
+            raise SandboxUnavailable("the engine does not run as root; call drop_privileges first")
+        self._most_layers = layer_budget(self._path)
+        self._layers = min(_LAYERS, self._most_layers * 2 // 3)
         try:
             self._store, rows = await self._in(self._commits, self._open)
             for row in rows:
@@ -143,6 +144,8 @@ class BubblewrapEngine:
                 await computer.stop()
 
         await asyncio.gather(*map(stop, self._computers.values()))
+        for sandbox in list(self._host.sandboxes):
+            await sandbox.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -270,7 +273,7 @@ class BubblewrapEngine:
             copy = None
             if parent.running:
                 if parent.at_rest:
-                    await parent.stop()
+                    await parent.leave()
                 else:
                     copy = await self._copy_top(parent)
             # If it was deleted meanwhile, what is committed now would bring it back.

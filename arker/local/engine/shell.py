@@ -425,9 +425,10 @@ class Shell:
         os.close(self._commands)
         os.close(self._records)
         self._commands = self._records = -1
-        for entry in self._folder.iterdir():
-            entry.unlink()
-        self._folder.rmdir()
+        with contextlib.suppress(FileNotFoundError):  # with the sandbox all its folders go
+            for entry in self._folder.iterdir():
+                entry.unlink()
+            self._folder.rmdir()
         future, self._result = self._result, None
         if future is not None and not future.done():
             streams = self._streams or (Stream(0), Stream(0))
