@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -272,6 +271,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     elif "retry-after" in headers:
         seconds = _number(headers["retry-after"])
         if math.isnan(seconds):
+            # Rare, and it takes 4 ms.
+            from email.utils import parsedate_to_datetime
+
             with contextlib.suppress(ValueError, OverflowError):
                 seconds = parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time()
     else:

@@ -41,6 +41,7 @@ def generate(spec: Path, into: Path) -> None:
         [
             *(sys.executable, "-m", "openapi_python_client", "generate"),
             *("--path", str(spec), "--output-path", str(into), "--config", str(OPENAPI / "generator.yaml")),
+            *("--custom-template-path", str(OPENAPI / "templates")),
             *("--meta", "none", "--overwrite", "--fail-on-warning"),
         ],
         env={**os.environ, "PATH": path, "RUFF_NO_CACHE": "true"},

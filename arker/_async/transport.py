@@ -8,9 +8,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
-
-import httpx
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from arker import operations
 from arker._io import Buffer
@@ -22,7 +20,10 @@ from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
 from arker.retry import RetryPolicy, decide
 
-from .wire import AsyncPooled, AsyncReply, AsyncThroughHttpx, AsyncWire, Headers, needs_proxy, whole
+from .wire import AsyncPooled, AsyncReply, AsyncWire, Headers, needs_proxy, whole
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,8 +84,8 @@ class AsyncTransport:
         self.hooks = hooks
         self.closed = False
         self._pooled = AsyncPooled(max_connections)
-        self._given = AsyncThroughHttpx(http_client) if http_client is not None else None
-        self._proxied: AsyncThroughHttpx | None = None
+        self._given = None if http_client is None else _through_httpx(http_client)
+        self._proxied: AsyncWire | None = None
         self._wires: dict[str, AsyncWire] = {}
         self._heads = {url: self._head(url) for url in (config.regional, config.control)}
 
@@ -101,7 +102,7 @@ class AsyncTransport:
             if self._given is not None:
                 wire = self._given
             elif needs_proxy(host):
-                wire = self._proxied = self._proxied or AsyncThroughHttpx(None)
+                wire = self._proxied = self._proxied or _through_httpx(None)
             else:
                 wire = self._pooled
             self._wires[host] = wire
@@ -304,6 +305,12 @@ class AsyncTransport:
             return parse(operation, await self.answer(reply), convert)
 
         return await self.perform(budget, timeouts, lambda: request, consume)
+
+
+def _through_httpx(client: httpx.AsyncClient | None) -> AsyncWire:
+    from .through_httpx import AsyncThroughHttpx
+
+    return AsyncThroughHttpx(client)
 
 
 def _common(accept: bytes) -> Headers:

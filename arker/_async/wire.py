@@ -1,21 +1,20 @@
-"""One HTTP exchange, by our own connections or by an httpx client; either way its failures are
-ArkerErrors."""
+"""One HTTP exchange, whose failures are ArkerErrors, over our own connections; see `through_httpx` for another way."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-import urllib.request
 from collections.abc import AsyncGenerator
 from types import TracebackType
-from typing import Protocol, cast
+from typing import Protocol
 
 import h11
-import httpx
 
-from arker._io import Buffer, reset_after_fork
+from arker._io import Buffer
 from arker._io_async import AsyncScoped
 from arker.config import Timeouts, Url, is_loopback
-from arker.errors import ArkerError, bad_request, no_answer
+from arker.errors import no_answer
 
 from .pool import AsyncConnection, AsyncPool
 
@@ -155,125 +154,15 @@ class AsyncPooled:
             pool.close()
 
 
-class _HttpxReply:
-    __slots__ = ("_deadline", "_raw", "_response", "_url", "headers", "status")
-
-    def __init__(self, response: httpx.Response, url: Url, deadline: float) -> None:
-        self.status = response.status_code
-        self.headers = {name.lower(): value for name, value in response.headers.items()}
-        self._response = response
-        self._raw = response.aiter_raw()
-        self._url = url
-        self._deadline = deadline
-
-    async def piece(self) -> Buffer | None:
-        try:
-            if time.monotonic() > self._deadline:
-                raise TimeoutError("the deadline of the call has passed")
-            return await anext(self._raw, None)
-        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
-            raise _from_httpx(error, self._url.authority, answering=True) from error
-
-    async def __aenter__(self) -> AsyncReply:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._response.aclose()
-
-
-class AsyncThroughHttpx:
-    """Requests through an httpx client: the user's, which stays open, or our own for the sake of a proxy."""
-
-    def __init__(self, client: httpx.AsyncClient | None) -> None:
-        self._given = client
-        self._own: AsyncScoped[httpx.AsyncClient] | None = None
-        if client is None:
-            self.reset_after_fork()
-            reset_after_fork(self)
-
-    def reset_after_fork(self) -> None:
-        """In a forked child: the connections are the parent's."""
-        self._own = AsyncScoped(httpx.AsyncClient)
-
-    async def send(
-        self,
-        url: Url,
-        method: str,
-        target: str,
-        headers: Headers,
-        body: bytes | AsyncGenerator[Buffer],
-        timeouts: Timeouts,
-        read: float,
-        deadline: float,
-    ) -> AsyncReply:
-        """See AsyncWire."""
-        left = max(0.001, deadline - time.monotonic())
-        try:
-            client = self._given or (self._own.get() if self._own else None)
-            assert client is not None
-            if client.is_closed:
-                raise bad_request("the http_client is closed")
-            request = client.build_request(
-                method,
-                f"{url.scheme}://{url.authority}{target}",
-                headers=headers,
-                content=cast("bytes | AsyncGenerator[bytes]", body),
-                timeout=httpx.Timeout(
-                    connect=min(timeouts.connect, left),
-                    read=min(read, left),
-                    write=min(timeouts.write, left),
-                    pool=min(timeouts.pool, left),
-                ),
-            )
-            ours = {name.lower() for name, _ in headers}
-            for private in ("authorization", "cookie"):
-                # What a user's client adds to every request is not for a signed URL.
-                if private.encode() not in ours and private in request.headers:
-                    del request.headers[private]
-            response = await client.send(request, stream=True, auth=None, follow_redirects=False)
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            httpx.StreamError,
-            OSError,
-            ImportError,
-            RuntimeError,
-        ) as error:
-            raise _from_httpx(error, url.authority) from error
-        return _HttpxReply(response, url, deadline)
-
-    async def aclose(self) -> None:
-        """Close a client of our own."""
-        if self._own is not None:
-            await self._own.get().aclose()
-
-
-def _from_httpx(error: Exception, host: str, *, answering: bool = False) -> ArkerError:
-    unsent = (
-        httpx.ConnectError,
-        httpx.ConnectTimeout,
-        httpx.PoolTimeout,
-        httpx.ProxyError,
-        httpx.UnsupportedProtocol,
-        httpx.InvalidURL,
-        ImportError,
-    )
-    # Whatever else it is may have been raised when the answer was there, by a hook or a transport of the user's.
-    sent = answering or not isinstance(error, unsent)
-    if isinstance(error, httpx.TimeoutException):
-        error = TimeoutError(str(error) or type(error).__name__)
-    return no_answer(error, host, sent=sent, answering=answering)
-
-
 def needs_proxy(host: str) -> bool:
     """Whether the environment (or the system's settings) sends requests to this host through a proxy."""
-    return (
-        not is_loopback(host)
-        and bool(urllib.request.getproxies().keys() & {"http", "https", "all"})
-        and not urllib.request.proxy_bypass(host)
-    )
+    named = any(name.lower().endswith("_proxy") for name in os.environ)
+    if is_loopback(host) or not (named or sys.platform in ("darwin", "win32")):
+        return False
+    # Not before it is needed: it takes 20 ms.
+    from urllib.request import getproxies, proxy_bypass
+
+    return bool(getproxies().keys() & {"http", "https", "all"}) and not proxy_bypass(host)
 
 
 async def whole(reply: AsyncReply) -> bytes:

@@ -9,9 +9,8 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-import httpx
 from arker_api.control.api.computers import list_vms
 from arker_api.control.types import UNSET
 
@@ -27,6 +26,9 @@ from arker.uploads import SLOWEST
 
 from .computer import Computer
 from .transport import Budget, Transport
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -75,8 +77,6 @@ class Arker:
         hooks: Hooks | None = None,
         allow_http: bool = False,
     ) -> None:
-        if http_client is not None and not isinstance(http_client, httpx.Client):
-            raise TypeError(f"http_client is an httpx.Client, not {type(http_client).__name__}")
         if max_connections < 1:
             raise ValueError(f"max_connections must be 1 or more, not {max_connections}")
         config = resolve(api_key, base_url, global_url, os.environ, allow_http=allow_http)

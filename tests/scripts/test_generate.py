@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -24,9 +25,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     openapi, package = tmp_path / "openapi", tmp_path / "arker_api"
-    openapi.mkdir()
-    for file in (ROOT / "openapi").iterdir():
-        (openapi / file.name).write_text(file.read_text())
+    shutil.copytree(ROOT / "openapi", openapi)
     for name, text in module.read_tree(ROOT / "generated" / "arker_api").items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text)

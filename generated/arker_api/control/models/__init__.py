@@ -1,5 +1,7 @@
 """Contains all the data models used in inputs/outputs"""
 
+from __future__ import annotations
+
 from .error_detail import ErrorDetail
 from .error_envelope import ErrorEnvelope
 from .fork_by_name_request import ForkByNameRequest

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from typing import Literal
 
 VmSort = Literal["-created_at", "-region", "created_at", "region"]

@@ -1,5 +1,7 @@
 """Contains all the data models used in inputs/outputs"""
 
+from __future__ import annotations
+
 from .byte_range import ByteRange
 from .deleted import Deleted
 from .entry_error import EntryError

@@ -1,17 +1,21 @@
+from __future__ import annotations
+
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
-
-from ...client import AuthenticatedClient, Client
 from ...models.error_envelope import ErrorEnvelope
 from ...models.inline_file import InlineFile
 from ...models.read_request import ReadRequest
 from ...models.signed_file import SignedFile
-from ...models.write_request import WriteRequest
 from ...models.write_response import WriteResponse
 from ...types import Response
+
+if TYPE_CHECKING:
+    import httpx
+
+    from ...client import AuthenticatedClient, Client
+    from ...models.write_request import WriteRequest
 
 
 def _get_kwargs(
