@@ -282,3 +282,20 @@ async def test_the_rest_of_a_tls_record_has_no_longer_than_its_first_byte() -> N
     task.cancel()
     stream.close()
     theirs.close()
+
+
+async def test_an_embedded_deployment_starts_beside_other_tasks() -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.005)
+
+    task = asyncio.create_task(tick())
+    # Options that no other test has, so that it really starts.
+    async with await asyncio.to_thread(AsyncArker.local, max_vms=12) as arker:
+        task.cancel()
+        assert (await arker.list()).total == 0
+    assert ticks > 5
