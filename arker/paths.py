@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from .errors import bad_request
 
-__all__ = ["check_path"]
+__all__ = ["check_path", "path_problem"]
 
 HOME = "/home/user/"
-LONGEST = 4096
+#: What Linux takes, in bytes: PATH_MAX less the NUL at its end, and NAME_MAX.
+LONGEST = 4095
 LONGEST_NAME = 255
 
 
@@ -16,12 +17,12 @@ def check_path(path: str) -> str:
 
     Raises:
         ArkerError: `bad_request`, 400, saying what is wrong: not absolute below `/home/user/`, a `..`
-            segment, a NUL, a folder, too long (4096 bytes, 255 a segment), not encodable.
+            segment, a NUL, a folder, too long (4095 bytes, 255 a segment), not encodable.
         TypeError: when it is not a str.
     """
     if not isinstance(path, str):
         raise TypeError(f"a path inside a computer is a str, not {type(path).__name__}")
-    wrong = _wrong(path)
+    wrong = path_problem(path)
     if wrong:
         raise bad_request(
             f"path {path[:200]!r} {wrong}; a path is absolute, below {HOME}, such as {HOME}hello.txt"
@@ -29,7 +30,8 @@ def check_path(path: str) -> str:
     return path
 
 
-def _wrong(path: str) -> str:
+def path_problem(path: str) -> str:
+    """What keeps `path` from being that of a file in a computer; empty when nothing does."""
     if not path.startswith(HOME):
         return f"is not below {HOME}"
     if "\0" in path:

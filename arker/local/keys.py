@@ -14,8 +14,9 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from arker.ids import new_ulid
+
 from .database import LOCAL_ORG
-from .ids import new_ulid
 
 _KEY: Final = re.compile(r"[!-~]{16,512}", re.ASCII)
 _ORG: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}", re.ASCII)

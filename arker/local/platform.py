@@ -22,13 +22,14 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
+from arker.ids import is_vm_id, new_ulid
+
 from . import idempotency, keys, signing
 from .database import LOCAL_ORG, PLATFORM_ORG, Database, Row
 from .engine import protocol as engine_protocol
 from .engine.protocol import Engine
 from .errors import ApiError
 from .idempotency import Idempotency, Identity
-from .ids import is_vm_id, new_ulid
 from .requests import (
     MAX_FILE,
     Body,

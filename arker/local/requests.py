@@ -20,13 +20,14 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from arker.paths import path_problem
+
 from .errors import ApiError
 
 MAX_FILE = 100_000_000
 MAX_CHUNK = 4 * 1024 * 1024
 #: A run's body; other bodies have the cap of the web app.
 MAX_RUN_BODY = 4 * 1024 * 1024
-HOME = "/home/user/"
 
 
 class Body(BaseModel):
@@ -214,22 +215,8 @@ def check_path(path: str) -> None:
     Raises:
         ApiError: `bad_request`.
     """
-    segments = path.split("/")
-    if not path.startswith(HOME):
-        problem = f"must begin with {HOME}"
-    elif "\0" in path:
-        problem = "contains a NUL"
-    elif ".." in segments:
-        problem = "contains a `..` segment"
-    elif segments[-1] in ("", "."):
-        problem = "names a folder, not a file"
-    elif len(path.encode()) > 4095:
-        problem = "is longer than 4095 bytes"
-    elif any(len(segment.encode()) > 255 for segment in segments):
-        problem = "has a segment longer than 255 bytes"
-    else:
-        return
-    raise ApiError("bad_request", f"path {problem}: {path[:80]!r}")
+    if problem := path_problem(path):
+        raise ApiError("bad_request", f"path {path[:80]!r} {problem}")
 
 
 def check_chunk(entry: WriteEntry) -> None:

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from arker.ids import new_ulid
+
 from . import ranges
 from .database import Database, Row
 from .engine.protocol import Engine, StorageFull
 from .errors import ApiError
-from .ids import new_ulid
 from .requests import WriteEntry, check_chunk
 
 #: An upload that nothing happens to for so long is forgotten.

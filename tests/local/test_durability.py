@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from arker.local.ids import new_ulid
+from arker.ids import new_ulid
 
 from .test_process import eventually, processes
 

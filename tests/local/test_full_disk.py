@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from arker.local.ids import new_ulid
+from arker.ids import new_ulid
 
 from .test_process import call, fork, run
 

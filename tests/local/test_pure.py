@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from arker.local import keys, ranges, signing
 from arker.local.errors import ApiError
-from arker.local.ids import is_vm_id, new_ulid
 from arker.local.ratelimit import RateLimit
 from arker.local.requests import (
     ForkByNameRequest,
@@ -134,29 +133,6 @@ class TestSigning:
     def test_the_token_of_another_deployment_is_refused(self) -> None:
         with refused("forbidden"):
             signing.verify(b"t" * 32, signing.sign(SECRET, self.GRANT), method="PUT", now=0)
-
-
-class TestIdentifiers:
-    def test_ulids_are_computer_ids_and_sort_by_age(self) -> None:
-        made = [new_ulid(ms) for ms in (0, 1, 31, 32, 10**12, 2**48 - 1)]
-        assert made == sorted(made)
-        assert all(is_vm_id(ulid) and len(ulid) == 26 for ulid in made)
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "",
-            "01KQBYKEV5WJ7YB010603T1DC",
-            "01KQBYKEV5WJ7YB010603T1DCT_",
-            "01KQBYKEV5WJ7YB010603T1DCI",
-            "x" * 26,
-            "01KQBYKEV5WJ7YB010603T1DCT\n",
-            "01kqbykev5wj7yb010603t1dct",
-            "01KQBYKEV5WJ7YB010603T1DCT_" + "a" * 60,
-        ],
-    )
-    def test_what_is_no_computer_id(self, text: str) -> None:
-        assert not is_vm_id(text)
 
 
 class TestRateLimit:

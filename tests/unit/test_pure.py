@@ -59,7 +59,7 @@ class TestPaths:
             ("/home/user/a\0b", "NUL"),
             ("/home/user/" + "a" * 256, "segment longer"),
             ("/home/user/" + "ä" * 128, "segment longer"),
-            ("/home/user/" + "a/" * 2050 + "b", "longer than 4096"),
+            ("/home/user/" + "a/" * 2050 + "b", "longer than 4095"),
             ("/home/user/\ud800", "Unicode"),
         ],
     )
