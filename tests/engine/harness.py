@@ -60,9 +60,11 @@ async def sh(
     return outcome.stdout.decode()
 
 
-async def attempt(engine: BubblewrapEngine, command: str, vm: str = "a", **options: Any) -> RunOutcome:
+async def attempt(
+    engine: BubblewrapEngine, command: str, vm: str = "a", session: str = "0", **options: Any
+) -> RunOutcome:
     """How a command ends, whatever it does."""
-    return await engine.run(vm, "0", command, **options)
+    return await engine.run(vm, session, command, **options)
 
 
 async def content(engine: BubblewrapEngine, path: str, vm: str = "a") -> bytes:

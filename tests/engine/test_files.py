@@ -31,6 +31,23 @@ async def test_from_a_descriptor_from_its_beginning(engine: BubblewrapEngine) ->
     assert await content(engine, f"{HOME}/file") == b"0123456789" * 100_000
 
 
+async def test_a_cancelled_caller_may_close_its_descriptor(engine: BubblewrapEngine) -> None:
+    for step in range(20):
+        fd = os.memfd_create("source")
+        os.write(fd, b"good" * 500_000)
+        task = asyncio.create_task(engine.write_file("a", f"{HOME}/file{step}", fd))
+        await asyncio.sleep(step * 0.0002)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        os.close(fd)
+        other = os.memfd_create("other")  # likely the same number
+        os.write(other, b"evil" * 500_000)
+        await engine.stop("a")
+        with contextlib.suppress(FileMissing):
+            assert await content(engine, f"{HOME}/file{step}") == b"good" * 500_000
+        os.close(other)
+
+
 async def test_replacing_keeps_the_mode(engine: BubblewrapEngine) -> None:
     await sh(engine, "echo '#!/bin/sh' > run; chmod 750 run")
     await engine.write_file("a", f"{HOME}/run", b"#!/bin/sh\necho new\n")

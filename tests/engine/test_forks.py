@@ -164,6 +164,21 @@ async def test_processes_of_the_parent_go_on_and_stay_with_it(engine: Bubblewrap
     assert await content(engine, f"{HOME}/beat", "b") == first
 
 
+async def test_a_fork_while_processes_start_others(engine: BubblewrapEngine) -> None:
+    # vfork: the parent waits in the kernel until the child has executed, which a stopped child does not.
+    spawn = "import subprocess\nfor _ in range(100000): subprocess.run(['/bin/true'])"
+    running = [
+        asyncio.create_task(attempt(engine, f'python3 -c "{spawn}"', timeout=20, session=f"s{i}"))
+        for i in range(3)
+    ]
+    await asyncio.sleep(0.3)
+    for index in range(15):
+        await engine.fork("a", f"b{index}")
+    await engine.stop("a")
+    for outcome in await asyncio.gather(*running, return_exceptions=True):
+        assert isinstance(outcome, EngineError)
+
+
 async def test_a_stopped_process_stays_stopped(engine: BubblewrapEngine) -> None:
     await sh(engine, "sleep 60 & echo $! > pid; kill -STOP $!; sleep 60 &")
     await engine.fork("a", "b")

@@ -87,6 +87,14 @@ async def test_the_disk_of_a_computer(engine: BubblewrapEngine) -> None:
     assert await sh(engine, "rm f*; echo x > y; sleep 1; cat y", timeout=10) == "x\n"
 
 
+@pytest.mark.engine(disk=64 * MIB)
+async def test_the_disk_of_a_computer_that_hides_what_it_writes(engine: BubblewrapEngine) -> None:
+    hide = "mkdir -p d/e; exec 5>d/e/f; chmod 000 d/e d; "
+    hide += "for i in $(seq 1000); do head -c 8000000 /dev/zero >&5; sleep 0.02; done"
+    outcome = await attempt(engine, hide, timeout=60)
+    assert (outcome.exit_code, outcome.completed) == (137, True)
+
+
 @pytest.mark.engine(open_files=50)
 async def test_open_files(engine: BubblewrapEngine) -> None:
     outcome = await attempt(engine, "python3 -c 'f = [open(\"/dev/null\") for _ in range(100)]'")

@@ -128,6 +128,22 @@ async def test_state_is_on_disk_soon_even_if_the_process_is_killed(box: Box) -> 
         assert await sh(engine, "pwd; echo $kept") == "/usr\n1\n"
 
 
+@pytest.mark.engine(shells=4)
+async def test_idle_shells_make_room_and_come_back(engine: BubblewrapEngine) -> None:
+    for index in range(12):
+        await sh(engine, f"x={index}; cd /usr", session=f"s{index}")
+    shells = await sh(engine, "pgrep -c bash", session="s11")
+    assert int(shells) <= 2 * 4 + 1
+    for index in range(12):
+        assert await sh(engine, "echo $x $PWD", session=f"s{index}") == f"{index} /usr\n"
+
+
+@pytest.mark.engine(shells=2)
+async def test_busy_shells_do_not_make_room(engine: BubblewrapEngine) -> None:
+    told = await asyncio.gather(*(sh(engine, f"sleep 0.5; echo {i}", session=f"s{i}") for i in range(6)))
+    assert told == [f"{i}\n" for i in range(6)]
+
+
 @pytest.mark.engine(idle=0.5)
 async def test_an_idle_sandbox_stops_and_comes_back(engine: BubblewrapEngine) -> None:
     await sh(engine, "cd /tmp; x=1; echo text > /tmp/file; echo text > ~/file")

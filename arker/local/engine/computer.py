@@ -37,6 +37,7 @@ _TERM_SECONDS = 0.5
 _KILL_SECONDS = 5.0
 _SHELL_SECONDS = 15.0
 _FREEZE_SECONDS = 2.0
+_KERNEL_SECONDS = 0.1
 _SETTLE_SECONDS = 1.0
 _TIMED_OUT = 124
 
@@ -62,6 +63,8 @@ class Host:
     #: Called with layers that a sandbox begins to use, and does not use any more.
     take: Callable[[tuple[str, ...]], None]
     release: Callable[[tuple[str, ...]], None]
+    #: Held while a sandbox starts.
+    starts: asyncio.Semaphore
     #: Those that live, whoever's.
     sandboxes: set[Sandbox]
     #: Called when sessions have something to be saved.
@@ -88,6 +91,7 @@ class Session:
     #: The ending of a cancelled command, which the next one waits for.
     ending: asyncio.Task[None] | None = None
     unsaved: bool = False
+    used: float = 0.0
     #: Why the engine killed what the session ran, to be told on stderr.
     note: bytes = b""
 
@@ -177,7 +181,8 @@ class Computer:
         mounted = (*self.frozen, self.top)
         host.take(mounted)
         try:
-            sandbox = await Sandbox.start(self.image, disk, control, host.limits, network=host.network)
+            async with host.starts:
+                sandbox = await Sandbox.start(self.image, disk, control, host.limits, network=host.network)
         except BaseException as error:
             host.release(mounted)
             trees.remove_tree(control)
@@ -265,10 +270,15 @@ class Computer:
         if session.busy:
             raise SessionBusy(f"session {session.id} runs a command already")
         session.busy = True
+        session.used = time.monotonic()
         try:
             async with self.gate.shared():
                 shell = self._shell(session, await self.live())
-                future = shell.run(command, self.host.limits.output)
+                try:
+                    future = shell.run(command, self.host.limits.output)
+                except OSError as error:  # a full disk, or a guest that filled the pipe
+                    shell.close()
+                    raise storage_error(error, "the command could not be started") from error
                 self.watched = True
             return await self._outcome(session, shell, future, seconds)
         finally:
@@ -288,6 +298,7 @@ class Computer:
                 session.unsaved = True
                 self.host.unsaved()
 
+        self._retire()
         folder = self._control / session.id
         try:
             trees.remove_tree(folder)
@@ -296,6 +307,20 @@ class Computer:
             raise storage_error(error, "the session cannot be started") from error
         asyncio.get_running_loop().call_later(_SHELL_SECONDS, shell.close_unless_up)
         return shell
+
+    def _retire(self) -> None:
+        """Make room for another shell: those that idle for longest go, and come back from their checkpoints."""
+        idle = [
+            s
+            for s in self.sessions.values()
+            if s.shell is not None and not s.busy and s.shell.settled.is_set()
+        ]
+        for session in sorted(idle, key=lambda s: s.used)[: max(0, len(idle) - self.host.limits.shells + 1)]:
+            assert session.shell is not None
+            session.shell.close()
+            if session.shell.pid is not None:
+                self._send([session.shell.pid], signal.SIGKILL)
+            session.shell = None
 
     async def _outcome(
         self, session: Session, shell: Shell, future: asyncio.Future[Result], seconds: float
@@ -427,7 +452,9 @@ class Computer:
         stopped: set[int] = set()
         until = time.monotonic() + _FREEZE_SECONDS
         while self.sandbox is not None:
-            awake = [p.pid for p in self.sandbox.processes() if p.state not in "Tt"]
+            # Whoever waits in the kernel for long waits for a process that stands still: a child about to execute.
+            still = "TtD" if time.monotonic() > until - _FREEZE_SECONDS + _KERNEL_SECONDS else "Tt"
+            awake = [p.pid for p in self.sandbox.processes() if p.state not in still]
             if not awake:
                 break
             if time.monotonic() > until:

@@ -26,7 +26,7 @@ from arker.local.engine.protocol import (
     SessionState,
     VmMissing,
 )
-from arker.local.engine.sandbox import layer_budget
+from arker.local.engine.sandbox import disk_usage, layer_budget
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
 
 log: logging.Logger = logging.getLogger("arker.engine")
@@ -37,6 +37,8 @@ _DEFAULT_SESSION = "0"
 
 #: A computer on more frozen layers than this gets the lowest ones merged into one.
 _LAYERS = 32
+#: Sandboxes that start at once; more would only keep each other from starting in time.
+_STARTS = 8
 _TICK_SECONDS = 0.25
 #: How long the state of a session may be in memory alone.
 _SAVE_SECONDS = 0.2
@@ -67,8 +69,9 @@ class BubblewrapEngine:
         #: When the folder of images had last changed as it was read.
         self._images_at = 0
         self._use = LayerUse()
-        self._sizes: dict[str, int] = {}
         self._merging: set[tuple[str, ...]] = set()
+        #: Computers whose disk is being measured.
+        self._measuring: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saving = False
         self._store: Store | None = None
@@ -83,6 +86,7 @@ class BubblewrapEngine:
             spawn=self._spawn,
             take=self._use.take,
             release=self._release,
+            starts=asyncio.Semaphore(_STARTS),
             sandboxes=set(),
             unsaved=self._save_soon,
         )
@@ -233,9 +237,11 @@ class BubblewrapEngine:
         """A new computer on a base image, durable when this returns. Raises ImageMissing, StorageFull."""
         if image not in self._images:
             raise ImageMissing(f"there is no image {image!r}; there are {', '.join(self.images())}")
-        row = VmRow(vm_id, image, (), new_layer())
-        with self._claim(vm_id):
-            await self._whole(self._make(row))
+        await self._whole(self._create(VmRow(vm_id, image, (), new_layer())))
+
+    async def _create(self, row: VmRow) -> None:
+        with self._claim(row.id):
+            await self._make(row)
 
     async def fork(self, parent_id: str, child_id: str) -> None:
         """A new computer with the parent's files and idle sessions, in constant time, durable when this returns.
@@ -243,9 +249,7 @@ class BubblewrapEngine:
         Of a parent with live processes besides idle shells, what it wrote since it was last forked is copied while they
         are stopped for that long. Raises VmMissing, StorageFull.
         """
-        parent = self._computer(parent_id)
-        with self._claim(child_id):
-            await self._whole(self._fork(parent, child_id))
+        await self._whole(self._fork(self._computer(parent_id), child_id))
 
     @contextlib.contextmanager
     def _claim(self, vm_id: str) -> Iterator[None]:
@@ -265,38 +269,46 @@ class BubblewrapEngine:
         return self._add(rows[-1])
 
     async def _fork(self, parent: Computer, child_id: str) -> None:
-        async with parent.gate.exclusive():
-            parent.check()
-            await parent.settle()
-            if len(parent.frozen) + 2 > self._most_layers:
-                await self._flatten(parent)
-            copy = None
-            if parent.running:
-                if parent.at_rest:
-                    await parent.leave()
+        with self._claim(child_id):
+            async with parent.gate.exclusive():
+                parent.check()
+                await parent.settle()
+                if len(parent.frozen) + 2 > self._most_layers:
+                    await self._flatten(parent)
+                if parent.running and not parent.at_rest:
+                    child = await self._fork_by_copy(parent, child_id)
                 else:
-                    copy = await self._copy_top(parent)
-            # If it was deleted meanwhile, what is committed now would bring it back.
-            parent.check()
-            row = parent.row()
-            if copy is not None:
-                child = await self._make(VmRow(child_id, row.image, row.frozen, copy, row.sessions))
-            elif not parent.written:
-                # Nothing was written since the last fork: both stand on the same frozen layers.
-                child = await self._make(VmRow(child_id, row.image, row.frozen, new_layer(), row.sessions))
-            else:
-                frozen, top = (*row.frozen, row.top), new_layer()
-                child = await self._make(
-                    VmRow(row.id, row.image, frozen, top, row.sessions),
-                    VmRow(child_id, row.image, frozen, new_layer(), row.sessions),
-                )
-                self._use.take((top,))
-                self._chores.submit(_quietly, trees.remove_tree, self._host.work(row.top))
-                parent.frozen, parent.top, parent.measured_at = frozen, top, None
-            child.size = parent.size
+                    await parent.leave()
+                    child = await self._fork_by_freezing(parent, child_id)
+                child.size = parent.size
         for computer in (child, parent):
             if len(computer.frozen) > self._layers:
                 self._spawn(self._flatten_at_leisure(computer))
+
+    async def _fork_by_freezing(self, parent: Computer, child_id: str) -> Computer:
+        # If it was deleted meanwhile, what is committed now would bring it back.
+        parent.check()
+        row = parent.row()
+        if not parent.written:
+            # Nothing was written since the last fork: both stand on the same frozen layers.
+            return await self._make(VmRow(child_id, row.image, row.frozen, new_layer(), row.sessions))
+        frozen, top = (*row.frozen, row.top), new_layer()
+        child = await self._make(
+            VmRow(row.id, row.image, frozen, top, row.sessions),
+            VmRow(child_id, row.image, frozen, new_layer(), row.sessions),
+        )
+        self._use.take((top,))
+        parent.frozen, parent.top, parent.measured_at = frozen, top, None
+        return child
+
+    async def _fork_by_copy(self, parent: Computer, child_id: str) -> Computer:
+        copy = await self._copy_top(parent)
+        try:
+            row = parent.row()
+            return await self._make(VmRow(child_id, row.image, row.frozen, copy, row.sessions))
+        except BaseException:
+            self._chores.submit(_quietly, trees.remove_tree, self._host.layer(copy))
+            raise
 
     async def _copy_top(self, parent: Computer) -> str:
         """A copy of what a live computer wrote, taken while its processes stand still."""
@@ -345,7 +357,6 @@ class BubblewrapEngine:
 
     def _release(self, names: tuple[str, ...]) -> None:
         for name in self._use.release(names):
-            self._sizes.pop(name, None)
             if self._store is not None:  # else the next start sweeps
                 self._chores.submit(_quietly, trees.remove_tree, self._host.layer(name))
                 self._chores.submit(_quietly, trees.remove_tree, self._host.work(name))
@@ -451,7 +462,19 @@ class BubblewrapEngine:
 
         Raises FileMissing, FileRefused, StorageFull, VmMissing, SandboxUnavailable.
         """
-        await self._whole(self._computer(vm_id).write(_absolute(path), source))
+        computer = self._computer(vm_id)
+        path = _absolute(path)
+        if isinstance(source, int):
+            # The caller may be cancelled and close its own while the write goes on.
+            source = os.dup(source)
+        await self._whole(self._write(computer, path, source))
+
+    async def _write(self, computer: Computer, path: str, source: bytes | int) -> None:
+        try:
+            await computer.write(path, source)
+        finally:
+            if isinstance(source, int):
+                os.close(source)
 
     async def stop(self, vm_id: str) -> None:
         """Checkpoint and end the sandbox now; the next use brings it back. Commands that run fail. Raises VmMissing."""
@@ -473,16 +496,21 @@ class BubblewrapEngine:
             sessions = self._unsaved()
             await self._commit(lambda store: store.save_sessions(sessions))
         except EngineError as error:
+            # What is in memory still is saved with whatever changes next, or at the end.
             log.warning("sessions could not be saved: %s", error)
+        else:
+            for vm, row in sessions:
+                computer = self._computers.get(vm)
+                if computer is not None and computer.sessions[row.id].row() == row:
+                    computer.sessions[row.id].unsaved = False
 
     def _unsaved(self) -> list[tuple[str, SessionRow]]:
-        found = []
-        for computer in self._computers.values():
-            for session in computer.sessions.values():
-                if session.unsaved:
-                    session.unsaved = False
-                    found.append((computer.id, session.row()))
-        return found
+        return [
+            (computer.id, session.row())
+            for computer in self._computers.values()
+            for session in computer.sessions.values()
+            if session.unsaved
+        ]
 
     async def _watch(self) -> None:
         """Notice what nobody tells: shells that vanished, sandboxes that idle, computers over their limits."""
@@ -505,7 +533,9 @@ class BubblewrapEngine:
             if computer.watched:
                 computer.used = time.monotonic()
             self._hold_memory(computer)
-            await self._hold_disk(computer)
+            if computer.id not in self._measuring:
+                self._measuring.add(computer.id)
+                self._spawn(self._hold_disk(computer))
         elif time.monotonic() - computer.used > self._limits.idle and computer.gate.idle:
             async with computer.gate.exclusive():
                 if computer.at_rest:
@@ -522,13 +552,17 @@ class BubblewrapEngine:
             )
 
     async def _hold_disk(self, computer: Computer) -> None:
-        disk = os.statvfs(self._path)
-        filled = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-        if computer.measured_at is not None and filled < computer.measured_at + _MEASURE_BYTES:
-            return
-        before = computer.size
-        computer.size = await self._in(self._files, self._measure, computer.top, computer.frozen)
-        computer.measured_at = filled
+        try:
+            disk = os.statvfs(self._path)
+            filled = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+            step = max(_MEASURE_BYTES, self._limits.disk // 64)
+            if computer.measured_at is not None and filled < computer.measured_at + step:
+                return
+            before = computer.size
+            computer.size = await self._in(self._files, self._measure, computer.top, computer.frozen)
+            computer.measured_at = filled
+        finally:
+            self._measuring.discard(computer.id)
         if computer.size > self._limits.disk and computer.size > before:
             pids = [process.pid for process in computer.others()]
             computer.kill_commands(
@@ -536,10 +570,11 @@ class BubblewrapEngine:
             )
 
     def _measure(self, top: str, frozen: tuple[str, ...]) -> int:
-        for name in frozen:
-            if name not in self._sizes:
-                self._sizes[name] = trees.tree_size(self._host.layer(name))
-        return trees.tree_size(self._host.layer(top)) + sum(self._sizes.get(name, 0) for name in frozen)
+        # Together, so that what merged layers have in common counts once.
+        sizes = disk_usage(
+            [self._host.layer(name) for name in (*frozen, top) if self._host.layer(name).exists()]
+        )
+        return sum(sizes)
 
 
 def _sync(folder: Path) -> None:

@@ -29,8 +29,9 @@ class Limits:
     run: float = 3600.0
     #: A sandbox with nothing but idle shells in it stops after this long.
     idle: float = 300.0
-    #: Sessions of one computer.
-    sessions: int = 64
+    #: Sessions of one computer, and shells of them that are alive at once; an idle one makes room for another.
+    sessions: int = 1024
+    shells: int = 32
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -17,6 +17,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +122,30 @@ def arguments(
         "--noprofile",
         "--norc",
     ]
+
+
+def disk_usage(folders: list[Path]) -> list[int]:
+    """Bytes on disk of each folder, what its owner took the permission to read away from included. Blocking.
+
+    Raises OSError.
+    """
+    bwrap = find_bwrap()
+    if bwrap is None:
+        raise FileNotFoundError("bwrap")
+    # In a namespace where we may read all that is ours, whatever its modes say.
+    command = [bwrap, "--unshare-user", "--unshare-net", "--uid", "0", "--gid", "0", "--ro-bind", "/", "/"]
+    command += [
+        "--cap-drop",
+        "ALL",
+        "--cap-add",
+        "CAP_DAC_READ_SEARCH",
+        "du",
+        "-xsk",
+        "--",
+        *map(str, folders),
+    ]
+    said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
+    return [int(line.split(b"\t", 1)[0]) * 1024 for line in said.splitlines() if line[:1].isdigit()]
 
 
 def _capped(kind: int, wanted: int) -> int:

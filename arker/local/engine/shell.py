@@ -40,7 +40,7 @@ _LINGER = 0.01
 #: Longer ones go through a file: bash reads a pipe byte by byte.
 _INLINE = 512
 #: Checkpoints above this are not kept; the one before it stays.
-_CHECKPOINT = 4 << 20
+_CHECKPOINT = 1 << 20
 _FLOOD_PIPE = 1 << 20
 _HELD_STREAMS = 64
 
@@ -240,6 +240,8 @@ class Shell:
         self._began = 0.0
         self.began_ticks: int = 0
         self._timer: asyncio.TimerHandle | None = None
+        #: How it ended, while its output may still come.
+        self._lingering: Result | None = None
         self._status = 0
         self._loop.add_reader(self._records, self._on_record)
         if checkpoint is not None:
@@ -250,15 +252,9 @@ class Shell:
         os.write(self._commands, prologue)
 
     def run(self, command: bytes, limit: int) -> asyncio.Future[Result]:
-        """Start a command; the future's result says how it ended. One at a time."""
+        """Start a command; the future's result says how it ended. One at a time. Raises OSError."""
         assert self._result is None
         assert self.open
-        self._result = self._loop.create_future()
-        self.settled.clear()
-        self._streams = Stream(limit), Stream(limit)
-        self._out.stream, self._err.stream = self._streams
-        self._began = time.perf_counter()
-        self.began_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
         if len(command) <= _INLINE:
             word = quote(command)
         else:
@@ -267,6 +263,12 @@ class Shell:
             file.write_bytes(command)
             word = b'"$(<' + self._path + b'/f)"'
         os.write(self._commands, _COMMAND % (word, self._path, self._path))
+        self._result = self._loop.create_future()
+        self.settled.clear()
+        self._streams = Stream(limit), Stream(limit)
+        self._out.stream, self._err.stream = self._streams
+        self._began = time.perf_counter()
+        self.began_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
         self._timer = self._loop.call_later(_WATCH_AFTER, self._watch)
         return self._result
 
@@ -366,11 +368,11 @@ class Shell:
             self._answer(result)
             return
         # Something that the command left behind holds its output.
-        handle = self._loop.call_later(_LINGER, self._answer, result)
+        self._lingering = result
+        self._timer = self._loop.call_later(_LINGER, self._answer, result)
 
         def ended() -> None:
             if self._out.ended and self._err.ended:
-                handle.cancel()
                 self._answer(result)
 
         for reader in (self._out, self._err):
@@ -378,6 +380,10 @@ class Shell:
                 reader.watch(ended)
 
     def _answer(self, result: Result) -> None:
+        self._lingering = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for name in ("o", "e"):
             reader = self._out if name == "o" else self._err
             reader.stream = None
@@ -432,4 +438,5 @@ class Shell:
         future, self._result = self._result, None
         if future is not None and not future.done():
             streams = self._streams or (Stream(0), Stream(0))
-            future.set_result(Result(None, *streams, self._cwd, time.perf_counter() - self._began))
+            cut = Result(None, *streams, self._cwd, time.perf_counter() - self._began)
+            future.set_result(self._lingering or cut)

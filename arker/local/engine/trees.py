@@ -244,23 +244,6 @@ def merge(layers: list[Path], target: Path) -> None:
                 _copy_marks(layer, merged)
 
 
-def tree_size(path: Path) -> int:
-    """Bytes on disk of a layer, as far as it can be read; a file that vanishes meanwhile counts as nothing."""
-    total = 0
-    stack = [str(path)]
-    while stack:
-        try:
-            with os.scandir(stack.pop()) as entries:
-                for entry in entries:
-                    with contextlib.suppress(OSError):
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            stack.append(entry.path)
-        except OSError:
-            continue
-    return total
-
-
 def remove_tree(path: Path) -> None:
     """Remove a folder whatever its modes and depth: each folder below is moved up beside it, then emptied in turn."""
     if not path.exists():
