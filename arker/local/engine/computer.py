@@ -230,7 +230,7 @@ class Computer:
         """Wait for the checkpoints of idle sessions, which come just after the answers of their last commands."""
         for session in self.sessions.values():
             if session.shell is not None and not session.busy:
-                with contextlib.suppress(asyncio.TimeoutError):
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(session.shell.settled.wait(), _SETTLE_SECONDS)
 
     async def stop(self) -> None:

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -129,7 +129,7 @@ def build(folder: Path, name: str, recipe: Recipe, say: Callable[[str], None]) -
         about = {
             "suite": recipe.suite,
             "packages": [*PACKAGES, *recipe.packages],
-            "built_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "built_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         (place / "image" / "image.json").write_text(json.dumps(about) + "\n")
         _publish(place / "image", folder / name)

@@ -279,7 +279,7 @@ class Sandbox:
             sandbox.proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
         except BaseException as error:
             await sandbox._give_up()
-            if isinstance(error, (asyncio.TimeoutError, OSError, ValueError)):
+            if isinstance(error, (OSError, ValueError)):
                 raise SandboxUnavailable(
                     f"the sandbox did not start within {_START_SECONDS:.0f} s"
                 ) from error
@@ -295,7 +295,7 @@ class Sandbox:
         if self._commands >= 0:
             os.close(self._commands)
             self._commands = -1
-        with contextlib.suppress(asyncio.TimeoutError):
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.ended), _START_SECONDS)
             return
         with contextlib.suppress(ProcessLookupError):

@@ -186,7 +186,7 @@ class Store:
                 self._db.execute("ROLLBACK")
             if not isinstance(error, sqlite3.Error):
                 raise
-            if str(error) in ("database or disk is full", "disk I/O error"):
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
                 raise StorageFull("the disk of the deployment is full") from error
             raise EngineError(f"the store could not be written: {error}") from error
 
