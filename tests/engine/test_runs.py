@@ -234,6 +234,17 @@ async def test_a_flood_from_the_background_is_read_to_its_end(engine: Bubblewrap
     await sh(engine, "until [ -e ~/whole ]; do sleep 0.02; done", timeout=30)
 
 
+async def test_endless_output_from_the_background_starves_nobody(engine: BubblewrapEngine) -> None:
+    await engine.create("b", "arkuntu")
+    for _ in range(3):
+        assert (await attempt(engine, "yes & yes >&2 & sleep 0.05")).completed
+    started = time.monotonic()
+    for _ in range(20):
+        assert await sh(engine, "echo mine") == "mine\n"
+        assert await sh(engine, "echo other", vm="b") == "other\n"
+    assert time.monotonic() - started < 10
+
+
 async def test_output_of_process_substitution_is_not_lost(engine: BubblewrapEngine) -> None:
     for _ in range(20):
         assert await sh(engine, "echo text > >(cat)") == "text\n"

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -41,8 +40,8 @@ _LINGER = 0.01
 _INLINE = 512
 #: Checkpoints above this are not kept; the one before it stays.
 _CHECKPOINT = 1 << 20
-_FLOOD_PIPE = 1 << 20
 _HELD_STREAMS = 64
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 _ABOVE = """\
 {{ cd; export ARKER_SESSION={name}
@@ -147,10 +146,10 @@ class _Reader:
         self.watched = False
         self._on_end: Callable[[], None] | None = None
 
-    def drain(self, turns: int | None = None) -> None:
-        """Read what is there; sets `ended`."""
+    def drain(self) -> None:
+        """Read what is there, and somewhat more if it keeps coming; sets `ended`."""
         self.ended = False
-        while turns is None or turns > 0:
+        for _ in range(_TURNS):
             try:
                 data = os.read(self.fd, _READ)
             except BlockingIOError:
@@ -160,8 +159,6 @@ class _Reader:
                 return
             if self.stream is not None:
                 self.stream.add(data)
-            if turns is not None:
-                turns -= 1
 
     def watch(self, on_end: Callable[[], None] | None = None) -> None:
         """Read as output comes: until its end, or if nobody wants to know of that, until `unwatch`."""
@@ -171,8 +168,6 @@ class _Reader:
             if on_end is None:
                 # The shell may not have opened its end yet, or the command closed it; that is no end.
                 self._hold = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with contextlib.suppress(OSError):  # as large as the system lets us
-                fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _FLOOD_PIPE)
             self._loop.add_reader(self.fd, self._on_readable)
 
     def unwatch(self) -> None:
@@ -186,7 +181,7 @@ class _Reader:
             self._hold = -1
 
     def _on_readable(self) -> None:
-        self.drain(_TURNS)
+        self.drain()
         if self.ended:
             on_end = self._on_end
             self.unwatch()
@@ -268,7 +263,7 @@ class Shell:
         self._streams = Stream(limit), Stream(limit)
         self._out.stream, self._err.stream = self._streams
         self._began = time.perf_counter()
-        self.began_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+        self.began_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
         self._timer = self._loop.call_later(_WATCH_AFTER, self._watch)
         return self._result
 
@@ -336,11 +331,6 @@ class Shell:
         else:
             self._command_done(status)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a command runs."""
-        return self._result is not None
-
     def lost(self) -> bool:
         """Look whether shell and the process above it vanished without a record; if so the command ends by it."""
         if self.open and self.pid is not None and not self.sandbox.alive(self.pid):
@@ -363,6 +353,7 @@ class Shell:
         self._streams = None
         for reader in (self._out, self._err):
             reader.unwatch()
+            # More than a pipe holds; beyond that somebody else is writing, maybe without end.
             reader.drain()
         if self._out.ended and self._err.ended:
             self._answer(result)
