@@ -26,7 +26,7 @@ from arker.local.engine.protocol import (
     StorageFull,
     SystemBroken,
 )
-from arker.local.engine.sandbox import FIRST, Disk, Process, Sandbox
+from arker.local.engine.sandbox import FIRST, Disk, Process, Sandbox, disk_usage
 from arker.local.engine.shell import Result, Shell
 from arker.local.engine.store import SessionRow, VmRow, new_layer
 
@@ -332,13 +332,13 @@ class Computer:
         )
         try:
             result = await asyncio.shield(future)
+            if timed_out:
+                await asyncio.shield(timed_out[0])
         except asyncio.CancelledError:
             session.ending = self.host.spawn(self._end_cancelled(session, shell, future))
             raise
         finally:
             timer.cancel()
-        if timed_out:
-            await asyncio.shield(timed_out[0])
         note, session.note = session.note, b""
         if result.status is None and not timed_out:
             self.check()
@@ -424,12 +424,21 @@ class Computer:
             sandbox = await self.live()
             self.watched = True
             if self.size + size > self.host.limits.disk:
+                await self.measure()  # what was replaced since it was measured counts no more
+            if self.size + size > self.host.limits.disk:
                 raise StorageFull(
                     f"the computer may write {self.host.limits.disk} bytes to its disk, and did"
                 )
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self.host.threads, files.write, sandbox.root, path, source)
             self.size += size
+
+    async def measure(self) -> None:
+        """Find out how much is written, by this computer and by those that it was forked from."""
+        layers = [self.host.layer(name) for name in (*self.frozen, self.top)]
+        # Together, so that what merged layers have in common counts once.
+        usage = asyncio.get_running_loop().run_in_executor(self.host.threads, disk_usage, layers)
+        self.size = sum(await usage)
 
     # Processes
 

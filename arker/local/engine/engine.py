@@ -26,7 +26,7 @@ from arker.local.engine.protocol import (
     SessionState,
     VmMissing,
 )
-from arker.local.engine.sandbox import disk_usage, layer_budget
+from arker.local.engine.sandbox import layer_budget
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
 
 log: logging.Logger = logging.getLogger("arker.engine")
@@ -412,7 +412,7 @@ class BubblewrapEngine:
 
         self._use.take(layers)
         try:
-            await self._in(self._chores, merge)
+            await self._in(self._files, merge)
             self._use.take((name,))
         finally:
             self._release(layers)
@@ -559,7 +559,7 @@ class BubblewrapEngine:
             if computer.measured_at is not None and filled < computer.measured_at + step:
                 return
             before = computer.size
-            computer.size = await self._in(self._files, self._measure, computer.top, computer.frozen)
+            await computer.measure()
             computer.measured_at = filled
         finally:
             self._measuring.discard(computer.id)
@@ -568,13 +568,6 @@ class BubblewrapEngine:
             computer.kill_commands(
                 pids, f"the computer wrote more than its {self._limits.disk} bytes of disk"
             )
-
-    def _measure(self, top: str, frozen: tuple[str, ...]) -> int:
-        # Together, so that what merged layers have in common counts once.
-        sizes = disk_usage(
-            [self._host.layer(name) for name in (*frozen, top) if self._host.layer(name).exists()]
-        )
-        return sum(sizes)
 
 
 def _sync(folder: Path) -> None:

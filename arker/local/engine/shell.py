@@ -32,6 +32,8 @@ from arker.local.engine.sandbox import CONTROL, Sandbox
 _READ = 1 << 16
 #: Reads of one stream in one turn of the event loop, so that a flood does not starve the rest.
 _TURNS = 16
+#: Fields of records looked at in one turn; an honest command has three.
+_FIELDS = 64
 #: Commands done sooner are never watched: their output fits into the pipes.
 _WATCH_AFTER = 0.002
 #: How long the output of a command that is done may still come from processes it left, `>(tee log)` say.
@@ -228,6 +230,11 @@ class Shell:
         self._field = bytearray()
         self._overflow = False
         self._expect = "record"
+        #: What was read of records but not looked at yet, and whether its turn is coming.
+        self._backlog = b""
+        self._resuming = False
+        #: Whether the shell has said its last, by `E`.
+        self._ended = False
         self._cwd = cwd
         # The command that runs.
         self._result: asyncio.Future[Result] | None = None
@@ -273,12 +280,17 @@ class Shell:
 
     # Records
 
-    def _on_record(self) -> bool:
-        try:
-            data = os.read(self._records, _READ)
-        except BlockingIOError:
-            return False
-        *complete, rest = data.split(b"\0")
+    def _on_record(self, most: int = _FIELDS) -> None:
+        """Take up to `most` fields; those beyond them have their turn soon, so that a flood does not starve the rest."""
+        if not self.open:
+            return
+        data, self._backlog = self._backlog, b""
+        if not data:
+            try:
+                data = os.read(self._records, _READ)
+            except BlockingIOError:
+                return
+        *complete, rest = data.split(b"\0", most)
         for part in complete:
             self._grow(part)
             field, overflow = bytes(self._field), self._overflow
@@ -286,9 +298,18 @@ class Shell:
             self._overflow = False
             self._take(field, overflow)
             if not self.open:
-                return False
-        self._grow(rest)
-        return True
+                return
+        if len(complete) < most:
+            self._grow(rest)
+        elif rest:
+            self._backlog = rest
+            if not self._resuming:
+                self._resuming = True
+                self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = False
+        self._on_record()
 
     def _grow(self, data: bytes) -> None:
         if len(self._field) + len(data) > _CHECKPOINT:
@@ -309,16 +330,20 @@ class Shell:
             if self._status >= 0:
                 self.settled.set()
         else:
-            try:
-                kind, number = field[:1], int(field[1:])
-            except ValueError:
+            kind, digits = field[:1], field[1:]
+            if not (digits.isdigit() and len(digits) < 10):
                 return
+            number = int(digits)
             if kind == b"S":
                 self.pid = number
             elif kind == b"R":
-                self._expect, self._status = "cwd", number & 0xFF
+                # Between two commands there is nothing to be told; what comes then is made up.
+                if self._streams is not None:
+                    self._expect, self._status = "cwd", number & 0xFF
             elif kind == b"E":
-                self._expect, self._status = "cwd", -1
+                if not self._ended:
+                    self._ended = True
+                    self._expect, self._status = "cwd", -1
             elif kind == b"X":
                 self._gone(number & 0xFF)
 
@@ -334,8 +359,9 @@ class Shell:
     def lost(self) -> bool:
         """Look whether shell and the process above it vanished without a record; if so the command ends by it."""
         if self.open and self.pid is not None and not self.sandbox.alive(self.pid):
-            while self.open and self._on_record():
-                pass
+            # What came before its end: no more than a backlog and what a pipe holds, whoever goes on writing.
+            self._on_record(_READ)
+            self._on_record(_READ)
             if self.open:
                 self._gone(137)
         return not self.open
