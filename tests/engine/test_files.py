@@ -267,3 +267,13 @@ async def test_a_full_share_of_the_disk_is_told_and_passes(engine: BubblewrapEng
     assert await sh(engine, "ls -A; rm one") == "one\n"
     await engine.write_file("a", f"{HOME}/two", b"x" * 200_000)
     assert len(await content(engine, f"{HOME}/two")) == 200_000
+
+
+async def test_names_of_unfinished_writes_are_nobody_s(box: Box) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        with pytest.raises(FileRefused, match="kept for writes"):
+            await engine.write_file("a", f"{HOME}/.arker-partial-0123456789abcdef", b"x")
+        await engine.write_file("a", f"{HOME}/.arker-partial-mine", b"x")
+    async with box.engine() as engine:
+        assert await content(engine, f"{HOME}/.arker-partial-mine") == b"x"

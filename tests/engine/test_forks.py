@@ -295,3 +295,10 @@ async def test_delete_while_everything_happens(engine: BubblewrapEngine) -> None
                 os.close(outcome)
     assert await sh(engine, "echo fine") == "fine\n"
     assert not any(vm.startswith("v") for vm in engine.vms())
+
+
+async def test_a_fork_without_sessions_has_the_files_only(engine: BubblewrapEngine) -> None:
+    await sh(engine, "export SECRET=mine; cd /tmp; echo kept >~/file")
+    await engine.fork("a", "b", sessions=False)
+    assert await sh(engine, "echo [$SECRET] $PWD $(cat ~/file)", vm="b") == "[] /home/user kept\n"
+    assert await sh(engine, "echo $SECRET $PWD") == "mine /tmp\n"

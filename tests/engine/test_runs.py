@@ -381,3 +381,27 @@ async def test_signals_reach_programs_as_usual(engine: BubblewrapEngine) -> None
     assert await sh(engine, f'python3 -c "{code}"; (python3 -c "{code}" & wait)') == "True\nFalse\n"
     ignored = int((await sh(engine, "grep SigIgn /proc/self/status")).split()[1], 16)
     assert ignored & 0x7FFFFFFF == 0
+
+
+@pytest.mark.parametrize("made_up", ["", "R0", "E0", "S1", "X", "R0\\0/tmp\\0x=made_up", "R" + "9" * 50])
+async def test_made_up_records_reach_no_further_than_their_command(
+    engine: BubblewrapEngine, made_up: str
+) -> None:
+    # Without end, from the background, and the shell is killed beside it: whoever waits for it must not read for ever.
+    flood = f"yes '{made_up}' | sed 's/$/\\x00/' | tr -d '\\n' >/run/arker/0/s & kill -9 $$; sleep 20"
+    flood = flood if made_up else "cat /dev/zero >/run/arker/0/s & kill -9 $$; sleep 20"
+    assert (await asyncio.wait_for(attempt(engine, flood), 10)).exit_code in (0, 137)
+    await engine.create("neighbour", "arkuntu")
+    for n in range(20):
+        assert await sh(engine, f"echo {n}", vm="neighbour") == f"{n}\n"
+    await attempt(engine, "pkill yes; pkill cat", session="other")
+    # What the session knows it may have spoilt for itself, but it works.
+    assert await sh(engine, "echo back") == "back\n"
+
+
+async def test_records_made_up_between_commands_change_nothing(engine: BubblewrapEngine) -> None:
+    await sh(engine, "x=mine; cd /tmp")
+    await sh(engine, "printf 'R0\\0/etc\\0x=made_up\\0' >/run/arker/0/s; sleep 0.1", session="other")
+    assert {session.session_id: session.cwd for session in engine.sessions("a")}["0"] == "/tmp"
+    await engine.stop("a")
+    assert await sh(engine, "echo $x $PWD") == "mine /tmp\n"

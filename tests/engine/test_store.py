@@ -177,6 +177,8 @@ class Told:
         self.deleted: set[str] = set()
         #: (computer, file) -> contents that it may have: the last that was answered, or one asked for since.
         self.files: dict[tuple[str, str], list[bytes]] = {}
+        #: All contents that any file was ever to have.
+        self.asked: set[bytes] = {b""}
 
     def take(self, line: str) -> None:
         kind, *rest = line.split()
@@ -189,6 +191,7 @@ class Told:
         elif kind in ("writing", "wrote"):
             vm, name, count, size = rest
             text = (count * (int(size) // len(count))).encode()
+            self.asked.add(text)
             if kind == "wrote":
                 self.files[vm, name] = [text]
             else:
@@ -204,16 +207,17 @@ async def check(engine: BubblewrapEngine, told: Told) -> None:
                 found = await content(engine, f"{HOME}/{name}", vm)
             except EngineError:
                 found = b""
-            assert found in may_be or (may_be[0] == b"" and set(found) <= set(b"0123456789")), (
-                vm,
-                name,
-                found[:50],
-            )
+            # One that was never answered here may be what the parent of a fork had there.
+            assert found in (told.asked if may_be[0] == b"" else may_be), (vm, name, found[:50])
     for vm in engine.vms():
         assert PARTIAL not in await sh(engine, "ls -A", vm=vm)
 
 
-@pytest.mark.parametrize("seed", range(12))
+#: Each is four kills; `ARKER_KILL_SEEDS=100 pytest tests/engine/test_store.py` for a long evening.
+SEEDS = int(os.environ.get("ARKER_KILL_SEEDS", "12"))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
 async def test_killed_at_any_moment(box: Box, seed: int) -> None:
     rng = random.Random(seed)
     told = Told()
@@ -233,7 +237,6 @@ async def test_killed_at_any_moment(box: Box, seed: int) -> None:
         os.close(writer)
         with os.fdopen(reader) as lines:
             assert lines.readline() == "ready\n"
-            threading_kill = asyncio.get_running_loop().call_later  # noqa: F841
             delay = rng.random() * 0.6
             if os.fork() == 0:
                 time.sleep(delay)
