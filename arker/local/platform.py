@@ -71,6 +71,8 @@ _ENGINE_CODES: Final[dict[type[Exception], str]] = {
     engine_protocol.FileRefused: "bad_request",
     engine_protocol.FileTooLarge: "payload_too_large",
     engine_protocol.StorageFull: "unavailable",
+    engine_protocol.LimitReached: "quota_exceeded",
+    engine_protocol.ComputerBusy: "vm_busy",
     engine_protocol.SandboxUnavailable: "unavailable",
     engine_protocol.SystemBroken: "conflict",
 }
@@ -291,7 +293,8 @@ class Platform:
             if parent["kind"] == "base":
                 await self.engine.create(child, parent["image"])
             else:
-                await self.engine.fork(parent["vm_id"], child)
+                # What a shell knows, its environment above all, is for its own organization.
+                await self.engine.fork(parent["vm_id"], child, sessions=parent["org_id"] == who.org_id)
         try:
             await self.database.write(insert)
         except asyncio.CancelledError:

@@ -25,6 +25,8 @@ class FakeEngine:
         self._folder = folder
         self.files: dict[str, dict[str, bytes]] = {}
         self.runs: list[str] = []
+        #: Computers that were made with what their parent's shells knew.
+        self.knowing: set[str] = set()
         self.writes: list[str] = []
         self.busy: set[tuple[str, str]] = set()
         self.fail: Exception | None = None
@@ -44,9 +46,11 @@ class FakeEngine:
         self._trouble()
         self.files[vm_id] = {}
 
-    async def fork(self, parent_id: str, child_id: str) -> None:
+    async def fork(self, parent_id: str, child_id: str, *, sessions: bool = True) -> None:
         self._trouble()
         self.files[child_id] = dict(self._vm(parent_id))
+        if sessions:
+            self.knowing.add(child_id)
 
     async def delete(self, vm_id: str) -> None:
         self._vm(vm_id)

@@ -197,6 +197,9 @@ class TestOwnership:
                 await write(client, mine, chunk("/home/user/f", b"mine", ulid("A")))
                 child = await fork(other, mine)
                 assert await read(other, child, "/home/user/f") == b"mine"
+                # What the shells know, secrets of the environment among it, stays in the family.
+                assert bench.engine.knowing == set()
+                assert await fork(client, mine) in bench.engine.knowing
                 for answer in (
                     await command(other, mine, "id"),
                     await other.post(f"/api/v1/vms/{mine}/sync", json={"op": "read", "path": "/home/user/f"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -19,7 +20,9 @@ from arker.local.engine.gate import Gate
 from arker.local.engine.images import HOME, MOUNT_POINTS, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.protocol import (
+    ComputerBusy,
     EngineError,
+    LimitReached,
     RunOutcome,
     SandboxUnavailable,
     SessionBusy,
@@ -46,6 +49,8 @@ def storage_error(error: OSError, what: str) -> EngineError:
     """The engine's word for a failure of the host's disk."""
     if isinstance(files.translate(error, ""), StorageFull):
         return StorageFull(f"{what}: the disk of the deployment is full")
+    if error.errno == errno.ELOOP:
+        return LimitReached(f"{what}: {error.strerror}")
     return EngineError(f"{what}: {error.strerror or error}")
 
 
@@ -259,7 +264,7 @@ class Computer:
         session = self.sessions.get(id_)
         if session is None:
             if len(self.sessions) >= self.host.limits.sessions:
-                raise EngineError(f"a computer has at most {self.host.limits.sessions} sessions")
+                raise LimitReached(f"a computer has at most {self.host.limits.sessions} sessions")
             session = self.sessions[id_] = Session(id_)
         return session
 
@@ -343,7 +348,7 @@ class Computer:
         if result.status is None and not timed_out:
             self.check()
             if shell.pid is None:
-                raise EngineError("the shell of the session did not start; are there too many processes?")
+                raise LimitReached("the shell of the session did not start; are there too many processes?")
             raise SandboxUnavailable("the sandbox ended while the command ran")
         session.cwd = result.cwd
         return RunOutcome(
@@ -468,7 +473,7 @@ class Computer:
                 break
             if time.monotonic() > until:
                 self.thaw(stopped)
-                raise EngineError("the processes of the computer did not stop for the fork; try again")
+                raise ComputerBusy("the processes of the computer did not stop for the fork; try again")
             self._send([pid for pid in awake if pid not in stopped], signal.SIGSTOP)
             stopped.update(awake)
             await asyncio.sleep(0.0005)

@@ -243,13 +243,14 @@ class BubblewrapEngine:
         with self._claim(row.id):
             await self._make(row)
 
-    async def fork(self, parent_id: str, child_id: str) -> None:
-        """A new computer with the parent's files and idle sessions, in constant time, durable when this returns.
+    async def fork(self, parent_id: str, child_id: str, *, sessions: bool = True) -> None:
+        """A new computer with the parent's files and, with `sessions`, what its idle shells know; in constant time,
+        durable when this returns.
 
         Of a parent with live processes besides idle shells, what it wrote since it was last forked is copied while they
         are stopped for that long. Raises VmMissing, StorageFull.
         """
-        await self._whole(self._fork(self._computer(parent_id), child_id))
+        await self._whole(self._fork(self._computer(parent_id), child_id, sessions))
 
     @contextlib.contextmanager
     def _claim(self, vm_id: str) -> Iterator[None]:
@@ -268,7 +269,7 @@ class BubblewrapEngine:
         await self._commit(lambda store: store.save(rows))
         return self._add(rows[-1])
 
-    async def _fork(self, parent: Computer, child_id: str) -> None:
+    async def _fork(self, parent: Computer, child_id: str, sessions: bool) -> None:
         with self._claim(child_id):
             async with parent.gate.exclusive():
                 parent.check()
@@ -276,36 +277,39 @@ class BubblewrapEngine:
                 if len(parent.frozen) + 2 > self._most_layers:
                     await self._flatten(parent)
                 if parent.running and not parent.at_rest:
-                    child = await self._fork_by_copy(parent, child_id)
+                    child = await self._fork_by_copy(parent, child_id, sessions)
                 else:
                     await parent.leave()
-                    child = await self._fork_by_freezing(parent, child_id)
+                    child = await self._fork_by_freezing(parent, child_id, sessions)
                 child.size = parent.size
         for computer in (child, parent):
             if len(computer.frozen) > self._layers:
                 self._spawn(self._flatten_at_leisure(computer))
 
-    async def _fork_by_freezing(self, parent: Computer, child_id: str) -> Computer:
+    async def _fork_by_freezing(self, parent: Computer, child_id: str, sessions: bool) -> Computer:
         # If it was deleted meanwhile, what is committed now would bring it back.
         parent.check()
         row = parent.row()
+        kept = row.sessions if sessions else ()
         if not parent.written:
             # Nothing was written since the last fork: both stand on the same frozen layers.
-            return await self._make(VmRow(child_id, row.image, row.frozen, new_layer(), row.sessions))
+            return await self._make(VmRow(child_id, row.image, row.frozen, new_layer(), kept))
         frozen, top = (*row.frozen, row.top), new_layer()
         child = await self._make(
             VmRow(row.id, row.image, frozen, top, row.sessions),
-            VmRow(child_id, row.image, frozen, new_layer(), row.sessions),
+            VmRow(child_id, row.image, frozen, new_layer(), kept),
         )
         self._use.take((top,))
         parent.frozen, parent.top, parent.measured_at = frozen, top, None
         return child
 
-    async def _fork_by_copy(self, parent: Computer, child_id: str) -> Computer:
+    async def _fork_by_copy(self, parent: Computer, child_id: str, sessions: bool) -> Computer:
         copy = await self._copy_top(parent)
         try:
             row = parent.row()
-            return await self._make(VmRow(child_id, row.image, row.frozen, copy, row.sessions))
+            return await self._make(
+                VmRow(child_id, row.image, row.frozen, copy, row.sessions if sessions else ())
+            )
         except BaseException:
             self._chores.submit(_quietly, trees.remove_tree, self._host.layer(copy))
             raise

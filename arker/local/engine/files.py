@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
@@ -15,6 +16,7 @@ from arker.local.engine.protocol import FileMissing, FileRefused, StorageFull
 
 #: Unfinished writes lie in the home folder, where a crash leaves them for the next start to sweep.
 PARTIAL = ".arker-partial-"
+_PARTIAL = re.compile(re.escape(PARTIAL) + "[0-9a-f]{16}")
 _LINKS = 40
 _REASONS = {
     errno.EACCES: "permission denied",
@@ -113,7 +115,7 @@ def sweep(layer: Path) -> None:
         os.close(top)
     try:
         for name in os.listdir(home):  # noqa: PTH208 - by descriptor
-            if name.startswith(PARTIAL):
+            if _PARTIAL.fullmatch(name):
                 os.unlink(name, dir_fd=home)
     finally:
         os.close(home)
@@ -137,6 +139,8 @@ def write(root: int, path: str, source: bytes | int) -> None:
     """
     if path.endswith("/"):
         raise FileRefused(f"{path} names a folder")
+    if _PARTIAL.fullmatch(path.rpartition("/")[2]):
+        raise FileRefused(f"{path}: such names are kept for writes that are under way")
     with contextlib.ExitStack() as cleanup:
         try:
             folder, name, old = _place(root, path)

@@ -42,6 +42,14 @@ class StorageFull(EngineError):
     """The disk, or the computer's share of it, is full; nothing of the operation was kept."""
 
 
+class LimitReached(EngineError):
+    """A limit of the computer stands in the way: its sessions, its processes, how deep its folders may be nested."""
+
+
+class ComputerBusy(EngineError):
+    """What runs in the computer could not be stopped for the moment that the operation takes; nothing was done."""
+
+
 class SandboxUnavailable(EngineError):
     """The sandbox could not be started; the message says why and what mends it."""
 
@@ -98,8 +106,9 @@ class Engine(Protocol):
         """A new computer on a base image, durable when this returns. Raises ImageMissing, StorageFull."""
         ...
 
-    async def fork(self, parent_id: str, child_id: str) -> None:
-        """A new computer with the parent's files and idle sessions, in constant time, durable when this returns."""
+    async def fork(self, parent_id: str, child_id: str, *, sessions: bool = True) -> None:
+        """A new computer with the parent's files and, with `sessions`, what its idle shells know; in constant time,
+        durable when this returns."""
         ...
 
     async def delete(self, vm_id: str) -> None:

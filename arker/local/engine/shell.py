@@ -281,7 +281,7 @@ class Shell:
     # Records
 
     def _on_record(self, most: int = _FIELDS) -> None:
-        """Take up to `most` fields; those beyond them have their turn soon, so that a flood does not starve the rest."""
+        """Take up to `most` fields; those beyond have their turn soon, so that a flood does not starve the rest."""
         if not self.open:
             return
         data, self._backlog = self._backlog, b""
@@ -335,7 +335,8 @@ class Shell:
                 return
             number = int(digits)
             if kind == b"S":
-                self.pid = number
+                # The first is the shell's own; the guest cannot be before it.
+                self.pid = self.pid or number
             elif kind == b"R":
                 # Between two commands there is nothing to be told; what comes then is made up.
                 if self._streams is not None:
