@@ -66,7 +66,7 @@ async def test_leftovers_are_swept(box: Box) -> None:
     (layers / "orphan" / "home" / "user" / "deep").mkdir(parents=True)
     (layers / "orphan" / "home").chmod(0)
     (layers / "half.bin" / "0").mkdir(parents=True)
-    (layers / top / HOME.lstrip("/") / f"{PARTIAL}0011").write_bytes(b"half")
+    (layers / top / HOME.lstrip("/") / f"{PARTIAL}{7:016x}").write_bytes(b"half")
     (box.store / "work" / "orphan" / "work").mkdir(parents=True)
     (box.store / "work" / "orphan" / "work").chmod(0)
     (box.store / "run" / "gone" / "0").mkdir(parents=True)
