@@ -117,7 +117,7 @@ async def test_leftovers_of_writes_are_swept_in_the_layer_and_nowhere_else(box: 
     make_image(box)
     outside = box.store / "outside"
     outside.mkdir()
-    (outside / ".arker-partial-1").touch()
+    (outside / ".arker-partial-0000000000000001").touch()
     async with box.engine() as engine:
         for vm in ("a", "b"):
             await engine.create(vm, "tiny")
@@ -125,10 +125,10 @@ async def test_leftovers_of_writes_are_swept_in_the_layer_and_nowhere_else(box: 
         await sh(engine, f"mv /home/user /home/was && ln -s {outside} /home/user", vm="b")
         await engine.stop("b")
         tops = {("was" if (top / "home/was").exists() else "user"): top for top in layers(box)}
-    (tops["user"] / "home/user/.arker-partial-2").touch()
+    (tops["user"] / "home/user/.arker-partial-0000000000000002").touch()
     async with box.engine() as engine:
         assert await sh(engine, "ls -A /home/user") == "kept\n"
-    assert (outside / ".arker-partial-1").exists()
+    assert (outside / ".arker-partial-0000000000000001").exists()
 
 
 async def test_a_computer_that_removed_its_system_says_so_and_is_alone_with_it(box: Box) -> None:
