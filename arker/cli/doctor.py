@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,25 +13,8 @@ from . import local
 from .base import Command, Failure, as_json, printable, show_json
 from .serve import check_installed, state_option
 
-#: Programs of this machine that computers see, as its /usr is theirs; and what is amiss without them.
-_PROGRAMS: Final = {
-    "python3": "no Python in computers; install it on this machine",
-    "git": "no git in computers; install it on this machine, if they are to have it",
-    "node": "no Node in computers; install it on this machine, if they are to have it",
-}
-#: Free bytes of the state folder's disk below which its first files may not fit.
-_LITTLE: Final = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was tried: what came out and, if it is not `ok`, what mends it. One may do without what is
-    not `needed`."""
-
-    name: str
-    ok: bool
-    detail: str
-    needed: bool = True
+if TYPE_CHECKING:
+    from arker.local.engine import Check
 
 
 @click.command(cls=Command)
@@ -42,8 +23,8 @@ class Check:
 def doctor(state: Path | None, as_json: bool) -> None:
     """Check this machine: what is missing?
 
-    Starts a deployment with a temporary state folder, and runs a command in a computer there; says how to
-    mend what does not work.
+    Looks at what sandboxes need, then starts a deployment with a temporary state folder and runs a command
+    in a computer there; says how to mend what does not work.
     """
     folder = local.state_folder(state)
     running = local.running(folder)
@@ -54,7 +35,10 @@ def doctor(state: Path | None, as_json: bool) -> None:
             mark, colour = (
                 ("ok", "green") if check.ok else ("fails", "red") if check.needed else ("absent", "yellow")
             )
-            click.echo(f"{click.style(f'{mark:8}', fg=colour)}{check.name:10}{printable(check.detail)}")
+            mend = f"; {check.mend}" if check.mend and not check.ok else ""
+            click.echo(
+                f"{click.style(f'{mark:8}', fg=colour)}{check.name:11}{printable(check.detail + mend)}"
+            )
     limits = _limits()
     if as_json:
         url = running.url if running else None
@@ -74,32 +58,29 @@ def doctor(state: Path | None, as_json: bool) -> None:
 
 
 def _checks(state: Path) -> Iterator[Check]:
+    from arker.local.engine import Check, diagnose
+
     try:
         check_installed()
     except Failure as error:
         yield Check("installed", False, error.message)
         return
     yield Check("installed", True, "all that the embedded deployment needs")
-    yield from _try_a_computer()
-    existing = next(path for path in (state, *state.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    yield Check("disk", free >= _LITTLE, f"{free / 2**30:.1f} GiB free at {existing}")
+    yield from diagnose(state)
+    yield _try_a_computer()
 
 
-def _try_a_computer() -> Iterator[Check]:
+def _try_a_computer() -> Check:
     from arker import Arker
     from arker.errors import ArkerError
+    from arker.local.engine import Check
 
     try:
         with Arker.local() as arker, arker.vm("arkuntu").fork() as computer:
-            result = computer.run(f"command -v {' '.join(_PROGRAMS)}; true", timeout=60).check()
+            result = computer.run("true", timeout=60).check()
     except ArkerError as error:
-        yield Check("computers", False, error.message)
-        return
-    yield Check("computers", True, f"one was forked and ran a command in {result.duration_ms:.0f} ms")
-    found = {Path(line).name: line for line in result.text.splitlines()}
-    for name, lacking in _PROGRAMS.items():
-        yield Check(name, name in found, found.get(name, lacking), needed=name == "python3")
+        return Check("computers", False, error.message)
+    return Check("computers", True, f"one was forked and ran a command in {result.duration_ms:.0f} ms")
 
 
 def _limits() -> dict[str, float]:
