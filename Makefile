@@ -49,7 +49,7 @@ check: .venv/check ## Specs, generated and derived code, format, lint, types
 # The peers' dependencies stay out of .venv; the original SDK shares its import name with this one, so it is beside them.
 build/bench/ready: scripts/bootstrap.py pyproject.toml
 	$(PYTHON) scripts/bootstrap.py build/bench/env
-	build/bench/env/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group bench
+	build/bench/env/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[local]' --group bench
 	rm -rf build/bench/arker-0.1.2
 	build/bench/env/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/bench/arker-0.1.2 arker==0.1.2
 	@touch $@
