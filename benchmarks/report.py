@@ -39,7 +39,7 @@ def main() -> None:
         raise SystemExit(f"nothing in {RESULTS}: run `python -m benchmarks` first")
     (RESULTS / "README.md").write_text(markdown(kept))
     plot(kept)
-    print(f"wrote {RESULTS / 'README.md'} and {RESULTS / 'overview.svg'}")
+    print(f"wrote {RESULTS / 'README.md'} and its plots")
 
 
 def markdown(kept: dict[str, Kept]) -> str:
@@ -53,6 +53,8 @@ def markdown(kept: dict[str, Kept]) -> str:
             "MB/s, above 1 Arker moves more.",
             "",
             "![Overview](overview.svg)",
+            "",
+            "![Forking beside copying](forks.svg)",
             "",
             "## Targets",
             "",
@@ -112,6 +114,8 @@ def table(case: str, samples: dict[str, list[dict[str, float]]], metrics: dict[s
 
 
 def cell(taken: list[dict[str, float]], ours: list[dict[str, float]] | None, metric: str) -> str:
+    if not all(metric in sample for sample in taken):
+        return " | "
     values = [sample[metric] for sample in taken]
     spread = f"{number(statistics.median(values))} ({number(min(values))} - {number(max(values))})"
     return f"{spread} | {f'{ratio(ours, taken, metric):.3g}' if ours else ''}"
@@ -155,6 +159,29 @@ def plot(kept: dict[str, Kept]) -> None:
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(RESULTS / "overview.svg", metadata={"Date": None})
+    if "engine" in kept:
+        plot_forks(kept["engine"]["samples"], pyplot.subplots(1, 2, figsize=(8, 3), layout="constrained"))
+
+
+def plot_forks(samples: dict[str, dict[str, list[dict[str, float]]]], place: tuple[Any, Any]) -> None:
+    """How long a fork takes, over what there is to fork; a logarithmic axis, as copying takes ever longer."""
+    figure, axes = place
+    for axis, unit, title in zip(axes, ("B", "files"), ("bytes", "files"), strict=True):
+        cases = [case for case in samples if case.startswith("fork of ") and case.endswith(unit)]
+        for rival, label, colour in (("copy", "cp -a", "#adb5bd"), ("arker", "fork", "#d9480f")):
+            found = [
+                (case.removeprefix("fork of ").removesuffix(" files"), samples[case][rival])
+                for case in cases
+                if rival in samples[case]
+            ]
+            medians = [statistics.median(sample["p50_ms"] for sample in taken) for _, taken in found]
+            axis.plot([size for size, _ in found], medians, "o-", color=colour, label=label)
+        axis.set_yscale("log")
+        axis.set_title(f"ms, over the number of {title}", loc="left", fontsize=10)
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(fontsize=8, frameon=False)
+    figure.savefig(RESULTS / "forks.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":
