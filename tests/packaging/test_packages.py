@@ -38,7 +38,8 @@ def build(source: Path, target: Path, *kinds: str) -> dict[str, Path]:
 
 def unpack(sdist: Path, target: Path) -> Path:
     with tarfile.open(sdist) as opened:
-        opened.extractall(target, filter="data")
+        # Early releases of 3.11 know no filters.
+        opened.extractall(target, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (folder,) = target.iterdir()
     return folder
 
