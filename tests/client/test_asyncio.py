@@ -95,8 +95,10 @@ async def test_a_cancelled_wait_for_a_connection_gives_its_place_away(server: Se
         await until(lambda: not pool._waiters)
         fifth.cancel()
         await asyncio.gather(fourth, fifth, return_exceptions=True)
-        assert pool._open == 1
+        # None, if it was cancelled a moment later: with its request under way the connection is closed.
+        assert pool._open <= 1
         assert (await vm.run("6")).stdout == b"6"
+        assert pool._open == 1
     assert "2" not in server.commands
 
 
