@@ -24,10 +24,9 @@ def state_folder(given: str | os.PathLike[str] | None = None) -> Path:
     if given is None:
         given = os.environ.get("ARKER_STATE") or None
     if given is None:
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            return Path("/var/lib/arker")
-        base = os.environ.get("XDG_STATE_HOME", "")
-        given = (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "arker"
+        from arker.local.folder import default_state
+
+        given = default_state()
     return Path(given).expanduser().absolute()
 
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from . import keys
-
-
-def default_state() -> Path:
-    """`/var/lib/arker` for root, else `$XDG_STATE_HOME/arker` or `~/.local/state/arker`."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/arker")
-    given = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(given) if given.startswith("/") else Path.home() / ".local" / "state") / "arker"
+from .folder import default_state
 
 
 def _valid_key(key: SecretStr) -> SecretStr:
