@@ -16,6 +16,9 @@ import pytest
 
 from arker.local.launcher import Deployment, launch
 
+# A job in the background of a script is started with SIGINT ignored, and so is all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
