@@ -189,10 +189,10 @@ class FileSink:
         self._path = path
         self._part = path.with_name(f".arker-{new_ulid()}.part")
         self._file: IO[bytes] = local(self._part.open, "xb", buffering=0)
-        #: What follows the bytes before `_at` and is not written yet: pieces come small, and a thread is not cheap.
-        self._pieces: list[Buffer] = []
-        self._at = 0
+        #: What is to be written next, at `_at`: pieces come small, and an asyncio client asks a thread for each write.
+        self._buffer = memoryview(bytearray(READ_AHEAD))
         self._held = 0
+        self._at = 0
 
     def take(self, content: bytes) -> None:
         """All of it at once."""
@@ -201,7 +201,6 @@ class FileSink:
 
     def start(self, size: int) -> None:
         """Forget what was written."""
-        self._pieces.clear()
         self._at = self._held = 0
         local(self._file.truncate, 0)
 
@@ -210,19 +209,22 @@ class FileSink:
         if position != self._at + self._held:
             in_thread(local, self._flush)
             self._at = position
-        self._pieces.append(piece)
-        self._held += len(piece)
-        if self._held >= READ_AHEAD:
-            in_thread(local, self._flush)
+        rest = memoryview(piece)
+        while rest:
+            taken = min(len(rest), READ_AHEAD - self._held)
+            self._buffer[self._held : self._held + taken] = rest[:taken]
+            self._held += taken
+            rest = rest[taken:]
+            if self._held == READ_AHEAD:
+                in_thread(local, self._flush)
 
     def _flush(self) -> None:
         self._file.seek(self._at)
-        held = memoryview(b"".join(self._pieces))
+        held = self._buffer[: self._held]
         while held:
             held = held[self._file.write(held) :]
         self._at += self._held
         self._held = 0
-        self._pieces.clear()
 
     def publish(self) -> None:
         """Put it in its place."""

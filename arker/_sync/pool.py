@@ -27,12 +27,19 @@ IDLE = 30.0
 class Connection:
     """One connection; one request at a time."""
 
-    __slots__ = ("_h11", "_stream", "idle_since", "origin", "sent")
+    __slots__ = ("_ahead", "_h11", "_last", "_missing", "_stream", "idle_since", "origin", "sent")
 
     def __init__(self, origin: Origin, stream: Stream) -> None:
         self.origin = origin
         self._stream = stream
         self._h11 = h11.Connection(h11.CLIENT)
+        #: How much of the answer's body is still to come, if it has a length: then it passes h11 by, which would
+        #: copy every byte three times.
+        self._missing: int | None = None
+        #: What has been read beyond the head, or beyond the body.
+        self._ahead = b""
+        #: Whether the server closes the connection behind the answer.
+        self._last = False
         self.idle_since = 0.0
         #: Whether the request in progress has been handed over to the last byte, so that the server may act
         #: on it.
@@ -41,12 +48,12 @@ class Connection:
     @property
     def reusable(self) -> bool:
         """Whether the last exchange ended so that another can follow."""
-        return (
-            self._h11.our_state is h11.DONE
-            and self._h11.their_state is h11.DONE
-            # What follows an answer unasked would be taken for the next one.
-            and not self._h11.trailing_data[0]
-        )
+        if self._h11.our_state is not h11.DONE:
+            return False
+        # What follows an answer unasked would be taken for the next one.
+        if self._missing is not None:
+            return self._missing == 0 and not self._ahead and not self._last
+        return self._h11.their_state is h11.DONE and not self._h11.trailing_data[0]
 
     def is_stale(self) -> bool:
         """Whether its server has closed it (or says something that nobody asked for) while it was idle."""
@@ -63,8 +70,8 @@ class Connection:
     ) -> None:
         """Send a request; `headers` has its Content-Length. Raises OSError, TimeoutError,
         h11.LocalProtocolError."""
-        if self._h11.our_state is not h11.IDLE:
-            self._h11.start_next_cycle()
+        self._h11 = h11.Connection(h11.CLIENT)
+        self._missing = None
         self.sent = False
         request = h11.Request(method=method, target=target, headers=headers)
         head = self._h11.send(request) or b""
@@ -90,14 +97,38 @@ class Connection:
         while True:
             event = self._event(timeout, deadline)
             if isinstance(event, h11.Response):
+                self._pass_by(event)
                 return event
             if not isinstance(event, h11.InformationalResponse):
                 raise h11.RemoteProtocolError("the connection was closed without an answer")
 
     def piece(self, timeout: float, deadline: float) -> Buffer | None:
         """The next piece of the body of the answer, None at its end. Raises as `receive`."""
-        event = self._event(timeout, deadline)
-        return event.data if isinstance(event, h11.Data) else None
+        if self._missing is None:
+            event = self._event(timeout, deadline)
+            return event.data if isinstance(event, h11.Data) else None
+        if self._missing == 0:
+            return None
+        data, self._ahead = self._ahead or self._stream.read(_left(timeout, deadline)), b""
+        if not data:
+            raise h11.RemoteProtocolError(f"the connection was closed {self._missing} bytes before the end")
+        if len(data) > self._missing:
+            data, self._ahead = data[: self._missing], data[self._missing :]
+        self._missing -= len(data)
+        return data
+
+    def _pass_by(self, head: h11.Response) -> None:
+        fields = dict(head.headers)
+        if (
+            b"content-length" in fields
+            and b"transfer-encoding" not in fields
+            and head.status_code not in (204, 304)
+        ):
+            self._missing = int(fields[b"content-length"])
+            self._ahead = self._h11.trailing_data[0]
+            self._last = head.http_version != b"1.1" or any(
+                name == b"connection" and b"close" in value.lower() for name, value in head.headers
+            )
 
     def _event(self, timeout: float, deadline: float) -> h11.Event | type[h11.PAUSED]:
         while (event := self._h11.next_event()) is h11.NEED_DATA:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -167,7 +168,8 @@ def needs_proxy(host: str) -> bool:
 
 def whole(reply: Reply) -> bytes:
     """All of the body. Raises ArkerError when it is cut."""
-    pieces: list[Buffer] = []
+    content = io.BytesIO()
     while (piece := reply.piece()) is not None:
-        pieces.append(piece)
-    return b"".join(pieces)
+        content.write(piece)
+    # Its own buffer, not a copy.
+    return content.getvalue()

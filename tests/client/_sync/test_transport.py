@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -101,6 +103,59 @@ def test_a_connection_that_the_server_wants_closed_is_closed(server: Server) -> 
         for _ in range(3):
             arker.list()
     assert server.connections == 3
+
+
+LIST = b'{"items": [], "total": 0}'
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "connections"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 25", LIST, 1),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 25\r\nContent-Length: 25", LIST, 1),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", b"19\r\n%b\r\n0\r\n\r\n" % LIST, 1),
+        # The length is to be ignored then (RFC 9112, 6.3).
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nTransfer-Encoding: chunked",
+            b"19\r\n%b\r\n0\r\n\r\n" % LIST,
+            1,
+        ),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 25", LIST, 1),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 25", LIST, 2),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 25\r\nConnection: x, Close", LIST, 2),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 25\r\nConnection: x", LIST, 2),
+        # More than was announced: it must not become the next answer.
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 25", LIST + b"HTTP/1.1 500 No", 2),
+    ],
+)
+def test_an_answer_ends_where_it_says(server: Server, head: bytes, body: bytes, connections: int) -> None:
+    def fault(server: Server, request: Any, process: Any, sock: socket.socket) -> None:
+        sock.sendall(head + b"\r\n\r\n" + body)
+
+    server.fail("list", fault)
+    with client(server) as arker:
+        for _ in range(2):
+            assert len(arker.list()) == 0
+    assert server.connections == connections
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n" + LIST,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 25\r\nContent-Length: 26\r\n\r\n" + LIST,
+        b"HTTP/1.1 200 OK\r\nContent-Length: -25\r\n\r\n" + LIST,
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 25\r\n\r\n" + LIST,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n" + LIST,
+    ],
+)
+def test_an_answer_that_does_not_is_none(server: Server, raw: bytes) -> None:
+    server.fail("list", faults.alter_raw(lambda _: raw))
+    with client(server) as arker:
+        with pytest.raises(ArkerError):
+            arker.list()
+        assert len(arker.list()) == 0
+    assert server.connections == 2
 
 
 def test_no_connection_is_left_over_by_failures(server: Server) -> None:
