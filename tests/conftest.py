@@ -19,6 +19,9 @@ from arker.local.launcher import Deployment, launch
 # A job in the background of a script is started with SIGINT ignored, and so is all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: How often something is killed at a random moment, in all tests together.
+KILLS = int(os.environ.get("ARKER_TEST_KILLS", "60"))
+
 
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:

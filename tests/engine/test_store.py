@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
 
 from arker.local.engine import BubblewrapEngine, EngineError
 from arker.local.engine.files import PARTIAL
+from tests.conftest import KILLS
 
 from .harness import Box, _processes_of, content, sh
 
@@ -216,11 +216,7 @@ async def check(engine: BubblewrapEngine, told: Told) -> None:
         assert PARTIAL not in await sh(engine, "ls -A", vm=vm)
 
 
-#: Each is four kills; `ARKER_KILL_SEEDS=100 pytest tests/engine/test_store.py` for a long evening.
-SEEDS = int(os.environ.get("ARKER_KILL_SEEDS", "12"))
-
-
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", range(KILLS // 5))
 async def test_killed_at_any_moment(box: Box, seed: int) -> None:
     rng = random.Random(seed)
     told = Told()
@@ -241,15 +237,13 @@ async def test_killed_at_any_moment(box: Box, seed: int) -> None:
         with os.fdopen(reader) as lines:
             assert lines.readline() == "ready\n"
             delay = rng.random() * 0.6
-            if os.fork() == 0:
-                time.sleep(delay)
-                os.kill(process.pid, signal.SIGKILL)
-                os._exit(0)
+            killer = threading.Timer(delay, process.kill)
+            killer.start()
             for line in lines:
                 if line.endswith("\n"):
                     told.take(line)
+        killer.join()
         process.wait()
-        os.wait()
         assert _processes_of(Path(box.folder)) == []
         async with box.engine() as engine:
             await check(engine, told)
