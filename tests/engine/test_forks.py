@@ -297,6 +297,31 @@ async def test_delete_while_everything_happens(engine: BubblewrapEngine) -> None
     assert not any(vm.startswith("v") for vm in engine.vms())
 
 
+async def test_a_computer_deleted_while_a_fork_merges_its_layers_does_not_come_back(box: Box) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        for index in range(3):
+            await engine.write_file("a", f"{HOME}/file", b"x")
+            await engine.fork("a", f"v{index}")
+        engine._layers, engine._most_layers = 2, 4
+        merge, merging, going = engine._merge, asyncio.Event(), asyncio.Event()
+
+        async def merge_slowly(layers: tuple[str, ...]) -> str:
+            merging.set()
+            await going.wait()
+            return await merge(layers)
+
+        engine._merge = merge_slowly  # type: ignore[method-assign]
+        fork = asyncio.create_task(engine.fork("a", "b"))
+        await merging.wait()
+        await engine.delete("a")
+        going.set()
+        with pytest.raises(VmMissing):
+            await fork
+    async with box.engine() as engine:
+        assert engine.vms() == {"v0", "v1", "v2"}
+
+
 async def test_a_fork_without_sessions_has_the_files_only(engine: BubblewrapEngine) -> None:
     await sh(engine, "export SECRET=mine; cd /tmp; echo kept >~/file")
     await engine.fork("a", "b", sessions=False)

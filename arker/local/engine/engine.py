@@ -424,6 +424,8 @@ class BubblewrapEngine:
 
     async def _rebase(self, computer: Computer, lowest: tuple[str, ...], merged: str) -> None:
         """Make it so that a computer stands on `merged` instead of `lowest`; a live sandbox keeps what it mounted."""
+        # If it was deleted meanwhile, what is committed now would bring it back.
+        computer.check()
         frozen = (merged, *computer.frozen[len(lowest) :])
         row = VmRow(computer.id, computer.image.name, frozen, computer.top)
         await self._commit(lambda store: store.save([row]))
