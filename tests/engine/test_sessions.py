@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
 from arker.local.engine import BubblewrapEngine
+from arker.local.engine.store import SessionRow
 
 from .harness import Box, attempt, sh
 
@@ -109,6 +111,15 @@ async def test_folders_with_any_name(engine: BubblewrapEngine, name: str) -> Non
     assert engine.sessions("a")[0].cwd == f"/home/user/{name}"
 
 
+async def test_folders_that_no_call_can_enter_are_not_kept(engine: BubblewrapEngine) -> None:
+    await sh(engine, "x=1; cd /usr")
+    await attempt(engine, "PWD=/$(head -c 100000 /dev/zero | tr '\\0' a); exit 3")
+    assert await sh(engine, "echo $x; cd .; builtin pwd -P") == "1\n/usr\n"
+    deep = "for i in {1..60}; do mkdir $(printf 'x%.0s' {1..100}); cd x*; done"
+    await attempt(engine, f"mkdir ~/deep; cd ~/deep; {deep}; exit")
+    assert await sh(engine, "echo $x") == "1\n"
+
+
 async def test_a_huge_state_is_not_kept_and_harms_nothing(engine: BubblewrapEngine) -> None:
     await sh(engine, "small=1; cd /tmp")
     await sh(engine, "big=$(head -c 20000000 /dev/zero | tr '\\0' x); cd /usr")
@@ -117,11 +128,41 @@ async def test_a_huge_state_is_not_kept_and_harms_nothing(engine: BubblewrapEngi
     assert await sh(engine, "echo $small ${#big}; pwd") == "1 0\n/usr\n"
 
 
+async def test_state_that_changes_while_it_is_saved_is_saved_again(box: Box) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        store = engine._store
+        assert store is not None
+        save, saves, going = store.save_sessions, 0, threading.Event()
+
+        def save_slowly(sessions: list[tuple[str, SessionRow]]) -> None:
+            nonlocal saves
+            saves += 1
+            if saves == 1:
+                going.wait(30)
+            save(sessions)
+
+        store.save_sessions = save_slowly  # type: ignore[method-assign, assignment]
+        await sh(engine, "x=1")
+        while not saves:
+            await asyncio.sleep(0.01)
+        await sh(engine, "x=2")
+        await engine._computers["a"].settle()
+        going.set()
+        while saves < 2 or engine._unsaved():
+            await asyncio.sleep(0.01)
+        engine._unsaved = list  # type: ignore[method-assign]
+    async with box.engine() as engine:
+        assert await sh(engine, "echo $x") == "2\n"
+
+
 async def test_state_is_on_disk_soon_even_if_the_process_is_killed(box: Box) -> None:
     async with box.engine() as engine:
         await engine.create("a", "arkuntu")
         await sh(engine, "cd /usr; export kept=1")
-        await asyncio.sleep(0.6)
+        await engine._computers["a"].settle()
+        while engine._unsaved():
+            await asyncio.sleep(0.01)
         # What a killed process does not get to do:
         engine._unsaved = list  # type: ignore[method-assign]
     async with box.engine() as engine:

@@ -299,9 +299,8 @@ class Computer:
             session.cwd = cwd
             if checkpoint is not None:
                 session.checkpoint = checkpoint
-            if not session.unsaved:
-                session.unsaved = True
-                self.host.unsaved()
+            session.unsaved = True
+            self.host.unsaved()
 
         self._retire()
         folder = self._control / session.id

@@ -36,12 +36,15 @@ _TURNS = 16
 _FIELDS = 64
 #: Commands done sooner are never watched: their output fits into the pipes.
 _WATCH_AFTER = 0.002
-#: How long the output of a command that is done may still come from processes it left, `>(tee log)` say.
+#: How long the output of a command that is done may still come from processes it left, `>(tee log)` say: looked at so
+#: often whether they do anything but wait, and so long at the most.
 _LINGER = 0.01
+_LINGER_MOST = 0.1
 #: Longer ones go through a file: bash reads a pipe byte by byte.
 _INLINE = 512
-#: Checkpoints above this are not kept; the one before it stays.
+#: Checkpoints above this are not kept; the one before it stays. Nor are folders, which no call could enter.
 _CHECKPOINT = 1 << 20
+_CWD = 4096
 _HELD_STREAMS = 64
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -320,7 +323,7 @@ class Shell:
     def _take(self, field: bytes, overflow: bool) -> None:
         if self._expect == "cwd":
             self._expect = "checkpoint"
-            if field.startswith(b"/"):
+            if field.startswith(b"/") and len(field) < _CWD:
                 self._cwd = field
             if self._status >= 0:
                 self._command_done(self._status)
@@ -387,7 +390,7 @@ class Shell:
             return
         # Something that the command left behind holds its output.
         self._lingering = result
-        self._timer = self._loop.call_later(_LINGER, self._answer, result)
+        self._linger(result, self._loop.time() + _LINGER_MOST)
 
         def ended() -> None:
             if self._out.ended and self._err.ended:
@@ -396,6 +399,24 @@ class Shell:
         for reader in (self._out, self._err):
             if not reader.ended:
                 reader.watch(ended)
+
+    def _linger(self, result: Result, until: float) -> None:
+        """Answer once nothing that the command left is at work, or it is `until`."""
+
+        def look() -> None:
+            if self._loop.time() < until and self._at_work():
+                self._linger(result, until)
+            else:
+                self._answer(result)
+
+        self._timer = self._loop.call_later(_LINGER, look)
+
+    def _at_work(self) -> bool:
+        """Whether a process of the session is about to run: not waiting for time, input or anybody."""
+        return any(
+            process.session == self.pid and process.pid != self.pid and process.state in "RD"
+            for process in self.sandbox.processes()
+        )
 
     def _answer(self, result: Result) -> None:
         self._lingering = None
