@@ -236,8 +236,8 @@ class Uploads:
         await self._database.execute(
             "INSERT OR REPLACE INTO uploads "
             "(vm_id, upload_id, path, size, kind, ranges, written, boot, touched_ms) "
-            "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?1)",
-            vm_id, upload_id, entry.path, entry.size, kind, json.dumps(arrived), written, self._boot, _now(),
+            "SELECT vm_id, ?, ?, ?, ?, ?, ?, ?, ? FROM vms WHERE vm_id = ?",
+            upload_id, entry.path, entry.size, kind, json.dumps(arrived), written, self._boot, _now(), vm_id,
             durable=False,
         )  # fmt: skip
 
