@@ -20,7 +20,7 @@ MOST_ENTRIES: Final = 64
 #: Bytes handed to a socket at a time: smaller ones cost speed, larger ones memory.
 PIECE: Final = 256 * 1024
 #: Bytes read from or written to a local file at a time; an asyncio client asks a thread for each.
-READ_AHEAD: Final = 4 * PIECE
+READ_AHEAD: Final = 2 * PIECE
 #: The slowest transfer that gets the time it needs, in bytes a second.
 SLOWEST: Final = 64 * 1024
 
