@@ -151,6 +151,16 @@ class AsyncStream:
 
     def is_readable(self) -> bool:
         """Whether there is something to read, such as the end."""
+        if self._tls is not None:
+            try:
+                self._tls.read(1)
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError:
+                return True
+            else:
+                # The end may have come with the last answer, and nothing of it is left in the socket.
+                return True
         return is_readable(self._sock)
 
     def close(self) -> None:
@@ -158,7 +168,8 @@ class AsyncStream:
         self._sock.close()
 
     def __del__(self) -> None:
-        self.close()
+        with contextlib.suppress(AttributeError):  # a Ctrl-C in __init__
+            self.close()
 
 
 class AsyncWaiter(Generic[T]):

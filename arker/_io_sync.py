@@ -85,7 +85,8 @@ class Stream:
         self._sock.close()
 
     def __del__(self) -> None:
-        self.close()
+        with contextlib.suppress(AttributeError):  # a Ctrl-C in __init__
+            self.close()
 
 
 class Waiter(Generic[T]):

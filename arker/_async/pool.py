@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator
 from typing import cast
@@ -25,21 +26,19 @@ IDLE = 30.0
 
 
 class AsyncConnection:
-    """One connection; one request at a time."""
+    """One connection, open or to be opened; one request at a time."""
 
-    __slots__ = ("_ahead", "_h11", "_last", "_missing", "_stream", "idle_since", "origin", "sent")
+    __slots__ = ("__weakref__", "_ahead", "_h11", "_missing", "_stream", "idle_since", "origin", "sent")
 
-    def __init__(self, origin: Origin, stream: AsyncStream) -> None:
+    def __init__(self, origin: Origin) -> None:
         self.origin = origin
-        self._stream = stream
+        self._stream: AsyncStream | None = None
         self._h11 = h11.Connection(h11.CLIENT)
         #: How much of the answer's body is still to come, if it has a length: then it passes h11 by, which would
         #: copy every byte three times.
         self._missing: int | None = None
         #: What has been read beyond the head, or beyond the body.
         self._ahead = b""
-        #: Whether the server closes the connection behind the answer.
-        self._last = False
         self.idle_since = 0.0
         #: Whether the request in progress has been handed over to the last byte, so that the server may act
         #: on it.
@@ -52,12 +51,23 @@ class AsyncConnection:
             return False
         # What follows an answer unasked would be taken for the next one.
         if self._missing is not None:
-            return self._missing == 0 and not self._ahead and not self._last
+            return self._missing == 0 and not self._ahead
         return self._h11.their_state is h11.DONE and not self._h11.trailing_data[0]
 
-    def is_stale(self) -> bool:
-        """Whether its server has closed it (or says something that nobody asked for) while it was idle."""
-        return self._stream.is_readable()
+    async def open(self, timeout: float) -> None:
+        """Connect, if it is not connected yet. Raises OSError, TimeoutError."""
+        if self._stream is None:
+            scheme, host, port = self.origin
+            self._stream = await AsyncStream.connect(host, port, tls=scheme == "https", timeout=timeout)
+
+    def is_readable(self) -> bool:
+        """Whether its server has said something, or has closed it; of an idle one either makes it useless."""
+        return self._open.is_readable()
+
+    @property
+    def _open(self) -> AsyncStream:
+        assert self._stream is not None
+        return self._stream
 
     async def send(
         self,
@@ -80,14 +90,14 @@ class AsyncConnection:
             self._h11.send(h11.EndOfMessage())
             # The common small request is one packet.
             for start in range(0, len(data), PIECE):
-                await self._stream.write(data[start : start + PIECE], _left(timeout, deadline))
+                await self._open.write(data[start : start + PIECE], _left(timeout, deadline))
         else:
-            await self._stream.write(head, _left(timeout, deadline))
+            await self._open.write(head, _left(timeout, deadline))
             async with async_closing(body):
                 async for piece in body:
                     event = h11.Data(data=cast("bytes", piece))
                     for part in self._h11.send_with_data_passthrough(event) or ():
-                        await self._stream.write(part, _left(timeout, deadline))
+                        await self._open.write(part, _left(timeout, deadline))
             self._h11.send(h11.EndOfMessage())
         self.sent = True
 
@@ -109,7 +119,7 @@ class AsyncConnection:
             return event.data if isinstance(event, h11.Data) else None
         if self._missing == 0:
             return None
-        data, self._ahead = self._ahead or await self._stream.read(_left(timeout, deadline)), b""
+        data, self._ahead = self._ahead or await self._open.read(_left(timeout, deadline)), b""
         if not data:
             raise h11.RemoteProtocolError(f"the connection was closed {self._missing} bytes before the end")
         if len(data) > self._missing:
@@ -126,13 +136,10 @@ class AsyncConnection:
         ):
             self._missing = int(fields[b"content-length"])
             self._ahead = self._h11.trailing_data[0]
-            self._last = head.http_version != b"1.1" or any(
-                name == b"connection" and b"close" in value.lower() for name, value in head.headers
-            )
 
     async def _event(self, timeout: float, deadline: float) -> h11.Event | type[h11.PAUSED]:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
-            data = await self._stream.read(_left(timeout, deadline))
+            data = await self._open.read(_left(timeout, deadline))
             if not data and self._h11.their_state is h11.SEND_RESPONSE:
                 raise h11.RemoteProtocolError("the connection was closed without an answer")
             self._h11.receive_data(data)
@@ -140,7 +147,8 @@ class AsyncConnection:
 
     def close(self) -> None:
         """Close it, at once."""
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
 
 
 def _left(timeout: float, deadline: float) -> float:
@@ -163,10 +171,11 @@ class AsyncPool:
         self._closed = False
         #: Idle connections, the one used last at the right.
         self._idle: dict[Origin, deque[AsyncConnection]] = {}
-        #: How many are idle, lent, or being opened.
-        self._open = 0
-        #: Those who wait: for a connection to their origin, or (None) for leave to open one.
-        self._waiters: deque[tuple[Origin, AsyncWaiter[AsyncConnection | None]]] = deque()
+        #: Those that are idle, lent, or being opened. One that got lost because a Ctrl-C came between two steps
+        #: leaves with its last reference.
+        self._open: weakref.WeakSet[AsyncConnection] = weakref.WeakSet()
+        #: Those who wait for a connection, to their origin.
+        self._waiters: deque[tuple[Origin, AsyncWaiter[AsyncConnection]]] = deque()
 
     def reset_after_fork(self) -> None:
         """In a forked child: the connections are the parent's; closing our copies of them does not disturb
@@ -182,30 +191,26 @@ class AsyncPool:
         `connect` and `patience` are the longest times to open one and to wait for one to come free, in
         seconds. Raises OSError, TimeoutError.
         """
-        connection, waiter = self._take(origin)
-        if waiter is not None:
+        found = self._take(origin)
+        if isinstance(found, AsyncWaiter):
             try:
-                connection = await waiter.wait(patience)
+                connection = await found.wait(patience)
             except BaseException as error:
-                self._give_up(origin, waiter)
+                self._give_up(origin, found)
                 if isinstance(error, TimeoutError):
                     raise TimeoutError(f"all of {self._limit} connections are in use") from None
                 raise
-        if connection is not None:
-            return connection
+        else:
+            connection = found
         try:
-            scheme, host, port = origin
-            return AsyncConnection(
-                origin, await AsyncStream.connect(host, port, tls=scheme == "https", timeout=connect)
-            )
+            await connection.open(connect)
         except BaseException:
-            self._freed()
+            self.release(connection)
             raise
+        return connection
 
-    def _take(
-        self, origin: Origin
-    ) -> tuple[AsyncConnection | None, AsyncWaiter[AsyncConnection | None] | None]:
-        """An idle connection; or leave to open one (nothing); or something to wait for."""
+    def _take(self, origin: Origin) -> AsyncConnection | AsyncWaiter[AsyncConnection]:
+        """An idle connection, or one that may be opened; or something to wait for."""
         now = time.monotonic()
         useless: list[AsyncConnection] = []
         try:
@@ -215,44 +220,41 @@ class AsyncPool:
                 queue = self._idle.setdefault(origin, deque())
                 while queue and now - queue[0].idle_since > IDLE:
                     useless.append(queue.popleft())
-                    self._open -= 1
-                while queue:
-                    connection = queue.pop()
-                    if not connection.is_stale():
-                        return connection, None
-                    useless.append(connection)
-                    self._open -= 1
-                if self._open < self._limit:
-                    self._open += 1
-                    return None, None
+                found: AsyncConnection | None = None
+                while queue and found is None:
+                    found = queue.pop()
+                    if found.is_readable():
+                        useless.append(found)
+                        found = None
+                self._open.difference_update(useless)
+                if found is not None:
+                    return found
+                if len(self._open) < self._limit:
+                    return self._new(origin)
                 for other in self._idle.values():
                     if other:
                         useless.append(other.popleft())
-                        return None, None
-                waiter: AsyncWaiter[AsyncConnection | None] = AsyncWaiter()
+                        self._open.discard(useless[-1])
+                        return self._new(origin)
+                waiter: AsyncWaiter[AsyncConnection] = AsyncWaiter()
                 self._waiters.append((origin, waiter))
-                return None, waiter
+                return waiter
         finally:
             for connection in useless:
                 connection.close()
 
-    def _give_up(self, origin: Origin, waiter: AsyncWaiter[AsyncConnection | None]) -> None:
+    def _new(self, origin: Origin) -> AsyncConnection:
+        connection = AsyncConnection(origin)
+        self._open.add(connection)
+        return connection
+
+    def _give_up(self, origin: Origin, waiter: AsyncWaiter[AsyncConnection]) -> None:
         with self._lock:
             if (origin, waiter) in self._waiters:
                 self._waiters.remove((origin, waiter))
                 return
         # It was served in the meantime.
-        if waiter.value is None:
-            self._freed()
-        else:
-            self.release(waiter.value)
-
-    def _freed(self) -> None:
-        with self._lock:
-            if self._waiters:
-                self._waiters.popleft()[1].set(None)
-            else:
-                self._open -= 1
+        self.release(waiter.value)
 
     def release(self, connection: AsyncConnection) -> None:
         """Give one back: to be used again if its last exchange is over in good order, else to be closed."""
@@ -266,7 +268,11 @@ class AsyncPool:
                     self._waiters.popleft()[1].set(connection)
                     return
         connection.close()
-        self._freed()
+        with self._lock:
+            self._open.discard(connection)
+            if self._waiters:
+                origin, waiter = self._waiters.popleft()
+                waiter.set(self._new(origin))
 
     def close(self) -> None:
         """Close what is idle now, and the rest when it is given back."""

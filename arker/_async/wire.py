@@ -130,10 +130,10 @@ class AsyncPooled:
             refused: OSError | None = None
             try:
                 await connection.send(method, target, headers, body, timeouts.write, deadline)
-            except TimeoutError:
-                raise
             except OSError as error:
                 # A server may refuse a body that it has not read to its end; its answer says why.
+                if isinstance(error, TimeoutError) and not connection.is_readable():
+                    raise
                 refused = error
             try:
                 head = await connection.receive(1.0 if refused else read, deadline)

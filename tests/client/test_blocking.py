@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -255,3 +258,43 @@ def test_a_pool_of_one_serves_many_threads_while_it_is_closed(server: Server) ->
     assert len(ended) == 20
     assert len(server.commands) == len(set(server.commands)) == sum(isinstance(end, bytes) for end in ended)
     assert server.settle(0)
+
+
+# Of a socket that nobody holds yet, Python has to close it.
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+)
+@pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "kept"])
+def test_ctrl_c_at_any_step_loses_no_connection(server: Server, fresh: bool) -> None:
+    """A signal is taken at the beginning or end of a function: of every one of the client's, in turn."""
+    step = due = 0
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        nonlocal step
+        if "/arker/_" not in frame.f_code.co_filename:
+            return None
+        if event in ("call", "return"):
+            step += 1
+            if step == due:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    with client(server, max_connections=1) as arker:
+        vm = arker.vm(server.vm())
+        pool = arker._transport._pooled._pools.get()
+        vm.run("x")
+        while step >= due:
+            if fresh:
+                server.drop_all()
+                assert server.settle(0)
+            step, due = 0, due + 1
+            sys.settrace(trace)
+            try:
+                vm.run("x")
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(before)
+            assert len(pool._open) == sum(len(queue) for queue in pool._idle.values())
+        assert due > 50

@@ -546,6 +546,19 @@ def delay(seconds: float) -> Fault:
     return fault
 
 
+def together(count: int) -> Fault:
+    """Act on it, and answer when so many requests are there at once."""
+    barrier = threading.Barrier(count)
+
+    def fault(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
+        truth = process()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            barrier.wait(30)
+        sock.sendall(truth.raw())
+
+    return fault
+
+
 def drip(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
     """Act on it, and answer a byte at a time, for ever."""
     process()

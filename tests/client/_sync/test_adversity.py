@@ -4,8 +4,7 @@ is mixed up, and only ArkerErrors come out."""
 from __future__ import annotations
 
 import os
-import socket
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import httpx
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy, Timeouts
-from arker._io import tcp_socket
+from arker._io_sync import Stream
 from tests.faults import server as faults
 from tests.faults.server import KEY, Answer, Server
 
@@ -247,24 +246,34 @@ def test_a_large_request_has_the_write_timeout_for_each_piece_of_it(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As its documentation says; 4 MiB in one request take longer than that on a slow line."""
+    written: list[tuple[int, float]] = []
+    write = Stream.write
 
-    def with_small_buffer(*args: int) -> socket.socket:
-        sock = tcp_socket(*args)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
-        return sock
+    def noted(self: Stream, data: bytes, timeout: float) -> None:
+        written.append((len(data), timeout))
+        write(self, data, timeout)
 
-    def slowly(server: Server, request: Any, process: Callable[[], Answer], sock: Any) -> None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-        left = int(request.headers["content-length"])
-        while left > 1 << 20:
-            time.sleep(0.02)
-            left -= len(sock.recv(128 * 1024))
-        sock.sendall(Answer.error("not_found", "it took a second or so", 404).raw())
-        raise faults.Hang
-
-    monkeypatch.setattr("arker._io_sync.tcp_socket", with_small_buffer)
-    server.fail("head-api", slowly)
-    with client(server, retry=None, timeout=Timeouts(write=0.3)) as arker:
+    monkeypatch.setattr(Stream, "write", noted)
+    with client(server, timeout=Timeouts(write=50)) as arker:
         files = {f"/home/user/{n}": b"x" * (1 << 20) for n in range(4)}
         outcomes = arker.vm(server.vm()).sync.write_files(files)
-    assert {str(outcome.error) for outcome in outcomes.values()} == {"not_found: it took a second or so"}
+    assert all(outcome.ok for outcome in outcomes.values())
+    assert server.steps() == ["chunk"]
+    assert sum(size for size, _ in written) > 5 << 20
+    assert {timeout for _, timeout in written} == {50}
+    assert max(size for size, _ in written) <= 256 * 1024
+
+
+def test_a_refusal_is_heard_from_a_server_that_reads_no_further(server: Server) -> None:
+    done = threading.Event()
+
+    def refuse(server: Server, request: Any, process: Callable[[], Answer], sock: Any) -> None:
+        sock.sendall(Answer.error("payload_too_large", "enough", 413).raw())
+        done.wait(30)
+        raise faults.Hang
+
+    server.fail("head-api", refuse)
+    with client(server, retry=None, timeout=Timeouts(write=0.2)) as arker:
+        with pytest.raises(ArkerError, match="payload_too_large: enough"):
+            arker.vm(server.vm()).sync.write_file(PATH, bytes(4 << 20))
+        done.set()
