@@ -127,3 +127,48 @@ def publish(client: Arker, vm: str, name: str, as_json: bool) -> None:
     else:
         click.echo(image.id)
         click.echo(f"published; fork it: arker fork {name}", err=True)
+
+
+@images.command("rm", cls=Command)
+@click.argument("name")
+@state_option
+@as_json
+def remove(name: str, state: Path | None, as_json: bool) -> None:
+    """Remove an image that was built here.
+
+    It must have no computers: all that were forked from it, and from those, stand on its files. The deployment may
+    run meanwhile. A published image is a computer, which `arker rm` takes back.
+    """
+    check_installed()
+    from arker.local.engine import drop_privileges, images, trees
+
+    folder = local.state_folder(state)
+    place = _folder(folder)
+    with open_state(state) as connection:
+        if name not in images.built(place):
+            raise Failure(
+                f"no image {name!r} was built here; see `arker images list`, and for one that was published "
+                f"`arker rm {name}`",
+                code="not_found",
+            )
+        if os.geteuid() == 0:
+            drop_privileges(place, folder.stat().st_uid or None)
+        # In one transaction, of which a fork that is under way sees all or nothing.
+        connection.execute("BEGIN IMMEDIATE")
+        made = connection.execute(
+            "SELECT vm_id FROM vms WHERE image = ? AND kind = 'computer' ORDER BY vm_id", (name,)
+        ).fetchall()
+        if made:
+            ids = ", ".join(row["vm_id"] for row in made[:5]) + (", ..." if len(made) > 5 else "")
+            raise Failure(f"{len(made)} computers stand on {name}; delete them first: {ids}", code="conflict")
+        try:
+            left = images.remove(place, name)
+        except OSError as error:
+            raise Failure(f"{name} cannot be removed: {error.strerror}") from None
+        connection.execute("DELETE FROM vms WHERE image = ? AND kind = 'base'", (name,))
+        connection.execute("COMMIT")
+    trees.remove_tree(left)
+    if as_json:
+        show_json({"removed": name})
+    else:
+        click.echo(f"removed {name}")

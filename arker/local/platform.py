@@ -56,6 +56,8 @@ MIN_FREE: Final = 64 * 1024 * 1024
 #: How often old keys, uploads and notes are looked for, in seconds.
 SWEEP_EVERY: Final = 60.0
 
+_IMAGE: Final = "SELECT vm_id, name FROM vms WHERE kind = 'base' AND image = ?"
+
 #: Content above this size (bytes) is weighed before it is taken for text, by what JSON has no short escape
 #: for; and what is read at least at a time.
 _LARGE: Final = 64 * 1024
@@ -282,6 +284,8 @@ class Platform:
         def insert(connection: sqlite3.Connection) -> None:
             count = "SELECT count(*) FROM vms WHERE org_id = ? AND kind = 'computer'"
             self._check_quota(connection.execute(count, (who.org_id,)).fetchone())
+            if not connection.execute(_IMAGE, (parent["image"],)).fetchone():
+                raise ApiError("not_found", f"the image {parent['image']!r} was removed")
             connection.execute(
                 "INSERT INTO vms VALUES (?, ?, 'computer', ?, ?, ?, ?, ?, ?)",
                 (child, who.org_id, body.name, parent["image"], body.is_public, parent["vm_id"], now, now),
@@ -337,9 +341,7 @@ class Platform:
         on in it."""
         row = self._seen(who, vm_id)
         mine = row["org_id"] == who.org_id
-        root = self.database.one(
-            "SELECT vm_id, name FROM vms WHERE kind = 'base' AND image = ?", row["image"]
-        )
+        root = self.database.one(_IMAGE, row["image"])
         with engine_errors():
             sessions = self.engine.sessions(vm_id) if mine else []
             state = self.engine.state(vm_id) if mine else "idle"

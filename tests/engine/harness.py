@@ -11,7 +11,10 @@ import contextlib
 import inspect
 import os
 import pickle
+import re
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -70,6 +73,31 @@ async def attempt(
 async def content(engine: BubblewrapEngine, path: str, vm: str = "a") -> bytes:
     with os.fdopen(await engine.read_file(vm, path), "rb") as file:
         return file.read()
+
+
+PROGRAMS = ("bash", "cat", "chown", "id", "ln", "ls", "mkdir", "mv", "rm", "rmdir", "setsid", "stat", "touch")
+
+
+def lay_out_image(folder: Path) -> Path:
+    """Lay out an image of some programs and their libraries; its root."""
+    root = folder / "root"
+    for name in ("usr/bin", "usr/lib", "usr/lib64", "home/user", "etc", "tmp", "root"):
+        (root / name).mkdir(parents=True)
+    for link in ("bin", "lib", "lib64"):
+        (root / link).symlink_to(f"usr/{link}")
+    for program in PROGRAMS:
+        found = shutil.which(program)
+        assert found is not None
+        shutil.copy(found, root / "usr/bin" / program)
+        linked = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
+        for library in re.findall(r"(/\S+) \(0x", linked):
+            target = root / library.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                shutil.copy(library, target)
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/:/bin/false\n")
+    (root / "etc/group").write_text("root:x:0:\ndaemon:x:1:\n")
+    return root
 
 
 @pytest.fixture

@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from arker.local.engine import ImageMissing, SystemBroken
+from arker.local.engine import ImageMissing, SystemBroken, trees
 from arker.local.engine.debian import BuildError, Recipe, check_name
+from arker.local.engine.images import remove
 
-from .harness import Box, attempt, content, sh
-
-PROGRAMS = ("bash", "cat", "chown", "id", "ln", "ls", "mkdir", "mv", "rm", "rmdir", "setsid", "stat", "touch")
+from .harness import Box, attempt, content, lay_out_image, sh
 
 
 def make_image(box: Box, name: str = "tiny") -> Path:
-    """Lay out an image of some programs and their libraries; its folder."""
-    root = box.store / "images" / name / "root"
-    for folder in ("usr/bin", "usr/lib", "usr/lib64", "home/user", "etc", "tmp", "root"):
-        (root / folder).mkdir(parents=True)
-    for link in ("bin", "lib", "lib64"):
-        (root / link).symlink_to(f"usr/{link}")
-    for program in PROGRAMS:
-        found = shutil.which(program)
-        assert found is not None
-        shutil.copy(found, root / "usr/bin" / program)
-        linked = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
-        for library in re.findall(r"(/\S+) \(0x", linked):
-            target = root / library.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                shutil.copy(library, target)
-    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/:/bin/false\n")
-    (root / "etc/group").write_text("root:x:0:\ndaemon:x:1:\n")
-    return root
+    """Its root."""
+    return lay_out_image(box.store / "images" / name)
 
 
 def layers(box: Box) -> list[Path]:
@@ -180,6 +160,50 @@ async def test_an_image_is_there_as_soon_as_it_is_complete(box: Box) -> None:
         assert engine.images() == ["arkuntu", "tiny"]
         await engine.create("a", "tiny")
         assert await sh(engine, "id -un") == "root\n"
+
+
+async def test_an_image_is_gone_as_soon_as_it_is_removed_and_another_may_have_its_name(box: Box) -> None:
+    images = box.store / "images"
+    make_image(box)
+    async with box.engine() as engine:
+        assert engine.images() == ["arkuntu", "tiny"]
+        trees.remove_tree(remove(images, "tiny"))
+        await asyncio.sleep(0.01)  # the clock of the file system ticks
+        assert engine.images() == ["arkuntu"]
+        with pytest.raises(ImageMissing):
+            await engine.create("a", "tiny")
+        (make_image(box, ".build-tiny") / "etc/new").touch()
+        await asyncio.sleep(0.01)
+        (images / ".build-tiny").rename(images / "tiny")
+        assert engine.images() == ["arkuntu", "tiny"]
+        await engine.create("a", "tiny")
+        assert await sh(engine, "ls /etc/new") == "/etc/new\n"
+
+
+async def test_computers_whose_image_is_gone_say_so_and_hold_nobody_up(box: Box) -> None:
+    make_image(box)
+    async with box.engine() as engine:
+        await engine.create("a", "tiny")
+        await engine.create("b", "arkuntu")
+        await sh(engine, "touch x")
+    left = remove(box.store / "images", "tiny")
+    async with box.engine() as engine:
+        assert await sh(engine, "echo fine", vm="b") == "fine\n"
+        assert engine.vms() == {"a", "b"}
+        for refused in (
+            engine.run("a", "0", "true"),
+            engine.fork("a", "c"),
+            engine.read_file("a", "/home/user/x"),
+        ):
+            with pytest.raises(SystemBroken, match=r"'tiny'.*is gone"):
+                await refused
+    left.rename(box.store / "images" / "tiny")
+    async with box.engine() as engine:
+        assert await sh(engine, "ls") == "x\n"
+    trees.remove_tree(remove(box.store / "images", "tiny"))
+    async with box.engine() as engine:
+        await engine.delete("a")
+        assert engine.vms() == {"b"}
 
 
 @pytest.mark.parametrize("name", ["", "x", "UPPER", "../x", "a/b", "-x", "x-", "x" * 41, ".build-x", "a b"])

@@ -15,6 +15,7 @@ import pytest
 
 from arker import Arker, ArkerError
 from arker.local.engine.debian import MIRROR, BuildError, check_tools
+from tests.engine.harness import lay_out_image
 
 
 def connect(deployment: Any, key: str | None = None) -> Arker:
@@ -141,3 +142,38 @@ def test_a_computer_is_published_as_an_image(fresh_deployment: Callable[..., Any
         with pytest.raises(ArkerError) as error:
             other.vm("tools").fork()
         assert error.value.code == "not_found"
+
+
+def test_an_image_that_was_built_is_removed_once_no_computer_stands_on_it(
+    fresh_deployment: Callable[..., Any],
+) -> None:
+    deployment = fresh_deployment()
+    images = deployment.state / "engine/images"
+    lay_out_image(images / "tiny")
+    deployment.start()
+    with connect(deployment) as arker:
+        first = arker.vm("tiny").fork()
+        child = first.fork()
+        first.delete()
+        assert child.run("echo fine").stdout == b"fine\n"
+        refused = command(deployment.state, "images", "rm", "tiny")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"1 computers stand on tiny; delete them first: {child.id}" in refused.stderr
+        assert child.fork().run("echo fine").stdout == b"fine\n"
+        for row in list(arker.iter_vms()):
+            arker.vm(row.vm_id).delete()
+        removed = command(deployment.state, "images", "rm", "tiny")
+        assert (removed.returncode, removed.stdout) == (0, "removed tiny\n"), removed.stderr
+        assert [path.name for path in images.iterdir()] == ["arkuntu"]
+        assert command(deployment.state, "images").stdout.splitlines()[0].startswith("arkuntu\t")
+        with pytest.raises(ArkerError) as error:
+            arker.vm("tiny").fork()
+        assert error.value.code == "not_found"
+        for name in ("tiny", "arkuntu", "../images", "."):
+            refused = command(deployment.state, "images", "rm", name)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert "was built here" in refused.stderr
+        with arker.vm("arkuntu").fork() as vm:
+            assert vm.run("echo fine").stdout == b"fine\n"
+    deployment.stop()
+    deployment.start()

@@ -274,6 +274,23 @@ class TestForks:
 
         run(test())
 
+    def test_a_fork_of_an_image_that_is_being_removed_leaves_nothing(self, bench: Bench) -> None:
+        async def go() -> None:
+            bench.engine.names.append("debian")
+            async with bench.client() as client:
+                create = bench.engine.create
+
+                async def slow(vm_id: str, image: str) -> None:
+                    await create(vm_id, image)
+                    await bench.database.execute("DELETE FROM vms WHERE name = 'debian'")
+
+                bench.engine.create = slow  # type: ignore[method-assign]
+                refused = await client.post("/api/v1/vms/fork", json={"is_public": False, "from": "debian"})
+                assert (refused.status_code, code(refused)) == (404, "not_found")
+                assert bench.engine.vms() == set()
+
+        run(go())
+
     def test_a_quota_holds_also_for_forks_at_once(self, make_bench: Callable[..., Bench]) -> None:
         async def test() -> None:
             bench = make_bench(max_vms=3)

@@ -179,10 +179,10 @@ def check_tools() -> str:
 def _workplace(folder: Path, name: str) -> Iterator[Path]:
     """A folder for all that is in the making, beside the images, gone at the end; those that a crash left go too."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in folder.glob(".build-*"):
+    for left in folder.glob(f"{images.MAKING}*"):
         with contextlib.suppress(OSError), _locked(left):
             trees.remove_tree(left)
-    place = folder / f".build-{name}-{secrets.token_hex(4)}"
+    place = folder / f"{images.MAKING}{name}-{secrets.token_hex(4)}"
     place.mkdir(mode=0o700)
     try:
         with _locked(place):

@@ -24,6 +24,7 @@ from arker.local.engine.protocol import (
     RunOutcome,
     SandboxUnavailable,
     SessionState,
+    SystemBroken,
     VmMissing,
 )
 from arker.local.engine.sandbox import layer_budget
@@ -193,8 +194,12 @@ class BubblewrapEngine:
         folder = self._path / "images"
         changed = folder.stat().st_mtime_ns
         if changed != self._images_at:
-            for name in images.built(folder) - self._images.keys():
-                self._images[name] = images.whole(folder / name, network=self._network)
+            # All anew: one that was removed may have been built again under its name.
+            built = images.built(folder)
+            self._images = {
+                "arkuntu": self._images["arkuntu"],
+                **{name: images.whole(folder / name, network=self._network) for name in built},
+            }
             self._images_at = changed
 
     def vms(self) -> set[str]:
@@ -221,9 +226,10 @@ class BubblewrapEngine:
 
     def _new(self, row: VmRow) -> Computer:
         image = self._images.get(row.image)
+        computer = Computer.from_row(self._host, image or images.gone(self._path / "images" / row.image), row)
         if image is None:
-            raise ImageMissing(f"computer {row.id} is made of the image {row.image!r}, which is not there")
-        computer = Computer.from_row(self._host, image, row)
+            # It can be deleted, and others are not concerned.
+            computer.refuse(SystemBroken(f"the image {row.image!r}, which {row.id} is made of, is gone"))
         self._use.take((*row.frozen, row.top))
         return computer
 

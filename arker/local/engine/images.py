@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ MOUNT_POINTS = ("proc", "dev", "run")
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,38}[a-z0-9]")
 #: Where `/etc/resolv.conf` of such an image leads.
 RESOLVER = "/run/resolv.conf"
-_ROOT = "root"
+#: How the names of folders begin that are no images yet, or no more; the next build sweeps what a crash left.
+MAKING = ".build-"
+_ROOT, _FIRST = "root", "first"
 
 # Configuration of programs in /usr that is public on every machine. Anything else of the host's /etc stays outside.
 _HOST_ETC = (
@@ -131,7 +134,7 @@ def find_program(name: str) -> str | None:
 def _first(folder: Path, bash: str | Path | None) -> Path:
     if bash is None:
         raise SandboxUnavailable("bash is not installed")
-    first = folder / "first"
+    first = folder / _FIRST
     first.unlink(missing_ok=True)
     shutil.copyfile(bash, first)
     first.chmod(0o111)
@@ -182,3 +185,18 @@ def whole(folder: Path, *, network: bool) -> Image:
     fixed = ("--ro-bind-try", "/etc/resolv.conf", RESOLVER) if network else ()
     first = _first(folder, folder / _ROOT / "usr/bin/bash")
     return Image(folder.name, folder / _ROOT, first, fixed, WHOLE)
+
+
+def gone(folder: Path) -> Image:
+    """Stands for an image that was built into `folder` and is not there any more."""
+    return Image(folder.name, folder / _ROOT, folder / _FIRST, (), WHOLE)
+
+
+def remove(folder: Path, name: str) -> Path:
+    """Take an image that was built out of `folder`, at once, to where it can be deleted at leisure: what is returned.
+
+    Raises OSError.
+    """
+    left = folder / f"{MAKING}{name}-{secrets.token_hex(4)}"
+    (folder / name).rename(left)
+    return left
