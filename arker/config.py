@@ -16,11 +16,15 @@ BASE_URL: Final = "https://aws-us-west-2.burst.arker.ai"
 GLOBAL_URL: Final = "https://arker.ai"
 #: Longest time that can be asked for, in seconds: systems count no further than some centuries.
 LONGEST: Final = 1_000_000_000
+#: Longest time that a call really waits, in seconds: sockets count milliseconds in 31 bits, and beyond that wait for
+#: some other time.
+FURTHEST: Final = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait, in seconds; all are above 0 and at most 1 000 000 000.
+    """How long to wait, in seconds; all are above 0 and at most 1 000 000 000. A call never waits for more than
+    23 days.
 
     Args:
         total: A whole call, with its tries and the pauses between them. A transfer of a file has a second

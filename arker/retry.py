@@ -28,12 +28,12 @@ class RetryPolicy:
         backoff: Upper bound of the first delay, in seconds. It doubles with every try; the delay is drawn
             evenly between 0 and the bound.
         max_delay: Cap of that bound and of a server's `Retry-After`, in seconds.
-        resend: Send a `run` or `fork` again, under the same `Idempotency-Key`, even when the first may have
-            been acted on. Right where the deployment honours the key, as the embedded one does; elsewhere a
-            command may run twice.
+        resend: Send a `run` or `fork` (or whatever else has an `Idempotency-Key`) again, under the same key,
+            even when the first may have been acted on. Right where the deployment honours the key, as the
+            embedded one does; elsewhere a command may run twice.
 
     Raises:
-        ValueError: for fewer than 1 attempt or a negative time.
+        TypeError, ValueError: for attempts that are no int, fewer than 1 attempt or a negative time.
     """
 
     attempts: int = 4
@@ -42,9 +42,11 @@ class RetryPolicy:
     resend: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
+            raise TypeError(f"attempts is an int, not {type(self.attempts).__name__}")
         if self.attempts < 1:
             raise ValueError(f"attempts must be 1 or more, not {self.attempts}")
-        if self.backoff < 0 or self.max_delay < 0:
+        if not (self.backoff >= 0 and self.max_delay >= 0):  # nor NaN
             raise ValueError(
                 f"backoff and max_delay must be 0 or more, not {self.backoff} and {self.max_delay}"
             )
@@ -55,16 +57,23 @@ NEVER = RetryPolicy(attempts=1)
 
 
 def decide(
-    policy: RetryPolicy, error: ArkerError, *, attempt: int, repeatable: bool, remaining: float, draw: float
+    policy: RetryPolicy,
+    error: ArkerError,
+    *,
+    attempt: int,
+    repeatable: bool,
+    keyed: bool,
+    remaining: float,
+    draw: float,
 ) -> float | None:
     """The delay before the next try in seconds, or None to give up.
 
-    `attempt` counts from 1, `remaining` is what is left of the call's deadline in seconds, `draw` is from [0,
-    1).
+    `attempt` counts from 1, `keyed` is whether the request has an `Idempotency-Key`, `remaining` is what is
+    left of the call's deadline in seconds, `draw` is from [0, 1).
     """
     if attempt >= policy.attempts or not error.retryable:
         return None
-    if not (repeatable or policy.resend or error.processed == "no"):
+    if not (repeatable or (keyed and policy.resend) or error.processed == "no"):
         return None
     # float() of a huge exponent overflows; past 2**32 the cap has long been reached.
     delay = draw * min(policy.max_delay, policy.backoff * 2 ** min(attempt - 1, 32))

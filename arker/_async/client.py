@@ -77,11 +77,15 @@ class AsyncArker:
         hooks: Hooks | None = None,
         allow_http: bool = False,
     ) -> None:
+        if isinstance(max_connections, bool) or not isinstance(max_connections, int):
+            raise TypeError(f"max_connections is an int, not {type(max_connections).__name__}")
         if max_connections < 1:
             raise ValueError(f"max_connections must be 1 or more, not {max_connections}")
+        if not isinstance(hooks, Hooks | None):
+            raise TypeError(f"hooks is a Hooks, not {type(hooks).__name__}")
         config = resolve(api_key, base_url, global_url, os.environ, allow_http=allow_http)
         self._timeouts = _timeouts(timeout)
-        self._policy = retry or NEVER
+        self._policy = _policy(retry)
         self._host: Literal["regional", "global"] | None = None
         self._transport = AsyncTransport(
             config, max_connections=max_connections, http_client=http_client, hooks=hooks or Hooks()
@@ -187,7 +191,7 @@ class AsyncArker:
         if not isinstance(timeout, Unchanged):
             client._timeouts = _timeouts(timeout)
         if not isinstance(retry, Unchanged):
-            client._policy = retry or NEVER
+            client._policy = _policy(retry)
         return client
 
     def vm(self, source: str | VmSummary) -> AsyncComputer:
@@ -337,6 +341,12 @@ def _timeouts(timeout: float | Timeouts | None) -> Timeouts:
     if timeout is None:
         return Timeouts()
     return timeout if isinstance(timeout, Timeouts) else Timeouts(total=timeout)
+
+
+def _policy(retry: RetryPolicy | None) -> RetryPolicy:
+    if not isinstance(retry, RetryPolicy | None):
+        raise TypeError(f"retry is a RetryPolicy or None, not {type(retry).__name__}")
+    return retry or NEVER
 
 
 def _same(answer: T) -> T:

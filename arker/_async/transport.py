@@ -14,7 +14,7 @@ from arker import operations
 from arker._io import Buffer
 from arker._io_async import async_sleep
 from arker._version import __version__
-from arker.config import Config, Timeouts, Url
+from arker.config import FURTHEST, Config, Timeouts, Url
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
@@ -52,6 +52,8 @@ class AsyncRequest:
     headers: Headers
     body: bytes | AsyncBody
     repeatable: bool
+    #: Whether it has an `Idempotency-Key`.
+    keyed: bool
     #: Longest wait for the answer, in seconds.
     read: float
 
@@ -63,7 +65,7 @@ class Budget:
 
     def __init__(self, policy: RetryPolicy, seconds: float) -> None:
         self.policy = policy
-        self.deadline = time.monotonic() + seconds
+        self.deadline = time.monotonic() + min(seconds, FURTHEST)
         self.attempt = 1
         #: Whether a failed try may have been acted on.
         self.doubtful = False
@@ -141,8 +143,10 @@ class AsyncTransport:
         for name, value in (headers or {}).items():
             if name != "Content-Type":
                 text = str(value)
-                if not text.isascii() or not text.isprintable():
-                    raise bad_request(f"{name}: {text[:100]!r} is not printable ASCII")
+                if not text.isascii() or not text.isprintable() or text != text.strip():
+                    raise bad_request(
+                        f"{name}: {text[:100]!r} is not printable ASCII without spaces around it"
+                    )
                 head.append((name.encode(), text.encode()))
         return AsyncRequest(
             url,
@@ -152,6 +156,7 @@ class AsyncTransport:
             head,
             body if body is not None else b"",
             repeatable,
+            "Idempotency-Key" in (headers or {}),
             timeouts.read if read is None else read,
         )
 
@@ -169,7 +174,7 @@ class AsyncTransport:
         if body is not None:
             head.append((b"Content-Length", str(body.size).encode()))
         return AsyncRequest(
-            url, method, url.target or "/", "(signed url)", head, body or b"", True, timeouts.read
+            url, method, url.target or "/", "(signed url)", head, body or b"", True, False, timeouts.read
         )
 
     async def perform(
@@ -191,6 +196,7 @@ class AsyncTransport:
                     error,
                     attempt=budget.attempt,
                     repeatable=request.repeatable,
+                    keyed=request.keyed,
                     remaining=budget.left,
                     draw=random.random(),  # noqa: S311  # spreads load, keeps no secret
                 )

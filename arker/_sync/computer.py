@@ -23,6 +23,7 @@ from arker.ids import new_ulid
 from arker.results import Outcome, RunResult, run_result
 
 from .files import Sync
+from .transport import Budget
 
 if TYPE_CHECKING:
     from .client import Arker
@@ -206,7 +207,12 @@ class Computer:
         parts = run_command._get_kwargs(self._known_id("run"), body=body, idempotency_key=new_ulid())
         longest = (timeouts.run if timeout is None else timeout) + timeouts.read
         return client._transport.operate(
-            client._budget(longest + timeouts.total), timeouts, run_command, parts, run_result, read=longest
+            Budget(client._policy, longest + timeouts.total),
+            timeouts,
+            run_command,
+            parts,
+            run_result,
+            read=longest,
         )
 
     def delete(self, *, timeout: float | None = None) -> None:

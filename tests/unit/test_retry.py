@@ -12,7 +12,9 @@ PASSING = ArkerError("unavailable", "", 503, processed="no")
 
 def delay(policy: RetryPolicy = RetryPolicy(), error: ArkerError = PASSING, **given: object) -> float | None:  # noqa: B008
     return decide(
-        policy, error, **{"attempt": 1, "repeatable": True, "remaining": 100.0, "draw": 0.5, **given}
+        policy,
+        error,
+        **{"attempt": 1, "repeatable": True, "keyed": True, "remaining": 100.0, "draw": 0.5, **given},
     )  # type: ignore[arg-type]
 
 
@@ -51,6 +53,8 @@ def test_what_is_not_repeatable_is_repeated_only_if_it_was_not_acted_on(processe
     error = ArkerError("timeout", "", processed=processed)
     assert (delay(error=error, repeatable=False) is not None) is again
     assert delay(RetryPolicy(resend=True), error, repeatable=False) is not None
+    # Without a key nobody could tell the second from the first.
+    assert (delay(RetryPolicy(resend=True), error, repeatable=False, keyed=False) is not None) is again
 
 
 def test_what_is_final_is_not_repeated() -> None:
@@ -59,21 +63,30 @@ def test_what_is_final_is_not_repeated() -> None:
         assert delay(policy, ArkerError("quota_exceeded", "", 429)) is None
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"backoff": -1}, {"max_delay": -0.1}])
+@pytest.mark.parametrize(
+    "wrong", [{"attempts": 0}, {"backoff": -1}, {"max_delay": -0.1}, {"backoff": float("nan")}]
+)
 def test_a_policy_that_makes_no_sense_is_refused(wrong) -> None:
     with pytest.raises(ValueError, match="must be"):
         RetryPolicy(**wrong)
 
 
+@pytest.mark.parametrize("attempts", [True, 2.5, "3", None])
+def test_attempts_are_counted(attempts) -> None:
+    with pytest.raises(TypeError, match="attempts is an int"):
+        RetryPolicy(attempts=attempts)
+
+
 @given(
     st.integers(1, 10_000),
+    st.booleans(),
     st.booleans(),
     st.floats(0, 1e6),
     st.floats(0, 1, exclude_max=True),
     st.one_of(st.none(), st.floats(0, 1e9)),
 )
 def test_a_pause_is_never_negative_nor_beyond_cap_or_deadline(
-    attempt, repeatable, remaining, draw, asked
+    attempt, repeatable, keyed, remaining, draw, asked
 ) -> None:
     policy = RetryPolicy(attempts=100_000)
     pause = decide(
@@ -81,6 +94,7 @@ def test_a_pause_is_never_negative_nor_beyond_cap_or_deadline(
         ArkerError("unavailable", "", 503, retry_after=asked),
         attempt=attempt,
         repeatable=repeatable,
+        keyed=keyed,
         remaining=remaining,
         draw=draw,
     )

@@ -4,9 +4,7 @@ is mixed up, and only ArkerErrors come out."""
 from __future__ import annotations
 
 import os
-import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +231,16 @@ async def test_the_longest_names_of_local_files(server: Server, tmp_path: Path, 
     async with client(server) as arker:
         await arker.vm(server.vm(a=b"content")).sync.download(PATH, tmp_path / name)
     assert (tmp_path / name).read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("seconds", [1e8, 4294967.4, 1_000_000_000])
+async def test_times_that_hardly_anybody_waits_for(server: Server, seconds: float) -> None:
+    server.fail("list", faults.delay(0.3))
+    server.fail("run", faults.delay(0.3))
+    everything = Timeouts(seconds, seconds, seconds, seconds, seconds, seconds)
+    async with client(server, timeout=everything, retry=None) as arker:
+        await arker.list()
+        assert (await arker.vm(server.vm()).run("x", timeout=seconds)).ok
 
 
 @pytest.mark.parametrize("seconds", [1e10, 10**400, float("nan")])

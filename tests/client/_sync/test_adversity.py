@@ -231,6 +231,16 @@ def test_the_longest_names_of_local_files(server: Server, tmp_path: Path, name: 
     assert (tmp_path / name).read_bytes() == b"content"
 
 
+@pytest.mark.parametrize("seconds", [1e8, 4294967.4, 1_000_000_000])
+def test_times_that_hardly_anybody_waits_for(server: Server, seconds: float) -> None:
+    server.fail("list", faults.delay(0.3))
+    server.fail("run", faults.delay(0.3))
+    everything = Timeouts(seconds, seconds, seconds, seconds, seconds, seconds)
+    with client(server, timeout=everything, retry=None) as arker:
+        arker.list()
+        assert (arker.vm(server.vm()).run("x", timeout=seconds)).ok
+
+
 @pytest.mark.parametrize("seconds", [1e10, 10**400, float("nan")])
 def test_times_that_nobody_can_wait_for(server: Server, seconds: float) -> None:
     with client(server) as arker:

@@ -313,7 +313,17 @@ def test_options(server: Server) -> None:
     assert server.connections == 1
 
 
-@pytest.mark.parametrize("wrong", [{"http_client": object()}, {"timeout": "x"}, {"api_key": 5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"http_client": object()},
+        {"timeout": "x"},
+        {"api_key": 5},
+        {"retry": 3},
+        {"hooks": print},
+        {"max_connections": 1.5},
+    ],
+)
 def test_options_of_the_wrong_kind(wrong: dict[str, object]) -> None:
     with pytest.raises(TypeError):
         Arker(**{"api_key": KEY, **wrong})  # type: ignore[arg-type]
@@ -515,12 +525,17 @@ def test_call_repeats_only_what_can_be(server: Server) -> None:
         with pytest.raises(ArkerError) as caught:
             arker.call(run_command, vm, body=RunRequest("x", 0), idempotency_key="k")
         assert (caught.value.attempts, caught.value.processed) == (1, "maybe")
-    assert server.commands == ["x"]
+        with client(server, retry=RetryPolicy(backoff=0, resend=True)) as resending:
+            server.fail("run", faults.drop_after, faults.drop_after)
+            with pytest.raises(ArkerError):
+                resending.call(run_command, vm, body=RunRequest("y", 0))
+            resending.call(run_command, vm, body=RunRequest("z", 0), idempotency_key="k")
+    assert server.commands == ["x", "y", "z", "z"]
 
 
 def test_a_header_that_cannot_be_is_refused(server: Server) -> None:
     with client(server) as arker:
-        for key in ("a\r\nx: y", "ü"):
+        for key in ("a\r\nx: y", "ü", " a", "a "):
             with pytest.raises(ArkerError, match="Idempotency-Key"):
                 arker.call(run_command, server.vm(), body=RunRequest("x", 0), idempotency_key=key)
     assert server.requests == []
