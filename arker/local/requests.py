@@ -127,7 +127,7 @@ class ListQuery(Body):
 B = TypeVar("B", bound=Body)
 
 
-def parse(model: type[B], data: bytes) -> B:
+def parse(model: type[B], data: bytes | bytearray) -> B:
     """A request body.
 
     Raises:

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -46,8 +47,11 @@ from .requests import (
 log: logging.Logger = logging.getLogger("arker.web")
 access: logging.Logger = logging.getLogger("arker.request")
 
-#: Bytes of a JSON body at the most.
+#: Bytes of a JSON body at the most, and of all that are held at once for one organization. What is no larger
+#: than a head is not counted, as heads are not.
 MAX_BODY: Final = 32 * 1024 * 1024
+MAX_BODIES: Final = 128 * 1024 * 1024
+_SMALL_BODY: Final = 16 * 1024
 #: Seconds within which the next piece of a body has to come, and all of a JSON body.
 PIECE_WAIT: Final = 30.0
 BODY_WAIT: Final = 300.0
@@ -114,6 +118,7 @@ def create_app(
     app.state.platform = platform
     app.state.metrics = metrics
     app.state.limit = RateLimit(rate_limit)
+    app.state.rooms = defaultdict(lambda: Room(MAX_BODIES))
     app.state.digests = Digests()
     app.state.public_url = public_url
     app.state.own_url = own_url
@@ -301,7 +306,45 @@ def _content_length(request: Request) -> int | None:
     return None if length is None else int(length)
 
 
+class Room:
+    """So many bytes that may be held at once. Who does not fit in waits, first come, first served."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def held(self, size: int) -> AsyncIterator[None]:
+        """Hold `size` bytes for as long as the block takes."""
+        async with self._turn:
+            while self._free < size:
+                self._freed.clear()
+                await self._freed.wait()
+            self._free -= size
+        try:
+            yield
+        finally:
+            self._free += size
+            self._freed.set()
+
+
+def _room(request: Request, limit: int) -> contextlib.AbstractAsyncContextManager[None]:
+    """Room for the body of a request. Each organization has its own, so that none waits for another."""
+    length = _content_length(request)
+    size = limit if length is None else min(length, limit)
+    if size <= _SMALL_BODY:
+        return contextlib.nullcontext()
+    room: Room = request.app.state.rooms[_who(request).org_id]
+    return room.held(size)
+
+
 async def _body(request: Request, model: type[B], limit: int = MAX_BODY) -> B:
+    async with _room(request, limit):
+        return await _received(request, model, limit)
+
+
+async def _received(request: Request, model: type[B], limit: int = MAX_BODY) -> B:
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise ApiError(
@@ -316,7 +359,7 @@ async def _body(request: Request, model: type[B], limit: int = MAX_BODY) -> B:
         body += piece
         if len(body) > limit:
             raise _too_large(limit)
-    return parse(model, bytes(body))
+    return parse(model, body)
 
 
 def _too_large(limit: int) -> ApiError:
@@ -462,9 +505,11 @@ class Sync(Endpoint):
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/{vm_id}/sync."""
-        body = await _body(request, SyncRequest)
-        vm_id = request.path_params["vm_id"]
-        return _json(await _platform(request).sync(_who(request), vm_id, body, _base_url(request)))
+        # Of a write the contents are held to its end.
+        async with _room(request, MAX_BODY):
+            body = await _received(request, SyncRequest)
+            vm_id = request.path_params["vm_id"]
+            return _json(await _platform(request).sync(_who(request), vm_id, body, _base_url(request)))
 
 
 class Vm(Endpoint):

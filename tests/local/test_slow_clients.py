@@ -17,6 +17,7 @@ from arker.local.metrics import Metrics
 from arker.local.web import create_app
 
 from .conftest import BASE, KEY, Bench, run
+from .test_platform import chunk, fork, other_client, ulid, write
 
 HEAD = f"POST /api/v1/vms/{BASE}/fork HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
 
@@ -105,7 +106,7 @@ def test_connections_that_ask_for_nothing_are_closed(bench: Bench, monkeypatch: 
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert answer.count(b"HTTP/1.1") == 1
 
-    monkeypatch.setattr(server, "HEAD_WAIT", 0.1)
+    monkeypatch.setattr(server, "HEAD_WAIT", 0.5)
     run(test())
 
 
@@ -161,7 +162,7 @@ def test_the_rest_of_a_body_that_was_answered_is_not_waited_for_for_ever(
             answer = await exchange(address, head, b" ", pause=0.05)
             assert answer.startswith(b"HTTP/1.1 401 ")
 
-    monkeypatch.setattr(server, "HEAD_WAIT", 0.1)
+    monkeypatch.setattr(server, "HEAD_WAIT", 0.5)
     run(test())
 
 
@@ -170,7 +171,7 @@ def test_an_answer_that_takes_its_time_is_waited_for(bench: Bench, monkeypatch: 
         async with serving(bench) as address:
 
             async def slow(text: str) -> object:
-                await asyncio.sleep(0.4)
+                await asyncio.sleep(1)
                 from .fake import outcome
 
                 return outcome(b"done")
@@ -189,7 +190,7 @@ def test_an_answer_that_takes_its_time_is_waited_for(bench: Bench, monkeypatch: 
             assert b'"stdout":"done"' in answer
 
     for module, name in [(server, "HEAD_WAIT"), (web, "PIECE_WAIT")]:
-        monkeypatch.setattr(module, name, 0.1)
+        monkeypatch.setattr(module, name, 0.5)
     run(test())
 
 
@@ -252,3 +253,45 @@ def _overwrite(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(50_000_000)
         file.write(b"other")
+
+
+def test_bodies_that_are_held_at_once_have_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with bench.client() as client, other_client(bench, client) as stranger:
+            mine, theirs = await fork(client), await fork(stranger)
+            waiting = asyncio.Event()
+            original, taken = bench.engine.write_file, []
+
+            async def slow(vm_id: str, path: str, source: bytes | int) -> None:
+                taken.append(path)
+                if path == "/home/user/first":
+                    await waiting.wait()
+                await original(vm_id, path, source)
+
+            bench.engine.write_file = slow  # type: ignore[method-assign]
+            first, second = (
+                asyncio.create_task(
+                    write(client, mine, chunk(f"/home/user/{name}", data, ulid(name[0].upper())))
+                )
+                for name in ("first", "kept")
+            )
+            while not taken:
+                await asyncio.sleep(0)
+            # Neither small ones nor another organization's wait for it.
+            assert (await write(client, mine, chunk("/home/user/small", b"x", ulid("B"))))[0]["written"]
+            assert (await write(stranger, theirs, chunk("/home/user/other", data, ulid("C"))))[0]["written"]
+            assert taken == ["/home/user/first", "/home/user/small", "/home/user/other"]
+            # Whoever is gone before its turn takes no room.
+            third = asyncio.create_task(write(client, mine, chunk("/home/user/third", data, ulid("D"))))
+            await asyncio.sleep(0)
+            third.cancel()
+            waiting.set()
+            assert (await first)[0]["written"]
+            assert (await second)[0]["written"]
+            assert (await write(client, mine, chunk("/home/user/last", data, ulid("E"))))[0]["written"]
+            assert "/home/user/third" not in taken
+
+    data = bytes(30_000)
+    monkeypatch.setattr(web, "MAX_BODY", 60_000)
+    monkeypatch.setattr(web, "MAX_BODIES", 60_000)
+    run(test())
