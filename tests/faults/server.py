@@ -484,7 +484,10 @@ def alter_raw(alter: Callable[[Answer], Answer | bytes]) -> Fault:
 
     def fault(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
         made = alter(process())
-        sock.sendall(made if isinstance(made, bytes) else made.raw())
+        if isinstance(made, Answer):
+            # Said aloud, or the client may use the connection again in the moment in which it is closed.
+            made = Answer(made.status, {**made.headers, "connection": "close"}, made.body).raw()
+        sock.sendall(made)
         raise Hang
 
     return fault
