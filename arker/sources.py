@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import os
 import tempfile
 import threading
@@ -61,8 +63,8 @@ class File:
         self._owned = owned
         # Several chunks may be read at a time, and a file has one position.
         self._lock = threading.Lock()
-        self._start = file.tell()
-        self.size: int = max(0, file.seek(0, os.SEEK_END) - self._start)
+        self.start = file.tell()
+        self.size: int = max(0, file.seek(0, os.SEEK_END) - self.start)
         if self.size > LARGEST_FILE:
             self.close()
             raise too_large(self.size)
@@ -70,13 +72,16 @@ class File:
     def read(self, start: int, end: int) -> Buffer:
         """See Source."""
         with self._lock:
-            self._file.seek(self._start + start)
-            data = local(self._file.read, end - start)
-        if len(data) != end - start:
+            local(self._file.seek, self.start + start)
+            data = cast("bytes", local(self._file.read, end - start))
+            # One without a buffer may give less than it has.
+            while (missing := end - start - len(data)) and (more := local(self._file.read, missing)):
+                data += more
+        if missing:
             raise ArkerError(
                 "local_file", f"the file became shorter while it was read: no byte {start + len(data)}"
             )
-        return cast("bytes", data)
+        return data
 
     def close(self) -> None:
         """See Source."""
@@ -130,8 +135,16 @@ def known(data: Any) -> Source | None:
         return Memory(data.encode())
     if isinstance(data, (bytes, bytearray, memoryview)):
         return Memory(data)
-    if callable(getattr(data, "read", None)) and hasattr(data, "seekable") and data.seekable():
-        if not isinstance(data.read(0), bytes):
+    read = getattr(data, "read", None)
+    if not callable(read) or inspect.iscoroutinefunction(read):
+        return None
+    if hasattr(data, "seekable") and data.seekable():
+        if not isinstance(read(0), bytes):
             raise TypeError("the file is open in text mode; open it in binary mode ('rb')")
-        return File(data, owned=False)
+        # Those of /proc have no size, or no end to go to.
+        with contextlib.suppress(OSError):
+            file = File(data, owned=False)
+            if file.size:
+                return file
+            data.seek(file.start)
     return None

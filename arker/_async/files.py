@@ -593,7 +593,7 @@ async def _source(data: Any) -> Source:
     spool = Spool()
     try:
         if callable(getattr(data, "read", None)) and not inspect.iscoroutinefunction(data.read):
-            while piece := local(data.read, PIECE):
+            while piece := await async_in_thread(local, data.read, PIECE):
                 spool.add(piece)
         elif isinstance(data, (AsyncIterable, Iterable)):
             async for piece in async_iterate(data):

@@ -583,7 +583,7 @@ def _source(data: Any) -> Source:
     spool = Spool()
     try:
         if callable(getattr(data, "read", None)) and not inspect.iscoroutinefunction(data.read):
-            while piece := local(data.read, PIECE):
+            while piece := in_thread(local, data.read, PIECE):
                 spool.add(piece)
         elif isinstance(data, (Iterable, Iterable)):
             for piece in iterate(data):

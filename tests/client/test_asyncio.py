@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import random
 import socket
 import ssl
 import threading
 import time
 import weakref
+from collections.abc import AsyncIterator
 
 import pytest
 
-from arker import ArkerError, AsyncArker, AsyncComputer
+from arker import Arker, ArkerError, AsyncArker, AsyncComputer
 from arker._io_async import AsyncStream
 from tests.faults import server as faults
 from tests.faults.server import KEY, Server
@@ -335,3 +337,50 @@ async def test_an_end_of_tls_that_comes_with_the_answer_is_seen() -> None:
     assert stream.is_readable()
     stream.close()
     theirs.close()
+
+
+async def test_a_pipe_may_be_filled_by_the_same_event_loop(server: Server) -> None:
+    reader, writer = os.pipe()
+    vm_id = server.vm()
+    async with client(server) as arker:
+        with os.fdopen(reader, "rb") as pipe:
+            writing = asyncio.create_task(arker.vm(vm_id).sync.write_file("/home/user/a", pipe))
+            await asyncio.sleep(0)
+            with os.fdopen(writer, "wb") as end:
+                end.write(b"content")
+            await writing
+    assert server.vms[vm_id].files["/home/user/a"] == b"content"
+
+
+class OfCoroutines:
+    """A file as aiofiles has it."""
+
+    async def read(self, size: int = -1) -> bytes:
+        raise NotImplementedError
+
+    async def seekable(self) -> bool:
+        return True
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"one\n"
+        yield b"two\n"
+
+
+class PartlyOfCoroutines(OfCoroutines):
+    """A file as anyio has it."""
+
+    def seekable(self) -> bool:  # type: ignore[override]
+        return True
+
+
+@pytest.mark.parametrize("file", [OfCoroutines(), PartlyOfCoroutines()])
+async def test_a_file_that_is_read_by_await_is_iterated(server: Server, file: OfCoroutines) -> None:
+    vm_id = server.vm()
+    async with client(server) as arker:
+        await arker.vm(vm_id).sync.write_file("/home/user/a", file)
+    assert server.vms[vm_id].files["/home/user/a"] == b"one\ntwo\n"
+
+
+def test_a_file_that_is_read_by_await_is_nothing_for_the_blocking_client(server: Server) -> None:
+    with Arker(KEY, server.url) as arker, pytest.raises(TypeError, match="not OfCoroutines"):
+        arker.vm(server.vm()).sync.write_file("/home/user/a", OfCoroutines())  # type: ignore[arg-type]

@@ -3,7 +3,9 @@ is mixed up, and only ArkerErrors come out."""
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -247,6 +249,44 @@ def test_times_that_nobody_can_wait_for(server: Server, seconds: float) -> None:
         with pytest.raises(ValueError, match="timeout"):
             arker.vm(server.vm()).run("x", timeout=seconds)
         assert (arker.vm(server.vm()).run("x", timeout=1e8)).stdout == b"x"
+
+
+class Short(io.RawIOBase):
+    """A file that gives less than it was asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._data.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._data.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        return self._data.readinto(memoryview(buffer)[:1000])
+
+
+@pytest.mark.parametrize("data", [b"", LARGE[:5000], LARGE])
+def test_a_file_that_gives_less_than_it_was_asked_for(server: Server, data: bytes) -> None:
+    vm_id = server.vm()
+    with client(server) as arker:
+        arker.vm(vm_id).sync.write_file(PATH, Short(data))
+    assert server.vms[vm_id].files[PATH] == data
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a system without /proc")
+def test_a_file_without_a_size(server: Server) -> None:
+    vm_id = server.vm()
+    with client(server) as arker:
+        arker.vm(vm_id).sync.upload("/proc/self/status", PATH)
+    assert b"Pid:" in server.vms[vm_id].files[PATH]
 
 
 # --- slow lines ---
