@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -34,21 +33,23 @@ def running(state: Path) -> Running | None:
     """The deployment that serves a state folder, if one does."""
     if sys.platform != "linux":
         return None
-    lock = state / "lock"
-    try:
-        said = json.loads(lock.read_bytes())
-        found = Running(str(said["url"]), int(said["pid"]), state)
-        # Else it was left by a deployment that was killed, and its port may be anybody's by now.
-        return found if _is_held(lock, found.pid) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    from arker.local.folder import holder, lock_file
+
+    found = holder(state)
+    # Else it was left by a deployment that was killed, and its port may be anybody's by now.
+    if found is None or not _is_held(lock_file(state), found.pid):
         return None
+    return Running(found.url, found.pid, state)
 
 
 def _is_held(file: Path, pid: int) -> bool:
     """Whether a process holds the lock of a file. To try for it would hinder a deployment that starts."""
-    # The device is not compared: some file systems tell one number here and another one there.
-    inode = f":{file.stat().st_ino}"
-    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    try:
+        # The device is not compared: some file systems tell one number here and another one there.
+        inode = f":{file.stat().st_ino}"
+        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return False
     return any(
         len(line) > 5 and line[1] == "FLOCK" and line[4] == str(pid) and line[5].endswith(inode)
         for line in lines

@@ -1,9 +1,35 @@
-"""Where a deployment keeps what lasts, unless it is told. Imports nothing heavy: the command line asks each time."""
+"""Where a deployment keeps what lasts, and who has such a folder. Imports nothing heavy: the command line asks each
+time."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import NamedTuple
+
+
+class Holder(NamedTuple):
+    """What a deployment wrote into the lock of its state folder; `stopping`: it takes no requests any more."""
+
+    pid: int
+    url: str
+    stopping: bool
+
+
+def lock_file(state: Path) -> Path:
+    """The file that a deployment holds while it has a state folder."""
+    return state / "lock"
+
+
+def holder(state: Path) -> Holder | None:
+    """The last deployment that said that it serves a state folder. It may be dead by now, if nobody holds the lock;
+    if somebody does, it may be starting, and say nothing yet."""
+    try:
+        said = json.loads(lock_file(state).read_bytes())
+        return Holder(int(said["pid"]), str(said["url"]), "stopping" in said)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def default_state() -> Path:

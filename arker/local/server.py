@@ -28,6 +28,7 @@ from . import keys
 from .database import Database, StateError, open_database
 from .engine import BubblewrapEngine, EngineError, Limits, SandboxUnavailable, drop_privileges
 from .errors import ApiError
+from .folder import Holder, holder, lock_file
 from .metrics import Metrics
 from .platform import Platform
 from .settings import Settings
@@ -45,13 +46,12 @@ KEEP_ALIVE: Final = 120
 
 
 class StateInUseError(StateError):
-    """Another deployment has the state folder. `url` and `pid` say which, as far as is known."""
+    """Another deployment has the state folder. `url` says where it serves, if it does."""
 
-    def __init__(self, state: Path, url: str | None, pid: int | None) -> None:
-        who = f" (pid {pid}, {url})" if url else ""
+    def __init__(self, state: Path, found: Holder | None) -> None:
+        self.url: str | None = found.url if found and not found.stopping else None
+        who = f" (pid {found.pid}, {self.url})" if found and self.url else ""
         super().__init__(f"another deployment is using {state}{who}; stop it, or name another state folder")
-        self.url = url
-        self.pid = pid
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -323,13 +323,12 @@ def _limits(given: dict[str, float]) -> Limits:
 @contextlib.contextmanager
 def _hold(state: Path) -> Iterator[int]:
     """Take the state folder for this process; the lock says who has it."""
-    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(lock_file(state), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            url, pid = holder(state)
-            raise StateInUseError(state, url, pid) from None
+            raise StateInUseError(state, holder(state)) from None
         os.truncate(fd, 0)
         yield fd
         os.truncate(fd, 0)
@@ -340,15 +339,6 @@ def _hold(state: Path) -> Iterator[int]:
 def _say(lock: int, what: dict[str, object]) -> None:
     # Only ever longer, and whole in one write: readers find one or the other.
     os.pwrite(lock, json.dumps(what).encode(), 0)
-
-
-def holder(state: Path) -> tuple[str | None, int | None]:
-    """URL and pid of the deployment that has the state folder; no URL unless it serves."""
-    try:
-        said = json.loads((state / "lock").read_text())
-        return None if said.get("stopping") else str(said["url"]), int(said["pid"])
-    except (OSError, ValueError, KeyError):
-        return None, None
 
 
 def _listen(host: str, port: int) -> socket.socket:
