@@ -39,7 +39,12 @@ def ssl_context() -> ssl.SSLContext:
         folder = None
     elif not folder:
         file = certifi.where()
-    context = ssl.create_default_context(cafile=file, capath=folder)
+    try:
+        context = ssl.create_default_context(cafile=file, capath=folder)
+    except OSError as error:
+        raise OSError(
+            f"no certificates to trust in {file or folder} (SSL_CERT_FILE, SSL_CERT_DIR): {error}"
+        ) from error
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -34,7 +34,7 @@ class _HttpxReply:
             if time.monotonic() > self._deadline:
                 raise TimeoutError("the deadline of the call has passed")
             return await anext(self._raw, None)
-        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
             raise _from_httpx(error, self._url.authority, answering=True) from error
 
     async def __aenter__(self) -> AsyncReply:
@@ -60,7 +60,7 @@ class AsyncThroughHttpx:
 
     def reset_after_fork(self) -> None:
         """In a forked child: the connections are the parent's."""
-        self._own = AsyncScoped(httpx.AsyncClient)
+        self._own = AsyncScoped(_own_client)
 
     async def send(
         self,
@@ -111,8 +111,15 @@ class AsyncThroughHttpx:
 
     async def aclose(self) -> None:
         """Close a client of our own."""
-        if self._own is not None:
+        if self._own is not None and self._own.all():
             await self._own.get().aclose()
+
+
+def _own_client() -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient()
+    except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
+        raise bad_request(f"the proxy of the environment cannot be used: {error}") from error
 
 
 def _from_httpx(error: Exception, host: str, *, answering: bool = False) -> ArkerError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,8 +188,11 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  # they raise nothing
+            # A folder, or something like /dev/null, which must not be replaced.
+            raise ArkerError("local_file", f"{path} is there already and is not a file")
         self._part = path.with_name(f".arker-{new_ulid()}.part")
-        self._file: IO[bytes] = local(self._part.open, "xb", buffering=0)
+        self._file: IO[bytes] = local(self._part.open, "xb")
         #: What is to be written next, at `_at`: pieces come small, and an asyncio client asks a thread for each write.
         self._buffer = memoryview(bytearray(READ_AHEAD))
         self._held = 0
@@ -220,9 +224,7 @@ class FileSink:
 
     def _flush(self) -> None:
         self._file.seek(self._at)
-        held = self._buffer[: self._held]
-        while held:
-            held = held[self._file.write(held) :]
+        self._file.write(self._buffer[: self._held])
         self._at += self._held
         self._held = 0
 
@@ -237,7 +239,8 @@ class FileSink:
 
     def discard(self) -> None:
         """Remove what is left."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
         with contextlib.suppress(OSError):
             self._part.unlink()
 

@@ -34,7 +34,7 @@ class _HttpxReply:
             if time.monotonic() > self._deadline:
                 raise TimeoutError("the deadline of the call has passed")
             return next(self._raw, None)
-        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
             raise _from_httpx(error, self._url.authority, answering=True) from error
 
     def __enter__(self) -> Reply:
@@ -60,7 +60,7 @@ class ThroughHttpx:
 
     def reset_after_fork(self) -> None:
         """In a forked child: the connections are the parent's."""
-        self._own = Scoped(httpx.Client)
+        self._own = Scoped(_own_client)
 
     def send(
         self,
@@ -111,8 +111,15 @@ class ThroughHttpx:
 
     def close(self) -> None:
         """Close a client of our own."""
-        if self._own is not None:
+        if self._own is not None and self._own.all():
             self._own.get().close()
+
+
+def _own_client() -> httpx.Client:
+    try:
+        return httpx.Client()
+    except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
+        raise bad_request(f"the proxy of the environment cannot be used: {error}") from error
 
 
 def _from_httpx(error: Exception, host: str, *, answering: bool = False) -> ArkerError:

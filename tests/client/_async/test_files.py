@@ -593,3 +593,17 @@ async def test_several_files_when_nothing_works(server: Server) -> None:
         assert isinstance(back["/home/user/a"].error, ArkerError)
         assert await sync.write_files({}) == {}
         assert await sync.read_files([]) == {}
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe"])
+async def test_a_download_replaces_nothing_but_files(server: Server, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.iterdir())
+    case = Case(server)
+    case.files[PATH] = b"content"
+    async with case as sync:
+        with pytest.raises(ArkerError, match=rf"local_file: .*{name} is there already and is not a file"):
+            await sync.download(PATH, tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before
+    assert server.requests == []

@@ -6,6 +6,7 @@ import gc
 import logging
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,6 +26,7 @@ from arker_api.regional.models import ForkRequest, InlineFile, ReadRequest, RunR
 from arker import ArkerError, AsyncArker, Hooks, RequestEvent, RetryEvent, RetryPolicy, Timeouts
 from arker._async.pool import AsyncPool
 from arker._async.wire import AsyncPooled
+from arker._io import ssl_context
 from tests.faults import server as faults
 from tests.faults.server import CERTIFICATE, KEY, Answer, Server
 
@@ -430,6 +432,28 @@ async def test_a_proxy_of_the_environment_is_used_except_for_this_machine(
 
 
 # --- what is told ---
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "what://127.0.0.1:1", "http://127.0.0.1:abc"])
+async def test_a_proxy_of_the_environment_that_cannot_be_used(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As without httpx's extra for it.
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with AsyncArker(KEY, "https://deployment.test") as arker:
+        with pytest.raises(ArkerError, match="bad_request: the proxy of the environment cannot be used"):
+            await arker.vm("arkuntu").fork()
+
+
+async def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    monkeypatch.setattr("arker._io_async.ssl_context", ssl_context.__wrapped__)
+    with Server(tls=True) as server:
+        async with client(server) as arker:
+            with pytest.raises(ArkerError, match=r"no certificates to trust in /nowhere\.pem"):
+                await arker.list()
 
 
 async def test_hooks_hear_of_every_try(server: Server) -> None:

@@ -6,6 +6,7 @@ import gc
 import logging
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -23,6 +24,7 @@ from arker_api.regional.api.service import health
 from arker_api.regional.models import ForkRequest, InlineFile, ReadRequest, RunRequest
 
 from arker import Arker, ArkerError, Hooks, RequestEvent, RetryEvent, RetryPolicy, Timeouts
+from arker._io import ssl_context
 from arker._sync.pool import Pool
 from arker._sync.wire import Pooled
 from tests.faults import server as faults
@@ -428,6 +430,26 @@ def test_a_proxy_of_the_environment_is_used_except_for_this_machine(
 
 
 # --- what is told ---
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "what://127.0.0.1:1", "http://127.0.0.1:abc"])
+def test_a_proxy_of_the_environment_that_cannot_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As without httpx's extra for it.
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Arker(KEY, "https://deployment.test") as arker:
+        with pytest.raises(ArkerError, match="bad_request: the proxy of the environment cannot be used"):
+            arker.vm("arkuntu").fork()
+
+
+def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    monkeypatch.setattr("arker._io_sync.ssl_context", ssl_context.__wrapped__)
+    with Server(tls=True) as server:
+        with client(server) as arker:
+            with pytest.raises(ArkerError, match=r"no certificates to trust in /nowhere\.pem"):
+                arker.list()
 
 
 def test_hooks_hear_of_every_try(server: Server) -> None:
