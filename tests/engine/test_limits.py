@@ -43,6 +43,19 @@ async def test_a_session_without_room_for_its_shell(engine: BubblewrapEngine) ->
     assert await sh(engine, "echo $x") == "1\n"
 
 
+@pytest.mark.engine(processes=64)
+async def test_process_1_that_waits_for_room_holds_nobody_up(engine: BubblewrapEngine) -> None:
+    code = "import os, time\ntry:\n  while os.fork(): pass\n  time.sleep(100)\nexcept OSError: pass"
+    await sh(engine, f"python3 -c '{code}' >/dev/null 2>&1")
+    sandbox = engine._computers["a"].sandbox
+    assert sandbox is not None
+    began = time.monotonic()
+    for _ in range(1000):  # more than its pipe holds, and the first that it cannot do
+        sandbox.control(b"sleep 100 & #" + b"." * 100 + b"\n")
+    assert time.monotonic() - began < 5
+    await neighbour(engine)
+
+
 @pytest.mark.engine(memory=200 * MIB)
 async def test_memory_of_a_process(engine: BubblewrapEngine) -> None:
     outcome = await attempt(engine, "python3 -c 'b = bytearray(400 << 20)'")

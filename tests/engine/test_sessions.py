@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -154,6 +155,21 @@ async def test_state_that_changes_while_it_is_saved_is_saved_again(box: Box) -> 
         engine._unsaved = list  # type: ignore[method-assign]
     async with box.engine() as engine:
         assert await sh(engine, "echo $x") == "2\n"
+
+
+async def test_shells_that_keep_their_state_to_themselves_hold_nobody_up(engine: BubblewrapEngine) -> None:
+    forged = "printf 'R0\\0/tmp\\0' > /run/arker/$ARKER_SESSION/s; exec sleep 100"
+    for index in range(20):
+        await attempt(engine, forged, session=f"s{index}")
+    began = time.monotonic()
+    forked = asyncio.create_task(engine.fork("a", "b"))
+    await asyncio.sleep(0.1)
+    # A session that is new while they are waited for.
+    told = asyncio.create_task(sh(engine, "echo fine", session="new"))
+    await forked
+    assert await told == "fine\n"
+    assert await sh(engine, "echo fine", vm="b") == "fine\n"
+    assert time.monotonic() - began < 10
 
 
 async def test_state_is_on_disk_soon_even_if_the_process_is_killed(box: Box) -> None:

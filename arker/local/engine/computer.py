@@ -232,11 +232,14 @@ class Computer:
             trees.remove_tree(self._control)
 
     async def settle(self) -> None:
-        """Wait for the checkpoints of idle sessions, which come just after the answers of their last commands."""
-        for session in self.sessions.values():
-            if session.shell is not None and not session.busy:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(session.shell.settled.wait(), _SETTLE_SECONDS)
+        """Wait for the checkpoints of idle sessions, which come just after the answers of their last commands: for a
+        moment, as a guest may keep them from coming."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                # Others may come meanwhile, and know nothing yet.
+                for session in list(self.sessions.values()):
+                    if session.shell is not None and not session.busy:
+                        await session.shell.settled.wait()
 
     async def stop(self) -> None:
         """End the sandbox, if there is one, and wait until its mounts are gone."""

@@ -197,6 +197,8 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes | None) -> _Spawned:
         try:
             stdin, commands = os.pipe()
             stdin, commands = held(theirs, stdin), held(ours, commands)
+            # Process 1 reads on when there is room for another process, which may be never.
+            os.set_blocking(commands, False)
             said, stdout = os.pipe()
             said, stdout = held(ours, said), held(theirs, stdout)
             # No pipe: bwrap, writing to one that lost its reader, would die and leave a child that waits for it.
@@ -304,7 +306,7 @@ class Sandbox:
 
     def control(self, lines: bytes) -> None:
         """Let process 1 run shell code; short, and not waited for."""
-        with contextlib.suppress(OSError):  # it is gone, which `ended` tells
+        with contextlib.suppress(OSError):  # it is gone, which `ended` tells, or the pipe is full
             os.write(self._commands, lines)
 
     def kill(self) -> None:
