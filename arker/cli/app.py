@@ -77,6 +77,10 @@ class _App(click.Group):
         try:
             # A command that ends by ctx.exit(code) returns the code here.
             outcome = super().main(args, standalone_mode=False, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            # A group alone: the help itself, as it is.
+            click.echo(error.format_message(), err=True)
+            sys.exit(error.exit_code)
         except click.ClickException as error:
             report(error)
             sys.exit(error.status if isinstance(error, Failure) else error.exit_code)
@@ -103,5 +107,8 @@ def _die_of_interrupt() -> NoReturn:
 
 @click.group(cls=_App, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="arker")
-def app() -> None:
+@click.pass_context
+def app(ctx: click.Context) -> None:
     """Isolated Linux computers for programs and AI agents: fork, run, read, write."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False

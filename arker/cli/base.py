@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import click
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from arker.errors import ArkerError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Columns that no table needs.
+_UNBOUNDED: Final = 1_000_000
 
 
 def as_json(command: F) -> F:
@@ -44,6 +47,8 @@ class Command(click.Command):
         from arker.errors import ArkerError
 
         try:
+            for param in self.params:
+                self.check_text(param, ctx.params.get(param.name or ""))
             return super().invoke(ctx)
         except click.UsageError as error:
             failure = Failure(one_line(error), code="usage", status=2)
@@ -60,6 +65,22 @@ class Command(click.Command):
         if failure.status == 1:
             failure.status = self.failed
         raise failure from None
+
+    def check_text(self, param: click.Parameter, value: object) -> None:
+        """Refuse an argument that is not UTF-8."""
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not is_utf8(text):
+                raise click.BadParameter(f"{text!r} is not UTF-8", click.get_current_context(), param)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether an argument is text: bytes that are not UTF-8 come as surrogates, which nothing can carry but
+    the name of a file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def report(error: click.ClickException) -> None:
@@ -147,12 +168,12 @@ def _print_rich_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> boo
     except ImportError:
         return False
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(head):
-        # The first column is what is copied into the next command: whole, on one line.
-        table.add_column(name.upper(), no_wrap=index == 0, overflow="fold" if index == 0 else "ellipsis")
+    for name in head:
+        table.add_column(name.upper(), no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    # As wide as it is: a narrow terminal wraps the lines by itself, and nothing of them is missing.
+    Console(width=_UNBOUNDED).print(table)
     return True
 
 

@@ -126,8 +126,17 @@ def _with_parents(client: Arker, text: str | None) -> Iterator[Vm]:
 
 #: Seconds to wait for a command without a timeout; deployments have limits of their own.
 _LONGEST: Final = 24 * 3600
+_YEAR: Final = 365 * 24 * 3600
 #: Seconds that an answer may come after the command's timeout.
 _MARGIN: Final = 60
+
+
+def _whole_seconds(ctx: click.Context, param: click.Parameter, value: float | None) -> int | None:
+    if value is None:
+        return None
+    if not 0 < value <= _YEAR:  # which NaN is not, either
+        raise click.BadParameter(f"{value:g} is not above 0 and at most {_YEAR} seconds", ctx, param)
+    return math.ceil(value)
 
 
 class _Run(Command):
@@ -140,7 +149,7 @@ class _Run(Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             hint = "an option of the command to run? put -- before the command"
-            raise click.UsageError(f"{error.message} ({hint})", ctx) from None
+            raise click.UsageError(f"{error.message.rstrip('.')} ({hint})", ctx) from None
 
 
 @click.command(cls=_Run)
@@ -150,8 +159,8 @@ class _Run(Command):
     "--session", "-s", help="The session to run it in; another name is another shell, side by side."
 )
 @click.option(
-    "--timeout", "-t", type=click.FloatRange(0, min_open=True),
-    help="Seconds after which it is killed, rounded up to a whole one.",
+    "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,
+    help="Kill it after so long, rounded up to a whole second.",
 )  # fmt: skip
 @as_json
 @connected
@@ -160,14 +169,15 @@ def run(
     vm: str,
     command: tuple[str, ...],
     session: str | None,
-    timeout: float | None,
+    timeout: int | None,
     as_json: bool,
 ) -> None:
     """Run a command: arker run VM -- COMMAND
 
     One argument is a line for the shell, such as 'cd src && make'; of several, each stays one word. The
     folder, variables and functions of a session stay for its next command. What the command prints comes out
-    as it is, and its exit code is that of this command.
+    as it is when it has ended, and its exit code is that of this command. Its standard input is empty: copy
+    what it needs there first (arker cp - VM:input).
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
     result = _run(client, names.computer(client, vm).id, line, session, timeout)
@@ -183,7 +193,7 @@ def run(
     click.get_current_context().exit(result.exit_code)
 
 
-def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: float | None) -> RunResult:
+def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: int | None) -> RunResult:
     """As `Computer.run`, but without an `Idempotency-Key`, by which a command outlives its caller so that the
     answer can be asked for again: Ctrl-C is to end it."""
     from arker_api.regional.api.runs import run_command
@@ -194,10 +204,9 @@ def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: flo
     from arker.errors import ArkerError
     from arker.results import run_result
 
-    limit = None if timeout is None else math.ceil(timeout)
-    wait = (limit or _LONGEST) + _MARGIN
+    wait = (timeout or _LONGEST) + _MARGIN
     patient = client.with_options(timeout=Timeouts(total=wait, read=wait))
-    body = RunRequest(line, session or 0, UNSET if limit is None else limit)
+    body = RunRequest(line, session or 0, UNSET if timeout is None else timeout)
     try:
         return run_result(patient.call(run_command, vm_id, body=body))
     except (TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ import click
 
 from . import local, profiles
 from .base import Command, Failure, as_json, show_json, show_table
-from .deployments import _complete_profile
+from .deployments import _complete_profile, resolve
 from .profiles import ENVIRONMENT, LOCAL, Profile
 
 
@@ -101,12 +101,15 @@ def add(
     The key is asked for; without a terminal it is read from standard input. It is never taken from the
     command line, which others can see.
     """
-    from arker.config import BASE_URL, resolve
+    from arker.config import BASE_URL
 
     profiles.check_name(name)
     base_url = base_url or BASE_URL
+    global_url = global_url or profiles.global_url_of(base_url)
+    # What is wrong with the URLs is said before a key is asked for.
+    resolve("any", base_url, global_url, allow_http=allow_http)
     key = _read_key()
-    where = resolve(key, base_url, global_url or profiles.global_url_of(base_url), {}, allow_http=allow_http)
+    where = resolve(key, base_url, global_url, allow_http=allow_http)
     if not no_check:
         _check(key, str(where.regional), str(where.control), allow_http=allow_http)
     folder = _folder()
@@ -147,7 +150,10 @@ def _check(key: str, base_url: str, global_url: str, *, allow_http: bool) -> Non
 @config.command("use", cls=Command)
 @click.argument("name", shell_complete=_complete_profile)
 def use(name: str) -> None:
-    """Choose the profile that commands talk to; `local` is the deployment of this machine."""
+    """Choose the profile that commands talk to.
+
+    `local` is the deployment of this machine.
+    """
     known = profiles.load(_folder())
     if name != LOCAL:
         _known(known, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+import shlex
 import sys
 import tempfile
 import time
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from . import names
-from .base import Command, Failure, as_json, show_json, write_bytes
+from .base import Command, Failure, as_json, is_utf8, show_json, write_bytes
 from .deployments import connected
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from arker import Arker
+    from arker.errors import ArkerError
 
 _HOME: Final = "/home/user"
 
@@ -62,7 +64,12 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [*vms, CompletionItem(incomplete, type="file")]
 
 
-@click.command(cls=Command)
+class _Copy(Command):
+    def check_text(self, param: click.Parameter, value: object) -> None:
+        """Local files may have any name, and `cp` looks at the rest by itself."""
+
+
+@click.command(cls=_Copy)
 @click.argument("source", shell_complete=_complete)
 @click.argument("target", shell_complete=_complete)
 @as_json
@@ -71,9 +78,13 @@ def cp(client: Arker, source: str, target: str, as_json: bool) -> None:
     """Copy files: arker cp report.csv VM:data/
 
     In a computer a file is VM:/home/user/PATH, or shorter VM:PATH; - is standard input or output. A target
-    that is a folder gets the file under its own name. What was there is replaced when all has arrived.
+    that ends with / is a folder, and gets the file under its own name; so does a local folder. What was there
+    is replaced when all has arrived.
     """
     from_vm, to_vm = parse(source), parse(target)
+    for remote in (from_vm, to_vm):
+        if remote is not None and not is_utf8(remote.vm + remote.path):
+            raise click.UsageError(f"{remote.vm}:{remote.path} is not UTF-8")
     if from_vm is not None and to_vm is not None:
         raise click.UsageError("one side has to be on this machine; pipe it: arker cp A:x - | arker cp - B:x")
     if from_vm is not None:
@@ -93,41 +104,77 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
                 f"what comes from standard input needs a name: {target.vm}:{target.path}NAME"
             )
     elif Path(source).is_dir():
-        raise click.UsageError(
-            f"{source} is a folder; pack it: tar c {source} | arker cp - {target.vm}:x.tar, unpack it there"
-        )
+        raise Failure(f"{source} is a folder; pack it: {packed_up(source, target)}", code="usage", status=2)
+    from arker.errors import ArkerError
+
     computer = names.computer(client, target.vm)
     path = target_in(target.path, source)
     with _progress(source, shown=not as_json) as progress:
-        if source == "-":
-            computer.sync.write_file(path, sys.stdin.buffer, progress=progress.update)
-        else:
-            computer.sync.upload(source, path, progress=progress.update)
+        try:
+            if source == "-":
+                computer.sync.write_file(path, sys.stdin.buffer, progress=progress.update)
+            else:
+                computer.sync.upload(source, path, progress=progress.update)
+        except ArkerError as error:
+            raise _folders(error, target, f"to copy into it: {target.vm}:{target.path}/") from None
     return f"{target.vm}:{path}", progress.size
 
 
+def packed_up(source: str, target: Remote) -> str:
+    """The line for a shell that copies a local folder into a folder of a computer."""
+    whole = Path(source).resolve()
+    into = target.path.rstrip("/")
+    archive = f"{into}/.packed.tar"
+    pack = ["tar", "cf", "-", "-C", str(whole.parent), whole.name]
+    unpack = ["arker", "run", target.vm, "--", "tar", "xf", archive, "-C", into]
+    return f"{shlex.join(pack)} | arker cp - {shlex.quote(f'{target.vm}:{archive}')} && {shlex.join(unpack)}"
+
+
+def packed_down(source: Remote, target: str) -> str:
+    """The line for a shell that copies a folder of a computer into a local one."""
+    whole = source.path.rstrip("/")
+    parent, name = (_HOME, ".") if whole == _HOME else posixpath.split(whole)
+    archive = f"{_HOME}/.packed.tar"
+    pack = ["arker", "run", source.vm, "--", "tar", "cf", archive, "-C", parent, name]
+    unpack = ["tar", "xf", "-", "-C", target]
+    return f"{shlex.join(pack)} && arker cp {shlex.quote(f'{source.vm}:{archive}')} - | {shlex.join(unpack)}"
+
+
+def _folders(error: ArkerError, remote: Remote, instead: str) -> Exception:
+    """What to raise: where it is that the file of a computer is a folder, with what to do instead."""
+    if error.code == "bad_request" and error.message == f"{remote.path} is a folder":
+        return Failure(f"{remote.vm}:{remote.path} is a folder; {instead}", code=error.code)
+    return error
+
+
 def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> tuple[str, int]:
+    from arker.errors import ArkerError
+
+    instead = f"pack it: {packed_down(source, '.' if target == '-' else target)}"
     if source.path.endswith("/"):
-        raise click.UsageError(
-            f"{source.path} is a folder; pack it there, with `arker run {source.vm} -- tar ...`"
-        )
+        raise Failure(f"{source.vm}:{source.path} is a folder; {instead}", code="usage", status=2)
     if target != "-":
         if Path(target).is_dir():
             target = f"{target.rstrip('/')}/" if target != "/" else target
         target = target_in(target, source.path)
+        if not Path(target).parent.is_dir():
+            raise Failure(f"there is no folder {Path(target).parent}", code="local_file")
         if Path(target).exists() and not Path(target).is_file():
             raise Failure(f"{target} is no regular file, and would be replaced by one; use - and a redirect")
     computer = names.computer(client, source.vm)
     with _progress(source.path, shown=not as_json) as progress:
-        if target == "-":
+        try:
+            if target != "-":
+                computer.sync.download(source.path, target, progress=progress.update)
+                return target, progress.size
             with tempfile.TemporaryDirectory() as folder:
                 whole = Path(folder) / "content"
                 computer.sync.download(source.path, whole, progress=progress.update)
                 with whole.open("rb") as file:
                     while piece := file.read(1 << 20):
                         write_bytes(sys.stdout.buffer, piece)
-        else:
-            computer.sync.download(source.path, target, progress=progress.update)
+        except ArkerError as error:
+            raise _folders(error, source, instead) from None
     return target, progress.size
 
 

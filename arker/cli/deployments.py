@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ from .base import Failure, on_terminal
 
 if TYPE_CHECKING:
     from arker import Arker
+    from arker.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,10 +80,36 @@ def find(asked: str | None, *, ask: bool = True) -> Deployment:
 
 
 def _of_environment() -> Deployment:
-    from arker.config import resolve
-
-    config = resolve(None, None, None, os.environ)
+    if not os.environ.get("ARKER_API_KEY"):
+        though = ", but ARKER_BASE_URL is" if os.environ.get("ARKER_BASE_URL") else ""
+        message = f"ARKER_API_KEY is not set{though}; see `arker config --help`"
+        raise Failure(message, code="unconfigured", status=2)
+    config = resolve(None, None, None, environ=os.environ)
     return Deployment(profiles.ENVIRONMENT, str(config.regional), str(config.control), config.api_key)
+
+
+def resolve(
+    api_key: str | None,
+    base_url: str | None,
+    global_url: str | None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    allow_http: bool = False,
+) -> Config:
+    """As the client's, for somebody who does not write Python.
+
+    Raises:
+        Failure: one of them can never work.
+    """
+    from arker import config
+    from arker.errors import ArkerError
+
+    try:
+        return config.resolve(api_key, base_url, global_url, environ or {}, allow_http=allow_http)
+    except ArkerError as error:
+        message = error.message.replace("_url:", "-url:", 1)
+        message = message.replace("allow_http=True", "`arker config add NAME --allow-http`")
+        raise Failure(message, code="usage", status=2) from None
 
 
 def _of_machine(running: local.Running) -> Deployment:
@@ -100,7 +127,13 @@ def _of_machine(running: local.Running) -> Deployment:
         ) from None
     if key != kept:
         # Not in a keyring, which may ask for its password: who has this key's file has the state folder, too.
-        profiles.keep_key(where, name, key, keyring=False)
+        try:
+            profiles.keep_key(where, name, key, keyring=False)
+        except OSError as error:
+            raise Failure(
+                f"a key to the deployment at {running.url} cannot be kept in {where} ({error.strerror}); let "
+                "XDG_CONFIG_HOME name a folder of yours, or set ARKER_BASE_URL, ARKER_GLOBAL_URL and ARKER_API_KEY"
+            ) from None
     return Deployment(profiles.LOCAL, running.url, running.url, key)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 #: The beginning of an id, in any case.
 _PREFIX = re.compile(r"[0-9a-hjkmnp-tv-z]{1,26}(_[0-9a-z]*)?", re.ASCII | re.IGNORECASE)
+
+
+#: Seconds that whoever presses Tab waits at most.
+_PATIENCE: Final = 2
 
 
 def pick(text: str, vms: Iterable[VmSummary]) -> list[VmSummary]:
@@ -85,7 +89,7 @@ def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
     try:
         deployment = deployments.find(ctx.params.get("profile"), ask=False)
-        with deployment.connect(timeout=2, retry=None) as client:
+        with deployment.connect(timeout=_PATIENCE, retry=None) as client:
             page = client.list(limit=100)
     except (Failure, ArkerError, OSError):
         return []

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import time
@@ -151,14 +152,43 @@ def test_run_says_when_arker_failed_and_not_the_command(cli: Cli, vm: str) -> No
 
 def test_an_option_of_the_command_is_told_from_ours(cli: Cli, vm: str) -> None:
     refused = cli("run", vm, "ls", "-l", code=2).stderr
-    assert "put -- before the command" in refused
+    assert "'-l' (an option of the command to run? put -- before the command)" in refused
+    assert refused.count("\n") == 1
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "1e300", "soon"])
+def test_a_timeout_that_cannot_be_is_refused(cli: Cli, seconds: str) -> None:
+    assert (
+        "invalid value for '--timeout'" in cli("run", "x", "--timeout", seconds, "--", "true", code=2).stderr
+    )
+
+
+def test_standard_input_stays_outside(process: Process, vm: str) -> None:
+    done = process("run", vm, "--", "cat; echo $?", input=b"from a pipe")
+    assert (done.stdout, done.returncode) == (b"0\n", 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ls", b"\xff"),
+        ("rm", "fine", b"\xff"),
+        ("fork", "--name", b"\xff"),
+        ("run", "x", "--", b"echo \xff"),
+        ("cp", b"\xff:x", "."),
+        ("cp", b"x:\xff", "."),
+    ],
+)
+def test_what_is_not_text_is_refused(cli: Cli, arguments: tuple[str | bytes, ...]) -> None:
+    refused = cli(*map(os.fsdecode, arguments), code=2).stderr
+    assert "is not UTF-8" in refused
     assert refused.count("\n") == 1
 
 
 def wait_for(client: Arker, vm: str, file: str) -> None:
     """Wait until a command in the computer has made a file."""
     computer = client.vm(client.list(q=vm)[0])
-    computer.run(f"until [ -e ~/{file} ]; do sleep 0.01; done", session_id="watcher", timeout=20).check()
+    computer.run(f"until [ -e ~/{file} ]; do sleep 0.01; done", session_id="watcher", timeout=60).check()
 
 
 def is_free(computer: Computer) -> bool:
@@ -180,12 +210,12 @@ def test_ctrl_c_ends_the_command_and_us_by_the_signal(
     ) as process:  # fmt: skip
         wait_for(client, vm, "begun")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     # A shell tells 130.
     assert (process.returncode, out, err) == (-signal.SIGINT, b"", b"")
     # The session is free again.
     computer = client.vm(client.list(q=vm)[0])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not is_free(computer):
         assert time.monotonic() < deadline
     assert computer.run("ls").text == "begun\n"
@@ -200,7 +230,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(environment: dict[str, str], 
         assert process.stderr is not None
         assert process.stdout.read(2) == b"y\n"
         process.stdout.close()
-        assert process.wait(20) == 128 + signal.SIGPIPE
+        assert process.wait(60) == 128 + signal.SIGPIPE
         assert process.stderr.read() == b""
 
 
@@ -230,6 +260,45 @@ def test_cp_by_standard_input_and_output(process: Process, vm: str) -> None:
     assert process("cp", f"{vm}:empty", "-").stdout == b""
 
 
+def test_cp_takes_a_local_file_of_any_name(cli: Cli, vm: str, tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"\xff")
+    try:
+        file.write_bytes(b"content")
+    except OSError:
+        pytest.skip("the file system has names of UTF-8 only")
+    cli("cp", str(file), f"{vm}:x")
+    assert cli("run", vm, "--", "cat x").stdout == "content"
+    assert "not valid Unicode" in cli("cp", str(file), f"{vm}:", code=1).stderr
+
+
+def test_cp_of_a_folder_tells_the_commands_that_do_it(
+    cli: Cli, environment: dict[str, str], vm: str, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "a folder" / "it's", tmp_path / "target"
+    (source / "sub").mkdir(parents=True)
+    target.mkdir()
+    (source / "sub" / "file").write_text("content")
+    # The commands find `arker` where the shell does.
+    (tmp_path / "arker").write_text(f'#!/bin/sh\nexec {shlex.join(command())} "$@"\n')
+    (tmp_path / "arker").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+
+    def told(*arguments: str, code: int) -> None:
+        line = cli("cp", *arguments, code=code).stderr.split("pack it: ", 1)[1]
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line], env={**environment, "PATH": path}, check=True
+        )
+
+    told(str(source), f"{vm}:in to", code=2)
+    assert cli("run", vm, "--", "cat 'in to/it'\\''s/sub/file'").stdout == "content"
+    told(f"{vm}:in to/it's/", str(target), code=2)
+    assert (target / "it's" / "sub" / "file").read_text() == "content"
+    told(f"{vm}:in to", str(target), code=1)
+    assert (target / "in to" / "it's" / "sub" / "file").read_text() == "content"
+    told(f"{vm}:", str(target), code=2)
+    assert "in to" in [file.name for file in target.iterdir()]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -237,7 +306,9 @@ def test_cp_by_standard_input_and_output(process: Process, vm: str) -> None:
         (["{vm}:x", "{vm}:y"], 2, "one side has to be on this machine"),
         (["-", "{vm}:"], 2, "needs a name"),
         (["{tmp}", "{vm}:x"], 2, "is a folder; pack it"),
-        (["{vm}:sub/", "{tmp}"], 2, "is a folder; pack it there"),
+        (["{vm}:sub/", "{tmp}"], 2, "is a folder; pack it"),
+        (["{vm}:x", "{tmp}/none/"], 1, "there is no folder {tmp}/none\n"),
+        (["{vm}:x", "{tmp}/none/x"], 1, "there is no folder {tmp}/none\n"),
         (["{vm}:none", "{tmp}"], 1, "not_found"),
         (["{tmp}/none", "{vm}:x"], 1, "No such file"),
         (["{vm}:/etc/passwd", "{tmp}"], 1, "bad_request"),
@@ -249,9 +320,16 @@ def test_cp_refuses_in_one_line(
     cli: Cli, vm: str, tmp_path: Path, arguments: list[str], code: int, says: str
 ) -> None:
     result = cli("cp", *(text.format(vm=vm, tmp=tmp_path) for text in arguments), code=code)
-    assert says in result.stderr
+    assert says.format(tmp=tmp_path) in result.stderr
     assert result.stderr.count("\n") == 1
     assert not any(tmp_path.iterdir())
+
+
+def test_cp_onto_a_folder_tells_how_to_copy_into_it(cli: Cli, vm: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("content")
+    cli("cp", str(tmp_path / "x"), f"{vm}:sub/")
+    refused = cli("cp", str(tmp_path / "x"), f"{vm}:sub", code=1).stderr
+    assert refused == f"arker: {vm}:/home/user/sub is a folder; to copy into it: {vm}:/home/user/sub/\n"
 
 
 # --- on a terminal
@@ -297,7 +375,19 @@ def test_a_terminal_gets_a_table(environment: dict[str, str], client: Arker, nam
     assert code == 0
     assert "\x1b[1mID" in head
     assert row.startswith(computer.id)
-    assert re.search(r" local +\ds ago$", row.rstrip())
+    assert re.search(r" local +\d+[sm] ago$", row.rstrip())
+
+
+def test_a_narrow_terminal_gets_all_of_a_table(environment: dict[str, str], client: Arker, name: str) -> None:
+    with client.vm("arkuntu").fork(name=name) as computer:
+        _, seen = on_terminal(environment, "ls", name, columns=20)
+    assert re.search(rf"{computer.id} +{re.escape(name)} +arkuntu +local +\d+[sm] ago", seen)
+
+
+def test_no_color(environment: dict[str, str], client: Arker, name: str) -> None:
+    with client.vm("arkuntu").fork(name=name) as computer:
+        _, seen = on_terminal({**environment, "NO_COLOR": "1"}, "ls", "--tree", name)
+    assert seen == f"arkuntu\r\n└─ {name}  {computer.id}\r\n"
 
 
 def test_a_terminal_gets_a_progress_bar(
@@ -325,9 +415,9 @@ def test_a_terminal_gets_a_progress_bar(
 def completed(environment: dict[str, str], *words: str) -> list[str]:
     line = " ".join(["arker", *words])
     outcome = subprocess.run(
-        command(),
+        command(before="import arker.cli.names as n; n._PATIENCE = 60"),
         env={**environment, "_ARKER_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD":
-        str(len(words))}, capture_output=True, text=True, check=False, timeout=30,
+        str(len(words))}, capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert outcome.stderr == ""
     return [line.split(",", 1)[1] for line in outcome.stdout.split()]
