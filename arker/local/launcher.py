@@ -13,7 +13,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -273,15 +272,19 @@ class _Shared:
 
 
 def remove(folder: Path) -> None:
-    """Remove a state folder, with what computers have made unreadable, and overlay's own folders of mode 000."""
-    for parent, names, _ in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                with contextlib.suppress(OSError):
-                    # Before the walk goes down there.
-                    path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a state folder, whatever computers have made in it."""
+    if not folder.exists():
+        return
+    # As a rule the deployment itself has removed it, and the engine is not needed in this process.
+    from .engine.trees import remove_tree
+
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                remove_tree(path)
+            else:
+                path.unlink()
+        folder.rmdir()
 
 
 def _last_words(log: Path) -> str:
@@ -315,4 +318,5 @@ def _end_all() -> None:
             shared.end()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -206,9 +206,11 @@ class Platform:
         """Give every image of the engine a row, so that it has an id."""
         known = {row["name"] for row in self.database.all("SELECT name FROM vms WHERE kind = 'base'")}
         for name in set(self.engine.images()) - known:
+            # Several forks may find it new at the same time.
             await self.database.execute(
-                "INSERT INTO vms VALUES (?, ?, 'base', ?, ?, 1, NULL, ?, ?)",
-                new_ulid(), PLATFORM_ORG, name, name, _now(), _now(),
+                "INSERT INTO vms SELECT ?, ?, 'base', ?, ?, 1, NULL, ?, ? "
+                "WHERE NOT EXISTS (SELECT 1 FROM vms WHERE kind = 'base' AND name = ?)",
+                new_ulid(), PLATFORM_ORG, name, name, _now(), _now(), name,
             )  # fmt: skip
 
     # Who asks

@@ -261,6 +261,18 @@ class TestForks:
 
         run(test())
 
+    def test_forks_of_a_new_image_at_the_same_time(self, bench: Bench) -> None:
+        async def test() -> None:
+            async with bench.client() as client:
+                bench.engine.names.append("debian")
+                answers = await asyncio.gather(
+                    *(client.post("/api/v1/vms/fork", json={**PRIVATE, "from": "debian"}) for _ in range(20))
+                )
+                assert {answer.status_code for answer in answers} == {200}
+                assert len({answer.json()["parent_vm_id"] for answer in answers}) == 1
+
+        run(test())
+
     def test_there_is_one_region(self, bench: Bench) -> None:
         async def test() -> None:
             async with bench.client() as client:

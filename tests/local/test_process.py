@@ -337,7 +337,8 @@ class TestLauncher:
             urllib.request.urlopen(url + "/api/v1/health", timeout=5)
         assert "ark_" not in repr(one)
 
-    def test_nothing_is_left_of_a_temporary_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("killed", [False, True])
+    def test_nothing_is_left_of_a_temporary_one(self, killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         made: list[str] = []
         original = tempfile.mkdtemp
 
@@ -348,8 +349,12 @@ class TestLauncher:
         monkeypatch.setattr("tempfile.mkdtemp", mkdtemp)
         with launch(rate_limit=1000) as one:
             vm = fork(one)
-            run(one, vm, "mkdir -p a/b && chmod 000 a")
+            deep = "import os\nfor _ in range(1500):\n  os.mkdir('d'); os.chdir('d')"
+            run(one, vm, f'mkdir -p a/b && chmod 000 a; python3 -c "{deep}"')
             assert Path(made[0]).exists()
+            if killed:
+                assert one._shared is not None
+                one._shared._process.kill()
         assert not Path(made[0]).exists()
 
     def test_temporary_state_is_elsewhere_where_sandboxes_cannot_be_in_the_usual_place(
