@@ -179,6 +179,21 @@ async def test_a_fork_while_processes_start_others(engine: BubblewrapEngine) -> 
         assert isinstance(outcome, EngineError)
 
 
+async def test_any_number_of_hard_links_is_copied(engine: BubblewrapEngine) -> None:
+    import resource
+
+    code = "for i in range(400): open(f'a{i}', 'w').write(str(i)); os.link(f'a{i}', f'b{i}')\n"
+    # As many names as a file can have, where that is not more than one waits for.
+    code += "try:\n  for i in range(70000): os.link('a0', f'c{i}')\nexcept OSError: pass"
+    await sh(engine, f'python3 -c "import os\n{code}"; sleep 60 &', timeout=60)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    await engine.fork("a", "b")
+    same = "for i in 0 7 399; do [ a$i -ef b$i ] && cat a$i; done; ls | wc -l"
+    assert await sh(engine, same, vm="b") == "07399" + await sh(engine, "ls | wc -l")
+    assert not list(engine._path.glob("layers/*.links"))
+
+
 async def test_a_stopped_process_stays_stopped(engine: BubblewrapEngine) -> None:
     await sh(engine, "sleep 60 & echo $! > pid; kill -STOP $!; sleep 60 &")
     await engine.fork("a", "b")

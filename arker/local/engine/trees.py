@@ -25,8 +25,6 @@ _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Folders nested deeper than this are refused; each level holds a descriptor and a frame of the interpreter.
 DEPTH = 250
 
-Seen = dict[tuple[int, int], tuple[int, str]]
-
 
 def is_whiteout(info: os.stat_result) -> bool:
     """Whether an entry of a layer says "deleted here" rather than being a file."""
@@ -121,12 +119,20 @@ def _open_file(folder: int, name: str, info: os.stat_result) -> int:
             os.chmod(name, mode, dir_fd=folder)
 
 
-def _copy_entry(source: int, target: int, name: str, info: os.stat_result, seen: Seen) -> None:
-    key = (info.st_dev, info.st_ino)
-    if info.st_nlink > 1 and key in seen:
-        first_folder, first_name = seen[key]
-        os.link(first_name, name, src_dir_fd=first_folder, dst_dir_fd=target, follow_symlinks=False)
-        return
+def _copy_entry(source: int, target: int, name: str, info: os.stat_result, links: int | None) -> None:
+    """Copy what is no folder. `links`, a folder, keeps what has several names until all of them are copied."""
+    kept = f"{info.st_dev}-{info.st_ino}"
+    if links is not None and info.st_nlink > 1:
+        try:
+            os.link(kept, name, src_dir_fd=links, dst_dir_fd=target, follow_symlinks=False)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
+            links = None  # it has all the names that a file can have, one of them in `links`
+        else:
+            return
     if stat.S_ISREG(info.st_mode):
         reader = _open_file(source, name, info)
         try:
@@ -148,8 +154,8 @@ def _copy_entry(source: int, target: int, name: str, info: os.stat_result, seen:
     else:  # a whiteout, a pipe or a socket
         os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
         os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=target)
-    if info.st_nlink > 1:
-        seen[key] = (os.dup(target), name)
+    if links is not None and info.st_nlink > 1:
+        os.link(name, kept, src_dir_fd=target, dst_dir_fd=links, follow_symlinks=False)
 
 
 def _deeper(depth: int) -> int:
@@ -158,30 +164,34 @@ def _deeper(depth: int) -> int:
     return depth + 1
 
 
-def _copy_into(source: int, target: int, seen: Seen, depth: int) -> None:
+def _copy_into(source: int, target: int, links: int, depth: int) -> None:
     for entry in _entries(source):
         info = entry.stat(follow_symlinks=False)
         if stat.S_ISDIR(info.st_mode):
             os.mkdir(entry.name, 0o700, dir_fd=target)
             with _folder(source, entry.name) as a, _folder(target, entry.name) as b:
-                _copy_into(a, b, seen, _deeper(depth))
+                _copy_into(a, b, links, _deeper(depth))
                 _copy_marks(a, b)
                 os.chmod(b, stat.S_IMODE(info.st_mode))
         else:
-            _copy_entry(source, target, entry.name, info, seen)
+            _copy_entry(source, target, entry.name, info, links)
 
 
 def copy_tree(source: Path, target: Path) -> None:
     """Copy the layer `source` to the new folder `target`: data shared where the file system can, holes kept."""
-    seen: Seen = {}
+    links = target.with_name(f"{target.name}.links")
     target.mkdir(0o700)
+    links.mkdir(0o700)
     try:
-        with _folder(None, str(source)) as a, _folder(None, str(target)) as b:
-            _copy_into(a, b, seen, 0)
+        with (
+            _folder(None, str(source)) as a,
+            _folder(None, str(target)) as b,
+            _folder(None, str(links)) as kept,
+        ):
+            _copy_into(a, b, kept, 0)
             _copy_marks(a, b)
     finally:
-        for folder, _ in seen.values():
-            os.close(folder)
+        remove_tree(links)
 
 
 def _discard(folder: int, name: str) -> None:
@@ -217,7 +227,7 @@ def _merge_into(layer: int, merged: int, depth: int) -> None:
             except OSError as error:
                 if error.errno not in (errno.EMLINK, errno.EPERM):
                     raise
-                _copy_entry(layer, merged, name, info, {})
+                _copy_entry(layer, merged, name, info, None)
             continue
         with _folder(layer, name) as a:
             if name in present and (not present[name] or _is_opaque(a)):
