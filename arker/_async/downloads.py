@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -63,7 +63,7 @@ class AsyncDownload:
         timeouts: Timeouts,
         budget: Budget,
         path: str,
-        ask: Callable[[], Awaitable[bytes | Signed]],
+        signed: Signed,
         sink: AsyncMemorySink | AsyncFileSink,
         progress: Progress | None,
     ) -> None:
@@ -71,7 +71,7 @@ class AsyncDownload:
         self._timeouts = timeouts
         self._budget = budget
         self._path = path
-        self._ask = ask
+        self._signed = signed
         self._sink = sink
         self._progress = progress
         self._position = 0
@@ -80,27 +80,11 @@ class AsyncDownload:
         self._announced: bytes | None = None
         self._digest = hashlib.sha256()
 
-    async def run(self, signed: Signed) -> None:
+    async def run(self) -> None:
         """Get it. Raises ArkerError."""
-        await self._begin(signed)
-        try:
-            await self._get(signed)
-        except ArkerError as error:
-            if error.code == "local_file" or error.retryable or not 400 <= error.status < 500:
-                raise
-            # Expired, as a rule; a fresh one will show. The file may be another one by now.
-            again = await self._ask()
-            if isinstance(again, bytes):
-                await self._sink.take(again)
-            else:
-                await self._begin(again)
-                await self._get(again)
-
-    async def _begin(self, signed: Signed) -> None:
-        self._position = 0
+        signed = self._signed
         await self._sink.start(signed.size)
 
-    async def _get(self, signed: Signed) -> None:
         def make() -> AsyncRequest:
             headers: Headers = []
             if self._etag is None:

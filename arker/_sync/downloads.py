@@ -63,7 +63,7 @@ class Download:
         timeouts: Timeouts,
         budget: Budget,
         path: str,
-        ask: Callable[[], bytes | Signed],
+        signed: Signed,
         sink: MemorySink | FileSink,
         progress: Progress | None,
     ) -> None:
@@ -71,7 +71,7 @@ class Download:
         self._timeouts = timeouts
         self._budget = budget
         self._path = path
-        self._ask = ask
+        self._signed = signed
         self._sink = sink
         self._progress = progress
         self._position = 0
@@ -80,27 +80,11 @@ class Download:
         self._announced: bytes | None = None
         self._digest = hashlib.sha256()
 
-    def run(self, signed: Signed) -> None:
+    def run(self) -> None:
         """Get it. Raises ArkerError."""
-        self._begin(signed)
-        try:
-            self._get(signed)
-        except ArkerError as error:
-            if error.code == "local_file" or error.retryable or not 400 <= error.status < 500:
-                raise
-            # Expired, as a rule; a fresh one will show. The file may be another one by now.
-            again = self._ask()
-            if isinstance(again, bytes):
-                self._sink.take(again)
-            else:
-                self._begin(again)
-                self._get(again)
-
-    def _begin(self, signed: Signed) -> None:
-        self._position = 0
+        signed = self._signed
         self._sink.start(signed.size)
 
-    def _get(self, signed: Signed) -> None:
         def make() -> Request:
             headers: Headers = []
             if self._etag is None:

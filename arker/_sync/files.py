@@ -172,22 +172,27 @@ class Sync:
         transport, timeouts = self._client._transport, self._client._timeouts
         budget = self._client._budget(timeout)
         started = time.perf_counter()
-        via: Literal["inline", "signed"] = "inline"
-        read = self._ask(budget, timeouts, path)
-        if isinstance(read, bytes):
-            size = len(read)
-            if size > LARGEST_FILE:
-                raise too_large(size)
-            sink.take(read)
-            if progress is not None:
-                progress(size, size)
-        else:
-            via = "signed"
-            size = read.size
+        via: Literal["inline", "signed"]
+        for asked in (1, 2):
+            read = self._ask(budget, timeouts, path)
+            if isinstance(read, bytes):
+                via, size = "inline", len(read)
+                if size > LARGEST_FILE:
+                    raise too_large(size)
+                sink.take(read)
+                if progress is not None:
+                    progress(size, size)
+                break
+            via, size = "signed", read.size
             if timeout is None:
                 budget.deadline += size / SLOWEST
-            ask = functools.partial(self._ask, budget, timeouts, path)
-            Download(transport, timeouts, budget, path, ask, sink, progress).run(read)
+            try:
+                Download(transport, timeouts, budget, path, read, sink, progress).run()
+                break
+            except ArkerError as error:
+                # Expired, as a rule; a fresh URL will show. The file may be another one by now.
+                if asked == 2 or error.retryable or not 400 <= error.status < 500:
+                    raise
         tell(
             transport.hooks.on_transfer,
             TransferEvent("download", path, size, (time.perf_counter() - started) * 1000, via),

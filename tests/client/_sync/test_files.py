@@ -459,20 +459,29 @@ def test_a_file_that_changed_meanwhile_is_not_spliced(server: Server) -> None:
         assert sync.read_file(PATH) == changed
 
 
-def test_an_expired_download_url_is_asked_for_anew(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("now", "via", "steps"),
+    [(LARGE[:-1], "signed", ["read", "get", "read", "get"]), (b"small", "inline", ["read", "get", "read"])],
+)
+def test_an_expired_download_url_is_asked_for_anew(
+    server: Server, tmp_path: Path, now: bytes, via: str, steps: list[str]
+) -> None:
     case = Case(server)
     case.files[PATH] = LARGE
+    seen: list[tuple[int, int]] = []
 
     def expire(server: Server, request: faults.Request, process: object, sock: object) -> None:
         server.expire()
-        case.files[PATH] = LARGE[:-1]
+        case.files[PATH] = now
         faults.answer(Answer(403, {}, b"expired"))(server, request, process, sock)  # type: ignore[arg-type]
 
     server.fail("get", expire)
     with case as sync:
-        sync.download(PATH, tmp_path / "x")
-        assert (tmp_path / "x").read_bytes() == LARGE[:-1]
-        assert server.steps() == ["read", "get", "read", "get"]
+        sync.download(PATH, tmp_path / "x", progress=lambda *bytes_: seen.append(bytes_))
+        assert (tmp_path / "x").read_bytes() == now
+        assert server.steps() == steps
+    assert [(event.size, event.via) for event in case.transfers] == [(len(now), via)]
+    assert seen[-1] == (len(now), len(now))
 
 
 def test_a_download_leaves_the_old_file_or_the_new_one(server: Server, tmp_path: Path) -> None:
