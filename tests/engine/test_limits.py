@@ -108,6 +108,15 @@ async def test_the_disk_of_a_computer_that_hides_what_it_writes(engine: Bubblewr
     assert (outcome.exit_code, outcome.completed) == (137, True)
 
 
+@pytest.mark.engine(disk=64 * MIB)
+async def test_the_disk_of_a_computer_that_writes_nothing_but_names(engine: BubblewrapEngine) -> None:
+    code = "for i in range(500_000): open(str(i), 'w').close()"
+    outcome = await attempt(engine, f'python3 -c "{code}"', timeout=60)
+    assert (outcome.exit_code, outcome.completed) == (137, True)
+    assert b"arker: killed: the computer wrote more than its 67108864 bytes of disk" in outcome.stderr
+    await neighbour(engine)
+
+
 @pytest.mark.engine(open_files=50)
 async def test_open_files(engine: BubblewrapEngine) -> None:
     outcome = await attempt(engine, "python3 -c 'f = [open(\"/dev/null\") for _ in range(100)]'")

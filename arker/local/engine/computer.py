@@ -443,9 +443,8 @@ class Computer:
     async def measure(self) -> None:
         """Find out how much is written, by this computer and by those that it was forked from."""
         layers = [self.host.layer(name) for name in (*self.frozen, self.top)]
-        # Together, so that what merged layers have in common counts once.
-        usage = asyncio.get_running_loop().run_in_executor(self.host.threads, disk_usage, layers)
-        self.size = sum(await usage)
+        loop = asyncio.get_running_loop()
+        self.size = await loop.run_in_executor(self.host.threads, disk_usage, layers)
 
     # Processes
 

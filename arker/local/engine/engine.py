@@ -27,7 +27,7 @@ from arker.local.engine.protocol import (
     SystemBroken,
     VmMissing,
 )
-from arker.local.engine.sandbox import layer_budget
+from arker.local.engine.sandbox import FILE_BYTES, layer_budget
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
 
 log: logging.Logger = logging.getLogger("arker.engine")
@@ -567,6 +567,7 @@ class BubblewrapEngine:
         try:
             disk = os.statvfs(self._path)
             filled = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+            filled += (disk.f_files - disk.f_ffree) * FILE_BYTES
             step = max(_MEASURE_BYTES, self._limits.disk // 64)
             if computer.measured_at is not None and filled < computer.measured_at + step:
                 return

@@ -19,7 +19,8 @@ class Limits:
     shared_memory: int = 256 * _MIB
     #: The largest file that a command may write.
     file_size: int = 8192 * _MIB
-    #: What a computer may have written to its disk, what it got from its parents included.
+    #: What a computer may have written to its disk, what it got from its parents included; each file takes 4096 bytes
+    #: beside its content.
     disk: int = 16384 * _MIB
     #: Open descriptors of one process.
     open_files: int = 8192

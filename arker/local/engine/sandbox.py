@@ -32,6 +32,8 @@ CONTROL = "/run/arker"
 #: The program of process 1, in that folder; no session has a name like it.
 FIRST = ".first"
 _SHM = "/dev/shm"  # noqa: S108
+#: What a file takes of a disk beside its content.
+FILE_BYTES = 4096
 _START_SECONDS = 15.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Descriptors handed to bwrap, by number.
@@ -124,8 +126,9 @@ def arguments(
     ]
 
 
-def disk_usage(folders: list[Path]) -> list[int]:
-    """Bytes on disk of each folder, what its owner took the permission to read away from included. Blocking.
+def disk_usage(folders: list[Path]) -> int:
+    """Bytes on disk of folders together, what their owner took the permission to read away from included; each file
+    counts as `FILE_BYTES` more, as a disk has room for so many only. Blocking.
 
     Raises OSError.
     """
@@ -134,18 +137,15 @@ def disk_usage(folders: list[Path]) -> list[int]:
         raise FileNotFoundError("bwrap")
     # In a namespace where we may read all that is ours, whatever its modes say.
     command = [bwrap, "--unshare-user", "--unshare-net", "--uid", "0", "--gid", "0", "--ro-bind", "/", "/"]
-    command += [
-        "--cap-drop",
-        "ALL",
-        "--cap-add",
-        "CAP_DAC_READ_SEARCH",
-        "du",
-        "-xsk",
-        "--",
-        *map(str, folders),
-    ]
-    said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
-    return [int(line.split(b"\t", 1)[0]) * 1024 for line in said.splitlines() if line[:1].isdigit()]
+    command += ["--cap-drop", "ALL", "--cap-add", "CAP_DAC_READ_SEARCH"]
+
+    def counted(*what: str) -> int:
+        # Together, so that what merged layers have in common counts once.
+        done = [*command, "du", "-xsc", *what, "--", *map(str, folders)]
+        said = subprocess.run(done, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
+        return int(said.rsplit(b"\n", 2)[-2].split(b"\t", 1)[0]) if said else 0
+
+    return counted("--block-size=1") + FILE_BYTES * counted("--inodes")
 
 
 def _capped(kind: int, wanted: int) -> int:
