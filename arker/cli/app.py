@@ -86,6 +86,9 @@ class _App(click.Group):
             sys.exit(error.status if isinstance(error, Failure) else error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             _die_of_interrupt()
+        except OSError as error:
+            report(Failure(error.strerror or str(error)))
+            sys.exit(1)
         except Exception as error:
             if os.environ.get("ARKER_DEBUG"):
                 raise

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -398,6 +399,43 @@ def test_a_group_alone_shows_its_help(bare: dict[str, str], group: list[str]) ->
     told = invoke(*group, code=2)
     assert told.stdout == ""
     assert told.stderr == invoke(*group, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "redirect", "code"),
+    [
+        (["config"], ">&-", 0),
+        (["config"], "<&- >&- 2>&-", 0),
+        (["config", "add", "a"], "<&-", 2),
+        (["config", "use", "none"], "2>&-", 2),
+        (["--help"], "> /dev/full", 1),
+        (["config"], "> /dev/full", 1),
+    ],
+)
+def test_streams_that_are_closed_or_full(
+    bare: dict[str, str], arguments: list[str], redirect: str, code: int
+) -> None:
+    line = f"{shlex.join(command(*arguments))} {redirect}"
+    done = subprocess.run(
+        ["bash", "-c", line], env=bare, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == (code > 0 and "2>" not in redirect)
+    assert "bug" not in done.stderr
+
+
+def test_ctrl_c_while_it_is_loaded(bare: dict[str, str]) -> None:
+    before = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "arker.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+    done = subprocess.run(command("ls", before=before), env=bare, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 def test_a_bug_is_told_in_one_line_too(bare: dict[str, str]) -> None:
