@@ -111,6 +111,8 @@ def explain(error: ArkerError) -> str:
         "quota_exceeded": "`arker rm` what you do not need",
         "conflict": "use the id; `arker ls` shows it",
     }.get(error.code)
+    if error.status == 0 and error.processed == "maybe":
+        hint = "it may have been done all the same"
     return f"{error}; {hint}" if hint else str(error)
 
 

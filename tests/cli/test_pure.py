@@ -184,4 +184,7 @@ def test_strangers_text_moves_no_cursor() -> None:
 
 def test_an_error_says_what_to_do() -> None:
     assert explain(ArkerError("vm_busy", "session 0 runs a command")).endswith("--session NAME")
+    lost = ArkerError("network", "no answer", processed="maybe")
+    assert explain(lost) == "network: no answer; it may have been done all the same"
+    assert "arker serve" in explain(ArkerError("network", "could not send", processed="no"))
     assert explain(ArkerError("new_code", "what it says")) == "new_code: what it says"
