@@ -148,6 +148,23 @@ async def test_deep_chains_of_forks_are_flattened_from_the_root_on(box: Box) -> 
         assert await sh(engine, "echo /file*; cat /file69", vm="v70") == "/file68 /file69\n69\n"
 
 
+async def test_what_was_removed_stays_so_when_a_folder_takes_its_place_in_another_layer(box: Box) -> None:
+    make_image(box)
+    async with box.engine() as engine:
+        await engine.create("a", "tiny")
+        await sh(engine, "rm -r /etc /root; echo file >/root")
+        await engine.fork("a", "b")
+        await sh(engine, "mkdir /etc; echo x >/etc/new; rm /root; mkdir /root")
+        await engine.fork("a", "c")
+        assert await sh(engine, "ls -A /etc /root") == "/etc:\nnew\n\n/root:\n"
+        computer = engine._computers["a"]
+        async with computer.gate.exclusive():
+            await engine._flatten(computer)
+        assert len(computer.frozen) == 1
+        await engine.stop("a")
+        assert await sh(engine, "ls -A /etc /root") == "/etc:\nnew\n\n/root:\n"
+
+
 async def test_an_image_is_there_as_soon_as_it_is_complete(box: Box) -> None:
     async with box.engine() as engine:
         assert engine.images() == ["arkuntu"]

@@ -230,7 +230,10 @@ def _merge_into(layer: int, merged: int, depth: int) -> None:
                 _copy_entry(layer, merged, name, info, None)
             continue
         with _folder(layer, name) as a:
-            if name in present and (not present[name] or _is_opaque(a)):
+            # What is no folder, a whiteout say, hid what is below of this name, and the kernel marks no folder that
+            # comes on top in another layer.
+            hides = present.get(name) is False
+            if hides or (name in present and _is_opaque(a)):
                 _discard(merged, name)
                 present[name] = False
             if not present.get(name, False):
@@ -238,6 +241,8 @@ def _merge_into(layer: int, merged: int, depth: int) -> None:
             with _folder(merged, name, restore=False) as b:
                 _merge_into(a, b, _deeper(depth))
                 _copy_marks(a, b)
+                if hides:
+                    os.setxattr(b, _OPAQUE, b"y")
                 os.chmod(b, stat.S_IMODE(info.st_mode))
 
 
