@@ -73,6 +73,22 @@ class Unchanged:
 UNCHANGED: Final = Unchanged()
 
 
+class Secret(str):
+    """Text that tracebacks with their variables, as pytest prints them, do not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[redacted]'"
+
+
+class SecretBytes(bytes):
+    """The same for bytes."""
+
+    def __repr__(self) -> str:
+        return "b'[redacted]'"
+
+
 @dataclass(frozen=True, slots=True)
 class Url:
     """The parts of a URL that a connection and a request need."""
@@ -101,6 +117,7 @@ class Url:
 
 def parse_url(url: str) -> Url:
     """Take a URL apart. Raises ValueError, whose message does not repeat the URL, as it may be secret."""
+    url = Secret(url)
     if not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
         raise ValueError("a URL has only printable ASCII characters")
     parts = urlsplit(url)
@@ -114,7 +131,7 @@ def parse_url(url: str) -> Url:
         raise ValueError("a URL names a host") from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL must not carry a user name or password")
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    target = Secret(parts.path + (f"?{parts.query}" if parts.query else ""))
     return Url(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), target)
 
 
@@ -140,29 +157,37 @@ def resolve(
     Raises ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work;
     TypeError.
     """
-    key = api_key if api_key is not None else environ.get("ARKER_API_KEY", "")
-    if not isinstance(key, str):
-        raise TypeError(f"api_key is a str, not {type(key).__name__}")
-    if not key:
-        raise ArkerError("unauthorized", "no API key: pass api_key= or set ARKER_API_KEY", 401)
-    if not key.isascii() or not key.isprintable() or key != key.strip() or " " in key:
-        # Never show it, not even in part.
-        raise bad_request(
-            "the API key has characters that no key has: white space, control or non-ASCII ones"
-        )
+
+    def found(name: str) -> str | None:
+        return environ.get(name) or None
+
     return Config(
-        key,
-        _base("base_url", "ARKER_BASE_URL", base_url, BASE_URL, environ, allow_http),
-        _base("global_url", "ARKER_GLOBAL_URL", global_url, GLOBAL_URL, environ, allow_http),
+        _key(api_key if api_key is not None else found("ARKER_API_KEY")),
+        _base("base_url", "ARKER_BASE_URL", base_url, found("ARKER_BASE_URL"), BASE_URL, allow_http),
+        _base(
+            "global_url", "ARKER_GLOBAL_URL", global_url, found("ARKER_GLOBAL_URL"), GLOBAL_URL, allow_http
+        ),
     )
 
 
+def _key(key: str | None) -> Secret:
+    if not isinstance(key, (str, type(None))):
+        raise TypeError(f"api_key is a str, not {type(key).__name__}")
+    if not key:
+        raise ArkerError("unauthorized", "no API key: pass api_key= or set ARKER_API_KEY", 401)
+    # Never show it, not even in part.
+    key = Secret(key)
+    if not key.isascii() or not key.isprintable() or key != key.strip() or " " in key:
+        raise bad_request(
+            "the API key has characters that no key has: white space, control or non-ASCII ones"
+        )
+    return key
+
+
 def _base(
-    name: str, variable: str, argument: str | None, default: str, environ: Mapping[str, str], allow_http: bool
+    name: str, variable: str, argument: str | None, found: str | None, default: str, allow_http: bool
 ) -> Url:
-    origin, text = name, argument
-    if text is None and environ.get(variable):
-        origin, text = variable, environ[variable]
+    origin, text = (variable, found) if argument is None and found is not None else (name, argument)
     if not isinstance(text, (str, type(None))):
         raise TypeError(f"{name} is a str, not {type(text).__name__}")
     try:

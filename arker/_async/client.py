@@ -152,6 +152,8 @@ class AsyncArker:
         return client
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_transport"):  # in the traceback of one that could not be made
+            return super().__repr__()
         config = self._transport.config
         return f"{type(self).__name__}(base_url={str(config.regional)!r}, global_url={str(config.control)!r})"
 

@@ -83,11 +83,12 @@ class AsyncConnection:
         self._h11 = h11.Connection(h11.CLIENT)
         self._missing = None
         self.sent = False
-        request = h11.Request(method=method, target=target, headers=headers)
-        head = self._h11.send(request) or b""
+        # Views, as tracebacks with their variables show only what is no view.
+        head = memoryview(self._h11.send(h11.Request(method=method, target=target, headers=headers)) or b"")
         if isinstance(body, bytes):
-            data = head + (self._h11.send(h11.Data(data=body)) or b"")
+            self._h11.send(h11.Data(data=body))
             self._h11.send(h11.EndOfMessage())
+            data = memoryview(b"".join([head, body]))
             # The common small request is one packet.
             for start in range(0, len(data), PIECE):
                 await self._open.write(data[start : start + PIECE], _left(timeout, deadline))

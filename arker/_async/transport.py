@@ -14,7 +14,7 @@ from arker import operations
 from arker._io import Buffer
 from arker._io_async import async_sleep
 from arker._version import __version__
-from arker.config import FURTHEST, Config, Timeouts, Url
+from arker.config import FURTHEST, Config, SecretBytes, Timeouts, Url
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
@@ -94,7 +94,7 @@ class AsyncTransport:
     def _head(self, url: Url) -> Headers:
         return [
             (b"Host", url.authority.encode()),
-            (b"Authorization", b"Bearer " + self.config.api_key.encode()),
+            (b"Authorization", SecretBytes(b"Bearer " + self.config.api_key.encode())),
             *_common(b"application/json"),
         ]
 

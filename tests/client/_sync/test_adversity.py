@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from traceback import TracebackException
 from typing import Any
 
 import httpx
@@ -170,6 +171,65 @@ def test_a_resumed_download_never_mixes_two_files(server: Server, tmp_path: Path
         server.fail("get", faults.alter_raw(half), *[rest] * 3)
         arker.vm(vm_id).sync.download(PATH, tmp_path / "x")
     assert (tmp_path / "x").read_bytes() == new
+
+
+# --- secrets ---
+
+
+@pytest.mark.parametrize("step", ["run", "get"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.drop_before,
+        faults.cut_head,
+        faults.cut_body,
+        faults.garbage,
+        faults.answer(Answer.error("forbidden", "m", 403)),
+        faults.answer(Answer(403, {}, b"no")),
+        None,
+    ],
+)
+def test_no_traceback_shows_a_secret_in_its_variables(
+    server: Server, step: str, fault: faults.Fault | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pytest and others print them."""
+    vm_id = server.vm(a=LARGE)
+    with client(server, retry=None) as arker:
+        vm = arker.vm(vm_id)
+        if fault is not None:
+            server.fail(step, fault, fault)
+        else:
+
+            def broken(self: Stream, data: Any, timeout: float) -> None:
+                raise BrokenPipeError
+
+            original = Stream.write
+
+            def write(self: Stream, data: Any, timeout: float) -> None:
+                # At the second request of the two that a read takes.
+                (original if step == "get" and b"/object/" not in bytes(data) else broken)(
+                    self, data, timeout
+                )
+
+            monkeypatch.setattr(Stream, "write", write)
+        with pytest.raises(ArkerError) as caught:
+            (vm.run("x") if step == "run" else vm.sync.read_file(PATH))
+    shown = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "transport.py" in shown
+    assert "SIGNED" not in shown
+    assert not [line for line in shown.splitlines() if KEY in line]
+
+
+@pytest.mark.parametrize("wrong", [{"api_key": f"{KEY} x"}, {"base_url": "nowhere"}])
+def test_nor_does_that_of_a_client_that_cannot_be_made(
+    wrong: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARKER_API_KEY", KEY)
+    with pytest.raises(ArkerError) as caught:
+        Arker(**wrong)
+    # From `resolve` on; what the user gave stands in the frames before.
+    within = TracebackException.from_exception(caught.value, capture_locals=True).stack[-1]
+    assert KEY not in str(within.locals)
 
 
 # --- damage ---
