@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine
+from arker.local.engine import BubblewrapEngine, computer
 from arker.local.engine.store import SessionRow
 
 from .harness import Box, attempt, sh
@@ -119,6 +119,23 @@ async def test_folders_that_no_call_can_enter_are_not_kept(engine: BubblewrapEng
     deep = "for i in {1..60}; do mkdir $(printf 'x%.0s' {1..100}); cd x*; done"
     await attempt(engine, f"mkdir ~/deep; cd ~/deep; {deep}; exit")
     assert await sh(engine, "echo $x") == "1\n"
+
+
+async def test_the_states_of_all_sessions_have_a_bound(engine: BubblewrapEngine) -> None:
+    computer._CHECKPOINTS = 250_000
+    large = "x=$(head -c 100000 /dev/zero | tr '\\0' x)"
+    for index in range(5):
+        await sh(engine, large, session=f"s{index}")
+        await engine._computers["a"].settle()
+    await engine.stop("a")
+    kept = [await sh(engine, "echo ${#x}", session=f"s{index}") for index in range(5)]
+    assert kept == ["100000\n"] * 2 + ["0\n"] * 3
+    # What one gives up, another may have.
+    await sh(engine, "unset x", session="s0")
+    await engine._computers["a"].settle()
+    await sh(engine, large, session="s4")
+    await engine.stop("a")
+    assert await sh(engine, "echo ${#x}", session="s4") == "100000\n"
 
 
 async def test_a_huge_state_is_not_kept_and_harms_nothing(engine: BubblewrapEngine) -> None:

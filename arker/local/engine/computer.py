@@ -43,6 +43,8 @@ _FREEZE_SECONDS = 2.0
 _KERNEL_SECONDS = 0.1
 _SETTLE_SECONDS = 1.0
 _TIMED_OUT = 124
+#: Bytes of the checkpoints of one computer, which are held in memory. One that does not fit is not kept.
+_CHECKPOINTS = 32 << 20
 
 
 def storage_error(error: OSError, what: str) -> EngineError:
@@ -301,7 +303,9 @@ class Computer:
         def keep(cwd: bytes, checkpoint: bytes | None) -> None:
             session.cwd = cwd
             if checkpoint is not None:
-                session.checkpoint = checkpoint
+                held = sum(len(s.checkpoint or b"") for s in self.sessions.values() if s is not session)
+                if held + len(checkpoint) <= _CHECKPOINTS:
+                    session.checkpoint = checkpoint
             session.unsaved = True
             self.host.unsaved()
 
