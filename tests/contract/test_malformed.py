@@ -190,7 +190,7 @@ def test_slow_clients_do_not_hold_up_others(deployment: Deployment) -> None:
         began = time.monotonic()
         for _ in range(20):
             assert ask(deployment, request(deployment, "GET", "/api/v1/whoami", [])).status == 200
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
     finally:
         for connection in slow:
             connection.close()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import statistics
 import time
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, EngineError, ImageMissing, VmMissing
+from arker.local.engine import BubblewrapEngine, EngineError, FileMissing, ImageMissing, VmMissing
 
 from .harness import Box, attempt, content, sh
 
@@ -42,9 +44,7 @@ async def test_either_is_deleted_first(engine: BubblewrapEngine, first: str) -> 
 async def test_idle_shells_are_no_reason_to_copy(engine: BubblewrapEngine, box: Box) -> None:
     await sh(engine, "head -c 50000000 /dev/urandom > big; x=1")
     before = sum(1 for _ in (box.store / "layers").iterdir())
-    started = time.monotonic()
     await engine.fork("a", "b")
-    assert time.monotonic() - started < 1
     assert sum(1 for _ in (box.store / "layers").iterdir()) == before
     assert await sh(engine, "echo $x; stat -c %s big", vm="b") == "1\n50000000\n"
     assert await sh(engine, "echo $x; stat -c %s big") == "1\n50000000\n"
@@ -117,32 +117,43 @@ async def test_every_kind_of_file_is_the_same_in_the_child(engine: BubblewrapEng
     assert found.stderr == expected.stderr
 
 
+async def appears(engine: BubblewrapEngine, name: str) -> None:
+    """Wait until a command has written to a file."""
+    written = b""
+    while not written:
+        await asyncio.sleep(0.01)
+        with contextlib.suppress(FileMissing):
+            written = await content(engine, f"{HOME}/{name}")
+
+
 async def test_a_fork_with_a_command_running(engine: BubblewrapEngine) -> None:
     running = asyncio.create_task(
-        sh(engine, "for i in $(seq 100); do echo $i >> log; sleep 0.01; done; echo done")
+        sh(engine, "until [ -e stop ]; do echo $((++i)) >> log; sleep 0.01; done; echo done", timeout=60)
     )
-    await asyncio.sleep(0.3)
+    await appears(engine, "log")
     for index in range(5):
         await engine.fork("a", f"b{index}")
         await asyncio.sleep(0.05)
+    await engine.write_file("a", f"{HOME}/stop", b"")
     assert await running == "done\n"
-    assert (await content(engine, f"{HOME}/log")).split() == [str(i).encode() for i in range(1, 101)]
+    written = (await content(engine, f"{HOME}/log")).split()
+    assert written == [str(i).encode() for i in range(1, len(written) + 1)]
     for index in range(5):
         lines = (await content(engine, f"{HOME}/log", f"b{index}")).split()
-        assert 0 < len(lines) < 100
-        assert lines == [str(i).encode() for i in range(1, len(lines) + 1)]
+        assert 0 < len(lines) <= len(written)
+        assert lines == written[: len(lines)]
 
 
 async def test_a_fork_under_a_load_of_writes_is_a_moment_in_time(engine: BubblewrapEngine) -> None:
     # Files are written in order; a child that has one must have all before it, with their content.
     writer = (
         "import os\n"
-        "for i in range(100000):\n"
+        "for i in range(10**9):\n"
         "  with open(f'n{i % 7}', 'w') as f: f.write(str(i))\n"
         "  if os.path.exists('stop'): break\n"
     )
     running = asyncio.create_task(attempt(engine, f'python3 -c "{writer}"', timeout=60))
-    await asyncio.sleep(0.3)
+    await appears(engine, "n6")
     for index in range(10):
         await engine.fork("a", f"b{index}")
         values = [int(await content(engine, f"{HOME}/n{k}", f"b{index}") or b"-1") for k in range(7)]
@@ -154,11 +165,12 @@ async def test_a_fork_under_a_load_of_writes_is_a_moment_in_time(engine: Bubblew
 
 
 async def test_processes_of_the_parent_go_on_and_stay_with_it(engine: BubblewrapEngine) -> None:
-    await sh(engine, "(while :; do date +%s%N > beat; sleep 0.01; done) & sleep 0.2")
+    beat = "(while :; do date +%s%N > next; mv next beat; sleep 0.01; done) & until [ -e beat ]; do sleep 0.01; done"
+    await sh(engine, beat)
     await engine.fork("a", "b")
     first = await content(engine, f"{HOME}/beat")
-    await asyncio.sleep(0.2)
-    assert await content(engine, f"{HOME}/beat") != first
+    while await content(engine, f"{HOME}/beat") == first:
+        await asyncio.sleep(0.01)
     first = await content(engine, f"{HOME}/beat", "b")
     await asyncio.sleep(0.2)
     assert await content(engine, f"{HOME}/beat", "b") == first
@@ -256,7 +268,7 @@ async def test_layers_go_with_their_last_user(engine: BubblewrapEngine, box: Box
     for vm in alive:
         assert await content(engine, f"{HOME}/file", vm) == b"x\n"
         await engine.delete(vm)
-    for _ in range(200):
+    for _ in range(3000):
         left = [
             *(box.store / "layers").iterdir(),
             *(box.store / "work").iterdir(),
@@ -289,7 +301,8 @@ async def test_a_chain_of_a_thousand_forks(engine: BubblewrapEngine, box: Box) -
     assert len(engine._computers[parent].frozen) <= engine._most_layers
     expected = "".join(f"n{i}\n" for i in range(950, 1000, 10))
     assert await sh(engine, "ls -v | grep ^n", vm=parent) == expected
-    assert sorted(times)[500] < 0.02
+    # What a fork takes does not grow with the chain.
+    assert statistics.median(times[-200:]) < 10 * statistics.median(times[:200])
 
 
 async def test_delete_while_everything_happens(engine: BubblewrapEngine) -> None:

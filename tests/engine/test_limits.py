@@ -20,7 +20,7 @@ async def neighbour(engine: BubblewrapEngine) -> None:
         await engine.create("n", "arkuntu")
     started = time.monotonic()
     assert await sh(engine, "/bin/echo fine", vm="n") == "fine\n"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.engine(processes=64)
@@ -65,8 +65,8 @@ async def test_memory_of_a_process(engine: BubblewrapEngine) -> None:
 
 @pytest.mark.engine(memory=200 * MIB)
 async def test_memory_of_a_computer(engine: BubblewrapEngine) -> None:
-    hog = "python3 -c 'import time; b = bytearray(b\"x\") * (90 << 20); time.sleep(3)'"
-    outcome = await attempt(engine, f"for i in 1 2 3 4; do {hog} & done; wait", timeout=15)
+    hog = "python3 -c 'import time; b = bytearray(b\"x\") * (90 << 20); time.sleep(6)'"
+    outcome = await attempt(engine, f"for i in 1 2 3 4; do {hog} & done; wait", timeout=60)
     assert b"memory" in outcome.stderr
     await neighbour(engine)
     sandbox = engine._computers["a"].sandbox

@@ -153,7 +153,7 @@ async def test_the_next_command_runs_as_if_nothing_was(engine: BubblewrapEngine,
         assert (outcome.completed, outcome.exit_code) == (True, 0), outcome
         assert b"one\n" in outcome.stdout
         assert b"two\n" in outcome.stderr
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ async def test_floods_come_whole_again_and_again(engine: BubblewrapEngine) -> No
 async def test_a_background_child_holds_nobody_up(engine: BubblewrapEngine) -> None:
     outcome = await attempt(engine, "sleep 30 & echo started")
     assert outcome.stdout == b"started\n"
-    assert outcome.duration_ms < 5000
+    assert outcome.duration_ms < 20_000
 
 
 async def test_late_output_lands_in_no_other_answer(engine: BubblewrapEngine) -> None:
@@ -242,7 +242,7 @@ async def test_endless_output_from_the_background_starves_nobody(engine: Bubblew
     for _ in range(20):
         assert await sh(engine, "echo mine") == "mine\n"
         assert await sh(engine, "echo other", vm="b") == "other\n"
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 async def test_output_of_process_substitution_is_not_lost(
@@ -272,7 +272,7 @@ async def test_a_timeout_ends_all_that_the_command_started(engine: BubblewrapEng
     )
     outcome = await attempt(engine, command, timeout=0.4)
     assert (outcome.exit_code, outcome.completed) == (124, False)
-    assert 350 < outcome.duration_ms < 3000
+    assert 350 < outcome.duration_ms < 20_000
     assert (
         await sh(
             engine, "for p in /proc/[0-9]*; do xargs -0 <$p/cmdline; done 2>&- | grep -o '^sleep.*' | sort"
@@ -286,12 +286,13 @@ async def test_a_timeout_ends_what_ignores_signals(engine: BubblewrapEngine) -> 
     await sh(engine, "x=5")
     outcome = await attempt(engine, "trap '' TERM INT; x=6; while :; do :; done", timeout=0.2)
     assert outcome.exit_code == 124
-    assert outcome.duration_ms < 3000
+    assert outcome.duration_ms < 20_000
     assert await sh(engine, "echo $x") == "5\n"
 
 
 async def test_output_before_the_timeout_is_kept(engine: BubblewrapEngine) -> None:
-    outcome = await attempt(engine, "echo early; sleep 30", timeout=0.3)
+    await sh(engine, ":")
+    outcome = await attempt(engine, "echo early; sleep 30", timeout=1)
     assert (outcome.stdout, outcome.completed) == (b"early\n", False)
 
 
@@ -330,22 +331,26 @@ async def test_calls_cancelled_at_any_moment_leave_the_session_whole(engine: Bub
 
 
 async def test_one_session_runs_one_command(engine: BubblewrapEngine) -> None:
-    first = asyncio.create_task(attempt(engine, "sleep 0.3; echo first"))
+    first = asyncio.create_task(attempt(engine, "until [ -e go ]; do sleep 0.01; done; echo first"))
     await asyncio.sleep(0.05)
     with pytest.raises(SessionBusy):
         await attempt(engine, "echo second")
     assert engine.sessions("a")[0].state == "running"
+    await sh(engine, "touch go", session="other")
     assert (await first).stdout == b"first\n"
     assert engine.sessions("a")[0].state == "idle"
 
 
 async def test_sessions_run_side_by_side_and_apart(engine: BubblewrapEngine) -> None:
-    started = time.monotonic()
+    # Each waits for all the others.
+    meet = "until [ $(ls there* | wc -l) = 6 ]; do sleep 0.01; done"
     told = await asyncio.gather(
-        *(sh(engine, f"x={i}; sleep 0.5; echo $x", session=f"s{i}") for i in range(6))
+        *(
+            sh(engine, f"x={i}; touch there{i}; {meet}; echo $x", session=f"s{i}", timeout=60)
+            for i in range(6)
+        )
     )
     assert told == [f"{i}\n" for i in range(6)]
-    assert time.monotonic() - started < 2.5
     assert await sh(engine, "echo $x$ARKER_SESSION", session="s3") == "3s3\n"
     assert {s.session_id for s in engine.sessions("a")} == {"0", *(f"s{i}" for i in range(6))}
 
@@ -371,11 +376,10 @@ async def test_no_such_computer(engine: BubblewrapEngine) -> None:
 
 async def test_one_session_kills_all_the_others(engine: BubblewrapEngine) -> None:
     await sh(engine, "x=1", session="b")
-    running = asyncio.create_task(attempt(engine, "sleep 20; echo not", vm="a"))
-    await asyncio.sleep(0.1)
-    outcome = await engine.run("a", "b", "kill -9 -1; echo survived")
+    running = asyncio.create_task(attempt(engine, "touch began; sleep 80; echo not", vm="a"))
+    outcome = await engine.run("a", "b", "until [ -e began ]; do sleep 0.01; done; kill -9 -1; echo survived")
     assert outcome.stdout == b"survived\n"
-    assert (await asyncio.wait_for(running, 5)).exit_code == 137
+    assert (await asyncio.wait_for(running, 30)).exit_code == 137
     assert await sh(engine, "echo back") == "back\n"
     assert await sh(engine, "echo $x", session="b") == "1\n"
 
@@ -398,9 +402,9 @@ async def test_made_up_records_reach_no_further_than_their_command(
     engine: BubblewrapEngine, made_up: str
 ) -> None:
     # Without end, from the background, and the shell is killed beside it: whoever waits for it must not read for ever.
-    flood = f"yes '{made_up}' | sed 's/$/\\x00/' | tr -d '\\n' >/run/arker/0/s & kill -9 $$; sleep 20"
-    flood = flood if made_up else "cat /dev/zero >/run/arker/0/s & kill -9 $$; sleep 20"
-    assert (await asyncio.wait_for(attempt(engine, flood), 10)).exit_code in (0, 137)
+    flood = f"yes '{made_up}' | sed 's/$/\\x00/' | tr -d '\\n' >/run/arker/0/s & kill -9 $$; sleep 80"
+    flood = flood if made_up else "cat /dev/zero >/run/arker/0/s & kill -9 $$; sleep 80"
+    assert (await asyncio.wait_for(attempt(engine, flood), 40)).exit_code in (0, 137)
     await engine.create("neighbour", "arkuntu")
     for n in range(20):
         assert await sh(engine, f"echo {n}", vm="neighbour") == f"{n}\n"

@@ -176,7 +176,7 @@ async def test_state_that_changes_while_it_is_saved_is_saved_again(box: Box) -> 
 
 async def test_shells_that_keep_their_state_to_themselves_hold_nobody_up(engine: BubblewrapEngine) -> None:
     forged = "printf 'R0\\0/tmp\\0' > /run/arker/$ARKER_SESSION/s; exec sleep 100"
-    for index in range(20):
+    for index in range(40):
         await attempt(engine, forged, session=f"s{index}")
     began = time.monotonic()
     forked = asyncio.create_task(engine.fork("a", "b"))
@@ -186,7 +186,7 @@ async def test_shells_that_keep_their_state_to_themselves_hold_nobody_up(engine:
     await forked
     assert await told == "fine\n"
     assert await sh(engine, "echo fine", vm="b") == "fine\n"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 async def test_state_is_on_disk_soon_even_if_the_process_is_killed(box: Box) -> None:
@@ -222,7 +222,7 @@ async def test_busy_shells_do_not_make_room(engine: BubblewrapEngine) -> None:
 async def test_an_idle_sandbox_stops_and_comes_back(engine: BubblewrapEngine) -> None:
     await sh(engine, "cd /tmp; x=1; echo text > /tmp/file; echo text > ~/file")
     assert engine.state("a") == "running"
-    for _ in range(100):
+    for _ in range(1000):
         await asyncio.sleep(0.05)
         if engine.state("a") == "idle":
             break
