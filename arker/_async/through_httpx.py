@@ -25,7 +25,8 @@ class _HttpxReply:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self._response = response
-        self._raw = response.aiter_raw()
+        # A transport for tests, or a hook of the user's, may have read it already.
+        self._raw = _content(response) if response.is_stream_consumed else response.aiter_raw()
         self._url = url
         self._deadline = deadline
 
@@ -113,6 +114,10 @@ class AsyncThroughHttpx:
         """Close a client of our own."""
         if self._own is not None and self._own.all():
             await self._own.get().aclose()
+
+
+async def _content(response: httpx.Response) -> AsyncGenerator[bytes]:
+    yield response.content
 
 
 def _own_client() -> httpx.AsyncClient:

@@ -404,6 +404,17 @@ async def test_failures_of_an_httpx_client_are_ours(
         await arker.list()
 
 
+async def test_an_httpx_client_whose_answers_are_read_already() -> None:
+    def mock(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"items": [], "total": 7})
+
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(mock)) as own,
+        AsyncArker(KEY, http_client=own) as arker,
+    ):
+        assert (await arker.list()).total == 7
+
+
 async def test_an_httpx_client_that_cannot_connect_or_is_closed() -> None:
     with Server() as gone:
         pass

@@ -402,6 +402,17 @@ def test_failures_of_an_httpx_client_are_ours(
         arker.list()
 
 
+def test_an_httpx_client_whose_answers_are_read_already() -> None:
+    def mock(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"items": [], "total": 7})
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(mock)) as own,
+        Arker(KEY, http_client=own) as arker,
+    ):
+        assert (arker.list()).total == 7
+
+
 def test_an_httpx_client_that_cannot_connect_or_is_closed() -> None:
     with Server() as gone:
         pass
