@@ -45,7 +45,7 @@ def sample(count: int) -> Figures:
 
         def written() -> list[Computer]:
             """Computers that have written 1 MB since they were last forked."""
-            computers = base.fork(count=few).all()
+            computers = base.fork(count=few).all_or_none()
             for computer in computers:
                 computer.run("head -c 1000000 /dev/urandom >x")
             return computers

@@ -48,6 +48,6 @@ with Arker.local() as arker, arker.vm("arkuntu").fork() as prepared:
     settings = list(itertools.product(ENCODINGS, OPTIMIZED))
     # Every run writes out.txt with mode "x": none sees that another one did.
     with prepared.fork(count=len(settings)) as branches:
-        jobs = list(zip(branches.all(), settings, strict=True))
+        jobs = list(zip(branches.all_or_none(), settings, strict=True))
         for (encoding, optimized), outcome in zip(settings, arker.map(suite, jobs), strict=True):
             print(f"{encoding:8} optimized={optimized}  {outcome.get()}")

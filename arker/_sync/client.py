@@ -7,7 +7,7 @@ import copy
 import functools
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -100,11 +100,14 @@ class Arker:
         cls,
         state: str | os.PathLike[str] | None = None,
         *,
+        network: bool = False,
+        limits: Mapping[str, float] | None = None,
+        max_vms: int = 0,
+        rate_limit: float = 0,
         timeout: float | Timeouts | None = None,
         retry: RetryPolicy | None = RetryPolicy(resend=True),  # noqa: B008  # immutable
         max_connections: int = 1000,
         hooks: Hooks | None = None,
-        **options: Any,
     ) -> Arker:
         """A client of the embedded deployment, which is started in a process of its own (this takes some 0.3
         s and blocks) and shared by all clients of this process with the same `state`; it ends with the last
@@ -115,24 +118,25 @@ class Arker:
 
         Args:
             state: The folder for its computers; default a temporary one, removed at the end.
+            network: Whether computers reach the network.
+            limits: Limits of a computer that differ from their defaults, such as `{"processes": 64}`; `arker
+                doctor` lists them.
+            max_vms: Most computers; 0 for any number.
+            rate_limit: Most requests a second; 0 for any number.
             timeout: See the class.
             retry: See the class.
             max_connections: See the class.
             hooks: See the class.
-            options: Further options of the deployment, see `arker.local.launcher.launch`.
 
         Raises:
             ArkerError: `unavailable` when it is not installed (`pip install 'arker[local]'`) or cannot start;
                 the message says why.
         """
+        from arker.local.launcher import LaunchError, launch
+
+        given = {"network": network, "limits": limits, "max_vms": max_vms, "rate_limit": rate_limit}
         try:
-            from arker.local.launcher import LaunchError, launch
-        except ImportError as error:
-            raise ArkerError(
-                "unavailable", f"the embedded deployment needs: pip install 'arker[local]' ({error})"
-            ) from error
-        try:
-            deployment = launch(None if state is None else os.fspath(state), **options)
+            deployment = launch(state, **{name: value for name, value in given.items() if value})
         except (LaunchError, OSError) as error:
             raise ArkerError("unavailable", f"the embedded deployment could not start: {error}") from error
         try:

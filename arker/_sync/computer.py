@@ -200,8 +200,10 @@ class Computer:
             raise TypeError(f"command is a str, not {type(command).__name__}")
         if isinstance(session_id, bool) or not isinstance(session_id, (str, int, type(None))):
             raise TypeError(f"session_id is a str or an int, not {type(session_id).__name__}")
+        if session_id == "":
+            raise ValueError("session_id is empty; leave it out for session 0")
         timeouts = client._timeouts
-        body = RunRequest(command, session_id or 0)
+        body = RunRequest(command, 0 if session_id is None else session_id)
         if timeout is not None:
             body.timeout = math.ceil(check_seconds("timeout", timeout))
         parts = run_command._get_kwargs(self._known_id("run"), body=body, idempotency_key=new_ulid())
@@ -236,6 +238,8 @@ class Computer:
                 raise
 
     def __enter__(self) -> Computer:
+        # Not when the block is done, and its end needs the id.
+        self._known_id("a with-statement")
         return self
 
     def __exit__(
@@ -266,7 +270,7 @@ class Branches(Sequence[Outcome[Computer]]):
         """Those that were made."""
         return [outcome.value for outcome in self._outcomes if outcome.value is not None]
 
-    def all(self) -> list[Computer]:
+    def all_or_none(self) -> list[Computer]:
         """All of them, or none: when one could not be made, those that were are deleted.
 
         Raises:
@@ -321,4 +325,4 @@ def _delete_all(computers: Sequence[Computer]) -> list[Exception]:
 
 
 def _ignore(response: Deleted) -> None:
-    """Any success will do."""
+    """The answer says nothing but that it is done."""

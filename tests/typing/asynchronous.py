@@ -48,7 +48,7 @@ async def computers(arker: AsyncArker) -> None:
     assert_type(vm, AsyncComputer)
     assert_type(await vm.fork(name="a"), AsyncComputer)
     assert_type(await vm.fork(count=3), AsyncBranches)
-    assert_type(await (await vm.fork(count=3)).all(), list[AsyncComputer])
+    assert_type(await (await vm.fork(count=3)).all_or_none(), list[AsyncComputer])
     assert_type(await vm.run("true"), RunResult)
     async with await vm.fork() as child:
         assert_type(child, AsyncComputer)

@@ -76,7 +76,7 @@ def computers(arker: Arker) -> None:
     assert_type(vm.fork(), Computer)
     assert_type(vm.fork(name="a", is_public=True, region="r", timeout=5), Computer)
     assert_type(vm.fork(count=3), Branches)
-    assert_type(vm.fork(count=3).all(), list[Computer])
+    assert_type(vm.fork(count=3).all_or_none(), list[Computer])
     assert_type(vm.fork(count=3)[0], Outcome[Computer])
     assert_type(vm.fork(count=3)[0:2], tuple[Outcome[Computer], ...])
     assert_type(vm.run("true", session_id=5, timeout=1), RunResult)

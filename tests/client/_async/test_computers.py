@@ -69,6 +69,9 @@ async def test_a_name_can_only_be_forked(server: Server) -> None:
                 await attempt()
         with pytest.raises(ArkerError, match="'snapshot' is a name"):
             _ = vm.sync
+        with pytest.raises(ArkerError, match="'snapshot' is a name"):
+            async with vm:
+                pytest.fail("the block began")
     assert server.requests == []
 
 
@@ -131,6 +134,7 @@ async def test_run_sends_what_was_asked_for(
         {"command": b"x"},
         {"command": ["x"]},
         {"session_id": True},
+        {"session_id": ""},
         {"session_id": 1.5},
         {"timeout": 0},
         {"timeout": -1},
@@ -236,11 +240,11 @@ async def test_many_forks_have_an_outcome_each(server: Server) -> None:
 
 async def test_all_or_none(server: Server) -> None:
     async with client(server) as arker:
-        assert len(await (await arker.vm("arkuntu").fork(count=3)).all()) == 3
+        assert len(await (await arker.vm("arkuntu").fork(count=3)).all_or_none()) == 3
         server.fail("fork", None, faults.answer(Answer.error("quota_exceeded", "enough", 429)))
         branches = await arker.vm("arkuntu").fork(count=3)
         with pytest.raises(ArkerError, match="quota_exceeded"):
-            await branches.all()
+            await branches.all_or_none()
         assert len(server.forks) == 5
         assert len(server.deleted) == 2
 

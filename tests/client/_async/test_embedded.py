@@ -86,7 +86,9 @@ async def test_a_fan_out_over_real_computers(wire: CuttingProxy, deployment: Dep
         await parent.sync.write_files({f"/home/user/{n}": str(n) for n in range(5)})
         async with await parent.fork(count=6) as branches:
             outcomes = await arker.map(
-                lambda vm: vm.run("cat 0 1 2 3 4; echo -n x > 0; cat 0"), await branches.all(), concurrency=3
+                lambda vm: vm.run("cat 0 1 2 3 4; echo -n x > 0; cat 0"),
+                await branches.all_or_none(),
+                concurrency=3,
             )
             assert [outcome.get().stdout for outcome in outcomes] == [b"01234x"] * 6
         back = await parent.sync.read_files([f"/home/user/{n}" for n in range(6)])
@@ -100,4 +102,4 @@ async def test_the_client_of_an_embedded_deployment() -> None:
             assert (await vm.run("python3 -c 'print(6 * 7)'")).check().text == "42\n"
             assert (await other.vm(vm.id).run("false")).exit_code == 1
     with pytest.raises(ArkerError, match="unavailable"):
-        AsyncArker.local(there_is_no_such_option=1)
+        AsyncArker.local(limits={"wishes": 3})

@@ -69,6 +69,9 @@ def test_a_name_can_only_be_forked(server: Server) -> None:
                 attempt()
         with pytest.raises(ArkerError, match="'snapshot' is a name"):
             _ = vm.sync
+        with pytest.raises(ArkerError, match="'snapshot' is a name"):
+            with vm:
+                pytest.fail("the block began")
     assert server.requests == []
 
 
@@ -131,6 +134,7 @@ def test_run_sends_what_was_asked_for(
         {"command": b"x"},
         {"command": ["x"]},
         {"session_id": True},
+        {"session_id": ""},
         {"session_id": 1.5},
         {"timeout": 0},
         {"timeout": -1},
@@ -234,11 +238,11 @@ def test_many_forks_have_an_outcome_each(server: Server) -> None:
 
 def test_all_or_none(server: Server) -> None:
     with client(server) as arker:
-        assert len((arker.vm("arkuntu").fork(count=3)).all()) == 3
+        assert len((arker.vm("arkuntu").fork(count=3)).all_or_none()) == 3
         server.fail("fork", None, faults.answer(Answer.error("quota_exceeded", "enough", 429)))
         branches = arker.vm("arkuntu").fork(count=3)
         with pytest.raises(ArkerError, match="quota_exceeded"):
-            branches.all()
+            branches.all_or_none()
         assert len(server.forks) == 5
         assert len(server.deleted) == 2
 

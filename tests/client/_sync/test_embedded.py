@@ -82,7 +82,9 @@ def test_a_fan_out_over_real_computers(wire: CuttingProxy, deployment: Deploymen
         parent.sync.write_files({f"/home/user/{n}": str(n) for n in range(5)})
         with parent.fork(count=6) as branches:
             outcomes = arker.map(
-                lambda vm: vm.run("cat 0 1 2 3 4; echo -n x > 0; cat 0"), branches.all(), concurrency=3
+                lambda vm: vm.run("cat 0 1 2 3 4; echo -n x > 0; cat 0"),
+                branches.all_or_none(),
+                concurrency=3,
             )
             assert [outcome.get().stdout for outcome in outcomes] == [b"01234x"] * 6
         back = parent.sync.read_files([f"/home/user/{n}" for n in range(6)])
@@ -96,4 +98,4 @@ def test_the_client_of_an_embedded_deployment() -> None:
             assert (vm.run("python3 -c 'print(6 * 7)'")).check().text == "42\n"
             assert (other.vm(vm.id).run("false")).exit_code == 1
     with pytest.raises(ArkerError, match="unavailable"):
-        Arker.local(there_is_no_such_option=1)
+        Arker.local(limits={"wishes": 3})
