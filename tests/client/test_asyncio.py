@@ -80,20 +80,23 @@ async def test_cancelling_at_any_moment_loses_no_connection(server: Server) -> N
 
 
 async def test_a_cancelled_wait_for_a_connection_gives_its_place_away(server: Server) -> None:
-    server.fail("run", faults.delay(0.2))
+    answer, again = threading.Event(), threading.Event()
+    server.fail("run", faults.held(answer))
     async with client(server, max_connections=1) as arker:
         vm = arker.vm(server.vm())
+        pool = arker._transport._pooled._pools.get()
         first = asyncio.create_task(vm.run("1"))
         await until(lambda: "run" in server.steps())
         second, third = asyncio.create_task(vm.run("2")), asyncio.create_task(vm.run("3"))
-        await asyncio.sleep(0.02)
+        await until(lambda: len(pool._waiters) == 2)
         second.cancel()
+        answer.set()
         assert [(await task).stdout for task in (first, third)] == [b"1", b"3"]
         # Cancelled in the very moment in which it is served.
-        pool = arker._transport._pooled._pools.get()
-        server.fail("run", faults.delay(0.1))
+        server.fail("run", faults.held(again))
         fourth, fifth = asyncio.create_task(vm.run("4")), asyncio.create_task(vm.run("5"))
         await until(lambda: len(pool._waiters) == 1)
+        again.set()
         await until(lambda: not pool._waiters)
         fifth.cancel()
         await asyncio.gather(fourth, fifth, return_exceptions=True)
@@ -113,7 +116,7 @@ async def test_a_timeout_around_a_call(server: Server) -> None:
 
 
 async def test_a_cancelled_fan_out_leaves_no_child(server: Server) -> None:
-    server.fail("fork", *[None] * 4, *[faults.delay(0.3)] * 26)
+    server.fail("fork", *[None] * 4, *[faults.delay(1)] * 26)
     async with client(server) as arker:
         task = asyncio.create_task(arker.vm("arkuntu").fork(count=30))
         await until(lambda: len(server.forks) >= 4)

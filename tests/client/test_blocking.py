@@ -98,7 +98,8 @@ def test_ctrl_c_ends_a_pause_between_tries(server: Server) -> None:
 
 
 def test_ctrl_c_ends_the_wait_for_a_connection(server: Server) -> None:
-    server.fail("run", faults.delay(1.5))
+    answer = threading.Event()
+    server.fail("run", faults.held(answer))
     with client(server, max_connections=1) as arker:
         vm = arker.vm(server.vm())
         other = threading.Thread(target=vm.run, args=("x",))
@@ -106,13 +107,14 @@ def test_ctrl_c_ends_the_wait_for_a_connection(server: Server) -> None:
         while "run" not in server.steps():
             time.sleep(0.002)
         assert interrupted(arker.list, lambda: len(arker._transport._pooled._pools.get()._waiters) == 1) < 5
+        answer.set()
         other.join()
         arker.list()
     assert server.connections == 1
 
 
 def test_ctrl_c_leaves_no_child_of_a_fan_out(server: Server) -> None:
-    server.fail("fork", *[None] * 4, *[faults.delay(0.3)] * 26)
+    server.fail("fork", *[None] * 4, *[faults.delay(1)] * 26)
     with client(server) as arker:
         assert interrupted(lambda: arker.vm("arkuntu").fork(count=30), lambda: len(server.forks) >= 4) < 5
         assert sorted(server.deleted) == sorted(server.forks)
@@ -121,16 +123,18 @@ def test_ctrl_c_leaves_no_child_of_a_fan_out(server: Server) -> None:
 
 def test_ctrl_c_ends_a_map(server: Server) -> None:
     started = []
+    done = threading.Event()
 
     def work(n: int) -> None:
         started.append(n)
-        time.sleep(1)
+        done.wait(30)
 
     with client(server) as arker:
-        assert (
-            interrupted(lambda: arker.map(work, range(100), concurrency=4), lambda: len(started) == 4) < 0.9
-        )
-        time.sleep(1.1)
+        assert interrupted(lambda: arker.map(work, range(100), concurrency=4), lambda: len(started) == 4) < 10
+        done.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("arker-"):
+                thread.join()
     assert len(started) == 4
 
 

@@ -549,6 +549,17 @@ def delay(seconds: float) -> Fault:
     return fault
 
 
+def held(event: threading.Event) -> Fault:
+    """Act on it, and answer when the event is set."""
+
+    def fault(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
+        truth = process()
+        event.wait(30)
+        sock.sendall(truth.raw())
+
+    return fault
+
+
 def together(count: int) -> Fault:
     """Act on it, and answer when so many requests are there at once."""
     barrier = threading.Barrier(count)

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -209,8 +210,19 @@ async def test_no_more_connections_than_allowed(server: Server) -> None:
 
 
 async def test_waiting_for_a_connection_has_an_end_and_costs_none(server: Server) -> None:
-    server.fail("list", faults.delay(0.4))
-    async with client(server, max_connections=1, timeout=Timeouts(pool=0.1)) as arker:
+    answer = threading.Event()
+    server.fail("list", faults.held(answer))
+    failed: list[RequestEvent] = []
+
+    def note(event: RequestEvent) -> None:
+        if event.error is not None:
+            failed.append(event)
+        if len(failed) == 2:
+            answer.set()
+
+    async with client(
+        server, max_connections=1, timeout=Timeouts(pool=0.1), hooks=Hooks(on_request=note)
+    ) as arker:
         outcomes = await arker.map(lambda n: arker.list(limit=n), [1, 2, 3], concurrency=3)
         errors = [outcome.error for outcome in outcomes if outcome.error]
         assert [str(error)[:8] for error in errors] == ["timeout:", "timeout:"]
