@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from .errors import ApiError
+
 T = TypeVar("T")
 Row = sqlite3.Row
 
@@ -178,6 +180,9 @@ class Database:
 
         With `durable` it is on disk when this returns; else it survives the death of the process, but perhaps
         not that of the machine, and costs no wait for the disk. A cancelled call is still carried out.
+
+        Raises:
+            ApiError: `unavailable`: the disk is full.
         """
         if not durable:
             try:
@@ -214,8 +219,10 @@ def _transact(connection: sqlite3.Connection, change: Callable[[sqlite3.Connecti
     try:
         result = change(connection)
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise ApiError("unavailable", "the disk of the deployment is full", retry_after=10) from error
         raise
     return result

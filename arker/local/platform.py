@@ -14,11 +14,11 @@ import platform as host
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic_core import to_json
 
@@ -46,6 +46,8 @@ from .uploads import Uploads
 
 log: logging.Logger = logging.getLogger("arker.platform")
 
+T = TypeVar("T")
+
 #: The one region of a deployment.
 REGION: Final = "local"
 PROVIDER: Final = "local"
@@ -53,6 +55,8 @@ PROVIDER: Final = "local"
 MAX_INLINE: Final = 4 * 1024 * 1024
 #: With less free space on the disk than this (bytes), the deployment says that it is not well.
 MIN_FREE: Final = 64 * 1024 * 1024
+#: Bytes that are put by, for deletions on a disk that is full.
+_SPARE: Final = 4 * 1024 * 1024
 #: How often old keys, uploads and notes are looked for, in seconds.
 SWEEP_EVERY: Final = 60.0
 
@@ -162,6 +166,7 @@ class Platform:
         self.engine = engine
         self.idempotency: Idempotency = Idempotency(database)
         self._state = state
+        self._spare = state / "spare"
         self._resources = resources
         self._max_vms = max_vms
         self._guest = None if guest_key is None else keys.digest(guest_key)
@@ -192,6 +197,7 @@ class Platform:
         await self._add_images()
         await self.idempotency.start()
         await self.uploads.sweep(starting=True)
+        self._put_by()
         self._sweeper = asyncio.create_task(self._sweep_for_good())
 
     async def close(self) -> None:
@@ -200,7 +206,10 @@ class Platform:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
         await self.idempotency.close()
-        await self._flush()
+        try:
+            await self._flush()
+        except ApiError as error:
+            log.warning("when keys and computers were last used was not noted: %s", error.message)
 
     async def _add_images(self) -> None:
         """Give every image of the engine a row, so that it has an id."""
@@ -268,6 +277,7 @@ class Platform:
         self._check_quota(
             self.database.one("SELECT count(*) FROM vms WHERE org_id = ? AND kind = 'computer'", who.org_id)
         )
+        self._put_by()
         child, now = new_ulid(), _now()
         answer = to_json(
             {
@@ -307,7 +317,9 @@ class Platform:
             # The row is made all the same: whoever asks again under the key gets this computer.
             raise
         except BaseException:
-            await self.engine.delete(child)
+            # What cannot be deleted now is at the next start.
+            with contextlib.suppress(engine_protocol.EngineError):
+                await self.engine.delete(child)
             raise
         self._touch(child)
         return answer
@@ -324,12 +336,31 @@ class Platform:
         """Delete a computer: its row first, so that a crash in between leaves files to sweep and no row
         without files."""
         self._owned(who, vm_id, "deleted")
-        if not await self._delete_rows(vm_id):
+        if not await self._with_spare(lambda: self._delete_rows(vm_id)):
             raise _missing(vm_id)
         self._active.pop(vm_id, None)
         self.uploads.forget_computer(vm_id)
+        await self._with_spare(lambda: self._delete_files(vm_id))
+
+    async def _delete_files(self, vm_id: str) -> None:
         with contextlib.suppress(engine_protocol.VmMissing), engine_errors():
             await self.engine.delete(vm_id)
+
+    async def _with_spare(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do what makes room, on a full disk with the space that was put by for it."""
+        try:
+            return await work()
+        except ApiError as error:
+            if error.code != "unavailable" or not self._spare.exists():
+                raise
+        self._spare.unlink()
+        return await work()
+
+    def _put_by(self) -> None:
+        """Put space by for what makes room, if there is any."""
+        if not self._spare.exists() and shutil.disk_usage(self._state).free > MIN_FREE:
+            with self._spare.open("wb") as file, contextlib.suppress(OSError):
+                os.posix_fallocate(file.fileno(), 0, _SPARE)
 
     async def _delete_rows(self, vm_id: str) -> bool:
         def change(connection: sqlite3.Connection) -> bool:
@@ -563,7 +594,7 @@ class Platform:
             await self.database.execute(
                 "INSERT OR REPLACE INTO meta VALUES ('health', ?)", b"", durable=False
             )
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ApiError) as error:
             return f"the database cannot be written: {error}"
         return None
 
@@ -658,6 +689,7 @@ class Platform:
                 await self._flush()
                 await self.idempotency.sweep()
                 await self.uploads.sweep()
+                self._put_by()
             except Exception:
                 # A full disk, most likely: the next round tries again.
                 log.exception("sweeping failed")

@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,35 @@ def write(small: Small, vm: str, path: str, size: int) -> Any:
     return answer["results"][0] if status == 200 else answer
 
 
+def fill(small: Small, vm: str) -> None:
+    """Take all that is left of the disk, from inside a computer."""
+    assert "No space left" in run(small, vm, "head -c 1000000000 /dev/zero > fill; echo y > more")["stderr"]
+
+
+def test_a_disk_without_a_byte_left_is_said_to_be_full_and_does_not_hinder_the_end(small: Small) -> None:
+    vm = fork(small)
+    fill(small, vm)
+    for status, answer in (
+        call(small, "POST", f"/api/v1/vms/{vm}/fork", {"is_public": False}),
+        call(small, "POST", f"/api/v1/vms/{vm}/run", {"command": ":", "session_id": 0}, Idempotency_Key="k"),
+    ):
+        assert (status, answer["error"]["code"]) == (503, "unavailable"), answer
+        assert "full" in answer["error"]["message"]
+
+
+def test_there_is_always_room_to_delete(small: Small) -> None:
+    vms = [fork(small) for _ in range(3)]
+    for _ in range(2):
+        for vm in vms:
+            run(small, vm, "echo x > f")
+        fill(small, vms[0])
+        for vm in vms:
+            assert call(small, "DELETE", f"/api/v1/vms/{vm}")[0] == 200
+        while call(small, "GET", "/api/v1/health")[0] != 200:
+            time.sleep(0.05)
+        vms = [fork(small) for _ in range(3)]
+
+
 def test_a_full_disk_is_said_to_be_full_and_recovers(small: Small) -> None:
     vm, other = fork(small), fork(small)
     assert write(small, vm, "/home/user/kept", 1000)["written"]
@@ -98,8 +128,7 @@ def test_a_full_disk_is_said_to_be_full_and_recovers(small: Small) -> None:
     assert listed == [str(number - 1), "1000"]
     assert call(small, "DELETE", f"/api/v1/vms/{vm}")[0] == 200
     assert call(small, "GET", f"/api/v1/vms/{vm}")[0] == 404
-    for _ in range(200):
-        if call(small, "GET", "/api/v1/health")[0] == 200:
-            break
+    while call(small, "GET", "/api/v1/health")[0] != 200:
+        time.sleep(0.05)
     assert write(small, other, "/home/user/f", 4_000_000)["written"]
     assert run(small, other, "wc -c < f")["stdout"] == "4000000\n"
