@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import arker
+from arker.local.engine import Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_dependency_is_justified() -> None:
+    """Where it belongs: what is needed to run, what an extra brings, what it takes to develop."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    groups = [
-        project["build-system"]["requires"],
-        project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"].values(),
-        *project["dependency-groups"].values(),
+    extras = project["project"]["optional-dependencies"]
+    tables = {"needed to run": project["project"]["dependencies"]}
+    tables |= {f"extra `{name}`": requirements for name, requirements in extras.items()}
+    tables["to develop"] = [
+        *project["build-system"]["requires"],
+        *(one for group in project["dependency-groups"].values() for one in group if isinstance(one, str)),
     ]
-    declared = {
-        re.match(r"[\w-]+", requirement)[0].lower()  # type: ignore[index]
-        for group in groups
-        for requirement in group
-        if isinstance(requirement, str)
-    } - {"arker"}
     section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Dependencies")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (`[^|]+) \| (\S[^|]*) \|$", section, re.MULTILINE)
-    justified = {name.lower() for names, _ in rows for name in re.findall(r"`([\w-]+)`", names)}
-    assert justified == declared
+    known = {"arker"}
+    for head, requirements in tables.items():
+        declared = {re.match(r"[\w-]+", one)[0].lower() for one in requirements} - known  # type: ignore[index]
+        known |= declared
+        table = section.partition(f"| {head} | why |\n")[2].partition("\n\n")[0]
+        rows = re.findall(r"^\| (`[^|]+) \| (\S[^|]*) \|$", table, re.MULTILINE)
+        justified = {name.lower() for names, _ in rows for name in re.findall(r"`([\w-]+)`", names)}
+        assert justified == declared, head
+
+
+def test_the_limits_are_those_of_the_guide() -> None:
+    page = (ROOT / "docs" / "guides" / "deployment.md").read_text()
+    table = page.partition("| limit | default |")[2].partition("\n\n")[0]
+    units = {"": 1, " MiB": 1 << 20, " GiB": 1 << 30, " s": 1}
+    told = {
+        name: int(number) * units[unit]
+        for name, number, unit in re.findall(r"^\| `(\w+)` \| (\d+)( [A-Za-z]+)? \|", table, re.MULTILINE)
+    }
+    assert told == asdict(Limits())
 
 
 def test_every_place_that_contributing_names_exists() -> None:
