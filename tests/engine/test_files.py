@@ -5,14 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, FileMissing, FileRefused, StorageFull
+from arker.local.engine import BubblewrapEngine, FileMissing, FileRefused, StorageFull, VmMissing
 
 from .harness import Box, attempt, content, sh
 
 HOME = "/home/user"
+
+
+async def test_a_write_that_waits_for_a_thread_lands_in_no_other_computer(engine: BubblewrapEngine) -> None:
+    await sh(engine, "true")
+    await engine.create("b", "arkuntu")
+    free = threading.Event()
+    for _ in range(engine._files._max_workers):
+        engine._files.submit(free.wait)
+    write = asyncio.create_task(engine.write_file("a", f"{HOME}/file-of-a", b"x"))
+    sandbox = engine._computers["a"].sandbox
+    assert sandbox is not None
+    while not engine._files._work_queue.qsize():
+        await asyncio.sleep(0)
+    await engine.delete("a")
+    await sandbox.ended
+    # Its descriptors have the numbers that those of the other one had.
+    await sh(engine, "true", vm="b")
+    free.set()
+    with pytest.raises(VmMissing):
+        await write
+    assert await sh(engine, "ls -A", vm="b") == ""
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 4096, 5_000_000])

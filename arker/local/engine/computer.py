@@ -440,8 +440,14 @@ class Computer:
                 raise StorageFull(
                     f"the computer may write {self.host.limits.disk} bytes to its disk, and did"
                 )
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self.host.threads, files.write, sandbox.root, path, source)
+            # A descriptor of its own: if the sandbox ends before a thread is free, the next one may get the number.
+            root = os.dup(sandbox.root)
+            try:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self.host.threads, files.write, root, path, source)
+            finally:
+                os.close(root)
+                self.check()
             self.size += size
 
     async def measure(self) -> None:
