@@ -131,8 +131,12 @@ def parse_url(url: str) -> Url:
         raise ValueError("a URL names a host") from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL must not carry a user name or password")
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        raise ValueError("the port of a URL is a number from 1 to 65535") from None
     target = Secret(parts.path + (f"?{parts.query}" if parts.query else ""))
-    return Url(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), target)
+    return Url(parts.scheme, parts.hostname, port, target)
 
 
 @dataclass(frozen=True, slots=True)

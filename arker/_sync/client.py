@@ -184,7 +184,7 @@ class Arker:
         Args:
             timeout: Longest time for a call with its retries, in seconds, or `Timeouts`.
             retry: When a call is tried again; None for never.
-            host: Where `call` sends every operation; default where it belongs.
+            host: Where `call` sends every operation, `regional` or `global`; at first where it belongs.
 
         Raises:
             TypeError, ValueError: for arguments of the wrong kind.
@@ -193,7 +193,8 @@ class Arker:
             raise ValueError(f"host is 'regional' or 'global', not {host!r}")
         client = copy.copy(self)
         client._parent = self
-        client._host = host
+        if host is not None:
+            client._host = host
         if not isinstance(timeout, Unchanged):
             client._timeouts = _timeouts(timeout)
         if not isinstance(retry, Unchanged):

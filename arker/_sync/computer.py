@@ -204,10 +204,11 @@ class Computer:
             raise ValueError("session_id is empty; leave it out for session 0")
         timeouts = client._timeouts
         body = RunRequest(command, 0 if session_id is None else session_id)
+        limit = timeouts.run
         if timeout is not None:
-            body.timeout = math.ceil(check_seconds("timeout", timeout))
+            body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
         parts = run_command._get_kwargs(self._known_id("run"), body=body, idempotency_key=new_ulid())
-        longest = (timeouts.run if timeout is None else timeout) + timeouts.read
+        longest = limit + timeouts.read
         return client._transport.operate(
             Budget(client._policy, longest + timeouts.total),
             timeouts,

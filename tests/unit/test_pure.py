@@ -264,6 +264,14 @@ class TestConfig:
         assert (url.origin, url.authority, url.target) == (("http", "::1", 8080), "[::1]:8080", "/a?b=c")
         assert parse_url("https://h:443/").authority == "h"
 
+    @pytest.mark.parametrize(
+        "url", ["https://h:secret/", "https://u:secret@h", "secret://h", "https://:1/secret"]
+    )
+    def test_no_error_repeats_the_url(self, url: str) -> None:
+        with pytest.raises(ValueError, match="URL") as caught:
+            parse_url(url)
+        assert "secret" not in str(caught.value)
+
     @pytest.mark.parametrize("wrong", [0, -1, float("inf"), float("nan")])
     def test_impossible_timeouts(self, wrong: float) -> None:
         with pytest.raises(ValueError, match="must be above 0"):

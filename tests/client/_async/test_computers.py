@@ -152,10 +152,12 @@ async def test_misuse_of_run_is_refused_before_anything_is_sent(
     assert server.requests == []
 
 
-async def test_a_run_waits_as_long_as_its_command_may_take(server: Server) -> None:
+@pytest.mark.parametrize("limit", [5, 0.01])
+async def test_a_run_waits_as_long_as_its_command_may_take(server: Server, limit: float) -> None:
+    # A command may take whole seconds, at least one.
     server.fail("run", faults.delay(0.3))
     async with client(server, timeout=Timeouts(total=0.1, read=0.1)) as arker:
-        assert (await arker.vm(server.vm()).run("x", timeout=5)).ok
+        assert (await arker.vm(server.vm()).run("x", timeout=limit)).ok
 
 
 async def test_a_command_with_odd_characters_arrives_as_it_is(server: Server) -> None:

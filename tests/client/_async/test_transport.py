@@ -559,7 +559,7 @@ async def test_call_goes_where_the_operation_belongs(server: Server) -> None:
         async with AsyncArker(KEY, server.url, global_url=other.url) as arker:
             await arker.call(health)
             await arker.call(whoami)
-            await arker.with_options(host="global").call(health)
+            await arker.with_options(host="global").with_options(timeout=5).call(health)
             await arker.with_options(host="regional").call(whoami)
         assert other.steps() == ["whoami", "health"]
     assert server.steps() == ["health", "whoami"]

@@ -150,10 +150,12 @@ def test_misuse_of_run_is_refused_before_anything_is_sent(server: Server, wrong:
     assert server.requests == []
 
 
-def test_a_run_waits_as_long_as_its_command_may_take(server: Server) -> None:
+@pytest.mark.parametrize("limit", [5, 0.01])
+def test_a_run_waits_as_long_as_its_command_may_take(server: Server, limit: float) -> None:
+    # A command may take whole seconds, at least one.
     server.fail("run", faults.delay(0.3))
     with client(server, timeout=Timeouts(total=0.1, read=0.1)) as arker:
-        assert (arker.vm(server.vm()).run("x", timeout=5)).ok
+        assert (arker.vm(server.vm()).run("x", timeout=limit)).ok
 
 
 def test_a_command_with_odd_characters_arrives_as_it_is(server: Server) -> None:

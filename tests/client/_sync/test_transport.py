@@ -553,7 +553,7 @@ def test_call_goes_where_the_operation_belongs(server: Server) -> None:
         with Arker(KEY, server.url, global_url=other.url) as arker:
             arker.call(health)
             arker.call(whoami)
-            arker.with_options(host="global").call(health)
+            arker.with_options(host="global").with_options(timeout=5).call(health)
             arker.with_options(host="regional").call(whoami)
         assert other.steps() == ["whoami", "health"]
     assert server.steps() == ["health", "whoami"]
