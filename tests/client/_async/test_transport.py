@@ -398,7 +398,7 @@ async def test_an_httpx_client_is_taken_as_it_is_and_not_closed(server: Server) 
         (faults.drop_after, "network", "maybe"),
         (faults.cut_body, "network", "maybe"),
         (faults.garbage, "network", "maybe"),
-        (faults.delay(1), "timeout", "maybe"),
+        (faults.delay(3), "timeout", "maybe"),
         (faults.throttle, "rate_limited", "no"),
     ],
 )
