@@ -21,7 +21,4 @@ def main() -> None:
     from .app import app
 
     signal.signal(signal.SIGINT, interrupt)
-    # httpx has a command line of its own and would import rich and pygments for it, which takes longer than most of our
-    # commands; without them it does without, and so do we in this process.
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     app(prog_name="arker")

@@ -424,7 +424,7 @@ class Platform:
         assert total is not None
         rows = self.database.all(
             f"SELECT * FROM vms WHERE {where} "  # noqa: S608
-            f"ORDER BY created_ms {order}, vm_id {order} LIMIT ? OFFSET ?",
+            f"ORDER BY created_ms {order}, rowid {order} LIMIT ? OFFSET ?",
             *values, query.limit, min(query.offset, 2**62),
         )  # fmt: skip
         return {

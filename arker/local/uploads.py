@@ -287,6 +287,16 @@ def _write_all(fd: int, content: bytes | bytearray, offset: int) -> None:
         raise
 
 
+async def _write_in_thread(fd: int, content: bytearray, offset: int) -> None:
+    job = asyncio.create_task(asyncio.to_thread(_write_all, fd, content, offset))
+    try:
+        await asyncio.shield(job)
+    except asyncio.CancelledError:
+        # The descriptor must not be closed, and its number given away, while the thread writes.
+        await asyncio.wait([job])
+        raise
+
+
 async def _spool(fd: int, size: int, body: AsyncIterator[bytes]) -> int:
     """Write a body to a file, a large piece at a time; how long it was (reading stops where it is too
     long)."""
@@ -297,11 +307,11 @@ async def _spool(fd: int, size: int, body: AsyncIterator[bytes]) -> int:
         if offset + len(piece) > size:
             break
         if len(piece) >= _PIECE:
-            await asyncio.to_thread(_write_all, fd, piece, offset)
+            await _write_in_thread(fd, piece, offset)
             offset += len(piece)
             piece = bytearray()
     if piece and offset + len(piece) <= size:
-        await asyncio.to_thread(_write_all, fd, piece, offset)
+        await _write_in_thread(fd, piece, offset)
     return offset + len(piece)
 
 

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic_core import to_json
 from starlette.applications import Starlette
-from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.datastructures import MutableHeaders
 from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
@@ -71,14 +70,6 @@ class DisconnectedError(Exception):
     """The client closed the connection; nobody waits for an answer."""
 
 
-class _VmIdConvertor(StringConvertor):
-    # `list` and `fork` are routes of their own: with another method they are no computers.
-    regex = r"(?!(?:list|fork)(?:/|$))[^/]+"
-
-
-register_url_convertor("vm", _VmIdConvertor())
-
-
 def create_app(
     platform: Platform,
     metrics: Metrics,
@@ -101,11 +92,11 @@ def create_app(
         Route("/api/v1/whoami", Whoami),
         Route("/api/v1/vms/list", VmList),
         Route("/api/v1/vms/fork", ForkByName),
-        Route("/api/v1/vms/{vm_id:vm}/run", Run),
-        Route("/api/v1/vms/{vm_id:vm}/sync", Sync),
-        Route("/api/v1/vms/{vm_id:vm}/fork", Fork),
-        Route("/api/v1/vms/{vm_id:vm}", Vm),
-        Route("/api/v1/vms/{vm_id:vm}/{operation:path}", UnknownOperation),
+        Route("/api/v1/vms/{vm_id}/run", Run),
+        Route("/api/v1/vms/{vm_id}/sync", Sync),
+        Route("/api/v1/vms/{vm_id}/fork", Fork),
+        Route("/api/v1/vms/{vm_id}", Vm),
+        Route("/api/v1/vms/{vm_id}/{operation:path}", UnknownOperation),
         Route("/signed/{token}", Signed),
         Route("/metrics", MetricsText),
     ]
