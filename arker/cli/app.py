@@ -64,8 +64,7 @@ class _App(click.Group):
         except KeyboardInterrupt:
             _die_of_interrupt()
         except BrokenPipeError:
-            # Whoever reads our output has seen enough; what is still buffered can be told to nobody.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Whoever reads our output has seen enough.
             ctx.exit(128 + signal.SIGPIPE)
 
     def main(  # type: ignore[override]  # one form for the two that click has
@@ -77,25 +76,34 @@ class _App(click.Group):
         try:
             # A command that ends by ctx.exit(code) returns the code here.
             outcome = super().main(args, standalone_mode=False, **extra)
+            _end(outcome if isinstance(outcome, int) else 0)
         except click.exceptions.NoArgsIsHelpError as error:
             # A group alone: the help itself, as it is.
             click.echo(error.format_message(), err=True)
-            sys.exit(error.exit_code)
+            _end(error.exit_code)
         except click.ClickException as error:
             report(error)
-            sys.exit(error.status if isinstance(error, Failure) else error.exit_code)
+            _end(error.status if isinstance(error, Failure) else error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             _die_of_interrupt()
         except OSError as error:
             report(Failure(error.strerror or str(error)))
-            sys.exit(1)
+            _end(1)
         except Exception as error:
             if os.environ.get("ARKER_DEBUG"):
                 raise
             what = f"{type(error).__name__}: {error}"
             report(Failure(f"a bug of arker's: {what}; with ARKER_DEBUG=1 it tells more, please report that"))
-            sys.exit(1)
-        sys.exit(outcome if isinstance(outcome, int) else 0)
+            _end(1)
+
+
+def _end(code: int) -> NoReturn:
+    """Exit. Output that could not be written is still buffered: Python would try again, and have its own say."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def _die_of_interrupt() -> NoReturn:
@@ -113,5 +121,5 @@ def _die_of_interrupt() -> NoReturn:
 @click.pass_context
 def app(ctx: click.Context) -> None:
     """Isolated Linux computers for programs and AI agents: fork, run, read, write."""
-    if os.environ.get("NO_COLOR"):
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -97,12 +98,16 @@ def one_line(error: click.ClickException) -> str:
     message = " ".join(error.format_message().split())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
-        return f"{message}; see `{error.ctx.command_path} --help`"
+        see = " See" if message.endswith("?") else "; see"
+        return f"{message}{see} `{error.ctx.command_path} --help`"
     return message
 
 
 def explain(error: ArkerError) -> str:
     """What went wrong and, where there is something, what to do about it."""
+    cause = error.__cause__
+    if error.code == "local_file" and isinstance(cause, OSError) and cause.filename and cause.strerror:
+        return f"{os.fspath(cause.filename)}: {cause.strerror}"
     hint = {
         "unauthorized": "`arker config` shows which deployment and key are used",
         "vm_busy": "wait, or use another session: --session NAME",

@@ -68,6 +68,8 @@ def ls(client: Arker, text: str | None, tree: bool, quiet: bool, as_json: bool) 
 
     With TEXT, those whose name contains it.
     """
+    if quiet and (tree or as_json):
+        raise click.UsageError("--quiet is for ids only: leave out --tree and --json")
     if tree:
         _show_tree(client, text, as_json=as_json)
         return

@@ -59,6 +59,8 @@ def list_profiles(as_json: bool) -> None:
     rows.append({"name": LOCAL, "base_url": url, "global_url": url, "key_in": "file" if running else None})
     for row in rows:
         row["used"] = row["name"] == (chosen or LOCAL)
+    if not any(row["used"] for row in rows):
+        click.echo(f"arker: ARKER_PROFILE names {chosen}, which is none of these", err=True)
     if as_json:
         show_json(rows)
         return
@@ -157,7 +159,12 @@ def use(name: str) -> None:
     known = profiles.load(_folder())
     if name != LOCAL:
         _known(known, name)
-    profiles.save(_folder(), profiles.with_current(known, name))
+    known = profiles.with_current(known, name)
+    profiles.save(_folder(), known)
+    used = profiles.choose(os.environ.get("ARKER_PROFILE"), os.environ, known)
+    if used != name:
+        what = "ARKER_API_KEY or ARKER_BASE_URL" if used == ENVIRONMENT else "ARKER_PROFILE"
+        click.echo(f"arker: {what} is set, and comes before {name}", err=True)
 
 
 @config.command("remove", cls=Command)
@@ -171,6 +178,6 @@ def remove(name: str) -> None:
 
 def _known(known: profiles.Profiles, name: str) -> Profile:
     if name not in known.named:
-        there_are = ", ".join(known.named) or "none yet"
+        there_are = ", ".join([*known.named, LOCAL])
         raise Failure(f"there is no profile {name!r}; there are: {there_are}", code="usage", status=2)
     return known.named[name]

@@ -45,7 +45,8 @@ def parse(text: str) -> Remote | None:
     vm, colon, path = text.partition(":")
     if not colon or not vm or "/" in vm:
         return None
-    return Remote(vm, posixpath.join(_HOME, path) if path else f"{_HOME}/")
+    path = posixpath.join(_HOME, path)
+    return Remote(vm, f"{_HOME}/" if path == _HOME else path)
 
 
 def target_in(folder_or_file: str, source: str) -> str:
@@ -61,7 +62,8 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     vms = [
         CompletionItem(f"{item.value}:", help=item.help) for item in names.complete(ctx, param, incomplete)
     ]
-    return [*vms, CompletionItem(incomplete, type="file")]
+    # The files first: click's script for bash forgets what came before them.
+    return [CompletionItem(incomplete, type="file"), *vms]
 
 
 class _Copy(Command):

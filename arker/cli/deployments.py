@@ -113,11 +113,14 @@ def resolve(
 
 
 def _of_machine(running: local.Running) -> Deployment:
+    from arker.local import keys
     from arker.local.database import StateError
 
-    where = profiles.folder(os.environ)
-    name = f"{profiles.LOCAL}:{running.state}"
-    kept = profiles.find_key(where, name, "file")
+    kept = profiles.find_key(profiles.folder(os.environ), _name_of(running), "file")
+    if kept is None:
+        # Kept before it is made valid: else one that cannot be kept would be made anew by every command.
+        kept = keys.generate()
+        _keep(kept, running)
     try:
         key = local.a_key(running.state, kept)
     except StateError as error:
@@ -126,15 +129,24 @@ def _of_machine(running: local.Running) -> Deployment:
             "set ARKER_BASE_URL, ARKER_GLOBAL_URL and ARKER_API_KEY"
         ) from None
     if key != kept:
-        # Not in a keyring, which may ask for its password: who has this key's file has the state folder, too.
-        try:
-            profiles.keep_key(where, name, key, keyring=False)
-        except OSError as error:
-            raise Failure(
-                f"a key to the deployment at {running.url} cannot be kept in {where} ({error.strerror}); let "
-                "XDG_CONFIG_HOME name a folder of yours, or set ARKER_BASE_URL, ARKER_GLOBAL_URL and ARKER_API_KEY"
-            ) from None
+        _keep(key, running)
     return Deployment(profiles.LOCAL, running.url, running.url, key)
+
+
+def _name_of(running: local.Running) -> str:
+    return f"{profiles.LOCAL}:{running.state}"
+
+
+def _keep(key: str, running: local.Running) -> None:
+    where = profiles.folder(os.environ)
+    try:
+        # Not in a keyring, which may ask for its password: who has this key's file has the state folder, too.
+        profiles.keep_key(where, _name_of(running), key, keyring=False)
+    except OSError as error:
+        raise Failure(
+            f"a key to the deployment at {running.url} cannot be kept in {where} ({error.strerror}); let "
+            "XDG_CONFIG_HOME name a folder of yours, or set ARKER_BASE_URL, ARKER_GLOBAL_URL and ARKER_API_KEY"
+        ) from None
 
 
 def _start(name: str | None, *, ask: bool) -> local.Running:

@@ -62,6 +62,11 @@ def test_fork_ls_rm(cli: Cli, client: Arker, name: str) -> None:
     assert cli("ls", name).stdout == ""
 
 
+@pytest.mark.parametrize("other", ["--tree", "--json"])
+def test_ids_only_are_ids_only(cli: Cli, other: str) -> None:
+    assert "leave out" in cli("ls", "--quiet", other, code=2).stderr
+
+
 def test_a_prefix_is_as_good_as_an_id(cli: Cli, client: Arker, name: str) -> None:
     with client.vm("arkuntu").fork(name=name) as one, client.vm("arkuntu").fork(name=name) as other:
         same = next(n for n in range(len(one.id)) if one.id[n] != other.id[n])
@@ -310,7 +315,7 @@ def test_cp_of_a_folder_tells_the_commands_that_do_it(
         (["{vm}:x", "{tmp}/none/"], 1, "there is no folder {tmp}/none\n"),
         (["{vm}:x", "{tmp}/none/x"], 1, "there is no folder {tmp}/none\n"),
         (["{vm}:none", "{tmp}"], 1, "not_found"),
-        (["{tmp}/none", "{vm}:x"], 1, "No such file"),
+        (["{tmp}/none", "{vm}:x"], 1, "No such file or directory\n"),
         (["{vm}:/etc/passwd", "{tmp}"], 1, "bad_request"),
         (["{vm}:x", "/dev/null"], 1, "no regular file"),
         (["{vm}-none:x", "{tmp}"], 1, "there is no computer"),
@@ -322,6 +327,7 @@ def test_cp_refuses_in_one_line(
     result = cli("cp", *(text.format(vm=vm, tmp=tmp_path) for text in arguments), code=code)
     assert says.format(tmp=tmp_path) in result.stderr
     assert result.stderr.count("\n") == 1
+    assert "Errno" not in result.stderr
     assert not any(tmp_path.iterdir())
 
 
@@ -433,6 +439,25 @@ def test_completion_knows_commands_options_names_and_ids(
         assert completed(environment, "run", computer.id[:-1]) == [computer.id]
         assert completed(environment, "fork", "arku") == ["arkuntu"]
         assert f"{name}:" in completed(environment, "cp", name[:-2])
+
+
+def test_completion_in_bash(environment: dict[str, str], client: Arker, name: str, tmp_path: Path) -> None:
+    arker = tmp_path / "arker"
+    start = shlex.join(command(before="import arker.cli.names as n; n._PATIENCE = 60"))
+    arker.write_text(f'#!/bin/sh\nexec {start} "$@"\n')
+    arker.chmod(0o755)
+    script = f"""
+        eval "$({shlex.quote(str(arker))} completion bash)"
+        compopt() {{ :; }}
+        COMP_WORDS=(arker cp {name[:-2]}) COMP_CWORD=2 COMPREPLY=()
+        _arker_completion {shlex.quote(str(arker))}
+        printf '%s\n' "${{COMPREPLY[@]}}"
+    """
+    with client.vm("arkuntu").fork(name=name):
+        done = subprocess.run(
+            ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=100
+        )
+    assert (done.stdout, done.stderr) == (f"{name}:\n", "")
 
 
 def test_completion_of_a_deployment_that_is_not_there_is_silent(bare: dict[str, str]) -> None:

@@ -85,7 +85,7 @@ def test_a_key_is_asked_for_without_echo(bare: dict[str, str], deployment: Deplo
         (["add", "a/b"], "cannot name a profile"),
         (["add", "a"], "no API key came"),
         (["add", "a", "--base-url", "x"], "a URL begins with"),
-        (["use", "none"], "there is no profile 'none'; there are: none yet"),
+        (["use", "none"], "there is no profile 'none'; there are: local"),
         (["remove", "none"], "there is no profile"),
     ],
 )
@@ -102,6 +102,19 @@ def test_the_key_does_not_travel_in_clear(bare: dict[str, str]) -> None:
     assert "--allow-http" in refused
     assert "True" not in refused
     invoke(*add, "--allow-http", input="k" * 20)
+
+
+def test_a_choice_that_something_comes_before_is_told(
+    bare: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert invoke("config", "use", "local").stderr == ""
+    monkeypatch.setenv("ARKER_API_KEY", "k" * 20)
+    assert (
+        "ARKER_API_KEY or ARKER_BASE_URL is set, and comes before" in invoke("config", "use", "local").stderr
+    )
+    monkeypatch.setenv("ARKER_PROFILE", "none")
+    assert "ARKER_PROFILE is set, and comes before" in invoke("config", "use", "local").stderr
+    assert "ARKER_PROFILE names none, which is none of these" in invoke("config").stderr
 
 
 def test_a_url_in_the_environment_gets_no_key_of_a_profile(
@@ -211,10 +224,12 @@ def test_a_key_that_cannot_be_kept(state: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(errno.EROFS, "Read-only file system", str(file))
 
     arker("serve", "--detach", "--port", "0")
+    keys = arker("keys", "list")
     monkeypatch.setattr(profiles, "_write", read_only)
     refused = invoke("ls", code=1).stderr
     assert "XDG_CONFIG_HOME" in refused
     assert refused.count("\n") == 1
+    assert arker("keys", "list") == keys, "a key was made that nobody has"
     arker("serve", "--stop")
 
 
@@ -385,7 +400,7 @@ def test_completion_scripts(shell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["run"], ["ls", "--nonsense"], ["fork", "a", "b"], ["rm"]]
+    "arguments", [["nonsense"], ["run"], ["ls", "--nonsense"], ["ls", "--tre"], ["fork", "a", "b"], ["rm"]]
 )
 def test_a_wrong_command_line_is_told_in_one_line(bare: dict[str, str], arguments: list[str]) -> None:
     result = invoke(*arguments, code=2)
@@ -401,6 +416,7 @@ def test_a_group_alone_shows_its_help(bare: dict[str, str], group: list[str]) ->
     assert told.stderr == invoke(*group, "--help").stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     ("arguments", "redirect", "code"),
     [
@@ -413,12 +429,13 @@ def test_a_group_alone_shows_its_help(bare: dict[str, str], group: list[str]) ->
     ],
 )
 def test_streams_that_are_closed_or_full(
-    bare: dict[str, str], arguments: list[str], redirect: str, code: int
+    bare: dict[str, str], arguments: list[str], redirect: str, code: int, unbuffered: str
 ) -> None:
     line = f"{shlex.join(command(*arguments))} {redirect}"
     done = subprocess.run(
-        ["bash", "-c", line], env=bare, capture_output=True, text=True, check=False, timeout=60
-    )
+        ["bash", "-c", line], env={**bare, "PYTHONUNBUFFERED": unbuffered}, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
     assert done.returncode == code
     assert done.stdout == ""
     assert done.stderr.count("\n") == (code > 0 and "2>" not in redirect)

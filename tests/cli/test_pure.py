@@ -60,6 +60,7 @@ def test_pick(text: str, found: list[VmSummary]) -> None:
         ("vm:/home/user/x", Remote("vm", "/home/user/x")),
         ("vm:x/y", Remote("vm", "/home/user/x/y")),
         ("vm:", Remote("vm", "/home/user/")),
+        ("vm:/home/user", Remote("vm", "/home/user/")),
         ("vm:sub/", Remote("vm", "/home/user/sub/")),
         ("vm:/etc/passwd", Remote("vm", "/etc/passwd")),
         ("vm:a:b", Remote("vm", "/home/user/a:b")),
