@@ -118,7 +118,7 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
             else:
                 computer.sync.upload(source, path, progress=progress.update)
         except ArkerError as error:
-            raise _folders(error, target, f"to copy into it: {target.vm}:{target.path}/") from None
+            raise _folders(error, target, f"to copy into it: {target.vm}:{target.path}/") from error.__cause__
     return f"{target.vm}:{path}", progress.size
 
 
@@ -176,7 +176,7 @@ def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> t
                     while piece := file.read(1 << 20):
                         write_bytes(sys.stdout.buffer, piece)
         except ArkerError as error:
-            raise _folders(error, source, instead) from None
+            raise _folders(error, source, instead) from error.__cause__
     return target, progress.size
 
 
