@@ -574,13 +574,15 @@ class BubblewrapEngine:
             before = computer.size
             await computer.measure()
             computer.measured_at = filled
+            if computer.size > self._limits.disk and computer.size > before:
+                pids = [process.pid for process in computer.others()]
+                computer.kill_commands(
+                    pids, f"the computer wrote more than its {self._limits.disk} bytes of disk"
+                )
+                # What they wrote to their end is not held against what comes next, to make room perhaps.
+                await computer.measure()
         finally:
             self._measuring.discard(computer.id)
-        if computer.size > self._limits.disk and computer.size > before:
-            pids = [process.pid for process in computer.others()]
-            computer.kill_commands(
-                pids, f"the computer wrote more than its {self._limits.disk} bytes of disk"
-            )
 
 
 def _sync(folder: Path) -> None:
