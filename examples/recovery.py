@@ -19,26 +19,27 @@ import threading
 
 from arker import Arker, ArkerError, Computer
 
-# A command, and how often it may be tried.
+# A command, how often it may be tried, and for how many seconds.
 STEPS = {
-    "fetch": ("echo data > data", 1),
+    "fetch": ("echo data > data", 1, 60),
     # Fails once, after doing half of its work; a retry on the same files would find that half.
     "migrate": (
         "[ -e migrated ] && exit 9; touch migrated; "
         '[ "$TRY" = 2 ] || { echo "half of it done, then: no space" >&2; exit 1; }',
         3,
+        60,
     ),
-    "index": ("sleep 60", 1),
-    "publish": ("touch published", 1),
+    "index": ("sleep 600", 1, 1),
+    "publish": ("touch published", 1, 60),
 }
 
 
-def advance(state: Computer, name: str, command: str, tries: int) -> Computer:
+def advance(state: Computer, name: str, command: str, tries: int, seconds: int) -> Computer:
     """The state after a step: a fork in which it succeeded, or, if none did, the state as it was."""
     for attempt in range(1, tries + 1):
         branch = state.fork()
         try:
-            branch.run(f"TRY={attempt}; {command}", timeout=2).check()
+            branch.run(f"TRY={attempt}; {command}", timeout=seconds).check()
         except ArkerError as error:
             branch.delete()
             if error.code != "command_failed":
@@ -54,13 +55,15 @@ def advance(state: Computer, name: str, command: str, tries: int) -> Computer:
 
 def codes(computer: Computer) -> None:
     """An error has a code to decide by, and says whether a second try may help and what the first one did."""
-    started = threading.Thread(target=computer.run, args=("touch here; sleep 2",))
+    started = threading.Thread(
+        target=computer.run, args=("touch here; until [ -e done ]; do sleep 0.01; done",)
+    )
     started.start()
     computer.run("until [ -e here ]; do sleep 0.01; done", session_id="watcher")
     try:
         computer.run("true")
     except ArkerError as error:
-        answer = computer.run("echo another session answers", session_id="second").text.strip()
+        answer = computer.run("touch done; echo another session answers", session_id="second").text.strip()
         print(f"busy session: {error.code} -> {answer}")
     started.join()
 
@@ -73,8 +76,8 @@ def codes(computer: Computer) -> None:
 
 with Arker.local() as arker:
     state = arker.vm("arkuntu").fork(name="recovery")
-    for name, (command, tries) in STEPS.items():
-        state = advance(state, name, command, tries)
+    for name, (command, tries, seconds) in STEPS.items():
+        state = advance(state, name, command, tries, seconds)
     with state:
         files = state.run("ls").text.split()
         print("the last good state has: data", "index=" + ("yes" if "index" in files else "no"), *files[1:])
