@@ -53,6 +53,8 @@ REGION: Final = "local"
 PROVIDER: Final = "local"
 #: Files up to this size are read inline, larger ones by a signed URL; in bytes.
 MAX_INLINE: Final = 4 * 1024 * 1024
+#: Ranges that the answer to a write lists at the most; entries beyond have to come in another request.
+MAX_LISTED: Final = 100_000
 #: With less free space on the disk than this (bytes), the deployment says that it is not well.
 MIN_FREE: Final = 64 * 1024 * 1024
 #: Bytes that are put by, for deletions on a disk that is full.
@@ -493,10 +495,16 @@ class Platform:
             assert body.path is not None
             return await self._read(vm_id, body.path, base_url)
         results = []
+        listed = 0
         for entry in body.writes or ():
             try:
+                if listed >= MAX_LISTED:
+                    raise ApiError(
+                        "payload_too_large", "too much to answer at once; send this in another request"
+                    )
                 with self._sandbox_errors():
                     results.append(await self._write(vm_id, entry, base_url))
+                listed += len(results[-1].get("ranges", ()))
             except ApiError as error:
                 results.append(
                     {

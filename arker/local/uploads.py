@@ -37,6 +37,9 @@ LIFETIME_MS: Final = 24 * 3600 * 1000
 #: Bytes that the unfinished uploads of one computer may have together: its share of the disk is for what is
 #: finished.
 MAX_PENDING: Final = 10_000_000_000
+#: How many they may be, and in how many separate pieces one may be: each costs time with every step of the others.
+MAX_UNFINISHED: Final = 10_000
+MAX_PIECES: Final = 1_000
 #: Bytes handed to a worker thread at a time.
 _PIECE: Final = 1024 * 1024
 
@@ -77,9 +80,14 @@ class Uploads:
             if row is None:
                 self._check_room(vm_id, entry.size)
             known = self._ranges(row)
+            arrived = ranges.merge([*known, (entry.start, entry.end)])
+            if len(arrived) > MAX_PIECES:
+                raise ApiError(
+                    "bad_request",
+                    f"an upload is in at most {MAX_PIECES} separate pieces; send what is between them first",
+                )
             path = self._path(vm_id, entry.upload_id)
             await asyncio.to_thread(_store, path, entry.start, entry.content, fresh=not known)
-            arrived = ranges.merge([*known, (entry.start, entry.end)])
             if ranges.covers(arrived, entry.size):
                 await self._publish(vm_id, entry.upload_id, entry, "chunks", None)
             else:
@@ -201,12 +209,14 @@ class Uploads:
                     path.unlink()
 
     def _check_room(self, vm_id: str, size: int) -> None:
-        row = self._database.one("SELECT total(size) FROM uploads WHERE vm_id = ? AND NOT written", vm_id)
-        if row is not None and row[0] + size > MAX_PENDING:
+        row = self._database.one(
+            "SELECT total(size), count(*) FROM uploads WHERE vm_id = ? AND NOT written", vm_id
+        )
+        if row is not None and (row[0] + size > MAX_PENDING or row[1] >= MAX_UNFINISHED):
             raise ApiError(
                 "quota_exceeded",
-                f"the unfinished uploads of a computer have at most {MAX_PENDING} bytes together; finish some, or "
-                "wait until they expire, a day after they were last used",
+                f"the unfinished uploads of a computer are at most {MAX_UNFINISHED}, and have at most {MAX_PENDING} "
+                "bytes together; finish some, or wait until they expire, a day after they were last used",
             )
 
     def _lock(self, vm_id: str, upload_id: str) -> asyncio.Lock:

@@ -57,6 +57,13 @@ async def test_a_newer_store_is_refused(box: Box) -> None:
             pass
 
 
+async def test_a_store_that_is_no_database_is_told(box: Box) -> None:
+    (box.store / "engine.sqlite3").write_bytes(b"no database " * 1000)
+    with pytest.raises(EngineError, match=r"cannot use .*/engine\.sqlite3: file is not a database"):
+        async with box.engine():
+            pass
+
+
 async def test_leftovers_are_swept(box: Box) -> None:
     async with box.engine() as engine:
         await engine.create("a", "arkuntu")

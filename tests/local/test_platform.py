@@ -921,6 +921,51 @@ class TestUploads:
         monkeypatch.setattr("arker.local.uploads.MAX_PENDING", 10)
         run(test())
 
+    def test_unfinished_uploads_are_so_many(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def test() -> None:
+            async with bench.client() as client:
+                vm = await fork(client)
+                wanted = {"path": "/home/user/g", "size": 0, "presigned": True}
+                *made, refused = await write(client, vm, *[wanted] * 4)
+                assert all("presigned_url" in result for result in made)
+                assert refused["error"]["code"] == "quota_exceeded"
+
+        monkeypatch.setattr("arker.local.uploads.MAX_UNFINISHED", 3)
+        run(test())
+
+    def test_an_upload_in_too_many_pieces_is_refused(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def test() -> None:
+            async with bench.client() as client:
+                vm = await fork(client)
+                pieces = [chunk("/home/user/f", b"x", ulid("A"), at, 7) for at in range(7)]
+                *taken, refused = await write(client, vm, *pieces[0::2])
+                assert [len(result["ranges"]) for result in taken] == [1, 2, 3]
+                assert refused["error"]["code"] == "bad_request"
+                # What is between makes one of two.
+                results = await write(client, vm, *pieces[1:6:2], pieces[6])
+                assert results[-1]["written"]
+
+        monkeypatch.setattr("arker.local.uploads.MAX_PIECES", 3)
+        run(test())
+
+    def test_an_answer_lists_so_many_pieces_and_no_more(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def test() -> None:
+            async with bench.client() as client:
+                vm = await fork(client)
+                pieces = [chunk("/home/user/f", b"x", ulid("A"), at, 9) for at in range(0, 9, 2)]
+                results = await write(client, vm, *pieces)
+                assert [len(result.get("ranges", ())) for result in results] == [1, 2, 3, 0, 0]
+                assert {result["error"]["code"] for result in results[3:]} == {"payload_too_large"}
+                again = await write(client, vm, *pieces[3:4])
+                assert len(again[0]["ranges"]) == 4
+
+        monkeypatch.setattr("arker.local.platform.MAX_LISTED", 4)
+        run(test())
+
     def test_a_deleted_computer_takes_its_uploads_along(self, bench: Bench) -> None:
         async def test() -> None:
             async with bench.client() as client:

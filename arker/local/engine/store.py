@@ -126,6 +126,9 @@ class Store:
                 raise EngineError(
                     f"{self.path} was written by a newer release (format {version}, this one knows {_VERSION}); upgrade"
                 )
+        except sqlite3.Error as error:
+            db.close()
+            raise EngineError(f"cannot use {self.path / 'engine.sqlite3'}: {error}") from error
         except BaseException:
             db.close()
             raise
