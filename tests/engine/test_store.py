@@ -57,9 +57,14 @@ async def test_a_newer_store_is_refused(box: Box) -> None:
             pass
 
 
-async def test_a_store_that_is_no_database_is_told(box: Box) -> None:
-    (box.store / "engine.sqlite3").write_bytes(b"no database " * 1000)
-    with pytest.raises(EngineError, match=r"cannot use .*/engine\.sqlite3: file is not a database"):
+@pytest.mark.parametrize(("keep", "reason"), [(0, "file is not a database"), (4096, "malformed")])
+async def test_a_damaged_store_is_told(box: Box, keep: int, reason: str) -> None:
+    async with box.engine():
+        pass
+    file = box.store / "engine.sqlite3"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:keep] + b"?" * (len(whole) - keep))
+    with pytest.raises(EngineError, match=f"cannot use .*/engine.sqlite3: .*{reason}"):
         async with box.engine():
             pass
 

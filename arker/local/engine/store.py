@@ -128,7 +128,7 @@ class Store:
                 )
         except sqlite3.Error as error:
             db.close()
-            raise EngineError(f"cannot use {self.path / 'engine.sqlite3'}: {error}") from error
+            raise self._unusable(error) from error
         except BaseException:
             db.close()
             raise
@@ -140,14 +140,20 @@ class Store:
         os.close(self._lock)
 
     def load(self) -> list[VmRow]:
-        """All computers."""
+        """All computers. Raises EngineError when the file is damaged."""
         sessions: dict[str, list[SessionRow]] = {}
-        for vm, id_, cwd, state in self._db.execute("SELECT vm, id, cwd, state FROM sessions"):
-            sessions.setdefault(vm, []).append(SessionRow(id_, cwd, state))
-        return [
-            VmRow(id_, image, tuple(json.loads(frozen)), top, tuple(sessions.get(id_, ())))
-            for id_, image, frozen, top in self._db.execute("SELECT id, image, frozen, top FROM vms")
-        ]
+        try:
+            for vm, id_, cwd, state in self._db.execute("SELECT vm, id, cwd, state FROM sessions"):
+                sessions.setdefault(vm, []).append(SessionRow(id_, cwd, state))
+            return [
+                VmRow(id_, image, tuple(json.loads(frozen)), top, tuple(sessions.get(id_, ())))
+                for id_, image, frozen, top in self._db.execute("SELECT id, image, frozen, top FROM vms")
+            ]
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: sqlite3.Error) -> EngineError:
+        return EngineError(f"cannot use {self.path / 'engine.sqlite3'}: {error}")
 
     def save(self, rows: Iterable[VmRow]) -> None:
         """Make `rows` so, all or none; on disk when this returns. Raises StorageFull."""
