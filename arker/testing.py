@@ -38,14 +38,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a deployment that cannot be used, once, rather than in each test."""
+    url: str | None = config.getoption("--arker-url")
+    if url is None:
+        return
+    from arker.config import resolve
+    from arker.errors import ArkerError
+
+    try:
+        resolve(None, url, _global_url(url), os.environ)
+    except ArkerError as error:
+        what = "set ARKER_API_KEY to a key of it" if error.code == "unauthorized" else error.message
+        raise pytest.UsageError(f"--arker-url: {what}") from None
+
+
 @pytest.fixture(scope="session")
 def arker(request: pytest.FixtureRequest) -> Iterator[Arker]:
     """A client of the deployment that the tests run on: an embedded one, or that of `--arker-url`.
 
     Raises:
-        ArkerError: `unavailable` when no embedded deployment can be started; `unauthorized` when
-        ARKER_API_KEY is not set
-            for `--arker-url`.
+        ArkerError: `unavailable` when no embedded deployment can be started.
     """
     from arker import Arker
 

@@ -146,10 +146,21 @@ def test_however_a_test_ends_nothing_is_left(
     assert left(deployment, worker) == []
 
 
-def test_another_deployment_needs_a_key(run: Run) -> None:
-    result = run("def test(computer): pass", "--arker-url", "http://127.0.0.1:9")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*unauthorized: no API key*"])
+@pytest.mark.parametrize(
+    ("key", "url", "says"),
+    [
+        ("", "http://127.0.0.1:9", "set ARKER_API_KEY to a key of it"),
+        ("k" * 20, "arker.example", "*https://*"),
+        ("k" * 20, "", "*https://*"),
+    ],
+)
+def test_a_deployment_that_cannot_be_is_refused_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch, key: str, url: str, says: str
+) -> None:
+    monkeypatch.setenv("ARKER_API_KEY", key)
+    result = run("def test(computer): pass", f"--arker-url={url}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --arker-url: {says}"])
 
 
 def test_the_key_goes_to_no_other_deployment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
