@@ -29,15 +29,16 @@ def state_folder(given: str | os.PathLike[str] | None = None) -> Path:
     return Path(given).expanduser().absolute()
 
 
-def running(state: Path) -> Running | None:
-    """The deployment that serves a state folder, if one does."""
+def running(state: Path, *, stopping: bool = False) -> Running | None:
+    """The deployment that serves a state folder, if one does; with `stopping`, also one that takes no requests any
+    more."""
     if sys.platform != "linux":
         return None
     from arker.local.folder import holder, lock_file
 
     found = holder(state)
     # Else it was left by a deployment that was killed, and its port may be anybody's by now.
-    if found is None or not _is_held(lock_file(state), found.pid):
+    if found is None or (found.stopping and not stopping) or not _is_held(lock_file(state), found.pid):
         return None
     return Running(found.url, found.pid, state)
 

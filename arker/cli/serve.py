@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 #: Bytes of the log of a deployment in the background, above which its next start begins it anew.
 _MAX_LOG: Final = 10 * 1024 * 1024
-#: Seconds beyond its own grace that a deployment gets to stop.
-_STOP: Final = 20.0
+#: Seconds after which a stop says what it waits for.
+_SILENCE: Final = 3.0
 
 
 def state_option(command: F) -> F:
@@ -218,21 +219,24 @@ def _serve_in_background(settings: Settings, log: Path, writer: int) -> NoReturn
 
 
 def _stop(state: Path) -> None:
-    running = local.running(state)
+    running = local.running(state, stopping=True)
     if running is None:
         raise Failure(f"no deployment serves {state}", code="not_found")
-    process = os.pidfd_open(running.pid)
-    try:
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-        waiting = select.poll()
-        waiting.register(process, select.POLLIN)
-        if not waiting.poll(_STOP * 1000):
-            raise Failure(
-                f"the deployment (pid {running.pid}) still answers requests; a second `arker serve --stop` "
-                "ends it at once"
-            )
-    finally:
-        os.close(process)
+    with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+        process = os.pidfd_open(running.pid)
+        try:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+            waiting = select.poll()
+            waiting.register(process, select.POLLIN)
+            if not waiting.poll(_SILENCE * 1000):
+                click.echo(
+                    f"the deployment (pid {running.pid}) still answers requests; another `arker serve --stop` ends it "
+                    "at once",
+                    err=True,
+                )
+                waiting.poll()
+        finally:
+            os.close(process)
 
 
 # --- What is said

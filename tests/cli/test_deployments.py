@@ -158,7 +158,7 @@ def state(bare: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     folder = Path(tempfile.mkdtemp(prefix="arker-test-"))
     monkeypatch.setenv("ARKER_STATE", str(folder))
     yield folder
-    if (running := local.running(folder)) is not None:
+    if (running := local.running(folder, stopping=True)) is not None:
         os.kill(running.pid, signal.SIGKILL)
     subprocess.run(["chmod", "-R", "u+rwX", folder], check=False, stderr=subprocess.DEVNULL)
     shutil.rmtree(folder)
@@ -208,6 +208,25 @@ def test_a_deployment_in_the_background(state: Path) -> None:
     arker("serve", "--detach", "--port", "0")
     assert arker("ls", "-q") == f"{vm_id}\n"
     arker("serve", "--stop")
+
+
+def test_a_deployment_that_stops_is_left_alone_and_a_second_stop_ends_it_at_once(state: Path) -> None:
+    said = json.loads(arker("serve", "--detach", "--port", "0", "--grace", "100", "--json"))
+    vm_id = arker("fork").strip()
+    with subprocess.Popen(
+        command("run", vm_id, "--", "touch begun; sleep 100"), stderr=subprocess.DEVNULL
+    ) as run:
+        while arker("run", "--session", "other", vm_id, "--", "ls") != "begun\n":
+            pass
+        with subprocess.Popen(command("serve", "--stop"), stderr=subprocess.PIPE, text=True) as first:
+            while local.running(state) is not None:
+                time.sleep(0.01)
+            assert local.running(state, stopping=True) is not None
+            assert first.poll() is None
+            arker("serve", "--stop")
+        assert first.returncode == 0
+        run.wait(30)
+    assert gone(said["pid"])
 
 
 def test_a_key_that_was_revoked_is_replaced(state: Path) -> None:

