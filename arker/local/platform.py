@@ -57,8 +57,9 @@ MAX_INLINE: Final = 4 * 1024 * 1024
 MAX_LISTED: Final = 100_000
 #: With less free space on the disk than this (bytes), the deployment says that it is not well.
 MIN_FREE: Final = 64 * 1024 * 1024
-#: Bytes that are put by, for deletions on a disk that is full.
-_SPARE: Final = 4 * 1024 * 1024
+#: What is put by, for a start and for deletions on a disk that is full; in bytes.
+SPARE: Final = "spare"
+_SPARE_SIZE: Final = 4 * 1024 * 1024
 #: How often old keys, uploads and notes are looked for, in seconds.
 SWEEP_EVERY: Final = 60.0
 
@@ -168,7 +169,7 @@ class Platform:
         self.engine = engine
         self.idempotency: Idempotency = Idempotency(database)
         self._state = state
-        self._spare = state / "spare"
+        self._spare = state / SPARE
         self._resources = resources
         self._max_vms = max_vms
         self._guest = None if guest_key is None else keys.digest(guest_key)
@@ -362,7 +363,7 @@ class Platform:
         """Put space by for what makes room, if there is any."""
         if not self._spare.exists() and shutil.disk_usage(self._state).free > MIN_FREE:
             with self._spare.open("wb") as file, contextlib.suppress(OSError):
-                os.posix_fallocate(file.fileno(), 0, _SPARE)
+                os.posix_fallocate(file.fileno(), 0, _SPARE_SIZE)
 
     async def _delete_rows(self, vm_id: str) -> bool:
         def change(connection: sqlite3.Connection) -> bool:

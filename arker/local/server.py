@@ -30,7 +30,7 @@ from .engine import BubblewrapEngine, EngineError, Limits, SandboxUnavailable, d
 from .errors import ApiError
 from .folder import Holder, holder, lock_file
 from .metrics import Metrics
-from .platform import Platform
+from .platform import SPARE, Platform
 from .settings import Settings
 from .web import create_app, error_body
 
@@ -91,6 +91,8 @@ def serve(
             # Before anything else of the folder is opened: what lies in there is the user's whom we become,
             # and root would follow any link.
             drop_privileges(state)
+        # Even to open the database takes some room; the platform puts it by again.
+        (state / SPARE).unlink(missing_ok=True)
         database = Database(state / "arker.db")
         stack.callback(database.close)
         new_key = _register_key(state, settings, guest_key)
