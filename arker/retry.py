@@ -13,7 +13,7 @@ __all__ = ["RetryPolicy"]
 class RetryPolicy:
     """How a call is tried again after a passing failure; immutable, and may be shared.
 
-    Passing are: no connection, a connection cut, a timeout, HTTP 429, 502, 503 and 504, and an `internal`
+    Passing failures are: no connection, a connection cut, a timeout, HTTP 429, 502, 503 and 504, and an `internal`
     error whose message speaks of throttling. A code that is final (`not_found`, `conflict`, `quota_exceeded`
     ...) never is.
 

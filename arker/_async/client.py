@@ -109,9 +109,8 @@ class AsyncArker:
         max_connections: int = 1000,
         hooks: Hooks | None = None,
     ) -> AsyncArker:
-        """A client of the embedded deployment, which is started in a process of its own (this takes some 0.3
-        s and blocks) and shared by all clients of this process with the same `state`; it ends with the last
-        of them.
+        """A client of the embedded deployment, which is started in a child process (this blocks for some 0.3
+        s). Clients of this process with the same options share it; it ends when the last of them is closed.
 
         The deployment honours the `Idempotency-Key`, so that by default a `run` or `fork` that went
         unanswered is sent again.

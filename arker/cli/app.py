@@ -40,8 +40,8 @@ Exit codes:
 command's timeout ended it, and 125 where other commands would end with 1.
 
 \b
-A VM is named by its id, its name, or the beginning of its id, if only one
-begins so. `arker COMMAND --help` tells about a command.
+A VM is given by its name, its id, or any unique prefix of its id.
+`arker COMMAND --help` explains a command.
 """
 
 
@@ -70,7 +70,7 @@ class _App(click.Group):
     def main(  # type: ignore[override]  # one form for the two that click has
         self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
     ) -> Any:
-        """As click's, but an error is one line, and an interrupt is one to whoever started us."""
+        """Like click's, but errors are one line, and Ctrl-C ends the process by the signal itself."""
         if not standalone_mode:
             return super().main(args, standalone_mode=False, **extra)
         try:
@@ -93,7 +93,9 @@ class _App(click.Group):
             if os.environ.get("ARKER_DEBUG"):
                 raise
             what = f"{type(error).__name__}: {error}"
-            report(Failure(f"a bug of arker's: {what}; with ARKER_DEBUG=1 it tells more, please report that"))
+            report(
+                Failure(f"internal error: {what}; run it again with ARKER_DEBUG=1 and report the traceback")
+            )
             _end(1)
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @state_option
 @as_json
 def doctor(state: Path | None, as_json: bool) -> None:
-    """Check this machine: what is missing?
+    """Check whether this machine can run computers.
 
     Looks at what sandboxes need, then starts a deployment with a temporary state folder and runs a command
-    in a computer there; says how to mend what does not work.
+    in a computer there; says how to fix what does not work.
     """
     folder = local.state_folder(state)
     running = local.running(folder)

@@ -6,7 +6,7 @@
   runs twice.
 * A run is noted before it starts. When the deployment dies in between, its key answers that the outcome is
   unknown.
-* A fork is noted in the very transaction that makes the computer's row, so it needs no note before.
+* A fork is noted in the transaction that makes the computer's row, so it needs no note beforehand.
 * When nobody waits for a run any more, it has `GRACE` seconds for somebody to ask again; then it is ended.
 """
 

@@ -105,7 +105,7 @@ def revoke(connection: sqlite3.Connection, key_id: str) -> bool:
 
 
 def forget(connection: sqlite3.Connection, key_id: str) -> None:
-    """Remove a key that was made for a while only, and every trace of it."""
+    """Delete a temporary key and every trace of it."""
     connection.execute("DELETE FROM keys WHERE key_id = ?", (key_id,))
 
 

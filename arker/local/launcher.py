@@ -70,7 +70,7 @@ class Deployment:
 
 
 def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deployment:
-    """A deployment on a free port of this machine. Safe in any thread; blocks for about half a second.
+    """A deployment on a free port of this machine. Safe in any thread; blocks for some 0.3 s.
 
     Args:
         state: folder for what lasts. The deployments of one folder are one: a deployment that serves it
@@ -215,7 +215,7 @@ class _Shared:
             connection = open_database(state / "arker.db")
         except StateError as error:
             raise LaunchError(
-                f"a deployment serves {state} at {url}, but its keys are not ours to make: {error}"
+                f"a deployment serves {state} at {url}, but this user cannot make keys for it: {error}"
             ) from None
         with contextlib.closing(connection):
             key_id = keys.register(connection, self.key, name=f"for a program, pid {os.getpid()}")

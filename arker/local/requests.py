@@ -94,8 +94,7 @@ class RunRequest(Body):
 
 
 class WriteEntry(Body):
-    """An entry of a write. Which of the three kinds it is, and that it is whole, is `check_entry`'s to
-    say."""
+    """An entry of a write. Which of the three kinds it is, and that it is whole, is for `check_sync` to say."""
 
     path: Path
     size: Whole
@@ -131,8 +130,7 @@ def parse(model: type[B], data: bytes | bytearray) -> B:
     """A request body.
 
     Raises:
-        ApiError: `bad_request` naming the first field that is wrong; `payload_too_large` for a file over the
-            limit.
+        ApiError: `bad_request` naming the first field that is wrong.
     """
     try:
         return model.model_validate_json(data)

@@ -289,7 +289,7 @@ class _Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP gets the envelope all the same."""
+        """Malformed HTTP gets the JSON error envelope, too."""
         request_id = secrets.token_hex(8)
         message = "this is not a well-formed HTTP request" if msg.startswith("Invalid") else msg
         body = error_body(ApiError("bad_request", message), request_id)

@@ -480,7 +480,7 @@ def test_a_bug_is_told_in_one_line_too(bare: dict[str, str]) -> None:
     )
     done = subprocess.run(broken, env=bare, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("arker: a bug of arker's: TypeError: ")
+    assert done.stderr.startswith("arker: internal error: TypeError: ")
     assert done.stderr.count("\n") == 1
     loud = subprocess.run(
         broken, env={**bare, "ARKER_DEBUG": "1"}, capture_output=True, text=True, check=False

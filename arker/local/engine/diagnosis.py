@@ -32,7 +32,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What of a machine decides whether its users may make namespaces."""
+    """The settings of a machine that decide whether its users may create namespaces."""
 
     kernel: tuple[int, int]
     #: Ubuntu's AppArmor keeps capabilities from namespaces of programs without a profile.

@@ -25,7 +25,8 @@ class _Turn:
 
 
 class Gate:
-    """A readers-writer lock: first come, first served, so that shared turns never keep an exclusive one waiting."""
+    """A readers-writer lock: first come, first served, so that a stream of shared turns cannot starve an exclusive
+    one."""
 
     def __init__(self) -> None:
         self._inside = 0  # -1: one exclusive turn

@@ -55,7 +55,7 @@ class SandboxUnavailable(EngineError):
 
 
 class SystemBroken(EngineError):
-    """The computer does not start for what it did to its own system; others are not concerned."""
+    """The computer cannot start because of what it changed in its own system; others are not concerned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Folders of overlay layers: copied, merged, measured and removed with whiteouts, links, holes and modes intact.
+"""Folders of overlay layers: copied, merged and removed with whiteouts, links, holes and modes intact.
 
 All of it works on folders that no sandbox is writing to. Names come from inside sandboxes, so nothing here builds
 long paths or follows links: every step is relative to an open folder.
@@ -75,7 +75,7 @@ def copy_folder_marks(source: Path, target: Path) -> None:
 
 
 def make_folders(parent: Path, names: Iterable[str]) -> None:
-    """Let real folders be in `parent` under `names`, whatever was there instead."""
+    """Make sure that each of `names` is a real folder in `parent`, replacing anything else."""
     with _folder(None, str(parent)) as fd:
         for name in names:
             with contextlib.suppress(FileNotFoundError):
