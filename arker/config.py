@@ -139,6 +139,13 @@ def parse_url(url: str) -> Url:
     return Url(parts.scheme, parts.hostname, port, target)
 
 
+def global_url_of(base_url: str) -> str:
+    """The global host that goes with a regional one: Arker's own for its regions; any other deployment
+    answers both APIs at one URL, so that its key is never sent to Arker."""
+    host = urlsplit(base_url).hostname or ""
+    return GLOBAL_URL if host == "arker.ai" or host.endswith(".arker.ai") else base_url
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """A deployment: its two hosts and the key to them."""

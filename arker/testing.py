@@ -113,6 +113,6 @@ def _name(request: pytest.FixtureRequest, what: str) -> str:
 
 
 def _global_url(url: str) -> str:
-    from arker.cli.profiles import global_url_of
+    from arker.config import global_url_of
 
     return os.environ.get("ARKER_GLOBAL_URL") or global_url_of(url)

@@ -103,11 +103,11 @@ def add(
     The key is asked for; without a terminal it is read from standard input. It is never taken from the
     command line, which others can see.
     """
-    from arker.config import BASE_URL
+    from arker.config import BASE_URL, global_url_of
 
     profiles.check_name(name)
     base_url = base_url or BASE_URL
-    global_url = global_url or profiles.global_url_of(base_url)
+    global_url = global_url or global_url_of(base_url)
     # What is wrong with the URLs is said before a key is asked for.
     resolve("any", base_url, global_url, allow_http=allow_http)
     key = _read_key()

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from .base import Failure
 
@@ -59,15 +58,6 @@ def check_name(name: str) -> None:
             code="usage",
             status=2,
         )
-
-
-def global_url_of(base_url: str) -> str:
-    """The global host that goes with a regional one: Arker's own for its regions; any other deployment
-    answers both APIs at one URL, so that its key is never sent to Arker."""
-    from arker.config import GLOBAL_URL
-
-    host = urlsplit(base_url).hostname or ""
-    return GLOBAL_URL if host == "arker.ai" or host.endswith(".arker.ai") else base_url
 
 
 def choose(asked: str | None, environ: Mapping[str, str], profiles: Profiles) -> str | None:

@@ -17,11 +17,11 @@ from arker.cli.profiles import (
     Profile,
     Profiles,
     choose,
-    global_url_of,
     with_profile,
     without_profile,
 )
 from arker.cli.tree import Vm, forest, lines, to_json
+from arker.config import global_url_of
 
 # --- names
 
