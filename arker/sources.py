@@ -63,7 +63,7 @@ class File:
         self._owned = owned
         # Several chunks may be read at a time, and a file has one position.
         self._lock = threading.Lock()
-        self.start = file.tell()
+        self.start: int = file.tell()
         self.size: int = max(0, file.seek(0, os.SEEK_END) - self.start)
         if self.size > LARGEST_FILE:
             self.close()

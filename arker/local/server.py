@@ -350,9 +350,9 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
-        raise OSError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --port"
-        ) from None
+        # Python adds the address to what the system says.
+        why = str(error.strerror or error).partition(" (while attempting")[0]
+        raise OSError(f"cannot listen on {host} port {port}: {why}; choose another with --port") from None
     # Inherited by what is accepted; asyncio sets the first only on sockets made with an explicit protocol.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(READ_WAIT * 1000))
