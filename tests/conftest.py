@@ -12,9 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from arker.local.launcher import Deployment, launch
+
+# A busy machine takes its time, for examples, too.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 # A job in the background of a script is started with SIGINT ignored, and so is all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

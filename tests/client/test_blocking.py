@@ -24,17 +24,30 @@ def client(server: Server, **options: object) -> Arker:
 
 
 def interrupted(work: Callable[[], object], when: Callable[[], bool]) -> float:
-    """Call `work` in this thread, press Ctrl-C when it is due, and return how long that took to end it."""
+    """Call `work` in this thread, press Ctrl-C when it is due, and return how long that took to end it.
+
+    It is pressed until it was noticed: a signal that comes between the last look of the interpreter and the call
+    of the system that waits is noticed only with the next one. It is raised once.
+    """
     pressed: list[float] = []
     entered = threading.Event()
+    noticed = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if not noticed.is_set():
+            noticed.set()
+            raise KeyboardInterrupt
 
     def press() -> None:
         entered.wait()
         while not when():
             time.sleep(0.002)
         pressed.append(time.monotonic())
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        while not noticed.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            noticed.wait(0.2)
 
+    before = signal.signal(signal.SIGINT, interrupt)
     thread = threading.Thread(target=press)
     thread.start()
     try:
@@ -43,7 +56,9 @@ def interrupted(work: Callable[[], object], when: Callable[[], bool]) -> float:
             work()
         return time.monotonic() - pressed[0]
     finally:
+        noticed.set()
         thread.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_threads_share_a_client(server: Server) -> None:

@@ -135,7 +135,8 @@ PASSING: dict[str, tuple[Fault, bool]] = {
     "cut in the head": (faults.cut_head, False),
     "cut in the body": (faults.cut_body, False),
     "no HTTP": (faults.garbage, False),
-    "late": (faults.delay(READ + 1), False),
+    # A command has a second more.
+    "late": (faults.delay(READ + 3), False),
 }
 
 
