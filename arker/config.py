@@ -168,16 +168,16 @@ def resolve(
     Raises ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work;
     TypeError.
     """
-
-    def found(name: str) -> str | None:
-        return environ.get(name) or None
-
+    key, base, control = [
+        Secret(environ.get(name, "")) or None
+        for name in ("ARKER_API_KEY", "ARKER_BASE_URL", "ARKER_GLOBAL_URL")
+    ]
+    # All secrets of the process may be in it, and tracebacks with their variables would show them.
+    del environ
     return Config(
-        _key(api_key if api_key is not None else found("ARKER_API_KEY")),
-        _base("base_url", "ARKER_BASE_URL", base_url, found("ARKER_BASE_URL"), BASE_URL, allow_http),
-        _base(
-            "global_url", "ARKER_GLOBAL_URL", global_url, found("ARKER_GLOBAL_URL"), GLOBAL_URL, allow_http
-        ),
+        _key(api_key if api_key is not None else key),
+        _base("base_url", "ARKER_BASE_URL", base_url, base, BASE_URL, allow_http),
+        _base("global_url", "ARKER_GLOBAL_URL", global_url, control, GLOBAL_URL, allow_http),
     )
 
 

@@ -291,7 +291,7 @@ def _number(text: str) -> float:
 def no_answer(error: BaseException, host: str, *, sent: bool, answering: bool = False) -> ArkerError:
     """The error of a request whose answer did not come, or not whole (`answering`)."""
     code = "timeout" if isinstance(error, TimeoutError) else "network"
-    reason = str(error) or type(error).__name__
+    reason = redact(str(error)) or type(error).__name__
     what = "the answer was cut" if answering else "no answer" if sent else "could not send"
     return ArkerError(
         code, f"{what}: {host}: {reason}"[:_LONGEST_MESSAGE], processed="maybe" if sent else "no"

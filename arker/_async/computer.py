@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Forks of one computer on their way at a time.
 _AT_A_TIME = 16
 #: Seconds that forks under way get to end when the call for them is interrupted, so that their children can
-#: be deleted.
+#: be deleted; and that each of these gets to be.
 _DRAIN = 5.0
 
 
@@ -145,7 +145,7 @@ class AsyncComputer:
             )
         except BaseException:
             # Interrupted: nobody will ever hold those that were made.
-            await _delete_all(made)
+            await _delete_all(made, timeout=_DRAIN)
             raise
 
     async def _fork(
@@ -313,9 +313,10 @@ class AsyncBranches(Sequence[Outcome[AsyncComputer]]):
             raise failures[0]
 
 
-async def _delete_all(computers: Sequence[AsyncComputer]) -> list[Exception]:
+async def _delete_all(computers: Sequence[AsyncComputer], *, timeout: float | None = None) -> list[Exception]:
     """Delete them all, and tell what kept any of them from it; one that is gone already is fine."""
-    outcomes = await async_gather([computer.delete for computer in computers], _AT_A_TIME, drain=_DRAIN)
+    jobs = [functools.partial(computer.delete, timeout=timeout) for computer in computers]
+    outcomes = await async_gather(jobs, _AT_A_TIME, drain=_DRAIN)
     failures = [
         outcome.error
         for outcome in outcomes

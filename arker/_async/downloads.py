@@ -176,11 +176,15 @@ class AsyncFileSink:
             # A folder, or something like /dev/null, which must not be replaced.
             raise ArkerError("local_file", f"{path} is there already and is not a file")
         self._part = path.with_name(f".arker-{new_ulid()}.part")
-        self._file: IO[bytes] = local(self._part.open, "xb")
+        self._file: IO[bytes]
         #: What is to be written next, at `_at`: pieces come small, and an asyncio client asks a thread for each write.
         self._buffer = memoryview(bytearray(READ_AHEAD))
         self._held = 0
         self._at = 0
+
+    def open(self) -> None:
+        """Begin; from then on there is something to discard."""
+        self._file = local(self._part.open, "xb")
 
     async def take(self, content: bytes) -> None:
         """All of it at once."""
@@ -223,7 +227,7 @@ class AsyncFileSink:
 
     def discard(self) -> None:
         """Remove what is left."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AttributeError):  # it may not be open
             self._file.close()
         with contextlib.suppress(OSError):
             self._part.unlink()

@@ -155,6 +155,7 @@ class AsyncSync:
         check_path(remote_path)
         sink = AsyncFileSink(Path(local_path))
         try:
+            sink.open()
             await self._read(remote_path, sink, carried(progress), timeout)
             await sink.publish()
         except Stopped as stopped:

@@ -13,7 +13,7 @@ import httpx
 from arker._io import Buffer, reset_after_fork
 from arker._io_async import AsyncScoped
 from arker.config import Timeouts, Url
-from arker.errors import ArkerError, bad_request, no_answer
+from arker.errors import ArkerError, bad_request, no_answer, redact
 
 from .wire import AsyncReply, Headers
 
@@ -45,6 +45,13 @@ class _HttpxReply:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._response.aclose()
+
+
+class _Url(httpx.URL):
+    """A URL that httpx logs without what signs it."""
+
+    def __str__(self) -> str:
+        return redact(super().__str__())
 
 
 class AsyncThroughHttpx:
@@ -93,6 +100,9 @@ class AsyncThroughHttpx:
                     pool=min(timeouts.pool, left),
                 ),
             )
+            if self._given is None:
+                # Not for the user's: other transports than httpx's own may take the text for the URL.
+                request.url = _Url(request.url)
             ours = {name.lower() for name, _ in headers}
             for private in ("authorization", "cookie"):
                 # What a user's client adds to every request is not for a signed URL.

@@ -55,7 +55,8 @@ class Arker:
         retry: When a call is tried again; None for never.
         max_connections: Most connections open at a time, per event loop; a further call waits for one.
         http_client: An httpx client of your own for all requests (proxy, CA, client certificate, HTTP/2,
-            instrumentation); it is not closed. Its timeouts, redirects and `auth` are not used.
+            instrumentation); it is not closed. Its timeouts, redirects and `auth` are not used. What it logs
+            is its own: httpx logs URLs, signed ones too, under `httpx` at level INFO.
         hooks: What to call when something happened.
         allow_http: Allow a `http://` URL of another machine, over which the key travels in clear.
 

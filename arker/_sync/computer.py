@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Forks of one computer on their way at a time.
 _AT_A_TIME = 16
 #: Seconds that forks under way get to end when the call for them is interrupted, so that their children can
-#: be deleted.
+#: be deleted; and that each of these gets to be.
 _DRAIN = 5.0
 
 
@@ -145,7 +145,7 @@ class Computer:
             )
         except BaseException:
             # Interrupted: nobody will ever hold those that were made.
-            _delete_all(made)
+            _delete_all(made, timeout=_DRAIN)
             raise
 
     def _fork(self, name: str | None, is_public: bool, region: str | None, timeout: float | None) -> Computer:
@@ -311,9 +311,10 @@ class Branches(Sequence[Outcome[Computer]]):
             raise failures[0]
 
 
-def _delete_all(computers: Sequence[Computer]) -> list[Exception]:
+def _delete_all(computers: Sequence[Computer], *, timeout: float | None = None) -> list[Exception]:
     """Delete them all, and tell what kept any of them from it; one that is gone already is fine."""
-    outcomes = gather([computer.delete for computer in computers], _AT_A_TIME, drain=_DRAIN)
+    jobs = [functools.partial(computer.delete, timeout=timeout) for computer in computers]
+    outcomes = gather(jobs, _AT_A_TIME, drain=_DRAIN)
     failures = [
         outcome.error
         for outcome in outcomes

@@ -151,6 +151,7 @@ class Sync:
         check_path(remote_path)
         sink = FileSink(Path(local_path))
         try:
+            sink.open()
             self._read(remote_path, sink, carried(progress), timeout)
             sink.publish()
         except Stopped as stopped:

@@ -127,6 +127,23 @@ async def test_a_cancelled_fan_out_leaves_no_child(server: Server) -> None:
         assert len(server.forks) < 30
 
 
+async def test_children_that_cannot_be_deleted_do_not_hold_up_a_cancelled_fan_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("arker._async.computer._DRAIN", 0.2)
+    server.fail("fork", None, faults.delay(60))
+    server.fail("delete", faults.delay(60), faults.delay(60))
+    async with client(server) as arker:
+        task = asyncio.create_task(arker.vm("arkuntu").fork(count=2))
+        await until(lambda: len(server.forks) == 2)
+        started = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - started < 20
+    assert "a computer was not deleted: timeout" in caplog.text
+
+
 async def test_a_cancelled_map_cancels_its_calls(server: Server) -> None:
     ended = []
 

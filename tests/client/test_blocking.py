@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -134,6 +135,33 @@ def test_ctrl_c_leaves_no_child_of_a_fan_out(server: Server) -> None:
         assert interrupted(lambda: arker.vm("arkuntu").fork(count=30), lambda: len(server.forks) >= 4) < 5
         assert sorted(server.deleted) == sorted(server.forks)
         assert len(server.forks) < 30
+
+
+def test_children_that_cannot_be_deleted_do_not_hold_up_a_ctrl_c(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("arker._sync.computer._DRAIN", 0.2)
+    server.fail("fork", None, faults.delay(60))
+    server.fail("delete", faults.delay(60), faults.delay(60))
+    with client(server) as arker:
+        assert interrupted(lambda: arker.vm("arkuntu").fork(count=2), lambda: len(server.forks) == 2) < 20
+        assert "a computer was not deleted: timeout" in caplog.text
+        server.drop_all()
+
+
+def test_a_ctrl_c_leaves_no_part_of_a_download(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original = Path.open
+
+    def interrupted(path: Path, *args: Any, **options: Any) -> Any:
+        original(path, *args, **options).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "open", interrupted)
+    with client(server) as arker, pytest.raises(KeyboardInterrupt):
+        arker.vm("arkuntu").sync.download("/home/user/a", tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_ends_a_map(server: Server) -> None:

@@ -222,16 +222,34 @@ async def test_no_traceback_shows_a_secret_in_its_variables(
     assert not [line for line in shown.splitlines() if KEY in line]
 
 
-@pytest.mark.parametrize("wrong", [{"api_key": f"{KEY} x"}, {"base_url": "nowhere"}])
+@pytest.mark.parametrize("wrong", [{"ARKER_API_KEY": f"{KEY} x"}, {"ARKER_BASE_URL": "nowhere"}])
 def test_nor_does_that_of_a_client_that_cannot_be_made(
     wrong: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ARKER_API_KEY", KEY)
+    for name, value in {"ARKER_API_KEY": KEY, **wrong}.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ArkerError) as caught:
-        AsyncArker(**wrong)
-    # From `resolve` on; what the user gave stands in the frames before.
-    within = TracebackException.from_exception(caught.value, capture_locals=True).stack[-1]
-    assert KEY not in str(within.locals)
+        AsyncArker()
+    stack = TracebackException.from_exception(caught.value, capture_locals=True).stack
+    within = [frame.locals for frame in stack if Path(frame.filename).name in ("client.py", "config.py")]
+    assert len(within) == 3
+    assert KEY not in str(within)
+
+
+async def test_an_error_of_the_users_http_client_is_told_without_the_signature(server: Server) -> None:
+    server.inline = 0
+    server.fail("get", faults.answer(Answer.page(403)), faults.answer(Answer.page(403)))
+
+    async def check(response: httpx.Response) -> None:
+        response.raise_for_status()
+
+    async with (
+        httpx.AsyncClient(event_hooks={"response": [check]}) as http,
+        client(server, http_client=http, retry=None) as arker,
+    ):
+        with pytest.raises(ArkerError, match=r"403.*\?\[redacted\]") as caught:
+            await arker.vm(server.vm(a=b"x")).sync.read_file(PATH)
+    assert "SIGNED" not in str(caught.value)
 
 
 # --- damage ---

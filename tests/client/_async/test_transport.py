@@ -454,6 +454,20 @@ async def test_a_proxy_of_the_environment_is_used_except_for_this_machine(
     assert server.steps() == ["fork", "list"]
 
 
+async def test_what_httpx_logs_on_the_way_through_a_proxy_has_no_signature(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    server.inline, server.store_url = 0, "http://far.example"
+    async with AsyncArker(KEY, "http://far.example", allow_http=True, retry=None) as arker:
+        assert await arker.vm(server.vm(a=b"x")).sync.read_file("/home/user/a") == b"x"
+    assert "http://far.example/object/2?[redacted]" in caplog.text
+    assert "SIGNED" not in caplog.text
+    assert KEY not in caplog.text
+
+
 # --- what is told ---
 
 
