@@ -173,11 +173,10 @@ def arker(*args: str, code: int = 0) -> str:
 
 def gone(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        # It is our child's child, and init may not have got to it yet.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
         return True
-    # It is our child's child, and init may not have got to it yet.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_deployment_in_the_background(state: Path) -> None:
