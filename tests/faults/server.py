@@ -160,7 +160,7 @@ class Server:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
 
-    def settle(self, connections: int, seconds: float = 5.0) -> bool:
+    def settle(self, connections: int, seconds: float = 30.0) -> bool:
         """Whether just so many connections are open, soon."""
         end = time.monotonic() + seconds
         while len(self.open) != connections:

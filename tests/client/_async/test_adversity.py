@@ -28,7 +28,6 @@ def client(server: Server, **options: object) -> AsyncArker:
     given = {
         "global_url": server.url,
         "retry": RetryPolicy(backoff=0),
-        "timeout": Timeouts(read=2),
         **options,
     }
     return AsyncArker(KEY, server.url, **given)  # type: ignore[arg-type]
@@ -403,7 +402,7 @@ async def test_a_refusal_is_heard_from_a_server_that_reads_no_further(server: Se
         raise faults.Hang
 
     server.fail("head-api", refuse)
-    async with client(server, retry=None, timeout=Timeouts(write=0.2)) as arker:
+    async with client(server, retry=None, timeout=Timeouts(write=1)) as arker:
         with pytest.raises(ArkerError, match="payload_too_large: enough"):
             await arker.vm(server.vm()).sync.write_file(PATH, bytes(4 << 20))
         done.set()

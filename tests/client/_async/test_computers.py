@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from arker import ArkerError, AsyncArker, RetryPolicy, RunResult, Timeouts, VmSummary
-from arker._io_async import async_sleep
+from arker._io_async import AsyncStream, async_sleep
 from tests.faults import server as faults
 from tests.faults.server import BASE_IMAGE, KEY, Answer, Server
 
@@ -152,12 +152,22 @@ async def test_misuse_of_run_is_refused_before_anything_is_sent(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("limit", [5, 0.01])
-async def test_a_run_waits_as_long_as_its_command_may_take(server: Server, limit: float) -> None:
-    # A command may take whole seconds, at least one.
-    server.fail("run", faults.delay(0.3))
-    async with client(server, timeout=Timeouts(total=0.1, read=0.1)) as arker:
+@pytest.mark.parametrize(("limit", "waits"), [(5, 15), (0.01, 11), (None, 3610)])
+async def test_a_run_waits_as_long_as_its_command_may_take(
+    server: Server, monkeypatch: pytest.MonkeyPatch, limit: float | None, waits: float
+) -> None:
+    """A command may take whole seconds, at least one."""
+    waited: set[float] = set()
+    read = AsyncStream.read
+
+    async def noted(self: AsyncStream, timeout: float) -> bytes:
+        waited.add(timeout)
+        return await read(self, timeout)
+
+    monkeypatch.setattr(AsyncStream, "read", noted)
+    async with client(server, timeout=Timeouts(total=60, read=10)) as arker:
         assert (await arker.vm(server.vm()).run("x", timeout=limit)).ok
+    assert waited == {waits}
 
 
 async def test_a_command_with_odd_characters_arrives_as_it_is(server: Server) -> None:

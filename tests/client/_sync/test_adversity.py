@@ -28,7 +28,6 @@ def client(server: Server, **options: object) -> Arker:
     given = {
         "global_url": server.url,
         "retry": RetryPolicy(backoff=0),
-        "timeout": Timeouts(read=2),
         **options,
     }
     return Arker(KEY, server.url, **given)  # type: ignore[arg-type]
@@ -401,7 +400,7 @@ def test_a_refusal_is_heard_from_a_server_that_reads_no_further(server: Server) 
         raise faults.Hang
 
     server.fail("head-api", refuse)
-    with client(server, retry=None, timeout=Timeouts(write=0.2)) as arker:
+    with client(server, retry=None, timeout=Timeouts(write=1)) as arker:
         with pytest.raises(ArkerError, match="payload_too_large: enough"):
             arker.vm(server.vm()).sync.write_file(PATH, bytes(4 << 20))
         done.set()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from arker import Arker, ArkerError, RetryPolicy, Sync, Timeouts, TransferEvent
+from arker import Arker, ArkerError, RetryPolicy, Sync, TransferEvent
 from arker.hooks import Hooks
 from arker.uploads import LARGEST_CHUNK, LARGEST_FILE
 from tests.faults import server as faults
@@ -26,7 +26,6 @@ def client(server: Server, **options: object) -> Arker:
     given = {
         "global_url": server.url,
         "retry": RetryPolicy(backoff=0),
-        "timeout": Timeouts(read=2),
         **options,
     }
     return Arker(KEY, server.url, **given)  # type: ignore[arg-type]

@@ -278,7 +278,7 @@ def test_a_host_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [faults.delay(5), faults.drip, pytest.param(faults.throttle, id="throttle")]
+    "fault", [faults.delay(60), faults.drip, pytest.param(faults.throttle, id="throttle")]
 )
 def test_a_deadline_ends_a_call_whatever_goes_on(server: Server, fault: faults.Fault) -> None:
     server.fail("list", *[fault] * 1000)
@@ -286,7 +286,7 @@ def test_a_deadline_ends_a_call_whatever_goes_on(server: Server, fault: faults.F
         started = time.monotonic()
         with pytest.raises(ArkerError) as caught:
             arker.list(timeout=0.3)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30
         assert caught.value.code in ("timeout", "rate_limited")
 
 
@@ -295,7 +295,7 @@ def test_retry_after_is_waited_for(server: Server) -> None:
     with client(server, retry=RetryPolicy(backoff=0)) as arker:
         started = time.monotonic()
         arker.list()
-        assert 0.2 <= time.monotonic() - started < 5
+        assert 0.2 <= time.monotonic() - started < 25
 
 
 def test_a_timeout_is_a_number_of_seconds(server: Server) -> None:
@@ -394,7 +394,7 @@ def test_an_httpx_client_is_taken_as_it_is_and_not_closed(server: Server) -> Non
         (faults.drop_after, "network", "maybe"),
         (faults.cut_body, "network", "maybe"),
         (faults.garbage, "network", "maybe"),
-        (faults.delay(3), "timeout", "maybe"),
+        (faults.delay(60), "timeout", "maybe"),
         (faults.throttle, "rate_limited", "no"),
     ],
 )
@@ -402,12 +402,10 @@ def test_failures_of_an_httpx_client_are_ours(
     server: Server, fault: faults.Fault, code: str, processed: str
 ) -> None:
     server.fail("run", fault)
-    with (
-        httpx.Client() as own,
-        client(server, http_client=own, timeout=Timeouts(read=0.1)) as arker,
-    ):
+    patience = Timeouts(read=0.1) if code == "timeout" else Timeouts()
+    with httpx.Client() as own, client(server, http_client=own) as arker:
         with pytest.raises(ArkerError) as caught:
-            arker.vm(server.vm()).run("x", timeout=0.01)
+            arker.with_options(timeout=patience).vm(server.vm()).run("x", timeout=0.01)
         assert (caught.value.code, caught.value.processed) == (code, processed)
         arker.list()
 
