@@ -41,7 +41,7 @@ def latest_pip_wheel(index: str) -> "tuple[str, str]":
 
 
 def install_pip(python: Path) -> None:
-    url, digest = latest_pip_wheel(os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple"))
+    url, digest = latest_pip_wheel(os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple")
     with urllib.request.urlopen(url, timeout=60) as answer:
         data = answer.read()
     if hashlib.sha256(data).hexdigest() != digest:

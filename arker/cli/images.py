@@ -32,7 +32,7 @@ def images(context: click.Context) -> None:
 @state_option
 @as_json
 def list_images(state: Path | None, as_json: bool) -> None:
-    """List the images of this machine's deployment: the base images, and the computers that were published."""
+    """List base images and published computers."""
     with open_state(state) as connection:
         rows = connection.execute(
             "SELECT name, vm_id, kind FROM vms WHERE name IS NOT NULL AND is_public ORDER BY kind, name"
@@ -78,10 +78,10 @@ def _folder(state: Path) -> Path:
 @state_option
 @as_json
 def build(name: str, suite: str, include: str, mirror: str | None, state: Path | None, as_json: bool) -> None:
-    """Build a Debian image: a computer forked from it may write its whole root.
+    """Build a Debian image with a writable root.
 
     There, `apt install` and `pip install` work, and what they install lasts, forks included. It takes a minute
-    or two and some 200 MB, needs apt on this machine, and no privilege; the deployment may run meanwhile.
+    or less and some 200 MB, needs apt on this machine, and no privilege; the deployment may run meanwhile.
     """
     check_installed()
     from arker.local.engine import EngineError, debian, drop_privileges
@@ -110,10 +110,10 @@ def build(name: str, suite: str, include: str, mirror: str | None, state: Path |
 @as_json
 @connected
 def publish(client: Arker, vm: str, name: str, as_json: bool) -> None:
-    """Publish a computer as it is now, as an image that everybody on the deployment can fork by NAME.
+    """Publish a computer as an image, for all to fork.
 
-    The image is a fork of VM: neither changes the other. Nobody else can run, read or delete it; `arker rm`
-    takes it back, and leaves what was forked from it.
+    Everybody on the deployment can fork it by NAME, as it is now: the image is a fork of VM, and neither changes
+    the other. Nobody else can run, read or delete it; `arker rm` takes it back, and leaves what was forked from it.
     """
     taken = [found for found in client.iter_vms(q=name) if found.name == name]
     if taken:

@@ -52,7 +52,7 @@ def create(state: Path | None, name: str, org: str | None, as_json: bool) -> Non
 @state_option
 @as_json
 def list_keys(state: Path | None, as_json: bool) -> None:
-    """List all keys, with what is known of them; the keys themselves are not kept."""
+    """List keys and their use, not the keys themselves."""
     from arker.local import keys as store
 
     with open_state(state) as connection:
