@@ -391,7 +391,7 @@ class Platform:
             "public": bool(row["is_public"]),
             "root_source_vm_id": root["vm_id"] if root else None,
             "root_source_vm_name": root["name"] if root else None,
-            "parent_vm_id": row["parent_vm_id"],
+            "parent_vm_id": row["parent_vm_id"] if mine else None,
             "state": state,
             "region": REGION,
             "provider": PROVIDER,

@@ -211,6 +211,7 @@ class TestOwnership:
                 assert seen["public"]
                 assert seen["sessions"] == []
                 assert seen["last_active_at"] is None
+                assert seen["parent_vm_id"] is None
                 answer = await other.post("/api/v1/vms/fork", json={**PRIVATE, "from": "shared"})
                 assert answer.json()["parent_vm_id"] == mine
 
