@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import sys
 import threading
 import weakref
@@ -24,6 +25,8 @@ Address = tuple[int, int, int, Any]
 
 #: Bytes asked of a socket at a time.
 READ = 256 * 1024
+#: The value of SO_LINGER by which closing discards what was not sent.
+RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 #: Most bytes that a record of TLS holds.
 RECORD = 16 * 1024
 

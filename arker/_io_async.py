@@ -17,7 +17,7 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
-from ._io import READ, Buffer, Work, addresses, is_readable, ssl_context, tcp_socket
+from ._io import READ, RESET, Buffer, Work, addresses, is_readable, ssl_context, tcp_socket
 from .results import Outcome
 
 S = TypeVar("S")
@@ -165,6 +165,11 @@ class AsyncStream:
 
     def close(self) -> None:
         """Close it; harmless when it is closed."""
+        if self._expired:
+            # With a reset: a socket that was shut down announces no room any more, and a peer that has more to send
+            # than there was would wait for it until the system forgets the connection.
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._sock.close()
 
     def __del__(self) -> None:

@@ -319,6 +319,26 @@ async def test_the_rest_of_a_tls_record_has_no_longer_than_its_first_byte() -> N
     theirs.close()
 
 
+async def test_a_read_that_timed_out_does_not_leave_its_peer_waiting_for_room() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = await AsyncStream.connect("127.0.0.1", listener.getsockname()[1], tls=False, timeout=10)
+        peer, _ = listener.accept()
+    with peer:
+        # Until nothing has fitted in for a while.
+        peer.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                peer.send(bytes(1 << 20))
+        stream._expire()
+        with pytest.raises(TimeoutError):  # noqa: PT012  # what came before may be read
+            while True:
+                await stream.read(10)
+        stream.close()
+        peer.settimeout(20)
+        with pytest.raises(ConnectionError):
+            peer.sendall(bytes(64 << 20))
+
+
 async def test_an_embedded_deployment_starts_beside_other_tasks() -> None:
     ticks = 0
 
