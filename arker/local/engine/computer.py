@@ -19,10 +19,12 @@ from arker.local.engine import files, trees
 from arker.local.engine.gate import Gate
 from arker.local.engine.images import HOME, MOUNT_POINTS, Image
 from arker.local.engine.limits import Limits
+from arker.local.engine.ports import Connection, Helper, Ports
 from arker.local.engine.protocol import (
     ComputerBusy,
     EngineError,
     LimitReached,
+    PortClosed,
     RunOutcome,
     SandboxUnavailable,
     SessionBusy,
@@ -74,6 +76,8 @@ class Host:
     starts: asyncio.Semaphore
     #: Those that live, whoever's.
     sandboxes: set[Sandbox]
+    #: Makes sockets in sandboxes.
+    helper: Helper
     #: Called when sessions have something to be saved.
     unsaved: Callable[[], None]
 
@@ -126,6 +130,7 @@ class Computer:
     #: Bytes written, as last measured, and how full the disk was then.
     size: int = 0
     measured_at: int | None = None
+    _ports: Ports | None = None
     _control: Path = Path()
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _refusal: EngineError | None = None
@@ -199,6 +204,7 @@ class Computer:
                 ) from error
             raise
         self.sandbox, self._control = sandbox, control
+        self._ports = Ports(sandbox, host.helper)
         host.sandboxes.add(sandbox)
 
         def ended(_: object) -> None:
@@ -455,6 +461,15 @@ class Computer:
         layers = [self.host.layer(name) for name in (*self.frozen, self.top)]
         loop = asyncio.get_running_loop()
         self.size = await loop.run_in_executor(self.host.threads, disk_usage, layers)
+
+    async def open_port(self, port: int) -> Connection:
+        """Connect to a server inside. Raises PortClosed, LimitReached, EngineError."""
+        self.check()
+        if self.host.network:
+            raise EngineError("the computer shares the network of the host: reach its ports there")
+        if not self.running or self._ports is None:
+            raise PortClosed(f"nothing listens on port {port}: the computer is at rest")
+        return await self._ports.connect(port)
 
     # Processes
 

@@ -17,6 +17,7 @@ from arker.local.engine import _linux, files, images, trees
 from arker.local.engine.computer import Computer, Host, Session, storage_error
 from arker.local.engine.images import Image
 from arker.local.engine.limits import Limits
+from arker.local.engine.ports import Connection, Helper
 from arker.local.engine.protocol import (
     EngineError,
     FileRefused,
@@ -79,6 +80,7 @@ class BubblewrapEngine:
         self._commits = ThreadPoolExecutor(1, "arker-store")
         self._files = ThreadPoolExecutor(8, "arker-files")
         self._chores = ThreadPoolExecutor(1, "arker-chores")
+        self._helper = Helper()
         self._host = Host(
             store=self._path,
             limits=self._limits,
@@ -89,6 +91,7 @@ class BubblewrapEngine:
             release=self._release,
             starts=asyncio.Semaphore(_STARTS),
             sandboxes=set(),
+            helper=self._helper,
             unsaved=self._save_soon,
         )
 
@@ -151,6 +154,7 @@ class BubblewrapEngine:
         await asyncio.gather(*map(stop, self._computers.values()))
         for sandbox in list(self._host.sandboxes):
             await sandbox.stop()
+        self._helper.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -487,6 +491,13 @@ class BubblewrapEngine:
         finally:
             if isinstance(source, int):
                 os.close(source)
+
+    async def open_port(self, vm_id: str, port: int) -> Connection:
+        """Connect to a TCP port of the computer's loopback.
+
+        Raises VmMissing, PortClosed, LimitReached, EngineError for computers that share the network of the host.
+        """
+        return await self._computer(vm_id).open_port(port)
 
     async def stop(self, vm_id: str) -> None:
         """Checkpoint and end the sandbox now; the next use brings it back. Commands that run fail. Raises VmMissing."""

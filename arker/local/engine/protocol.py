@@ -50,6 +50,10 @@ class ComputerBusy(EngineError):
     """What runs in the computer could not be stopped for the moment that the operation takes; nothing was done."""
 
 
+class PortClosed(EngineError):
+    """Nothing in the computer accepts connections on the port."""
+
+
 class SandboxUnavailable(EngineError):
     """The sandbox could not be started; the message says why and what mends it."""
 

@@ -328,6 +328,10 @@ class Sandbox:
         self._commands = self._first = self.root = self.proc = -1
         self.ended.set_result(None)
 
+    def network(self) -> int:
+        """A descriptor of the network namespace, which the caller closes. Raises OSError."""
+        return os.open("1/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.proc)
+
     def alive(self, pid: int) -> bool:
         """Whether a process, numbered as inside, is there."""
         if self.ended.done():

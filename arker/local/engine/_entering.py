@@ -1,0 +1,66 @@
+"""Program of the helper process of `ports`: makes sockets in network namespaces of sandboxes and hands them over.
+
+It imports nothing of Arker and runs by its path, so that it starts fast and stays small. A process that entered a
+user namespace cannot leave it, and one with threads cannot enter it; so each request is done by a forked child, which
+lives for about a millisecond. Standard input is the channel: a request comes with a descriptor of the namespace, the
+answer goes with the sockets. The end of the channel, that is of the deployment, ends the program.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import struct
+
+#: Address family, and how many sockets.
+REQUEST: struct.Struct = struct.Struct("=BB")
+#: An errno, or 0.
+ANSWER: struct.Struct = struct.Struct("=i")
+
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_NS_GET_USERNS = 0xB701
+
+
+def _enter(libc: ctypes.CDLL, namespace: int, kind: int) -> None:
+    if libc.setns(namespace, kind) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _make(libc: ctypes.CDLL, channel: socket.socket, namespace: int, family: int, count: int) -> None:
+    """Enter the namespace for good and send sockets of it."""
+    made: list[socket.socket] = []
+    failure = 0
+    try:
+        # The user namespace that owns it gives the right to enter. bwrap puts the processes of a sandbox into another
+        # one inside that, so the processes' own is the wrong one.
+        _enter(libc, fcntl.ioctl(namespace, _NS_GET_USERNS), _CLONE_NEWUSER)
+        _enter(libc, namespace, _CLONE_NEWNET)
+        made = [socket.socket(family, socket.SOCK_STREAM) for _ in range(count)]
+    except OSError as error:
+        failure, made = error.errno or errno.EIO, []
+    socket.send_fds(channel, [ANSWER.pack(failure)], [sock.fileno() for sock in made])
+
+
+def main() -> None:
+    """Serve requests until the channel ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    channel = socket.socket(fileno=0)
+    while True:
+        data, fds, _, _ = socket.recv_fds(channel, REQUEST.size, 1)
+        if not data:
+            return
+        pid = os.fork()
+        if pid == 0:
+            _make(libc, channel, fds[0], *REQUEST.unpack(data))
+            os._exit(0)
+        os.close(fds[0])
+        if os.waitpid(pid, 0)[1] != 0:
+            channel.send(ANSWER.pack(errno.EIO))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Ports of computers: connections from the host to servers inside, and sockets that the host holds inside.
+
+A sandbox has a network namespace of its own. A socket belongs to the namespace that it is made in, whoever uses it
+later; so one helper process (`_entering`) makes unconnected sockets inside and passes them here, and the event loop
+connects or binds them. Nothing runs in the sandbox for it, and no guest sees the helper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from arker.local.engine import _entering
+from arker.local.engine.protocol import EngineError, LimitReached, PortClosed
+from arker.local.engine.sandbox import Sandbox
+
+#: How long the helper has for one request, and a server inside to accept a connection; seconds.
+_HELPER_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
+#: Sockets made at once; those not needed yet serve the next connections.
+_BATCH = 4
+#: Connections into one computer at a time.
+_CONNECTIONS = 256
+_READ = 1 << 16
+_LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+
+
+class Helper:
+    """The helper process of an engine: started when first needed, and again when it died."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process, if one was started."""
+        return self._process.pid if self._process is not None else None
+
+    async def sockets(self, sandbox: Sandbox, family: int, count: int) -> list[socket.socket]:
+        """Unconnected stream sockets inside a sandbox, non-blocking; the caller closes them.
+
+        Raises OSError where the sandbox has no such addresses, EngineError.
+        """
+        # To its end even if the caller is cancelled: the answer to come belongs to this request.
+        work = asyncio.ensure_future(self._sockets(sandbox, family, count))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(_discard)
+            raise
+
+    async def _sockets(self, sandbox: Sandbox, family: int, count: int) -> list[socket.socket]:
+        async with self._turn:
+            for _ in range(2):
+                if self._closed or sandbox.ended.done():
+                    break
+                try:
+                    return await asyncio.wait_for(self._ask(sandbox, family, count), _HELPER_SECONDS)
+                except (ConnectionError, TimeoutError):
+                    self._stop()
+        raise EngineError("no connection into the computer could be made")
+
+    async def _ask(self, sandbox: Sandbox, family: int, count: int) -> list[socket.socket]:
+        channel = self._start()
+        namespace = sandbox.network()
+        try:
+            socket.send_fds(channel, [_entering.REQUEST.pack(family, count)], [namespace])
+        finally:
+            os.close(namespace)
+        await _readable(channel)
+        data, fds, _, _ = socket.recv_fds(
+            channel, _entering.ANSWER.size, count, flags=socket.MSG_CMSG_CLOEXEC
+        )
+        if not data:
+            raise ConnectionResetError("the helper died")
+        made = [socket.socket(fileno=fd) for fd in fds]
+        for sock in made:
+            sock.setblocking(False)
+        (failure,) = _entering.ANSWER.unpack(data)
+        if failure:
+            raise OSError(failure, os.strerror(failure))
+        return made
+
+    def _start(self) -> socket.socket:
+        if self._channel is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                # -I -S: no environment, no site-packages.
+                command = [sys.executable, "-I", "-S", str(Path(_entering.__file__))]
+                try:
+                    self._process = subprocess.Popen(
+                        command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={}, close_fds=True
+                    )
+                except OSError:
+                    ours.close()
+                    raise
+            ours.setblocking(False)
+            self._channel = ours
+        return self._channel
+
+    def _stop(self) -> None:
+        channel, self._channel = self._channel, None
+        process, self._process = self._process, None
+        if channel is not None:
+            channel.close()
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def close(self) -> None:
+        """End the helper for good."""
+        self._closed = True
+        self._stop()
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sock)
+
+
+def _discard(work: asyncio.Future[list[socket.socket]]) -> None:
+    if not work.cancelled() and work.exception() is None:
+        for sock in work.result():
+            sock.close()
+
+
+class Connection:
+    """A connection to a server in a computer; a `ByteStream`."""
+
+    def __init__(self, sock: socket.socket, on_close: Callable[[], None]) -> None:
+        self._socket = sock
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+
+    async def receive(self, size: int = _READ) -> bytes:
+        """Up to `size` bytes as soon as there are any; empty at the end. Raises OSError when it broke."""
+        return await self._loop.sock_recv(self._socket, size)
+
+    async def send(self, data: bytes) -> None:
+        """Send all of `data`; waits while the server does not read. Raises OSError when it broke."""
+        await self._loop.sock_sendall(self._socket, data)
+
+    async def send_eof(self) -> None:
+        """End this direction; the other goes on."""
+        with contextlib.suppress(OSError):  # it broke, which receiving tells
+            self._socket.shutdown(socket.SHUT_WR)
+
+    async def close(self) -> None:
+        """End both directions. May be called twice."""
+        if self._socket.fileno() >= 0:
+            self._socket.close()
+            self._on_close()
+
+
+class Ports:
+    """The ports of one live sandbox."""
+
+    def __init__(self, sandbox: Sandbox, helper: Helper) -> None:
+        self._sandbox = sandbox
+        self._helper = helper
+        self._spare: dict[int, list[socket.socket]] = {socket.AF_INET: [], socket.AF_INET6: []}
+        self._open = 0
+        # They would keep the namespace of the sandbox.
+        sandbox.ended.add_done_callback(lambda _: self._clear())
+
+    async def connect(self, port: int) -> Connection:
+        """Connect to what listens on `port` of 127.0.0.1 or ::1 inside.
+
+        Raises PortClosed, LimitReached, EngineError.
+        """
+        if self._open >= _CONNECTIONS:
+            raise LimitReached(f"a computer has at most {_CONNECTIONS} connections from outside at a time")
+        self._open += 1
+        try:
+            return Connection(await self._connect(port), self._closed)
+        except BaseException:
+            self._closed()
+            raise
+
+    def _closed(self) -> None:
+        self._open -= 1
+
+    async def _connect(self, port: int) -> socket.socket:
+        for family, address in _LOOPBACKS:
+            try:
+                sock = await self._take(family)
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise EngineError(f"no connection into the computer: {error.strerror}") from error
+                continue
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await asyncio.get_running_loop().sock_connect(sock, (address, port))
+            except TimeoutError:
+                sock.close()
+                raise PortClosed(
+                    f"the server on port {port} accepted no connection for {_CONNECT_SECONDS:.0f} s"
+                ) from None
+            except OSError:
+                sock.close()
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return sock
+        raise PortClosed(f"nothing listens on port {port}")
+
+    async def _take(self, family: int) -> socket.socket:
+        spare = self._spare[family]
+        if not spare:
+            made = await self._helper.sockets(self._sandbox, family, _BATCH)
+            if self._sandbox.ended.done():
+                for sock in made:
+                    sock.close()
+                raise PortClosed("the computer stopped")
+            spare += made
+        return spare.pop()
+
+    def _clear(self) -> None:
+        for spare in self._spare.values():
+            while spare:
+                spare.pop().close()
