@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 from urllib.parse import urlencode
-
-if TYPE_CHECKING:
-    from arker_api.control.models import ErrorEnvelope as ControlError
-    from arker_api.regional.models import ErrorEnvelope as RegionalError
 
 __all__ = ["Operation"]
 
@@ -22,16 +18,26 @@ class Operation(Protocol[P, T_co]):
     `arker_api.control.api.service.whoami`: what it takes, and what it answers."""
 
     @property
-    def __name__(self) -> str: ...
+    def HOST(self) -> Literal["regional", "global"]:  # noqa: N802  # a constant of the module
+        """The host that answers it."""
 
-    def _get_kwargs(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]: ...
+    def build(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        """The request, as arguments of `httpx.Client.request`.
 
-    def _parse_response(self, *, client: Any, response: Any) -> T_co | RegionalError | ControlError: ...
+        Args:
+            args: What the operation takes.
+            kwargs: What the operation takes by name.
 
+        Raises:
+            AttributeError: for a body that is no object of its schema.
+        """
 
-def is_control(operation: Operation[..., Any]) -> bool:
-    """Whether it belongs to the global API rather than to the regional one."""
-    return operation.__name__.startswith("arker_api.control.")
+    def parse(self, body: Any) -> T_co:
+        """The answer of a success, out of its decoded JSON.
+
+        Raises:
+            LookupError, TypeError, ValueError, AttributeError: for a body that is not what the contract says.
+        """
 
 
 _SEGMENT = re.compile(r"/vms/[0-9A-Z]{26}[^/]*|/(?:runs|sessions)/[^/]+")

@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
@@ -23,6 +25,20 @@ OPENAPI = ROOT / "openapi"
 PACKAGE = ROOT / "generated" / "arker_api"
 #: spec -> package; `global` is a keyword, so its package is `control`.
 PACKAGES = {"regional": "regional", "global": "control"}
+#: The version of the generator whose output is committed.
+PINNED = next(
+    requirement.partition("==")[2]
+    for requirement in tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["check"]
+    if str(requirement).startswith("openapi-python-client==")
+)
+#: What the generator's output has otherwise than we want it and no setting changes: file, text, replacement, times.
+#: Secrets stay out of every `repr`; that of attrs classes is in tracebacks and logs.
+PATCHES = [
+    ("client.py", "    token: str\n", "    token: str = field(repr=False)\n", 1),
+    ("client.py", 'kw_only=True, alias="headers")', 'kw_only=True, repr=False, alias="headers")', 2),
+    ("client.py", 'kw_only=True, alias="cookies")', 'kw_only=True, repr=False, alias="cookies")', 2),
+    ("client.py", 'kw_only=True, alias="httpx_args")', 'kw_only=True, repr=False, alias="httpx_args")', 2),
+]
 
 
 def validate(spec: Path) -> list[str]:
@@ -35,12 +51,17 @@ def validate(spec: Path) -> list[str]:
 
 
 def generate(spec: Path, into: Path) -> None:
-    """Run the generator. The post-hooks need the `ruff` that is installed beside this interpreter."""
+    """Run the generator and patch what it wrote. The post-hooks need the `ruff` that is installed beside this
+    interpreter."""
+    config = into.with_suffix(".config.yaml")
+    # The templates know the name of the spec, which is that of the host, by this name.
+    settings = yaml.safe_load((OPENAPI / "generator.yaml").read_text())
+    config.write_text(yaml.safe_dump({**settings, "package_name_override": spec.stem}))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     subprocess.run(
         [
             *(sys.executable, "-m", "openapi_python_client", "generate"),
-            *("--path", str(spec), "--output-path", str(into), "--config", str(OPENAPI / "generator.yaml")),
+            *("--path", str(spec), "--output-path", str(into), "--config", str(config)),
             *("--custom-template-path", str(OPENAPI / "templates")),
             *("--meta", "none", "--overwrite", "--fail-on-warning"),
         ],
@@ -48,6 +69,14 @@ def generate(spec: Path, into: Path) -> None:
         check=True,
         stdout=subprocess.DEVNULL,
     )
+    for name, text, replacement, times in PATCHES:
+        source = (into / name).read_text()
+        if (found := source.count(text)) != times:
+            sys.exit(
+                f"{into.name}/{name}: {text.strip()!r} is there {found} times, not {times}: "
+                f"the generator has changed (see PATCHES in {Path(__file__).name})"
+            )
+        (into / name).write_text(source.replace(text, replacement))
 
 
 def read_tree(root: Path) -> dict[str, str]:
@@ -102,6 +131,12 @@ def main() -> int:
                 shutil.rmtree(target, ignore_errors=True)
                 shutil.copytree(fresh, target)
     if report:
+        if (installed := version("openapi-python-client")) != PINNED:
+            print(
+                f"generated/ was made by openapi-python-client {PINNED}, compared with that of {installed}:",
+                "the differences below are what that version changes",
+                file=sys.stderr,
+            )
         print("generated/ differs from openapi/; run `make generate`:", *report, sep="\n", file=sys.stderr)
         return 1
     return 0

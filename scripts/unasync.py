@@ -36,7 +36,7 @@ RULES: list[tuple[str, str]] = [
 
 
 def derive(text: str, used: set[str]) -> str:
-    """The blocking twin of a source text; notes which rules were used."""
+    """The blocking twin of a source text; adds the rules that were used to `used`."""
     for pattern, replacement in RULES:
         text, count = re.subn(pattern, replacement, text)
         if count:
@@ -74,7 +74,8 @@ def main() -> int:
         expected: dict[Path, str] = {}
         for path in sorted(source.rglob("*.py")):
             twin = target / path.relative_to(source)
-            expected[twin] = formatted(derive(path.read_text(), used), twin)
+            head = f"# Derived from {path.relative_to(ROOT)} by `make generate`; do not edit.\n"
+            expected[twin] = formatted(head + derive(path.read_text(), used), twin)
         existing = {path: path.read_text() for path in target.rglob("*.py")}
         for path in sorted(expected.keys() | existing.keys()):
             old, new = existing.get(path, ""), expected.get(path, "")

@@ -166,14 +166,14 @@ class AsyncComputer:
                 request.name = name
             if region is not None:
                 request.region = region
-            parts = fork_vm._get_kwargs(self._id, body=request, idempotency_key=key)
+            parts = fork_vm.build(self._id, body=request, idempotency_key=key)
             return await client._transport.operate(budget, client._timeouts, fork_vm, parts, child)
         by_name = ForkByNameRequest(self._id, is_public)
         if name is not None:
             by_name.name = name
         if region is not None:
             by_name.region = region
-        parts = fork_by_name._get_kwargs(body=by_name, idempotency_key=key)
+        parts = fork_by_name.build(body=by_name, idempotency_key=key)
         return await client._transport.operate(budget, client._timeouts, fork_by_name, parts, child)
 
     async def run(
@@ -209,7 +209,7 @@ class AsyncComputer:
         limit = timeouts.run
         if timeout is not None:
             body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
-        parts = run_command._get_kwargs(self._known_id("run"), body=body, idempotency_key=new_ulid())
+        parts = run_command.build(self._known_id("run"), body=body, idempotency_key=new_ulid())
         longest = limit + timeouts.read
         return await client._transport.operate(
             Budget(client._policy, longest + timeouts.total),
@@ -231,7 +231,7 @@ class AsyncComputer:
                 it.
         """
         client = self._client
-        parts = delete_vm._get_kwargs(self._known_id("delete"))
+        parts = delete_vm.build(self._known_id("delete"))
         budget = client._budget(timeout)
         try:
             await client._transport.operate(budget, client._timeouts, delete_vm, parts, _ignore)

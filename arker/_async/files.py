@@ -35,7 +35,6 @@ from arker.config import Timeouts, Url, parse_url
 from arker.errors import ArkerError, entry_error, read_answer
 from arker.hooks import TransferEvent, tell
 from arker.ids import new_ulid
-from arker.operations import Operation
 from arker.paths import check_path
 from arker.results import Outcome, decode
 from arker.sources import Source, Spool, known, local
@@ -64,8 +63,6 @@ AsyncData: TypeAlias = (
     bytes | bytearray | memoryview | str | IO[bytes] | AsyncIterable[bytes] | Iterable[bytes]
 )
 
-#: Typed here, as mypy joins the variants of its answer to `object`.
-_SYNC: Operation[..., InlineFile | SignedFile | WriteResponse] = sync_files
 #: Chunks of one file, and files, on their way at a time.
 _AT_A_TIME = 4
 #: Raw bytes that make a PIECE of base64.
@@ -213,7 +210,7 @@ class AsyncSync:
             if len(content) >= _LARGE_ANSWER and (data := _decode_large(reply.status, content)) is not None:
                 return data
             answer = read_answer(reply.status, reply.headers, content, transport.config.api_key)
-            return parse(_SYNC, answer, _content)
+            return parse(sync_files, answer, _content)
 
         return await transport.perform(budget, timeouts, lambda: request, consume)
 
@@ -429,7 +426,7 @@ class AsyncSync:
             return settle(response.results)
 
         async def consume(reply: AsyncReply) -> T:
-            return parse(_SYNC, await transport.answer(reply), convert)
+            return parse(sync_files, await transport.answer(reply), convert)
 
         return await transport.perform(budget, timeouts, make, consume)
 

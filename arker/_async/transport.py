@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from arker import operations
 from arker._io import Buffer
@@ -300,7 +300,7 @@ class AsyncTransport:
             parts["method"],
             operations.target(parts["url"], parts.get("params") or {}),
             timeouts,
-            control=operations.is_control(operation) if control is None else control,
+            control=operation.HOST == "global" if control is None else control,
             repeatable=parts["method"].upper() in _REPEATABLE if repeatable is None else repeatable,
             body=dump(parts["json"]) if "json" in parts else None,
             headers=parts.get("headers"),
@@ -335,10 +335,7 @@ def dump(body: Any) -> bytes:
 def parse(operation: Operation[..., T], answer: Answer, convert: Callable[[T], R]) -> R:
     """What a generated parser and then `convert` make of a success. Raises ArkerError."""
     try:
-        # A success status other than the one that the spec names is a success all the same.
-        success = Answer(200, answer.content, answer.body)
-        # Errors have been told apart already, so that what remains is the answer.
-        return convert(cast("T", operation._parse_response(client=None, response=success)))
+        return convert(operation.parse(answer.body))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ArkerError(
             "internal",

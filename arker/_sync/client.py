@@ -1,3 +1,4 @@
+# Derived from arker/_async/client.py by `make generate`; do not edit.
 """The client of a deployment."""
 
 from __future__ import annotations
@@ -247,7 +248,7 @@ class Arker:
             raise bad_request(f"offset is 0 or more, not {offset}")
         if sort is not None and sort not in _SORTS:
             raise bad_request(f"sort is one of {', '.join(_SORTS)}, not {sort!r}")
-        parts = list_vms._get_kwargs(
+        parts = list_vms.build(
             limit=limit, offset=offset, q=UNSET if q is None else q, sort=UNSET if sort is None else sort
         )
         return self._transport.operate(self._budget(timeout), self._timeouts, list_vms, parts, vm_list)
@@ -314,8 +315,8 @@ class Arker:
             kwargs: What the operation takes by name.
 
         Returns:
-            What the operation answers, in the types of `arker_api`. mypy infers `object` where that is one of
-            several (`sync_files`), pyright their union: `isinstance` tells them apart under both.
+            What the operation answers, in the types of `arker_api`; where that is one of several (`sync_files`),
+            `isinstance` tells them apart.
 
         Raises:
             ArkerError: whatever goes wrong.
@@ -324,7 +325,7 @@ class Arker:
             self._budget(None),
             self._timeouts,
             operation,
-            operation._get_kwargs(*args, **kwargs),
+            operation.build(*args, **kwargs),
             _same,
             control=None if self._host is None else self._host == "global",
         )

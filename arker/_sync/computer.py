@@ -1,3 +1,4 @@
+# Derived from arker/_async/computer.py by `make generate`; do not edit.
 """Computers: fork, run, delete."""
 
 from __future__ import annotations
@@ -164,14 +165,14 @@ class Computer:
                 request.name = name
             if region is not None:
                 request.region = region
-            parts = fork_vm._get_kwargs(self._id, body=request, idempotency_key=key)
+            parts = fork_vm.build(self._id, body=request, idempotency_key=key)
             return client._transport.operate(budget, client._timeouts, fork_vm, parts, child)
         by_name = ForkByNameRequest(self._id, is_public)
         if name is not None:
             by_name.name = name
         if region is not None:
             by_name.region = region
-        parts = fork_by_name._get_kwargs(body=by_name, idempotency_key=key)
+        parts = fork_by_name.build(body=by_name, idempotency_key=key)
         return client._transport.operate(budget, client._timeouts, fork_by_name, parts, child)
 
     def run(
@@ -207,7 +208,7 @@ class Computer:
         limit = timeouts.run
         if timeout is not None:
             body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
-        parts = run_command._get_kwargs(self._known_id("run"), body=body, idempotency_key=new_ulid())
+        parts = run_command.build(self._known_id("run"), body=body, idempotency_key=new_ulid())
         longest = limit + timeouts.read
         return client._transport.operate(
             Budget(client._policy, longest + timeouts.total),
@@ -229,7 +230,7 @@ class Computer:
                 it.
         """
         client = self._client
-        parts = delete_vm._get_kwargs(self._known_id("delete"))
+        parts = delete_vm.build(self._known_id("delete"))
         budget = client._budget(timeout)
         try:
             client._transport.operate(budget, client._timeouts, delete_vm, parts, _ignore)

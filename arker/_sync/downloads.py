@@ -1,3 +1,4 @@
+# Derived from arker/_async/downloads.py by `make generate`; do not edit.
 """Files on their way down: past the API, into memory or a local file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Derived from arker/_async/files.py by `make generate`; do not edit.
 """The files of a computer."""
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from arker.config import Timeouts, Url, parse_url
 from arker.errors import ArkerError, entry_error, read_answer
 from arker.hooks import TransferEvent, tell
 from arker.ids import new_ulid
-from arker.operations import Operation
 from arker.paths import check_path
 from arker.results import Outcome, decode
 from arker.sources import Source, Spool, known, local
@@ -62,8 +62,6 @@ T = TypeVar("T")
 
 Data: TypeAlias = bytes | bytearray | memoryview | str | IO[bytes] | Iterable[bytes] | Iterable[bytes]
 
-#: Typed here, as mypy joins the variants of its answer to `object`.
-_SYNC: Operation[..., InlineFile | SignedFile | WriteResponse] = sync_files
 #: Chunks of one file, and files, on their way at a time.
 _AT_A_TIME = 4
 #: Raw bytes that make a PIECE of base64.
@@ -209,7 +207,7 @@ class Sync:
             if len(content) >= _LARGE_ANSWER and (data := _decode_large(reply.status, content)) is not None:
                 return data
             answer = read_answer(reply.status, reply.headers, content, transport.config.api_key)
-            return parse(_SYNC, answer, _content)
+            return parse(sync_files, answer, _content)
 
         return transport.perform(budget, timeouts, lambda: request, consume)
 
@@ -423,7 +421,7 @@ class Sync:
             return settle(response.results)
 
         def consume(reply: Reply) -> T:
-            return parse(_SYNC, transport.answer(reply), convert)
+            return parse(sync_files, transport.answer(reply), convert)
 
         return transport.perform(budget, timeouts, make, consume)
 

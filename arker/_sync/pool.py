@@ -1,3 +1,4 @@
+# Derived from arker/_async/pool.py by `make generate`; do not edit.
 """HTTP/1.1 connections that are kept alive, and the pool that lends them.
 
 Last in, first out: the connection used last is the one most surely alive, and those that a burst left over

@@ -1,3 +1,4 @@
+# Derived from arker/_async/through_httpx.py by `make generate`; do not edit.
 """HTTP exchanges by an httpx client: the user's, or one of our own for the sake of a proxy. Apart, because httpx takes
 longer to import than all the rest."""
 

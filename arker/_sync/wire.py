@@ -1,3 +1,4 @@
+# Derived from arker/_async/wire.py by `make generate`; do not edit.
 """One HTTP exchange, whose failures are ArkerErrors, over our own connections; see `through_httpx` for another way."""
 
 from __future__ import annotations

@@ -66,6 +66,26 @@ def test_a_spec_that_is_not_valid_is_refused_with_the_place(
     assert "global.yaml: paths//api/v1/whoami/get/responses/200" in capsys.readouterr().err
 
 
+def test_a_generator_that_writes_something_else_is_told(
+    generate: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "PATCHES", [("client.py", "no such text", "x", 1)])
+    with pytest.raises(SystemExit, match="'no such text' is there 0 times, not 1: the generator has changed"):
+        generate.main()
+
+
+def test_another_version_of_the_generator_is_named(
+    generate: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate, "version", lambda package: "99.1")
+    (generate.PACKAGE / "regional" / "models" / "vm.py").unlink()
+    assert generate.main() == 1
+    assert (
+        f"made by openapi-python-client {generate.PINNED}, compared with that of 99.1"
+        in capsys.readouterr().err
+    )
+
+
 def test_without_check_the_tree_is_made_anew(generate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     (generate.PACKAGE / "control" / "stray.py").write_text("")
     monkeypatch.setattr(sys, "argv", ["generate.py"])

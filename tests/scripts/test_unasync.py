@@ -64,5 +64,7 @@ def test_a_difference_is_shown(unasync, tmp_path: Path, monkeypatch, capsys) -> 
     assert "rules that no source uses" in shown
     monkeypatch.setattr("sys.argv", ["unasync"])
     unasync.main()
-    assert (tmp_path / "_sync" / "a.py").read_text() == "def f() -> None: ...\n"
+    assert (tmp_path / "_sync" / "a.py").read_text() == (
+        "# Derived from _async/a.py by `make generate`; do not edit.\ndef f() -> None: ...\n"
+    )
     assert not (tmp_path / "_sync" / "stray.py").exists()

@@ -1,3 +1,4 @@
+# Derived from tests/client/_async/test_adversity.py by `make generate`; do not edit.
 """Callbacks that raise, answers that are odd or hostile, files that change meanwhile: nothing is sent twice, nothing
 is mixed up, and only ArkerErrors come out."""
 

@@ -1,3 +1,4 @@
+# Derived from tests/client/_async/test_computers.py by `make generate`; do not edit.
 """Fork, run, delete, list."""
 
 from __future__ import annotations

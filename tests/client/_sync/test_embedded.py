@@ -1,3 +1,4 @@
+# Derived from tests/client/_async/test_embedded.py by `make generate`; do not edit.
 """The client against the embedded deployment: real computers, and a wire that loses answers."""
 
 from __future__ import annotations

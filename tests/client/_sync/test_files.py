@@ -1,3 +1,4 @@
+# Derived from tests/client/_async/test_files.py by `make generate`; do not edit.
 """Reading and writing files: every kind of data, every way over the wire, nothing half done."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Derived from tests/client/_async/test_transport.py by `make generate`; do not edit.
 """Connections, deadlines, options, hooks, the low level."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Derived from tests/faults/_async/test_table.py by `make generate`; do not edit.
 """Every operation, at every one of its steps, meets every fault: what comes of it, and what the server really
 did."""
 

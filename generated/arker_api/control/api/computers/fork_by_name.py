@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...models.error_envelope import ErrorEnvelope
 from ...models.fork_response import ForkResponse
@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...models.fork_by_name_request import ForkByNameRequest
 
+HOST: Final[Literal["regional", "global"]] = "global"
+"""The host that answers this operation."""
 
-def _get_kwargs(
+
+def build(
     *,
     body: ForkByNameRequest,
     idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    """The request: `method` and `url` (a path), and where the operation has them `params`, `json` and `headers`;
+    arguments of `httpx.Client.request`."""
     headers: dict[str, Any] = {}
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
@@ -31,19 +36,26 @@ def _get_kwargs(
     _kwargs["json"] = body.to_dict()
 
     headers["Content-Type"] = "application/json"
-
     _kwargs["headers"] = headers
     return _kwargs
+
+
+def parse(body: Any) -> ForkResponse:
+    """The answer of a success, out of its body: decoded JSON.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: for a body that is not what the spec says.
+    """
+    response_200 = ForkResponse.from_dict(body)
+
+    return response_200
 
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> ErrorEnvelope | ForkResponse:
     if response.status_code == 200:
-        response_200 = ForkResponse.from_dict(response.json())
-
-        return response_200
-
+        return parse(response.json())
     response_default = ErrorEnvelope.from_dict(response.json())
 
     return response_default
@@ -87,15 +99,12 @@ def sync_detailed(
         Response[ErrorEnvelope | ForkResponse]
     """
 
-    kwargs = _get_kwargs(
-        body=body,
-        idempotency_key=idempotency_key,
-    )
-
     response = client.get_httpx_client().request(
-        **kwargs,
+        **build(
+            body=body,
+            idempotency_key=idempotency_key,
+        )
     )
-
     return _build_response(client=client, response=response)
 
 
@@ -126,10 +135,12 @@ def sync(
         ErrorEnvelope | ForkResponse
     """
 
-    return sync_detailed(
-        client=client,
-        body=body,
-        idempotency_key=idempotency_key,
+    return (
+        sync_detailed(
+            client=client,
+            body=body,
+            idempotency_key=idempotency_key,
+        )
     ).parsed
 
 
@@ -160,13 +171,12 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | ForkResponse]
     """
 
-    kwargs = _get_kwargs(
-        body=body,
-        idempotency_key=idempotency_key,
+    response = await client.get_async_httpx_client().request(
+        **build(
+            body=body,
+            idempotency_key=idempotency_key,
+        )
     )
-
-    response = await client.get_async_httpx_client().request(**kwargs)
-
     return _build_response(client=client, response=response)
 
 

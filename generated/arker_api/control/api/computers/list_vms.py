@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...models.error_envelope import ErrorEnvelope
 from ...models.vm_page import VmPage
@@ -13,14 +13,19 @@ if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...models.vm_sort import VmSort
 
+HOST: Final[Literal["regional", "global"]] = "global"
+"""The host that answers this operation."""
 
-def _get_kwargs(
+
+def build(
     *,
     limit: int | Unset = 25,
     offset: int | Unset = 0,
     q: str | Unset = UNSET,
     sort: VmSort | Unset = UNSET,
 ) -> dict[str, Any]:
+    """The request: `method` and `url` (a path), and where the operation has them `params`, `json` and `headers`;
+    arguments of `httpx.Client.request`."""
 
     params: dict[str, Any] = {}
 
@@ -47,14 +52,22 @@ def _get_kwargs(
     return _kwargs
 
 
+def parse(body: Any) -> VmPage:
+    """The answer of a success, out of its body: decoded JSON.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: for a body that is not what the spec says.
+    """
+    response_200 = VmPage.from_dict(body)
+
+    return response_200
+
+
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> ErrorEnvelope | VmPage:
     if response.status_code == 200:
-        response_200 = VmPage.from_dict(response.json())
-
-        return response_200
-
+        return parse(response.json())
     response_default = ErrorEnvelope.from_dict(response.json())
 
     return response_default
@@ -99,17 +112,14 @@ def sync_detailed(
         Response[ErrorEnvelope | VmPage]
     """
 
-    kwargs = _get_kwargs(
-        limit=limit,
-        offset=offset,
-        q=q,
-        sort=sort,
-    )
-
     response = client.get_httpx_client().request(
-        **kwargs,
+        **build(
+            limit=limit,
+            offset=offset,
+            q=q,
+            sort=sort,
+        )
     )
-
     return _build_response(client=client, response=response)
 
 
@@ -141,12 +151,14 @@ def sync(
         ErrorEnvelope | VmPage
     """
 
-    return sync_detailed(
-        client=client,
-        limit=limit,
-        offset=offset,
-        q=q,
-        sort=sort,
+    return (
+        sync_detailed(
+            client=client,
+            limit=limit,
+            offset=offset,
+            q=q,
+            sort=sort,
+        )
     ).parsed
 
 
@@ -178,15 +190,14 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | VmPage]
     """
 
-    kwargs = _get_kwargs(
-        limit=limit,
-        offset=offset,
-        q=q,
-        sort=sort,
+    response = await client.get_async_httpx_client().request(
+        **build(
+            limit=limit,
+            offset=offset,
+            q=q,
+            sort=sort,
+        )
     )
-
-    response = await client.get_async_httpx_client().request(**kwargs)
-
     return _build_response(client=client, response=response)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...models.error_envelope import ErrorEnvelope
 from ...models.organization import Organization
@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 
     from ...client import AuthenticatedClient, Client
 
+HOST: Final[Literal["regional", "global"]] = "global"
+"""The host that answers this operation."""
 
-def _get_kwargs() -> dict[str, Any]:
+
+def build() -> dict[str, Any]:
+    """The request: `method` and `url` (a path), and where the operation has them `params`, `json` and `headers`;
+    arguments of `httpx.Client.request`."""
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -23,14 +28,22 @@ def _get_kwargs() -> dict[str, Any]:
     return _kwargs
 
 
+def parse(body: Any) -> Organization:
+    """The answer of a success, out of its body: decoded JSON.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: for a body that is not what the spec says.
+    """
+    response_200 = Organization.from_dict(body)
+
+    return response_200
+
+
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> ErrorEnvelope | Organization:
     if response.status_code == 200:
-        response_200 = Organization.from_dict(response.json())
-
-        return response_200
-
+        return parse(response.json())
     response_default = ErrorEnvelope.from_dict(response.json())
 
     return response_default
@@ -65,12 +78,7 @@ def sync_detailed(
         Response[ErrorEnvelope | Organization]
     """
 
-    kwargs = _get_kwargs()
-
-    response = client.get_httpx_client().request(
-        **kwargs,
-    )
-
+    response = client.get_httpx_client().request(**build())
     return _build_response(client=client, response=response)
 
 
@@ -92,8 +100,10 @@ def sync(
         ErrorEnvelope | Organization
     """
 
-    return sync_detailed(
-        client=client,
+    return (
+        sync_detailed(
+            client=client,
+        )
     ).parsed
 
 
@@ -115,10 +125,7 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | Organization]
     """
 
-    kwargs = _get_kwargs()
-
-    response = await client.get_async_httpx_client().request(**kwargs)
-
+    response = await client.get_async_httpx_client().request(**build())
     return _build_response(client=client, response=response)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
 from ...models.deleted import Deleted
@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
     from ...client import AuthenticatedClient, Client
 
+HOST: Final[Literal["regional", "global"]] = "regional"
+"""The host that answers this operation."""
 
-def _get_kwargs(
+
+def build(
     vm_id: str,
 ) -> dict[str, Any]:
+    """The request: `method` and `url` (a path), and where the operation has them `params`, `json` and `headers`;
+    arguments of `httpx.Client.request`."""
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
@@ -28,14 +33,22 @@ def _get_kwargs(
     return _kwargs
 
 
+def parse(body: Any) -> Deleted:
+    """The answer of a success, out of its body: decoded JSON.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: for a body that is not what the spec says.
+    """
+    response_200 = Deleted.from_dict(body)
+
+    return response_200
+
+
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> Deleted | ErrorEnvelope:
     if response.status_code == 200:
-        response_200 = Deleted.from_dict(response.json())
-
-        return response_200
-
+        return parse(response.json())
     response_default = ErrorEnvelope.from_dict(response.json())
 
     return response_default
@@ -75,14 +88,11 @@ def sync_detailed(
         Response[Deleted | ErrorEnvelope]
     """
 
-    kwargs = _get_kwargs(
-        vm_id=vm_id,
-    )
-
     response = client.get_httpx_client().request(
-        **kwargs,
+        **build(
+            vm_id=vm_id,
+        )
     )
-
     return _build_response(client=client, response=response)
 
 
@@ -109,9 +119,11 @@ def sync(
         Deleted | ErrorEnvelope
     """
 
-    return sync_detailed(
-        vm_id=vm_id,
-        client=client,
+    return (
+        sync_detailed(
+            vm_id=vm_id,
+            client=client,
+        )
     ).parsed
 
 
@@ -138,12 +150,11 @@ async def asyncio_detailed(
         Response[Deleted | ErrorEnvelope]
     """
 
-    kwargs = _get_kwargs(
-        vm_id=vm_id,
+    response = await client.get_async_httpx_client().request(
+        **build(
+            vm_id=vm_id,
+        )
     )
-
-    response = await client.get_async_httpx_client().request(**kwargs)
-
     return _build_response(client=client, response=response)
 
 

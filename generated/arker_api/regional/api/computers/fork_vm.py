@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
 from ...models.error_envelope import ErrorEnvelope
@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...models.fork_request import ForkRequest
 
+HOST: Final[Literal["regional", "global"]] = "regional"
+"""The host that answers this operation."""
 
-def _get_kwargs(
+
+def build(
     vm_id: str,
     *,
     body: ForkRequest,
     idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    """The request: `method` and `url` (a path), and where the operation has them `params`, `json` and `headers`;
+    arguments of `httpx.Client.request`."""
     headers: dict[str, Any] = {}
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
@@ -35,19 +40,26 @@ def _get_kwargs(
     _kwargs["json"] = body.to_dict()
 
     headers["Content-Type"] = "application/json"
-
     _kwargs["headers"] = headers
     return _kwargs
+
+
+def parse(body: Any) -> ForkResponse:
+    """The answer of a success, out of its body: decoded JSON.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: for a body that is not what the spec says.
+    """
+    response_200 = ForkResponse.from_dict(body)
+
+    return response_200
 
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> ErrorEnvelope | ForkResponse:
     if response.status_code == 200:
-        response_200 = ForkResponse.from_dict(response.json())
-
-        return response_200
-
+        return parse(response.json())
     response_default = ErrorEnvelope.from_dict(response.json())
 
     return response_default
@@ -98,16 +110,13 @@ def sync_detailed(
         Response[ErrorEnvelope | ForkResponse]
     """
 
-    kwargs = _get_kwargs(
-        vm_id=vm_id,
-        body=body,
-        idempotency_key=idempotency_key,
-    )
-
     response = client.get_httpx_client().request(
-        **kwargs,
+        **build(
+            vm_id=vm_id,
+            body=body,
+            idempotency_key=idempotency_key,
+        )
     )
-
     return _build_response(client=client, response=response)
 
 
@@ -145,11 +154,13 @@ def sync(
         ErrorEnvelope | ForkResponse
     """
 
-    return sync_detailed(
-        vm_id=vm_id,
-        client=client,
-        body=body,
-        idempotency_key=idempotency_key,
+    return (
+        sync_detailed(
+            vm_id=vm_id,
+            client=client,
+            body=body,
+            idempotency_key=idempotency_key,
+        )
     ).parsed
 
 
@@ -187,14 +198,13 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | ForkResponse]
     """
 
-    kwargs = _get_kwargs(
-        vm_id=vm_id,
-        body=body,
-        idempotency_key=idempotency_key,
+    response = await client.get_async_httpx_client().request(
+        **build(
+            vm_id=vm_id,
+            body=body,
+            idempotency_key=idempotency_key,
+        )
     )
-
-    response = await client.get_async_httpx_client().request(**kwargs)
-
     return _build_response(client=client, response=response)
 
 

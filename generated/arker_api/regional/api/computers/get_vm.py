@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
 from ...models.error_envelope import ErrorEnvelope
@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
     from ...client import AuthenticatedClient, Client
 
+HOST: Final[Literal["regional", "global"]] = "regional"
+"""The host that answers this operation."""
 
-def _get_kwargs(
+
+def build(
     vm_id: str,
 ) -> dict[str, Any]:
+    """The request: `method` and `url` (a path), and where the operation has them `params`, `json` and `headers`;
+    arguments of `httpx.Client.request`."""
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -28,12 +33,20 @@ def _get_kwargs(
     return _kwargs
 
 
+def parse(body: Any) -> Vm:
+    """The answer of a success, out of its body: decoded JSON.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: for a body that is not what the spec says.
+    """
+    response_200 = Vm.from_dict(body)
+
+    return response_200
+
+
 def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ErrorEnvelope | Vm:
     if response.status_code == 200:
-        response_200 = Vm.from_dict(response.json())
-
-        return response_200
-
+        return parse(response.json())
     response_default = ErrorEnvelope.from_dict(response.json())
 
     return response_default
@@ -72,14 +85,11 @@ def sync_detailed(
         Response[ErrorEnvelope | Vm]
     """
 
-    kwargs = _get_kwargs(
-        vm_id=vm_id,
-    )
-
     response = client.get_httpx_client().request(
-        **kwargs,
+        **build(
+            vm_id=vm_id,
+        )
     )
-
     return _build_response(client=client, response=response)
 
 
@@ -105,9 +115,11 @@ def sync(
         ErrorEnvelope | Vm
     """
 
-    return sync_detailed(
-        vm_id=vm_id,
-        client=client,
+    return (
+        sync_detailed(
+            vm_id=vm_id,
+            client=client,
+        )
     ).parsed
 
 
@@ -133,12 +145,11 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | Vm]
     """
 
-    kwargs = _get_kwargs(
-        vm_id=vm_id,
+    response = await client.get_async_httpx_client().request(
+        **build(
+            vm_id=vm_id,
+        )
     )
-
-    response = await client.get_async_httpx_client().request(**kwargs)
-
     return _build_response(client=client, response=response)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote
 
 from ...models.error_envelope import ErrorEnvelope
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...models.write_request import WriteRequest
 
+HOST: Final[Literal["regional", "global"]] = "regional"
+"""The host that answers this operation."""
 
-def _get_kwargs(
+
+def build(
     vm_id: str,
     *,
     body: ReadRequest | WriteRequest,
 ) -> dict[str, Any]:
+    """The request: `method` and `url` (a path), and where the operation has them `params`, `json` and `headers`;
+    arguments of `httpx.Client.request`."""
     headers: dict[str, Any] = {}
 
     _kwargs: dict[str, Any] = {
@@ -38,43 +43,50 @@ def _get_kwargs(
         _kwargs["json"] = body.to_dict()
 
     headers["Content-Type"] = "application/json"
-
     _kwargs["headers"] = headers
     return _kwargs
+
+
+def parse(body: Any) -> InlineFile | SignedFile | WriteResponse:
+    """The answer of a success, out of its body: decoded JSON.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: for a body that is not what the spec says.
+    """
+
+    def _parse_response_200(data: object) -> InlineFile | SignedFile | WriteResponse:
+        try:
+            if not isinstance(data, dict):
+                raise TypeError()
+            componentsschemas_sync_response_type_0 = InlineFile.from_dict(data)
+
+            return componentsschemas_sync_response_type_0
+        except (TypeError, ValueError, AttributeError, KeyError):
+            pass
+        try:
+            if not isinstance(data, dict):
+                raise TypeError()
+            componentsschemas_sync_response_type_1 = SignedFile.from_dict(data)
+
+            return componentsschemas_sync_response_type_1
+        except (TypeError, ValueError, AttributeError, KeyError):
+            pass
+        if not isinstance(data, dict):
+            raise TypeError()
+        componentsschemas_sync_response_type_2 = WriteResponse.from_dict(data)
+
+        return componentsschemas_sync_response_type_2
+
+    response_200 = _parse_response_200(body)
+
+    return response_200
 
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> ErrorEnvelope | InlineFile | SignedFile | WriteResponse:
     if response.status_code == 200:
-
-        def _parse_response_200(data: object) -> InlineFile | SignedFile | WriteResponse:
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                componentsschemas_sync_response_type_0 = InlineFile.from_dict(data)
-
-                return componentsschemas_sync_response_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                componentsschemas_sync_response_type_1 = SignedFile.from_dict(data)
-
-                return componentsschemas_sync_response_type_1
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            if not isinstance(data, dict):
-                raise TypeError()
-            componentsschemas_sync_response_type_2 = WriteResponse.from_dict(data)
-
-            return componentsschemas_sync_response_type_2
-
-        response_200 = _parse_response_200(response.json())
-
-        return response_200
-
+        return parse(response.json())
     response_default = ErrorEnvelope.from_dict(response.json())
 
     return response_default
@@ -129,15 +141,12 @@ def sync_detailed(
         Response[ErrorEnvelope | InlineFile | SignedFile | WriteResponse]
     """
 
-    kwargs = _get_kwargs(
-        vm_id=vm_id,
-        body=body,
-    )
-
     response = client.get_httpx_client().request(
-        **kwargs,
+        **build(
+            vm_id=vm_id,
+            body=body,
+        )
     )
-
     return _build_response(client=client, response=response)
 
 
@@ -179,10 +188,12 @@ def sync(
         ErrorEnvelope | InlineFile | SignedFile | WriteResponse
     """
 
-    return sync_detailed(
-        vm_id=vm_id,
-        client=client,
-        body=body,
+    return (
+        sync_detailed(
+            vm_id=vm_id,
+            client=client,
+            body=body,
+        )
     ).parsed
 
 
@@ -224,13 +235,12 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | InlineFile | SignedFile | WriteResponse]
     """
 
-    kwargs = _get_kwargs(
-        vm_id=vm_id,
-        body=body,
+    response = await client.get_async_httpx_client().request(
+        **build(
+            vm_id=vm_id,
+            body=body,
+        )
     )
-
-    response = await client.get_async_httpx_client().request(**kwargs)
-
     return _build_response(client=client, response=response)
 
 
