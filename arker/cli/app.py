@@ -1,4 +1,4 @@
-"""The tree of commands, and how any of them ends."""
+"""The tree of commands, and how every command ends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from .base import Failure, report
+from .base import Failure, Group, report
 
-#: Commands in the order of the help, and the module of each; it is imported when the command is named, and
-#: imports what costs time when the command runs, so that `arker --help` is there at once.
+#: Commands in the order of the help, and the module of each. A module is imported when its command is named, and
+#: imports what is slow when the command runs, so that `arker --help` answers at once.
 _COMMANDS: Final = {
     "fork": "computers",
     "ls": "computers",
@@ -30,41 +30,67 @@ _COMMANDS: Final = {
     "completion": "completion",
 }
 
+#: Further names, which the list of commands leaves out: the module and the variable of each.
+_UNLISTED: Final = {
+    "exec": ("computers", "run"),
+    "help": ("about", "show_help"),
+    "version": ("about", "show_version"),
+}
+
+#: What other tools call our commands.
+_ELSEWHERE: Final = {
+    **dict.fromkeys(["create", "new", "clone", "branch"], "fork"),
+    **dict.fromkeys(["list", "ps"], "ls"),
+    **dict.fromkeys(["delete", "remove", "kill"], "rm"),
+    **dict.fromkeys(["ssh", "shell", "sh"], "run"),
+    **dict.fromkeys(["copy", "scp", "upload", "download"], "cp"),
+    **dict.fromkeys(["login", "auth", "profile"], "config"),
+    **dict.fromkeys(["start", "up", "server"], "serve"),
+    **dict.fromkeys(["stop", "down"], "serve --stop"),
+    **dict.fromkeys(["image", "build"], "images"),
+    **dict.fromkeys(["key"], "keys"),
+}
+
 _EPILOG: Final = """\b
 Exit codes:
   0    done
-  1    it failed; standard error has one line that says why
+  1    it failed; one line on standard error says why
   2    the command line or the configuration is wrong; nothing was done
   130  interrupted (Ctrl-C)
-`arker run` ends with the exit code of the command that it ran, 124 when the
-command's timeout ended it, and 125 where other commands would end with 1.
+`arker run` ends with the exit code of the command that it ran, with 124 when
+the command's timeout ended it, and with 125 where other commands end with 1.
 
 \b
 A VM is given by its name, its id, or any unique prefix of its id.
-`arker COMMAND --help` explains a command.
+`arker help COMMAND` explains a command.
 """
 
 
-class _App(click.Group):
+class _App(Group):
+    synonyms = _ELSEWHERE
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name in _COMMANDS:
+            place = (_COMMANDS[cmd_name], cmd_name)
+        elif cmd_name in _UNLISTED:
+            place = _UNLISTED[cmd_name]
+        else:
             return None
-        module = importlib.import_module(f".{_COMMANDS[cmd_name]}", __package__)
-        command = getattr(module, cmd_name)
+        command = getattr(importlib.import_module(f".{place[0]}", __package__), place[1])
         assert isinstance(command, click.Command)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click's, which for these two would print an empty line, and exit with 1."""
+        """Like click's, which prints an empty line for these two and exits with 1."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             _die_of_interrupt()
         except BrokenPipeError:
-            # Whoever reads our output has seen enough.
+            # The reader of our output has closed it.
             ctx.exit(128 + signal.SIGPIPE)
 
     def main(  # type: ignore[override]  # one form for the two that click has
@@ -78,7 +104,7 @@ class _App(click.Group):
             outcome = super().main(args, standalone_mode=False, **extra)
             _end(outcome if isinstance(outcome, int) else 0)
         except click.exceptions.NoArgsIsHelpError as error:
-            # A group alone: the help itself, as it is.
+            # A group without a command: print its help unchanged.
             click.echo(error.format_message(), err=True)
             _end(error.exit_code)
         except click.ClickException as error:
@@ -100,7 +126,7 @@ class _App(click.Group):
 
 
 def _end(code: int) -> NoReturn:
-    """Exit. Output that could not be written is still buffered: Python would try again, and have its own say."""
+    """Exit. Output that could not be written is still buffered; Python would try again and print its own message."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -109,7 +135,7 @@ def _end(code: int) -> NoReturn:
 
 
 def _die_of_interrupt() -> NoReturn:
-    """End by the signal itself: a shell's loop around us stops then, as for an exit code it would not."""
+    """End by the signal itself, so that a shell's loop around this command stops; an exit code would not stop it."""
     if sys.stderr.isatty():
         sys.stderr.write("\n")
     sys.stderr.flush()

@@ -1,11 +1,13 @@
-"""What all commands have in common: options, output, and how a failure is told."""
+"""What all commands share: options, output, and how a failure is reported."""
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
@@ -16,31 +18,45 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Columns that no table needs.
+#: Columns, more than any table needs.
 _UNBOUNDED: Final = 1_000_000
 
 
 def as_json(command: F) -> F:
     """Give a command the option `--json`."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Answer in JSON; an error too, on standard error."
-    )(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON; errors too, on standard error.")(
+        command
+    )
 
 
 class Failure(click.ClickException):
-    """What a command failed with, and what to do about it."""
+    """Why a command failed, and what to do about it.
 
-    def __init__(self, message: str, *, code: str = "failed", status: int = 1) -> None:
+    Args:
+        message: One line, without the code.
+        code: What went wrong, for programs.
+        status: Exit code of the process.
+        show_code: Whether people see the code before the message, too.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "failed", status: int = 1, show_code: bool = False
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
+        self.show_code = show_code
         self.as_json = False
+
+    def format_message(self) -> str:
+        """The line that people see."""
+        return f"{self.code}: {self.message}" if self.show_code else self.message
 
 
 class Command(click.Command):
     """A command whose failures are one line, or one JSON object with `--json`."""
 
-    #: Exit code of what failed while it ran.
+    #: Exit code when it fails while it runs.
     failed = 1
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -56,7 +72,7 @@ class Command(click.Command):
         except Failure as error:
             failure = error
         except ArkerError as error:
-            failure = Failure(explain(error), code=error.code)
+            failure = failure_of(error)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -74,9 +90,28 @@ class Command(click.Command):
                 raise click.BadParameter(f"{text!r} is not UTF-8", click.get_current_context(), param)
 
 
+class Group(click.Group):
+    """A group of commands that answers a name it does not know with the one that was probably meant."""
+
+    #: What other tools call these commands.
+    synonyms: Mapping[str, str] = {}
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names."""
+        name = args[0]
+        if ctx.resilient_parsing or name.startswith("-") or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        known = self.list_commands(ctx)
+        near = self.synonyms.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
+        hint = f"; did you mean `{ctx.command_path} {near}`?" if near else ""
+        raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
+
+
 def is_utf8(text: str) -> bool:
-    """Whether an argument is text: bytes that are not UTF-8 come as surrogates, which nothing can carry but
-    the name of a file."""
+    """Whether an argument is text. Bytes that are not UTF-8 arrive as surrogates, which only names of files can
+    hold."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -84,8 +119,13 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def warn(text: str) -> None:
+    """Print a line on standard error that does not make the command fail."""
+    click.echo(f"arker: {printable(text)}", err=True)
+
+
 def report(error: click.ClickException) -> None:
-    """Tell what went wrong, on standard error."""
+    """Print what went wrong on standard error."""
     if isinstance(error, Failure) and error.as_json:
         text = json.dumps({"error": {"code": error.code, "message": error.message}}, ensure_ascii=False)
     else:
@@ -94,7 +134,7 @@ def report(error: click.ClickException) -> None:
 
 
 def one_line(error: click.ClickException) -> str:
-    """The message of an error; of a wrong command line with where to read what is right."""
+    """The message of an error; for a wrong command line also where to read more."""
     message = " ".join(error.format_message().split())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
@@ -103,11 +143,11 @@ def one_line(error: click.ClickException) -> str:
     return message
 
 
-def explain(error: ArkerError) -> str:
-    """What went wrong and, where there is something, what to do about it."""
+def failure_of(error: ArkerError) -> Failure:
+    """What went wrong and, where something helps, what to do about it."""
     cause = error.__cause__
     if error.code == "local_file" and isinstance(cause, OSError) and cause.filename and cause.strerror:
-        return f"{os.fspath(cause.filename)}: {cause.strerror}"
+        return Failure(f"{os.fspath(cause.filename)}: {cause.strerror}", code=error.code)
     hint = {
         "unauthorized": "`arker config` shows which deployment and key are used",
         "vm_busy": "wait, or use another session: --session NAME",
@@ -118,16 +158,17 @@ def explain(error: ArkerError) -> str:
     }.get(error.code)
     if error.status == 0 and error.processed == "maybe":
         hint = "it may have been done all the same"
-    return f"{error}; {hint}" if hint else str(error)
+    message = f"{error.message}; {hint}" if hint else error.message
+    return Failure(message, code=error.code, show_code=True)
 
 
 def printable(text: str) -> str:
-    """Text of a stranger's, without what would move the cursor or worse."""
+    """Untrusted text; control characters are replaced."""
     return "".join([c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text])
 
 
 def write_bytes(stream: BinaryIO, data: bytes) -> None:
-    """Write bytes, all of them: a stream without a buffer (`python -u`) may take a part at a time."""
+    """Write all bytes; an unbuffered stream (`python -u`) may take a part at a time."""
     left = memoryview(data)
     while left:
         left = left[stream.write(left) :]
@@ -139,10 +180,16 @@ def show_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows: on a terminal a table, else lines of fields with tabs between, without a head."""
+def show_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, shorten: str | None = None) -> None:
+    """Print rows: on a terminal as a table, else as lines of fields with tabs between them, without a head.
+
+    Args:
+        head: Names of the columns.
+        rows: Their cells.
+        shorten: Column whose long cells end with an ellipsis where a table would not fit the terminal.
+    """
     clean = [[printable(cell) for cell in row] for row in rows]
-    if not (sys.stdout.isatty() and _print_rich_table(head, clean)):
+    if not (sys.stdout.isatty() and _print_rich_table(head, clean, shorten)):
         for row in clean:
             click.echo("\t".join(row))
 
@@ -153,7 +200,7 @@ def iso(time: datetime | None) -> str | None:
 
 
 def show_time(time: datetime | None) -> str:
-    """A time for a table: people want to know how long ago it was, programs when."""
+    """A time for a table: how long ago on a terminal, else the time itself."""
     if time is None or not sys.stdout.isatty():
         return iso(time) or ""
     return f"{age((datetime.now(UTC) - time).total_seconds())} ago"
@@ -167,23 +214,32 @@ def age(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
-def _print_rich_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+#: Width that a shortened column keeps.
+_SHORTEST: Final = 12
+
+
+def _print_rich_table(head: Sequence[str], rows: Sequence[Sequence[str]], shorten: str | None) -> bool:
     try:
+        from rich.cells import cell_len
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
     except ImportError:
         return False
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in head:
-        table.add_column(name.upper(), no_wrap=True)
+    widths = [max(cell_len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    # Two columns of space between neighbours.
+    over = sum(widths) + 2 * len(widths) - 2 - shutil.get_terminal_size().columns
+    for name, width in zip(head, widths, strict=True):
+        fitted = max(_SHORTEST, width - over) if name == shorten and over > 0 else None
+        table.add_column(name.upper(), no_wrap=True, max_width=fitted, overflow="ellipsis")
     for row in rows:
         table.add_row(*map(Text, row))
-    # As wide as it is: a narrow terminal wraps the lines by itself, and nothing of them is missing.
+    # Not the terminal's own width: where a table is still too wide, the terminal wraps it and nothing is lost.
     Console(width=_UNBOUNDED).print(table)
     return True
 
 
 def on_terminal() -> bool:
-    """Whether somebody is there who can be asked."""
+    """Whether a person is there who can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -22,4 +22,8 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(ctx.find_root().command, {}, "arker", "_ARKER_COMPLETE").source())
+    script = kind(ctx.find_root().command, {}, "arker", "_ARKER_COMPLETE").source()
+    if shell == "fish":
+        # click's script cuts a description at its first comma.
+        script = script.replace('string split ","', 'string split --max 1 ","')
+    click.echo(script)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shlex
 import sys
@@ -14,13 +15,14 @@ from .base import (
     Command,
     Failure,
     as_json,
-    explain,
+    failure_of,
     iso,
     printable,
     report,
     show_json,
     show_table,
     show_time,
+    warn,
     write_bytes,
 )
 from .deployments import connected
@@ -35,41 +37,61 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("source", metavar="[IMAGE|VM]", default="arkuntu", shell_complete=names.complete_source)
-@click.option("--name", help="A name to find it by.")
+@click.option("--name", callback=names.check_new, help="A name for the new computer.")
 @click.option(
-    "--public", is_flag=True, help="Let other organizations fork it (never run, read or delete it)."
+    "--public", is_flag=True, help="Let other organizations fork it; they cannot run in, read or delete it."
 )
-@click.option("--region", help="Where to make it.  [default: where the parent is]")
+@click.option("--region", help="The region to make it in.  [default: the parent's]")
 @as_json
 @connected
 def fork(
     client: Arker, source: str, name: str | None, public: bool, region: str | None, as_json: bool
 ) -> None:
-    """Make a computer from an image or another one.
+    """Make a computer from an image or from another computer.
 
-    Prints its id. It has everything that its parent has, and its own future. The default is the base image
-    arkuntu.
+    The new computer has the files and the idle shells of its parent; from then on, neither sees what the other
+    does. Without an argument, it is made from the base image arkuntu. Prints the id.
     """
-    child = names.source(client, source).fork(name=name, is_public=public, region=region)
+    from arker.errors import ArkerError
+    from arker.ids import is_vm_id
+
+    try:
+        child = names.source(client, source).fork(name=name, is_public=public, region=region)
+    except ArkerError as error:
+        if error.code == "not_found" and not is_vm_id(source):
+            raise names.no_source(client, source) from error
+        raise
+    if name is not None:
+        _warn_of_namesakes(client, name)
     if as_json:
         show_json({"vm_id": child.id, "name": name})
     else:
         click.echo(child.id)
 
 
+def _warn_of_namesakes(client: Arker, name: str) -> None:
+    from arker.errors import ArkerError
+
+    # The fork is made; a list that fails does not change that.
+    with contextlib.suppress(ArkerError):
+        same = sum(vm.name == name for vm in client.iter_vms(q=name))
+        if same > 1:
+            warn(f"{same} computers are named {name!r} now; commands need an id to tell them apart")
+
+
 @click.command(cls=Command)
 @click.argument("text", required=False)
-@click.option("--tree", is_flag=True, help="Show who was forked from whom.")
+@click.option("--tree", is_flag=True, help="Show which computer was forked from which.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
 @as_json
 @connected
 def ls(client: Arker, text: str | None, tree: bool, quiet: bool, as_json: bool) -> None:
     """List computers, newest first.
 
-    With TEXT, those whose name contains it.
+    With TEXT, lists those whose name contains it.
     """
     if quiet and (tree or as_json):
-        raise click.UsageError("--quiet is for ids only: leave out --tree and --json")
+        raise click.UsageError("--quiet prints ids only: leave out --tree and --json")
     if tree:
         _show_tree(client, text, as_json=as_json)
         return
@@ -94,6 +116,7 @@ def ls(client: Arker, text: str | None, tree: bool, quiet: bool, as_json: bool) 
         show_table(
             ["id", "name", "image", "region", "created"],
             [(vm.vm_id, vm.name or "", vm.base_image, vm.region, show_time(vm.created_at)) for vm in vms],
+            shorten="name",
         )
 
 
@@ -110,7 +133,7 @@ def _show_tree(client: Arker, text: str | None, *, as_json: bool) -> None:
 
 
 def _with_parents(client: Arker, text: str | None) -> Iterator[Vm]:
-    """All computers, oldest first, with what each was forked from, which only the low-level call tells."""
+    """All computers, oldest first, each with the id of its parent, which only the low-level call returns."""
     from arker_api.control.api.computers import list_vms
     from arker_api.control.models import VmSort
     from arker_api.control.types import UNSET
@@ -126,43 +149,45 @@ def _with_parents(client: Arker, text: str | None) -> Iterator[Vm]:
         offset, total = offset + max(1, len(page.items)), page.total
 
 
-#: Seconds to wait for a command without a timeout; deployments have limits of their own.
+#: Seconds to wait for a command without a timeout. Deployments have their own limits.
 _LONGEST: Final = 24 * 3600
 _YEAR: Final = 365 * 24 * 3600
-#: Seconds that an answer may come after the command's timeout.
+#: Seconds that an answer may take beyond the command's timeout.
 _MARGIN: Final = 60
 
 
 def _whole_seconds(ctx: click.Context, param: click.Parameter, value: float | None) -> int | None:
     if value is None:
         return None
-    if not 0 < value <= _YEAR:  # which NaN is not, either
+    if not 0 < value <= _YEAR:  # also false for NaN
         raise click.BadParameter(f"{value:g} is not above 0 and at most {_YEAR} seconds", ctx, param)
     return math.ceil(value)
 
 
 class _Run(Command):
-    #: As `docker run`, `timeout` and `env` have it: the lower codes are the command's own.
+    #: As for `docker run`, `timeout` and `env`: lower codes are those of the command.
     failed = 125
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click's; an option of the command's that was taken for ours is told from ours by `--`."""
+        """Like click's, but an unknown option may belong to the command to run: say where to put `--`."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            hint = "an option of the command to run? put -- before the command"
-            raise click.UsageError(f"{error.message.rstrip('.')} ({hint})", ctx) from None
+            near = f"did you mean {error.possibilities[0]}? " if error.possibilities else ""
+            hint = f"{near}an option of the command to run goes after --: arker run VM -- COMMAND"
+            raise click.UsageError(f"no such option {error.option_name!r} ({hint})", ctx) from None
 
 
 @click.command(cls=_Run)
 @click.argument("vm", shell_complete=names.complete)
 @click.argument("command", nargs=-1, required=True)
 @click.option(
-    "--session", "-s", help="The session to run it in; another name is another shell, side by side."
-)
+    "--session", "-s", metavar="NAME",
+    help="The session (a shell that stays) to run it in, made when it is first named.  [default: 0]",
+)  # fmt: skip
 @click.option(
     "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,
-    help="Kill it after so long, rounded up to a whole second.",
+    help="Kill the command after this time; fractions are rounded up.  [default: no timeout]",
 )  # fmt: skip
 @as_json
 @connected
@@ -176,10 +201,10 @@ def run(
 ) -> None:
     """Run a command: arker run VM -- COMMAND
 
-    One argument is a line for the shell, such as 'cd src && make'; of several, each stays one word. The
-    folder, variables and functions of a session stay for its next command. What the command prints comes out
-    as it is when it has ended, and its exit code is that of this command. Its standard input is empty: copy
-    what it needs there first (arker cp - VM:input).
+    A single argument is a line for the shell, such as 'cd src && make'; of several arguments, each stays one
+    word. A session keeps its folder, variables and functions for its next command. The output is printed
+    unchanged when the command has ended, and its exit code becomes that of arker run. Standard input of the
+    command is empty: copy what it needs into the computer first (arker cp - VM:input).
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
     result = _run(client, names.computer(client, vm).id, line, session, timeout)
@@ -189,15 +214,15 @@ def run(
         write_bytes(sys.stdout.buffer, result.stdout)
         write_bytes(sys.stderr.buffer, result.stderr)
         if not result.completed:
-            click.echo("arker: the command was ended by its timeout", err=True)
+            warn("the command was ended by its timeout")
         if result.truncated:
-            click.echo("arker: the output was over the deployment's limit; its end is missing", err=True)
+            warn("the output was over the deployment's limit; its end is missing")
     click.get_current_context().exit(result.exit_code)
 
 
 def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: int | None) -> RunResult:
-    """As `Computer.run`, but without an `Idempotency-Key`, by which a command outlives its caller so that the
-    answer can be asked for again: Ctrl-C is to end it."""
+    """Like `Computer.run`, but without an `Idempotency-Key`. With one, a command outlives its caller, so that the
+    caller can ask for the answer again; here, Ctrl-C has to end the command."""
     from arker_api.regional.api.runs import run_command
     from arker_api.regional.models import RunRequest
     from arker_api.regional.types import UNSET
@@ -212,18 +237,18 @@ def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: int
     try:
         return run_result(patient.call(run_command, vm_id, body=body))
     except (TypeError, ValueError) as error:
-        raise ArkerError("internal", f"not an answer of Arker's: {error}", processed="maybe") from error
+        raise ArkerError("internal", f"this is not an answer of Arker: {error}", processed="maybe") from error
 
 
 @click.command(cls=Command)
 @click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=names.complete)
-@click.option("--force", "-f", is_flag=True, help="One that is not there is no error.")
+@click.option("--force", "-f", is_flag=True, help="Ignore computers that do not exist.")
 @as_json
 @connected
 def rm(client: Arker, vms: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Delete computers.
 
-    All that runs in them ends, and their files are gone. Computers that were forked from them stay.
+    Ends everything that runs in them and removes their files. Computers that were forked from them stay.
     """
     from arker.errors import ArkerError
 
@@ -236,8 +261,7 @@ def rm(client: Arker, vms: tuple[str, ...], force: bool, as_json: bool) -> None:
             deleted.append(computer.id)
         except (ArkerError, Failure) as error:
             if not (force and error.code == "not_found"):
-                message = explain(error) if isinstance(error, ArkerError) else error.message
-                failures.append(Failure(message, code=error.code))
+                failures.append(failure_of(error) if isinstance(error, ArkerError) else error)
     if as_json:
         show_json({"deleted": deleted})
     else:
@@ -254,7 +278,7 @@ def rm(client: Arker, vms: tuple[str, ...], force: bool, as_json: bool) -> None:
 @as_json
 @connected
 def whoami(client: Arker, as_json: bool) -> None:
-    """Show whose key is used, and where."""
+    """Show the organization of the key in use, and the deployment."""
     from arker_api.control.api.service import whoami as operation
 
     who = client.call(operation)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from . import local, profiles
-from .base import Command, Failure, as_json, show_json, show_table
+from .base import Command, Failure, Group, as_json, show_json, show_table
 from .deployments import _complete_profile, resolve
 from .profiles import ENVIRONMENT, LOCAL, Profile
 
@@ -19,7 +19,7 @@ def _folder() -> Path:
     return profiles.folder(os.environ)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def config(ctx: click.Context) -> None:
     """Choose a deployment and keep its key.

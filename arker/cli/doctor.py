@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import local
+from . import local, units
 from .base import Command, Failure, as_json, printable, show_json
 from .serve import check_installed, state_option
 
@@ -52,7 +52,9 @@ def doctor(state: Path | None, as_json: bool) -> None:
         )
     else:
         click.echo(f"\ndeployment: {running.url if running else 'not running'} (state: {folder})")
-        click.echo(f"limits: {' '.join(f'{name}={value:.15g}' for name, value in limits.items())}")
+        click.echo(
+            f"limits: {' '.join(f'{name}={units.show(name, value)}' for name, value in limits.items())}"
+        )
     if not all(check.ok for check in checks if check.needed):
         raise Failure("this machine cannot run computers as it is; mend what is missing", code="unavailable")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import local, names
-from .base import Command, Failure, as_json, show_json, show_table
+from .base import Command, Failure, Group, as_json, show_json, show_table
 from .deployments import connected
 from .keys import open_state
 from .serve import check_installed, state_option
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arker import Arker
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def images(context: click.Context) -> None:
     """Base images: what computers are forked from, by name. Without a command, list them."""
@@ -106,7 +106,7 @@ def build(name: str, suite: str, include: str, mirror: str | None, state: Path |
 
 @images.command("publish", cls=Command)
 @click.argument("vm", shell_complete=names.complete)
-@click.argument("name")
+@click.argument("name", callback=names.check_new)
 @as_json
 @connected
 def publish(client: Arker, vm: str, name: str, as_json: bool) -> None:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from . import local
-from .base import Command, Failure, as_json, iso, show_json, show_table, show_time
+from .base import Command, Failure, Group, as_json, iso, show_json, show_table, show_time
 from .serve import state_option
 
 if TYPE_CHECKING:
     import sqlite3
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """API keys of this machine's deployment.
 

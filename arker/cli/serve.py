@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from . import local
-from .base import Command, F, Failure, as_json, show_json
+from . import local, units
+from .base import Command, F, Failure, as_json, show_json, warn
 
 if TYPE_CHECKING:
     from arker.local.server import Ready
@@ -92,6 +92,8 @@ def serve(
     itself finds it without. Stops on Ctrl-C when the requests under way are answered; a second one stops it
     at once.
     """
+    from arker.config import is_loopback
+
     folder = local.state_folder(state)
     if stop:
         _stop(folder)
@@ -105,6 +107,18 @@ def serve(
     }
     settings = _settings(options)
     given = settings.api_key is not None
+    if not is_loopback(settings.host):
+        warn(
+            f"--host {settings.host} lets other machines connect, and API keys and files travel in clear; put a "
+            "proxy with TLS in front and give its address as --public-url"
+        )
+    running = local.running(folder)
+    if running is not None:
+        raise Failure(
+            f"a deployment serves {folder} already, at {running.url} (pid {running.pid}); `arker serve --stop` "
+            "stops it",
+            code="conflict",
+        )
     if detach:
         _announce(_detach(settings), given=given, as_json=as_json)
         return
@@ -260,7 +274,8 @@ def _announce(said: dict[str, Any], *, given: bool, as_json: bool) -> None:
 def _pair(text: str) -> tuple[str, float]:
     name, found, value = text.partition("=")
     try:
-        return name, float(value)
-    except ValueError:
-        expected = "a number" if found else "NAME=VALUE"
-        raise click.BadParameter(f"{text!r}: expected {expected}", param_hint="--limit") from None
+        if not found:
+            raise ValueError("expected NAME=VALUE")
+        return name, units.parse(name, value)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}", param_hint="--limit") from None

@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -96,9 +97,39 @@ def test_a_misspelt_name_is_mended(cli: Cli, vm: str) -> None:
 
 
 def test_fork_of_what_nobody_knows(cli: Cli, name: str) -> None:
-    assert cli("fork", name, code=1).stderr.startswith("arker: not_found: ")
+    told = cli("fork", name, code=1).stderr
+    assert told.startswith(f"arker: there is no image and no computer {name!r}")
+    assert "arker images list" in told
+    assert "did you mean 'arkuntu'?" in cli("fork", "arkubtu", code=1).stderr
     error = json.loads(cli("fork", name, "--json", code=1).stderr)["error"]
     assert error["code"] == "not_found"
+    assert "not_found" not in error["message"]
+
+
+def test_a_name_that_is_taken_is_warned_of(cli: Cli, client: Arker, vm: str) -> None:
+    again = cli("fork", "--name", vm)
+    assert (
+        again.stderr == f"arker: 2 computers are named {vm!r} now; commands need an id to tell them apart\n"
+    )
+    client.vm(again.stdout.strip()).delete()
+
+
+@pytest.mark.parametrize(
+    ("new", "problem"),
+    [
+        ("-x", "looks like an option"),
+        ("--json", "looks like an option"),
+        ("01KQBYKEV5WJ7YB010603T1DCT_d8c0", "looks like an id"),
+        ("01kqbykev5wj7yb010603t1dct", "looks like an id"),
+        ("arkuntu", "is a base image"),
+        ("a:b", "could not tell it from a path"),
+        ("a/b", "could not tell it from a path"),
+        (" ", "is not empty"),
+    ],
+)
+def test_a_name_that_commands_would_misread_is_refused(cli: Cli, new: str, problem: str) -> None:
+    assert problem in cli("fork", f"--name={new}", code=2).stderr
+    assert problem in cli("images", "publish", "--", "x", new, code=2).stderr
 
 
 def test_names_are_shown_without_what_moves_the_cursor(cli: Cli, client: Arker, name: str) -> None:
@@ -157,7 +188,8 @@ def test_run_says_when_arker_failed_and_not_the_command(cli: Cli, vm: str) -> No
 
 def test_an_option_of_the_command_is_told_from_ours(cli: Cli, vm: str) -> None:
     refused = cli("run", vm, "ls", "-l", code=2).stderr
-    assert "'-l' (an option of the command to run? put -- before the command)" in refused
+    assert "'-l' (an option of the command to run goes after --: arker run VM -- COMMAND)" in refused
+    assert "did you mean --timeout?" in cli("run", vm, "--tmeout", "3", "--", "true", code=2).stderr
     assert refused.count("\n") == 1
 
 
@@ -384,10 +416,21 @@ def test_a_terminal_gets_a_table(environment: dict[str, str], client: Arker, nam
     assert re.search(r" local +\d+[sm] ago$", row.rstrip())
 
 
-def test_a_narrow_terminal_gets_all_of_a_table(environment: dict[str, str], client: Arker, name: str) -> None:
+def test_a_table_fits_80_columns(environment: dict[str, str], client: Arker, name: str) -> None:
+    long = f"{name}-{'x' * 60}"
+    with client.vm("arkuntu").fork(name=long) as computer:
+        _, seen = on_terminal(environment, "ls", name, columns=80)
+        row = re.sub(r"\x1b\[\d*m", "", seen).splitlines()[1].rstrip()
+        assert re.fullmatch(rf"{computer.id} +{re.escape(name[:10])}\S*… +arkuntu +local +\d+[sm] ago", row)
+        assert len(row) <= 80
+
+
+def test_a_narrow_terminal_gets_all_but_long_names(
+    environment: dict[str, str], client: Arker, name: str
+) -> None:
     with client.vm("arkuntu").fork(name=name) as computer:
         _, seen = on_terminal(environment, "ls", name, columns=20)
-    assert re.search(rf"{computer.id} +{re.escape(name)} +arkuntu +local +\d+[sm] ago", seen)
+    assert re.search(rf"{computer.id} +{re.escape(name[:11])}… +arkuntu +local +\d+[sm] ago", seen)
 
 
 def test_no_color(environment: dict[str, str], client: Arker, name: str) -> None:
@@ -418,6 +461,17 @@ def test_a_terminal_gets_a_progress_bar(
 # --- completion
 
 
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder with an `arker` to find on the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    start = shlex.join(command(before="import arker.cli.names as n; n._PATIENCE = 60"))
+    (folder / "arker").write_text(f'#!/bin/sh\nexec {start} "$@"\n')
+    (folder / "arker").chmod(0o755)
+    return folder
+
+
 def completed(environment: dict[str, str], *words: str) -> list[str]:
     line = " ".join(["arker", *words])
     outcome = subprocess.run(
@@ -441,11 +495,8 @@ def test_completion_knows_commands_options_names_and_ids(
         assert f"{name}:" in completed(environment, "cp", name[:-2])
 
 
-def test_completion_in_bash(environment: dict[str, str], client: Arker, name: str, tmp_path: Path) -> None:
-    arker = tmp_path / "arker"
-    start = shlex.join(command(before="import arker.cli.names as n; n._PATIENCE = 60"))
-    arker.write_text(f'#!/bin/sh\nexec {start} "$@"\n')
-    arker.chmod(0o755)
+def test_completion_in_bash(environment: dict[str, str], client: Arker, name: str, installed: Path) -> None:
+    arker = installed / "arker"
     script = f"""
         eval "$({shlex.quote(str(arker))} completion bash)"
         compopt() {{ :; }}
@@ -458,6 +509,63 @@ def test_completion_in_bash(environment: dict[str, str], client: Arker, name: st
             ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=100
         )
     assert (done.stdout, done.stderr) == (f"{name}:\n", "")
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_completion_in_fish(environment: dict[str, str], client: Arker, name: str, installed: Path) -> None:
+    def offered(line: str) -> list[str]:
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", f"arker completion fish | source; complete -C {shlex.quote(line)}"],
+            env={**environment, "PATH": f"{installed}:{os.environ['PATH']}"},
+            capture_output=True, text=True, check=True, timeout=100,
+        )  # fmt: skip
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    with client.vm("arkuntu").fork(name=name) as computer:
+        assert offered(f"arker rm {name[:-2]}") == [f"{name}\t{computer.id}"]
+        assert offered(f"arker cp {name[:-2]}") == [f"{name}:\t{computer.id}"]
+    # A comma in a description does not cut it.
+    assert offered("arker fork --js") == ["--json\tPrint JSON; errors too, on standard error."]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_completion_in_zsh(environment: dict[str, str], client: Arker, name: str, installed: Path) -> None:
+    with client.vm("arkuntu").fork(name=name), Zsh(environment, installed) as zsh:
+        zsh.type("autoload -Uz compinit; compinit -u -D\n")
+        zsh.type('eval "$(arker completion zsh)"; echo read""y\n', "ready")
+        # The tail alone, as zsh draws no more than what is new on the line.
+        zsh.type(f"arker rm {name[:-2]}\t", f"{name[-2:]} ")
+        zsh.type(f"\x15arker cp {name[:-2]}\t", f"{name[-2:]}:")
+        zsh.type("\x15arker fork --pub\t", "--public ")
+
+
+class Zsh:
+    """An interactive zsh on a terminal of its own."""
+
+    def __init__(self, environment: dict[str, str], installed: Path) -> None:
+        self._pid, self._terminal = pty.fork()
+        if self._pid == 0:
+            path = f"{installed}:{os.environ['PATH']}"
+            os.execvpe("zsh", ["zsh", "-f", "-i"], {**environment, "PATH": path, "TERM": "dumb", "PS1": "> "})
+
+    def __enter__(self) -> Zsh:
+        self.type("", "> ")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        os.close(self._terminal)
+        os.waitpid(self._pid, 0)
+
+    def type(self, keys: str, until: str = "> ") -> None:
+        """Type, and wait for what the terminal shows then."""
+        os.write(self._terminal, keys.encode())
+        seen, deadline = "", time.monotonic() + 60
+        while until not in seen:
+            ready, _, _ = select.select([self._terminal], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"{until!r} did not come: {seen!r}"
+            seen += os.read(self._terminal, 65536).decode()
 
 
 def test_completion_of_a_deployment_that_is_not_there_is_silent(bare: dict[str, str]) -> None:

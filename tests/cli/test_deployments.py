@@ -195,9 +195,8 @@ def test_a_deployment_in_the_background(state: Path) -> None:
     ]
     assert said["new_key"] not in (state / "deployment.log").read_text()
 
-    assert f"pid {said['pid']}" in subprocess.run(
-        command("serve", "--detach", "--port", "0"), capture_output=True, text=True, check=False
-    ).stderr  # fmt: skip
+    again = invoke("serve", "--detach", "--port", "0", code=1).stderr
+    assert f"at {said['url']} (pid {said['pid']}); `arker serve --stop` stops it" in again
     arker("serve", "--stop")
     assert gone(said["pid"])
     assert local.running(state) is None
@@ -271,8 +270,9 @@ def test_a_deployment_that_cannot_start_in_the_background_says_why(state: Path) 
         timeout=60,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("arker: cannot listen on 192.0.2.1")
-    assert done.stderr.count("\n") == 1
+    warning, refusal = done.stderr.splitlines()
+    assert warning.startswith("arker: --host 192.0.2.1 lets other machines connect")
+    assert refusal.startswith("arker: cannot listen on 192.0.2.1")
     assert local.running(state) is None
 
 
@@ -294,6 +294,7 @@ def test_a_terminal_is_offered_a_deployment(bare: dict[str, str], state: Path) -
     [
         (["--limit", "processes"], "expected NAME=VALUE"),
         (["--limit", "processes=many"], "expected a number"),
+        (["--limit", "memory=1s"], "expected a size, such as 512MiB or 2GB"),
         (["--public-url", "ftp://x"], "public_url"),
         (["--port", "99999"], "is not in the range"),
     ],
@@ -327,7 +328,8 @@ def test_doctor(state: Path) -> None:
     assert "ok      computers  one was forked and ran a command in " in told
     assert f"deployment: not running (state: {state})" in told
     assert "processes=512" in told
-    assert "disk=17179869184" in told
+    assert "disk=16GiB" in told
+    assert "idle=5min" in told
     checks = {check["name"]: check for check in json.loads(invoke("doctor", "--json").stdout)["checks"]}
     assert list(checks) == [
         "installed", "bwrap", "namespaces", "bash", "setsid", "python3", "node", "disk", "computers",
@@ -425,6 +427,33 @@ def test_a_wrong_command_line_is_told_in_one_line(bare: dict[str, str], argument
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert "--help`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["fokr"], "arker fork"),
+        (["delete"], "arker rm"),
+        (["login"], "arker config"),
+        (["stop"], "arker serve --stop"),
+        (["config", "lst"], "arker config list"),
+        (["help", "doctr"], "arker doctor"),
+    ],
+)
+def test_a_command_that_does_not_exist_suggests_one(
+    bare: dict[str, str], words: list[str], meant: str
+) -> None:
+    assert f"did you mean `{meant}`? See `arker" in invoke(*words, code=2).stderr
+
+
+def test_what_people_type_first(bare: dict[str, str]) -> None:
+    assert invoke("help").stdout == invoke("--help").stdout
+    assert invoke("help", "config", "add").stdout == invoke("config", "add", "--help").stdout
+    assert "`arker ls` has no command 'x'" in invoke("help", "ls", "x", code=2).stderr
+    assert invoke("version").stdout == invoke("--version").stdout
+    assert invoke("exec", "--help").stdout == invoke("run", "--help").stdout.replace(
+        "arker run [", "arker exec ["
+    )
 
 
 @pytest.mark.parametrize("group", [[], ["keys"]])

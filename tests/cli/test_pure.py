@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arker import ArkerError, VmSummary
-from arker.cli.base import age, explain, printable
+from arker.cli import units
+from arker.cli.base import age, failure_of, printable
 from arker.cli.copy import Remote, parse, target_in
 from arker.cli.names import pick
 from arker.cli.profiles import (
@@ -22,6 +24,7 @@ from arker.cli.profiles import (
 )
 from arker.cli.tree import Vm, forest, lines, to_json
 from arker.config import global_url_of
+from arker.local.engine import Limits
 
 # --- names
 
@@ -184,8 +187,79 @@ def test_strangers_text_moves_no_cursor() -> None:
 
 
 def test_an_error_says_what_to_do() -> None:
-    assert explain(ArkerError("vm_busy", "session 0 runs a command")).endswith("--session NAME")
+    def told(error: ArkerError) -> str:
+        return failure_of(error).format_message()
+
+    assert told(ArkerError("vm_busy", "session 0 runs a command")).endswith("--session NAME")
     lost = ArkerError("network", "no answer", processed="maybe")
-    assert explain(lost) == "network: no answer; it may have been done all the same"
-    assert "arker serve" in explain(ArkerError("network", "could not send", processed="no"))
-    assert explain(ArkerError("new_code", "what it says")) == "new_code: what it says"
+    assert told(lost) == "network: no answer; it may have been done all the same"
+    assert "arker serve" in told(ArkerError("network", "could not send", processed="no"))
+    assert told(ArkerError("new_code", "what it says")) == "new_code: what it says"
+    # In JSON, the code has a field of its own.
+    assert failure_of(ArkerError("new_code", "what it says")).message == "what it says"
+
+
+# --- units
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("memory", "1GiB", 1 << 30),
+        ("memory", "1.5 gib", 3 << 29),
+        ("disk", "2GB", 2_000_000_000),
+        ("disk", "2e9", 2_000_000_000),
+        ("output", "64k", 64 << 10),
+        ("output", "1000", 1000),
+        ("run", "10min", 600),
+        ("idle", "90s", 90),
+        ("run", "0.5", 0.5),
+        ("processes", "64", 64),
+        # The deployment says which names there are.
+        ("memry", "64", 64),
+    ],
+)
+def test_limits_take_units(name: str, text: str, value: float) -> None:
+    assert units.parse(name, text) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("memory", "10s", "a size"),
+        ("memory", "much", "a size"),
+        ("memory", "-1", "a size"),
+        ("memory", "nan", "a size"),
+        ("run", "1GiB", "a time"),
+        ("run", "", "a time"),
+        ("processes", "1k", "a number"),
+        ("processes", "inf", "a number"),
+    ],
+)
+def test_a_limit_says_what_it_expects(name: str, text: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"expected {expected}"):
+        units.parse(name, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("memory", 4 << 30, "4GiB"),
+        ("memory", 1_000_000_000, "1000000000B"),
+        ("run", 3600, "1h"),
+        ("idle", 300, "5min"),
+        ("idle", 0.5, "0.5s"),
+        ("shells", 32, "32"),
+    ],
+)
+def test_limits_are_shown_with_units(name: str, value: float, text: str) -> None:
+    assert units.show(name, value) == text
+
+
+@given(st.sampled_from([field.name for field in fields(Limits)]), st.integers(1, 1 << 50))
+def test_what_is_shown_can_be_given(name: str, value: int) -> None:
+    assert units.parse(name, units.show(name, value)) == value
+
+
+def test_every_limit_with_a_unit_is_one_of_a_computer() -> None:
+    assert {field.name for field in fields(Limits)} >= units.SIZES | units.TIMES
