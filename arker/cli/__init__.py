@@ -9,11 +9,11 @@ def main() -> None:
     import signal
     import sys
 
-    # A shell can start us without one of the three: then it is as if nobody listens.
+    # A shell can start a process with one of the three closed; treat it as /dev/null.
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "w" if number else "r"))
-    # Until all is loaded, Ctrl-C has nothing to clean up, and no traceback to show.
+    # While modules load there is nothing to clean up: Ctrl-C ends the process without a traceback.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
     if interrupt is signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupt)

@@ -1,4 +1,4 @@
-"""completion: the script that makes a shell complete commands, options, names and ids."""
+"""completion: print a shell's script that completes commands, options, names and ids."""
 
 from __future__ import annotations
 

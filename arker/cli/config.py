@@ -24,9 +24,10 @@ def _folder() -> Path:
 def config(ctx: click.Context) -> None:
     """Choose a deployment and keep its key.
 
-    Commands talk to the profile that --profile or ARKER_PROFILE names; else to what ARKER_API_KEY and
-    ARKER_BASE_URL say; else to the current profile; else to a deployment that runs on this machine. Keys are
-    kept in the system's keyring (with `pip install keyring`), else in a file that only you can read.
+    A profile is a name for a deployment: its URLs and a key. Commands use the profile that --profile or
+    ARKER_PROFILE names; without one, ARKER_API_KEY and ARKER_BASE_URL; without these, the current profile;
+    without one, the deployment that runs on this machine. Keys are kept in the system's keyring (with
+    `pip install keyring`), or else in a file that only you can read.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_profiles, as_json=False)
@@ -35,7 +36,7 @@ def config(ctx: click.Context) -> None:
 @config.command("list", cls=Command)
 @as_json
 def list_profiles(as_json: bool) -> None:
-    """List the profiles; the one in use has a star."""
+    """List the profiles; a star marks the one in use."""
     known = profiles.load(_folder())
     chosen = profiles.choose(os.environ.get("ARKER_PROFILE"), os.environ, known)
     running = local.running(local.state_folder())
@@ -60,7 +61,7 @@ def list_profiles(as_json: bool) -> None:
     for row in rows:
         row["used"] = row["name"] == (chosen or LOCAL)
     if not any(row["used"] for row in rows):
-        click.echo(f"arker: ARKER_PROFILE names {chosen}, which is none of these", err=True)
+        click.echo(f"arker: ARKER_PROFILE names {chosen}, which does not exist", err=True)
     if as_json:
         show_json(rows)
         return
@@ -83,10 +84,13 @@ def list_profiles(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--base-url", help="URL of its regional API.  [default: Arker's cloud]")
 @click.option(
-    "--global-url", help="URL of its global API.  [default: of Arker's cloud its own, else the base URL]"
+    "--global-url",
+    help="URL of its global API.  [default: for Arker's cloud its global host, else the base URL]",
 )
-@click.option("--allow-http", is_flag=True, help="Let the key travel in clear to another machine.")
-@click.option("--no-keyring", is_flag=True, help="Keep the key in a file, even if there is a keyring.")
+@click.option(
+    "--allow-http", is_flag=True, help="Allow http:// to another machine, which sends the key in clear."
+)
+@click.option("--no-keyring", is_flag=True, help="Keep the key in a file, even where there is a keyring.")
 @click.option("--no-check", is_flag=True, help="Do not ask the deployment whether the key is valid.")
 @as_json
 def add(
@@ -98,17 +102,17 @@ def add(
     no_check: bool,
     as_json: bool,
 ) -> None:
-    """Name a deployment, or change what a name means.
+    """Add a profile, or replace one.
 
-    The key is asked for; without a terminal it is read from standard input. It is never taken from the
-    command line, which others can see.
+    Asks for the key; without a terminal, reads it from standard input. A key is never an argument, because
+    other users can see arguments.
     """
     from arker.config import BASE_URL, global_url_of
 
     profiles.check_name(name)
     base_url = base_url or BASE_URL
     global_url = global_url or global_url_of(base_url)
-    # What is wrong with the URLs is said before a key is asked for.
+    # Refuse wrong URLs before asking for a key.
     resolve("any", base_url, global_url, allow_http=allow_http)
     key = _read_key()
     where = resolve(key, base_url, global_url, allow_http=allow_http)
@@ -152,7 +156,7 @@ def _check(key: str, base_url: str, global_url: str, *, allow_http: bool) -> Non
 @config.command("use", cls=Command)
 @click.argument("name", shell_complete=_complete_profile)
 def use(name: str) -> None:
-    """Choose the profile that commands talk to.
+    """Make a profile the current one.
 
     `local` is the deployment of this machine.
     """
@@ -164,13 +168,13 @@ def use(name: str) -> None:
     used = profiles.choose(os.environ.get("ARKER_PROFILE"), os.environ, known)
     if used != name:
         what = "ARKER_API_KEY or ARKER_BASE_URL" if used == ENVIRONMENT else "ARKER_PROFILE"
-        click.echo(f"arker: {what} is set, and comes before {name}", err=True)
+        click.echo(f"arker: {what} is set and takes precedence over {name}", err=True)
 
 
 @config.command("remove", cls=Command)
 @click.argument("name", shell_complete=_complete_profile)
 def remove(name: str) -> None:
-    """Forget a profile and its key."""
+    """Remove a profile and its key."""
     known = profiles.load(_folder())
     profiles.forget_key(_folder(), name, _known(known, name).key_in)
     profiles.save(_folder(), profiles.without_profile(known, name))

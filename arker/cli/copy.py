@@ -1,4 +1,4 @@
-"""cp: files into a computer and out of it."""
+"""cp: copy files into a computer and out of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _HOME: Final = "/home/user"
 
-#: Seconds that a transfer takes before a bar is worth being drawn.
+#: Seconds after which a transfer shows a progress bar.
 _PATIENCE: Final = 0.25
 
 
@@ -40,8 +40,8 @@ class Remote:
 
 
 def parse(text: str) -> Remote | None:
-    """`VM:PATH`, whose path is below /home/user if it is relative; None for a local path, which is one with a
-    slash before its first colon, or without a colon."""
+    """`VM:PATH`, where a relative path is below /home/user; None for a local path, which has no colon, or a slash
+    before its first colon."""
     vm, colon, path = text.partition(":")
     if not colon or not vm or "/" in vm:
         return None
@@ -50,7 +50,7 @@ def parse(text: str) -> Remote | None:
 
 
 def target_in(folder_or_file: str, source: str) -> str:
-    """Where a file goes: into a folder (which ends with a slash) under its own name, else as said."""
+    """The path of a copy: in a folder (which ends with a slash) under the name of the source, else as given."""
     return folder_or_file + posixpath.basename(source) if folder_or_file.endswith("/") else folder_or_file
 
 
@@ -62,13 +62,13 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     vms = [
         CompletionItem(f"{item.value}:", help=item.help) for item in names.complete(ctx, param, incomplete)
     ]
-    # The files first: click's script for bash forgets what came before them.
+    # Files come first: click's script for bash drops what precedes them.
     return [CompletionItem(incomplete, type="file"), *vms]
 
 
 class _Copy(Command):
     def check_text(self, param: click.Parameter, value: object) -> None:
-        """Local files may have any name, and `cp` looks at the rest by itself."""
+        """Accept any text here: local files may have any name, and `cp` checks the other arguments itself."""
 
 
 @click.command(cls=_Copy)
@@ -77,24 +77,28 @@ class _Copy(Command):
 @as_json
 @connected
 def cp(client: Arker, source: str, target: str, as_json: bool) -> None:
-    """Copy files: arker cp report.csv VM:data/
+    """Copy a file: arker cp report.csv VM:data/
 
-    In a computer a file is VM:/home/user/PATH, or shorter VM:PATH; - is standard input or output. A target
-    that ends with / is a folder, and gets the file under its own name; so does a local folder. What was there
-    is replaced when all has arrived.
+    VM:PATH is a file in a computer, relative to /home/user; - is standard input or output. A target that ends
+    with / is a folder, as is a local folder: the copy keeps the name of the file. An existing file is replaced
+    when the copy is complete.
     """
     from_vm, to_vm = parse(source), parse(target)
     for remote in (from_vm, to_vm):
         if remote is not None and not is_utf8(remote.vm + remote.path):
             raise click.UsageError(f"{remote.vm}:{remote.path} is not UTF-8")
     if from_vm is not None and to_vm is not None:
-        raise click.UsageError("one side has to be on this machine; pipe it: arker cp A:x - | arker cp - B:x")
+        raise click.UsageError(
+            "one of the two files must be on this machine; use a pipe: arker cp A:x - | arker cp - B:x"
+        )
     if from_vm is not None:
         done = _download(client, from_vm, target, as_json=as_json)
     elif to_vm is not None:
         done = _upload(client, source, to_vm, as_json=as_json)
     else:
-        raise click.UsageError("one side has to be in a computer: VM:PATH (a local file with a colon: ./a:b)")
+        raise click.UsageError(
+            "one of the two files must be in a computer: VM:PATH (write a local file with a colon as ./a:b)"
+        )
     if as_json and target != "-":
         show_json({"source": source, "target": done[0], "size": done[1]})
 
@@ -103,7 +107,7 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
     if source == "-":
         if target.path.endswith("/"):
             raise click.UsageError(
-                f"what comes from standard input needs a name: {target.vm}:{target.path}NAME"
+                f"standard input has no name to keep; give one: {target.vm}:{target.path}NAME"
             )
     elif Path(source).is_dir():
         raise Failure(f"{source} is a folder; pack it: {packed_up(source, target)}", code="usage", status=2)
@@ -143,7 +147,7 @@ def packed_down(source: Remote, target: str) -> str:
 
 
 def _folders(error: ArkerError, remote: Remote, instead: str) -> Exception:
-    """What to raise: where it is that the file of a computer is a folder, with what to do instead."""
+    """The error to raise; where it says that the remote file is a folder, with what to do instead."""
     if error.code == "bad_request" and error.message == f"{remote.path} is a folder":
         return Failure(f"{remote.vm}:{remote.path} is a folder; {instead}", code=error.code)
     return error
@@ -162,7 +166,7 @@ def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> t
         if not Path(target).parent.is_dir():
             raise Failure(f"there is no folder {Path(target).parent}", code="local_file")
         if Path(target).exists() and not Path(target).is_file():
-            raise Failure(f"{target} is no regular file, and would be replaced by one; use - and a redirect")
+            raise Failure(f"{target} is not a regular file, and cp would replace it; use - and a redirect")
     computer = names.computer(client, source.vm)
     with _progress(source.path, shown=not as_json) as progress:
         try:
@@ -181,7 +185,7 @@ def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> t
 
 
 class _Progress:
-    """How far a transfer is; drawn on a terminal, if it takes a while."""
+    """The progress of a transfer; on a terminal, a slow one gets a bar."""
 
     def __init__(self, label: str, *, shown: bool) -> None:
         self.size = 0

@@ -1,4 +1,4 @@
-"""The deployment that a command talks to."""
+"""Which deployment a command talks to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING = (
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where to, with which key, and by which profile it was found."""
+    """The URLs and the key of a deployment, and the profile that named it."""
 
     profile: str
     base_url: str
@@ -48,15 +48,15 @@ class Deployment:
 
 
 def find(asked: str | None, *, ask: bool = True) -> Deployment:
-    """The deployment of a profile, or that of the environment, or that which is current, or that which runs
-    on this machine; where there is none, offer to start one.
+    """The deployment of the profile that was asked for; else of the environment; else of the current profile; else
+    the one that runs on this machine. Where there is none, offer to start one.
 
     Args:
-        asked: Name of a profile.
-        ask: Whether somebody may be asked.
+        asked: Name of a profile, or None.
+        ask: Whether to ask the user.
 
     Raises:
-        Failure, ArkerError: there is none, or it lacks something.
+        Failure, ArkerError: no deployment was found, or its settings are not complete.
     """
     where = profiles.folder(os.environ)
     known = profiles.load(where)
@@ -70,7 +70,9 @@ def find(asked: str | None, *, ask: bool = True) -> Deployment:
         profile = known.named[name]
         key = profiles.find_key(where, name, profile.key_in)
         if key is None:
-            raise Failure(f"the key of {name} is gone; give it again: arker config add {name}")
+            raise Failure(
+                f"the key of {name} is not kept here any more; add it again: arker config add {name}"
+            )
         return Deployment(name, profile.base_url, profile.global_url, key, profile.allow_http)
     state = local.state_folder()
     running = local.running(state)
@@ -96,10 +98,10 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     allow_http: bool = False,
 ) -> Config:
-    """As the client's, for somebody who does not write Python.
+    """Like `arker.config.resolve`, with messages for the command line.
 
     Raises:
-        Failure: one of them can never work.
+        Failure: the key or a URL is not valid.
     """
     from arker import config
     from arker.errors import ArkerError
@@ -118,7 +120,7 @@ def _of_machine(running: local.Running) -> Deployment:
 
     kept = profiles.find_key(profiles.folder(os.environ), _name_of(running), "file")
     if kept is None:
-        # Kept before it is made valid: else one that cannot be kept would be made anew by every command.
+        # Keep it before it is made valid, so that commands do not make one key after another where none can be kept.
         kept = keys.generate()
         _keep(kept, running)
     try:
@@ -140,7 +142,7 @@ def _name_of(running: local.Running) -> str:
 def _keep(key: str, running: local.Running) -> None:
     where = profiles.folder(os.environ)
     try:
-        # Not in a keyring, which may ask for its password: who has this key's file has the state folder, too.
+        # Not in a keyring, which may ask for its password: whoever can read this file can use the state folder, too.
         profiles.keep_key(where, _name_of(running), key, keyring=False)
     except OSError as error:
         raise Failure(
@@ -150,7 +152,7 @@ def _keep(key: str, running: local.Running) -> None:
 
 
 def _start(name: str | None, *, ask: bool) -> local.Running:
-    """Offer to start a deployment, and do so."""
+    """Ask whether to start a deployment, and start it."""
     from .serve import check_installed, start_detached
 
     nothing = (
@@ -171,7 +173,7 @@ def _start(name: str | None, *, ask: bool) -> local.Running:
 
 
 def connected(function: F) -> F:
-    """Give a command `--profile`, and a client as its first argument."""
+    """Give a command the option `--profile`, and pass it a client as its first argument."""
 
     @click.option(
         "--profile",
@@ -185,7 +187,7 @@ def connected(function: F) -> F:
         with find(profile).connect() as client:
             return function(client, *args, **kwargs)
 
-    return wrapper  # type: ignore[return-value]  # of the same kind, but for the client
+    return wrapper  # type: ignore[return-value]  # the same signature without the client
 
 
 def _complete_profile(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

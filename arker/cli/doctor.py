@@ -1,4 +1,4 @@
-"""doctor: whether this machine can serve, and what mends it if not."""
+"""doctor: whether this machine can run computers, and how to fix it if not."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def doctor(state: Path | None, as_json: bool) -> None:
     """Check whether this machine can run computers.
 
-    Looks at what sandboxes need, then starts a deployment with a temporary state folder and runs a command
-    in a computer there; says how to fix what does not work.
+    Checks what sandboxes need, then starts a deployment with a temporary state folder and runs a command in a
+    computer there. Says how to fix what does not work.
     """
     folder = local.state_folder(state)
     running = local.running(folder)
@@ -56,7 +56,9 @@ def doctor(state: Path | None, as_json: bool) -> None:
             f"limits: {' '.join(f'{name}={units.show(name, value)}' for name, value in limits.items())}"
         )
     if not all(check.ok for check in checks if check.needed):
-        raise Failure("this machine cannot run computers as it is; mend what is missing", code="unavailable")
+        raise Failure(
+            "this machine cannot run computers yet; the failed checks say what to fix", code="unavailable"
+        )
 
 
 def _checks(state: Path) -> Iterator[Check]:
@@ -67,7 +69,7 @@ def _checks(state: Path) -> Iterator[Check]:
     except Failure as error:
         yield Check("installed", False, error.message)
         return
-    yield Check("installed", True, "all that the embedded deployment needs")
+    yield Check("installed", True, "the packages of arker[local]")
     yield from diagnose(state)
     yield _try_a_computer()
 

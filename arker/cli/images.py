@@ -1,4 +1,4 @@
-"""images: what computers are forked from."""
+"""images: base images, and computers that are published as images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def images(context: click.Context) -> None:
-    """Base images: what computers are forked from, by name. Without a command, list them."""
+    """Images that computers are forked from. Without a command, list them."""
     if context.invoked_subcommand is None:
         context.invoke(list_images, state=None, as_json=False)
 
@@ -43,7 +43,7 @@ def list_images(state: Path | None, as_json: bool) -> None:
         found[row["vm_id"]] = {"name": row["name"], "vm_id": row["vm_id"], "kind": kind, "suite": None}
     known = {image["name"]: image for image in found.values() if image["kind"] == "base"}
     for name, about in _built(local.state_folder(state)):
-        # One that was just built gets its id from the deployment, when it is first asked for.
+        # The deployment gives a new image its id when it is first used.
         image = known.get(name) or found.setdefault(name, {"name": name, "vm_id": None, "kind": "base"})
         image["suite"] = about.get("suite")
     if as_json:
@@ -56,7 +56,7 @@ def list_images(state: Path | None, as_json: bool) -> None:
 
 
 def _built(state: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The images that were built here, and what is noted of each."""
+    """The images that were built here, each with its notes."""
     with contextlib.suppress(OSError):
         return [
             (note.parent.name, json.loads(note.read_text())) for note in _folder(state).glob("*/image.json")
@@ -80,8 +80,8 @@ def _folder(state: Path) -> Path:
 def build(name: str, suite: str, include: str, mirror: str | None, state: Path | None, as_json: bool) -> None:
     """Build a Debian image with a writable root.
 
-    There, `apt install` and `pip install` work, and what they install lasts, forks included. It takes a minute
-    or less and some 200 MB, needs apt on this machine, and no privilege; the deployment may run meanwhile.
+    In its computers, `apt install` and `pip install` work, and what they install stays, also in forks. A build
+    takes about a minute and 200 MB. It needs apt on this machine, but neither root nor a stopped deployment.
     """
     check_installed()
     from arker.local.engine import EngineError, debian, drop_privileges
@@ -110,10 +110,10 @@ def build(name: str, suite: str, include: str, mirror: str | None, state: Path |
 @as_json
 @connected
 def publish(client: Arker, vm: str, name: str, as_json: bool) -> None:
-    """Publish a computer as an image, for all to fork.
+    """Publish a computer as an image that all organizations can fork.
 
-    Everybody on the deployment can fork it by NAME, as it is now: the image is a fork of VM, and neither changes
-    the other. Nobody else can run, read or delete it; `arker rm` takes it back, and leaves what was forked from it.
+    The image is a fork of VM as it is now; later changes to VM do not change it. Other organizations can fork it
+    by NAME, but not run commands in it, read or delete it. `arker rm NAME` takes it back; its forks stay.
     """
     taken = [found for found in client.iter_vms(q=name) if found.name == name]
     if taken:
@@ -136,8 +136,8 @@ def publish(client: Arker, vm: str, name: str, as_json: bool) -> None:
 def remove(name: str, state: Path | None, as_json: bool) -> None:
     """Remove an image that was built here.
 
-    It must have no computers: all that were forked from it, and from those, stand on its files. The deployment may
-    run meanwhile. A published image is a computer, which `arker rm` takes back.
+    Refused while computers exist that were forked from it, directly or through other forks: they use its files.
+    The deployment may keep running. A published image is a computer; remove it with `arker rm`.
     """
     check_installed()
     from arker.local.engine import drop_privileges, images, trees
@@ -153,14 +153,16 @@ def remove(name: str, state: Path | None, as_json: bool) -> None:
             )
         if os.geteuid() == 0:
             drop_privileges(place, folder.stat().st_uid or None)
-        # In one transaction, of which a fork that is under way sees all or nothing.
+        # In one transaction, so that a concurrent fork sees all of it or nothing.
         connection.execute("BEGIN IMMEDIATE")
         made = connection.execute(
             "SELECT vm_id FROM vms WHERE image = ? AND kind = 'computer' ORDER BY vm_id", (name,)
         ).fetchall()
         if made:
             ids = ", ".join(row["vm_id"] for row in made[:5]) + (", ..." if len(made) > 5 else "")
-            raise Failure(f"{len(made)} computers stand on {name}; delete them first: {ids}", code="conflict")
+            raise Failure(
+                f"{len(made)} computers were forked from {name}; delete them first: {ids}", code="conflict"
+            )
         try:
             left = images.remove(place, name)
         except OSError as error:

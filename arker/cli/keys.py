@@ -1,4 +1,4 @@
-"""keys: who may use the deployment of this machine."""
+"""keys: API keys of the deployment of this machine."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def keys() -> None:
-    """API keys of this machine's deployment.
+    """API keys of the deployment of this machine.
 
-    Changes hold at once, also while it runs.
+    Changes take effect at once, also while it runs.
     """
 
 
 @keys.command("create", cls=Command)
 @state_option
-@click.option("--name", default="", help="What it is for.")
-@click.option("--org", help="The organization that it belongs to; made if missing.  [default: Local]")
+@click.option("--name", default="", help="A note for the list: who uses it, or where.")
+@click.option("--org", help="The organization of the key, made if it does not exist.  [default: Local]")
 @as_json
 def create(state: Path | None, name: str, org: str | None, as_json: bool) -> None:
-    """Make a key and print it; it is not shown again."""
+    """Make a key and print it, this once."""
     from arker.local import keys as store
 
     key = store.generate()
@@ -52,7 +52,7 @@ def create(state: Path | None, name: str, org: str | None, as_json: bool) -> Non
 @state_option
 @as_json
 def list_keys(state: Path | None, as_json: bool) -> None:
-    """List keys and their use, not the keys themselves."""
+    """List keys by id, with their last use."""
     from arker.local import keys as store
 
     with open_state(state) as connection:
@@ -92,7 +92,7 @@ def list_keys(state: Path | None, as_json: bool) -> None:
 @click.argument("key_id")
 @as_json
 def revoke(state: Path | None, key_id: str, as_json: bool) -> None:
-    """Make a key invalid for good, at once."""
+    """Revoke a key, at once and permanently."""
     from arker.local import keys as store
 
     with open_state(state) as connection:

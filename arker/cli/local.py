@@ -1,4 +1,4 @@
-"""The deployment of this machine: whether it runs, where, and a key to it. Costs next to nothing."""
+"""The deployment of this machine: whether it runs, where, and a key to it. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Running:
 
 
 def state_folder(given: str | os.PathLike[str] | None = None) -> Path:
-    """Where the deployment of this machine keeps what lasts: as given, `ARKER_STATE`, or the default."""
+    """The state folder of this machine's deployment: as given, `ARKER_STATE`, or the default."""
     if given is None:
         given = os.environ.get("ARKER_STATE") or None
     if given is None:
@@ -30,23 +30,22 @@ def state_folder(given: str | os.PathLike[str] | None = None) -> Path:
 
 
 def running(state: Path, *, stopping: bool = False) -> Running | None:
-    """The deployment that serves a state folder, if one does; with `stopping`, also one that takes no requests any
-    more."""
+    """The deployment that serves a state folder, or None; with `stopping`, also one that accepts no more requests."""
     if sys.platform != "linux":
         return None
     from arker.local.folder import holder, lock_file
 
     found = holder(state)
-    # Else it was left by a deployment that was killed, and its port may be anybody's by now.
+    # A lock that nobody holds was left by a deployment that was killed; its port may belong to another program now.
     if found is None or (found.stopping and not stopping) or not _is_held(lock_file(state), found.pid):
         return None
     return Running(found.url, found.pid, state)
 
 
 def _is_held(file: Path, pid: int) -> bool:
-    """Whether a process holds the lock of a file. To try for it would hinder a deployment that starts."""
+    """Whether a process holds the lock of a file. Trying to lock it would disturb a deployment that starts."""
     try:
-        # The device is not compared: some file systems tell one number here and another one there.
+        # Do not compare devices: some file systems report different numbers here and there.
         inode = f":{file.stat().st_ino}"
         lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     except OSError:
@@ -58,8 +57,8 @@ def _is_held(file: Path, pid: int) -> bool:
 
 
 def a_key(state: Path, kept: str | None) -> str:
-    """A key that is valid in a state folder: the one that was kept, if it is valid still, else a new one.
-    Whoever can write the folder can make one.
+    """A key that is valid in a state folder: the kept one if it is still valid, else a new one. Any user who can
+    write the folder can make one.
 
     Raises:
         arker.local.database.StateError: the folder cannot be used.

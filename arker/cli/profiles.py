@@ -1,4 +1,4 @@
-"""Deployments that the user has named, and their keys: which one a command means, and where they are kept."""
+"""Profiles: deployments that the user has named. Which one a command uses, and where their keys are kept."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .base import Failure
 if TYPE_CHECKING:
     from types import ModuleType
 
-#: Profiles that are always there: the deployment of this machine, and what ARKER_API_KEY and its like say.
+#: Built-in profiles: the deployment of this machine, and the one of ARKER_API_KEY and ARKER_BASE_URL.
 LOCAL: Final = "local"
 ENVIRONMENT: Final = "environment"
 
-#: What keyrings know our keys under.
+#: The service name of our keys in keyrings.
 SERVICE: Final = "arker"
 
 KeyPlace = Literal["keyring", "file"]
@@ -32,7 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A deployment: its two URLs, and where its key is. `allow_http`: the key may travel in clear."""
+    """A deployment: its two URLs, and where its key is. `allow_http`: its URLs may be http:// to other machines."""
 
     base_url: str
     global_url: str
@@ -42,14 +42,14 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """All of them, and which one commands use; None for whatever is found."""
+    """All profiles, and the name of the current one, if any."""
 
     current: str | None
     named: Mapping[str, Profile]
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no profile can have."""
+    """Refuse a name that is not valid for a profile."""
     if name in (LOCAL, ENVIRONMENT):
         raise Failure(f"{name} is built in; choose another name", code="usage", status=2)
     if _NAME.fullmatch(name) is None:
@@ -61,10 +61,9 @@ def check_name(name: str) -> None:
 
 
 def choose(asked: str | None, environ: Mapping[str, str], profiles: Profiles) -> str | None:
-    """Which profile a command uses: what it was asked for, else the environment, else the current one; None
-    where nothing says.
+    """The profile that a command uses: the one asked for, else the environment, else the current one, else None.
 
-    A URL in the environment alone is a choice, too: else the key of a profile would be sent to it.
+    A URL in the environment without a key counts as a choice, so that the key of a profile is not sent to it.
     """
     if asked:
         return asked
@@ -83,7 +82,7 @@ def folder(environ: Mapping[str, str]) -> Path:
 
 
 def load(where: Path) -> Profiles:
-    """The profiles kept in a folder; none if there is none."""
+    """The profiles that a folder keeps."""
     file = where / "config.json"
     try:
         data = json.loads(file.read_bytes())
@@ -95,7 +94,7 @@ def load(where: Path) -> Profiles:
         return Profiles(None, {})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Failure(
-            f"{file} is not what `arker config` writes ({type(error).__name__}: {error}); mend or remove it",
+            f"{file} is not valid ({type(error).__name__}: {error}); fix or remove it",
             code="usage",
             status=2,
         ) from None
@@ -115,24 +114,24 @@ def _profile(entry: dict[str, Any]) -> Profile:
 
 
 def save(where: Path, profiles: Profiles) -> None:
-    """Keep the profiles in a folder."""
+    """Write the profiles to a folder."""
     named = {name: asdict(profile) for name, profile in profiles.named.items()}
     _write(where / "config.json", {"current": profiles.current, "profiles": named})
 
 
 def with_profile(profiles: Profiles, name: str, profile: Profile) -> Profiles:
-    """The same with one more, or one replaced; the first to be added becomes the current one."""
+    """`profiles` with one added or replaced; the first one becomes the current one."""
     return Profiles(profiles.current or name, {**profiles.named, name: profile})
 
 
 def without_profile(profiles: Profiles, name: str) -> Profiles:
-    """The same with one less."""
+    """`profiles` without one."""
     rest = {known: profile for known, profile in profiles.named.items() if known != name}
     return Profiles(None if profiles.current == name else profiles.current, rest)
 
 
 def with_current(profiles: Profiles, name: str | None) -> Profiles:
-    """The same with another current one."""
+    """`profiles` with another current one."""
     return replace(profiles, current=name)
 
 
@@ -154,7 +153,7 @@ def keep_key(where: Path, name: str, key: str, *, keyring: bool = True) -> KeyPl
 
 
 def find_key(where: Path, name: str, place: KeyPlace) -> str | None:
-    """The key that was kept under a name."""
+    """The key that is kept for a profile, or None."""
     if place == "file":
         return _read_keys(where / "keys.json").get(name)
     ring = _keyring()
@@ -172,7 +171,7 @@ def find_key(where: Path, name: str, place: KeyPlace) -> str | None:
 
 
 def forget_key(where: Path, name: str, place: KeyPlace) -> None:
-    """Remove a key, if it is there."""
+    """Remove a key, if it exists."""
     if place == "keyring" and (ring := _keyring()) is not None:
         with contextlib.suppress(Exception):
             ring.delete_password(SERVICE, name)
@@ -200,19 +199,21 @@ def _read_keys(file: Path) -> dict[str, str]:
     try:
         with file.open("rb") as opened:
             if os.name == "posix" and stat.S_IMODE(os.fstat(opened.fileno()).st_mode) & 0o077:
-                raise Failure(f"others can read the keys in {file}; make new ones, and `chmod 600 {file}`")
+                raise Failure(
+                    f"other users can read the keys in {file}; revoke them, and run `chmod 600 {file}`"
+                )
             keys = json.load(opened)
     except FileNotFoundError:
         return {}
     except ValueError:
         keys = None
     if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
-        raise Failure(f"{file} is not what `arker config` writes; mend or remove it")
+        raise Failure(f"{file} is not valid; fix or remove it")
     return keys
 
 
 def _write(file: Path, data: object) -> None:
-    """Replace a file whole; nobody else can read it at any time."""
+    """Replace a file atomically; other users can never read it."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd, part = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:

@@ -1,4 +1,4 @@
-"""serve: the embedded deployment, in the foreground or in the background."""
+"""serve: run the embedded deployment, in the foreground or in the background."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from arker.local.server import Ready
     from arker.local.settings import Settings
 
-#: Bytes of the log of a deployment in the background, above which its next start begins it anew.
+#: Size in bytes above which the next start truncates the log of a deployment in the background.
 _MAX_LOG: Final = 10 * 1024 * 1024
-#: Seconds after which a stop says what it waits for.
+#: Seconds after which a stop prints what it waits for.
 _SILENCE: Final = 3.0
 
 
@@ -32,48 +32,68 @@ def state_option(command: F) -> F:
     """Give a command the option `--state`."""
     return click.option(
         "--state", envvar="ARKER_STATE", type=click.Path(path_type=Path, file_okay=False), default=None,
-        help="Folder for everything that lasts.  [default: ~/.local/state/arker; for root /var/lib/arker]",
+        help="State folder: computers, images, keys.  [default: ~/.local/state/arker; for root /var/lib/arker]",
     )(command)  # fmt: skip
 
 
 @click.command(cls=Command)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=8720, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for any free one."
+    "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on."
+)
+@click.option(
+    "--port",
+    default=8720,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 for any free one.",
 )
 @state_option
-@click.option("--detach", "-d", is_flag=True, help="Serve in the background; return when it answers.")
+@click.option("--detach", "-d", is_flag=True, help="Serve in the background, until --stop.")
 @click.option("--stop", is_flag=True, help="Stop the deployment that serves the state folder.")
 @click.option(
     "--api-key",
     envvar="ARKER_API_KEY",
-    help="A key to make valid. Others see arguments: better use ARKER_API_KEY.",
+    metavar="KEY",
+    help="A key to make valid. Other users can see arguments: prefer the variable ARKER_API_KEY.",
 )
 @click.option(
-    "--api-key-file", type=click.File(), help="A file with a key to make valid; - for standard input."
+    "--api-key-file", type=click.File(), help="A file that holds a key to make valid; - for standard input."
 )
 @click.option(
-    "--public-url", help="Where clients reach this, if not where they say they do (behind a proxy with TLS)."
+    "--public-url", metavar="URL", help="The URL that clients use, where a proxy (with TLS) is in front."
 )
-@click.option("--network", is_flag=True, help="Let computers reach the network.")
+@click.option(
+    "--network",
+    is_flag=True,
+    help="Let computers use the network of this machine, its local services included.  [default: no network]",
+)
 @click.option(
     "--limit",
     "limits",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Change a limit of computers; `arker doctor` lists them.",
+    help="Change a limit of each computer, such as memory=2GiB or run=10min; repeatable. `arker doctor` lists them.",
 )
 @click.option(
-    "--rate-limit", default=0.0, help="Requests a second that an organization may make; 0 for no limit."
+    "--rate-limit",
+    default=0.0,
+    metavar="NUMBER",
+    help="Requests per second of an organization.  [default: no limit]",
 )
-@click.option("--max-vms", default=0, help="Computers that an organization may have; 0 for no limit.")
 @click.option(
-    "--grace", default=10.0, show_default=True, help="Seconds that a stop waits for requests under way."
+    "--max-vms", default=0, metavar="NUMBER", help="Computers of an organization.  [default: no limit]"
+)
+@click.option(
+    "--grace",
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a stop waits for requests in progress.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="What to log; info has a line for every request.  [default: info; in the background warning]",
+    help="What to log; info logs every request.  [default: info; in the background warning]",
 )
 @as_json
 def serve(
@@ -86,11 +106,11 @@ def serve(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Serve computers on this machine.
+    """Run a deployment on this machine.
 
-    Both APIs, with real computers in sandboxes. Prints the lines to export for clients; the `arker` command
-    itself finds it without. Stops on Ctrl-C when the requests under way are answered; a second one stops it
-    at once.
+    Serves both APIs, with real computers in sandboxes. Prints the variables to export for clients; the `arker`
+    command finds it without them. Ctrl-C stops it when the requests in progress are answered; a second Ctrl-C
+    stops it at once.
     """
     from arker.config import is_loopback
 
@@ -131,11 +151,10 @@ def serve(
 
 
 def start_detached() -> local.Running:
-    """Serve this machine's state folder in the background, at any free port: whoever did not choose a port
-    needs none.
+    """Serve this machine's state folder in the background, on any free port: the user did not choose one.
 
     Raises:
-        Failure: it cannot; the message says why.
+        Failure: it did not start; the message says why.
     """
     said = _detach(_settings({"state": local.state_folder(), "port": 0, "log_level": "warning"}))
     return local.Running(said["url"], said["pid"], Path(said["state"]))
@@ -154,7 +173,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 
 def check_installed() -> None:
-    """Refuse what needs the embedded deployment where it cannot be."""
+    """Refuse a command that needs the embedded deployment where it cannot run."""
     from arker.local import launcher
 
     try:
@@ -180,7 +199,7 @@ def _run(settings: Settings, ready: Callable[[Ready], None]) -> None:
 
 
 def _detach(settings: Settings) -> dict[str, Any]:
-    """Serve in a process of its own; what it says when it is ready."""
+    """Serve in another process; returns what it reports when it is ready."""
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = settings.state / "deployment.log"
     reader, writer = os.pipe()
@@ -203,7 +222,7 @@ def _detach(settings: Settings) -> dict[str, Any]:
 
 
 def _serve_in_background(settings: Settings, log: Path, writer: int) -> NoReturn:
-    """In the child: leave the terminal, serve, and end."""
+    """In the child process: leave the terminal, serve, and exit."""
 
     def tell(said: dict[str, Any]) -> None:
         os.write(writer, json.dumps(said).encode())
@@ -244,8 +263,8 @@ def _stop(state: Path) -> None:
             waiting.register(process, select.POLLIN)
             if not waiting.poll(_SILENCE * 1000):
                 click.echo(
-                    f"the deployment (pid {running.pid}) still answers requests; another `arker serve --stop` ends it "
-                    "at once",
+                    f"the deployment (pid {running.pid}) still answers requests; run `arker serve --stop` again to "
+                    "stop it at once",
                     err=True,
                 )
                 waiting.poll()

@@ -1,4 +1,4 @@
-"""Who was forked from whom."""
+"""The tree of forks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Vm:
-    """A computer in a tree; `parent` is the id of the one that it was forked from, if that is known."""
+    """A computer in a tree; `parent` is the id of the computer it was forked from, if known."""
 
     vm_id: str
     name: str | None
@@ -19,7 +19,7 @@ class Vm:
 
 @dataclass(slots=True)
 class Node:
-    """A computer, or (with `vm` None) a base image, and what was forked from it."""
+    """A computer, or (with `vm` None) a base image, and its forks."""
 
     label: str
     vm: Vm | None = None
@@ -27,10 +27,9 @@ class Node:
 
 
 def forest(vms: Iterable[Vm]) -> list[Node]:
-    """The base images, each with the computers forked from it, and so on; in the order given.
+    """The base images, each with its forks, their forks, and so on, in the given order.
 
-    A computer whose parent is not among them hangs from its base image; those of one parent that is gone are
-    siblings all the same.
+    A computer whose parent is not in `vms` is placed below its base image.
     """
     vms = list(vms)
     nodes = {vm.vm_id: Node(vm.name or vm.vm_id, vm) for vm in vms}
@@ -44,7 +43,7 @@ def forest(vms: Iterable[Vm]) -> list[Node]:
 
 
 def _is_below(nodes: dict[str, Node], vm_id: str | None, above: str) -> bool:
-    """Whether a computer descends from another. What a server says may go in a circle; we must not."""
+    """Whether a computer descends from another. Answers of a server may contain cycles."""
     seen = set()
     while vm_id is not None and vm_id not in seen:
         if vm_id == above:
@@ -56,7 +55,7 @@ def _is_below(nodes: dict[str, Node], vm_id: str | None, above: str) -> bool:
 
 
 def lines(nodes: Iterable[Node]) -> Iterator[tuple[str, Node]]:
-    """A forest line by line: what to draw before each node, and the node."""
+    """The lines of a drawing: what to draw before each node, and the node."""
     stack = [("", "", node) for node in reversed(list(nodes))]
     while stack:
         own, below, node = stack.pop()
@@ -69,7 +68,7 @@ def lines(nodes: Iterable[Node]) -> Iterator[tuple[str, Node]]:
 
 
 def to_json(nodes: Iterable[Node]) -> list[dict[str, Any]]:
-    """A forest for JSON."""
+    """The forest as values for JSON."""
     made: dict[int, dict[str, Any]] = {}
     roots = list(nodes)
     order = list(roots)

@@ -339,9 +339,9 @@ def test_cp_of_a_folder_tells_the_commands_that_do_it(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["x", "y"], 2, "one side has to be in a computer"),
-        (["{vm}:x", "{vm}:y"], 2, "one side has to be on this machine"),
-        (["-", "{vm}:"], 2, "needs a name"),
+        (["x", "y"], 2, "one of the two files must be in a computer"),
+        (["{vm}:x", "{vm}:y"], 2, "one of the two files must be on this machine"),
+        (["-", "{vm}:"], 2, "has no name to keep"),
         (["{tmp}", "{vm}:x"], 2, "is a folder; pack it"),
         (["{vm}:sub/", "{tmp}"], 2, "is a folder; pack it"),
         (["{vm}:x", "{tmp}/none/"], 1, "there is no folder {tmp}/none\n"),
@@ -349,7 +349,7 @@ def test_cp_of_a_folder_tells_the_commands_that_do_it(
         (["{vm}:none", "{tmp}"], 1, "not_found"),
         (["{tmp}/none", "{vm}:x"], 1, "No such file or directory\n"),
         (["{vm}:/etc/passwd", "{tmp}"], 1, "bad_request"),
-        (["{vm}:x", "/dev/null"], 1, "no regular file"),
+        (["{vm}:x", "/dev/null"], 1, "not a regular file"),
         (["{vm}-none:x", "{tmp}"], 1, "there is no computer"),
     ],
 )

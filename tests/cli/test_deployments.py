@@ -110,11 +110,12 @@ def test_a_choice_that_something_comes_before_is_told(
     assert invoke("config", "use", "local").stderr == ""
     monkeypatch.setenv("ARKER_API_KEY", "k" * 20)
     assert (
-        "ARKER_API_KEY or ARKER_BASE_URL is set, and comes before" in invoke("config", "use", "local").stderr
+        "ARKER_API_KEY or ARKER_BASE_URL is set and takes precedence over"
+        in invoke("config", "use", "local").stderr
     )
     monkeypatch.setenv("ARKER_PROFILE", "none")
-    assert "ARKER_PROFILE is set, and comes before" in invoke("config", "use", "local").stderr
-    assert "ARKER_PROFILE names none, which is none of these" in invoke("config").stderr
+    assert "ARKER_PROFILE is set and takes precedence over" in invoke("config", "use", "local").stderr
+    assert "ARKER_PROFILE names none, which does not exist" in invoke("config").stderr
 
 
 def test_a_url_in_the_environment_gets_no_key_of_a_profile(

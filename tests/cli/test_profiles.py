@@ -54,7 +54,7 @@ def test_profiles_are_read_as_they_were_written(tmp_path: Path) -> None:
 )
 def test_a_spoilt_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(Failure, match=r"config\.json is not what") as refused:
+    with pytest.raises(Failure, match=r"config\.json is not valid") as refused:
         profiles.load(tmp_path)
     assert refused.value.status == 2
 
@@ -72,7 +72,7 @@ def test_a_key_is_kept_where_only_its_owner_can_read(tmp_path: Path) -> None:
 def test_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
     profiles.keep_key(tmp_path, "a", KEY)
     (tmp_path / "keys.json").chmod(0o640)
-    with pytest.raises(Failure, match="others can read the keys") as refused:
+    with pytest.raises(Failure, match="other users can read the keys") as refused:
         profiles.find_key(tmp_path, "a", "file")
     assert KEY not in str(refused.value)
 
