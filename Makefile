@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs linkcheck generate format clean
+.PHONY: help demo test compat check bench docs linkcheck generate format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,15 @@ demo: .venv/runtime ## Fork a real computer on this machine, use every method on
 
 test: .venv/test ## Run all tests, against the embedded deployment
 	$(PY) -m pytest -n auto --dist loadgroup
+
+# Versions of the package that others published, and the live tests of their sdists.
+build/compat/ready: scripts/compat.py scripts/bootstrap.py .venv/test
+	$(PIP) --group compat
+	$(PYTHON) scripts/compat.py build/compat
+	@touch $@
+
+compat: build/compat/ready ## Run the live tests of the published clients against the embedded deployment
+	$(PY) -m pytest tests/compat
 
 check: .venv/check ## Specs, generated and derived code, format, lint, types
 	$(PY) scripts/generate.py --check

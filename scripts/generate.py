@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OPENAPI = ROOT / "openapi"
 PACKAGE = ROOT / "generated" / "arker_api"
 #: spec -> package; `global` is a keyword, so its package is `control`.
-PACKAGES = {"regional": "regional", "global": "control"}
+PACKAGES = {"regional": "regional", "global": "control", "v03": "v03"}
 #: The version of the generator whose output is committed.
 PINNED = next(
     requirement.partition("==")[2]

@@ -62,9 +62,10 @@ class _Spec:
         kinds = schema.get("type", "any")
         names = [kinds] if isinstance(kinds, str) else kinds
         if "array" in names:
-            return f"array of {self.type(schema['items'])}"
+            return f"array of {self.type(schema['items'])}" + (" or null" if "null" in names else "")
         if "object" in names and isinstance(schema.get("additionalProperties"), dict):
-            return f"object of {self.type(schema['additionalProperties'])}"
+            null = " or null" if "null" in names else ""
+            return f"object of {self.type(schema['additionalProperties'])}{null}"
         text = " or ".join(names)
         if bounds := ", ".join(_bounds(schema)):
             text += f", {bounds}"
@@ -144,7 +145,12 @@ def _operation(spec: _Spec, path: str, method: str, operation: Node, parameters:
         yield from _content(spec, "Request", operation["requestBody"]["content"])
     for status, response in operation["responses"].items():
         if status != "default":
-            yield from _content(spec, f"Answer {status}", spec.resolve(response)["content"])
+            content = spec.resolve(response).get("content")
+            yield from (
+                _content(spec, f"Answer {status}", content)
+                if content
+                else (f"**Answer {status}**: no body.\n",)
+            )
 
 
 def _content(spec: _Spec, title: str, content: Node) -> Iterator[str]:

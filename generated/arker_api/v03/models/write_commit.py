@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="WriteCommit")
+
+
+@_attrs_define
+class WriteCommit:
+    """Publish what was `PUT`."""
+
+    path: str
+    """ An absolute path. """
+    size: int
+    """ Bytes of the file. """
+    upload_id: str
+    """ What the upload request answered. """
+    sha256: None | str | Unset = UNSET
+    """ Of the file, in hexadecimal. """
+
+    def to_dict(self) -> dict[str, Any]:
+        path = self.path
+
+        size = self.size
+
+        upload_id = self.upload_id
+
+        sha256: None | str | Unset
+        if isinstance(self.sha256, Unset):
+            sha256 = UNSET
+        else:
+            sha256 = self.sha256
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "path": path,
+                "size": size,
+                "upload_id": upload_id,
+            }
+        )
+        if sha256 is not UNSET:
+            field_dict["sha256"] = sha256
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        path = d.pop("path")
+
+        size = d.pop("size")
+
+        upload_id = d.pop("upload_id")
+
+        def _parse_sha256(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        sha256 = _parse_sha256(d.pop("sha256", UNSET))
+
+        write_commit = cls(
+            path=path,
+            size=size,
+            upload_id=upload_id,
+            sha256=sha256,
+        )
+
+        return write_commit

@@ -1,0 +1,88 @@
+"""The published clients run their own live tests, unchanged, against a deployment; `make compat` installs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from arker.local.launcher import Deployment
+from tests.compat.oracle import Oracle
+from tests.compat.recorder import Recorder
+
+INSTALLED = Path(__file__).parents[2] / "build" / "compat"
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Oracle:
+    (document,) = INSTALLED.glob("1.3.0/env/lib/python3.*/site-packages/arker/_openapi.json")
+    return Oracle(document)
+
+
+@pytest.fixture
+def recorder(deployment: Deployment, oracle: Oracle, tmp_path: Path) -> Iterator[Recorder]:
+    """The proxy that the clients use; at the end every answer must be one that the document allows."""
+    with Recorder(deployment.base_url, tmp_path) as recorder:
+        yield recorder
+    problems = {problem for exchange in recorder.exchanges if (problem := oracle.problem(exchange))}
+    assert recorder.exchanges
+    assert not problems, "\n".join(sorted(problems))
+
+
+@pytest.fixture
+def run(recorder: Recorder, deployment: Deployment, tmp_path: Path) -> Run:
+    """Runs a Python script or module with a published client; what it said, after it has ended with 0."""
+
+    def run(version: str, *arguments: str, **environment: str) -> str:
+        done = subprocess.run(
+            [INSTALLED / version / "env" / "bin" / "python", "-B", *arguments],
+            cwd=INSTALLED / version / "source",
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("ARKER_")},
+                "ARKER_API_KEY": deployment.api_key,
+                "SSL_CERT_FILE": str(recorder.authority),
+                "HTTPS_PROXY": recorder.base_url,
+                "NO_PROXY": "127.0.0.1",
+                "TMPDIR": str(tmp_path),
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize(("version", "script"), [("0.1.2", "demo.py"), ("0.2.1", "test_e2e.py")])
+def test_clients_of_contract_0_1(version: str, script: str, run: Run, recorder: Recorder) -> None:
+    assert "❌" not in run(version, f"tests/{script}", ARKER_BASE_URL=recorder.base_url)
+
+
+@pytest.fixture
+def today(recorder: Recorder) -> dict[str, str]:
+    """What 1.3.0 has to be told."""
+    base = f"{recorder.base_url}/api"
+    return {
+        "ARKER_BASE_URL": base,
+        "ARKER_CONTROL_BASE_URL": base,
+        "ARKER_SOURCE_VM": "arkuntu",
+        "STRESS_N": "10",
+    }
+
+
+def test_the_live_tests_of_1_3_0(run: Run, today: dict[str, str]) -> None:
+    assert "11 passed" in run("1.3.0", "-m", "pytest", "-p", "no:cacheprovider", "tests/e2e", **today)
+
+
+@pytest.mark.parametrize("script", ["demo.py", "stress_probe.py"])
+def test_the_scripts_of_1_3_0(script: str, run: Run, today: dict[str, str]) -> None:
+    said = run("1.3.0", f"tests/{script}", **today)
+    assert "failures by code" not in said
