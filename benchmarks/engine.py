@@ -98,7 +98,9 @@ async def sample(place: Path, *, quick: bool) -> Figures:
 
 
 async def _succeed(engine: BubblewrapEngine, vm: str, command: str) -> None:
-    outcome = await engine.run(vm, "0", command)
+    from arker.local.engine import run as run_command
+
+    outcome = await run_command(engine, vm, "0", command)
     if outcome.exit_code:
         raise RuntimeError(f"{command!r} ended with {outcome.exit_code}: {outcome.stderr!r}")
 
@@ -157,8 +159,8 @@ async def _commands(engine: BubblewrapEngine, count: int) -> Figures:
         await _succeed(engine, made[-1], "echo hello")
 
     async def read() -> None:
-        with os.fdopen(await engine.read_file("a", "/home/user/small"), "rb") as file:
-            if file.read() != SMALL:
+        async with await engine.open_file("a", "/home/user/small") as file:
+            if await file.read(0, file.size) != SMALL:
                 raise RuntimeError("another content was read than was written")
 
     few = max(2, count // 10)

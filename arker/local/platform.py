@@ -27,7 +27,8 @@ from arker.ids import is_vm_id, new_ulid
 from . import idempotency, keys, signing
 from .database import LOCAL_ORG, PLATFORM_ORG, Database, Row
 from .engine import protocol as engine_protocol
-from .engine.protocol import Engine
+from .engine.protocol import Engine, Readable
+from .engine.runs import run
 from .errors import ApiError
 from .idempotency import Idempotency, Identity
 from .requests import (
@@ -96,43 +97,6 @@ class Principal:
     org_name: str
 
 
-class OpenFile:
-    """A file to be sent; closed with its block, or with the last reference to it.
-
-    Attributes:
-        fd: a descriptor for reading.
-        size: its size when it was opened, in bytes.
-        version: changes whenever the content may have.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self._open = True
-        self.size: int = os.fstat(fd).st_size
-        self.version: str = self.current_version()
-
-    def current_version(self) -> str:
-        """What `version` would be if it were opened now."""
-        # Not the inode: it is another one when the file is reached by another way (a live sandbox, a layer).
-        found = os.fstat(self.fd)
-        return f"{found.st_mtime_ns:x}-{found.st_size:x}"
-
-    def close(self) -> None:
-        """Let go of it."""
-        if self._open:
-            self._open = False
-            os.close(self.fd)
-
-    def __enter__(self) -> OpenFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-
 @contextlib.contextmanager
 def engine_errors() -> Iterator[None]:
     """What the engine refuses, as the API says it."""
@@ -187,14 +151,8 @@ class Platform:
     async def start(self) -> None:
         """Make database, engine and staging folder agree, whatever a crash left. The engine has to be
         started."""
-        present = self.engine.vms()
         rows = {row["vm_id"] for row in self.database.all("SELECT vm_id FROM vms WHERE kind = 'computer'")}
-        for vm_id in present - rows:
-            log.warning(
-                "removing a computer that was never answered or whose deletion was cut short: vm=%s", vm_id
-            )
-            await self.engine.delete(vm_id)
-        for vm_id in rows - present:
+        for vm_id in await self.engine.missing(rows):
             log.error("the files of a computer are gone, so it goes too: vm=%s", vm_id)
             await self._delete_rows(vm_id)
         await self._add_images()
@@ -217,7 +175,7 @@ class Platform:
     async def _add_images(self) -> None:
         """Give every image of the engine a row, so that it has an id."""
         known = {row["name"] for row in self.database.all("SELECT name FROM vms WHERE kind = 'base'")}
-        for name in set(self.engine.images()) - known:
+        for name in set(await self.engine.images()) - known:
             # Several forks may find it new at the same time.
             await self.database.execute(
                 "INSERT INTO vms SELECT ?, ?, 'base', ?, ?, 1, NULL, ?, ? "
@@ -372,15 +330,15 @@ class Platform:
 
         return await self.database.write(change)
 
-    def look(self, who: Principal, vm_id: str) -> dict[str, Any]:
+    async def look(self, who: Principal, vm_id: str) -> dict[str, Any]:
         """What there is to know about a computer; of another organization's public one, nothing of what goes
         on in it."""
         row = self._seen(who, vm_id)
         mine = row["org_id"] == who.org_id
         root = self.database.one(_IMAGE, row["image"])
         with engine_errors():
-            sessions = self.engine.sessions(vm_id) if mine else []
-            state = self.engine.state(vm_id) if mine else "idle"
+            sessions = await self.engine.sessions(vm_id) if mine else []
+            state = "running" if mine and vm_id in await self.engine.running() else "idle"
         return {
             "vm_id": vm_id,
             "owner_org_id": row["org_id"],
@@ -462,8 +420,8 @@ class Platform:
     async def _run(self, vm_id: str, body: RunRequest) -> bytes:
         self._touch(vm_id)
         with self._sandbox_errors():
-            outcome = await self.engine.run(
-                vm_id, body.session_id, body.command, timeout=min(body.timeout, 2**31) or None
+            outcome = await run(
+                self.engine, vm_id, body.session_id, body.command, timeout=min(body.timeout, 2**31) or None
             )
         self._touch(vm_id)
         stdout, stdout_encoding = _text(outcome.stdout)
@@ -530,7 +488,7 @@ class Platform:
 
     async def _read(self, vm_id: str, path: str, base_url: str) -> bytes:
         check_path(path)
-        with await self._open(vm_id, path) as file:
+        async with await self._open(vm_id, path) as file:
             head = {"ok": True, "op": "read", "path": path, "size": file.size}
             if file.size > MAX_INLINE:
                 return to_json(
@@ -540,15 +498,13 @@ class Platform:
                         "method": "GET",
                     }
                 )
-            if file.size > 64 * 1024:
-                return await asyncio.to_thread(_inline, file.fd, head)
-            return _inline(file.fd, head)
+            return await _inline(file, head)
 
-    async def _open(self, vm_id: str, path: str) -> OpenFile:
+    async def _open(self, vm_id: str, path: str) -> Readable:
         with self._sandbox_errors():
-            file = OpenFile(await self.engine.read_file(vm_id, path))
+            file = await self.engine.open_file(vm_id, path)
         if file.size > MAX_FILE:
-            file.close()
+            await file.close()
             raise ApiError("payload_too_large", f"{path} has {file.size} bytes, and the limit is {MAX_FILE}")
         return file
 
@@ -561,7 +517,7 @@ class Platform:
             "expires_in": signing.LIFETIME,
         }
 
-    async def open_signed(self, token: str) -> OpenFile:
+    async def open_signed(self, token: str) -> Readable:
         """The file of a signed URL, as long as it is the version that the URL was made for.
 
         Pinning the version keeps a resumed download from mixing two: whoever gets the same URL answered
@@ -573,7 +529,7 @@ class Platform:
         grant = signing.verify(self._secret, token, method="GET", now=time.time())
         file = await self._open(grant.vm_id, grant.object)
         if (file.size, file.version) != (grant.size, grant.version):
-            file.close()
+            await file.close()
             raise ApiError(
                 "conflict", "the file has changed since this URL was made; read it again for a new one"
             )
@@ -607,15 +563,15 @@ class Platform:
             return f"the database cannot be written: {error}"
         return None
 
-    def gauges(self) -> dict[str, tuple[str, float]]:
+    async def gauges(self) -> dict[str, tuple[str, float]]:
         """How things stand: name, then help and value."""
-        vms = self.engine.vms()
-        running = sum(self.engine.state(vm_id) == "running" for vm_id in vms)
+        vms = self.database.one("SELECT count(*) FROM vms WHERE kind = 'computer'")
+        running = await self.engine.running()
         uploads = self.database.one("SELECT count(*) FROM uploads WHERE NOT written")
         free = shutil.disk_usage(self._state).free
         return {
-            "arker_computers": ("Computers.", len(vms)),
-            "arker_sandboxes_running": ("Computers whose sandbox is alive.", running),
+            "arker_computers": ("Computers.", vms[0] if vms else 0),
+            "arker_sandboxes_running": ("Computers whose sandbox is alive.", len(running)),
             "arker_uploads_pending": ("Uploads that are not complete.", uploads[0] if uploads else 0),
             "arker_disk_free_bytes": ("Free space on the disk of the state folder.", free),
             "arker_healthy": ("1 unless sandboxes failed to start.", float(self._broken is None)),
@@ -723,17 +679,23 @@ def _text(data: bytes) -> tuple[str, str]:
         return base64.b64encode(data).decode(), "base64"
 
 
-def _inline(fd: int, head: dict[str, Any]) -> bytes:
+async def _inline(file: Readable, head: dict[str, Any]) -> bytes:
     data = bytearray()
     try:
         # More than is there, to see the end of it; but not by much, as files of /proc refuse that.
-        while piece := os.pread(fd, max(head["size"] - len(data), 0) + _LARGE, len(data)):
+        while piece := await file.read(len(data), max(head["size"] - len(data), 0) + _LARGE):
             data += piece
             if len(data) > MAX_INLINE:
                 raise ApiError("conflict", f"{head['path']} grows while it is read; try again")
     except OSError as error:
         raise ApiError("bad_request", f"{head['path']} cannot be read: {error.strerror}") from None
-    content, encoding = _text(bytes(data))
+    if len(data) <= _LARGE:
+        return _with_content(head, bytes(data))
+    return await asyncio.to_thread(_with_content, head, bytes(data))
+
+
+def _with_content(head: dict[str, Any], data: bytes) -> bytes:
+    content, encoding = _text(data)
     return to_json({**head, "size": len(data), "content": content, "encoding": encoding})
 
 

@@ -29,6 +29,7 @@ from arker.ids import new_ulid
 from . import ranges
 from .database import Database, Row
 from .engine.protocol import Engine, StorageFull
+from .engine.readable import LocalFile
 from .errors import ApiError
 from .requests import WriteEntry, check_chunk
 
@@ -174,15 +175,12 @@ class Uploads:
         self, vm_id: str, upload_id: str, entry: WriteEntry, kind: str, sha256: str | None
     ) -> None:
         path = self._path(vm_id, upload_id)
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if sha256 is not None and await asyncio.to_thread(_sha256, fd) != sha256:
+        async with LocalFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as file:
+            if sha256 is not None and await asyncio.to_thread(_sha256, file.fd) != sha256:
                 raise ApiError(
                     "bad_request", "what was PUT does not have the sha256 that was given; PUT it again"
                 )
-            await self._engine.write_file(vm_id, entry.path, fd)
-        finally:
-            os.close(fd)
+            await self._engine.write_file(vm_id, entry.path, file)
         await self._save(vm_id, upload_id, entry, kind, [(0, entry.size)], written=True)
         path.unlink(missing_ok=True)
 

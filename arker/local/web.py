@@ -7,7 +7,6 @@ import contextlib
 import ipaddress
 import logging
 import math
-import os
 import re
 import secrets
 import time
@@ -27,9 +26,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .digests import Digests
+from .engine.protocol import Readable
 from .errors import ApiError
 from .metrics import Metrics
-from .platform import PLATFORM, PROVIDER, REGION, OpenFile, Platform, Principal, timestamp
+from .platform import PLATFORM, PROVIDER, REGION, Platform, Principal, timestamp
 from .ratelimit import RateLimit
 from .requests import (
     MAX_RUN_BODY,
@@ -508,7 +508,7 @@ class Vm(Endpoint):
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}."""
-        return _json(_platform(request).look(_who(request), request.path_params["vm_id"]))
+        return _json(await _platform(request).look(_who(request), request.path_params["vm_id"]))
 
     async def delete(self, request: Request) -> Response:
         """DELETE /api/v1/vms/{vm_id}."""
@@ -556,7 +556,7 @@ class Signed(Endpoint):
         if part is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
         digests: Digests = request.app.state.digests
-        if (digest := await digests.of(file.fd)) is not None:
+        if file.fd is not None and (digest := await digests.of(file.fd)) is not None:
             headers["Repr-Digest"] = digest
         return StreamingResponse(
             _send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
@@ -588,13 +588,13 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-async def _send_file(file: OpenFile, start: int, end: int) -> AsyncIterator[bytes]:
-    with file:
+async def _send_file(file: Readable, start: int, end: int) -> AsyncIterator[bytes]:
+    async with file:
         while start < end:
-            piece = await asyncio.to_thread(os.pread, file.fd, min(_PIECE, end - start), start)
+            piece = await file.read(start, min(_PIECE, end - start))
             start += len(piece)
             # Before the last piece goes: a client must never take a mixture of two versions for the file.
-            if not piece or (start >= end and file.current_version() != file.version):
+            if not piece or (start >= end and await file.current_version() != file.version):
                 log.warning("a file changed while it was sent; the answer was cut off")
                 raise DisconnectedError
             yield piece
@@ -615,5 +615,5 @@ class MetricsText(Endpoint):
         ):
             _authenticate(request)
         platform = _platform(request)
-        gauges = platform.gauges()
+        gauges = await platform.gauges()
         return Response(request.app.state.metrics.text(gauges), media_type="text/plain; version=0.0.4")

@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, Limits, RunOutcome, drop_privileges, trees
+from arker.local.engine import BubblewrapEngine, Limits, RunOutcome, drop_privileges, run, trees
 
 TIMEOUT = 100.0
 
@@ -58,7 +58,7 @@ async def sh(
     engine: BubblewrapEngine, command: str, vm: str = "a", session: str = "0", **options: Any
 ) -> str:
     """What a command prints; it must succeed and say nothing on stderr."""
-    outcome = await engine.run(vm, session, command, **options)
+    outcome = await run(engine, vm, session, command, **options)
     assert (outcome.exit_code, outcome.stderr) == (0, b""), outcome
     return outcome.stdout.decode()
 
@@ -67,12 +67,12 @@ async def attempt(
     engine: BubblewrapEngine, command: str, vm: str = "a", session: str = "0", **options: Any
 ) -> RunOutcome:
     """How a command ends, whatever it does."""
-    return await engine.run(vm, session, command, **options)
+    return await run(engine, vm, session, command, **options)
 
 
 async def content(engine: BubblewrapEngine, path: str, vm: str = "a") -> bytes:
-    with os.fdopen(await engine.read_file(vm, path), "rb") as file:
-        return file.read()
+    async with await engine.open_file(vm, path) as file:
+        return await file.read(0, file.size)
 
 
 PROGRAMS = ("bash", "cat", "chown", "id", "ln", "ls", "mkdir", "mv", "rm", "rmdir", "setsid", "stat", "touch")

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, FileMissing, FileRefused, StorageFull, VmMissing
+from arker.local.engine import BubblewrapEngine, FileMissing, FileRefused, LocalFile, StorageFull, VmMissing
 
 from .harness import Box, attempt, content, sh
 
@@ -48,8 +48,8 @@ async def test_what_is_written_is_read(engine: BubblewrapEngine, size: int) -> N
 async def test_from_a_descriptor_from_its_beginning(engine: BubblewrapEngine) -> None:
     fd = os.memfd_create("source")
     os.write(fd, b"0123456789" * 100_000)
-    await engine.write_file("a", f"{HOME}/file", fd)
-    os.close(fd)
+    async with LocalFile(fd) as source:
+        await engine.write_file("a", f"{HOME}/file", source)
     assert await content(engine, f"{HOME}/file") == b"0123456789" * 100_000
 
 
@@ -57,11 +57,12 @@ async def test_a_cancelled_caller_may_close_its_descriptor(engine: BubblewrapEng
     for step in range(20):
         fd = os.memfd_create("source")
         os.write(fd, b"good" * 500_000)
-        task = asyncio.create_task(engine.write_file("a", f"{HOME}/file{step}", fd))
+        source = LocalFile(fd)
+        task = asyncio.create_task(engine.write_file("a", f"{HOME}/file{step}", source))
         await asyncio.sleep(step * 0.0002)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        os.close(fd)
+        await source.close()
         other = os.memfd_create("other")  # likely the same number
         os.write(other, b"evil" * 500_000)
         await engine.stop("a")
@@ -134,7 +135,7 @@ async def test_what_cannot_be_read(
 ) -> None:
     await sh(engine, prepare)
     with pytest.raises(error):
-        await engine.read_file("a", f"{HOME}/{path}")
+        await engine.open_file("a", f"{HOME}/{path}")
 
 
 @pytest.mark.parametrize(
@@ -230,14 +231,14 @@ async def test_swapping_folders_for_links_leads_nowhere(engine: BubblewrapEngine
 
 async def test_a_descriptor_outlives_fork_stop_and_delete(engine: BubblewrapEngine) -> None:
     await engine.write_file("a", f"{HOME}/file", b"x" * 100_000)
-    fd = await engine.read_file("a", f"{HOME}/file")
+    file = await engine.open_file("a", f"{HOME}/file")
     await engine.fork("a", "b")
     await engine.write_file("a", f"{HOME}/file", b"new")
     await engine.stop("a")
     await engine.delete("a")
     await asyncio.sleep(0.1)
-    with os.fdopen(fd, "rb") as file:
-        assert file.read() == b"x" * 100_000
+    async with file:
+        assert await file.read(0, 1 << 20) == b"x" * 100_000
     assert await content(engine, f"{HOME}/file", "b") == b"x" * 100_000
 
 
@@ -250,7 +251,7 @@ async def test_a_file_is_read_at_rest(engine: BubblewrapEngine) -> None:
 @pytest.mark.parametrize("path", ["relative", "", "/home/user/nul\0"])
 async def test_paths_are_checked(engine: BubblewrapEngine, path: str) -> None:
     with pytest.raises(FileRefused):
-        await engine.read_file("a", path)
+        await engine.open_file("a", path)
     with pytest.raises(FileRefused):
         await engine.write_file("a", path, b"")
 

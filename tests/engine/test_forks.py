@@ -230,7 +230,7 @@ async def test_cancelled_forks_happen_or_do_not(engine: BubblewrapEngine) -> Non
         await asyncio.gather(task, return_exceptions=True)
         await engine.write_file("a", f"{HOME}/file{step}", b"x")
     await asyncio.sleep(0.3)
-    for vm in engine.vms() - {"a"}:
+    for vm in set(engine._computers) - {"a"}:
         assert await content(engine, f"{HOME}/file", vm) == b"x\n"
         await engine.delete(vm)
 
@@ -251,7 +251,7 @@ async def test_ids_are_checked(engine: BubblewrapEngine) -> None:
         await engine.fork("nope", "n")
     with pytest.raises(VmMissing):
         await engine.delete("nope")
-    assert engine.vms() == {"a"}
+    assert set(engine._computers) == {"a"}
 
 
 async def test_layers_go_with_their_last_user(engine: BubblewrapEngine, box: Box) -> None:
@@ -312,7 +312,7 @@ async def test_delete_while_everything_happens(engine: BubblewrapEngine) -> None
         work = [
             asyncio.create_task(sh(engine, "sleep 30", vm=vm)),
             asyncio.create_task(engine.write_file(vm, f"{HOME}/f", b"x" * 1_000_000)),
-            asyncio.create_task(engine.read_file(vm, f"{HOME}/f")),
+            asyncio.create_task(engine.open_file(vm, f"{HOME}/f")),
             asyncio.create_task(engine.fork(vm, f"w{index}")),
         ]
         await asyncio.sleep(index * 0.002)
@@ -322,7 +322,7 @@ async def test_delete_while_everything_happens(engine: BubblewrapEngine) -> None
             if isinstance(outcome, int):
                 os.close(outcome)
     assert await sh(engine, "echo fine") == "fine\n"
-    assert not any(vm.startswith("v") for vm in engine.vms())
+    assert not any(vm.startswith("v") for vm in set(engine._computers))
 
 
 async def test_a_computer_deleted_while_a_fork_merges_its_layers_does_not_come_back(box: Box) -> None:
@@ -347,7 +347,7 @@ async def test_a_computer_deleted_while_a_fork_merges_its_layers_does_not_come_b
         with pytest.raises(VmMissing):
             await fork
     async with box.engine() as engine:
-        assert engine.vms() == {"v0", "v1", "v2"}
+        assert set(engine._computers) == {"v0", "v1", "v2"}
 
 
 async def test_a_fork_without_sessions_has_the_files_only(engine: BubblewrapEngine) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from arker.local.engine import DEFAULT_UID, BubblewrapEngine, SandboxUnavailable, drop_privileges
+from arker.local.engine import DEFAULT_UID, BubblewrapEngine, SandboxUnavailable, drop_privileges, run
 
 from .harness import Box, sh
 
@@ -17,9 +17,9 @@ async def use(store: Path, vm: str) -> None:
     engine = BubblewrapEngine(store)
     await engine.start()
     try:
-        if vm not in engine.vms():
+        if vm not in set(engine._computers):
             await engine.create(vm, "arkuntu")
-        assert (await engine.run(vm, "0", "echo $((2+3))")).stdout == b"5\n"
+        assert (await run(engine, vm, "0", "echo $((2+3))")).stdout == b"5\n"
     finally:
         await engine.close()
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, EngineError, SessionBusy, VmMissing, shell
+from arker.local.engine import BubblewrapEngine, EngineError, SessionBusy, VmMissing, run, shell
 
 from .harness import attempt, sh
 
@@ -335,10 +335,10 @@ async def test_one_session_runs_one_command(engine: BubblewrapEngine) -> None:
     await asyncio.sleep(0.05)
     with pytest.raises(SessionBusy):
         await attempt(engine, "echo second")
-    assert engine.sessions("a")[0].state == "running"
+    assert (await engine.sessions("a"))[0].state == "running"
     await sh(engine, "touch go", session="other")
     assert (await first).stdout == b"first\n"
-    assert engine.sessions("a")[0].state == "idle"
+    assert (await engine.sessions("a"))[0].state == "idle"
 
 
 async def test_sessions_run_side_by_side_and_apart(engine: BubblewrapEngine) -> None:
@@ -352,7 +352,7 @@ async def test_sessions_run_side_by_side_and_apart(engine: BubblewrapEngine) -> 
     )
     assert told == [f"{i}\n" for i in range(6)]
     assert await sh(engine, "echo $x$ARKER_SESSION", session="s3") == "3s3\n"
-    assert {s.session_id for s in engine.sessions("a")} == {"0", *(f"s{i}" for i in range(6))}
+    assert {s.session_id for s in (await engine.sessions("a"))} == {"0", *(f"s{i}" for i in range(6))}
 
 
 @pytest.mark.engine(sessions=2)
@@ -377,7 +377,9 @@ async def test_no_such_computer(engine: BubblewrapEngine) -> None:
 async def test_one_session_kills_all_the_others(engine: BubblewrapEngine) -> None:
     await sh(engine, "x=1", session="b")
     running = asyncio.create_task(attempt(engine, "touch began; sleep 80; echo not", vm="a"))
-    outcome = await engine.run("a", "b", "until [ -e began ]; do sleep 0.01; done; kill -9 -1; echo survived")
+    outcome = await run(
+        engine, "a", "b", "until [ -e began ]; do sleep 0.01; done; kill -9 -1; echo survived"
+    )
     assert outcome.stdout == b"survived\n"
     assert (await asyncio.wait_for(running, 30)).exit_code == 137
     assert await sh(engine, "echo back") == "back\n"
@@ -416,6 +418,6 @@ async def test_made_up_records_reach_no_further_than_their_command(
 async def test_records_made_up_between_commands_change_nothing(engine: BubblewrapEngine) -> None:
     await sh(engine, "x=mine; cd /tmp")
     await sh(engine, "printf 'R0\\0/etc\\0x=made_up\\0' >/run/arker/0/s; sleep 0.1", session="other")
-    assert {session.session_id: session.cwd for session in engine.sessions("a")}["0"] == "/tmp"
+    assert {session.session_id: session.cwd for session in (await engine.sessions("a"))}["0"] == "/tmp"
     await engine.stop("a")
     assert await sh(engine, "echo $x $PWD") == "mine /tmp\n"

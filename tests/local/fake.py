@@ -1,28 +1,47 @@
-"""An engine in memory, for what must be tested without a sandbox: faults that a real one gives only on a bad
-day."""
+"""An engine without sandboxes, for what must be tested without one: faults that a real one gives only on a bad day.
+
+It passes the same conformance suite as the real one (`tests/engine/conformance`), where its commands are run by bash.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
-from arker.local.engine.protocol import FileMissing, RunOutcome, SessionBusy, SessionState, VmMissing
+from arker.local.engine import LocalFile
+from arker.local.engine.protocol import (
+    End,
+    FileMissing,
+    Readable,
+    Reason,
+    Run,
+    RunOutcome,
+    SessionBusy,
+    SessionState,
+    Stream,
+    VmMissing,
+)
+from arker.local.engine.runs import LocalRun, RunBook
 
 Command = Callable[[str], Awaitable[RunOutcome]]
+HOME = "/home/user"
 
 
 def outcome(stdout: bytes = b"", *, exit_code: int = 0) -> RunOutcome:
-    return RunOutcome(stdout, b"", exit_code, "/home/user", 1.0)
+    return RunOutcome(stdout, b"", exit_code, HOME, 1.0)
 
 
 class FakeEngine:
     """Files in dictionaries; a run calls `command`, by default one that echoes. `fail` is raised by whatever
-    comes next."""
+    comes next. With `real`, commands are run by bash, in a folder of their computer."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, real: bool = False) -> None:
         self._folder = folder
+        self.real = real
         self.files: dict[str, dict[str, bytes]] = {}
         self.runs: list[str] = []
         #: Computers that were made with what their parent's shells knew.
@@ -32,15 +51,31 @@ class FakeEngine:
         self.fail: Exception | None = None
         self.command: Command | None = None
         self.names = ["arkuntu"]
+        self._book = RunBook(folder / "runs", 1 << 30, lambda: None)
+        self._live: dict[tuple[str, str], _FakeCommand] = {}
 
-    async def start(self) -> None: ...
-    async def close(self) -> None: ...
+    async def start(self) -> None:
+        self._book = RunBook(self._folder / "runs", 1 << 30, lambda: None)
 
-    def images(self) -> list[str]:
+    async def close(self) -> None:
+        for command in list(self._live.values()):
+            command.stop()
+            await command.run.wait()
+        self._book.save()
+
+    async def images(self) -> list[str]:
         return self.names
 
-    def vms(self) -> set[str]:
-        return set(self.files)
+    async def missing(self, vm_ids: Iterable[str]) -> set[str]:
+        return set(vm_ids) - set(self.files)
+
+    async def running(self) -> set[str]:
+        return {vm_id for vm_id, _ in self._live}
+
+    async def sessions(self, vm_id: str) -> list[SessionState]:
+        self._vm(vm_id)
+        busy = {session for vm, session in self._live if vm == vm_id}
+        return [SessionState(id_, "running" if id_ in busy else "idle", HOME) for id_ in sorted({"0", *busy})]
 
     async def create(self, vm_id: str, image: str) -> None:
         self._trouble()
@@ -55,47 +90,78 @@ class FakeEngine:
     async def delete(self, vm_id: str) -> None:
         self._vm(vm_id)
         del self.files[vm_id]
+        await self.stop_commands(vm_id)
+        self._book.forget_all(vm_id)
 
-    async def run(
-        self, vm_id: str, session_id: str, command: str, *, timeout: float | None = None
-    ) -> RunOutcome:
+    async def stop(self, vm_id: str) -> None:
+        self._vm(vm_id)
+        await self.stop_commands(vm_id)
+
+    async def stop_commands(self, vm_id: str) -> None:
+        for (vm, _), command in list(self._live.items()):
+            if vm == vm_id:
+                command.stop()
+                await command.run.wait()
+
+    async def start_run(
+        self,
+        vm_id: str,
+        session_id: str,
+        command: str,
+        *,
+        timeout: float | None = None,
+        run_id: str | None = None,
+        stdin: bool = False,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Run:
         self._vm(vm_id)
         self._trouble()
-        if (vm_id, session_id) in self.busy:
+        place = (vm_id, session_id)
+        while place in self._live and self._live[place].run.ending is Reason.CANCELLED:
+            await self._live[place].run.wait()
+        if place in self.busy or place in self._live:
             raise SessionBusy(f"session {session_id} runs a command")
-        self.busy.add((vm_id, session_id))
-        try:
-            self.runs.append(command)
-            await asyncio.sleep(0)
-            return await self.command(command) if self.command else outcome(command.encode())
-        finally:
-            self.busy.discard((vm_id, session_id))
+        run = self._book.start(vm_id, run_id, session_id)
+        self.runs.append(command)
+        if self.real:
+            work = _bash(run, command, stdin, cwd or str(self._folder), env or {})
+        else:
+            work = self._answer(run, command)
+        self._live[place] = _FakeCommand(run, work, timeout)
+        run.on_end.append(lambda _: self._live.pop(place) and None)
+        return run
 
-    async def read_file(self, vm_id: str, path: str) -> int:
+    async def _answer(self, run: LocalRun, command: str) -> int:
+        await asyncio.sleep(0)
+        told = await self.command(command) if self.command else outcome(command.encode())
+        run.journal.append(Stream.STDOUT, told.stdout)
+        run.journal.append(Stream.STDERR, told.stderr)
+        return told.exit_code
+
+    async def run_of(self, vm_id: str, run_id: str) -> Run:
+        self._vm(vm_id)
+        return self._book.get(vm_id, run_id)
+
+    async def forget_run(self, vm_id: str, run_id: str) -> None:
+        self._book.forget(vm_id, run_id)
+
+    async def open_file(self, vm_id: str, path: str) -> Readable:
         self._trouble()
         data = self._vm(vm_id).get(path)
         if data is None:
             raise FileMissing(f"there is no {path}")
         file = self._folder / f"{vm_id}{path.replace('/', '_')}"
         if not file.exists() or file.read_bytes() != data:
+            file.unlink(missing_ok=True)
             file.write_bytes(data)
-        return os.open(file, os.O_RDONLY)
+        return LocalFile(os.open(file, os.O_RDONLY))
 
-    async def write_file(self, vm_id: str, path: str, source: bytes | int) -> None:
+    async def write_file(self, vm_id: str, path: str, source: bytes | Readable) -> None:
         files = self._vm(vm_id)
         self._trouble()
         self.writes.append(path)
-        files[path] = source if isinstance(source, bytes) else os.pread(source, 1 << 30, 0)
-
-    def sessions(self, vm_id: str) -> list[SessionState]:
-        self._vm(vm_id)
-        return [SessionState("0", "idle", "/home/user")]
-
-    def state(self, vm_id: str) -> str:
-        self._vm(vm_id)
-        return "idle"
-
-    async def stop(self, vm_id: str) -> None: ...
+        files[path] = source if isinstance(source, bytes) else await source.read(0, source.size)
 
     def _vm(self, vm_id: str) -> dict[str, bytes]:
         if vm_id not in self.files:
@@ -106,3 +172,92 @@ class FakeEngine:
         error, self.fail = self.fail, None
         if error is not None:
             raise error
+
+
+class _FakeCommand:
+    """A command that runs, as its run controls it; cancelling its task ends it."""
+
+    def __init__(self, run: LocalRun, work: Awaitable[int], timeout: float | None) -> None:
+        self.run = run
+        self.process: asyncio.subprocess.Process | None = None
+        self._task = asyncio.ensure_future(work)
+        self._task.add_done_callback(self._done)
+        self._timer = timeout and asyncio.get_running_loop().call_later(timeout, self._end, Reason.TIMED_OUT)
+        run.control = self
+
+    def _end(self, reason: Reason) -> None:
+        if self.run.begin_ending(reason):
+            self._task.cancel()
+
+    def stop(self) -> None:
+        self._end(Reason.COMPUTER_STOPPED)
+
+    def cancel(self) -> None:
+        self._end(Reason.CANCELLED)
+
+    def signal(self, number: signal.Signals) -> None:
+        process = _PROCESSES.get(self.run)
+        if process is not None:
+            os.killpg(process.pid, number)
+
+    async def write_stdin(self, data: bytes) -> None:
+        stdin = await self._stdin()
+        stdin.write(data)
+        await stdin.drain()
+
+    async def close_stdin(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            (await self._stdin()).close()
+
+    async def _stdin(self) -> asyncio.StreamWriter:
+        while self.run not in _PROCESSES and not self._task.done():
+            await asyncio.sleep(0.001)
+        stdin = _PROCESSES[self.run].stdin
+        if stdin is None or stdin.is_closing():
+            raise BrokenPipeError("it takes no input")
+        return stdin
+
+    def _done(self, task: asyncio.Future[int]) -> None:
+        if self._timer:
+            self._timer.cancel()
+        run = self.run
+        codes = {Reason.TIMED_OUT: 124, Reason.CANCELLED: 143}
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            reason = run.ending or Reason.INFRASTRUCTURE
+            code, notes = codes.get(reason), [reason.value]
+        elif error is not None:
+            reason, code, notes = Reason.INFRASTRUCTURE, None, [str(error)]
+        else:
+            reason, code, notes = Reason.EXITED, task.result(), []
+        totals = run.journal.totals
+        out, err = totals[Stream.STDOUT], totals[Stream.STDERR]
+        run.end(End(code, reason, HOME, 0.001, out, err, notes=tuple(notes)))
+
+
+_PROCESSES: dict[LocalRun, asyncio.subprocess.Process] = {}
+
+
+async def _bash(run: LocalRun, command: str, stdin: bool, cwd: str, env: Mapping[str, str]) -> int:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", command,
+        stdin=pipe if stdin else asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe,
+        cwd=cwd, env={**os.environ, **env}, start_new_session=True,
+    )  # fmt: skip
+    _PROCESSES[run] = process
+    assert process.stdout is not None
+    assert process.stderr is not None
+
+    async def read(stream: Stream, reader: asyncio.StreamReader) -> None:
+        while data := await reader.read(1 << 16):
+            run.journal.append(stream, data)
+
+    try:
+        await asyncio.gather(read(Stream.STDOUT, process.stdout), read(Stream.STDERR, process.stderr))
+        code = await process.wait()
+    finally:
+        del _PROCESSES[run]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return code if code >= 0 else 128 - code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -199,7 +198,7 @@ async def large_file(bench: Bench, size: int) -> tuple[Path, str]:
     vm = BASE[:26]
     await bench.engine.create(vm, "arkuntu")
     bench.engine.files[vm]["/home/user/f"] = bytes(size)
-    os.close(await bench.engine.read_file(vm, "/home/user/f"))
+    await (await bench.engine.open_file(vm, "/home/user/f")).close()
     (path,) = bench.folder.glob(f"{vm}*")
     version = f"{path.stat().st_mtime_ns:x}-{size:x}"
     grant = signing.Grant("GET", vm, "/home/user/f", size, 2**40, version)

@@ -22,15 +22,19 @@ from arker.local.engine.limits import Limits
 from arker.local.engine.ports import Connection, Helper, Ports
 from arker.local.engine.protocol import (
     ComputerBusy,
+    End,
     EngineError,
     LimitReached,
     PortClosed,
-    RunOutcome,
+    Reason,
     SandboxUnavailable,
     SessionBusy,
     StorageFull,
+    Stream,
     SystemBroken,
 )
+from arker.local.engine.readable import LocalFile
+from arker.local.engine.runs import LocalRun
 from arker.local.engine.sandbox import FIRST, Disk, Process, Sandbox, disk_usage
 from arker.local.engine.shell import Result, Shell
 from arker.local.engine.store import SessionRow, VmRow, new_layer
@@ -98,13 +102,15 @@ class Session:
     cwd: bytes = HOME.encode()
     checkpoint: bytes | None = None
     shell: Shell | None = None
-    busy: bool = False
-    #: The ending of a cancelled command, which the next one waits for.
-    ending: asyncio.Task[None] | None = None
+    #: The command that runs.
+    run: LocalRun | None = None
     unsaved: bool = False
     used: float = 0.0
-    #: Why the engine killed what the session ran, to be told on stderr.
-    note: bytes = b""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it runs a command."""
+        return self.run is not None
 
     def row(self) -> SessionRow:
         """What lasts of it."""
@@ -159,6 +165,11 @@ class Computer:
     def refuse(self, why: EngineError | None) -> None:
         """Let all further use, and the commands that run, fail with `why`."""
         self._refusal = why
+
+    @property
+    def refusal(self) -> EngineError | None:
+        """What `refuse` was given."""
+        return self._refusal
 
     def check(self) -> None:
         """Raise what `refuse` was given."""
@@ -279,27 +290,39 @@ class Computer:
             session = self.sessions[id_] = Session(id_)
         return session
 
-    async def run(self, session: Session, command: bytes, seconds: float) -> RunOutcome:
-        """Run a command in a session, for so long at the most. Raises SessionBusy and what `live` does."""
-        while session.ending is not None:
-            await asyncio.shield(session.ending)
-        if session.busy:
+    async def start_run(
+        self, session: Session, run: LocalRun, command: bytes, seconds: float, *, stdin: bool
+    ) -> None:
+        """Start a command in a session, for so long at the most. Raises SessionBusy and what `live` does."""
+        while session.run is not None and session.run.ending is Reason.CANCELLED:
+            await session.run.wait()
+        if session.run is not None:
             raise SessionBusy(f"session {session.id} runs a command already")
-        session.busy = True
+        session.run = run
         session.used = time.monotonic()
         try:
             async with self.gate.shared():
                 shell = self._shell(session, await self.live())
+                await shell.up
+                self.check()
+                if shell.pid is None:
+                    raise LimitReached(
+                        "the shell of the session did not start; are there too many processes?"
+                    )
                 try:
-                    future = shell.run(command, self.host.limits.output)
+                    future = shell.run(command, run.journal, stdin)
                 except OSError as error:  # a full disk, or a guest that filled the pipe
                     shell.close()
                     raise storage_error(error, "the command could not be started") from error
                 self.watched = True
-            return await self._outcome(session, shell, future, seconds)
-        finally:
-            session.busy = session.ending is not None
+        except BaseException:
+            session.run = None
             self.used = time.monotonic()
+            raise
+        command_ = _Command(self, session, shell, run, future)
+        run.control = command_
+        command_.timer = asyncio.get_running_loop().call_later(seconds, command_.time_out)
+        future.add_done_callback(command_.ended)
 
     def _shell(self, session: Session, sandbox: Sandbox) -> Shell:
         shell = session.shell
@@ -339,50 +362,7 @@ class Computer:
                 self._send([session.shell.pid], signal.SIGKILL)
             session.shell = None
 
-    async def _outcome(
-        self, session: Session, shell: Shell, future: asyncio.Future[Result], seconds: float
-    ) -> RunOutcome:
-        loop = asyncio.get_running_loop()
-        timed_out: list[asyncio.Task[None]] = []
-        timer = loop.call_later(
-            seconds, lambda: timed_out.append(self.host.spawn(self._end(session, shell, future)))
-        )
-        try:
-            result = await asyncio.shield(future)
-            if timed_out:
-                await asyncio.shield(timed_out[0])
-        except asyncio.CancelledError:
-            session.ending = self.host.spawn(self._end_cancelled(session, shell, future))
-            raise
-        finally:
-            timer.cancel()
-        note, session.note = session.note, b""
-        if result.status is None and not timed_out:
-            self.check()
-            if shell.pid is None:
-                raise LimitReached("the shell of the session did not start; are there too many processes?")
-            raise SandboxUnavailable("the sandbox ended while the command ran")
-        session.cwd = result.cwd
-        return RunOutcome(
-            stdout=result.stdout.value(),
-            stderr=result.stderr.value() + note,
-            exit_code=_TIMED_OUT if timed_out or result.status is None else result.status,
-            cwd=result.cwd.decode(errors="replace"),
-            duration_ms=result.seconds * 1000,
-            completed=not timed_out,
-            stdout_truncated=result.stdout.truncated,
-            stderr_truncated=result.stderr.truncated,
-        )
-
-    async def _end_cancelled(self, session: Session, shell: Shell, future: asyncio.Future[Result]) -> None:
-        try:
-            await self._end(session, shell, future)
-        finally:
-            session.ending = None
-            session.busy = False
-            session.note = b""
-
-    async def _end(self, session: Session, shell: Shell, future: asyncio.Future[Result]) -> None:
+    async def end_command(self, session: Session, shell: Shell, future: asyncio.Future[Result]) -> None:
         """End a command with all that it started, and the shell, which tells what it knows on SIGTERM."""
         until = time.monotonic() + _TERM_SECONDS
         left = self._started_by(session, shell)
@@ -398,6 +378,10 @@ class Computer:
         await asyncio.wait({future}, timeout=1.0)
         if not future.done():
             shell.close()
+
+    def signal_command(self, session: Session, shell: Shell, number: signal.Signals) -> None:
+        """Send a signal to a shell and what came with the command that it runs."""
+        self._send(self._started_by(session, shell), number)
 
     def _send(self, pids: list[int], number: signal.Signals) -> None:
         for pid in pids:
@@ -428,11 +412,11 @@ class Computer:
 
     # Files
 
-    async def read(self, path: str) -> int:
-        """A descriptor, open for reading, of the regular file at `path`. Raises FileMissing, FileRefused."""
+    async def open(self, path: str) -> LocalFile:
+        """The regular file at `path`, open for reading. Raises FileMissing, FileRefused."""
         async with self.gate.shared():
             sandbox = await self.live()
-            return files.open_regular(sandbox.root, path)
+            return LocalFile(files.open_regular(sandbox.root, path))
 
     async def write(self, path: str, source: bytes | int) -> None:
         """Put `source` at `path`. Raises FileMissing, FileRefused, StorageFull."""
@@ -509,9 +493,94 @@ class Computer:
         """Let processes go on."""
         self._send(list(stopped), signal.SIGCONT)
 
-    def kill_commands(self, pids: list[int], why: str) -> None:
+    def kill_commands(self, pids: list[int], reason: Reason, why: str) -> None:
         """Kill processes that broke a limit; those whose commands run are told why."""
         for session in self.sessions.values():
-            if session.busy:
-                session.note = f"arker: killed: {why}\n".encode()
+            if session.run is not None:
+                session.run.notes[:] = [f"killed: {why}"]
+                session.run.limit = reason
         self._send(pids, signal.SIGKILL)
+
+
+class _Command:
+    """The command that runs in a session, as its run controls it."""
+
+    __slots__ = ("_computer", "_ending", "_future", "_run", "_session", "_shell", "timer")
+
+    def __init__(
+        self,
+        computer: Computer,
+        session: Session,
+        shell: Shell,
+        run: LocalRun,
+        future: asyncio.Future[Result],
+    ) -> None:
+        self._computer = computer
+        self._session = session
+        self._shell = shell
+        self._run = run
+        self._future = future
+        self._ending: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    async def write_stdin(self, data: bytes) -> None:
+        if self._shell.input is None:
+            raise BrokenPipeError(f"run {self._run.id} takes no input")
+        await self._shell.input.write(data)
+
+    async def close_stdin(self) -> None:
+        if self._shell.input is not None:
+            await self._shell.input.end()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._computer.signal_command(self._session, self._shell, number)
+
+    def cancel(self) -> None:
+        self._begin_ending(Reason.CANCELLED)
+
+    def time_out(self) -> None:
+        self._begin_ending(Reason.TIMED_OUT)
+
+    def _begin_ending(self, reason: Reason) -> None:
+        if self._run.begin_ending(reason):
+            self._ending = self._computer.host.spawn(
+                self._computer.end_command(self._session, self._shell, self._future)
+            )
+
+    def ended(self, future: asyncio.Future[Result]) -> None:
+        """The shell told how the command ended; the run ends once all that it started did."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self._ending is None:
+            self._finish(future.result())
+        else:
+            self._ending.add_done_callback(lambda _: self._finish(future.result()))
+
+    def _finish(self, result: Result) -> None:
+        run, session, computer = self._run, self._session, self._computer
+        session.run = None
+        computer.used = time.monotonic()
+        for note in run.notes:
+            run.journal.append(Stream.STDERR, f"arker: {note}\n".encode())
+        status: int | None = result.status
+        if run.ending is not None:
+            reason = run.ending
+            status = _TIMED_OUT if reason is Reason.TIMED_OUT else status
+        elif status is None:
+            reason = Reason.COMPUTER_STOPPED
+            run.notes.append(str(computer.refusal or "the sandbox ended while the command ran"))
+        else:
+            reason = run.limit or Reason.EXITED
+        if status is not None:
+            session.cwd = result.cwd
+        run.end(
+            End(
+                exit_code=status,
+                reason=reason,
+                cwd=session.cwd.decode(errors="replace"),
+                seconds=result.seconds,
+                stdout_bytes=run.journal.totals[Stream.STDOUT],
+                stderr_bytes=run.journal.totals[Stream.STDERR],
+                notes=tuple(run.notes),
+            )
+        )

@@ -7,8 +7,9 @@ import contextlib
 import logging
 import os
 import re
+import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,13 +23,17 @@ from arker.local.engine.protocol import (
     EngineError,
     FileRefused,
     ImageMissing,
-    RunOutcome,
+    Readable,
+    Reason,
+    Run,
     SandboxUnavailable,
     SessionState,
     SystemBroken,
     VmMissing,
 )
+from arker.local.engine.runs import RunBook
 from arker.local.engine.sandbox import FILE_BYTES, layer_budget
+from arker.local.engine.shell import in_subshell
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
 
 log: logging.Logger = logging.getLogger("arker.engine")
@@ -77,6 +82,7 @@ class BubblewrapEngine:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saving = False
         self._store: Store | None = None
+        self._runs = RunBook(self._path / "runs", self._limits.run_output, self._save_soon)
         self._commits = ThreadPoolExecutor(1, "arker-store")
         self._files = ThreadPoolExecutor(8, "arker-files")
         self._chores = ThreadPoolExecutor(1, "arker-chores")
@@ -125,6 +131,7 @@ class BubblewrapEngine:
             self._find_images()
             rows = store.load()
             store.sweep(rows)
+            self._runs.sweep({row.id for row in rows})
             for row in rows:
                 files.sweep(self._path / "layers" / row.top)
         except BaseException:
@@ -161,6 +168,7 @@ class BubblewrapEngine:
         store, self._store = self._store, None
         for pool in (self._chores, self._files):
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        self._save_runs()
         if store is not None:
             with contextlib.suppress(EngineError):
                 await self._in(self._commits, store.save_sessions, self._unsaved())
@@ -189,7 +197,7 @@ class BubblewrapEngine:
 
     # What there is
 
-    def images(self) -> list[str]:
+    async def images(self) -> list[str]:
         """Names of the base images at hand, those included that were built since the engine started."""
         self._find_images()
         return sorted(self._images)
@@ -206,21 +214,21 @@ class BubblewrapEngine:
             }
             self._images_at = changed
 
-    def vms(self) -> set[str]:
-        """The ids of all computers in the store."""
-        return set(self._computers)
+    async def missing(self, vm_ids: Iterable[str]) -> set[str]:
+        """Which of these computers are not in the store."""
+        return set(vm_ids) - set(self._computers) - self._coming
 
-    def sessions(self, vm_id: str) -> list[SessionState]:
+    async def running(self) -> set[str]:
+        """The computers whose sandbox is alive."""
+        return {computer.id for computer in self._computers.values() if computer.running}
+
+    async def sessions(self, vm_id: str) -> list[SessionState]:
         """The sessions of a computer, the default one always among them. Raises VmMissing."""
         known = {_DEFAULT_SESSION: Session(_DEFAULT_SESSION), **self._computer(vm_id).sessions}
         return [
             SessionState(s.id, "running" if s.busy else "idle", s.cwd.decode(errors="replace"))
             for s in known.values()
         ]
-
-    def state(self, vm_id: str) -> str:
-        """`running` while a sandbox is alive, else `idle`. Raises VmMissing."""
-        return "running" if self._computer(vm_id).running else "idle"
 
     def _computer(self, vm_id: str) -> Computer:
         try:
@@ -246,7 +254,7 @@ class BubblewrapEngine:
     async def create(self, vm_id: str, image: str) -> None:
         """A new computer on a base image, durable when this returns. Raises ImageMissing, StorageFull."""
         if image not in self._images:
-            raise ImageMissing(f"there is no image {image!r}; there are {', '.join(self.images())}")
+            raise ImageMissing(f"there is no image {image!r}; there are {', '.join(sorted(self._images))}")
         await self._whole(self._create(VmRow(vm_id, image, (), new_layer())))
 
     async def _create(self, row: VmRow) -> None:
@@ -367,6 +375,7 @@ class BubblewrapEngine:
     async def _remove(self, computer: Computer) -> None:
         async with computer.gate.exclusive():
             await computer.stop()
+        self._runs.forget_all(computer.id)
         self._release((*computer.frozen, computer.top))
 
     def _release(self, names: tuple[str, ...]) -> None:
@@ -445,52 +454,79 @@ class BubblewrapEngine:
 
     # Use
 
-    async def run(
-        self, vm_id: str, session_id: str, command: str, *, timeout: float | None = None
-    ) -> RunOutcome:
-        """Run `command` in the session's shell, made on first use; `"0"` is the default session.
+    async def start_run(
+        self,
+        vm_id: str,
+        session_id: str,
+        command: str,
+        *,
+        timeout: float | None = None,
+        run_id: str | None = None,
+        stdin: bool = False,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Start `command` in the session's shell, made on first use; `"0"` is the default session.
 
         `timeout` in seconds; the engine's limit is the longest. A command that it ends, with all that was started, has
-        exit code 124 and is not `completed`; its shell goes along and comes back as it was. Raises SessionBusy at once
-        when the session runs a command, VmMissing, SandboxUnavailable, StorageFull.
+        exit code 124. With `cwd` or `env` (for this command alone) it runs in a subshell. Raises SessionBusy at once
+        when the session runs a command, RunExists, LimitReached, VmMissing, SandboxUnavailable, StorageFull.
         """
         computer = self._computer(vm_id)
         if not _ID.fullmatch(session_id):
             raise EngineError(
                 f"{session_id!r} is no id for a session: letters, digits and `_.-`, at most 128"
             )
-        raw = command.encode("utf-8", "surrogateescape")
+        raw = in_subshell(command, cwd, env)
         if b"\0" in raw:
             raise EngineError("a command cannot contain a NUL character")
         seconds = self._limits.run if timeout is None else min(timeout, self._limits.run)
-        return await computer.run(computer.session(session_id), raw, seconds)
+        session = computer.session(session_id)
+        run = self._runs.start(vm_id, run_id, session_id)
+        try:
+            await computer.start_run(session, run, raw, seconds, stdin=stdin)
+        except BaseException:
+            self._runs.withdraw(run)
+            raise
+        return run
 
-    async def read_file(self, vm_id: str, path: str) -> int:
-        """A file descriptor, open for reading on the regular file at `path`, that the caller must close.
+    async def run_of(self, vm_id: str, run_id: str) -> Run:
+        """The run with this id; one that was going on when the engine ended has the reason `infrastructure`.
 
-        Raises FileMissing, FileRefused, VmMissing, SandboxUnavailable.
+        Raises RunMissing, VmMissing.
         """
-        return await self._computer(vm_id).read(_absolute(path))
+        self._computer(vm_id)
+        return self._runs.get(vm_id, run_id)
 
-    async def write_file(self, vm_id: str, path: str, source: bytes | int) -> None:
-        """Put `source` (bytes, or a readable descriptor from its position 0 to its end) at `path`: old file or new,
-        never half, and on disk when this returns. Missing folders are made; mode 0644 or that of the file replaced.
+    async def forget_run(self, vm_id: str, run_id: str) -> None:
+        """Drop the run and its output; one that goes on is dropped when it ends. Ignored when there is none."""
+        self._runs.forget(vm_id, run_id)
+
+    async def open_file(self, vm_id: str, path: str) -> Readable:
+        """Open the regular file at `path`. Raises FileMissing, FileRefused, VmMissing, SandboxUnavailable."""
+        return await self._computer(vm_id).open(_absolute(path))
+
+    async def write_file(self, vm_id: str, path: str, source: bytes | Readable) -> None:
+        """Put `source` at `path`: old file or new, never half, and on disk when this returns. Missing folders are
+        made; mode 0644 or that of the file replaced.
 
         Raises FileMissing, FileRefused, StorageFull, VmMissing, SandboxUnavailable.
         """
         computer = self._computer(vm_id)
         path = _absolute(path)
-        if isinstance(source, int):
+        if isinstance(source, bytes):
+            await self._whole(computer.write(path, source))
+        elif source.fd is not None:
             # The caller may be cancelled and close its own while the write goes on.
-            source = os.dup(source)
-        await self._whole(self._write(computer, path, source))
+            await self._whole(self._write(computer, path, os.dup(source.fd)))
+        else:
+            await self._whole(self._write(computer, path, await _staged(source)))
 
-    async def _write(self, computer: Computer, path: str, source: bytes | int) -> None:
+    async def _write(self, computer: Computer, path: str, source: int) -> None:
         try:
             await computer.write(path, source)
         finally:
-            if isinstance(source, int):
-                os.close(source)
+            os.close(source)
 
     async def open_port(self, vm_id: str, port: int) -> Connection:
         """Connect to a TCP port of the computer's loopback.
@@ -516,8 +552,10 @@ class BubblewrapEngine:
         await asyncio.sleep(_SAVE_SECONDS)
         self._saving = False
         try:
+            self._save_runs()
             sessions = self._unsaved()
-            await self._commit(lambda store: store.save_sessions(sessions))
+            if sessions:
+                await self._commit(lambda store: store.save_sessions(sessions))
         except EngineError as error:
             # What is in memory still is saved with whatever changes next, or at the end.
             log.warning("sessions could not be saved: %s", error)
@@ -526,6 +564,12 @@ class BubblewrapEngine:
                 computer = self._computers.get(vm)
                 if computer is not None and computer.sessions[row.id].row() == row:
                     computer.sessions[row.id].unsaved = False
+
+    def _save_runs(self) -> None:
+        try:
+            self._runs.save()
+        except OSError as error:
+            log.warning("runs could not be written down: %s", error)
 
     def _unsaved(self) -> list[tuple[str, SessionRow]]:
         return [
@@ -571,7 +615,9 @@ class BubblewrapEngine:
         if sum(used.values()) > self._limits.memory:
             worst = max(used, key=lambda pid: used[pid])
             computer.kill_commands(
-                [worst], f"the computer used more than its {self._limits.memory} bytes of memory"
+                [worst],
+                Reason.OUT_OF_MEMORY,
+                f"the computer used more than its {self._limits.memory} bytes of memory",
             )
 
     async def _hold_disk(self, computer: Computer) -> None:
@@ -588,7 +634,9 @@ class BubblewrapEngine:
             if computer.size > self._limits.disk and computer.size > before:
                 pids = [process.pid for process in computer.others()]
                 computer.kill_commands(
-                    pids, f"the computer wrote more than its {self._limits.disk} bytes of disk"
+                    pids,
+                    Reason.DISK_FULL,
+                    f"the computer wrote more than its {self._limits.disk} bytes of disk",
                 )
                 # What they wrote to their end is not held against what comes next, to make room perhaps.
                 await computer.measure()
@@ -602,6 +650,17 @@ def _sync(folder: Path) -> None:
         _linux.sync_filesystem(fd)
     finally:
         os.close(fd)
+
+
+async def _staged(source: Readable) -> int:
+    """A descriptor of a file without a name that has the content of `source`."""
+    with tempfile.TemporaryFile() as file:
+        offset = 0
+        while data := await source.read(offset, 1 << 20):
+            file.write(data)
+            offset += len(data)
+        file.flush()
+        return os.dup(file.fileno())
 
 
 def _absolute(path: str) -> str:

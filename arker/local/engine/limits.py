@@ -24,8 +24,8 @@ class Limits:
     disk: int = 16384 * _MIB
     #: Open descriptors of one process.
     open_files: int = 8192
-    #: Kept of each output stream of a run; the rest is read, thrown away and flagged.
-    output: int = 16 * _MIB
+    #: Kept of the output of one run, on disk beyond the first bytes; the rest is read, thrown away and flagged.
+    run_output: int = 1024 * _MIB
     #: The longest that a command runs.
     run: float = 3600.0
     #: A sandbox with nothing but idle shells in it stops after this long.

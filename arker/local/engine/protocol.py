@@ -1,13 +1,16 @@
-"""What the platform asks of an engine: computers at rest, in use, forked and deleted, and nothing of HTTP or accounts.
+"""What the platform asks of an engine: computers, their runs and their files. Nothing of HTTP or accounts.
 
-The platform knows engines through this module alone, so that another one (a cluster, a hypervisor) can stand beside
-the first.
+The platform knows engines through this module alone, so that another one (a cluster, a hypervisor) can replace the
+first. Every method is async and may be a network call; every engine passes the suite in `tests/engine/conformance`.
 """
 
 from __future__ import annotations
 
+import enum
+import signal
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 
 class EngineError(Exception):
@@ -24,6 +27,18 @@ class ImageMissing(EngineError):
 
 class SessionBusy(EngineError):
     """The session runs a command already; one session runs one command at a time."""
+
+
+class RunMissing(EngineError):
+    """The engine keeps no run with this id: it never started, was forgotten, or was too old to be kept."""
+
+
+class RunExists(EngineError):
+    """There is a run with this id already; nothing was started."""
+
+
+class OutcomeUnknown(EngineError):
+    """The connection to the engine broke after the command may have started. Trying again may run it twice."""
 
 
 class FileMissing(EngineError):
@@ -62,9 +77,148 @@ class SystemBroken(EngineError):
     """The computer cannot start because of what it changed in its own system; others are not concerned."""
 
 
+class Stream(enum.StrEnum):
+    """An output stream of a run."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class RunState(enum.StrEnum):
+    """How far a run is. It only moves forward, in this order."""
+
+    RUNNING = "running"
+    #: It was cancelled or timed out, and what it started is being ended.
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+class Reason(enum.StrEnum):
+    """Why a run ended."""
+
+    #: The command ended by itself; `exit_code` is its own.
+    EXITED = "exited"
+    #: A signal ended the shell of the command; `exit_code` is 128 and its number.
+    SIGNALLED = "signalled"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    #: The engine killed processes of the command because the computer reached its limit of memory or disk.
+    OUT_OF_MEMORY = "out_of_memory"
+    DISK_FULL = "disk_full"
+    #: The computer was stopped or deleted, or its sandbox ended, while the command ran.
+    COMPUTER_STOPPED = "computer_stopped"
+    #: The engine failed, or ended before the command did.
+    INFRASTRUCTURE = "infrastructure"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run took; None where the engine cannot tell. Without `exact` the figures were sampled: they are lower
+    bounds."""
+
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    bytes_written: int | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A piece of output. `offset` counts the bytes of both streams before it, in the order in which they were read."""
+
+    stream: Stream
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Output from `offset` on was not kept, because the run wrote more than the engine keeps of one, or the disk of the
+    engine is full. The command goes on."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended.
+
+    Attributes:
+        exit_code: the code of the command as `$?` has it; 124 when it timed out; None where nobody can tell.
+        reason: why it ended.
+        cwd: the working folder of the session afterwards.
+        seconds: wall time on the engine's host.
+        stdout_bytes, stderr_bytes: what the command wrote, whether kept or not.
+        usage: what it took.
+        notes: what the user should know, a sentence each: a limit that was reached, state that could not be kept.
+    """
+
+    exit_code: int | None
+    reason: Reason
+    cwd: str
+    seconds: float
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
+
+
+#: What readers of a run see: outputs in order, at most one cut, one end.
+Event: TypeAlias = Output | Cut | End
+
+
+class Run(Protocol):
+    """A handle on a command that was started. Handles are many, the run is one: readers do not disturb each other."""
+
+    @property
+    def id(self) -> str:
+        """Unique within its computer."""
+        ...
+
+    @property
+    def session_id(self) -> str:
+        """The session that it runs in."""
+        ...
+
+    @property
+    def state(self) -> RunState:
+        """How far it is, as last known."""
+        ...
+
+    def events(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Event]:
+        """Output from `offset` on, and then how the run ended. Without `follow`, what there is now: no waiting, and
+        no end of a run that goes on. Raises ValueError for an offset beyond what was written, RunMissing."""
+        ...
+
+    async def wait(self) -> End:
+        """Wait for the end."""
+        ...
+
+    async def write_stdin(self, data: bytes) -> None:
+        """Give input to a run that was started with `stdin`; waits while the command does not read.
+
+        Raises BrokenPipeError when nobody will read it: the input was closed or the run is over.
+        """
+        ...
+
+    async def close_stdin(self) -> None:
+        """End the input: the command reads an end of file. Ignored when it is closed already."""
+        ...
+
+    async def signal(self, number: signal.Signals) -> None:
+        """Send a signal to what the command started and to its shell, as a terminal does on Ctrl-C. Ignored when the
+        run is over."""
+        ...
+
+    async def cancel(self) -> None:
+        """End the command and all that it started, nothing else. Returns once the engine has taken the order; `wait`
+        tells the end, within a second. Ignored when the run is over."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What a command left behind. `duration_ms` is wall time on the host; output over the cap is cut and flagged."""
+    """The whole of a run: output over the limit is cut and flagged. `duration_ms` is wall time on the engine's host."""
 
     stdout: bytes
     stderr: bytes
@@ -75,6 +229,44 @@ class RunOutcome:
     completed: bool = True
     stdout_truncated: bool = False
     stderr_truncated: bool = False
+    reason: Reason = Reason.EXITED
+    usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
+
+
+class Readable(Protocol):
+    """A file that is open for reading. Close it, or use it as an async context manager."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, as it was opened."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the content may have changed."""
+        ...
+
+    @property
+    def fd(self) -> int | None:
+        """A descriptor of the open file where it is on this machine, for `sendfile`; it is this object's to close."""
+        ...
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset`; empty at the end of the file. Raises OSError."""
+        ...
+
+    async def current_version(self) -> str:
+        """What `version` would be if it were opened now."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        ...
+
+    async def __aenter__(self) -> Readable: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +279,36 @@ class SessionState:
 
 
 class Engine(Protocol):
-    """The narrow waist. All methods are safe to call concurrently from one event loop; cancelling a call never leaves
-    a computer half changed."""
+    """Computers. All methods may be called concurrently from one event loop; cancelling a call never leaves a computer
+    half changed. Every method about one computer raises VmMissing."""
 
     async def start(self) -> None:
         """Take hold of the store, sweep what a crash left, prove that a sandbox starts. Raises SandboxUnavailable."""
         ...
 
     async def close(self) -> None:
-        """Checkpoint idle sessions, end every sandbox and let go of the store."""
+        """Save idle sessions, end every sandbox and let go of the store."""
         ...
 
-    def images(self) -> list[str]:
+    # What there is
+
+    async def images(self) -> list[str]:
         """Names of the base images at hand (`arkuntu` always)."""
         ...
 
-    def vms(self) -> set[str]:
-        """The ids of all computers in the store; the platform deletes those its database does not know."""
+    async def missing(self, vm_ids: Iterable[str]) -> set[str]:
+        """Which of these computers are definitely gone; one that cannot be reached is not among them."""
         ...
+
+    async def running(self) -> set[str]:
+        """The computers whose sandbox is alive."""
+        ...
+
+    async def sessions(self, vm_id: str) -> list[SessionState]:
+        """The sessions of a computer, the default one (`"0"`) always among them."""
+        ...
+
+    # Computers
 
     async def create(self, vm_id: str, image: str) -> None:
         """A new computer on a base image, durable when this returns. Raises ImageMissing, StorageFull."""
@@ -119,33 +323,109 @@ class Engine(Protocol):
         """End the sandbox and remove the computer; layers that no other needs go too (in the background)."""
         ...
 
-    async def run(
-        self, vm_id: str, session_id: str, command: str, *, timeout: float | None = None
-    ) -> RunOutcome:
-        """Run `command` in the session's shell (made on first use; `"0"` is the default session).
+    async def stop(self, vm_id: str) -> None:
+        """Save its sessions and end its sandbox now; the next use brings both back."""
+        ...
 
-        `timeout` in seconds, None for the engine's own limit. A second command in a busy session raises SessionBusy at
-        once. Cancelling the call kills what the command started.
+    # Runs
+
+    async def start_run(
+        self,
+        vm_id: str,
+        session_id: str,
+        command: str,
+        *,
+        timeout: float | None = None,
+        run_id: str | None = None,
+        stdin: bool = False,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Start `command` in the session's shell (made on first use; `"0"` is the default session).
+
+        Args:
+            timeout: seconds after which it is ended; None for the engine's own limit.
+            run_id: its id, chosen by the caller so that it can cancel a run whose start was not answered yet.
+            stdin: whether it gets input by `write_stdin`; else its input is empty.
+            cwd, env: for this command alone, which then runs in a subshell: what it sets ends with it.
+
+        Cancelling the call before it returns ends the command. Raises SessionBusy, RunExists, LimitReached,
+        SandboxUnavailable, StorageFull, OutcomeUnknown.
         """
         ...
 
-    async def read_file(self, vm_id: str, path: str) -> int:
-        """A file descriptor, open for reading on the regular file at `path`, that the caller must close."""
+    async def run_of(self, vm_id: str, run_id: str) -> Run:
+        """The run with this id, also after a restart of the engine: one that was going on then ended with the reason
+        `infrastructure`. Raises RunMissing."""
         ...
 
-    async def write_file(self, vm_id: str, path: str, source: bytes | int) -> None:
-        """Put `source` (bytes, or a readable descriptor from its position 0 to its end) at `path`: old file or new,
-        never half, and on disk when this returns. Missing folders are made; mode 0644 or that of the file replaced."""
+    async def forget_run(self, vm_id: str, run_id: str) -> None:
+        """Drop the run and its output; one that goes on is dropped when it ends. Ignored when there is none."""
         ...
 
-    def sessions(self, vm_id: str) -> list[SessionState]:
-        """The sessions of a computer, the default one (`"0"`) always among them."""
+    # Files
+
+    async def open_file(self, vm_id: str, path: str) -> Readable:
+        """Open the regular file at `path`. Raises FileMissing, FileRefused, SandboxUnavailable."""
         ...
 
-    def state(self, vm_id: str) -> str:
-        """`running` while a sandbox is alive, else `idle`."""
+    async def write_file(self, vm_id: str, path: str, source: bytes | Readable) -> None:
+        """Put `source` at `path`: old file or new, never half, and on disk when this returns. Missing folders are
+        made; mode 0644 or that of the file replaced. Raises FileMissing, FileRefused, StorageFull."""
         ...
 
-    async def stop(self, vm_id: str) -> None:
-        """Checkpoint and end the sandbox now; the next use brings it back."""
+
+class ByteStream(Protocol):
+    """Bytes both ways, in order. Close it, or use it as an async context manager."""
+
+    async def receive(self, size: int = 65536) -> bytes:
+        """Up to `size` bytes as soon as there are any; empty at the end. Raises OSError when it broke."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send all of `data`; waits while the other side does not read. Raises OSError when it broke."""
+        ...
+
+    async def send_eof(self) -> None:
+        """End this direction; the other goes on."""
+        ...
+
+    async def close(self) -> None:
+        """End both directions. May be called twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalSize:
+    """Characters of a terminal's window."""
+
+    columns: int = 80
+    rows: int = 24
+
+
+class Terminal(ByteStream, Protocol):
+    """A terminal in a computer: what is sent is typed, what is received is drawn."""
+
+    async def resize(self, size: TerminalSize) -> None:
+        """Tell the programs in it that the window has another size."""
+        ...
+
+    async def wait(self) -> int | None:
+        """Wait until its shell ends; the exit code, None where nobody can tell."""
+        ...
+
+
+class Ports(Protocol):
+    """An engine that reaches servers in its computers."""
+
+    async def open_port(self, vm_id: str, port: int) -> ByteStream:
+        """Connect to a TCP port of the computer's loopback. Raises PortClosed, LimitReached, SandboxUnavailable."""
+        ...
+
+
+class Terminals(Protocol):
+    """An engine that has terminals."""
+
+    async def open_terminal(self, vm_id: str, session_id: str, size: TerminalSize) -> Terminal:
+        """A terminal with a shell that begins with what the session knows. Raises LimitReached."""
         ...

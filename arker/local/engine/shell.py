@@ -21,13 +21,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from arker.local.engine.journal import Journal
+from arker.local.engine.protocol import EngineError, Stream
 from arker.local.engine.sandbox import CONTROL, Sandbox
+from arker.local.engine.stdin import Input
 
 _READ = 1 << 16
 #: Reads of one stream in one turn of the event loop, so that a flood does not starve the rest.
@@ -46,6 +50,7 @@ _INLINE = 512
 _CHECKPOINT = 1 << 20
 _CWD = 4096
 _HELD_STREAMS = 64
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 _ABOVE = """\
@@ -86,7 +91,7 @@ trap '\__arker E "$?"' EXIT
 
 # A redirection is the only place from which LINENO can be set for what is read next; errors then name the line of the
 # command, not of the script.
-_COMMAND = b'\\builtin eval %b </dev/null >%b/o 2>%b/e\n{ \\__arker R "$?"; } <&"$((LINENO=0))"\n'
+_COMMAND = b'\\builtin eval %b <%b >%b/o 2>%b/e\n{ \\__arker R "$?"; } <&"$((LINENO=0))"\n'
 
 
 def quote(text: bytes) -> bytes:
@@ -94,58 +99,49 @@ def quote(text: bytes) -> bytes:
     return b"$'" + text.replace(b"\\", b"\\\\").replace(b"'", b"\\'").replace(b"\n", b"\\n") + b"'"
 
 
+def in_subshell(command: str, cwd: str | None, env: Mapping[str, str] | None) -> bytes:
+    """The text of a command, to be run in a subshell where it has a folder or variables of its own; pure.
+
+    Raises EngineError for a variable whose name is none.
+    """
+    raw = command.encode("utf-8", "surrogateescape")
+    if cwd is None and not env:
+        return raw
+    first = [] if cwd is None else [b"\\builtin cd -- " + quote(_bytes(cwd)) + b" || \\builtin exit"]
+    for name, value in (env or {}).items():
+        if not _NAME.fullmatch(name):
+            raise EngineError(f"{name!r} is no name for a variable")
+        first.append(b"\\builtin export " + name.encode() + b"=" + quote(_bytes(value)))
+    return b"(" + b"; ".join([*first, b"\\builtin eval " + quote(raw)]) + b")"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 @dataclass(slots=True)
 class Result:
     """How a command ended. `status` is None when nobody can say: its sandbox ended first."""
 
     status: int | None
-    stdout: Stream
-    stderr: Stream
     cwd: bytes
     seconds: float
-
-
-class Stream:
-    """One output stream of one command: the first `limit` bytes kept, the rest read and counted."""
-
-    __slots__ = ("_chunks", "_limit", "kept", "total")
-
-    def __init__(self, limit: int) -> None:
-        self._chunks: list[bytes] = []
-        self._limit = limit
-        self.kept: int = 0
-        self.total: int = 0
-
-    def add(self, data: bytes) -> None:
-        """Take what was read."""
-        self.total += len(data)
-        room = self._limit - self.kept
-        if room > 0:
-            self._chunks.append(data[:room])
-            self.kept += len(self._chunks[-1])
-
-    @property
-    def truncated(self) -> bool:
-        """Whether anything was thrown away."""
-        return self.total > self.kept
-
-    def value(self) -> bytes:
-        """What was kept."""
-        return b"".join(self._chunks)
 
 
 class _Reader:
     """The reading end of an output pipe, over all commands that use it."""
 
-    __slots__ = ("_hold", "_loop", "_on_end", "_path", "ended", "fd", "stream", "watched")
+    __slots__ = ("_hold", "_loop", "_on_end", "_path", "ended", "fd", "journal", "stream", "watched")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stream: Stream) -> None:
         os.mkfifo(path, 0o600)
         self._path = path
         self._hold = -1
         self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop = asyncio.get_running_loop()
-        self.stream: Stream | None = None
+        self.stream = stream
+        #: Of the command that runs.
+        self.journal: Journal | None = None
         #: Whether nobody held the writing end when last looked.
         self.ended = False
         self.watched = False
@@ -162,8 +158,8 @@ class _Reader:
             if not data:
                 self.ended = True
                 return
-            if self.stream is not None:
-                self.stream.add(data)
+            if self.journal is not None:
+                self.journal.append(self.stream, data)
 
     def watch(self, on_end: Callable[[], None] | None = None) -> None:
         """Read as output comes: until its end, or if nobody wants to know of that, until `unwatch`."""
@@ -214,6 +210,8 @@ class Shell:
         self.pid: int | None = None
         #: False once the shell is known to be gone; it takes no more commands then.
         self.open: bool = True
+        #: Done once the shell told its pid, or will not any more.
+        self.up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: Set while no checkpoint is to come: a command's follows its answer.
         self.settled: asyncio.Event = asyncio.Event()
         self.settled.set()
@@ -227,8 +225,8 @@ class Shell:
         # Both ends, so that neither the shell's going away nor its not being there yet is the end of the pipe.
         self._commands = os.open(folder / "c", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._records = os.open(folder / "s", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._out = _Reader(folder / "o")
-        self._err = _Reader(folder / "e")
+        self._out = _Reader(folder / "o", Stream.STDOUT)
+        self._err = _Reader(folder / "e", Stream.STDERR)
         self._held: list[_Reader] = []
         self._field = bytearray()
         self._overflow = False
@@ -241,7 +239,8 @@ class Shell:
         self._cwd = cwd
         # The command that runs.
         self._result: asyncio.Future[Result] | None = None
-        self._streams: tuple[Stream, Stream] | None = None
+        self._running = False
+        self.input: Input | None = None
         self._began = 0.0
         self.began_ticks: int = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -256,8 +255,9 @@ class Shell:
         prologue = _PROLOGUE.format(path=path, cwd="{cwd}").encode().replace(b"{cwd}", quote(cwd))
         os.write(self._commands, prologue)
 
-    def run(self, command: bytes, limit: int) -> asyncio.Future[Result]:
-        """Start a command; the future's result says how it ended. One at a time. Raises OSError."""
+    def run(self, command: bytes, journal: Journal, stdin: bool) -> asyncio.Future[Result]:
+        """Start a command whose output goes to `journal`; the future's result says how it ended. One at a time.
+        Raises OSError."""
         assert self._result is None
         assert self.open
         if len(command) <= _INLINE:
@@ -267,11 +267,15 @@ class Shell:
             file.unlink(missing_ok=True)
             file.write_bytes(command)
             word = b'"$(<' + self._path + b'/f)"'
-        os.write(self._commands, _COMMAND % (word, self._path, self._path))
+        source = b"/dev/null"
+        if stdin:
+            self.input = Input(self._folder / "i")
+            source = self._path + b"/i"
+        os.write(self._commands, _COMMAND % (word, source, self._path, self._path))
         self._result = self._loop.create_future()
         self.settled.clear()
-        self._streams = Stream(limit), Stream(limit)
-        self._out.stream, self._err.stream = self._streams
+        self._running = True
+        self._out.journal = self._err.journal = journal
         self._began = time.perf_counter()
         self.began_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
         self._timer = self._loop.call_later(_WATCH_AFTER, self._watch)
@@ -340,9 +344,11 @@ class Shell:
             if kind == b"S":
                 # The first is the shell's own; the guest cannot be before it.
                 self.pid = self.pid or number
+                if not self.up.done():
+                    self.up.set_result(None)
             elif kind == b"R":
                 # Between two commands there is nothing to be told; what comes then is made up.
-                if self._streams is not None:
+                if self._running:
                     self._expect, self._status = "cwd", number & 0xFF
             elif kind == b"E":
                 if not self._ended:
@@ -373,14 +379,15 @@ class Shell:
     # The end of a command
 
     def _command_done(self, status: int | None) -> None:
-        if self._result is None or self._streams is None:
+        if self._result is None or not self._running:
             return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         seconds = time.perf_counter() - self._began
-        result = Result(status, *self._streams, self._cwd, seconds)
-        self._streams = None
+        result = Result(status, self._cwd, seconds)
+        self._running = False
+        self._close_input()
         for reader in (self._out, self._err):
             reader.unwatch()
             # More than a pipe holds; beyond that somebody else is writing, maybe without end.
@@ -418,6 +425,11 @@ class Shell:
             for process in self.sandbox.processes()
         )
 
+    def _close_input(self) -> None:
+        if self.input is not None:
+            self.input.close()
+            self.input = None
+
     def _answer(self, result: Result) -> None:
         self._lingering = None
         if self._timer is not None:
@@ -425,13 +437,13 @@ class Shell:
             self._timer = None
         for name in ("o", "e"):
             reader = self._out if name == "o" else self._err
-            reader.stream = None
+            reader.journal = None
             if reader.ended:
                 continue
             # Late output must not land in the next answer, nor its writer get SIGPIPE: a fresh pipe for the next
             # command, and the old one read to its end.
             (self._folder / name).unlink()
-            fresh = _Reader(self._folder / name)
+            fresh = _Reader(self._folder / name, reader.stream)
             if name == "o":
                 self._out = fresh
             else:
@@ -461,9 +473,12 @@ class Shell:
             return
         self.open = False
         self.settled.set()
+        if not self.up.done():
+            self.up.set_result(None)
         self._loop.remove_reader(self._records)
         if self._timer is not None:
             self._timer.cancel()
+        self._close_input()
         for reader in (self._out, self._err, *self._held):
             reader.close()
         self._held.clear()
@@ -476,6 +491,5 @@ class Shell:
             self._folder.rmdir()
         future, self._result = self._result, None
         if future is not None and not future.done():
-            streams = self._streams or (Stream(0), Stream(0))
-            cut = Result(None, *streams, self._cwd, time.perf_counter() - self._began)
+            cut = Result(None, self._cwd, time.perf_counter() - self._began)
             future.set_result(self._lingering or cut)

@@ -1,0 +1,197 @@
+"""The output of a run as it was read: the latest in memory, what came before in a file, for any number of readers.
+
+The file is a sequence of frames: a letter (`O` for output, `E` for error output), the length of the data as four bytes,
+the least significant first, and the data. A frame at the end that is not whole is ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import struct
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from arker.local.engine.protocol import Output, Stream
+
+_FRAME = struct.Struct("<cI")
+_STREAMS: dict[bytes, Stream] = {b"O": Stream.STDOUT, b"E": Stream.STDERR}
+_LETTERS: dict[Stream, bytes] = {stream: letter for letter, stream in _STREAMS.items()}
+
+#: What is held in memory before it goes to the file, in bytes; each piece counts as somewhat more than its data.
+_MEMORY = 1 << 18
+_PIECE_COST = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the file: the offset of its first byte of output, and where its frames begin and end."""
+
+    offset: int
+    begin: int
+    end: int
+
+
+class Journal:
+    """What a run wrote. Belongs to one event loop; writes and reads of its file go to the page cache.
+
+    Args:
+        path: the file, made when it is first needed.
+        limit: bytes that are kept; what comes beyond is thrown away.
+    """
+
+    def __init__(self, path: str, limit: int) -> None:
+        self._path = path
+        self._limit = limit
+        self._fd = -1
+        self._segments: list[Segment] = []
+        #: Offsets and pieces that are in memory.
+        self._starts: list[int] = []
+        self._pieces: list[Output] = []
+        self._memory = 0
+        self._waiting: list[asyncio.Future[None]] = []
+        #: Bytes that were kept.
+        self.size: int = 0
+        #: Whether there was more than was kept.
+        self.cut: bool = False
+        #: Bytes of each stream that came, whether kept or not.
+        self.totals: dict[Stream, int] = dict.fromkeys(Stream, 0)
+        #: Whether nothing more comes.
+        self.ended: bool = False
+        self._forgotten = False
+
+    @classmethod
+    def reopen(cls, path: str) -> Journal:
+        """The journal of a run that ended, read back from its file. Blocking. Raises OSError."""
+        self = cls(path, 0)
+        self.ended = True
+        with contextlib.suppress(FileNotFoundError):
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._scan()
+        return self
+
+    def _scan(self) -> None:
+        position, begin, offset = 0, 0, 0
+        while len(head := os.pread(self._fd, _FRAME.size, position)) == _FRAME.size:
+            letter, length = _FRAME.unpack(head)
+            end = position + _FRAME.size + length
+            if letter not in _STREAMS or end > os.fstat(self._fd).st_size:
+                break
+            self.size += length
+            self.totals[_STREAMS[letter]] += length
+            position = end
+            if position - begin >= _MEMORY:
+                self._segments.append(Segment(offset, begin, position))
+                begin, offset = position, self.size
+        if position > begin:
+            self._segments.append(Segment(offset, begin, position))
+
+    def append(self, stream: Stream, data: bytes) -> None:
+        """Keep what was read, as long as there is room."""
+        self.totals[stream] += len(data)
+        room = self._limit - self.size
+        if self.cut or room < len(data):
+            self.cut = True
+            data = b"" if self._forgotten else data[: max(room, 0)]
+        if data:
+            self._starts.append(self.size)
+            self._pieces.append(Output(stream, self.size, data))
+            self.size += len(data)
+            self._memory += len(data) + _PIECE_COST
+            if self._memory > _MEMORY:
+                self.spill()
+        self._wake()
+
+    def spill(self) -> None:
+        """Move what is in memory to the file. If the disk is full, the output is cut there."""
+        if not self._pieces or self._forgotten:
+            return
+        begin = self._segments[-1].end if self._segments else 0
+        frames = b"".join(
+            part
+            for piece in self._pieces
+            for part in (_FRAME.pack(_LETTERS[piece.stream], len(piece.data)), piece.data)
+        )
+        try:
+            if self._fd < 0:
+                os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            view = memoryview(frames)
+            position = begin
+            while view:
+                written = os.pwrite(self._fd, view, position)
+                position += written
+                view = view[written:]
+        except OSError:
+            self.cut = True
+            self.size = self._starts[0]
+        else:
+            self._segments.append(Segment(self._starts[0], begin, begin + len(frames)))
+        self._starts.clear()
+        self._pieces.clear()
+        self._memory = 0
+
+    def read(self, offset: int) -> list[Output]:
+        """Some pieces from `offset` on, none if there are none yet. Raises OSError."""
+        if self._starts and offset >= self._starts[0]:
+            pieces = self._pieces[bisect_right(self._starts, offset) - 1 :]
+        elif offset < self.size:
+            index = bisect_right(self._segments, offset, key=lambda segment: segment.offset) - 1
+            pieces = self._frames(self._segments[index])
+        else:
+            return []
+        return [
+            piece
+            if piece.offset >= offset
+            else Output(piece.stream, offset, piece.data[offset - piece.offset :])
+            for piece in pieces
+            if piece.offset + len(piece.data) > offset
+        ]
+
+    def _frames(self, segment: Segment) -> list[Output]:
+        data = os.pread(self._fd, segment.end - segment.begin, segment.begin)
+        pieces, position, offset = [], 0, segment.offset
+        while position < len(data):
+            letter, length = _FRAME.unpack_from(data, position)
+            position += _FRAME.size
+            pieces.append(Output(_STREAMS[letter], offset, data[position : position + length]))
+            position += length
+            offset += length
+        return pieces
+
+    async def more(self) -> None:
+        """Wait until something comes, or nothing more will."""
+        if not self.ended:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            await future
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self.ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    def forget(self) -> None:
+        """Remove the file; readers find nothing more."""
+        self._forgotten = True
+        self.cut = True
+        self._starts.clear()
+        self._pieces.clear()
+        self._segments.clear()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)  # noqa: PTH108
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)

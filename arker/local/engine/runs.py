@@ -1,0 +1,385 @@
+"""Runs as an engine of this machine keeps them, and what is made of any engine's runs: `collect` and `run`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import secrets
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+from arker.local.engine.journal import Journal
+from arker.local.engine.protocol import (
+    Cut,
+    End,
+    Engine,
+    EngineError,
+    Event,
+    Output,
+    Reason,
+    Run,
+    RunExists,
+    RunMissing,
+    RunOutcome,
+    RunState,
+    SandboxUnavailable,
+    Stream,
+    Usage,
+    VmMissing,
+)
+
+#: Bytes of each stream that a collected result holds.
+COLLECTED = 16 << 20
+#: Runs of one computer that are kept after their end; the oldest go first.
+_KEPT = 256
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
+
+
+def new_run_id() -> str:
+    """An id for a run that is to come."""
+    return secrets.token_hex(10)
+
+
+async def collect(run: Run, limit: int = COLLECTED) -> RunOutcome:
+    """Wait for the end of a run and return all of it, up to `limit` bytes of each stream.
+
+    Raises VmMissing, SandboxUnavailable or EngineError when the run ended without an exit code.
+    """
+    kept: dict[Stream, list[bytes]] = {Stream.STDOUT: [], Stream.STDERR: []}
+    room = dict.fromkeys(kept, limit)
+    end: End | None = None
+    async for event in run.events():
+        if isinstance(event, Output):
+            left = room[event.stream]
+            if left > 0:
+                kept[event.stream].append(event.data[:left])
+                room[event.stream] = left - len(event.data)
+        elif isinstance(event, End):
+            end = event
+    assert end is not None
+    if end.exit_code is None:
+        why = "; ".join(end.notes) or f"the run {run.id} ended without an exit code ({end.reason})"
+        raise (SandboxUnavailable if end.reason is Reason.COMPUTER_STOPPED else EngineError)(why)
+    stdout, stderr = (b"".join(kept[stream]) for stream in kept)
+    return RunOutcome(
+        stdout=stdout,
+        stderr=stderr,
+        exit_code=end.exit_code,
+        cwd=end.cwd,
+        duration_ms=end.seconds * 1000,
+        completed=end.reason is not Reason.TIMED_OUT,
+        stdout_truncated=end.stdout_bytes > len(stdout),
+        stderr_truncated=end.stderr_bytes > len(stderr),
+        reason=end.reason,
+        usage=end.usage,
+        notes=end.notes,
+    )
+
+
+async def run(
+    engine: Engine,
+    vm_id: str,
+    session_id: str,
+    command: str,
+    *,
+    timeout: float | None = None,
+    run_id: str | None = None,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    limit: int = COLLECTED,
+) -> RunOutcome:
+    """Run a command to its end and drop the run; the arguments are those of `Engine.start_run`.
+
+    Cancelling the call cancels the run. Raises what `start_run` and `collect` raise.
+    """
+    handle = await engine.start_run(
+        vm_id, session_id, command, timeout=timeout, run_id=run_id, cwd=cwd, env=env
+    )
+    try:
+        return await collect(handle, limit)
+    except asyncio.CancelledError:
+        await handle.cancel()
+        raise
+    except EngineError:
+        if vm_id in await engine.missing([vm_id]):
+            raise VmMissing(f"computer {vm_id} was deleted while the command ran") from None
+        raise
+    finally:
+        await engine.forget_run(vm_id, handle.id)
+
+
+class Control(Protocol):
+    """What a run that goes on can be told; its engine does it."""
+
+    async def write_stdin(self, data: bytes) -> None:
+        """As `Run.write_stdin`."""
+        ...
+
+    async def close_stdin(self) -> None:
+        """As `Run.close_stdin`."""
+        ...
+
+    def signal(self, number: signal.Signals) -> None:
+        """As `Run.signal`."""
+        ...
+
+    def cancel(self) -> None:
+        """As `Run.cancel`."""
+        ...
+
+
+_ORDER = list(RunState)
+
+
+class LocalRun:
+    """A run of an engine on this machine; a `Run`. The engine appends to `journal`, and calls `begin_ending`, `end`."""
+
+    def __init__(self, vm_id: str, id_: str, session_id: str, journal: Journal) -> None:
+        self.vm_id = vm_id
+        self.id: str = id_
+        self.session_id: str = session_id
+        self.journal = journal
+        self.control: Control | None = None
+        self._state = RunState.RUNNING
+        self._end: End | None = None
+        #: Why it is being ended, once it is.
+        self.ending: Reason | None = None
+        #: The limit of its computer for which the engine killed some of it.
+        self.limit: Reason | None = None
+        self.notes: list[str] = []
+        self.forgotten: bool = False
+        #: Whether something of it is written down.
+        self.saved: bool = False
+        #: Called once, at the end.
+        self.on_end: list[Callable[[LocalRun], None]] = []
+
+    @property
+    def state(self) -> RunState:
+        """How far it is."""
+        return self._state
+
+    def _move(self, state: RunState) -> None:
+        assert _ORDER.index(state) > _ORDER.index(self._state), (self._state, state)
+        self._state = state
+
+    def begin_ending(self, reason: Reason) -> bool:
+        """What it started is about to be ended; False if it is over or being ended already."""
+        if self._state is not RunState.RUNNING:
+            return False
+        self._move(RunState.ENDING)
+        self.ending = reason
+        return True
+
+    def end(self, end: End) -> None:
+        """It is over."""
+        self._move(RunState.ENDED)
+        self._end = end
+        self.control = None
+        self.journal.end()
+        for call in self.on_end:
+            call(self)
+        self.on_end.clear()
+
+    @property
+    def outcome(self) -> End | None:
+        """How it ended, if it did."""
+        return self._end
+
+    async def events(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Event]:
+        """Output from `offset` on, and then how the run ended; without `follow`, what there is now."""
+        journal = self.journal
+        if offset > journal.size or offset < 0:
+            raise ValueError(f"the run has {journal.size} bytes of output, and none at offset {offset}")
+        while True:
+            for piece in journal.read(offset):
+                yield piece
+                offset = piece.offset + len(piece.data)
+            if offset < journal.size:
+                continue
+            if journal.ended or not follow:
+                break
+            await journal.more()
+        if self.forgotten:
+            raise RunMissing(f"run {self.id} was forgotten")
+        if journal.cut:
+            yield Cut(offset)
+        if self._end is not None:
+            yield self._end
+
+    async def wait(self) -> End:
+        """Wait for the end."""
+        while self._end is None:
+            await self.journal.more()
+        return self._end
+
+    async def write_stdin(self, data: bytes) -> None:
+        """Give input; waits while the command does not read. Raises BrokenPipeError when nobody will."""
+        if self.control is None:
+            raise BrokenPipeError(f"run {self.id} is over")
+        await self.control.write_stdin(data)
+
+    async def close_stdin(self) -> None:
+        """End the input."""
+        if self.control is not None:
+            await self.control.close_stdin()
+
+    async def signal(self, number: signal.Signals) -> None:
+        """Send a signal to what the command started and to its shell."""
+        if self.control is not None:
+            self.control.signal(number)
+
+    async def cancel(self) -> None:
+        """End the command and all that it started."""
+        if self.control is not None:
+            self.control.cancel()
+
+
+class RunBook:
+    """The runs of an engine's computers: those that go on, and those that ended and were not forgotten.
+
+    A run is written down some time after it started, and after it ended: `<run>.json`, with its output beside it in
+    `<run>.out`, in a folder a computer. What is collected and forgotten at once never reaches the disk.
+
+    Args:
+        folder: where runs are written down.
+        limit: bytes of output that are kept of one run.
+        changed: called when something is to be written down; `save` does it.
+    """
+
+    def __init__(self, folder: Path, limit: int, changed: Callable[[], None]) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._changed = changed
+        self._runs: dict[str, dict[str, LocalRun]] = {}
+        self._dirty: set[LocalRun] = set()
+
+    def start(self, vm_id: str, run_id: str | None, session_id: str) -> LocalRun:
+        """A run that begins. Raises RunExists, EngineError for an id that is none."""
+        id_ = run_id or new_run_id()
+        if not _ID.fullmatch(id_):
+            raise EngineError(f"{id_!r} is no id for a run: letters, digits and `_.-`, at most 128")
+        runs = self._runs.setdefault(vm_id, {})
+        if id_ in runs or (run_id is not None and self._record(vm_id, id_).exists()):
+            raise RunExists(f"there is a run {id_} already")
+        run = runs[id_] = LocalRun(vm_id, id_, session_id, Journal(self._output(vm_id, id_), self._limit))
+        run.on_end.append(self._ended)
+        self._dirty.add(run)
+        self._changed()
+        return run
+
+    def withdraw(self, run: LocalRun) -> None:
+        """It did not begin after all."""
+        self._runs[run.vm_id].pop(run.id, None)
+        self._dirty.discard(run)
+
+    def _ended(self, run: LocalRun) -> None:
+        if run.forgotten:
+            self._drop(run)
+        else:
+            self._dirty.add(run)
+            self._changed()
+
+    def get(self, vm_id: str, run_id: str) -> LocalRun:
+        """The run with this id. Blocking. Raises RunMissing."""
+        run = self._runs.get(vm_id, {}).get(run_id)
+        if run is None and _ID.fullmatch(run_id):
+            run = self._read(vm_id, run_id)
+        if run is None or run.forgotten:
+            raise RunMissing(f"there is no run {run_id} in computer {vm_id}")
+        return run
+
+    def forget(self, vm_id: str, run_id: str) -> None:
+        """Drop a run and what is written down of it; one that goes on, when it ends."""
+        run = self._runs.get(vm_id, {}).get(run_id)
+        if run is None:
+            with contextlib.suppress(RunMissing):
+                run = self.get(vm_id, run_id)
+        if run is not None:
+            run.forgotten = True
+            run.journal.forget()
+            if run.state is RunState.ENDED:
+                self._drop(run)
+
+    def _drop(self, run: LocalRun) -> None:
+        self._runs.get(run.vm_id, {}).pop(run.id, None)
+        self._dirty.discard(run)
+        if run.saved:
+            self._record(run.vm_id, run.id).unlink(missing_ok=True)
+
+    def forget_all(self, vm_id: str) -> None:
+        """Drop the runs of a computer that is deleted. Blocking."""
+        for run in list(self._runs.get(vm_id, {}).values()):
+            self.forget(vm_id, run.id)
+        shutil.rmtree(self._folder / vm_id, ignore_errors=True)
+
+    def sweep(self, vm_ids: set[str]) -> None:
+        """Drop the runs of computers that are not there, at the start. Blocking."""
+        with contextlib.suppress(FileNotFoundError):
+            for entry in self._folder.iterdir():
+                if entry.name not in vm_ids:
+                    shutil.rmtree(entry, ignore_errors=True)
+
+    # What is written down
+
+    def save(self) -> None:
+        """Write down what changed. Raises OSError; what was not written is tried again with the next change."""
+        for run in list(self._dirty):
+            run.journal.spill()
+            self._write(run)
+            self._dirty.discard(run)
+            if run.state is RunState.ENDED:
+                self._runs[run.vm_id].pop(run.id, None)
+                self._trim(run.vm_id)
+
+    def _write(self, run: LocalRun) -> None:
+        path = self._record(run.vm_id, run.id)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        end = run.outcome
+        record = {"session": run.session_id, "cut": run.journal.cut, "end": end and asdict(end)}
+        partial = path.with_suffix(".new")
+        partial.write_text(json.dumps(record))
+        partial.replace(path)
+        run.saved = True
+
+    def _trim(self, vm_id: str) -> None:
+        folder = self._folder / vm_id
+        ended = [path for path in folder.glob("*.json") if path.stem not in self._runs.get(vm_id, {})]
+        if len(ended) > _KEPT:
+            for path in sorted(ended, key=lambda path: path.stat().st_mtime_ns)[:-_KEPT]:
+                path.unlink(missing_ok=True)
+                path.with_suffix(".out").unlink(missing_ok=True)
+
+    def _read(self, vm_id: str, run_id: str) -> LocalRun | None:
+        try:
+            record = json.loads(self._record(vm_id, run_id).read_text())
+            journal = Journal.reopen(self._output(vm_id, run_id))
+        except (OSError, ValueError):
+            return None
+        run = LocalRun(vm_id, run_id, record["session"], journal)
+        run.saved = True
+        journal.cut = record["cut"]
+        end = record["end"]
+        if end is None:
+            note = "the engine ended while the command ran"
+            out, err = journal.totals.values()
+            run.end(End(None, Reason.INFRASTRUCTURE, "", 0.0, out, err, notes=(note,)))
+        else:
+            end |= {
+                "reason": Reason(end["reason"]),
+                "usage": Usage(**end["usage"]),
+                "notes": tuple(end["notes"]),
+            }
+            run.end(End(**end))
+        return run
+
+    def _record(self, vm_id: str, run_id: str) -> Path:
+        return self._folder / vm_id / f"{run_id}.json"
+
+    def _output(self, vm_id: str, run_id: str) -> str:
+        return f"{self._folder}/{vm_id}/{run_id}.out"

@@ -1,0 +1,77 @@
+"""The input of a command: a named pipe that its shell opens for reading, and the host's end of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+#: How often the shell is looked for that is to open the pipe, in seconds.
+_LOOK = 0.001
+
+
+class Input:
+    """The writing end of a command's input. Belongs to one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        os.mkfifo(path, 0o600)
+        self._path = path
+        self._fd = -1
+        self._over = False
+        self._turn = asyncio.Lock()
+        self._ready: asyncio.Future[None] | None = None
+
+    async def write(self, data: bytes) -> None:
+        """Write all of `data`, waiting while nobody reads. Raises BrokenPipeError when nobody will."""
+        async with self._turn:
+            await self._connect()
+            view = memoryview(data)
+            while view:
+                if self._over:
+                    raise BrokenPipeError(errno.EPIPE, "the input is closed")
+                try:
+                    view = view[os.write(self._fd, view) :]
+                except BlockingIOError:
+                    await self._writable()
+
+    async def _connect(self) -> None:
+        # A pipe can be opened for writing once its reader waits for that; whoever held both ends would never see that
+        # the reader is gone.
+        while self._fd < 0 and not self._over:
+            try:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise BrokenPipeError(errno.EPIPE, "the input is closed") from error
+                await asyncio.sleep(_LOOK)
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._ready = ready = loop.create_future()
+        loop.add_writer(self._fd, self._wake)
+        try:
+            await ready
+        finally:
+            if self._fd >= 0:
+                loop.remove_writer(self._fd)
+
+    async def end(self) -> None:
+        """Let the reader see the end of the input, after what was written."""
+        async with self._turn:
+            await self._connect()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the pipe; whoever waits for room is told."""
+        self._over = True
+        if self._fd >= 0:
+            asyncio.get_running_loop().remove_writer(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
