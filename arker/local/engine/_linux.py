@@ -11,7 +11,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 _SYS_OPENAT2 = 437  # the same number on every architecture
 _RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
 _RESOLVE_IN_ROOT = 0x10
+_RENAME_NOREPLACE = 0x01
 
 _PR_SET_DUMPABLE = 4
 _CLONE_NEWNS = 0x00020000
@@ -34,13 +37,28 @@ def _check(result: int, what: str) -> int:
 def open_in_root(root: int, path: str | bytes, flags: int) -> int:
     """Open `path` as a process confined to the folder `root` (a descriptor) would: absolute links and `..` stay
     below it, and magic links of procfs are refused. Raises OSError."""
+    return _openat2(root, path, flags, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+
+
+def open_beneath(folder: int, path: str | bytes, flags: int) -> int:
+    """Open the relative `path` below the open directory `folder`, following no link at all. Raises OSError."""
+    return _openat2(folder, path, flags, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
+
+
+def _openat2(folder: int, path: str | bytes, flags: int, resolve: int) -> int:
     raw = os.fsencode(path)
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     while True:
-        fd = _libc.syscall(_SYS_OPENAT2, root, raw, ctypes.byref(how), ctypes.sizeof(how))
+        fd = _libc.syscall(_SYS_OPENAT2, folder, raw, ctypes.byref(how), ctypes.sizeof(how))
         # EAGAIN: a folder was renamed while the path was walked; the kernel cannot tell where `..` leads then.
         if fd >= 0 or ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
             return _check(int(fd), os.fsdecode(raw))
+
+
+def rename_new(source: int, name: str, target: int, new: str) -> None:
+    """Rename `name` in the open directory `source` to `new` in `target`; FileExistsError if that is there."""
+    result = _libc.renameat2(source, os.fsencode(name), target, os.fsencode(new), _RENAME_NOREPLACE)
+    _check(result, new)
 
 
 def sync_filesystem(fd: int) -> None:

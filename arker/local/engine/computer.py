@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from arker.local.engine import files, trees
 from arker.local.engine.gate import Gate
@@ -40,6 +40,8 @@ from arker.local.engine.shell import Result, Shell
 from arker.local.engine.store import SessionRow, VmRow, new_layer
 
 log: logging.Logger = logging.getLogger("arker.engine")
+
+T = TypeVar("T")
 
 #: How long what a command started has to end after SIGTERM, before SIGKILL.
 _TERM_SECONDS = 0.5
@@ -421,24 +423,33 @@ class Computer:
     async def write(self, path: str, source: bytes | int) -> None:
         """Put `source` at `path`. Raises FileMissing, FileRefused, StorageFull."""
         size = os.fstat(source).st_size if isinstance(source, int) else len(source)
+        await self.on_files(lambda root: files.write(root, path, source), size)
+
+    async def on_files(self, work: Callable[[int], T], size: int = 0) -> T:
+        """Do `work` in a thread, on a descriptor of the sandbox's root, when there is room for `size` bytes more.
+
+        Must not be cancelled, as the work goes on. Raises StorageFull, what `live` does and what `work` does.
+        """
         async with self.gate.shared():
             sandbox = await self.live()
-            self.watched = True
-            if self.size + size > self.host.limits.disk:
-                await self.measure()  # what was replaced since it was measured counts no more
-            if self.size + size > self.host.limits.disk:
-                raise StorageFull(
-                    f"the computer may write {self.host.limits.disk} bytes to its disk, and did"
-                )
+            if size:
+                self.watched = True
+                await self._make_room(size)
             # A descriptor of its own: if the sandbox ends before a thread is free, the next one may get the number.
             root = os.dup(sandbox.root)
             try:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self.host.threads, files.write, root, path, source)
+                result = await asyncio.get_running_loop().run_in_executor(self.host.threads, work, root)
             finally:
                 os.close(root)
                 self.check()
             self.size += size
+            return result
+
+    async def _make_room(self, size: int) -> None:
+        if self.size + size > self.host.limits.disk:
+            await self.measure()  # what was replaced since it was measured counts no more
+        if self.size + size > self.host.limits.disk:
+            raise StorageFull(f"the computer may write {self.host.limits.disk} bytes to its disk, and did")
 
     async def measure(self) -> None:
         """Find out how much is written, by this computer and by those that it was forked from."""

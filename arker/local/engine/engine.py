@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 from arker.local.engine import _linux, files, images, trees
 from arker.local.engine.computer import Computer, Host, Session, storage_error
+from arker.local.engine.filesystem import ComputerFiles
+from arker.local.engine.filesystem.content import Digests
 from arker.local.engine.images import Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.ports import Connection, Helper
@@ -76,6 +78,7 @@ class BubblewrapEngine:
         #: When the folder of images had last changed as it was read.
         self._images_at = 0
         self._use = LayerUse()
+        self._digests = Digests()
         self._merging: set[tuple[str, ...]] = set()
         #: Computers whose disk is being measured.
         self._measuring: set[str] = set()
@@ -534,6 +537,10 @@ class BubblewrapEngine:
         Raises VmMissing, PortClosed, LimitReached, EngineError for computers that share the network of the host.
         """
         return await self._computer(vm_id).open_port(port)
+
+    def files(self, vm_id: str) -> ComputerFiles:
+        """Files and trees of a computer. Raises VmMissing."""
+        return ComputerFiles(self._computer(vm_id), self._digests, self._whole)
 
     async def stop(self, vm_id: str) -> None:
         """Checkpoint and end the sandbox now; the next use brings it back. Commands that run fail. Raises VmMissing."""

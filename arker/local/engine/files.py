@@ -42,6 +42,11 @@ def translate(error: OSError, path: str) -> Exception:
     return FileRefused(f"{path}: {reason}") if reason else error
 
 
+def is_partial(name: str) -> bool:
+    """Whether a name is one of those of unfinished writes."""
+    return _PARTIAL.fullmatch(name) is not None
+
+
 def open_regular(root: int, path: str) -> int:
     """Open the regular file at `path`, links followed below `root` only. Raises FileMissing, FileRefused."""
     try:
@@ -77,7 +82,7 @@ def _open_folder(root: int, path: str) -> int:
     return _linux.open_in_root(root, path, flags)
 
 
-def _place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
+def place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
     """Where a write to `path` lands once links are followed: an open folder, a name in it, and what is there now."""
     for _ in range(_LINKS):
         parent, _, name = path.rpartition("/")
@@ -121,7 +126,8 @@ def sweep(layer: Path) -> None:
         os.close(home)
 
 
-def _copy(source: bytes | int, target: int) -> None:
+def copy_data(source: bytes | int, target: int) -> None:
+    """Write bytes, or all of a readable descriptor from its position 0, to `target`."""
     if isinstance(source, int):
         at = 0
         while sent := os.sendfile(target, source, at, 1 << 24):
@@ -139,11 +145,11 @@ def write(root: int, path: str, source: bytes | int) -> None:
     """
     if path.endswith("/"):
         raise FileRefused(f"{path} names a folder")
-    if _PARTIAL.fullmatch(path.rpartition("/")[2]):
+    if is_partial(path.rpartition("/")[2]):
         raise FileRefused(f"{path}: such names are kept for writes that are under way")
     with contextlib.ExitStack() as cleanup:
         try:
-            folder, name, old = _place(root, path)
+            folder, name, old = place(root, path)
             cleanup.callback(os.close, folder)
             if old is not None and not stat.S_ISREG(old.st_mode):
                 raise FileRefused(
@@ -157,7 +163,7 @@ def write(root: int, path: str, source: bytes | int) -> None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             file = os.open(partial, flags, 0o600, dir_fd=stage)
             try:
-                _copy(source, file)
+                copy_data(source, file)
                 os.fchmod(file, 0o644 if old is None else stat.S_IMODE(old.st_mode))
                 os.fsync(file)
                 os.rename(partial, name, src_dir_fd=stage, dst_dir_fd=folder)

@@ -1,0 +1,655 @@
+"""Changes of single files and of trees: made, written, moved, copied, removed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import re
+import secrets
+import stat
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from arker.local.engine import _linux, files
+from arker.local.engine.filesystem.root import Root, location, refuse_unless_regular, reopen, told
+from arker.local.engine.filesystem.values import (
+    ANY,
+    Conditions,
+    FileChanged,
+    FileExists,
+    FileInfo,
+    Marks,
+    NewEntry,
+    Refused,
+)
+from arker.local.engine.filesystem.walk import BATCH, directory, info_of, version_of, walk
+from arker.local.engine.images import HOME
+from arker.local.engine.protocol import ComputerBusy, FileMissing, FileRefused
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PERMISSIONS = 0o7777
+#: How often a directory may get new entries while it is removed.
+_REFILLS = 100
+#: Held from the look at what is there to its replacement.
+_replacing = threading.Lock()
+
+
+# Directories and links
+
+
+def make_directory(root: Root, path: str, *, parents: bool = True, exist_ok: bool = True) -> None:
+    """Make a directory. Raises FileExists, FileMissing, FileRefused."""
+    if path.rstrip("/") == "":
+        if not exist_ok:
+            raise FileExists(f"{path} exists")
+        return
+    with told(path):
+        try:
+            with root.parent(path) as (folder, name):
+                os.mkdir(name, 0o755, dir_fd=folder)
+        except FileExistsError:
+            with root.opened(path) as (_, info):
+                if not (exist_ok and stat.S_ISDIR(info.st_mode)):
+                    raise FileExists(f"{path} exists") from None
+        except FileNotFoundError:
+            if not parents:
+                raise
+            make_directory(root, path.rstrip("/").rpartition("/")[0] or "/")
+            make_directory(root, path, parents=False, exist_ok=exist_ok)
+
+
+def make_link(root: Root, target: str, path: str) -> None:
+    """Make a symbolic link at `path` that says `target`, whatever that is. Raises FileExists, FileRefused."""
+    with told(path), root.parent(path) as (folder, name):
+        try:
+            os.symlink(target, name, dir_fd=folder)
+        except FileExistsError:
+            raise FileExists(f"{path} exists") from None
+
+
+def set_marks(root: Root, base: str, marks: Sequence[Marks]) -> list[Refused]:
+    """Set modes and times of entries below the directory `base`, links in it not followed."""
+    refused = []
+    with told(base), directory(root, base) as top:
+        for mark in marks:
+            root.check()
+            try:
+                fd = _linux.open_beneath(top, mark.path or ".", os.O_PATH)
+                try:
+                    _mark(root, fd, mark)
+                finally:
+                    os.close(fd)
+            except OSError as error:
+                refused.append(Refused(mark.path, str(files.translate(error, mark.path))))
+    return refused
+
+
+def _mark(root: Root, fd: int, mark: Marks) -> None:
+    if root.in_proc(os.fstat(fd)):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    there = f"/proc/self/fd/{fd}"
+    if mark.mtime_ns is not None:
+        os.utime(there, ns=(mark.mtime_ns, mark.mtime_ns))
+    if mark.mode is not None:
+        Path(there).chmod(mark.mode & _PERMISSIONS)
+
+
+def change_mode(root: Root, path: str, mode: int) -> None:
+    """Set the permission bits of what is at `path`, links followed. Raises FileMissing, FileRefused."""
+    with told(path), root.opened(path) as (fd, _):
+        _mark(root, fd, Marks(path, mode))
+
+
+# Writing
+
+
+@contextlib.contextmanager
+def _staged(root: Root, folder: int) -> Iterator[tuple[int, str]]:
+    """A name for an unfinished file that can be moved into `folder`, and the directory that it is for. Nothing of the
+    name is left at the end of the block; what a crash leaves in the home directory is swept at the next start."""
+    name = files.PARTIAL + secrets.token_hex(8)
+    with contextlib.ExitStack() as opened:
+        stage = folder
+        with contextlib.suppress(OSError):
+            home = _linux.open_in_root(root.fd, HOME, os.O_PATH | os.O_DIRECTORY)
+            opened.callback(os.close, home)
+            if os.fstat(home).st_dev == os.fstat(folder).st_dev:
+                stage = home
+        try:
+            yield stage, name
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=stage)
+
+
+def _existing(folder: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _allow(path: str, there: os.stat_result | None, conditions: Conditions) -> None:
+    """Raise unless what is at `path` may be replaced by a file."""
+    if there is not None:
+        if conditions.absent:
+            raise FileExists(f"{path} exists")
+        refuse_unless_regular(path, there)
+        if not conditions.read_only and not there.st_mode & 0o200:
+            raise FileRefused(f"{path} is read-only")
+    if conditions.version is not None:
+        if there is None:
+            raise FileMissing(f"{path} does not exist")
+        if version_of(there) != conditions.version:
+            raise FileChanged(f"{path} was changed meanwhile")
+
+
+def _publish(
+    path: str, stage: tuple[int, str], place: tuple[int, str], conditions: Conditions
+) -> os.stat_result | None:
+    """Move a finished file to its place if the conditions hold; the stat of what it replaced."""
+    with _replacing:
+        there = _existing(*place)
+        _allow(path, there, conditions)
+        if there is None and conditions.absent:
+            try:
+                _linux.rename_new(*stage, *place)
+            except FileExistsError:
+                raise FileExists(f"{path} exists") from None
+        else:
+            os.rename(stage[1], place[1], src_dir_fd=stage[0], dst_dir_fd=place[0])
+        return there
+
+
+def write(
+    root: Root,
+    path: str,
+    source: bytes | int,
+    *,
+    conditions: Conditions = ANY,
+    mode: int | None = None,
+    mtime_ns: int | None = None,
+) -> FileInfo:
+    """Put `source` (bytes, or a descriptor from its position 0 on) at `path`, links followed, with the directories that
+    are missing: old file or new, never half, and on disk when this returns.
+
+    `mode` of None keeps that of a file replaced, and is 0644 for a new one. Raises FileMissing, FileRefused,
+    FileExists, FileChanged, StorageFull.
+    """
+    if path.endswith("/"):
+        raise FileRefused(f"{path} names a folder")
+    if files.is_partial(path.rpartition("/")[2]):
+        raise FileRefused(f"{path}: such names are kept for writes that are under way")
+    with told(path):
+        folder, name, there = files.place(root.fd, path)
+        try:
+            if root.in_proc(os.fstat(folder)):
+                raise FileRefused(f"{path}: files of /proc are not written from outside")
+            _allow(path, there, conditions)
+            with _staged(root, folder) as (stage, partial):
+                file = os.open(partial, _NEW, 0o600, dir_fd=stage)
+                try:
+                    files.copy_data(source, file)
+                    if mode is None:
+                        mode = 0o644 if there is None else stat.S_IMODE(there.st_mode)
+                    if mtime_ns is not None:
+                        os.utime(file, ns=(mtime_ns, mtime_ns))
+                    os.fchmod(file, mode & _PERMISSIONS)
+                    os.fsync(file)
+                    _publish(path, (stage, partial), (folder, name), conditions)
+                    os.fsync(folder)
+                    return info_of(path, os.fstat(file))
+                finally:
+                    os.close(file)
+        finally:
+            os.close(folder)
+
+
+def append(root: Root, path: str, data: bytes | memoryview, *, at: int | None = None) -> FileInfo:
+    """Add `data` to the end of the file at `path`, which is made if it is missing; on disk when this returns.
+
+    `at` is the size that the file must have; where it has `at + len(data)` and ends with `data` nothing is done, as an
+    earlier try has done it. Raises FileChanged, FileMissing, FileRefused, StorageFull.
+    """
+    with told(path):
+        try:
+            with root.opened(path) as (found, info):
+                refuse_unless_regular(path, info)
+                if root.in_proc(info):
+                    raise FileRefused(f"{path}: files of /proc are not written from outside")
+                file = reopen(found, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK)
+        except FileNotFoundError:
+            if at:
+                raise
+            return write(root, path, bytes(data))
+        try:
+            with _replacing:
+                size = os.fstat(file).st_size
+                if at is not None and size != at:
+                    if size == at + len(data) and os.pread(file, len(data), at) == bytes(data):
+                        return info_of(path, os.fstat(file))
+                    raise FileChanged(f"{path} has {size} bytes, not {at}")
+                try:
+                    files.copy_data(bytes(data), file)
+                except OSError:
+                    os.truncate(file, size)
+                    raise
+            os.fsync(file)
+            return info_of(path, os.fstat(file))
+        finally:
+            os.close(file)
+
+
+# Removal
+
+
+def remove(root: Root, path: str, *, recursive: bool = False, missing_ok: bool = False) -> bool:
+    """Remove what is at `path`, a link itself rather than what it leads to. False when the turn ended before all of a
+    tree was removed. Raises FileMissing, FileRefused."""
+    with told(path):
+        try:
+            with root.parent(path) as (folder, name):
+                info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if not stat.S_ISDIR(info.st_mode):
+                    os.unlink(name, dir_fd=folder)
+                    return True
+                if not recursive:
+                    try:
+                        os.rmdir(name, dir_fd=folder)
+                    except OSError as error:
+                        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                            raise FileRefused(f"{path} is a folder that is not empty") from None
+                        raise
+                    return True
+                return _remove_tree(root, folder, name)
+        except FileNotFoundError:
+            if missing_ok:
+                return True
+            raise
+
+
+def _empty(root: Root, folder: int) -> list[str]:
+    """Remove the files of a directory; the names of directories in it, BATCH at the most."""
+    below: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below.append(entry.name)
+                if len(below) == BATCH:
+                    break
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.name, dir_fd=folder)
+                if root.due:
+                    break
+    return below
+
+
+def _remove_tree(root: Root, parent: int, name: str) -> bool:
+    """Remove a directory, however deep: one is open at a time, and on the way up it must be the one that was left."""
+    here = os.open(name, _DIRECTORY, dir_fd=parent)
+    try:
+        above: list[tuple[str, os.stat_result, list[str]]] = []
+        below = _empty(root, here)
+        refills = 0
+        while not root.due:
+            root.check()
+            if below:
+                child = below.pop()
+                try:
+                    inner = os.open(child, _DIRECTORY, dir_fd=here)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                except OSError as error:
+                    if error.errno == errno.ELOOP:  # a link has taken its place
+                        continue
+                    raise
+                above.append((child, os.fstat(here), below))
+                os.close(here)
+                here = inner
+                below = _empty(root, here)
+                continue
+            up, child = -1, name
+            if above:
+                child, known, left = above[-1]
+                up = os.open("..", _DIRECTORY, dir_fd=here)
+                if not os.path.samestat(os.fstat(up), known):
+                    os.close(up)
+                    raise ComputerBusy(f"{child} was moved while it was removed; try again")
+            try:
+                os.rmdir(child, dir_fd=up if above else parent)
+            except OSError as error:
+                if above:
+                    os.close(up)
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or refills == _REFILLS:
+                    raise
+                refills += not root.due
+                below = _empty(root, here)
+                continue
+            if not above:
+                return True
+            above.pop()
+            os.close(here)
+            here, below = up, left
+        return False
+    finally:
+        os.close(here)
+
+
+# Moving and copying
+
+
+def _refuse_inside(path: str, inner: int, outer: int, name: str) -> None:
+    """Raise FileRefused if the directory `inner` is, or is below, the entry `name` of `outer`."""
+    whole = f"{location(outer).rstrip('/')}/{name}/"
+    if f"{location(inner).rstrip('/')}/".startswith(whole):
+        raise FileRefused(f"{path} is inside of what would be put there")
+
+
+def move(root: Root, source: str, target: str, *, replace: bool = True) -> None:
+    """Give what is at `source` the path `target`: a file replaces a file, a directory an empty directory.
+
+    A directory that the kernel cannot rename, as it is of a lower layer or moves to another file system, is copied and
+    then removed. Raises FileExists, FileMissing, FileRefused, StorageFull.
+    """
+    with told(source), root.parent(source) as (a, name), told(target), root.parent(target) as (b, new):
+        with told(source):
+            info = os.stat(name, dir_fd=a, follow_symlinks=False)
+        if stat.S_ISDIR(info.st_mode):
+            _refuse_inside(target, b, a, name)
+        if not replace and _existing(b, new) is not None:
+            raise FileExists(f"{target} exists")
+        try:
+            if replace:
+                os.rename(name, new, src_dir_fd=a, dst_dir_fd=b)
+            else:
+                _linux.rename_new(a, name, b, new)
+            return
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise FileExists(f"{target} exists") from error
+            if error.errno != errno.EXDEV:
+                raise
+    copy(root, source, target, recursive=True, replace=replace)
+    while not remove(root, source, recursive=True):
+        root.until += 60  # half of a move is worse than a fork that waits
+
+
+def copy(root: Root, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:
+    """Copy a file, a link as such, or with `recursive` a directory, with modes and times, to the path `target`.
+
+    A file replaces a file, as a whole; a directory needs a path where nothing is. Raises FileExists, FileMissing,
+    FileRefused, StorageFull.
+    """
+    with told(source), root.parent(source) as (a, name):
+        info = os.stat(name, dir_fd=a, follow_symlinks=False)
+        with told(target), root.parent(target) as (b, new):
+            there = _existing(b, new)
+            if there is not None and (not replace or not stat.S_ISREG(there.st_mode)):
+                raise FileExists(f"{target} exists")
+            if not stat.S_ISDIR(info.st_mode):
+                _copy_entry(root, a, name, info, b, new, source)
+                return
+            if not recursive:
+                raise FileRefused(f"{source} is a folder; copy it recursively")
+            if there is not None:
+                raise FileExists(f"{target} exists")
+            _refuse_inside(target, b, a, name)
+            _copy_tree(root, a, name, info, b, new, source)
+
+
+def _copy_entry(root: Root, a: int, name: str, info: os.stat_result, b: int, new: str, path: str) -> None:
+    with _staged(root, b) as (stage, partial):
+        if stat.S_ISLNK(info.st_mode):
+            os.symlink(os.readlink(name, dir_fd=a), partial, dir_fd=stage)
+        else:
+            refuse_unless_regular(path, info)
+            reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=a)
+            try:
+                info = os.fstat(reader)
+                refuse_unless_regular(path, info)
+                writer = os.open(partial, _NEW, 0o600, dir_fd=stage)
+                try:
+                    if not _linux.reflink(reader, writer):
+                        at = 0
+                        while sent := os.sendfile(writer, reader, at, 1 << 24):
+                            root.check()
+                            at += sent
+                    os.utime(writer, ns=(info.st_atime_ns, info.st_mtime_ns))
+                    os.fchmod(writer, stat.S_IMODE(info.st_mode))
+                finally:
+                    os.close(writer)
+            finally:
+                os.close(reader)
+        os.rename(partial, new, src_dir_fd=stage, dst_dir_fd=b)
+
+
+def _copy_tree(root: Root, a: int, name: str, info: os.stat_result, b: int, new: str, path: str) -> None:
+    source = os.open(name, _DIRECTORY, dir_fd=a)
+    try:
+        os.mkdir(new, 0o700, dir_fd=b)
+        target = os.open(new, _DIRECTORY, dir_fd=b)
+        modes = [("", info)]
+        try:
+            for found in walk(root, source, strict=True):
+                above = found.path.rpartition("/")[0]
+                place = _linux.open_beneath(target, above or ".", os.O_PATH | os.O_DIRECTORY)
+                try:
+                    if found.is_directory:
+                        os.mkdir(found.name, 0o700, dir_fd=place)
+                        modes.append((found.path, found.info))
+                    else:
+                        _copy_entry(
+                            root,
+                            found.folder,
+                            found.name,
+                            found.info,
+                            place,
+                            found.name,
+                            f"{path}/{found.path}",
+                        )
+                finally:
+                    os.close(place)
+            for folder, its in reversed(modes):
+                fd = _linux.open_beneath(target, folder or ".", os.O_PATH)
+                try:
+                    _mark(root, fd, Marks(folder, stat.S_IMODE(its.st_mode), its.st_mtime_ns))
+                finally:
+                    os.close(fd)
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
+
+def size_of(root: Root, path: str) -> int:
+    """Bytes of the file, or of all files of the tree, at `path`; 0 for what is not there."""
+    total = 0
+    with (
+        contextlib.suppress(FileNotFoundError),
+        told_not_missing(path),
+        root.opened(path, follow=False) as (fd, info),
+    ):
+        if not stat.S_ISDIR(info.st_mode):
+            return info.st_size
+        top = reopen(fd, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            total = sum(found.info.st_size for found in walk(root, top) if not found.is_directory)
+        finally:
+            os.close(top)
+    return total
+
+
+@contextlib.contextmanager
+def told_not_missing(path: str) -> Iterator[None]:
+    """As `told`, but for FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise files.translate(error, path) from error
+
+
+# Trees
+
+
+_INVALID = re.compile(r"(^|/)(\.{0,2})(/|$)|\0")
+
+
+def unpack(root: Root, base: str, entries: Sequence[NewEntry], conditions: Conditions = ANY) -> list[Refused]:
+    """Put entries below the directory `base`, which is made if it is missing; those that were refused, and why.
+
+    Each file is old or new, whenever this is cut short; all contents are on disk before the first is in its place.
+    Links in the tree are never followed: an entry whose path leads over one is refused.
+
+    Raises FileRefused, StorageFull.
+    """
+    make_directory(root, base)
+    refused: list[Refused] = []
+    with told(base), directory(root, base) as top, contextlib.ExitStack() as cleanup:
+        places = _Places(top)
+        cleanup.callback(places.close)
+        stage, prefix = cleanup.enter_context(_staged(root, top))
+        ready: list[tuple[NewEntry, str]] = []
+
+        def discard() -> None:
+            for _, partial in ready:
+                with contextlib.suppress(OSError):
+                    os.unlink(partial, dir_fd=stage)
+
+        cleanup.callback(discard)
+
+        def attempt(entry: NewEntry, work: Callable[[], None]) -> bool:
+            try:
+                if _INVALID.search(entry.path):
+                    raise FileRefused(f"{entry.path!r} is not a path below it")
+                work()
+            except FileRefused as error:
+                refused.append(Refused(entry.path, str(error)))
+            except FileExists as error:
+                refused.append(Refused(entry.path, str(error)))
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                    raise
+                refused.append(Refused(entry.path, str(files.translate(error, entry.path))))
+            else:
+                return True
+            return False
+
+        def prepare(entry: NewEntry, partial: str) -> None:
+            if entry.kind == "directory":
+                places.make(entry.path)
+                return
+            place = places.above(entry.path)
+            if entry.kind == "other":
+                raise FileRefused(f"{entry.path} is neither a file nor a folder nor a link")
+            if (there := _existing(place, entry.path.rpartition("/")[2])) is not None:
+                _replaceable(entry.path, there, conditions)
+            if entry.kind == "symlink":
+                os.symlink(entry.target, partial, dir_fd=stage)
+                os.utime(partial, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=stage, follow_symlinks=False)
+                return
+            file = os.open(partial, _NEW, 0o600, dir_fd=stage)
+            try:
+                view = memoryview(entry.data)
+                while view:
+                    view = view[os.write(file, view) :]
+                os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))
+                os.fchmod(file, entry.mode & _PERMISSIONS)
+            except BaseException:
+                os.unlink(partial, dir_fd=stage)
+                raise
+            finally:
+                os.close(file)
+
+        def publish(entry: NewEntry, partial: str) -> None:
+            name = entry.path.rpartition("/")[2]
+            os.rename(partial, name, src_dir_fd=stage, dst_dir_fd=places.above(entry.path))
+
+        number = int(prefix.removeprefix(files.PARTIAL), 16)
+        folders: list[NewEntry] = []
+        for index, entry in enumerate(entries):
+            root.check()
+            partial = f"{files.PARTIAL}{(number + index) & (1 << 64) - 1:016x}"
+            if attempt(entry, functools.partial(prepare, entry, partial)):
+                if entry.kind == "directory":
+                    folders.append(entry)
+                else:
+                    ready.append((entry, partial))
+        if any(entry.data for entry, _ in ready):
+            places.sync()
+        for entry, partial in ready:
+            attempt(entry, functools.partial(publish, entry, partial))
+        # The innermost first, and last of all: their modes may be read-only.
+        for entry in reversed(folders):
+            attempt(entry, functools.partial(places.mark, root, entry))
+    return refused
+
+
+def _replaceable(path: str, there: os.stat_result, conditions: Conditions) -> None:
+    if stat.S_ISDIR(there.st_mode):
+        raise FileExists(f"{path} is a folder")
+    if conditions.absent:
+        raise FileExists(f"{path} exists")
+    if not conditions.read_only and stat.S_ISREG(there.st_mode) and not there.st_mode & 0o200:
+        raise FileRefused(f"{path} is read-only")
+
+
+class _Places:
+    """Directories of a tree that is being filled, the last one open; none is reached over a link."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._path = ""
+        self._fd = -1
+
+    def above(self, path: str) -> int:
+        """The directory that `path` is in, made if it is missing."""
+        folder = path.rpartition("/")[0]
+        if not folder:
+            return self._top
+        if self._fd < 0 or folder != self._path:
+            self.close()
+            try:
+                self._fd = _linux.open_beneath(self._top, folder, os.O_PATH | os.O_DIRECTORY)
+            except FileNotFoundError:
+                self.make(folder)
+                self.close()
+                self._fd = _linux.open_beneath(self._top, folder, os.O_PATH | os.O_DIRECTORY)
+            self._path = folder
+        return self._fd
+
+    def make(self, path: str) -> None:
+        """Make a directory and those above it."""
+        name = path.rpartition("/")[2]
+        place = self.above(path)
+        try:
+            os.mkdir(name, 0o755, dir_fd=place)
+        except FileExistsError:
+            there = _existing(place, name)
+            if there is None or not stat.S_ISDIR(there.st_mode):
+                raise FileExists(f"{path} exists and is not a folder") from None
+
+    def mark(self, root: Root, entry: NewEntry) -> None:
+        """Give a directory the mode and time of its entry."""
+        self.close()
+        fd = _linux.open_beneath(self._top, entry.path, os.O_PATH | os.O_DIRECTORY)
+        try:
+            _mark(root, fd, Marks(entry.path, entry.mode, entry.mtime_ns))
+        finally:
+            os.close(fd)
+
+    def sync(self) -> None:
+        """Write what was staged to the disk."""
+        _linux.sync_filesystem(self._top)
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

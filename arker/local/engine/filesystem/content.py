@@ -1,0 +1,179 @@
+"""What files hold: digests, kept as long as a file does not change, and contents of many files at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from arker.local.engine import _linux, files
+from arker.local.engine.filesystem.root import Root, refuse_unless_regular, reopen, told
+from arker.local.engine.filesystem.values import FileInfo, NewEntry, Page, Refused
+from arker.local.engine.filesystem.walk import directory, info_of, kind_of, version_of, walk
+from arker.local.engine.protocol import FileMissing, FileRefused
+
+_PIECE = 1 << 20
+#: Digests that are kept, of all computers together: some 200 bytes each.
+_KEPT = 200_000
+#: A file that changed this recently may change again within the same tick of the file system's clock.
+_SETTLED_NS = 2_000_000_000
+#: How often a file that changes while it is read is read again.
+_TRIES = 3
+
+_Key = tuple[str, int, int, int, int]
+
+
+class Digests:
+    """SHA-256 of files by what tells their versions apart; the ones asked for least recently are forgotten."""
+
+    def __init__(self, most: int = _KEPT) -> None:
+        self._most = most
+        self._known: OrderedDict[_Key, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, root: Root, vm_id: str, path: str, found: os.stat_result, folder: int, name: str) -> str:
+        """The digest, in hex, of the regular file `name` of the directory `folder`. Raises OSError, FileRefused."""
+        key = _key(vm_id, found)
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+                return known.hex()
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            before = os.fstat(fd)
+            refuse_unless_regular(path, before)
+            settled = time.time_ns() - before.st_ctime_ns > _SETTLED_NS
+            digest = _digest(root, fd)
+            if settled and _key(vm_id, os.fstat(fd)) == _key(vm_id, before):
+                with self._lock:
+                    self._known[_key(vm_id, before)] = digest
+                    if len(self._known) > self._most:
+                        self._known.popitem(last=False)
+            return digest.hex()
+        finally:
+            os.close(fd)
+
+
+def _key(vm_id: str, info: os.stat_result) -> _Key:
+    # The time of the last change of the inode is what its owner cannot set.
+    return vm_id, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+
+def _digest(root: Root, fd: int) -> bytes:
+    digest = hashlib.sha256()
+    at = 0
+    while piece := os.pread(fd, _PIECE, at):
+        root.check()
+        digest.update(piece)
+        at += len(piece)
+    return digest.digest()
+
+
+def manifest(
+    root: Root,
+    vm_id: str,
+    path: str,
+    digests: Digests | None,
+    *,
+    cursor: str = "",
+    limit: int = 50_000,
+    only: Sequence[str] | None = None,
+) -> Page:
+    """All that is below the directory `path`, in order, with `digests` the SHA-256 of each regular file, and with
+    `only` just the entries at these relative paths. A directory that is missing is empty.
+
+    Raises FileRefused where something may not be read, so that nothing is taken for missing that is there.
+    """
+    entries: list[FileInfo] = []
+    last = ""
+    try:
+        with told(path), directory(root, path) as top:
+            if only is not None:
+                return Page(_some(root, vm_id, top, only, digests), None)
+            for entry in walk(root, top, after=cursor, strict=True):
+                if len(entries) >= limit or (root.due and last):
+                    return Page(entries, last)
+                last = entry.path
+                sha256 = None
+                if digests is not None and kind_of(entry.info.st_mode) == "file":
+                    try:
+                        sha256 = digests.of(root, vm_id, entry.path, entry.info, entry.folder, entry.name)
+                    except FileNotFoundError:
+                        continue
+                    except PermissionError as error:
+                        raise FileRefused(f"{entry.path}: permission denied") from error
+                entries.append(info_of(entry.path, entry.info, entry.target(), sha256))
+    except FileMissing:
+        pass
+    return Page(entries, None)
+
+
+def _some(root: Root, vm_id: str, top: int, paths: Sequence[str], digests: Digests | None) -> list[FileInfo]:
+    entries = []
+    for path in paths:
+        root.check()
+        above, _, name = path.rpartition("/")
+        try:
+            folder = _linux.open_beneath(top, above or ".", os.O_PATH | os.O_DIRECTORY)
+            try:
+                info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                sha256 = None
+                if digests is not None and kind_of(info.st_mode) == "file":
+                    sha256 = digests.of(root, vm_id, path, info, folder, name)
+                entries.append(info_of(path, info, None, sha256))
+            finally:
+                os.close(folder)
+        except (OSError, FileRefused):  # what is not there, or not to be read, is not the same as anything
+            continue
+    return entries
+
+
+def pack(root: Root, base: str, paths: Sequence[str], budget: int) -> tuple[list[NewEntry], list[Refused]]:
+    """The entries at `paths` below the directory `base`, with the contents of files, as far as `budget` bytes go; and
+    those that were left out, and why. Links are not followed. Raises FileMissing, FileRefused."""
+    entries: list[NewEntry] = []
+    refused: list[Refused] = []
+    with told(base), directory(root, base) as top:
+        for path in paths:
+            root.check()
+            try:
+                entry = _packed(root, top, path, budget)
+            except OSError as error:
+                refused.append(Refused(path, str(files.translate(error, path))))
+            except FileRefused as error:
+                refused.append(Refused(path, str(error)))
+            else:
+                budget -= len(entry.data)
+                entries.append(entry)
+    return entries, refused
+
+
+def _packed(root: Root, top: int, path: str, budget: int) -> NewEntry:
+    fd = _linux.open_beneath(top, path, os.O_PATH | os.O_NOFOLLOW) if path else os.dup(top)
+    try:
+        info = os.fstat(fd)
+        if root.in_proc(info):
+            raise FileRefused(f"{path} is a file of /proc")
+        kind, mode = kind_of(info.st_mode), info.st_mode & 0o7777
+        if kind == "symlink":
+            return NewEntry(path, kind, mode, info.st_mtime_ns, target=os.readlink("", dir_fd=fd))
+        if kind != "file":
+            return NewEntry(path, kind, mode, info.st_mtime_ns)
+        reader = reopen(fd, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            for _ in range(_TRIES):
+                info = os.fstat(reader)
+                if info.st_size > budget:
+                    raise FileRefused(f"{path} does not fit")
+                data = os.pread(reader, info.st_size, 0)
+                if len(data) == info.st_size and version_of(os.fstat(reader)) == version_of(info):
+                    return NewEntry(path, kind, info.st_mode & 0o7777, info.st_mtime_ns, data)
+            raise FileRefused(f"{path} changes while it is read")
+        finally:
+            os.close(reader)
+    finally:
+        os.close(fd)

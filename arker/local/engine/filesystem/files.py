@@ -1,0 +1,220 @@
+"""The files of one computer, as the engine's users ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
+
+from arker.local.engine.filesystem import changes, content, walk
+from arker.local.engine.filesystem.content import Digests
+from arker.local.engine.filesystem.root import Root
+from arker.local.engine.filesystem.values import ANY, Conditions, FileInfo, Marks, NewEntry, Page, Refused
+from arker.local.engine.protocol import FileMissing, FileRefused
+
+_T = TypeVar("_T")
+
+#: Bytes of contents that one `pack` returns, or one `unpack` takes, at the most.
+LARGEST_PIECE = 16 << 20
+#: How often a tree is looked at for changes, in seconds; and how much longer than a look the pause is at least.
+_LOOK_SECONDS = 0.2
+_PAUSE = 10
+
+
+class Live(Protocol):
+    """What file operations need of a computer."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    async def on_files(self, work: Callable[[int], _T], size: int = 0) -> _T:
+        """`work` in a thread, on a descriptor of the sandbox's root directory, when there is room for `size` bytes."""
+        ...
+
+
+class ComputerFiles:
+    """The files of one computer.
+
+    Paths are absolute; bytes that are not UTF-8 are surrogates in them. Permissions are those of the computer's user.
+    All methods raise FileRefused for what is not permitted or not possible, FileMissing for what is not there,
+    StorageFull for what does not fit, VmMissing and SandboxUnavailable.
+    """
+
+    def __init__(
+        self,
+        computer: Live,
+        digests: Digests,
+        whole: Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]],
+    ) -> None:
+        self._computer = computer
+        self._digests = digests
+        self._whole = whole
+
+    async def _do(self, function: Callable[..., _T], *args: Any, size: int = 0, **options: Any) -> _T:
+        roots: list[Root] = []
+
+        def work(fd: int) -> _T:
+            roots.append(Root(fd))
+            return function(roots[0], *args, **options)
+
+        try:
+            # To its end in any case: the descriptor must outlive the work.
+            result: _T = await self._whole(self._computer.on_files(work, size))
+            return result
+        except asyncio.CancelledError:
+            for root in roots:
+                root.stopped.set()
+            raise
+
+    async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
+        """What is at `path`; with `follow` of False a link itself."""
+        return await self._do(walk.look, _absolute(path), follow=follow)
+
+    async def list(
+        self, path: str, *, recursive: bool = False, glob: str = "", cursor: str = "", limit: int = 1000
+    ) -> Page:
+        """Entries of a directory, sorted, each directory before what is in it; links are not followed.
+
+        `glob` is a pattern of relative paths (`*`, `?`, `[abc]`, `**`). A page may have fewer entries than `limit`
+        before the last one. With `recursive`, directories that may not be read count as empty.
+        """
+        limit = min(limit, walk.LARGEST_PAGE)
+        options: dict[str, Any] = {"recursive": recursive, "glob": glob, "cursor": cursor, "limit": limit}
+        return await self._do(walk.listing, _absolute(path), **options)
+
+    async def mkdir(self, path: str, *, parents: bool = True, exist_ok: bool = True) -> None:
+        """Make a directory."""
+        await self._do(changes.make_directory, _absolute(path), parents=parents, exist_ok=exist_ok)
+
+    async def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False) -> None:
+        """Remove a file, a link, an empty directory, or with `recursive` a tree."""
+        options = {"recursive": recursive, "missing_ok": missing_ok}
+        while not await self._do(changes.remove, _absolute(path), **options):
+            options["missing_ok"] = True
+
+    async def move(self, source: str, target: str, *, replace: bool = True) -> None:
+        """Rename; across file systems, copy and then remove. Raises FileExists."""
+        size = 0
+        if (await self.stat(source, follow=False)).kind == "directory":
+            size = await self._do(changes.size_of, _absolute(source))
+        await self._do(changes.move, _absolute(source), _absolute(target), replace=replace, size=size)
+
+    async def copy(self, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:
+        """Copy a file, or with `recursive` a directory, to a path. Raises FileExists."""
+        size = await self._do(changes.size_of, _absolute(source))
+        options = {"recursive": recursive, "replace": replace}
+        await self._do(changes.copy, _absolute(source), _absolute(target), size=size, **options)
+
+    async def chmod(self, path: str, mode: int) -> None:
+        """Set permission bits, links followed."""
+        await self._do(changes.change_mode, _absolute(path), mode)
+
+    async def mark(self, base: str, marks: Sequence[Marks]) -> Sequence[Refused]:
+        """Set modes and times of entries below a directory."""
+        return await self._do(changes.set_marks, _absolute(base), marks)
+
+    async def symlink(self, target: str, path: str) -> None:
+        """Make a symbolic link at `path`. Raises FileExists."""
+        if not target or "\0" in target:
+            raise FileRefused("a link needs a target without NUL characters")
+        await self._do(changes.make_link, target, _absolute(path))
+
+    async def write(
+        self,
+        path: str,
+        source: bytes | int,
+        *,
+        conditions: Conditions = ANY,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> FileInfo:
+        """Put `source`, bytes or a descriptor to be read from its position 0, at `path`: old file or new, never half.
+
+        Raises FileExists, FileChanged.
+        """
+        size = len(source) if isinstance(source, bytes) else os.fstat(source).st_size
+        # The caller may be cancelled and close its own while the write goes on.
+        mine = source if isinstance(source, bytes) else os.dup(source)
+
+        def put(root: Root) -> FileInfo:
+            return changes.write(root, path, mine, conditions=conditions, mode=mode, mtime_ns=mtime_ns)
+
+        async def work() -> FileInfo:
+            try:
+                return await self._do(put, size=size)
+            finally:
+                if isinstance(mine, int):
+                    os.close(mine)
+
+        _absolute(path)
+        info: FileInfo = await self._whole(work())
+        return info
+
+    async def append(self, path: str, data: bytes, *, at: int | None = None) -> FileInfo:
+        """Add to the end of a file, which has `at` bytes before; harmless when repeated with `at`.
+
+        Raises FileChanged.
+        """
+        return await self._do(changes.append, _absolute(path), data, at=at, size=len(data))
+
+    async def manifest(
+        self,
+        path: str,
+        *,
+        hashed: bool = True,
+        cursor: str = "",
+        limit: int = walk.LARGEST_PAGE,
+        only: Sequence[str] | None = None,
+    ) -> Page:
+        """All that is below a directory, or with `only` what is there of some relative paths, with the SHA-256 of each
+        regular file if `hashed`. A directory that is missing is empty; one that may not be read is FileRefused."""
+        options: dict[str, Any] = {"cursor": cursor, "limit": min(limit, walk.LARGEST_PAGE), "only": only}
+        digests = self._digests if hashed else None
+        return await self._do(content.manifest, self._computer.id, _absolute(path), digests, **options)
+
+    async def pack(
+        self, base: str, paths: Sequence[str], *, budget: int = LARGEST_PIECE
+    ) -> tuple[Sequence[NewEntry], Sequence[Refused]]:
+        """Entries at relative paths with their contents, `budget` bytes at the most; and what was left out."""
+        return await self._do(content.pack, _absolute(base), paths, min(budget, LARGEST_PIECE))
+
+    async def unpack(
+        self, base: str, entries: Sequence[NewEntry], *, conditions: Conditions = ANY
+    ) -> Sequence[Refused]:
+        """Put entries below a directory, which is made if it is missing; what was refused of them."""
+        size = sum(len(entry.data) for entry in entries)
+        return await self._do(changes.unpack, _absolute(base), entries, conditions, size=size)
+
+    async def changed(self, path: str, token: str = "", *, wait: float = 0) -> str:
+        """A token of all that is below `path`, names, sizes, times and modes; waits until it is another one than
+        `token`, or for `wait` seconds. A directory that is missing has a token as well."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait
+        while True:
+            began = loop.time()
+            now = await self._token(path)
+            pause = max(_LOOK_SECONDS, _PAUSE * (loop.time() - began))
+            if now != token or loop.time() + pause > until:
+                return now
+            await asyncio.sleep(pause)
+
+    async def _token(self, path: str) -> str:
+        pages = []
+        cursor: str | None = ""
+        try:
+            while cursor is not None:
+                page, cursor = await self._do(walk.token, _absolute(path), cursor)
+                pages.append(page)
+        except FileMissing:
+            return "missing"
+        return hashlib.sha256("".join(pages).encode()).hexdigest()
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise FileRefused(f"{path!r} is not an absolute path")
+    return path

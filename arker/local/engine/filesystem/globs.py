@@ -1,0 +1,53 @@
+"""Patterns for paths: `*`, `?`, `[abc]` within a name, and `**` for any number of directories. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+
+
+class Glob:
+    """A pattern for paths relative to a directory, as `pathlib.Path.glob` has them; a leading dot is not special.
+
+    It takes time proportional to the length of path and pattern, whatever they are: both come from strangers.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._parts = [
+            None if part == "**" else re.compile(fnmatch.translate(part))
+            for part in pattern.split("/")
+            if part not in ("", ".")
+        ]
+        #: Whether it can match anything deeper than an entry of the directory.
+        self.deep: bool = len(self._parts) > 1 or None in self._parts
+
+    def _after(self, path: str) -> set[int]:
+        """The positions in the pattern that it can be at after `path`."""
+        states = self._skip({0})
+        for name in path.split("/"):
+            moved: set[int] = set()
+            for state in states:
+                if state < len(self._parts):
+                    part = self._parts[state]
+                    if part is None:
+                        moved.add(state)
+                    elif part.match(name):
+                        moved.add(state + 1)
+            states = self._skip(moved)
+        return states
+
+    def _skip(self, states: set[int]) -> set[int]:
+        """Also the positions behind each `**`, which may stand for no directory at all."""
+        for state in list(states):
+            while state < len(self._parts) and self._parts[state] is None:
+                state += 1
+                states.add(state)
+        return states
+
+    def matches(self, path: str) -> bool:
+        """Whether the pattern is one of `path`."""
+        return len(self._parts) in self._after(path)
+
+    def may_hold(self, path: str) -> bool:
+        """Whether something below the directory `path` may match."""
+        return any(state < len(self._parts) for state in self._after(path))

@@ -1,0 +1,121 @@
+"""The root directory of a live sandbox, and ways to open what is below it.
+
+Whoever works on it is the user of the computer as far as the kernel is concerned, so that permissions hold as inside.
+No link, however it is swapped meanwhile, leads out, and nothing but regular files and directories is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from arker.local.engine import _linux
+from arker.local.engine.files import translate
+from arker.local.engine.protocol import EngineError, FileRefused
+
+#: How long one operation on many files may keep a fork of the computer waiting, in seconds.
+TURN = 2.0
+_OF_PROCESS = re.compile(r"/proc/\d+(/|$)")
+
+
+@dataclass(slots=True)
+class Root:
+    """The root directory of a sandbox (a descriptor that outlives the operation) during one operation."""
+
+    fd: int
+    until: float = field(default_factory=lambda: time.monotonic() + TURN)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    _proc: int = -1
+
+    def __post_init__(self) -> None:
+        with contextlib.suppress(OSError):
+            self._proc = os.stat("proc", dir_fd=self.fd).st_dev
+
+    @property
+    def due(self) -> bool:
+        """Whether the turn is over, for operations that can be continued."""
+        return time.monotonic() > self.until
+
+    def check(self) -> None:
+        """End an operation that nobody waits for any more."""
+        if self.stopped.is_set():
+            raise EngineError("the operation was cancelled")
+
+    def in_proc(self, info: os.stat_result) -> bool:
+        """Whether something is on procfs, where the host could do more than the computer's user."""
+        return info.st_dev == self._proc
+
+    def open(self, path: str, *, follow: bool = True) -> tuple[int, os.stat_result]:
+        """What is at `path`, as an O_PATH descriptor, and its stat. Raises OSError, FileRefused."""
+        fd = _linux.open_in_root(self.fd, path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
+        try:
+            info = os.fstat(fd)
+            if self.in_proc(info) and _OF_PROCESS.match(location(fd)):
+                raise FileRefused(f"{path}: the files of processes can be read inside the computer only")
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd, info
+
+    @contextlib.contextmanager
+    def opened(self, path: str, *, follow: bool = True) -> Iterator[tuple[int, os.stat_result]]:
+        """As `open`, closed at the end of the block."""
+        fd, info = self.open(path, follow=follow)
+        try:
+            yield fd, info
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def parent(self, path: str) -> Iterator[tuple[int, str]]:
+        """The directory that has the last name of `path`, and that name, which is not followed if it is a link."""
+        above, _, name = path.rstrip("/").rpartition("/")
+        if name in ("", ".", ".."):
+            raise FileRefused(f"{path}: the last part of the path is not a name")
+        with self.opened(above or "/") as (fd, info):
+            if not stat.S_ISDIR(info.st_mode):
+                raise NotADirectoryError(20, os.strerror(20))
+            yield fd, name
+
+    @contextlib.contextmanager
+    def regular(self, path: str) -> Iterator[tuple[int, os.stat_result]]:
+        """The regular file at `path`, open for reading. Raises OSError, FileRefused."""
+        with self.opened(path) as (found, info):
+            refuse_unless_regular(path, info)
+            fd = reopen(found, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                yield fd, info
+            finally:
+                os.close(fd)
+
+
+def location(fd: int) -> str:
+    """Where what a descriptor stands for is now, as its sandbox sees it."""
+    return str(Path(f"/proc/self/fd/{fd}").readlink())
+
+
+def reopen(fd: int, flags: int) -> int:
+    """Another descriptor of what an O_PATH descriptor stands for."""
+    return os.open(f"/proc/self/fd/{fd}", flags | os.O_CLOEXEC)
+
+
+def refuse_unless_regular(path: str, info: os.stat_result) -> None:
+    """Raise FileRefused for what is not a regular file."""
+    if not stat.S_ISREG(info.st_mode):
+        raise FileRefused(f"{path} is {'a folder' if stat.S_ISDIR(info.st_mode) else 'not a regular file'}")
+
+
+@contextlib.contextmanager
+def told(path: str) -> Iterator[None]:
+    """What the system says about `path`, in the engine's words."""
+    try:
+        yield
+    except OSError as error:
+        raise translate(error, path) from error

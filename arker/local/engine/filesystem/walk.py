@@ -1,0 +1,224 @@
+"""Directories and trees, listed in order and in constant memory, and continued where an earlier page ended."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import heapq
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from arker.local.engine import _linux
+from arker.local.engine.filesystem.globs import Glob
+from arker.local.engine.filesystem.root import Root, reopen, told
+from arker.local.engine.filesystem.values import FileInfo, Kind, Page
+from arker.local.engine.protocol import FileRefused, LimitReached
+
+#: Names of one directory that are held at a time.
+BATCH = 4096
+#: Entries of a page, at the most.
+LARGEST_PAGE = 50_000
+#: What a directory that changes while it is walked may answer: it, or what was in it, is gone or another thing.
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV}
+
+
+def kind_of(mode: int) -> Kind:
+    """What the mode of a stat says that something is."""
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISDIR(mode):
+        return "directory"
+    return "symlink" if stat.S_ISLNK(mode) else "other"
+
+
+def version_of(info: os.stat_result) -> str:
+    """Differs whenever the content of a file may differ."""
+    return f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
+
+
+def info_of(
+    path: str, info: os.stat_result, target: str | None = None, sha256: str | None = None
+) -> FileInfo:
+    """A stat as a value."""
+    kind = kind_of(info.st_mode)
+    size = info.st_size if kind == "file" else 0
+    mode = stat.S_IMODE(info.st_mode)
+    return FileInfo(path, kind, size, mode, info.st_mtime_ns, version_of(info), target, sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry of a walk: its path relative to the top, its stat, and the directory it is in, open until the next
+    entry is asked for."""
+
+    path: str
+    info: os.stat_result
+    folder: int
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory, which a link to one is not."""
+        return stat.S_ISDIR(self.info.st_mode)
+
+    def target(self) -> str | None:
+        """Where it points to, if it is a link."""
+        if not stat.S_ISLNK(self.info.st_mode):
+            return None
+        try:
+            return os.readlink(self.name, dir_fd=self.folder)
+        except OSError as error:
+            if error.errno in (*_GONE, errno.EINVAL):
+                return ""
+            raise
+
+
+class _Folders:
+    """Directories below a top one, one open at a time, so that the depth of a tree costs no descriptors."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._path = ""
+        self.fd = -1
+
+    def open(self, path: str) -> int:
+        if self.fd < 0 or path != self._path:
+            self.close()
+            self.fd = _linux.open_beneath(self._top, path or ".", os.O_RDONLY | os.O_DIRECTORY)
+            self._path = path
+        return self.fd
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def _names(folders: _Folders, path: str, after: str) -> Iterator[str]:
+    """The names of a directory beyond `after`, in order, however many there are."""
+    while True:
+        with os.scandir(folders.open(path)) as entries:
+            batch = heapq.nsmallest(BATCH, (entry.name for entry in entries if entry.name > after))
+        yield from batch
+        if len(batch) < BATCH:
+            return
+        after = batch[-1]
+
+
+def walk(
+    root: Root,
+    top: int,
+    *,
+    after: str = "",
+    enter: Callable[[Found], bool] = lambda found: True,
+    strict: bool = False,
+) -> Iterator[Found]:
+    """What is below the open directory `top`, each directory before what is in it, by name.
+
+    Links are not followed, procfs is not entered. `after` is the path where an earlier walk ended. Directories that
+    may not be read count as empty, or with `strict` raise FileRefused.
+    """
+    folders = _Folders(top)
+    parts = after.split("/") if after else []
+    heads = ["/".join(parts[:depth]) for depth in range(len(parts))]
+    pending = [(head, _names(folders, head, name)) for head, name in zip(heads, parts, strict=True)]
+
+    def descend(found: Found) -> None:
+        if found.is_directory and not root.in_proc(found.info) and enter(found):
+            pending.append((found.path, _names(folders, found.path, "")))
+
+    def look(head: str, name: str) -> Found:
+        folder = folders.open(head)
+        path = f"{head}/{name}" if head else name
+        return Found(path, os.stat(name, dir_fd=folder, follow_symlinks=False), folder)
+
+    if parts:
+        with contextlib.suppress(OSError):
+            descend(look(heads[-1], parts[-1]))
+    else:
+        pending.append(("", _names(folders, "", "")))
+    try:
+        while pending:
+            path, names = pending[-1]
+            root.check()
+            try:
+                name = next(names, None)
+                if name is None:
+                    pending.pop()
+                    continue
+                found = look(path, name)
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    raise LimitReached(
+                        f"paths below {path[:100]!r} are longer than the system can name"
+                    ) from error
+                if error.errno in _GONE:
+                    continue
+                if error.errno == errno.EACCES:
+                    if strict:
+                        raise FileRefused(f"{path or 'the directory'}: permission denied") from error
+                    pending.pop()
+                    continue
+                raise
+            yield found
+            descend(found)
+    finally:
+        folders.close()
+
+
+def look(root: Root, path: str, *, follow: bool = True) -> FileInfo:
+    """What is at `path`. Raises FileMissing, FileRefused."""
+    with told(path), root.opened(path, follow=follow) as (fd, info):
+        return info_of(path, info, os.readlink("", dir_fd=fd) if stat.S_ISLNK(info.st_mode) else None)
+
+
+@contextlib.contextmanager
+def directory(root: Root, path: str) -> Iterator[int]:
+    """The directory at `path`, open for reading. Raises OSError, FileRefused."""
+    with root.opened(path) as (found, info):
+        if not stat.S_ISDIR(info.st_mode):
+            raise FileRefused(f"{path} is not a folder")
+        fd = reopen(found, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def listing(
+    root: Root, path: str, *, recursive: bool = False, glob: str = "", cursor: str = "", limit: int = 1000
+) -> Page:
+    """Entries of the directory at `path`; see `Files.list`."""
+    pattern = Glob(glob) if glob else None
+    deep = recursive if pattern is None else pattern.deep
+
+    def enter(found: Found) -> bool:
+        return deep and (pattern is None or pattern.may_hold(found.path))
+
+    entries: list[FileInfo] = []
+    last = ""
+    with told(path), directory(root, path) as top:
+        for found in walk(root, top, after=cursor, enter=enter):
+            if len(entries) >= limit or (root.due and last):
+                return Page(entries, last)
+            last = found.path
+            if pattern is None or pattern.matches(found.path):
+                entries.append(info_of(found.path, found.info, found.target()))
+    return Page(entries, None)
+
+
+def token(root: Root, path: str, cursor: str) -> tuple[str, str | None]:
+    """A digest of names, kinds, modes, versions and targets of a page of the tree at `path`, and where it goes on."""
+    digest = hashlib.sha256()
+    page = listing(root, path, recursive=True, cursor=cursor, limit=LARGEST_PAGE)
+    for entry in page.entries:
+        line = (entry.path, entry.kind, entry.mode, entry.version, entry.target)
+        digest.update(repr(line).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest(), page.cursor
