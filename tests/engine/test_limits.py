@@ -29,7 +29,7 @@ async def test_a_fork_bomb(engine: BubblewrapEngine) -> None:
     await asyncio.sleep(0.5)
     await neighbour(engine)
     assert engine._computers["a"].sandbox is not None
-    assert len(engine._computers["a"].sandbox.processes()) <= 64
+    assert len(engine._computers["a"].sandbox.processes.all()) <= 64
     await bomb
     await engine.stop("a")
     assert await sh(engine, "echo back") == "back\n"
@@ -71,7 +71,7 @@ async def test_memory_of_a_computer(engine: BubblewrapEngine) -> None:
     await neighbour(engine)
     sandbox = engine._computers["a"].sandbox
     assert sandbox is not None
-    assert sum(sandbox.memory(p.pid) for p in sandbox.processes()) < 250 * MIB
+    assert sum(sandbox.processes.memory().values()) < 250 * MIB
 
 
 @pytest.mark.engine(shared_memory=8 * MIB)

@@ -20,8 +20,8 @@ from arker.local.engine.gate import Gate
 from arker.local.engine.images import HOME, MOUNT_POINTS, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.ports import Connection, Helper, Ports
+from arker.local.engine.processes import Process
 from arker.local.engine.protocol import (
-    ComputerBusy,
     End,
     EngineError,
     LimitReached,
@@ -35,7 +35,7 @@ from arker.local.engine.protocol import (
 )
 from arker.local.engine.readable import LocalFile
 from arker.local.engine.runs import LocalRun
-from arker.local.engine.sandbox import FIRST, Disk, Process, Sandbox, disk_usage
+from arker.local.engine.sandbox import FIRST, Disk, Sandbox, disk_usage
 from arker.local.engine.shell import Result, Shell
 from arker.local.engine.store import SessionRow, VmRow, new_layer
 
@@ -47,8 +47,6 @@ T = TypeVar("T")
 _TERM_SECONDS = 0.5
 _KILL_SECONDS = 5.0
 _SHELL_SECONDS = 15.0
-_FREEZE_SECONDS = 2.0
-_KERNEL_SECONDS = 0.1
 _SETTLE_SECONDS = 1.0
 _TIMED_OUT = 124
 #: Bytes of the checkpoints of one computer, which are held in memory. One that does not fit is not kept.
@@ -277,7 +275,7 @@ class Computer:
         sandbox = self.sandbox
         if sandbox is not None:
             sandbox.kill()
-            while sandbox.processes():  # noqa: ASYNC110 - nothing tells when they are gone
+            while sandbox.processes.count():  # noqa: ASYNC110 - nothing tells when they are gone
                 await asyncio.sleep(0.0002)
             self._over(sandbox)
 
@@ -388,29 +386,14 @@ class Computer:
     def _send(self, pids: list[int], number: signal.Signals) -> None:
         for pid in pids:
             if self.sandbox is not None:
-                self.sandbox.send(pid, number)
+                self.sandbox.processes.send(pid, number)
 
     def _started_by(self, session: Session, shell: Shell) -> list[int]:
-        """The shell and the live processes that came with the command it runs, by descent, session or environment."""
+        """The shell and what the command that it runs has started, however that hides."""
         if self.sandbox is None or shell.pid is None:
             return []
-        processes = self.sandbox.processes()
-        mark = f"ARKER_SESSION={session.id}".encode()
-        family = {shell.pid}
-        grown = True
-        while grown:
-            more = {p.pid for p in processes if p.parent in family} - family
-            family |= more
-            grown = bool(more)
-        return [
-            p.pid
-            for p in processes
-            if p.pid == shell.pid
-            or (
-                p.started >= shell.began_ticks
-                and (p.pid in family or p.session == shell.pid or mark in self.sandbox.environment(p.pid))
-            )
-        ]
+        started = [p.pid for p in self.sandbox.processes.started_by(shell.pid, shell.mark)]
+        return [*started, shell.pid] if self.sandbox.processes.alive(shell.pid) else started
 
     # Files
 
@@ -472,7 +455,7 @@ class Computer:
         """The live processes that are not idle shells or what keeps those."""
         if self.sandbox is None:
             return []
-        processes = self.sandbox.processes()
+        processes = self.sandbox.processes.all()
         shells = {s.shell.pid for s in self.sessions.values() if s.shell is not None and not s.busy}
         keepers = {p.parent for p in processes if p.pid in shells}
         return [p for p in processes if p.pid not in shells and p.pid not in keepers]
@@ -481,28 +464,6 @@ class Computer:
     def at_rest(self) -> bool:
         """Whether nothing runs but idle shells, whose checkpoints say all."""
         return not any(session.busy for session in self.sessions.values()) and not self.others()
-
-    async def freeze(self) -> set[int]:
-        """Stop every process; the pids of those that did run, for `thaw`. Raises EngineError."""
-        stopped: set[int] = set()
-        until = time.monotonic() + _FREEZE_SECONDS
-        while self.sandbox is not None:
-            # Whoever waits in the kernel for long waits for a process that stands still: a child about to execute.
-            still = "TtD" if time.monotonic() > until - _FREEZE_SECONDS + _KERNEL_SECONDS else "Tt"
-            awake = [p.pid for p in self.sandbox.processes() if p.state not in still]
-            if not awake:
-                break
-            if time.monotonic() > until:
-                self.thaw(stopped)
-                raise ComputerBusy("the processes of the computer did not stop for the fork; try again")
-            self._send([pid for pid in awake if pid not in stopped], signal.SIGSTOP)
-            stopped.update(awake)
-            await asyncio.sleep(0.0005)
-        return stopped
-
-    def thaw(self, stopped: set[int]) -> None:
-        """Let processes go on."""
-        self._send(list(stopped), signal.SIGCONT)
 
     def kill_commands(self, pids: list[int], reason: Reason, why: str) -> None:
         """Kill processes that broke a limit; those whose commands run are told why."""

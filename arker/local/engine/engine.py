@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import tempfile
-import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,11 +21,11 @@ from arker.local.engine.images import Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.ports import Connection, Helper
 from arker.local.engine.protocol import (
+    ComputerBusy,
     EngineError,
     FileRefused,
     ImageMissing,
     Readable,
-    Reason,
     Run,
     SandboxUnavailable,
     SessionState,
@@ -34,9 +33,10 @@ from arker.local.engine.protocol import (
     VmMissing,
 )
 from arker.local.engine.runs import RunBook
-from arker.local.engine.sandbox import FILE_BYTES, layer_budget
+from arker.local.engine.sandbox import layer_budget
 from arker.local.engine.shell import in_subshell
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
+from arker.local.engine.watch import Watch
 
 log: logging.Logger = logging.getLogger("arker.engine")
 
@@ -48,11 +48,8 @@ _DEFAULT_SESSION = "0"
 _LAYERS = 32
 #: Sandboxes that start at once; more would only keep each other from starting in time.
 _STARTS = 8
-_TICK_SECONDS = 0.25
 #: How long the state of a session may be in memory alone.
 _SAVE_SECONDS = 0.2
-#: A computer is measured anew each time the disk filled by this much.
-_MEASURE_BYTES = 32 << 20
 
 
 class BubblewrapEngine:
@@ -80,8 +77,6 @@ class BubblewrapEngine:
         self._use = LayerUse()
         self._digests = Digests()
         self._merging: set[tuple[str, ...]] = set()
-        #: Computers whose disk is being measured.
-        self._measuring: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saving = False
         self._store: Store | None = None
@@ -124,7 +119,9 @@ class BubblewrapEngine:
         except BaseException:
             await self.close()
             raise
-        self._spawn(self._watch())
+        self._spawn(
+            Watch(self._path, self._limits, lambda: list(self._computers.values()), self._spawn).run()
+        )
 
     def _open(self) -> tuple[Store, list[VmRow]]:
         store = Store(self._path)
@@ -348,11 +345,19 @@ class BubblewrapEngine:
                 trees.remove_tree(target)
                 raise storage_error(error, "the computer could not be copied") from error
 
-        stopped = await parent.freeze()
+        if parent.sandbox is None:
+            await self._in(self._files, copy)
+            return name
+        processes = parent.sandbox.processes
+        stopped = await processes.freeze()
         try:
             await self._in(self._files, copy)
+            disturbed = processes.awake(patient=False)
         finally:
-            parent.thaw(stopped)
+            processes.thaw(stopped)
+        if disturbed:  # a timer of theirs may let them go on
+            trees.remove_tree(target)
+            raise ComputerBusy("the processes of the computer did not stand still for the fork; try again")
         return name
 
     async def delete(self, vm_id: str) -> None:
@@ -548,7 +553,7 @@ class BubblewrapEngine:
         async with computer.gate.exclusive():
             await computer.stop()
 
-    # Sessions are saved, sandboxes watched
+    # Sessions are saved
 
     def _save_soon(self) -> None:
         if not self._saving and self._store is not None:
@@ -585,70 +590,6 @@ class BubblewrapEngine:
             for session in computer.sessions.values()
             if session.unsaved
         ]
-
-    async def _watch(self) -> None:
-        """Notice what nobody tells: shells that vanished, sandboxes that idle, computers over their limits."""
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            for computer in list(self._computers.values()):
-                if not computer.running:
-                    continue
-                try:
-                    await self._look_at(computer)
-                except Exception:  # one computer's trouble must not end the watch over the others
-                    log.exception("computer %s could not be watched", computer.id)
-
-    async def _look_at(self, computer: Computer) -> None:
-        for session in computer.sessions.values():
-            if session.shell is not None:
-                session.shell.lost()
-        if computer.watched:
-            computer.watched = not computer.at_rest
-            if computer.watched:
-                computer.used = time.monotonic()
-            self._hold_memory(computer)
-            if computer.id not in self._measuring:
-                self._measuring.add(computer.id)
-                self._spawn(self._hold_disk(computer))
-        elif time.monotonic() - computer.used > self._limits.idle and computer.gate.idle:
-            async with computer.gate.exclusive():
-                if computer.at_rest:
-                    await computer.stop()
-
-    def _hold_memory(self, computer: Computer) -> None:
-        if computer.sandbox is None:
-            return
-        used = {p.pid: computer.sandbox.memory(p.pid) for p in computer.sandbox.processes()}
-        if sum(used.values()) > self._limits.memory:
-            worst = max(used, key=lambda pid: used[pid])
-            computer.kill_commands(
-                [worst],
-                Reason.OUT_OF_MEMORY,
-                f"the computer used more than its {self._limits.memory} bytes of memory",
-            )
-
-    async def _hold_disk(self, computer: Computer) -> None:
-        try:
-            disk = os.statvfs(self._path)
-            filled = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-            filled += (disk.f_files - disk.f_ffree) * FILE_BYTES
-            step = max(_MEASURE_BYTES, self._limits.disk // 64)
-            if computer.measured_at is not None and filled < computer.measured_at + step:
-                return
-            before = computer.size
-            await computer.measure()
-            computer.measured_at = filled
-            if computer.size > self._limits.disk and computer.size > before:
-                pids = [process.pid for process in computer.others()]
-                computer.kill_commands(
-                    pids,
-                    Reason.DISK_FULL,
-                    f"the computer wrote more than its {self._limits.disk} bytes of disk",
-                )
-                # What they wrote to their end is not held against what comes next, to make room perhaps.
-                await computer.measure()
-        finally:
-            self._measuring.discard(computer.id)
 
 
 def _sync(folder: Path) -> None:

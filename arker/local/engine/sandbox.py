@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -25,6 +24,7 @@ from arker.local.engine import seccomp
 from arker.local.engine.diagnosis import explain, facts, find_bwrap
 from arker.local.engine.images import HOME, Image
 from arker.local.engine.limits import Limits
+from arker.local.engine.processes import Processes
 from arker.local.engine.protocol import SandboxUnavailable
 
 #: Where a sandbox sees the pipes of its sessions.
@@ -35,7 +35,6 @@ _SHM = "/dev/shm"  # noqa: S108
 #: What a file takes of a disk beside its content.
 FILE_BYTES = 4096
 _START_SECONDS = 15.0
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Descriptors handed to bwrap, by number.
 _SECCOMP_FD, _INFO_FD = 3, 4
 _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -48,17 +47,6 @@ class Disk:
     frozen: tuple[Path, ...]
     top: Path
     work: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process of a sandbox, numbered as inside; `started` counts clock ticks since boot."""
-
-    pid: int
-    parent: int
-    session: int
-    state: str
-    started: int
 
 
 def layer_budget(store: Path) -> int:
@@ -248,9 +236,9 @@ class Sandbox:
         self._commands = spawned.commands
         self._monitor = os.pidfd_open(spawned.pid)
         self._first = -1
-        #: The root folder inside, for opening files, and its /proc; valid until `ended`.
+        #: The root folder inside, for opening files; valid until `ended`.
         self.root: int = -1
-        self.proc: int = -1
+        self._processes: Processes | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(self._monitor, self._reap)
 
@@ -275,7 +263,8 @@ class Sandbox:
             first = json.loads(os.pread(spawned.info, 4096, 0))["child-pid"]
             sandbox._first = os.pidfd_open(first)
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            sandbox.proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
+            proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
+            sandbox._processes = Processes(proc, first)
         except BaseException as error:
             await sandbox._give_up()
             if isinstance(error, (OSError, ValueError)):
@@ -301,6 +290,12 @@ class Sandbox:
             signal.pidfd_send_signal(self._monitor, signal.SIGKILL)
         await asyncio.shield(self.ended)
 
+    @property
+    def processes(self) -> Processes:
+        """Those inside; none any more when the sandbox has ended."""
+        assert self._processes is not None
+        return self._processes
+
     def control(self, lines: bytes) -> None:
         """Let process 1 run shell code; short, and not waited for."""
         with contextlib.suppress(OSError):  # it is gone, which `ended` tells, or the pipe is full
@@ -322,79 +317,14 @@ class Sandbox:
             return
         os.waitpid(self._pid, 0)
         self._loop.remove_reader(self._monitor)
-        for fd in (self._monitor, self._commands, self._first, self.root, self.proc):
+        for fd in (self._monitor, self._commands, self._first, self.root):
             if fd >= 0:
                 os.close(fd)
-        self._commands = self._first = self.root = self.proc = -1
+        self._commands = self._first = self.root = -1
+        if self._processes is not None:
+            self._processes.close()
         self.ended.set_result(None)
 
     def network(self) -> int:
         """A descriptor of the network namespace, which the caller closes. Raises OSError."""
-        return os.open("1/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.proc)
-
-    def alive(self, pid: int) -> bool:
-        """Whether a process, numbered as inside, is there."""
-        if self.ended.done():
-            return False
-        try:
-            os.stat(str(pid), dir_fd=self.proc)
-        except OSError:
-            return False
-        return True
-
-    def processes(self) -> list[Process]:
-        """All processes inside that are not mere zombies, process 1 left out."""
-        if self.ended.done():
-            return []
-        found = []
-        for name in os.listdir(self.proc):  # noqa: PTH208 - by descriptor
-            if name.isdigit() and name != "1":
-                with contextlib.suppress(OSError):
-                    line = self._read(f"{name}/stat")
-                    # The name of the program is in parentheses and may hold anything, parentheses too.
-                    fields = line[line.rindex(b")") + 2 :].split()
-                    state = fields[0].decode()
-                    if state not in "ZX":
-                        found.append(
-                            Process(int(name), int(fields[1]), int(fields[3]), state, int(fields[19]))
-                        )
-        return found
-
-    def memory(self, pid: int) -> int:
-        """Bytes of memory that are a process's own; 0 when it is gone."""
-        try:
-            fields = self._read(f"{pid}/statm").split()
-            return (int(fields[1]) - int(fields[2])) * _PAGE
-        except (OSError, IndexError):
-            return 0
-
-    def environment(self, pid: int) -> list[bytes]:
-        """The environment that a process began with; empty when it is gone."""
-        try:
-            return self._read(f"{pid}/environ").split(b"\0")
-        except OSError:
-            return []
-
-    def _read(self, name: str) -> bytes:
-        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.proc)
-        try:
-            return os.read(fd, 1 << 20)
-        finally:
-            os.close(fd)
-
-    def send(self, pid: int, number: signal.Signals) -> None:
-        """Send a signal to a process, numbered as inside; gone already is fine."""
-        if self.ended.done():
-            return
-        try:
-            # A folder of /proc stands for its process as a pidfd does, in a namespace whose numbers are not ours too.
-            folder = os.open(str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.proc)
-        except OSError:
-            return
-        try:
-            signal.pidfd_send_signal(folder, number)
-        except OSError as error:
-            if error.errno != errno.ESRCH:
-                raise
-        finally:
-            os.close(folder)
+        return os.open("proc/1/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.root)

@@ -51,7 +51,6 @@ _CHECKPOINT = 1 << 20
 _CWD = 4096
 _HELD_STREAMS = 64
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 _ABOVE = """\
 {{ cd; export ARKER_SESSION={name}
@@ -242,7 +241,6 @@ class Shell:
         self._running = False
         self.input: Input | None = None
         self._began = 0.0
-        self.began_ticks: int = 0
         self._timer: asyncio.TimerHandle | None = None
         #: How it ended, while its output may still come.
         self._lingering: Result | None = None
@@ -251,6 +249,8 @@ class Shell:
         if checkpoint is not None:
             (folder / "checkpoint").write_bytes(checkpoint)
         path = self._path.decode()
+        #: The mark of what the command that runs has started.
+        self.mark: int = 0
         sandbox.control(_ABOVE.format(path=path, name=name).encode())
         prologue = _PROLOGUE.format(path=path, cwd="{cwd}").encode().replace(b"{cwd}", quote(cwd))
         os.write(self._commands, prologue)
@@ -260,6 +260,7 @@ class Shell:
         Raises OSError."""
         assert self._result is None
         assert self.open
+        assert self.pid is not None
         if len(command) <= _INLINE:
             word = quote(command)
         else:
@@ -271,13 +272,13 @@ class Shell:
         if stdin:
             self.input = Input(self._folder / "i")
             source = self._path + b"/i"
+        self.mark = self.sandbox.processes.mark(self.pid)
         os.write(self._commands, _COMMAND % (word, source, self._path, self._path))
         self._result = self._loop.create_future()
         self.settled.clear()
         self._running = True
         self._out.journal = self._err.journal = journal
         self._began = time.perf_counter()
-        self.began_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
         self._timer = self._loop.call_later(_WATCH_AFTER, self._watch)
         return self._result
 
@@ -368,7 +369,7 @@ class Shell:
 
     def lost(self) -> bool:
         """Look whether shell and the process above it vanished without a record; if so the command ends by it."""
-        if self.open and self.pid is not None and not self.sandbox.alive(self.pid):
+        if self.open and self.pid is not None and not self.sandbox.processes.alive(self.pid):
             # What came before its end: no more than a backlog and what a pipe holds, whoever goes on writing.
             self._on_record(_READ)
             self._on_record(_READ)
@@ -422,7 +423,7 @@ class Shell:
         """Whether a process of the session is about to run: not waiting for time, input or anybody."""
         return any(
             process.session == self.pid and process.pid != self.pid and process.state in "RD"
-            for process in self.sandbox.processes()
+            for process in self.sandbox.processes.all()
         )
 
     def _close_input(self) -> None:

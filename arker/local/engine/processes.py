@@ -1,0 +1,322 @@
+"""The processes of a sandbox: everything in its pid namespace, seen from outside through its own /proc.
+
+The namespace is the set, because nothing in it can leave it. What a process says of itself (its name, its environment,
+its session) decides nothing here, and neither does the state of its main thread, which may end before the others do.
+
+What a command started is told by a mark: a resource limit without any effect on today's kernels, inherited by
+everything that a process starts, which a guest can lower and never raise. Each command gets a mark lower than all
+before, so a process has the mark of the command that started it, however often it forked, changed its session or lost
+its parents. Marks are random, so that a guest that lowers one meets no other's, unless it reads that of a process that
+another command left behind: it then counts as started by that one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import resource
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from arker.local.engine.protocol import ComputerBusy
+
+_T = TypeVar("_T")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_FREEZE_SECONDS = 2.0
+#: How long a thread may be in the kernel before it is looked at more closely.
+_KERNEL_SECONDS = 0.1
+#: States of a thread that runs no more: stopped, traced, ended.
+_STILL, _ENDED = "TtZX", "ZX"
+#: The calls, by number of x86_64 and aarch64, in which a thread waits for a child that is about to execute a program.
+_WAITS_FOR_CHILD = (b"56", b"58", b"220")
+#: RLIMIT_LOCKS: kernels since 2.4.25 keep it and look at it nowhere.
+_MARK = 10
+_HIGHEST = 1 << 62
+#: The most by which a mark is lower than the one before, and how many are remembered before unused ones are forgotten.
+_STEP = 1 << 40
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of a sandbox, numbered as inside. `state` is that of its main thread; `started` counts clock ticks
+    since boot."""
+
+    pid: int
+    parent: int
+    session: int
+    state: str
+    started: int
+    threads: int
+
+
+def parse_stat(line: bytes) -> Process | None:
+    """A process by its `/proc/<pid>/stat`; None if no thread of it is left. Pure. Raises ValueError, IndexError."""
+    # The name of the program is in parentheses and may hold anything, parentheses too.
+    fields = line[line.rindex(b")") + 2 :].split()
+    state, threads = fields[0].decode(), int(fields[17])
+    # An ended main thread stays, and counts, until the last other one has ended.
+    if state in _ENDED and threads <= 1:
+        return None
+    return Process(
+        int(line[: line.index(b" ")]), int(fields[1]), int(fields[3]), state, int(fields[19]), threads
+    )
+
+
+class Processes:
+    """The processes of one sandbox; `proc` is a descriptor of its /proc, `first` its process 1 as numbered outside."""
+
+    def __init__(self, proc: int, first: int) -> None:
+        self._proc = proc
+        #: Threads that use the descriptor, which stays open for them.
+        self._readers = 0
+        self._ended = False
+        self._first = first
+        hard = resource.getrlimit(_MARK)[1]
+        self._highest = self._lowest = _HIGHEST if hard == resource.RLIM_INFINITY else hard
+        self._given: set[int] = set()
+        #: Numbers outside of those that were marked.
+        self._outside: dict[int, int] = {}
+
+    def close(self) -> None:
+        """Give the descriptor back: the sandbox has ended and nobody is in it."""
+        self._ended = True
+        if self._proc >= 0 and not self._readers:
+            os.close(self._proc)
+            self._proc = -1
+
+    async def aside(self, threads: Executor, read: Callable[[], _T]) -> _T:
+        """Call `read`, which reads of all processes, in a thread."""
+        self._readers += 1
+        done = asyncio.get_running_loop().run_in_executor(threads, read)
+        done.add_done_callback(self._was_read)
+        return await asyncio.shield(done)
+
+    def _was_read(self, _: object) -> None:
+        self._readers -= 1
+        if self._ended:
+            self.close()
+
+    def _read(self, name: str) -> bytes:
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
+        try:
+            return os.read(fd, 1 << 20)
+        finally:
+            os.close(fd)
+
+    # Who is there
+
+    def alive(self, pid: int) -> bool:
+        """Whether a process is there."""
+        if self._proc < 0:
+            return False
+        try:
+            os.stat(str(pid), dir_fd=self._proc)
+        except OSError:
+            return False
+        return True
+
+    def all(self) -> list[Process]:
+        """All processes with a thread that has not ended, process 1 left out."""
+        found = []
+        for name in self._numbers():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                process = parse_stat(self._read(f"{name}/stat"))
+                if process is not None:
+                    found.append(process)
+        return found
+
+    def count(self) -> int:
+        """How many processes there are, process 1 left out and ended ones that nobody waited for included; quick."""
+        return len(self._numbers())
+
+    def _numbers(self) -> list[str]:
+        if self._proc < 0:
+            return []
+        return [name for name in os.listdir(self._proc) if name.isdigit() and name != "1"]  # noqa: PTH208
+
+    def threads(self, process: Process) -> list[int]:
+        """The threads of a process that have not ended."""
+        if process.threads == 1:
+            return [process.pid]
+        return [tid for tid, state in self._states(process) if state not in _ENDED]
+
+    def _states(self, process: Process) -> list[tuple[int, str]]:
+        if process.threads == 1:
+            return [(process.pid, process.state)]
+        try:
+            folder = os.open(
+                f"{process.pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc
+            )
+        except OSError:
+            return []
+        try:
+            tids = os.listdir(folder)  # noqa: PTH208
+        finally:
+            os.close(folder)
+        states = []
+        for tid in tids:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                line = self._read(f"{process.pid}/task/{tid}/stat")
+                states.append((int(tid), line[line.rindex(b")") + 2 : line.rindex(b")") + 3].decode()))
+        return states
+
+    def memory(self) -> dict[int, int]:
+        """Bytes of memory that are each process's own, process 1 left out."""
+        return {int(name): self._own(name) or self._own_of_others(name) for name in self._numbers()}
+
+    def _own_of_others(self, name: str) -> int:
+        # A main thread that ended has given its view of the memory back; the others have it.
+        try:
+            process = parse_stat(self._read(f"{name}/stat"))
+        except (OSError, ValueError, IndexError):
+            return 0
+        if process is None or process.threads == 1:
+            return 0
+        return max((self._own(f"{name}/task/{tid}") for tid in self.threads(process)), default=0)
+
+    def _own(self, folder: str) -> int:
+        try:
+            fields = self._read(f"{folder}/statm").split()
+            return (int(fields[1]) - int(fields[2])) * _PAGE
+        except (OSError, IndexError):
+            return 0
+
+    # Who started whom
+
+    def mark(self, pid: int) -> int:
+        """Give a process a new mark, which what it starts from now on inherits; 0 if that is impossible."""
+        outside = self._outside.get(pid) or self._find_outside(pid)
+        mark = self._lowest - 1 - secrets.randbelow(_STEP)
+        if outside is None or mark <= 0:
+            return 0
+        try:
+            resource.prlimit(outside, _MARK, (mark, mark))
+        except (OSError, ValueError):
+            self._outside.pop(pid, None)
+            return 0
+        self._lowest = mark
+        if len(self._given) >= _REMEMBERED:
+            self._given.intersection_update([self._mark_of(process) or 0 for process in self.all()])
+        self._given.add(mark)
+        return mark
+
+    def _find_outside(self, pid: int) -> int | None:
+        wanted = str(pid)
+        level = [str(self._first)]
+        while level:
+            below: list[str] = []
+            for outside in level:
+                with contextlib.suppress(OSError):
+                    below += Path(f"/proc/{outside}/task/{outside}/children").read_text().split()
+            for outside in reversed(below):
+                with contextlib.suppress(OSError):
+                    status = Path(f"/proc/{outside}/status").read_text(errors="replace")
+                    numbers = status.partition("\nNSpid:")[2].partition("\n")[0].split()
+                    if numbers and numbers[-1] == wanted:
+                        self._outside[pid] = int(outside)
+                        return int(outside)
+            level = below
+        return None
+
+    def started_by(self, shell: int, mark: int) -> list[Process]:
+        """What `shell`, itself and its parent left out, and all that it started have started since it got `mark`.
+
+        A process that lowered its mark itself is among them, whatever command it is from. Without a mark, those are
+        told by descent.
+        """
+        processes = self.all()
+        spared = {shell, *(p.parent for p in processes if p.pid == shell)}
+        if not mark:
+            family = {shell}
+            while more := {p.pid for p in processes if p.parent in family} - family:
+                family |= more
+            return [p for p in processes if p.pid in family - spared]
+        others = self._given - {mark}
+        return [p for p in processes if p.pid not in spared and self._mark_of(p) not in (None, *others)]
+
+    def _mark_of(self, process: Process) -> int | None:
+        """The mark of a process; None without, or when it is gone."""
+        try:
+            limits = self._read(f"{process.pid}/limits")
+        except OSError:
+            return None
+        words = limits.partition(b"Max file locks")[2].split(None, 2)
+        if len(words) < 2 or not words[1].isdigit() or int(words[1]) >= self._highest:
+            return None
+        return int(words[1])
+
+    # What can be done to them
+
+    def send(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal to a process; gone already is fine."""
+        if self._proc < 0:
+            return
+        try:
+            # A folder of /proc stands for its process as a pidfd does, in a namespace whose numbers are not ours too.
+            folder = os.open(str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
+        except OSError:
+            return
+        try:
+            signal.pidfd_send_signal(folder, number)
+        except OSError as error:
+            if error.errno != errno.ESRCH:
+                raise
+        finally:
+            os.close(folder)
+
+    def awake(self, *, patient: bool = True) -> list[int]:
+        """Processes of which a thread may still do something, process 1 left out. Unless `patient`, a thread that waits
+        in the kernel until its child, which stands still, executes a program counts as still."""
+        return [
+            process.pid
+            for process in self.all()
+            if not all(
+                state in _STILL or (state == "D" and not patient and self._waits_for_child(process, tid))
+                for tid, state in self._states(process)
+            )
+        ]
+
+    def _waits_for_child(self, process: Process, tid: int) -> bool:
+        try:
+            return self._read(f"{process.pid}/task/{tid}/syscall").split(b" ", 1)[0] in _WAITS_FOR_CHILD
+        except OSError:
+            return False
+
+    async def freeze(self) -> set[int]:
+        """Stop every thread of every process; the pids of those that did run, for `thaw`. Raises ComputerBusy."""
+        stopped: set[int] = set()
+        began = time.monotonic()
+        still = 0
+        try:
+            # One look may miss what was started during it by a process that it saw stopped.
+            while still < 2:
+                now = time.monotonic()
+                awake = self.awake(patient=now < began + _KERNEL_SECONDS)
+                if not awake:
+                    still += 1
+                    continue
+                still = 0
+                if now > began + _FREEZE_SECONDS:
+                    raise ComputerBusy("the processes of the computer did not stop for the fork; try again")
+                stopped.update(awake)
+                for pid in awake:
+                    self.send(pid, signal.SIGSTOP)
+                await asyncio.sleep(0.0005)
+        except BaseException:
+            self.thaw(stopped)
+            raise
+        return stopped
+
+    def thaw(self, stopped: set[int]) -> None:
+        """Let processes go on."""
+        for pid in stopped:
+            self.send(pid, signal.SIGCONT)

@@ -1,0 +1,167 @@
+"""The watch over live computers: shells that vanished, sandboxes that idle, limits that are exceeded.
+
+Each computer is looked at by itself, in a thread, so that none holds up the look at another. How often depends on what
+the looks cost: together they take a small part of a processor, however many processes sleep in the computers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arker.local.engine.computer import Computer
+from arker.local.engine.limits import Limits
+from arker.local.engine.protocol import Reason
+from arker.local.engine.sandbox import FILE_BYTES
+
+log: logging.Logger = logging.getLogger("arker.engine")
+
+_TICK_SECONDS = 0.25
+#: The part of a processor that all looks together take, and that they take while the host's memory goes.
+_SHARE, _SHARE_IN_NEED = 0.02, 0.2
+_MOST_SECONDS = 10.0
+#: A computer is measured anew each time the disk filled by this much.
+_MEASURE_BYTES = 32 << 20
+#: All computers are looked at when so much of the host's memory went since.
+_MEMORY_STEP = 64 << 20
+
+
+@dataclass(slots=True)
+class _Look:
+    """The last look at a computer: when it began, what it cost, how much memory the host had."""
+
+    at: float = 0.0
+    cost: float = 0.0
+    available: int = 0
+    under_way: bool = False
+
+
+def interval(cost: float, *, in_need: bool) -> float:
+    """Seconds from one look at a computer to the next, when one look at each computer takes `cost` seconds; pure."""
+    return min(max(_TICK_SECONDS, cost / (_SHARE_IN_NEED if in_need else _SHARE)), _MOST_SECONDS)
+
+
+def available_memory() -> int:
+    """Bytes of memory that the host has for whoever wants it; 0 when that cannot be told."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return 0
+    words = text.partition("MemAvailable:")[2].split(None, 1)
+    return int(words[0]) * 1024 if words else 0
+
+
+class Watch:
+    """Holds live computers to their limits. `computers` lists all; `spawn` does something beside the watch."""
+
+    def __init__(
+        self,
+        store: Path,
+        limits: Limits,
+        computers: Callable[[], Iterable[Computer]],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._computers = computers
+        self._spawn = spawn
+        self._threads = ThreadPoolExecutor(2, "arker-watch")
+        self._looks: dict[Computer, _Look] = {}
+        #: Computers whose disk is being measured.
+        self._measuring: set[Computer] = set()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(_TICK_SECONDS)
+                self._tick()
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _tick(self) -> None:
+        live = [computer for computer in self._computers() if computer.running]
+        self._looks = {computer: self._looks.get(computer) or _Look() for computer in live}
+        cost = sum(look.cost for look in self._looks.values())
+        now, available = time.monotonic(), available_memory()
+        step = max(_MEMORY_STEP, self._limits.memory // 64)
+        for computer, look in self._looks.items():
+            for session in computer.sessions.values():
+                if session.shell is not None:
+                    session.shell.lost()
+            in_need = available < look.available - step
+            if not look.under_way and now >= look.at + interval(cost, in_need=in_need):
+                look.at, look.available, look.under_way = now, available, True
+                self._spawn(self._look_at(computer, look))
+
+    async def _look_at(self, computer: Computer, look: _Look) -> None:
+        try:
+            if computer.watched:
+                await self._hold_memory(computer, look)
+                computer.watched = not computer.at_rest
+                if computer.watched:
+                    computer.used = time.monotonic()
+                if computer not in self._measuring:
+                    self._measuring.add(computer)
+                    self._spawn(self._hold_disk(computer))
+            elif time.monotonic() - computer.used > self._limits.idle and computer.gate.idle:
+                async with computer.gate.exclusive():
+                    if computer.at_rest:
+                        await computer.stop()
+        except Exception:  # one computer's trouble must not end the watch over it
+            log.exception("computer %s could not be watched", computer.id)
+        finally:
+            look.under_way = False
+
+    async def _hold_memory(self, computer: Computer, look: _Look) -> None:
+        sandbox = computer.sandbox
+        if sandbox is None:
+            return
+        processes = sandbox.processes
+
+        def read() -> dict[int, int]:
+            began = time.thread_time()
+            try:
+                return processes.memory()
+            finally:
+                look.cost = time.thread_time() - began
+
+        used = await processes.aside(self._threads, read)
+        if computer.sandbox is not sandbox:
+            return
+        over = sum(used.values()) - self._limits.memory
+        largest = sorted(used, key=lambda pid: used[pid])
+        killed = []
+        while over > 0:
+            killed.append(largest.pop())
+            over -= used[killed[-1]]
+        if killed:
+            why = f"the computer used more than its {self._limits.memory} bytes of memory"
+            computer.kill_commands(killed, Reason.OUT_OF_MEMORY, why)
+
+    async def _hold_disk(self, computer: Computer) -> None:
+        try:
+            disk = os.statvfs(self._store)
+            filled = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+            filled += (disk.f_files - disk.f_ffree) * FILE_BYTES
+            step = max(_MEASURE_BYTES, self._limits.disk // 64)
+            if computer.measured_at is not None and filled < computer.measured_at + step:
+                return
+            before = computer.size
+            await computer.measure()
+            computer.measured_at = filled
+            if computer.size > self._limits.disk and computer.size > before:
+                pids = [process.pid for process in computer.others()]
+                why = f"the computer wrote more than its {self._limits.disk} bytes of disk"
+                computer.kill_commands(pids, Reason.DISK_FULL, why)
+                # What they wrote to their end is not held against what comes next, to make room perhaps.
+                await computer.measure()
+        finally:
+            self._measuring.discard(computer)
