@@ -27,7 +27,7 @@ def sample(count: int) -> Figures:
     from arker_api.regional.api.computers import get_vm
 
     from arker import Arker, Computer
-    from arker.local.launcher import launch
+    from arker.local.process.launcher import launch
 
     with (
         folder() as place,

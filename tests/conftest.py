@@ -15,7 +15,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from arker.local.launcher import Deployment, launch
+from arker.local.process.launcher import Deployment, launch
 
 # A busy machine takes its time, for examples, too.
 hypothesis.settings.register_profile(
@@ -57,7 +57,7 @@ class FreshDeployment:
         assert self.process is None
         with (self.state / "test.log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "arker.local", "--port", "0", "--state", self.state, *self.options],
+                [sys.executable, "-m", "arker", "serve", "--port", "0", "--state", self.state, *self.options],
                 env={**os.environ, "ARKER_API_KEY": self.api_key},
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -132,7 +132,7 @@ class AsyncArker:
             ArkerError: `unavailable` when it is not installed (`pip install 'arker[local]'`) or cannot start;
                 the message says why.
         """
-        from arker.local.launcher import LaunchError, launch
+        from arker.local.process.launcher import LaunchError, launch
 
         given = {"network": network, "limits": limits, "max_vms": max_vms, "rate_limit": rate_limit}
         try:

@@ -115,13 +115,12 @@ def resolve(
 
 
 def _of_machine(running: local.Running) -> Deployment:
-    from arker.local import keys
-    from arker.local.database import StateError
+    from arker.local.service.keys import StateError, generate
 
     kept = profiles.find_key(profiles.folder(os.environ), _name_of(running), "file")
     if kept is None:
         # Keep it before it is made valid, so that commands do not make one key after another where none can be kept.
-        kept = keys.generate()
+        kept = generate()
         _keep(kept, running)
     try:
         key = local.a_key(running.state, kept)

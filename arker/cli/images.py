@@ -13,7 +13,7 @@ import click
 from . import local, names
 from .base import Command, Failure, Group, as_json, show_json, show_table
 from .deployments import connected
-from .keys import open_state
+from .keys import state_errors
 from .serve import check_installed, state_option
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def images(context: click.Context) -> None:
 @as_json
 def list_images(state: Path | None, as_json: bool) -> None:
     """List base images and published computers."""
-    with open_state(state) as connection:
-        rows = connection.execute(
-            "SELECT name, vm_id, kind FROM vms WHERE name IS NOT NULL AND is_public ORDER BY kind, name"
-        ).fetchall()
+    from arker.local.service.images import public
+
+    with state_errors(state) as folder:
+        rows = public(folder)
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        kind = "published" if row["kind"] == "computer" else "base"
-        found[row["vm_id"]] = {"name": row["name"], "vm_id": row["vm_id"], "kind": kind, "suite": None}
+        kind = "published" if row.kind == "computer" else "base"
+        found[row.vm_id] = {"name": row.name, "vm_id": row.vm_id, "kind": kind, "suite": None}
     known = {image["name"]: image for image in found.values() if image["kind"] == "base"}
     for name, about in _built(local.state_folder(state)):
         # The deployment gives a new image its id when it is first used.
@@ -141,34 +141,29 @@ def remove(name: str, state: Path | None, as_json: bool) -> None:
     """
     check_installed()
     from arker.local.engine import drop_privileges, images, trees
+    from arker.local.service.images import ImageInUse, removing
 
-    folder = local.state_folder(state)
-    place = _folder(folder)
-    with open_state(state) as connection:
+    with state_errors(state) as folder:
+        place = _folder(folder)
         if name not in images.built(place):
             raise Failure(
                 f"no image {name!r} was built here; see `arker images list`, and for one that was published "
                 f"`arker rm {name}`",
                 code="not_found",
             )
-        if os.geteuid() == 0:
-            drop_privileges(place, folder.stat().st_uid or None)
-        # In one transaction, so that a concurrent fork sees all of it or nothing.
-        connection.execute("BEGIN IMMEDIATE")
-        made = connection.execute(
-            "SELECT vm_id FROM vms WHERE image = ? AND kind = 'computer' ORDER BY vm_id", (name,)
-        ).fetchall()
-        if made:
-            ids = ", ".join(row["vm_id"] for row in made[:5]) + (", ..." if len(made) > 5 else "")
-            raise Failure(
-                f"{len(made)} computers were forked from {name}; delete them first: {ids}", code="conflict"
-            )
         try:
-            left = images.remove(place, name)
+            with removing(folder, name):
+                if os.geteuid() == 0:
+                    drop_privileges(place, folder.stat().st_uid or None)
+                left = images.remove(place, name)
+        except ImageInUse as error:
+            ids = ", ".join(error.vm_ids[:5]) + (", ..." if len(error.vm_ids) > 5 else "")
+            count = len(error.vm_ids)
+            raise Failure(
+                f"{count} computers were forked from {name}; delete them first: {ids}", code="conflict"
+            ) from None
         except OSError as error:
             raise Failure(f"{name} cannot be removed: {error.strerror}") from None
-        connection.execute("DELETE FROM vms WHERE image = ? AND kind = 'base'", (name,))
-        connection.execute("COMMIT")
     trees.remove_tree(left)
     if as_json:
         show_json({"removed": name})

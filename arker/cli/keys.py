@@ -15,7 +15,7 @@ from .base import Command, Failure, Group, as_json, iso, show_json, show_table, 
 from .serve import state_option
 
 if TYPE_CHECKING:
-    import sqlite3
+    from arker.local.service.keys import Keys
 
 
 @click.group(cls=Group)
@@ -33,12 +33,12 @@ def keys() -> None:
 @as_json
 def create(state: Path | None, name: str, org: str | None, as_json: bool) -> None:
     """Make a key and print it, this once."""
-    from arker.local import keys as store
+    from arker.local.service.keys import generate
 
-    key = store.generate()
-    with open_state(state) as connection:
+    key = generate()
+    with open_state(state) as store:
         try:
-            key_id = store.register(connection, key, name=name, org=org)
+            key_id = store.register(key, name=name, org=org)
         except ValueError as error:
             raise Failure(str(error)) from None
     if as_json:
@@ -53,10 +53,8 @@ def create(state: Path | None, name: str, org: str | None, as_json: bool) -> Non
 @as_json
 def list_keys(state: Path | None, as_json: bool) -> None:
     """List keys by id, with their last use."""
-    from arker.local import keys as store
-
-    with open_state(state) as connection:
-        found = store.listed(connection)
+    with open_state(state) as store:
+        found = store.listed()
     if as_json:
         show_json(
             [
@@ -93,10 +91,8 @@ def list_keys(state: Path | None, as_json: bool) -> None:
 @as_json
 def revoke(state: Path | None, key_id: str, as_json: bool) -> None:
     """Revoke a key, at once and permanently."""
-    from arker.local import keys as store
-
-    with open_state(state) as connection:
-        if not store.revoke(connection, key_id):
+    with open_state(state) as store:
+        if not store.revoke(key_id):
             raise Failure(
                 f"there is no valid key with the id {key_id}; see `arker keys list`", code="not_found"
             )
@@ -107,18 +103,25 @@ def revoke(state: Path | None, key_id: str, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def open_state(state: Path | None) -> Iterator[sqlite3.Connection]:
-    """The database of a state folder, whether or not a deployment serves it."""
-    from arker.local.database import StateError, open_database
+def open_state(state: Path | None) -> Iterator[Keys]:
+    """The keys of a state folder, whether or not a deployment serves it."""
+    from arker.local.service.keys import open_keys
+
+    with state_errors(state) as folder, open_keys(folder) as keys:
+        yield keys
+
+
+@contextlib.contextmanager
+def state_errors(state: Path | None) -> Iterator[Path]:
+    """The state folder, made if missing. That it cannot be used is a `Failure`."""
+    from arker.local.service.keys import StateError
 
     folder = local.state_folder(state)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        connection = open_database(folder / "arker.db")
+        yield folder
     except StateError as error:
         raise Failure(str(error), code="unavailable") from None
-    with contextlib.closing(connection):
-        yield connection
 
 
 def _time(ms: int | None) -> datetime | None:

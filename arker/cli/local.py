@@ -23,7 +23,7 @@ def state_folder(given: str | os.PathLike[str] | None = None) -> Path:
     if given is None:
         given = os.environ.get("ARKER_STATE") or None
     if given is None:
-        from arker.local.folder import default_state
+        from arker.local.process.folder import default_state
 
         given = default_state()
     return Path(given).expanduser().absolute()
@@ -33,7 +33,7 @@ def running(state: Path, *, stopping: bool = False) -> Running | None:
     """The deployment that serves a state folder, or None; with `stopping`, also one that accepts no more requests."""
     if sys.platform != "linux":
         return None
-    from arker.local.folder import holder, lock_file
+    from arker.local.process.folder import holder, lock_file
 
     found = holder(state)
     # A lock that nobody holds was left by a deployment that was killed; its port may belong to another program now.
@@ -61,19 +61,18 @@ def a_key(state: Path, kept: str | None) -> str:
     write the folder can make one.
 
     Raises:
-        arker.local.database.StateError: the folder cannot be used.
+        arker.local.service.keys.StateError: the folder cannot be used.
     """
-    from arker.local import keys
-    from arker.local.database import open_database
+    from arker.local.service.keys import generate, open_keys
 
     name = f"the command line of {_user()}"
-    with contextlib.closing(open_database(state / "arker.db")) as connection:
+    with open_keys(state) as keys:
         if kept is not None:
             with contextlib.suppress(ValueError):
-                keys.register(connection, kept, name=name)
+                keys.register(kept, name=name)
                 return kept
-        key = keys.generate()
-        keys.register(connection, key, name=name)
+        key = generate()
+        keys.register(key, name=name)
         return key
 
 

@@ -19,8 +19,8 @@ from . import local, units
 from .base import Command, F, Failure, as_json, show_json, warn
 
 if TYPE_CHECKING:
-    from arker.local.server import Ready
-    from arker.local.settings import Settings
+    from arker.local.process.server import Ready
+    from arker.local.process.settings import Settings
 
 #: Size in bytes above which the next start truncates the log of a deployment in the background.
 _MAX_LOG: Final = 10 * 1024 * 1024
@@ -164,7 +164,7 @@ def _settings(options: dict[str, Any]) -> Settings:
     check_installed()
     from pydantic import ValidationError
 
-    from arker.local.settings import Settings, explain
+    from arker.local.process.settings import Settings, explain
 
     try:
         return Settings(**options)
@@ -174,7 +174,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def check_installed() -> None:
     """Refuse a command that needs the embedded deployment where it cannot run."""
-    from arker.local import launcher
+    from arker.local.process import launcher
 
     try:
         launcher.check_installed()
@@ -183,10 +183,10 @@ def check_installed() -> None:
 
 
 def _run(settings: Settings, ready: Callable[[Ready], None]) -> None:
-    from arker.local.database import StateError
     from arker.local.engine import SandboxUnavailable
-    from arker.local.server import configure_logging
-    from arker.local.server import serve as run
+    from arker.local.process.server import configure_logging
+    from arker.local.process.server import serve as run
+    from arker.local.service.keys import StateError
 
     configure_logging(settings.log_level)
     try:

@@ -1,4 +1,4 @@
-"""`python -m arker.local`: what `arker serve` is, or a deployment that another process has launched."""
+"""The process that `process.launcher` starts. Started by hand, this is `python -m arker serve`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import sys
 
 if __name__ == "__main__":
     if "ARKER_LAUNCH_FD" in os.environ:
-        from .launched import main
+        from .process.child import main
 
         main()
     else:
-        # Of this package only this line knows of the command line.
-        from arker.cli.app import app
-
-        app(["serve", *sys.argv[1:]], prog_name="arker")
+        # Replaced, not imported: nothing of this package knows the command line.
+        os.execv(sys.executable, [sys.executable, "-m", "arker", "serve", *sys.argv[1:]])  # noqa: S606 - no shell

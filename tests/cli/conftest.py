@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from arker import Arker
 from arker.cli.app import app
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 
 Cli = Callable[..., Result]
 #: What of the environment decides where commands go.

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from arker.cli import local, profiles
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 from tests.cli.conftest import command, invoke
 from tests.cli.test_commands import on_terminal
 
@@ -340,7 +340,7 @@ def test_doctor(state: Path) -> None:
 
 
 def test_doctor_says_what_is_missing(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from arker.local import launcher
+    from arker.local.process import launcher
 
     def launch(*_: object, **__: object) -> None:
         raise launcher.LaunchError("sandboxes cannot start: no user namespaces; sysctl ...")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 from tests.compat.oracle import Oracle
 from tests.compat.recorder import Recorder
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 
 SPECS = {
     name: yaml.safe_load((Path(__file__).parents[2] / "openapi" / f"{name}.yaml").read_text())

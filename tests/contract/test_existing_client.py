@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 MAX_CHUNK = 4 * 1024 * 1024

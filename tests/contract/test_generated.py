@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 
 SPECS = Path(__file__).parents[2] / "openapi"
 BASE = "01KQBYKEV5WJ7YB010603T1DCT_d8c0"

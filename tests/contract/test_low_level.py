@@ -29,7 +29,7 @@ from arker_api.regional.models import (
 )
 
 from arker.ids import SOURCE_ALIASES
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 
 KEY = "ark_" + "s3cr3t" * 6
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 
 BASE = "01KQBYKEV5WJ7YB010603T1DCT_d8c0"
 

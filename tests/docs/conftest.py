@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from arker.local.database import Database
-from arker.local.metrics import Metrics
-from arker.local.platform import Platform, Principal
-from arker.local.web import create_app
+from arker.local.http.app import create_app
+from arker.local.http.metrics import Metrics
+from arker.local.service.access import Principal
+from arker.local.service.platform import Platform
+from arker.local.storage.database import Database
 
 from .fake import FakeEngine
 

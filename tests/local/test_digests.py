@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from arker.local import digests
-from arker.local.digests import Digests
+from arker.local.service import digests
+from arker.local.service.digests import Digests
 
 from .conftest import Bench, run
 from .test_platform import fork

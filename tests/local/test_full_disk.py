@@ -30,7 +30,8 @@ class Small:
         serve = [
             sys.executable,
             "-m",
-            "arker.local",
+            "arker",
+            "serve",
             "--port",
             "0",
             "--state",

@@ -16,11 +16,12 @@ from typing import Any
 import httpx
 import pytest
 
-from arker.local import keys
-from arker.local.database import MIGRATIONS, StateError, open_database
 from arker.local.engine import LocalFile
 from arker.local.engine import protocol as engine
-from arker.local.idempotency import GRACE
+from arker.local.service.idempotency import GRACE
+from arker.local.service.keys import generate, open_keys
+from arker.local.storage.database import MIGRATIONS, open_database
+from arker.local.storage.errors import StateError
 
 from .conftest import BASE, KEY, Bench, run
 from .fake import outcome
@@ -86,10 +87,9 @@ def code(answer: httpx.Response) -> str:
 
 def other_client(bench: Bench, client: httpx.AsyncClient, org: str = "acme") -> httpx.AsyncClient:
     """A client of another organization, of the same deployment."""
-    key = keys.generate()
-    connection = open_database(bench.folder / "arker.db")
-    keys.register(connection, key, name="", org=org)
-    connection.close()
+    key = generate()
+    with open_keys(bench.folder) as keys:
+        keys.register(key, name="", org=org)
     return httpx.AsyncClient(
         transport=client._transport, base_url=client.base_url, headers={"Authorization": f"Bearer {key}"}
     )
@@ -123,29 +123,26 @@ class TestKeys:
             async with bench.client() as client, other_client(bench, client) as other:
                 answer = await other.get("/api/v1/whoami")
                 assert answer.json()["org_name"] == "acme"
-                connection = open_database(bench.folder / "arker.db")
-                (key,) = keys.listed(connection)
-                assert keys.revoke(connection, key.key_id)
-                assert not keys.revoke(connection, key.key_id)
-                connection.close()
+                with open_keys(bench.folder) as keys:
+                    (key,) = keys.listed()
+                    assert keys.revoke(key.key_id)
+                    assert not keys.revoke(key.key_id)
                 assert code(await other.get("/api/v1/whoami")) == "unauthorized"
 
         run(test())
 
     def test_a_revoked_key_cannot_come_back(self, bench: Bench) -> None:
-        connection = open_database(bench.folder / "arker.db")
-        key = keys.generate()
-        assert keys.register(connection, key, name="") == keys.register(connection, key, name="again")
-        keys.revoke(connection, keys.listed(connection)[0].key_id)
-        with pytest.raises(ValueError, match="revoked"):
-            keys.register(connection, key, name="")
-        connection.close()
+        key = generate()
+        with open_keys(bench.folder) as keys:
+            assert keys.register(key, name="") == keys.register(key, name="again")
+            keys.revoke(keys.listed()[0].key_id)
+            with pytest.raises(ValueError, match="revoked"):
+                keys.register(key, name="")
 
     def test_no_file_holds_a_key(self, bench: Bench) -> None:
-        key = keys.generate()
-        connection = open_database(bench.folder / "arker.db")
-        keys.register(connection, key, name="")
-        connection.close()
+        key = generate()
+        with open_keys(bench.folder) as keys:
+            keys.register(key, name="")
         for file in bench.folder.iterdir():
             if file.is_file():
                 assert key.encode() not in file.read_bytes()
@@ -155,9 +152,8 @@ class TestKeys:
         async def test() -> None:
             async with bench.client() as client, other_client(bench, client) as other:
                 await other.get("/api/v1/whoami")
-            connection = open_database(bench.folder / "arker.db")
-            assert keys.listed(connection)[0].last_used_ms is not None
-            connection.close()
+            with open_keys(bench.folder) as keys:
+                assert keys.listed()[0].last_used_ms is not None
 
         run(test())
 
@@ -679,7 +675,7 @@ class TestIdempotency:
                 assert code(await command(client, vm, "x", "k0")) == "conflict"
                 assert len(bench.engine.runs) == 100
 
-        monkeypatch.setattr("arker.local.idempotency.MAX_ANSWERS", 10_000)
+        monkeypatch.setattr("arker.local.service.idempotency.MAX_ANSWERS", 10_000)
         run(test())
 
     def test_output_that_is_too_large_to_keep_is_not_made_again(self, bench: Bench) -> None:
@@ -725,7 +721,7 @@ class TestIdempotency:
                     assert code(await command(client, vm, "train", "k")) == "conflict"
 
         assert GRACE >= 10
-        monkeypatch.setattr("arker.local.idempotency.GRACE", 0.05)
+        monkeypatch.setattr("arker.local.service.idempotency.GRACE", 0.05)
         run(test())
 
     @pytest.mark.parametrize("key", ["", " ", "a" * 65, "with a blank", "ü"])
@@ -890,12 +886,12 @@ class TestUploads:
             async with bench.client() as client, bench.platform() as platform:
                 vm = await fork(client)
                 await write(client, vm, chunk("/home/user/f", b"ab", ulid("A"), 0, 4))
-                await platform.uploads.sweep()
+                await platform._uploads.sweep()
                 assert len(list((bench.folder / "staging").iterdir())) == 1
                 await bench.database.execute("UPDATE uploads SET touched_ms = touched_ms - 25 * 3600 * 1000")
                 (staged,) = (bench.folder / "staging").iterdir()
                 os.utime(staged, (0, 0))
-                await platform.uploads.sweep()
+                await platform._uploads.sweep()
                 assert list((bench.folder / "staging").iterdir()) == []
                 assert bench.database.all("SELECT * FROM uploads") == []
 
@@ -919,7 +915,7 @@ class TestUploads:
                 assert (await write(client, vm, rest))[0]["written"]
                 assert "presigned_url" in (await write(client, vm, wanted))[0]
 
-        monkeypatch.setattr("arker.local.uploads.MAX_PENDING", 10)
+        monkeypatch.setattr("arker.local.service.uploads.MAX_PENDING", 10)
         run(test())
 
     def test_unfinished_uploads_are_so_many(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -931,7 +927,7 @@ class TestUploads:
                 assert all("presigned_url" in result for result in made)
                 assert refused["error"]["code"] == "quota_exceeded"
 
-        monkeypatch.setattr("arker.local.uploads.MAX_UNFINISHED", 3)
+        monkeypatch.setattr("arker.local.service.uploads.MAX_UNFINISHED", 3)
         run(test())
 
     def test_an_upload_in_too_many_pieces_is_refused(
@@ -948,7 +944,7 @@ class TestUploads:
                 results = await write(client, vm, *pieces[1:6:2], pieces[6])
                 assert results[-1]["written"]
 
-        monkeypatch.setattr("arker.local.uploads.MAX_PIECES", 3)
+        monkeypatch.setattr("arker.local.service.uploads.MAX_PIECES", 3)
         run(test())
 
     def test_an_answer_lists_so_many_pieces_and_no_more(
@@ -964,7 +960,7 @@ class TestUploads:
                 again = await write(client, vm, *pieces[3:4])
                 assert len(again[0]["ranges"]) == 4
 
-        monkeypatch.setattr("arker.local.platform.MAX_LISTED", 4)
+        monkeypatch.setattr("arker.local.service.files.MAX_LISTED", 4)
         run(test())
 
     def test_a_deleted_computer_takes_its_uploads_along(self, bench: Bench) -> None:

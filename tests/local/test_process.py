@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from arker.local.launcher import LaunchError, launch
+from arker.local.process.launcher import LaunchError, launch
 
 if TYPE_CHECKING:
     from tests.conftest import FreshDeployment
@@ -259,7 +259,7 @@ class TestServe:
 class TestRefusals:
     def serve(self, *options: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "arker.local", *options],
+            [sys.executable, "-m", "arker", "serve", *options],
             env={name: value for name, value in os.environ.items() if name != "ARKER_API_KEY"},
             capture_output=True,
             text=True,
@@ -374,7 +374,7 @@ class TestLauncher:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-        monkeypatch.setattr("arker.local.launcher._MEMORY", str(tmp_path / "neither"))
+        monkeypatch.setattr("arker.local.process.launcher._MEMORY", str(tmp_path / "neither"))
         with pytest.raises(LaunchError, match=r"no folder for temporary state: .*missing"):
             launch(rate_limit=1002)
 
@@ -461,7 +461,9 @@ class TestLauncher:
     def test_it_ends_with_its_parent_however_that_dies(self, fresh_deployment: Fresh) -> None:
         place = fresh_deployment().state
         place.chmod(0o1777)  # as /tmp
-        program = "from arker.local.launcher import launch; print(launch().base_url, flush=True); input()"
+        program = (
+            "from arker.local.process.launcher import launch; print(launch().base_url, flush=True); input()"
+        )
         parent = subprocess.Popen(
             [sys.executable, "-c", program],
             stdin=subprocess.PIPE,

@@ -11,23 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arker.local import keys, ranges, signing
-from arker.local.errors import ApiError
-from arker.local.ratelimit import RateLimit
-from arker.local.requests import (
+from arker.local.http.errors import status_of
+from arker.local.http.ratelimit import RateLimit
+from arker.local.http.routes.files import byte_range
+from arker.local.http.schemas import (
     ForkByNameRequest,
     ForkRequest,
     ListQuery,
     RunRequest,
     SyncRequest,
-    WriteEntry,
-    check_chunk,
-    check_path,
     check_sync,
     parse,
     parse_query,
 )
-from arker.local.web import byte_range
+from arker.local.service import keys, ranges, signing
+from arker.local.service.errors import ApiError
+from arker.local.service.files import check_path
+from arker.local.service.uploads import Chunk, check_chunk
 
 RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)
 SECRET = b"s" * 32
@@ -80,7 +80,7 @@ class TestByteRange:
     def test_what_is_not_there_is_refused(self, header: str) -> None:
         with refused("unsupported_range") as caught:
             byte_range(header, 100)
-        assert caught.value.status == 416
+        assert status_of(caught.value) == 416
         assert caught.value.headers == {"Content-Range": "bytes */100"}
 
     @given(st.text("0123456789-=bytes, ", max_size=20), st.integers(0, 50))
@@ -342,9 +342,7 @@ class TestRequests:
         [(10, 0, 10, b"123"), (10, 5, 4, b""), (10, 8, 11, b"123"), (10, 3, 3, b""), (0, 0, 0, b"x")],
     )
     def test_what_is_no_chunk(self, size: int, start: int, end: int, content: bytes) -> None:
-        entry = WriteEntry(
-            path="/home/user/f", size=size, upload_id="0" * 26, start=start, end=end, content=content
-        )
+        entry = Chunk("/home/user/f", size, "0" * 26, start, end, content)
         with refused("bad_request"):
             check_chunk(entry)
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from arker.local import server, signing, web
-from arker.local.metrics import Metrics
-from arker.local.web import create_app
+from arker.local.http import bodies, connections
+from arker.local.http.app import create_app
+from arker.local.http.metrics import Metrics
+from arker.local.process import server
+from arker.local.service import signing
 
 from .conftest import BASE, KEY, Bench, run
 from .test_platform import chunk, fork, other_client, ulid, write
@@ -67,7 +69,7 @@ def test_a_body_that_stops_coming_is_given_up(bench: Bench, monkeypatch: pytest.
             assert b"did not arrive in time" in answer
             assert bench.engine.files == {}
 
-    monkeypatch.setattr(web, "PIECE_WAIT", 0.1)
+    monkeypatch.setattr(bodies, "PIECE_WAIT", 0.1)
     run(test())
 
 
@@ -78,7 +80,7 @@ def test_a_body_that_trickles_is_given_up(bench: Bench, monkeypatch: pytest.Monk
             answer = await exchange(address, *pieces, pause=0.05)
             assert answer.startswith(b"HTTP/1.1 400 ")
 
-    monkeypatch.setattr(web, "BODY_WAIT", 0.2)
+    monkeypatch.setattr(bodies, "BODY_WAIT", 0.2)
     run(test())
 
 
@@ -105,7 +107,7 @@ def test_connections_that_ask_for_nothing_are_closed(bench: Bench, monkeypatch: 
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert answer.count(b"HTTP/1.1") == 1
 
-    monkeypatch.setattr(server, "HEAD_WAIT", 0.5)
+    monkeypatch.setattr(connections, "HEAD_WAIT", 0.5)
     run(test())
 
 
@@ -161,7 +163,7 @@ def test_the_rest_of_a_body_that_was_answered_is_not_waited_for_for_ever(
             answer = await exchange(address, head, b" ", pause=0.05)
             assert answer.startswith(b"HTTP/1.1 401 ")
 
-    monkeypatch.setattr(server, "HEAD_WAIT", 0.5)
+    monkeypatch.setattr(connections, "HEAD_WAIT", 0.5)
     run(test())
 
 
@@ -188,7 +190,7 @@ def test_an_answer_that_takes_its_time_is_waited_for(bench: Bench, monkeypatch: 
             )
             assert b'"stdout":"done"' in answer
 
-    for module, name in [(server, "HEAD_WAIT"), (web, "PIECE_WAIT")]:
+    for module, name in [(connections, "HEAD_WAIT"), (bodies, "PIECE_WAIT")]:
         monkeypatch.setattr(module, name, 0.5)
     run(test())
 
@@ -216,13 +218,13 @@ def test_an_answer_that_is_not_read_is_given_up(bench: Bench, monkeypatch: pytes
                 await asyncio.wait_for(lost.wait(), 10)
 
     lost = asyncio.Event()
-    original = server._Protocol.connection_lost
+    original = connections.Connection.connection_lost
 
-    def connection_lost(protocol: server._Protocol, error: Exception | None) -> None:
+    def connection_lost(protocol: connections.Connection, error: Exception | None) -> None:
         lost.set()
         original(protocol, error)
 
-    monkeypatch.setattr(server._Protocol, "connection_lost", connection_lost)
+    monkeypatch.setattr(connections.Connection, "connection_lost", connection_lost)
     monkeypatch.setattr(server, "READ_WAIT", 0.5)
     run(test())
 
@@ -291,6 +293,6 @@ def test_bodies_that_are_held_at_once_have_a_bound(bench: Bench, monkeypatch: py
             assert "/home/user/third" not in taken
 
     data = bytes(30_000)
-    monkeypatch.setattr(web, "MAX_BODY", 60_000)
-    monkeypatch.setattr(web, "MAX_BODIES", 60_000)
+    monkeypatch.setattr(bodies, "MAX_BODY", 60_000)
+    monkeypatch.setattr(bodies, "MAX_BODIES", 60_000)
     run(test())

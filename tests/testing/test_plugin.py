@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from arker import Arker
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 
 pytest_plugins = ["pytester"]
 

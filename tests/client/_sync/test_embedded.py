@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy
-from arker.local.launcher import Deployment
+from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
 LARGE = bytes(range(256)) * 4096 * 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-Range = tuple[int, int]
+from arker.local.storage.uploads import Range
 
 
 def merge(ranges: Iterable[Range]) -> list[Range]:

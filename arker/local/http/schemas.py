@@ -7,6 +7,7 @@ is that entry's own error.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
@@ -20,12 +21,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from arker.paths import path_problem
+from arker.local.service.errors import ApiError
+from arker.local.service.files import Entry
+from arker.local.service.uploads import MAX_CHUNK, MAX_FILE, Chunk, Commit, UploadRequest
 
-from .errors import ApiError
-
-MAX_FILE = 100_000_000
-MAX_CHUNK = 4 * 1024 * 1024
 #: A run's body; other bodies have the cap of the web app.
 MAX_RUN_BODY = 4 * 1024 * 1024
 
@@ -104,6 +103,17 @@ class WriteEntry(Body):
     content: bytes | None = None
     sha256: Sha256 | None = None
     presigned: bool | None = None
+
+    def entry(self) -> Entry:
+        """What the service takes; of an entry that `check_sync` has passed."""
+        if self.presigned:
+            return UploadRequest(self.path, self.size)
+        assert self.upload_id is not None
+        if self.content is None:
+            return Commit(self.path, self.size, self.upload_id, self.sha256)
+        assert self.start is not None
+        assert self.end is not None
+        return Chunk(self.path, self.size, self.upload_id, self.start, self.end, self.content, self.sha256)
 
 
 class SyncRequest(Body):
@@ -207,35 +217,9 @@ def _demand(what: str, prefix: str, given: set[str], required: set[str], optiona
         )
 
 
-def check_path(path: str) -> None:
-    """Refuse a path that no file below the home folder can have.
-
-    Raises:
-        ApiError: `bad_request`.
-    """
-    if problem := path_problem(path):
-        raise ApiError("bad_request", f"path {path[:80]!r} {problem}")
-
-
-def check_chunk(entry: WriteEntry) -> None:
-    """Refuse a chunk whose range does not fit its file or its content.
-
-    Raises:
-        ApiError: `bad_request`.
-    """
-    assert entry.start is not None
-    assert entry.end is not None
-    assert entry.content is not None
-    if not entry.start <= entry.end <= entry.size:
-        problem = f"[{entry.start}, {entry.end}) is not a range of a file of {entry.size} bytes"
-    elif entry.start == entry.end and entry.size > 0:
-        problem = f"[{entry.start}, {entry.end}) is empty, and only an empty file has an empty chunk"
-    elif len(entry.content) != entry.end - entry.start:
-        wanted = entry.end - entry.start
-        problem = f"content has {len(entry.content)} bytes, and [{entry.start}, {entry.end}) is {wanted}"
-    else:
-        return
-    raise ApiError("bad_request", problem)
+def digest(body: Body) -> bytes:
+    """SHA-256 of what a body says, however it spells it."""
+    return hashlib.sha256(body.model_dump_json().encode()).digest()
 
 
 def _explain(error: ValidationError) -> str:

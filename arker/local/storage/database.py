@@ -16,15 +16,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from .errors import ApiError
+from .errors import DiskFull, StateError, StorageError
 
 T = TypeVar("T")
 Row = sqlite3.Row
+Connection = sqlite3.Connection
 
 #: The organization that a deployment's own keys belong to, and the one that owns the base images (it has no
 #: key).
 LOCAL_ORG: Final = "org_local"
 PLATFORM_ORG: Final = "org_arker"
+
+#: Name of the file in a state folder.
+DATABASE: Final = "arker.db"
 
 #: Step n brings a file from version n to n + 1. Never change one that was released; append.
 MIGRATIONS: Final = [
@@ -86,10 +90,6 @@ MIGRATIONS: Final = [
     CREATE INDEX uploads_pending ON uploads (vm_id, size) WHERE NOT written;
     """,
 ]
-
-
-class StateError(Exception):
-    """The state folder cannot be used; the message says why and what mends it."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -183,7 +183,7 @@ class Database:
         not that of the machine, and costs no wait for the disk. A cancelled call is still carried out.
 
         Raises:
-            ApiError: `unavailable`: the disk is full.
+            DiskFull: nothing was changed.
         """
         if not durable:
             try:
@@ -209,6 +209,23 @@ class Database:
         """Run one statement in a transaction; how many rows it changed."""
         return await self.write(lambda connection: connection.execute(sql, values).rowcount, durable=durable)
 
+    def secret(self) -> bytes:
+        """What this state folder's signatures are made with."""
+        row = self.one("SELECT value FROM meta WHERE name = 'secret'")
+        assert row is not None
+        return bytes(row["value"])
+
+    async def probe(self) -> None:
+        """Write something.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        try:
+            await self.execute("INSERT OR REPLACE INTO meta VALUES ('health', ?)", b"", durable=False)
+        except sqlite3.Error as error:
+            raise StorageError(str(error)) from None
+
     def close(self) -> None:
         """Finish the writes under way and let go of the file."""
         self._thread.shutdown()
@@ -224,6 +241,6 @@ def _transact(connection: sqlite3.Connection, change: Callable[[sqlite3.Connecti
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise ApiError("unavailable", "the disk of the deployment is full", retry_after=10) from error
+            raise DiskFull("the disk of the deployment is full") from error
         raise
     return result

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import resource
-import secrets
 import signal
 import socket
 import sys
@@ -22,23 +21,22 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from . import keys
-from .database import Database, StateError, open_database
-from .engine import BubblewrapEngine, EngineError, Limits, SandboxUnavailable, drop_privileges
-from .errors import ApiError
+from arker.local.engine import BubblewrapEngine, EngineError, Limits, SandboxUnavailable, drop_privileges
+from arker.local.http.app import create_app
+from arker.local.http.connections import Connection
+from arker.local.http.metrics import Metrics
+from arker.local.service.keys import generate, open_keys
+from arker.local.service.platform import Platform
+from arker.local.service.reserve import Reserve
+from arker.local.storage.database import DATABASE, Database
+from arker.local.storage.errors import StateError
+
 from .folder import Holder, holder, lock_file
-from .metrics import Metrics
-from .platform import SPARE, Platform
 from .settings import Settings
-from .web import create_app, error_body
 
 log: logging.Logger = logging.getLogger("arker.server")
 
-#: Bytes of a request's line and headers at the most, and seconds within which they have to come.
-MAX_HEAD: Final = 64 * 1024
-HEAD_WAIT: Final = 30.0
 #: Seconds that a client may take to read on: what it was answered is in our memory meanwhile.
 READ_WAIT: Final = 300.0
 #: Seconds that an idle connection is kept.
@@ -92,8 +90,8 @@ def serve(
             # and root would follow any link.
             drop_privileges(state)
         # Even to open the database takes some room; the platform puts it by again.
-        (state / SPARE).unlink(missing_ok=True)
-        database = Database(state / "arker.db")
+        Reserve(state).release()
+        database = Database(state / DATABASE)
         stack.callback(database.close)
         new_key = _register_key(state, settings, guest_key)
         url = _url(listener)
@@ -158,7 +156,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=_Protocol,
+                http=Connection,
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -213,92 +211,6 @@ class _Server(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1)
         self._on_stopping()
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, with bounds on all that is not body, and errors that speak the contract."""
-
-    _head = 0  # bytes since the last that were of a body, or ended a head or a request
-    _head_timer: asyncio.TimerHandle | None = None
-    _in_head = True
-    _in_request = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._wait_for_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_arrived()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        self._head += len(data)
-        super().data_received(data)
-        if self.transport.is_closing():
-            return
-        if self._head > MAX_HEAD:
-            if self._in_head:
-                self.send_400_response(f"the line and headers of a request have at most {MAX_HEAD} bytes")
-            else:
-                # Trailers, extensions of a chunk, blank lines: perhaps an answer is on its way already.
-                self.transport.close()
-        elif self._in_head and self._head_timer is None:
-            self._wait_for_head()
-
-    def on_message_begin(self) -> None:
-        self._in_head = self._in_request = True
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # A trailer is no header: whatever stands before this deployment has not looked at it.
-        if self._in_head:
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._head = 0
-        self._head_arrived()
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._head = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._in_request = False
-        self._head = 0
-        self._head_arrived()
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._in_request and self._head_timer is None and not self.transport.is_closing():
-            # Answered before the request had ended: its rest has as long to come as a head.
-            self._wait_for_head()
-
-    def _wait_for_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_WAIT, self._head_is_late)
-
-    def _head_arrived(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _head_is_late(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        """Malformed HTTP gets the JSON error envelope, too."""
-        request_id = secrets.token_hex(8)
-        message = "this is not a well-formed HTTP request" if msg.startswith("Invalid") else msg
-        body = error_body(ApiError("bad_request", message), request_id)
-        head = (
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            f"x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
 
 
 def _more_files() -> None:
@@ -369,21 +281,18 @@ def _url(listener: socket.socket) -> str:
 
 def _register_key(state: Path, settings: Settings, guest_key: str | None) -> str | None:
     """Make the given key valid; make one when there is none at all, and return it."""
-    connection = open_database(state / "arker.db")
-    try:
+    with open_keys(state) as keys:
         if settings.api_key is not None:
             try:
-                keys.register(connection, settings.api_key.get_secret_value(), name="given to serve")
+                keys.register(settings.api_key.get_secret_value(), name="given to serve")
             except ValueError as error:
                 raise StateError(str(error)) from None
             return None
-        if guest_key is not None or any(key.revoked_ms is None for key in keys.listed(connection)):
+        if guest_key is not None or any(key.revoked_ms is None for key in keys.listed()):
             return None
-        key = keys.generate()
-        keys.register(connection, key, name="made at the first start")
+        key = generate()
+        keys.register(key, name="made at the first start")
         return key
-    finally:
-        connection.close()
 
 
 def configure_logging(level: str) -> None:

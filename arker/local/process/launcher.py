@@ -117,7 +117,7 @@ class _Shared:
     """What the deployments of one state folder in one process share. Made and released under the lock."""
 
     def __init__(self, name: tuple[str | None, str], state: Path | None, options: dict[str, Any]) -> None:
-        from .keys import generate
+        from arker.local.service.keys import generate
 
         self._name = name
         self._owner = os.getpid()
@@ -208,17 +208,15 @@ class _Shared:
 
     def _join(self, state: Path, url: str) -> str:
         """Use a deployment of another process: whoever can write its state folder can make a key for it."""
-        from . import keys
-        from .database import StateError, open_database
+        from arker.local.service.keys import StateError, open_keys
 
         try:
-            connection = open_database(state / "arker.db")
+            with open_keys(state) as keys:
+                key_id = keys.register(self.key, name=f"for a program, pid {os.getpid()}")
         except StateError as error:
             raise LaunchError(
                 f"a deployment serves {state} at {url}, but this user cannot make keys for it: {error}"
             ) from None
-        with contextlib.closing(connection):
-            key_id = keys.register(connection, self.key, name=f"for a program, pid {os.getpid()}")
         self._joined = (state, key_id)
         return url
 
@@ -258,15 +256,11 @@ class _Shared:
 
     def _clean(self) -> None:
         if self._joined is not None:
-            from . import keys
-            from .database import StateError, open_database
+            from arker.local.service.keys import StateError, open_keys
 
             state, key_id = self._joined
-            with (
-                contextlib.suppress(StateError),
-                contextlib.closing(open_database(state / "arker.db")) as connection,
-            ):
-                keys.forget(connection, key_id)
+            with contextlib.suppress(StateError), open_keys(state) as keys:
+                keys.forget(key_id)
         if self._temporary is not None:
             remove(self._temporary)
 
@@ -276,7 +270,7 @@ def remove(folder: Path) -> None:
     if not folder.exists():
         return
     # As a rule the deployment itself has removed it, and the engine is not needed in this process.
-    from .engine.trees import remove_tree
+    from arker.local.engine.trees import remove_tree
 
     with contextlib.suppress(OSError):
         for path in folder.iterdir():

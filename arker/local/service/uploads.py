@@ -15,24 +15,26 @@ import asyncio
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 from arker.ids import new_ulid
+from arker.local.engine.protocol import Engine, StorageFull
+from arker.local.engine.readable import LocalFile
+from arker.local.storage.uploads import Range, Upload, UploadRows
 
 from . import ranges
-from .database import Database, Row
-from .engine.protocol import Engine, StorageFull
-from .engine.readable import LocalFile
 from .errors import ApiError
-from .requests import WriteEntry, check_chunk
 
+#: Bytes of a file at the most, and of a chunk of it.
+MAX_FILE: Final = 100_000_000
+MAX_CHUNK: Final = 4 * 1024 * 1024
 #: An upload that nothing happens to for so long is forgotten.
 LIFETIME_MS: Final = 24 * 3600 * 1000
 #: Bytes that the unfinished uploads of one computer may have together: its share of the disk is for what is
@@ -44,81 +46,96 @@ MAX_PIECES: Final = 1_000
 #: Bytes handed to a worker thread at a time.
 _PIECE: Final = 1024 * 1024
 
-Result = dict[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes `[start, end)` of a file of `size` bytes; `sha256` is a digest of them, in hexadecimal."""
+
+    path: str
+    size: int
+    upload_id: str
+    start: int
+    end: int
+    content: bytes
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """A file of `size` bytes that is to come by a `PUT` to a signed URL."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The end of such an upload; `sha256` is a digest of the file, in hexadecimal."""
+
+    path: str
+    size: int
+    upload_id: str
+    sha256: str | None = None
 
 
 class Uploads:
     """The uploads of a deployment; `folder` is the staging folder, which must be there."""
 
-    def __init__(self, database: Database, engine: Engine, folder: Path) -> None:
-        self._database = database
+    def __init__(self, rows: UploadRows, engine: Engine, folder: Path) -> None:
+        self._rows = rows
         self._engine = engine
         self._folder = folder
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def chunk(self, vm_id: str, entry: WriteEntry) -> Result:
-        """Take a chunk; write the file when it was the last one missing."""
-        check_chunk(entry)
-        assert entry.upload_id is not None
-        assert entry.content is not None
-        assert entry.start is not None
-        assert entry.end is not None
-        if entry.sha256 is not None and hashlib.sha256(entry.content).hexdigest() != entry.sha256:
-            raise ApiError("bad_request", "the content of this chunk does not have the sha256 that was given")
-        async with self._lock(vm_id, entry.upload_id):
-            row = self._row(vm_id, entry.upload_id)
-            if row is not None:
-                _check_same(row, entry, "chunks")
-                if row["written"]:
-                    return _progress(entry, [(0, entry.size)])
-            if entry.start == 0 and entry.end == entry.size:
-                await self._engine.write_file(vm_id, entry.path, entry.content)
-                await self._save(vm_id, entry.upload_id, entry, "chunks", [(0, entry.size)], written=True)
-                if row is not None:
-                    self._path(vm_id, entry.upload_id).unlink(missing_ok=True)
-                return _progress(entry, [(0, entry.size)])
-            if row is None:
-                self._check_room(vm_id, entry.size)
-            known = self._ranges(row)
-            arrived = ranges.merge([*known, (entry.start, entry.end)])
+    async def chunk(self, vm_id: str, chunk: Chunk) -> list[Range]:
+        """Take a chunk, and write the file when it was the last one missing; what has arrived by now."""
+        check_chunk(chunk)
+        async with self._lock(vm_id, chunk.upload_id):
+            upload = self._rows.find(vm_id, chunk.upload_id)
+            if upload is not None:
+                _check_same(upload, chunk, "chunks")
+                if upload.written:
+                    return [(0, chunk.size)]
+            if chunk.start == 0 and chunk.end == chunk.size:
+                await self._engine.write_file(vm_id, chunk.path, chunk.content)
+                await self._save(vm_id, chunk, "chunks", [(0, chunk.size)], written=True)
+                if upload is not None:
+                    self._path(vm_id, chunk.upload_id).unlink(missing_ok=True)
+                return [(0, chunk.size)]
+            if upload is None:
+                self._check_room(vm_id, chunk.size)
+            known = self._arrived(upload)
+            arrived = ranges.merge([*known, (chunk.start, chunk.end)])
             if len(arrived) > MAX_PIECES:
                 raise ApiError(
                     "bad_request",
                     f"an upload is in at most {MAX_PIECES} separate pieces; send what is between them first",
                 )
-            path = self._path(vm_id, entry.upload_id)
-            await asyncio.to_thread(_store, path, entry.start, entry.content, fresh=not known)
-            if ranges.covers(arrived, entry.size):
-                await self._publish(vm_id, entry.upload_id, entry, "chunks", None)
+            path = self._path(vm_id, chunk.upload_id)
+            await asyncio.to_thread(_store, path, chunk.start, chunk.content, fresh=not known)
+            if ranges.covers(arrived, chunk.size):
+                await self._publish(vm_id, chunk, "chunks", None)
             else:
-                await self._save(vm_id, entry.upload_id, entry, "chunks", arrived, written=False)
-            return _progress(entry, arrived)
+                await self._save(vm_id, chunk, "chunks", arrived, written=False)
+            return arrived
 
-    async def request(self, vm_id: str, entry: WriteEntry, sign: Callable[[str], Result]) -> Result:
-        """Make an upload to `PUT` to; `sign` says where, given its id."""
-        self._check_room(vm_id, entry.size)
+    async def request(self, vm_id: str, request: UploadRequest) -> str:
+        """Make an upload to `PUT` to; its id."""
+        self._check_room(vm_id, request.size)
         upload_id = new_ulid()
-        await self._save(vm_id, upload_id, entry, "put", [], written=False)
-        return {
-            "path": entry.path,
-            "size": entry.size,
-            "complete": False,
-            "written": False,
-            "upload_id": upload_id,
-            "method": "PUT",
-            **sign(upload_id),
-        }
+        await self._save(vm_id, Commit(request.path, request.size, upload_id), "put", [], written=False)
+        return upload_id
 
     async def receive(self, vm_id: str, upload_id: str, size: int, body: AsyncIterator[bytes]) -> None:
         """Take the raw bytes of a `PUT`: all of them, or nothing. Another `PUT` before the commit replaces
         them."""
-        row = self._row(vm_id, upload_id)
-        if row is None:
+        upload = self._rows.find(vm_id, upload_id)
+        if upload is None:
             raise ApiError(
                 "not_found", "this upload has expired or its computer was deleted; ask for another URL"
             )
-        if row["written"]:
+        if upload.written:
             raise ApiError("conflict", "this upload was committed; ask for another URL")
         part = self._folder / f"{vm_id}.{upload_id}.{secrets.token_hex(8)}"
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -133,55 +150,47 @@ class Uploads:
                     "bad_request", f"the upload was asked for with {size} bytes, and the body has {length}"
                 )
             async with self._lock(vm_id, upload_id):
-                row = self._row(vm_id, upload_id)
-                if row is None or row["written"]:
+                upload = self._rows.find(vm_id, upload_id)
+                if upload is None or upload.written:
                     raise ApiError(
                         "conflict", "this upload was committed or its computer deleted in the meantime"
                     )
                 part.replace(self._path(vm_id, upload_id))
-                await self._database.execute(
-                    "UPDATE uploads SET ranges = ?, boot = ?, touched_ms = ? "
-                    "WHERE vm_id = ? AND upload_id = ?",
-                    json.dumps([(0, size)]), self._boot, _now(), vm_id, upload_id,
-                    durable=False,
-                )  # fmt: skip
+                arrived = Commit(upload.path, upload.size, upload_id)
+                await self._save(vm_id, arrived, upload.kind, [(0, size)], written=False)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
 
-    async def commit(self, vm_id: str, entry: WriteEntry) -> Result:
+    async def commit(self, vm_id: str, commit: Commit) -> None:
         """Write the file of an upload whose bytes have all arrived."""
-        assert entry.upload_id is not None
-        async with self._lock(vm_id, entry.upload_id):
-            row = self._row(vm_id, entry.upload_id)
-            if row is None:
+        async with self._lock(vm_id, commit.upload_id):
+            upload = self._rows.find(vm_id, commit.upload_id)
+            if upload is None:
                 raise ApiError(
                     "not_found",
-                    f"no upload {entry.upload_id} (it may have expired); ask for a URL and PUT first",
+                    f"no upload {commit.upload_id} (it may have expired); ask for a URL and PUT first",
                 )
-            _check_same(row, entry, None)
-            if not row["written"]:
-                arrived = self._ranges(row)
+            _check_same(upload, commit, None)
+            if not upload.written:
+                arrived = self._arrived(upload)
                 # An empty file that was PUT has the range (0, 0), one that was not has none.
-                if not arrived or not ranges.covers(arrived, entry.size):
+                if not arrived or not ranges.covers(arrived, commit.size):
                     raise ApiError(
                         "conflict",
-                        f"{ranges.length(arrived)} of {entry.size} bytes have arrived; send the rest first",
+                        f"{ranges.length(arrived)} of {commit.size} bytes have arrived; send the rest first",
                     )
-                await self._publish(vm_id, entry.upload_id, entry, row["kind"], entry.sha256)
-            return {"path": entry.path, "size": entry.size, "complete": True, "written": True}
+                await self._publish(vm_id, commit, upload.kind, commit.sha256)
 
-    async def _publish(
-        self, vm_id: str, upload_id: str, entry: WriteEntry, kind: str, sha256: str | None
-    ) -> None:
-        path = self._path(vm_id, upload_id)
+    async def _publish(self, vm_id: str, part: Chunk | Commit, kind: str, sha256: str | None) -> None:
+        path = self._path(vm_id, part.upload_id)
         async with LocalFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as file:
             if sha256 is not None and await asyncio.to_thread(_sha256, file.fd) != sha256:
                 raise ApiError(
                     "bad_request", "what was PUT does not have the sha256 that was given; PUT it again"
                 )
-            await self._engine.write_file(vm_id, entry.path, file)
-        await self._save(vm_id, upload_id, entry, kind, [(0, entry.size)], written=True)
+            await self._engine.write_file(vm_id, part.path, file)
+        await self._save(vm_id, part, kind, [(0, part.size)], written=True)
         path.unlink(missing_ok=True)
 
     def forget_computer(self, vm_id: str) -> None:
@@ -192,13 +201,8 @@ class Uploads:
     async def sweep(self, *, starting: bool = False) -> None:
         """Forget abandoned uploads and remove staged files that no row knows; `starting`: also half-received
         ones."""
-        await self._database.execute(
-            "DELETE FROM uploads WHERE touched_ms < ?", _now() - LIFETIME_MS, durable=False
-        )
-        known = {
-            f"{row['vm_id']}.{row['upload_id']}"
-            for row in self._database.all("SELECT vm_id, upload_id FROM uploads WHERE NOT written")
-        }
+        await self._rows.forget(before_ms=_now() - LIFETIME_MS)
+        known = {f"{vm_id}.{upload_id}" for vm_id, upload_id in self._rows.all_pending()}
         now = time.time()
         for path in self._folder.iterdir():
             # A file younger than this may belong to a request under way, whose row is yet to come.
@@ -207,10 +211,8 @@ class Uploads:
                     path.unlink()
 
     def _check_room(self, vm_id: str, size: int) -> None:
-        row = self._database.one(
-            "SELECT total(size), count(*) FROM uploads WHERE vm_id = ? AND NOT written", vm_id
-        )
-        if row is not None and (row[0] + size > MAX_PENDING or row[1] >= MAX_UNFINISHED):
+        count, total = self._rows.pending(vm_id)
+        if total + size > MAX_PENDING or count >= MAX_UNFINISHED:
             raise ApiError(
                 "quota_exceeded",
                 f"the unfinished uploads of a computer are at most {MAX_UNFINISHED}, and have at most {MAX_PENDING} "
@@ -223,55 +225,46 @@ class Uploads:
     def _path(self, vm_id: str, upload_id: str) -> Path:
         return self._folder / f"{vm_id}.{upload_id}"
 
-    def _row(self, vm_id: str, upload_id: str) -> Row | None:
-        return self._database.one("SELECT * FROM uploads WHERE vm_id = ? AND upload_id = ?", vm_id, upload_id)
-
-    def _ranges(self, row: Row | None) -> list[ranges.Range]:
-        if row is None or row["boot"] != self._boot:
-            return []
-        return [(start, end) for start, end in json.loads(row["ranges"])]
+    def _arrived(self, upload: Upload | None) -> list[Range]:
+        """What has arrived of an upload since the machine started."""
+        return [] if upload is None or upload.boot != self._boot else list(upload.ranges)
 
     async def _save(
-        self,
-        vm_id: str,
-        upload_id: str,
-        entry: WriteEntry,
-        kind: str,
-        arrived: list[ranges.Range],
-        *,
-        written: bool,
+        self, vm_id: str, part: Chunk | Commit, kind: str, arrived: list[Range], *, written: bool
     ) -> None:
-        await self._database.execute(
-            "INSERT OR REPLACE INTO uploads "
-            "(vm_id, upload_id, path, size, kind, ranges, written, boot, touched_ms) "
-            "SELECT vm_id, ?, ?, ?, ?, ?, ?, ?, ? FROM vms WHERE vm_id = ?",
-            upload_id, entry.path, entry.size, kind, json.dumps(arrived), written, self._boot, _now(), vm_id,
-            durable=False,
-        )  # fmt: skip
+        await self._rows.save(
+            Upload(
+                vm_id, part.upload_id, part.path, part.size, kind, tuple(arrived), written, self._boot, _now()
+            )
+        )
 
 
-def _check_same(row: Row, entry: WriteEntry, kind: str | None) -> None:
-    if row["path"] != entry.path or row["size"] != entry.size:
+def check_chunk(chunk: Chunk) -> None:
+    """Refuse a chunk whose range does not fit its file or its content, or whose digest differs."""
+    wanted = chunk.end - chunk.start
+    if not chunk.start <= chunk.end <= chunk.size:
+        problem = f"[{chunk.start}, {chunk.end}) is not a range of a file of {chunk.size} bytes"
+    elif not wanted and chunk.size > 0:
+        problem = f"[{chunk.start}, {chunk.end}) is empty, and only an empty file has an empty chunk"
+    elif len(chunk.content) != wanted:
+        problem = f"content has {len(chunk.content)} bytes, and [{chunk.start}, {chunk.end}) is {wanted}"
+    elif chunk.sha256 is not None and hashlib.sha256(chunk.content).hexdigest() != chunk.sha256:
+        problem = "the content of this chunk does not have the sha256 that was given"
+    else:
+        return
+    raise ApiError("bad_request", problem)
+
+
+def _check_same(upload: Upload, part: Chunk | Commit, kind: str | None) -> None:
+    if upload.path != part.path or upload.size != part.size:
         raise ApiError(
             "conflict",
-            f"upload {entry.upload_id} is for {row['path']} with {row['size']} bytes; use a new upload_id",
+            f"upload {part.upload_id} is for {upload.path} with {upload.size} bytes; use a new upload_id",
         )
-    if kind is not None and row["kind"] != kind:
+    if kind is not None and upload.kind != kind:
         raise ApiError(
-            "conflict", f"upload {entry.upload_id} was asked for with a signed URL; PUT there, then commit"
+            "conflict", f"upload {part.upload_id} was asked for with a signed URL; PUT there, then commit"
         )
-
-
-def _progress(entry: WriteEntry, arrived: list[ranges.Range]) -> Result:
-    complete = ranges.covers(arrived, entry.size)
-    return {
-        "path": entry.path,
-        "size": entry.size,
-        "complete": complete,
-        "written": complete,
-        "received_bytes": ranges.length(arrived),
-        "ranges": [{"start": start, "end": end} for start, end in arrived],
-    }
 
 
 def _store(path: Path, start: int, content: bytes, *, fresh: bool) -> None:

@@ -26,7 +26,7 @@ class Grant:
     """What a signed URL allows.
 
     `object` is the upload to `PUT` to, or the path to `GET`; `version` pins what a `GET` answers (see
-    `Platform.open_signed`); `expires` is in seconds since the epoch.
+    `Files.open_signed`); `expires` is in seconds since the epoch.
     """
 
     method: str

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from .database import Database, Row
+from arker.local.storage.notes import Identity, Note, Notes
+
 from .errors import ApiError
+from .translation import api_errors
 
 log: logging.Logger = logging.getLogger("arker.idempotency")
 
@@ -42,12 +43,12 @@ _UNKEPT: Final = (
 )
 
 
-class Identity(NamedTuple):
-    """Whose key it is, what it is for (an operation, and the computer it is about), and the key."""
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What a caller wants to happen once: its Idempotency-Key, and a digest of the request."""
 
-    org_id: str
-    scope: str
     key: str
+    request: bytes
 
 
 @dataclass(slots=True)
@@ -60,8 +61,8 @@ class _Pending:
 class Idempotency:
     """The keys of a deployment."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
         self._pending: dict[Identity, _Pending] = {}
         self._saves: set[asyncio.Task[Any]] = set()
         #: Bytes kept since the last sweep.
@@ -69,7 +70,7 @@ class Idempotency:
 
     async def start(self) -> None:
         """What was under way when the last process ended has no known outcome."""
-        await self._database.execute("UPDATE idempotency SET state = 'unknown' WHERE state = 'started'")
+        await self._notes.lose_started()
 
     async def once(
         self, identity: Identity, request: bytes, work: Callable[[], Awaitable[bytes]], *, journal: bool
@@ -77,7 +78,7 @@ class Idempotency:
         """What `work` answers, or answered under this key.
 
         `request` is a digest of what was asked. With `journal` the key is noted before `work` begins and its
-        answer afterwards; without, `work` notes its answer itself (see `note`) and leaves nothing behind when
+        answer afterwards; without, `work` notes its answer itself and leaves nothing behind when
         it fails.
 
         Raises:
@@ -86,11 +87,9 @@ class Idempotency:
         """
         pending = self._pending.get(identity)
         if pending is None:
-            row = self._database.one(
-                "SELECT * FROM idempotency WHERE org_id = ? AND scope = ? AND key = ?", *identity
-            )
-            if row is not None:
-                return _replay(row, request)
+            note = self._notes.find(identity)
+            if note is not None:
+                return _replay(note, request)
             task = asyncio.create_task(self._journaled(identity, request, work) if journal else _plain(work))
             pending = self._pending[identity] = _Pending(request, task)
             if not journal:
@@ -111,16 +110,15 @@ class Idempotency:
         self, identity: Identity, request: bytes, work: Callable[[], Awaitable[bytes]]
     ) -> bytes:
         try:
-            await self._database.write(
-                lambda c: _insert(c, identity, request, "started", None), durable=False
-            )
+            with api_errors():
+                await self._notes.add(Note(identity, request, "started", None))
             answer = await work()
         except BaseException as error:
             try:
                 if isinstance(error, ApiError) and error.code in _NOT_STARTED:
-                    await self._set(identity, "DELETE FROM idempotency")
+                    await self._notes.forget(identity)
                 else:
-                    await self._set(identity, "UPDATE idempotency SET state = 'unknown'")
+                    await self._notes.end(identity, "unknown", None)
             finally:
                 self._pending.pop(identity, None)
             if isinstance(error, asyncio.CancelledError):
@@ -130,12 +128,7 @@ class Idempotency:
         # The answer need not wait for the note: until that is made, this entry answers.
         kept = len(answer) <= MAX_ANSWER
         save = asyncio.create_task(
-            self._set(
-                identity,
-                "UPDATE idempotency SET state = ?, answer = ?",
-                "ended" if kept else "unkept",
-                answer if kept else None,
-            )
+            self._notes.end(identity, "ended" if kept else "unkept", answer if kept else None)
         )
         self._saves.add(save)
         save.add_done_callback(lambda _: self._saved(identity, save))
@@ -153,36 +146,16 @@ class Idempotency:
         if not sweep.cancelled() and (error := sweep.exception()) is not None:
             log.error("answers to keyed runs could not be swept: %s", error)
 
-    def _saved(self, identity: Identity, save: asyncio.Task[int]) -> None:
+    def _saved(self, identity: Identity, save: asyncio.Task[None]) -> None:
         self._saves.discard(save)
         self._pending.pop(identity, None)
         if not save.cancelled() and (error := save.exception()) is not None:
             # The next repeat is told that the outcome is unknown, which is safe.
             log.error("the answer to a keyed run could not be kept: %s", error)
 
-    async def _set(self, identity: Identity, statement: str, *values: object) -> int:
-        return await self._database.execute(
-            f"{statement} WHERE org_id = ? AND scope = ? AND key = ?", *values, *identity, durable=False
-        )
-
     async def sweep(self) -> None:
         """Forget what is old, and the largest part of what is too much."""
-
-        def change(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM idempotency WHERE created_ms < ?", (_now() - LIFETIME_MS,))
-            total = connection.execute("SELECT total(length(answer)) FROM idempotency").fetchone()[0]
-            if total > MAX_ANSWERS:
-                connection.execute(
-                    "UPDATE idempotency SET state = 'unkept', answer = NULL"
-                    " WHERE scope LIKE 'run:%' AND created_ms <= ("
-                    " SELECT max(created_ms) FROM (SELECT created_ms, sum(length(answer)) OVER"
-                    " (ORDER BY created_ms) AS running FROM idempotency WHERE answer IS NOT NULL)"
-                    " WHERE running <= ?)",
-                    (total - MAX_ANSWERS / 2,),
-                )
-
-        # In the writer's thread, though nothing of it has to last: it looks at all that is kept.
-        await self._database.write(change)
+        await self._notes.sweep(before_ms=time.time_ns() // 1_000_000 - LIFETIME_MS, most_bytes=MAX_ANSWERS)
 
     async def close(self) -> None:
         """End what nobody waits for, and finish the notes."""
@@ -192,27 +165,12 @@ class Idempotency:
         await asyncio.gather(*tasks, *self._saves, return_exceptions=True)
 
 
-def note(connection: sqlite3.Connection, identity: Identity, request: bytes, answer: bytes) -> None:
-    """Note what was made, in the transaction that makes it."""
-    _insert(connection, identity, request, "ended", answer)
-
-
-def _insert(
-    connection: sqlite3.Connection, identity: Identity, request: bytes, state: str, answer: bytes | None
-) -> None:
-    connection.execute(
-        "INSERT INTO idempotency (org_id, scope, key, request, state, answer, created_ms) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*identity, request, state, answer, _now()),
-    )
-
-
-def _replay(row: Row, request: bytes) -> bytes:
-    if row["request"] != request:
+def _replay(note: Note, request: bytes) -> bytes:
+    if note.request != request:
         raise _conflict()
-    if row["state"] == "ended":
-        return bytes(row["answer"])
-    raise ApiError("conflict", _UNKEPT if row["state"] == "unkept" else _UNKNOWN)
+    if note.answer is not None:
+        return note.answer
+    raise ApiError("conflict", _UNKEPT if note.state == "unkept" else _UNKNOWN)
 
 
 def _conflict() -> ApiError:
@@ -228,7 +186,3 @@ def _abandon(pending: _Pending) -> None:
 
 async def _plain(work: Callable[[], Awaitable[bytes]]) -> bytes:
     return await work()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -11,8 +11,9 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from .database import StateError
-from .engine import SandboxUnavailable
+from arker.local.engine import SandboxUnavailable
+from arker.local.storage.errors import StateError
+
 from .launcher import remove
 from .server import Ready, StateInUseError, configure_logging, serve
 from .settings import Settings, explain

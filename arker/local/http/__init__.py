@@ -1,0 +1,1 @@
+"""HTTP of the deployment: requests into calls of the service, results and errors into answers."""

@@ -1,0 +1,62 @@
+"""The web app of a deployment, which serves both APIs."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arker.local.service.digests import Digests
+from arker.local.service.errors import ApiError
+from arker.local.service.platform import Platform
+
+from .bodies import rooms
+from .endpoint import Context
+from .errors import HttpError
+from .metrics import Metrics
+from .middleware import Edge
+from .ratelimit import RateLimit
+from .routes import computers, deployment, files, runs
+
+
+def create_app(
+    platform: Platform,
+    metrics: Metrics,
+    *,
+    rate_limit: float = 0,
+    public_url: str | None = None,
+    own_url: str,
+) -> Starlette:
+    """The app of both APIs.
+
+    Args:
+        rate_limit: requests a second that each organization may make; 0 for no limit.
+        public_url: where clients reach the deployment; if None, wherever the request says that it was sent
+            to.
+        own_url: where the deployment listens, for requests that do not say.
+    """
+    app = Starlette(
+        # In this order: the last of the computers' routes takes whatever else is below a computer.
+        routes=[*deployment.ROUTES, *runs.ROUTES, *files.ROUTES, *computers.ROUTES],
+        middleware=[Middleware(Edge, metrics=metrics)],
+        exception_handlers={HTTPException: _http_exception},
+    )
+    app.router.redirect_slashes = False
+    app.state.context = Context(platform, metrics, RateLimit(rate_limit), Digests(), public_url, own_url)
+    app.state.rooms = rooms()
+    return app
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """What the router refuses: a path or a method that is not there."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        raise HttpError(
+            "unsupported_method",
+            f"{request.method} is not possible here; what is: {allowed}",
+            {"Allow": allowed},
+        )
+    raise ApiError("not_found", "there is no such path; the API is below /api/v1/")

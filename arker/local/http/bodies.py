@@ -1,0 +1,162 @@
+"""Bodies of requests: bounded, in time, and parsed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
+
+from starlette.requests import Request
+
+from arker.local.service.errors import ApiError
+
+from .errors import DisconnectedError, HttpError
+from .schemas import Body, parse
+
+#: Bytes of a JSON body at the most, and of all that are held at once for one organization. What is no larger
+#: than a head is not counted, as heads are not.
+MAX_BODY: Final = 32 * 1024 * 1024
+MAX_BODIES: Final = 128 * 1024 * 1024
+_SMALL_BODY: Final = 16 * 1024
+#: Seconds within which the next piece of a body has to come, and all of a JSON body.
+PIECE_WAIT: Final = 30.0
+BODY_WAIT: Final = 300.0
+
+B = TypeVar("B", bound=Body)
+
+
+class Room:
+    """So many bytes that may be held at once. Who does not fit in waits, first come, first served."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def held(self, size: int) -> AsyncIterator[None]:
+        """Hold `size` bytes for as long as the block takes."""
+        async with self._turn:
+            while self._free < size:
+                self._freed.clear()
+                await self._freed.wait()
+            self._free -= size
+        try:
+            yield
+        finally:
+            self._free += size
+            self._freed.set()
+
+
+def rooms() -> defaultdict[str, Room]:
+    """Room for the bodies of each organization."""
+    return defaultdict(lambda: Room(MAX_BODIES))
+
+
+def room(request: Request, limit: int) -> contextlib.AbstractAsyncContextManager[None]:
+    """Room for the body of a request. Each organization has its own, so that none waits for another."""
+    length = content_length(request)
+    size = limit if length is None else min(length, limit)
+    if size <= _SMALL_BODY:
+        return contextlib.nullcontext()
+    room: Room = request.app.state.rooms[request.scope["arker.who"].org_id]
+    return room.held(size)
+
+
+async def body(request: Request, model: type[B], limit: int = MAX_BODY) -> B:
+    """The JSON body of a request.
+
+    Raises:
+        ApiError: it is not what it has to be, too large or too slow.
+    """
+    async with room(request, limit):
+        return await received(request, model, limit)
+
+
+async def received(request: Request, model: type[B], limit: int = MAX_BODY) -> B:
+    """The same, for a caller that has taken the room for it."""
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ApiError(
+            "unsupported_media_type", "the body must be JSON: send it with `Content-Type: application/json`"
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ApiError("unsupported_encoding", "the body must not be compressed")
+    if (content_length(request) or 0) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    async for piece in pieces(request, BODY_WAIT):
+        body += piece
+        if len(body) > limit:
+            raise _too_large(limit)
+    return parse(model, body)
+
+
+def content_length(request: Request) -> int | None:
+    """The Content-Length of a request, if it has one."""
+    # The HTTP parser has refused anything that is not a number.
+    length = request.headers.get("content-length")
+    return None if length is None else int(length)
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError("payload_too_large", f"the body of this request has at most {limit} bytes")
+
+
+async def pieces(request: Request, wait: float) -> AsyncIterator[bytes]:
+    """A body as it comes, with a deadline for the next piece and one for the whole."""
+    deadline = time.monotonic() + wait
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(min(PIECE_WAIT, left)):
+                message = await request.receive()
+        except TimeoutError:
+            raise HttpError(
+                "bad_request",
+                f"the body did not arrive in time: {PIECE_WAIT:g} s for the next piece, {wait:g} s for all",
+                {"Connection": "close"},
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise DisconnectedError
+        if message["body"]:
+            yield message["body"]
+        if not message.get("more_body", False):
+            return
+
+
+@contextlib.asynccontextmanager
+async def cancelled_with(request: Request) -> AsyncIterator[None]:
+    """Cancel the block when the client goes away. Only a block that takes its time pays for a watching task."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    watcher: asyncio.Task[None] | None = None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    def begin() -> None:
+        nonlocal watcher
+        watcher = loop.create_task(watch())
+
+    handle = loop.call_later(0.1, begin)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if gone:
+            task.uncancel()
+            raise DisconnectedError from None
+        raise
+    finally:
+        handle.cancel()
+        if watcher is not None:
+            watcher.cancel()

@@ -1,0 +1,141 @@
+"""What all endpoints share: who asks, and what they need of a request."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from pydantic_core import to_json
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from arker.local.service.access import Principal
+from arker.local.service.digests import Digests
+from arker.local.service.errors import ApiError
+from arker.local.service.idempotency import Once
+from arker.local.service.platform import Platform
+
+from .metrics import Metrics
+from .ratelimit import RateLimit
+from .schemas import Body, digest
+
+_IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
+_HOST: Final = re.compile(
+    r"[0-9A-Za-z.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What endpoints work with: `app.state.context`.
+
+    Attributes:
+        public_url: where clients reach the deployment, if that is not where their requests say that they go to.
+        own_url: where the deployment listens.
+    """
+
+    platform: Platform
+    metrics: Metrics
+    limit: RateLimit
+    digests: Digests
+    public_url: str | None
+    own_url: str
+
+
+class Endpoint(HTTPEndpoint):
+    """A route: its methods are those of the class."""
+
+    #: Whether it answers without a key.
+    public: ClassVar[bool] = False
+
+    async def dispatch(self) -> None:
+        """Find out who asks, before anything else is looked at, then answer."""
+        request = Request(self.scope, self.receive)
+        name = "get" if request.method == "HEAD" else request.method.lower()
+        handler: Callable[[Request], Awaitable[Response]] | None = (
+            getattr(self, name, None) if request.method in self._allowed_methods else None
+        )
+        if handler is None:
+            await self.method_not_allowed(request)
+        assert handler is not None
+        if not self.public:
+            authenticate(request)
+        response = await handler(request)
+        await response(self.scope, self.receive, self.send)
+
+
+def context(connection: HTTPConnection) -> Context:
+    """What the app works with."""
+    found: Context = connection.app.state.context
+    return found
+
+
+def platform(connection: HTTPConnection) -> Platform:
+    """The services."""
+    return context(connection).platform
+
+
+def authenticate(connection: HTTPConnection) -> None:
+    """Find out who asks by a request or a WebSocket; `who` says it from then on.
+
+    Raises:
+        ApiError: `unauthorized` or `rate_limited`.
+    """
+    scheme, _, key = connection.headers.get("authorization", "").partition(" ")
+    if not key:
+        raise ApiError("unauthorized", "no API key: send it as `Authorization: Bearer <api key>`")
+    if scheme.lower() != "bearer":
+        raise ApiError("unauthorized", "the Authorization header must be `Bearer <api key>`")
+    principal = platform(connection).access.authenticate(key.strip(" "))
+    connection.scope["arker.who"] = principal
+    connection.scope["arker.key"] = principal.key_id
+    wait = context(connection).limit.wait(principal.org_id, time.monotonic())
+    if wait:
+        raise ApiError("rate_limited", "too many requests a second from this organization", retry_after=wait)
+
+
+def who(connection: HTTPConnection) -> Principal:
+    """Who asks."""
+    found: Principal = connection.scope["arker.who"]
+    return found
+
+
+def json(content: Any) -> Response:
+    """An answer of JSON, which may be encoded already."""
+    return Response(
+        content if isinstance(content, bytes) else to_json(content), media_type="application/json"
+    )
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key of a request, if it has one.
+
+    Raises:
+        ApiError: `bad_request`.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise ApiError("bad_request", "Idempotency-Key: expected 1 to 64 visible ASCII characters")
+    return key
+
+
+def once(key: str | None, body: Body) -> Once | None:
+    """What the service needs to carry out a request once."""
+    return None if key is None else Once(key, digest(body))
+
+
+def base_url(request: Request) -> str:
+    """Where signed URLs should point.
+
+    The Host header is believed: only the caller, whose key has been checked, sees the URL that is made of it,
+    and it is right behind a tunnel or a published port, where our own idea of our address is not.
+    """
+    found = context(request)
+    if found.public_url is not None:
+        return found.public_url
+    host = request.headers.get("host", "")
+    return f"http://{host}" if _HOST.fullmatch(host) else found.own_url

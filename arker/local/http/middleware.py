@@ -1,0 +1,142 @@
+"""Around every request and WebSocket: its id, its line in the log, its count, and an answer to whatever went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from arker.local.service.errors import ApiError
+
+from .errors import DisconnectedError, error_response
+from .metrics import Metrics
+
+log: logging.Logger = logging.getLogger("arker.web")
+access: logging.Logger = logging.getLogger("arker.request")
+
+_REQUEST_ID: Final = re.compile(r"[0-9A-Za-z_.-]{1,64}", re.ASCII)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+#: Close codes of WebSockets (RFC 6455): the caller is refused, the deployment failed.
+_REFUSED: Final = 1008
+_FAILED: Final = 1011
+
+
+class Edge:
+    """The outermost middleware."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or serve one WebSocket to its end."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = scope["arker.id"] = _request_id(scope)
+        reply = _Reply(scope, receive, send, request_id)
+        try:
+            await self._app(scope, receive, reply.send)
+        except ApiError as error:
+            await reply.fail(error)
+        except DisconnectedError:
+            reply.status = reply.status or 499
+        except asyncio.CancelledError:
+            # The grace of a stop is over. Swallowed, as this is the end of the task, and the server would log
+            # it as a fault.
+            await reply.fail(
+                ApiError(
+                    "internal", "the deployment stopped before this was done; what came of it is not known"
+                )
+            )
+        except Exception:
+            log.exception("a request failed unexpectedly: id=%s", request_id)
+            await reply.fail(
+                ApiError("internal", "the deployment failed; its log says why, under the id of this request")
+            )
+        finally:
+            seconds = time.perf_counter() - began
+            route = scope.get("route")
+            template = route.path_format if isinstance(route, Route | WebSocketRoute) else "-"
+            method = _method(scope)
+            self._metrics.request(method, template, reply.status, seconds)
+            if access.isEnabledFor(logging.INFO):
+                access.info(
+                    "method=%s route=%s status=%d ms=%.2f id=%s vm=%s key=%s",
+                    method, template, reply.status, seconds * 1000, request_id,
+                    _loggable(scope), scope.get("arker.key", "-"),
+                )  # fmt: skip
+
+
+class _Reply:
+    """What has been sent: the status (101 for an accepted WebSocket, 0 for nothing yet), under the request's id."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id
+        self._closed = False
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind in ("http.response.start", "websocket.http.response.start"):
+            self.status = message["status"]
+        elif kind == "websocket.accept":
+            self.status = 101
+            message.setdefault("headers", [])
+        elif kind == "websocket.close":
+            self._closed = True
+            # Before it is accepted, a close refuses the handshake: the server answers 403.
+            self.status = self.status or 403
+        if "headers" in message:
+            MutableHeaders(raw=message["headers"])["X-Request-Id"] = self._request_id
+        await self._send(message)
+
+    async def fail(self, error: ApiError) -> None:
+        """Tell an error, if that is still possible."""
+        if self._scope["type"] == "websocket":
+            await self._fail_websocket(error)
+        elif not self.status:
+            await error_response(error, self._scope)(self._scope, self._receive, self.send)
+
+    async def _fail_websocket(self, error: ApiError) -> None:
+        if self._closed or self.status not in (0, 101):
+            return
+        if not self.status and "websocket.http.response" in self._scope.get("extensions", {}):
+            # Starlette's responses choose the messages of this extension by the type of the scope.
+            await error_response(error, self._scope)(self._scope, self._receive, self.send)
+            return
+        code = _FAILED if error.code == "internal" else _REFUSED
+        # A control frame has room for 123 bytes of reason.
+        reason = f"{error.code}: {error.message}".encode()[:123].decode(errors="ignore")
+        await self.send({"type": "websocket.close", "code": code, "reason": reason})
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text: str = value.decode("latin-1")
+            if _REQUEST_ID.fullmatch(text):
+                return text
+    return secrets.token_hex(8)
+
+
+def _method(scope: Scope) -> str:
+    if scope["type"] == "websocket":
+        return "WEBSOCKET"
+    return scope["method"] if scope["method"] in _METHODS else "-"
+
+
+def _loggable(scope: Scope) -> str:
+    vm_id: str = scope.get("path_params", {}).get("vm_id", "-")
+    return vm_id if _REQUEST_ID.fullmatch(vm_id) else "-"

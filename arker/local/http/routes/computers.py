@@ -1,0 +1,170 @@
+"""Computers: list, fork, look, delete."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from arker.local.http.bodies import body
+from arker.local.http.endpoint import Endpoint, authenticate, idempotency_key, json, once, platform, who
+from arker.local.http.rendering import PLATFORM, PROVIDER, timestamp
+from arker.local.http.schemas import ForkByNameRequest, ForkRequest, ListQuery, parse_query
+from arker.local.service.computers import REGION, Computer, Look
+from arker.local.service.errors import ApiError
+
+
+class ComputerList(Endpoint):
+    """The organization's computers."""
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/vms/list."""
+        query = parse_query(ListQuery, request.query_params.multi_items())
+        # All are in one region, so an order by region is one by age, newest first.
+        items, total = platform(request).computers.page(
+            who(request),
+            part_of_name=query.q,
+            oldest_first=query.sort == "created_at",
+            limit=query.limit,
+            offset=query.offset,
+        )
+        return json({"items": [_item(computer) for computer in items], "total": total})
+
+
+class ForkByName(Endpoint):
+    """Fork what has a name."""
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/vms/fork."""
+        key = idempotency_key(request)
+        asked = await body(request, ForkByNameRequest)
+        return json(
+            await platform(request).computers.fork_by_name(
+                who(request),
+                asked.source,
+                name=asked.name,
+                is_public=asked.is_public,
+                region=asked.region,
+                once=once(key, asked),
+                answer=_forked,
+            )
+        )
+
+
+class Fork(Endpoint):
+    """Fork a computer."""
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/vms/{vm_id}/fork."""
+        key = idempotency_key(request)
+        asked = await body(request, ForkRequest)
+        return json(
+            await platform(request).computers.fork(
+                who(request),
+                request.path_params["vm_id"],
+                name=asked.name,
+                is_public=asked.is_public,
+                region=asked.region,
+                once=once(key, asked),
+                answer=_forked,
+            )
+        )
+
+
+class OneComputer(Endpoint):
+    """A computer."""
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/vms/{vm_id}."""
+        computers = platform(request).computers
+        look = await computers.look(who(request), request.path_params["vm_id"])
+        return json({**_shown(look), "resources": computers.resources})
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /api/v1/vms/{vm_id}."""
+        await platform(request).computers.delete(who(request), request.path_params["vm_id"])
+        return json({"ok": True})
+
+
+class UnknownOperation(Endpoint):
+    """Anything else below a computer."""
+
+    async def dispatch(self) -> None:
+        """Refuse it, whatever the method, to whoever may ask."""
+        authenticate(Request(self.scope, self.receive))
+        raise ApiError(
+            "command_not_found", "there is no such operation on a computer; there are run, sync and fork"
+        )
+
+
+def _item(computer: Computer) -> dict[str, Any]:
+    return {
+        "vm_id": computer.vm_id,
+        "name": computer.name,
+        "base_image": computer.image,
+        "region": REGION,
+        "created_at": timestamp(computer.created_ms),
+        "parent_vm_id": computer.parent_vm_id,
+    }
+
+
+def _forked(child: Computer) -> bytes:
+    return to_json(
+        {
+            "vm_id": child.vm_id,
+            "org_id": child.org_id,
+            "region": REGION,
+            "base_image": child.image,
+            "name": child.name,
+            "is_public": child.is_public,
+            "parent_vm_id": child.parent_vm_id,
+            "created_at": child.created_ms,
+            "state": "running",
+        }
+    )
+
+
+def _shown(look: Look) -> dict[str, Any]:
+    computer = look.computer
+    return {
+        "vm_id": computer.vm_id,
+        "owner_org_id": computer.org_id,
+        "created_at": timestamp(computer.created_ms),
+        "name": computer.name,
+        "description": None,
+        "hostname": computer.image,
+        "public": computer.is_public,
+        "root_source_vm_id": look.root.vm_id if look.root else None,
+        "root_source_vm_name": look.root.name if look.root else None,
+        "parent_vm_id": computer.parent_vm_id if look.mine else None,
+        "state": look.state,
+        "region": REGION,
+        "provider": PROVIDER,
+        "last_active_at": timestamp(look.last_active_ms) if look.mine else None,
+        "network": {"ssh_public_keys": []},
+        "sessions": [
+            {
+                "session_id": session.session_id,
+                "session_idx": index,
+                "state": session.state,
+                "cwd": session.cwd,
+                "env": {},
+                "started_at": None,
+                "vm_id": computer.vm_id,
+            }
+            for index, session in enumerate(look.sessions)
+        ],
+        "platform": PLATFORM,
+    }
+
+
+ROUTES: Final = [
+    Route("/api/v1/vms/list", ComputerList),
+    Route("/api/v1/vms/fork", ForkByName),
+    Route("/api/v1/vms/{vm_id}/fork", Fork),
+    Route("/api/v1/vms/{vm_id}", OneComputer),
+    Route("/api/v1/vms/{vm_id}/{operation:path}", UnknownOperation),
+]

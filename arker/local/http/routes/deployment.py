@@ -1,0 +1,77 @@
+"""The deployment itself: its health, regions, counters, and whose a key is."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from arker.local.http.endpoint import Endpoint, authenticate, base_url, context, json, platform, who
+from arker.local.http.rendering import PLATFORM, PROVIDER, timestamp
+from arker.local.service.computers import REGION
+
+
+class Health(Endpoint):
+    """Whether computers can be forked and used."""
+
+    public = True
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/health."""
+        await platform(request).health()
+        return json({"status": "ok", "timestamp": timestamp(time.time_ns() // 1_000_000)})
+
+
+class Regions(Endpoint):
+    """Where computers can live: here."""
+
+    public = True
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/regions."""
+        region = {
+            "provider": PROVIDER,
+            "region": REGION,
+            "endpoint": base_url(request),
+            "platforms": [PLATFORM],
+        }
+        return json({"regions": [region]})
+
+
+class Whoami(Endpoint):
+    """Whose key it is."""
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/whoami."""
+        return json({"org_id": who(request).org_id, "org_name": who(request).org_name})
+
+
+class MetricsText(Endpoint):
+    """Counters for Prometheus: without a key for this machine only."""
+
+    public = True
+
+    async def get(self, request: Request) -> Response:
+        """GET /metrics."""
+        found = context(request)
+        # Behind a public URL there is a proxy, and what comes through it may come from this machine, too.
+        if (
+            found.public_url is not None
+            or request.client is None
+            or not ipaddress.ip_address(request.client.host).is_loopback
+        ):
+            authenticate(request)
+        text = found.metrics.text(await found.platform.gauges())
+        return Response(text, media_type="text/plain; version=0.0.4")
+
+
+ROUTES: Final = [
+    Route("/api/v1/health", Health),
+    Route("/api/v1/regions", Regions),
+    Route("/api/v1/whoami", Whoami),
+    Route("/metrics", MetricsText),
+]

@@ -1,0 +1,175 @@
+"""Files: read and written by `sync`, and by signed URLs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from arker.local.http.bodies import MAX_BODY, content_length, pieces, received, room
+from arker.local.http.endpoint import Endpoint, base_url, context, json, platform, who
+from arker.local.http.errors import DisconnectedError, HttpError
+from arker.local.http.rendering import text
+from arker.local.http.schemas import SyncRequest, check_sync
+from arker.local.service import ranges
+from arker.local.service.errors import ApiError
+from arker.local.service.files import Arrived, Committed, Entry, Granted, Link, Readable, Result
+
+log: logging.Logger = logging.getLogger("arker.web")
+
+#: Bytes read from a file at a time.
+_PIECE: Final = 1024 * 1024
+#: Content above this size (bytes) is encoded in a thread.
+_LARGE: Final = 64 * 1024
+
+
+class Sync(Endpoint):
+    """Read or write files."""
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/vms/{vm_id}/sync."""
+        # Of a write the contents are held to its end.
+        async with room(request, MAX_BODY):
+            asked = await received(request, SyncRequest)
+            check_sync(asked)
+            files, vm_id, url = platform(request).files, request.path_params["vm_id"], base_url(request)
+            if asked.op == "read":
+                assert asked.path is not None
+                found = await files.read(who(request), vm_id, asked.path, url)
+                if isinstance(found, bytes) and len(found) > _LARGE:
+                    return json(await asyncio.to_thread(_read, asked.path, found))
+                return json(_read(asked.path, found))
+            entries = [entry.entry() for entry in asked.writes or ()]
+            results = await files.write(who(request), vm_id, entries, url)
+            return json(
+                {
+                    "ok": True,
+                    "op": "write",
+                    "results": [_written(*pair) for pair in zip(entries, results, strict=True)],
+                }
+            )
+
+
+class Signed(Endpoint):
+    """Files by signed URL: the token is all the authority there is, and no key is looked at."""
+
+    public = True
+
+    async def put(self, request: Request) -> Response:
+        """PUT /signed/{token}."""
+        # As long as the URL itself lives: a slow line may need that long for 100 MB.
+        body = pieces(request, 900)
+        await platform(request).files.receive_signed(
+            request.path_params["token"], content_length(request), body
+        )
+        return Response(status_code=200)
+
+    async def get(self, request: Request) -> Response:
+        """GET /signed/{token}, or a range of it."""
+        if request.method == "HEAD":
+            raise ApiError("forbidden", "this URL is signed for GET, not HEAD")
+        file = await platform(request).files.open_signed(request.path_params["token"])
+        etag = f'"{file.version}"'
+        headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
+        if_range = request.headers.get("if-range")
+        wanted = request.headers.get("range") if if_range in (None, etag) else None
+        part = byte_range(wanted, file.size)
+        start, end = part or (0, file.size)
+        headers["Content-Length"] = str(end - start)
+        if part is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+        if file.fd is not None and (digest := await context(request).digests.of(file.fd)) is not None:
+            headers["Repr-Digest"] = digest
+        return StreamingResponse(
+            _send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
+        )
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """The bytes `[start, end)` that a Range header asks for; None for all, or for what may be ignored.
+
+    Raises:
+        ApiError: `unsupported_range` (416) when the file has no such bytes.
+    """
+    found = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").replace(" ", ""), re.ASCII)
+    if found is None or found[1] == found[2] == "":
+        return None
+    first, last = found[1][:20], found[2][:20]
+    if first:
+        start, end = int(first), min(int(last) + 1 if last else size, size)
+        if last and int(last) < int(first):
+            return None
+    else:
+        start, end = max(0, size - int(last)), size
+    if start >= size or start >= end:
+        raise HttpError(
+            "unsupported_range",
+            f"the file has {size} bytes, so none of {header}",
+            {"Content-Range": f"bytes */{size}"},
+        )
+    return start, end
+
+
+async def _send_file(file: Readable, start: int, end: int) -> AsyncIterator[bytes]:
+    async with file:
+        while start < end:
+            piece = await file.read(start, min(_PIECE, end - start))
+            start += len(piece)
+            # Before the last piece goes: a client must never take a mixture of two versions for the file.
+            if not piece or (start >= end and await file.current_version() != file.version):
+                log.warning("a file changed while it was sent; the answer was cut off")
+                raise DisconnectedError
+            yield piece
+
+
+def _read(path: str, found: bytes | Link) -> bytes:
+    answer: dict[str, Any] = {"ok": True, "op": "read", "path": path}
+    if isinstance(found, Link):
+        return to_json({**answer, "size": found.size, **_link(found), "method": "GET"})
+    content, encoding = text(found)
+    return to_json({**answer, "size": len(found), "content": content, "encoding": encoding})
+
+
+def _written(entry: Entry, result: Result) -> dict[str, Any]:
+    answer: dict[str, Any] = {"path": entry.path, "size": entry.size}
+    match result:
+        case Committed():
+            return {**answer, "complete": True, "written": True}
+        case Arrived(arrived):
+            complete = ranges.covers(arrived, entry.size)
+            return {
+                **answer,
+                "complete": complete,
+                "written": complete,
+                "received_bytes": ranges.length(arrived),
+                "ranges": [{"start": start, "end": end} for start, end in arrived],
+            }
+        case Granted(upload_id, link):
+            return {
+                **answer,
+                "complete": False,
+                "written": False,
+                "upload_id": upload_id,
+                "method": "PUT",
+                **_link(link),
+            }
+        case ApiError(code=code, message=message):
+            error = {"code": code, "message": message}
+            return {**answer, "complete": False, "written": False, "error": error}
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {"presigned_url": link.url, "expires_in": link.expires_in}
+
+
+ROUTES: Final = [
+    Route("/api/v1/vms/{vm_id}/sync", Sync),
+    Route("/signed/{token}", Signed),
+]

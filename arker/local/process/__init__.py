@@ -1,0 +1,1 @@
+"""The process of a deployment: its settings, state folder, start and end."""

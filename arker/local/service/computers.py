@@ -1,0 +1,241 @@
+"""Computers: forked, listed, looked at, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from arker.ids import new_ulid
+from arker.local.engine.protocol import Engine, EngineError, SessionState, VmMissing
+from arker.local.storage import computers as rows
+from arker.local.storage.computers import Computer
+from arker.local.storage.errors import ImageGone, TooManyComputers
+from arker.local.storage.notes import Identity, Note
+
+from .access import Access, Principal, missing
+from .errors import ApiError
+from .idempotency import Idempotency, Once
+from .images import Images
+from .reserve import Reserve
+from .translation import api_errors
+from .uploads import Uploads
+
+__all__ = ["REGION", "Computer", "Computers", "Look"]
+
+#: The one region of a deployment.
+REGION: Final = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there is to know about a computer.
+
+    Attributes:
+        computer: its row.
+        root: the base image that it descends from, unless that was removed.
+        mine: whether it belongs to who asks; else the rest says nothing of what goes on in it.
+        state: `running` or `idle`.
+        last_active_ms: when it was last used, in milliseconds since the epoch.
+    """
+
+    computer: Computer
+    root: Computer | None
+    mine: bool
+    state: str
+    sessions: Sequence[SessionState]
+    last_active_ms: int
+
+
+class Computers:
+    """The computers of a deployment.
+
+    Args:
+        most: how many an organization may have; 0 for no limit.
+
+    Attributes:
+        resources: what a computer may use: `vcpu`, `memory_mib`, `disk_mib`.
+    """
+
+    def __init__(
+        self,
+        table: rows.Computers,
+        engine: Engine,
+        access: Access,
+        images: Images,
+        uploads: Uploads,
+        idempotency: Idempotency,
+        reserve: Reserve,
+        *,
+        most: int,
+        resources: Mapping[str, int | None],
+    ) -> None:
+        self._rows = table
+        self._engine = engine
+        self._access = access
+        self._images = images
+        self._uploads = uploads
+        self._idempotency = idempotency
+        self._reserve = reserve
+        self._most = most
+        self.resources: Mapping[str, int | None] = resources
+        self._active: dict[str, int] = {}
+
+    async def fork(
+        self,
+        who: Principal,
+        vm_id: str,
+        *,
+        name: str | None,
+        is_public: bool,
+        region: str | None,
+        once: Once | None,
+        answer: Callable[[Computer], bytes],
+    ) -> bytes:
+        """Fork a computer by its id; what `answer` makes of the child."""
+
+        def source() -> Computer:
+            return self._access.seen(who, vm_id)
+
+        return await self._fork(who, source, name, is_public, region, f"fork:{vm_id}", once, answer)
+
+    async def fork_by_name(
+        self,
+        who: Principal,
+        source_name: str,
+        *,
+        name: str | None,
+        is_public: bool,
+        region: str | None,
+        once: Once | None,
+        answer: Callable[[Computer], bytes],
+    ) -> bytes:
+        """Fork what has a name: a computer of the organization, else an image, else a public computer."""
+        await self._images.refresh()
+
+        def source() -> Computer:
+            return self._access.named(who, source_name)
+
+        return await self._fork(who, source, name, is_public, region, "fork_by_name", once, answer)
+
+    async def _fork(
+        self,
+        who: Principal,
+        source: Callable[[], Computer],
+        name: str | None,
+        is_public: bool,
+        region: str | None,
+        scope: str,
+        once: Once | None,
+        answer: Callable[[Computer], bytes],
+    ) -> bytes:
+        if region not in (None, REGION):
+            raise ApiError("bad_request", f"region: there is no region {region!r} here, only `{REGION}`")
+
+        async def make(asked: tuple[Identity, bytes] | None = None) -> bytes:
+            # Looked up only when the key is new: a repeat is answered even if the source is gone or renamed by now.
+            parent, now = source(), time.time_ns() // 1_000_000
+            child = Computer(
+                new_ulid(), who.org_id, "computer", name, parent.image, is_public, parent.vm_id, now, now
+            )
+            return await self._make(parent, child, answer, asked)
+
+        if once is None:
+            return await make()
+        identity, request = Identity(who.org_id, scope, once.key), once.request
+        return await self._idempotency.once(
+            identity, request, lambda: make((identity, request)), journal=False
+        )
+
+    async def _make(
+        self,
+        parent: Computer,
+        child: Computer,
+        answer: Callable[[Computer], bytes],
+        asked: tuple[Identity, bytes] | None,
+    ) -> bytes:
+        if self._most and self._rows.count(child.org_id) >= self._most:
+            raise self._too_many()
+        self._reserve.refill()
+        said = answer(child)
+        with api_errors():
+            if parent.kind == "base":
+                await self._engine.create(child.vm_id, parent.image)
+            else:
+                # What a shell knows, its environment above all, is for its own organization.
+                await self._engine.fork(parent.vm_id, child.vm_id, sessions=parent.org_id == child.org_id)
+        note = None if asked is None else Note(*asked, "ended", said)
+        try:
+            with api_errors():
+                await self._rows.add(child, most=self._most, note=note)
+        except asyncio.CancelledError:
+            # The row is made all the same: whoever asks again under the key gets this computer.
+            raise
+        except BaseException as error:
+            # What cannot be deleted now is at the next start.
+            with contextlib.suppress(EngineError):
+                await self._engine.delete(child.vm_id)
+            if isinstance(error, TooManyComputers):
+                raise self._too_many() from None
+            if isinstance(error, ImageGone):
+                raise ApiError("not_found", f"the image {child.image!r} was removed") from None
+            raise
+        self.touch(child.vm_id)
+        return said
+
+    def _too_many(self) -> ApiError:
+        return ApiError(
+            "quota_exceeded",
+            f"the organization has its {self._most} computers; delete one first",
+            retry_after=10,
+        )
+
+    async def delete(self, who: Principal, vm_id: str) -> None:
+        """Delete a computer: its row first, so that a crash in between leaves files to sweep and no row
+        without files."""
+        self._access.owned(who, vm_id, "deleted")
+        if not await self._reserve.spend(lambda: self.delete_row(vm_id)):
+            raise missing(vm_id)
+        self._active.pop(vm_id, None)
+        self._uploads.forget_computer(vm_id)
+        await self._reserve.spend(lambda: self._delete_files(vm_id))
+
+    async def delete_row(self, vm_id: str) -> bool:
+        """Delete the row of a computer and what is known of it; False if there is none."""
+        with api_errors():
+            return await self._rows.delete(vm_id)
+
+    async def _delete_files(self, vm_id: str) -> None:
+        with contextlib.suppress(VmMissing), api_errors():
+            await self._engine.delete(vm_id)
+
+    async def look(self, who: Principal, vm_id: str) -> Look:
+        """What there is to know about a computer."""
+        computer = self._access.seen(who, vm_id)
+        mine = computer.org_id == who.org_id
+        with api_errors():
+            sessions = await self._engine.sessions(vm_id) if mine else []
+            state = "running" if mine and vm_id in await self._engine.running() else "idle"
+        active = self._active.get(vm_id) or computer.last_active_ms
+        return Look(computer, self._rows.base(computer.image), mine, state, sessions, active)
+
+    def page(
+        self, who: Principal, *, part_of_name: str, oldest_first: bool, limit: int, offset: int
+    ) -> tuple[list[Computer], int]:
+        """A page of the organization's computers by age, and how many there are on all pages."""
+        return self._rows.page(
+            who.org_id, part_of_name=part_of_name, oldest_first=oldest_first, limit=limit, offset=offset
+        )
+
+    def touch(self, vm_id: str) -> None:
+        """Note that a computer is used."""
+        self._active[vm_id] = time.time_ns() // 1_000_000
+
+    async def flush(self) -> None:
+        """Write down when computers were last used."""
+        active, self._active = self._active, {}
+        if active:
+            await self._rows.touch(active)

@@ -1,0 +1,94 @@
+"""API keys: 256 random bits, of which the database holds a SHA-256 and nothing else.
+
+A plain hash is enough, as nobody can guess 256 bits; and finding it by an index tells nothing, as what is
+compared is the hash, which the caller does not choose.
+
+Whoever can write a state folder may make keys for it, whether or not a deployment serves it: changes hold at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from arker.local.storage import keys as rows
+from arker.local.storage.database import DATABASE, Connection, open_database
+from arker.local.storage.errors import StateError
+from arker.local.storage.keys import ApiKey
+
+__all__ = ["ApiKey", "Keys", "StateError", "check", "digest", "generate", "open_keys"]
+
+_KEY: Final = re.compile(r"[!-~]{16,512}", re.ASCII)
+_ORG: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}", re.ASCII)
+
+
+def generate() -> str:
+    """A new key."""
+    return f"ark_{secrets.token_urlsafe(32)}"
+
+
+def digest(key: str) -> bytes:
+    """What the database holds of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def check(key: str) -> None:
+    """Refuse a key that is too weak or cannot stand in a header.
+
+    Raises:
+        ValueError: it is not 16 to 512 visible ASCII characters.
+    """
+    if _KEY.fullmatch(key) is None:
+        raise ValueError("an API key is 16 to 512 visible ASCII characters; leave it out to have one made")
+
+
+class Keys:
+    """The keys of a state folder; see `open_keys`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def register(self, key: str, *, name: str, org: str | None = None) -> str:
+        """Make `key` valid for an organization (`org` by its name, made if missing; the deployment's own if None); its
+        key id. A key that is there already is left as it is.
+
+        Raises:
+            ValueError: the key or the organization's name is not well formed, or the key was revoked.
+        """
+        check(key)
+        known = rows.find(self._connection, digest(key))
+        if known is not None:
+            if known.revoked_ms is not None:
+                raise ValueError("this API key was revoked; a revoked key cannot come back")
+            return known.key_id
+        if org is not None and _ORG.fullmatch(org) is None:
+            raise ValueError("an organization's name is 1 to 64 letters, digits, `_`, `.` and `-`")
+        return rows.add(self._connection, digest(key), name=name, org=org)
+
+    def revoke(self, key_id: str) -> bool:
+        """Make a key invalid for good, at once; False when there is no valid key of that id."""
+        return rows.revoke(self._connection, key_id)
+
+    def forget(self, key_id: str) -> None:
+        """Delete a temporary key and every trace of it."""
+        rows.forget(self._connection, key_id)
+
+    def listed(self) -> list[ApiKey]:
+        """All keys, revoked ones too, oldest first."""
+        return rows.listed(self._connection)
+
+
+@contextlib.contextmanager
+def open_keys(state: Path) -> Iterator[Keys]:
+    """The keys of a state folder.
+
+    Raises:
+        StateError: the folder cannot be used.
+    """
+    with contextlib.closing(open_database(state / DATABASE)) as connection:
+        yield Keys(connection)

@@ -1,0 +1,163 @@
+"""The platform: all services of a deployment, their start, their upkeep and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from arker.local.engine.protocol import Engine
+from arker.local.storage.computers import Computers as ComputerRows
+from arker.local.storage.database import Database
+from arker.local.storage.errors import StorageError
+from arker.local.storage.keys import KeyRows
+from arker.local.storage.notes import Notes
+from arker.local.storage.uploads import UploadRows
+
+from .access import Access
+from .computers import Computers
+from .errors import ApiError
+from .files import Files
+from .idempotency import Idempotency
+from .images import Images
+from .reserve import MIN_FREE, Reserve
+from .runs import Runs
+from .translation import Sandboxes
+from .uploads import Uploads
+
+log: logging.Logger = logging.getLogger("arker.platform")
+
+#: How often old keys, uploads and notes are looked for, in seconds.
+SWEEP_EVERY: Final = 60.0
+
+
+class Platform:
+    """The services, as one thing to start and to close.
+
+    Args:
+        database: what must last.
+        engine: where computers are.
+        state: the state folder, by a path that works in this process.
+        resources: what a computer may use: `vcpu`, `memory_mib`, `disk_mib`.
+        max_vms: how many computers an organization may have; 0 for no limit.
+        guest_key: a key that is valid for the lifetime of this process and stored nowhere.
+
+    Attributes:
+        access: who asks, and what they may do.
+        computers: fork, list, look, delete.
+        runs: commands.
+        files: reads and writes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        state: Path,
+        *,
+        resources: Mapping[str, int | None],
+        max_vms: int = 0,
+        guest_key: str | None = None,
+    ) -> None:
+        self._database = database
+        self._engine = engine
+        self._reserve = Reserve(state)
+        self._sandboxes = Sandboxes()
+        self._upload_rows = UploadRows(database)
+        self._computer_rows = ComputerRows(database)
+        self._idempotency = Idempotency(Notes(database))
+        self._images = Images(engine, self._computer_rows)
+        staging = state / "staging"
+        staging.mkdir(mode=0o700, exist_ok=True)
+        self._uploads = Uploads(self._upload_rows, engine, staging)
+        self.access: Access = Access(KeyRows(database), self._computer_rows, guest_key)
+        self.computers: Computers = Computers(
+            self._computer_rows,
+            engine,
+            self.access,
+            self._images,
+            self._uploads,
+            self._idempotency,
+            self._reserve,
+            most=max_vms,
+            resources=resources,
+        )
+        self.runs: Runs = Runs(engine, self.access, self.computers, self._idempotency, self._sandboxes)
+        self.files: Files = Files(
+            engine, self.access, self.computers, self._uploads, self._sandboxes, database.secret()
+        )
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Make database, engine and staging folder agree, whatever a crash left. The engine has to be
+        started."""
+        for vm_id in await self._engine.missing(self._computer_rows.ids()):
+            log.error("the files of a computer are gone, so it goes too: vm=%s", vm_id)
+            await self.computers.delete_row(vm_id)
+        await self._images.refresh()
+        await self._idempotency.start()
+        await self._uploads.sweep(starting=True)
+        self._reserve.refill()
+        self._sweeper = asyncio.create_task(self._sweep_for_good())
+
+    async def close(self) -> None:
+        """End what is under way and note what is noted lazily. The engine is the caller's to close."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self._idempotency.close()
+        try:
+            await self._flush()
+        except StorageError as error:
+            log.warning("when keys and computers were last used was not noted: %s", error)
+
+    async def health(self) -> None:
+        """Whether computers can be forked and used.
+
+        Raises:
+            ApiError: `unavailable`, saying what is wrong.
+        """
+        problem = self._sandboxes.problem
+        free = self._reserve.free()
+        if problem is None and free < MIN_FREE:
+            problem = f"the disk of the state folder is full ({free // 2**20} MiB free)"
+        if problem is None:
+            try:
+                await self._database.probe()
+            except StorageError as error:
+                problem = f"the database cannot be written: {error}"
+        if problem is not None:
+            raise ApiError("unavailable", problem, retry_after=10)
+
+    async def gauges(self) -> dict[str, tuple[str, float]]:
+        """How things stand: name, then help and value."""
+        running = len(await self._engine.running())
+        pending = self._upload_rows.count_pending()
+        return {
+            "arker_computers": ("Computers.", self._computer_rows.count_all()),
+            "arker_sandboxes_running": ("Computers whose sandbox is alive.", running),
+            "arker_uploads_pending": ("Uploads that are not complete.", pending),
+            "arker_disk_free_bytes": ("Free space on the disk of the state folder.", self._reserve.free()),
+            "arker_healthy": (
+                "1 unless sandboxes failed to start.",
+                float(self._sandboxes.problem is None),
+            ),
+        }
+
+    async def _flush(self) -> None:
+        await self.computers.flush()
+        await self.access.flush()
+
+    async def _sweep_for_good(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            try:
+                await self._flush()
+                await self._idempotency.sweep()
+                await self._uploads.sweep()
+                self._reserve.refill()
+            except Exception:
+                # A full disk, most likely: the next round tries again.
+                log.exception("sweeping failed")

@@ -1,0 +1,58 @@
+"""What the engine and the storage refuse, as errors of the API."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+from arker.local.engine import protocol
+from arker.local.storage.errors import DiskFull
+
+from .errors import ApiError
+
+_CODES: Final[dict[type[protocol.EngineError], str]] = {
+    protocol.VmMissing: "not_found",
+    protocol.ImageMissing: "not_found",
+    protocol.SessionBusy: "vm_busy",
+    protocol.FileMissing: "not_found",
+    protocol.FileRefused: "bad_request",
+    protocol.FileTooLarge: "payload_too_large",
+    protocol.StorageFull: "unavailable",
+    protocol.LimitReached: "quota_exceeded",
+    protocol.ComputerBusy: "vm_busy",
+    protocol.SandboxUnavailable: "unavailable",
+    protocol.SystemBroken: "conflict",
+}
+
+
+@contextlib.contextmanager
+def api_errors() -> Iterator[None]:
+    """Turn an `EngineError` or a full disk within the block into an `ApiError`."""
+    try:
+        yield
+    except protocol.EngineError as error:
+        code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "internal")
+        raise ApiError(code, str(error)) from error
+    except DiskFull as error:
+        raise ApiError("unavailable", str(error), retry_after=10) from error
+
+
+class Sandboxes:
+    """Whether sandboxes start, as far as the last use of one shows."""
+
+    def __init__(self) -> None:
+        #: Why the last one did not start, if it did not.
+        self.problem: str | None = None
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """Use a sandbox in the block; errors are those of `api_errors`."""
+        try:
+            with api_errors():
+                yield
+        except ApiError as error:
+            if isinstance(error.__cause__, protocol.SandboxUnavailable):
+                self.problem = error.message
+            raise
+        self.problem = None

@@ -1,0 +1,198 @@
+"""Computers and base images."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from .database import PLATFORM_ORG, Database, Row
+from .errors import ImageGone, ImageInUse, TooManyComputers
+from .notes import Note, insert_note
+
+_COUNT: Final = "SELECT count(*) FROM vms WHERE org_id = ? AND kind = 'computer'"
+_COLUMNS: Final = "vm_id, org_id, kind, name, image, is_public, parent_vm_id, created_ms, last_active_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Computer:
+    """A computer, or a base image (`kind` is `computer` or `base`); times are in milliseconds since the epoch."""
+
+    vm_id: str
+    org_id: str
+    kind: str
+    name: str | None
+    image: str
+    is_public: bool
+    parent_vm_id: str | None
+    created_ms: int
+    last_active_ms: int
+
+
+class Computers:
+    """The rows of computers and base images."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, vm_id: str) -> Computer | None:
+        """The computer or image with this id."""
+        row = self._database.one(f"SELECT {_COLUMNS} FROM vms WHERE vm_id = ?", vm_id)  # noqa: S608
+        return None if row is None else _computer(row)
+
+    def named(self, org_id: str, name: str) -> list[Computer]:
+        """What an organization means by a name: its own computers, else base images, else public computers of others.
+        Several, up to six, if the name is ambiguous."""
+        rows = self._database.all(
+            f"SELECT {_COLUMNS}, CASE org_id WHEN ? THEN 0 WHEN ? THEN 1 ELSE 2 END AS rank FROM vms "  # noqa: S608
+            "WHERE name = ? AND (is_public OR rank = 0) ORDER BY rank, vm_id LIMIT 6",
+            org_id, PLATFORM_ORG, name,
+        )  # fmt: skip
+        return [_computer(row) for row in rows if row["rank"] == rows[0]["rank"]]
+
+    def base(self, image: str) -> Computer | None:
+        """The row of a base image, by the image's name."""
+        row = self._database.one(
+            f"SELECT {_COLUMNS} FROM vms WHERE kind = 'base' AND image = ?",  # noqa: S608
+            image,
+        )
+        return None if row is None else _computer(row)
+
+    def base_names(self) -> set[str]:
+        """Names of all base images."""
+        return {row["name"] for row in self._database.all("SELECT name FROM vms WHERE kind = 'base'")}
+
+    def ids(self) -> set[str]:
+        """Ids of all computers."""
+        return {row["vm_id"] for row in self._database.all("SELECT vm_id FROM vms WHERE kind = 'computer'")}
+
+    def count(self, org_id: str) -> int:
+        """How many computers an organization has."""
+        row = self._database.one(_COUNT, org_id)
+        assert row is not None
+        return int(row[0])
+
+    def count_all(self) -> int:
+        """How many computers there are."""
+        row = self._database.one("SELECT count(*) FROM vms WHERE kind = 'computer'")
+        assert row is not None
+        return int(row[0])
+
+    def page(
+        self, org_id: str, *, part_of_name: str, oldest_first: bool, limit: int, offset: int
+    ) -> tuple[list[Computer], int]:
+        """A page of an organization's computers by age, and how many there are on all pages."""
+        where = "org_id = ? AND kind = 'computer'"
+        values: list[object] = [org_id]
+        if part_of_name:
+            where += " AND instr(name, ?) > 0"
+            values.append(part_of_name)
+        order = "ASC" if oldest_first else "DESC"
+        # Only constants are put into the text.
+        total = self._database.one(f"SELECT count(*) FROM vms WHERE {where}", *values)  # noqa: S608
+        assert total is not None
+        rows = self._database.all(
+            f"SELECT {_COLUMNS} FROM vms WHERE {where} "  # noqa: S608
+            f"ORDER BY created_ms {order}, rowid {order} LIMIT ? OFFSET ?",
+            *values, limit, min(offset, 2**62),
+        )  # fmt: skip
+        return [_computer(row) for row in rows], int(total[0])
+
+    async def add(self, computer: Computer, *, most: int, note: Note | None) -> None:
+        """Add a computer, and note the answer for its Idempotency-Key in the same transaction.
+
+        Args:
+            most: how many computers the organization may have; 0 for no limit.
+
+        Raises:
+            TooManyComputers, ImageGone, DiskFull: nothing was added.
+        """
+
+        def change(connection: sqlite3.Connection) -> None:
+            if most and connection.execute(_COUNT, (computer.org_id,)).fetchone()[0] >= most:
+                raise TooManyComputers
+            image = "SELECT 1 FROM vms WHERE kind = 'base' AND image = ?"
+            if not connection.execute(image, (computer.image,)).fetchone():
+                raise ImageGone
+            connection.execute(
+                f"INSERT INTO vms ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                (
+                    computer.vm_id, computer.org_id, computer.kind, computer.name, computer.image,
+                    computer.is_public, computer.parent_vm_id, computer.created_ms, computer.last_active_ms,
+                ),
+            )  # fmt: skip
+            if note is not None:
+                insert_note(connection, note)
+
+        await self._database.write(change)
+
+    async def add_image(self, vm_id: str, name: str, now_ms: int) -> None:
+        """Add a base image, unless one of this name is there by now."""
+        await self._database.execute(
+            "INSERT INTO vms SELECT ?, ?, 'base', ?, ?, 1, NULL, ?, ? "
+            "WHERE NOT EXISTS (SELECT 1 FROM vms WHERE kind = 'base' AND name = ?)",
+            vm_id, PLATFORM_ORG, name, name, now_ms, now_ms, name,
+        )  # fmt: skip
+
+    async def delete(self, vm_id: str) -> bool:
+        """Delete a computer with its uploads and the notes of its runs; False if it is not there."""
+
+        def change(connection: sqlite3.Connection) -> bool:
+            connection.execute("DELETE FROM idempotency WHERE scope = ?", (f"run:{vm_id}",))
+            return connection.execute("DELETE FROM vms WHERE vm_id = ?", (vm_id,)).rowcount == 1
+
+        return await self._database.write(change)
+
+    async def touch(self, active: Mapping[str, int]) -> None:
+        """Note when computers were last used: ids to milliseconds since the epoch."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "UPDATE vms SET last_active_ms = ? WHERE vm_id = ?", [(at, vm) for vm, at in active.items()]
+            )
+
+        await self._database.write(change, durable=False)
+
+
+# Administration: functions of a connection, for programs that may not be the deployment.
+
+
+def public(connection: sqlite3.Connection) -> list[Computer]:
+    """Base images, then public computers that have a name, each by name."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM vms WHERE name IS NOT NULL AND is_public "  # noqa: S608
+        "ORDER BY kind, name"
+    )
+    return [_computer(row) for row in rows]
+
+
+@contextlib.contextmanager
+def removing_image(connection: sqlite3.Connection, name: str) -> Iterator[None]:
+    """Delete the row of a base image together with what the block does: a fork that is under way sees all of it or
+    nothing.
+
+    Raises:
+        ImageInUse: computers stand on it.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        rows = connection.execute(
+            "SELECT vm_id FROM vms WHERE image = ? AND kind = 'computer' ORDER BY vm_id", (name,)
+        ).fetchall()
+        if rows:
+            raise ImageInUse([row["vm_id"] for row in rows])
+        yield
+        connection.execute("DELETE FROM vms WHERE image = ? AND kind = 'base'", (name,))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _computer(row: Row) -> Computer:
+    return Computer(
+        row["vm_id"], row["org_id"], row["kind"], row["name"], row["image"], bool(row["is_public"]),
+        row["parent_vm_id"], row["created_ms"], row["last_active_ms"],
+    )  # fmt: skip

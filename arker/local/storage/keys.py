@@ -1,0 +1,108 @@
+"""API keys, by their hashes, and the organizations that they belong to."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from arker.ids import new_ulid
+
+from .database import LOCAL_ORG, Database
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of a key; times are in milliseconds since the epoch."""
+
+    key_id: str
+    org_id: str
+    org_name: str
+    name: str
+    created_ms: int
+    last_used_ms: int | None
+    revoked_ms: int | None
+
+
+class KeyRows:
+    """Keys as each request needs them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, digest: bytes) -> tuple[str, str, str] | None:
+        """Key id, organization id and organization name of a valid key."""
+        row = self._database.one(
+            "SELECT key_id, org_id, orgs.name AS org_name FROM keys JOIN orgs USING (org_id) "
+            "WHERE hash = ? AND revoked_ms IS NULL",
+            digest,
+        )
+        return None if row is None else (row["key_id"], row["org_id"], row["org_name"])
+
+    async def used(self, used: Mapping[str, int]) -> None:
+        """Note when keys were last used: key ids to milliseconds since the epoch."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "UPDATE keys SET last_used_ms = ? WHERE key_id = ?", [(at, key) for key, at in used.items()]
+            )
+
+        await self._database.write(change, durable=False)
+
+
+# Administration: functions of a connection, for programs that may not be the deployment.
+
+
+def find(connection: sqlite3.Connection, digest: bytes) -> ApiKey | None:
+    """The key with this hash, revoked or not."""
+    return next((key for key in listed(connection, "WHERE hash = ?", digest)), None)
+
+
+def add(connection: sqlite3.Connection, digest: bytes, *, name: str, org: str | None) -> str:
+    """Add a key of an organization (`org` by its name or id, made if missing; the deployment's own if None); its
+    key id."""
+    key_id = f"key_{new_ulid().lower()}"
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(
+            "INSERT INTO keys VALUES (?, ?, ?, ?, ?, NULL, NULL)",
+            (key_id, _organization(connection, org), name, digest, time.time_ns() // 1_000_000),
+        )
+    return key_id
+
+
+def _organization(connection: sqlite3.Connection, org: str | None) -> str:
+    if org is None:
+        return LOCAL_ORG
+    row = connection.execute("SELECT org_id FROM orgs WHERE name = ? OR org_id = ?", (org, org)).fetchone()
+    if row is not None:
+        return str(row["org_id"])
+    org_id = f"org_{new_ulid().lower()}"
+    connection.execute("INSERT INTO orgs VALUES (?, ?)", (org_id, org))
+    return org_id
+
+
+def revoke(connection: sqlite3.Connection, key_id: str) -> bool:
+    """Revoke a key; False when there is no valid key of that id."""
+    changed = connection.execute(
+        "UPDATE keys SET revoked_ms = ? WHERE key_id = ? AND revoked_ms IS NULL",
+        (time.time_ns() // 1_000_000, key_id),
+    )
+    return changed.rowcount == 1
+
+
+def forget(connection: sqlite3.Connection, key_id: str) -> None:
+    """Delete a temporary key and every trace of it."""
+    connection.execute("DELETE FROM keys WHERE key_id = ?", (key_id,))
+
+
+def listed(connection: sqlite3.Connection, where: str = "", *values: object) -> list[ApiKey]:
+    """All keys, revoked ones too, oldest first."""
+    # `where` is one of this module's own constants.
+    rows = connection.execute(
+        "SELECT key_id, org_id, orgs.name AS org_name, keys.name AS name, created_ms, last_used_ms, "  # noqa: S608
+        f"revoked_ms FROM keys JOIN orgs USING (org_id) {where} ORDER BY created_ms, key_id",
+        values,
+    )
+    return [ApiKey(**dict(row)) for row in rows]

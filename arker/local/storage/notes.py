@@ -1,0 +1,98 @@
+"""What was asked under an Idempotency-Key, and what was answered."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .database import Database
+
+
+class Identity(NamedTuple):
+    """Whose key it is, what it is for (an operation, and the computer it is about), and the key."""
+
+    org_id: str
+    scope: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is known under a key.
+
+    Attributes:
+        request: digest of what was asked.
+        state: `started`; `ended`, with its answer; `unkept`: ended, but the answer was too large to be kept; `unknown`.
+    """
+
+    identity: Identity
+    request: bytes
+    state: str
+    answer: bytes | None
+
+
+class Notes:
+    """The notes of a deployment. They survive the process, but not always the machine."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, identity: Identity) -> Note | None:
+        """The note under a key."""
+        row = self._database.one(
+            "SELECT request, state, answer FROM idempotency WHERE org_id = ? AND scope = ? AND key = ?",
+            *identity,
+        )
+        return None if row is None else Note(identity, row["request"], row["state"], row["answer"])
+
+    async def add(self, note: Note) -> None:
+        """Add a note under a new key."""
+        await self._database.write(lambda connection: insert_note(connection, note), durable=False)
+
+    async def end(self, identity: Identity, state: str, answer: bytes | None) -> None:
+        """Note how it ended."""
+        await self._database.execute(
+            "UPDATE idempotency SET state = ?, answer = ? WHERE org_id = ? AND scope = ? AND key = ?",
+            state, answer, *identity, durable=False,
+        )  # fmt: skip
+
+    async def forget(self, identity: Identity) -> None:
+        """Free a key."""
+        await self._database.execute(
+            "DELETE FROM idempotency WHERE org_id = ? AND scope = ? AND key = ?", *identity, durable=False
+        )
+
+    async def lose_started(self) -> None:
+        """Mark whatever had started as unknown."""
+        await self._database.execute("UPDATE idempotency SET state = 'unknown' WHERE state = 'started'")
+
+    async def sweep(self, *, before_ms: int, most_bytes: int) -> None:
+        """Delete notes made before a time, and the oldest answers of runs down to half of `most_bytes` if all are
+        larger."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM idempotency WHERE created_ms < ?", (before_ms,))
+            total = connection.execute("SELECT total(length(answer)) FROM idempotency").fetchone()[0]
+            if total > most_bytes:
+                connection.execute(
+                    "UPDATE idempotency SET state = 'unkept', answer = NULL"
+                    " WHERE scope LIKE 'run:%' AND created_ms <= ("
+                    " SELECT max(created_ms) FROM (SELECT created_ms, sum(length(answer)) OVER"
+                    " (ORDER BY created_ms) AS running FROM idempotency WHERE answer IS NOT NULL)"
+                    " WHERE running <= ?)",
+                    (total - most_bytes / 2,),
+                )
+
+        # In the writer's thread, though nothing of it has to last: it looks at all that is kept.
+        await self._database.write(change)
+
+
+def insert_note(connection: sqlite3.Connection, note: Note) -> None:
+    """Add a note within a transaction."""
+    connection.execute(
+        "INSERT INTO idempotency (org_id, scope, key, request, state, answer, created_ms) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*note.identity, note.request, note.state, note.answer, time.time_ns() // 1_000_000),
+    )

@@ -1,0 +1,121 @@
+"""Which part may import which: read from the source, so that an import within a function counts, too."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "arker"
+
+#: What each part of the deployment may import of the deployment.
+LOCAL = {
+    "engine": {"engine"},
+    "storage": {"storage"},
+    "service": {"service", "storage", "engine"},
+    "http": {"http", "service"},
+    "process": {"process", "http", "service", "storage", "engine"},
+}
+#: What of the engine is about engines of any kind: the protocol, and what is made of it.
+ENGINE = {"protocol", "runs", "readable"}
+#: Modules without I/O of their own, which both the client and the deployment use.
+PURE = {"arker.ids", "arker.paths"}
+#: What only some layers may import of other projects.
+OTHERS = {
+    "sqlite3": {"storage", "engine"},
+    "starlette": {"http", "process"},
+    "uvicorn": {"http", "process"},
+    "click": set(),
+}
+SQL = re.compile(
+    r"\b(SELECT\s.+\sFROM|INSERT\s+(OR\s+\w+\s+)?INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|BEGIN\s+IMMEDIATE)\b",
+    re.S,
+)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module or member that a file imports, by its full name."""
+    package = ["arker", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("layer", LOCAL)
+def test_layers_of_the_deployment(layer: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files(f"local/{layer}")
+        for name in imports(path)
+        if name.startswith("arker.local.") and name.split(".")[2] not in LOCAL[layer]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("layer", ["service", "http"])
+def test_services_know_any_engine_and_none_in_particular(layer: str) -> None:
+    for path in files(f"local/{layer}"):
+        for name in imports(path):
+            if name.startswith("arker.local.engine"):
+                assert name.split(".")[3] in ENGINE, f"{path.name}: {name}"
+
+
+def test_nothing_of_the_deployment_knows_the_client_or_the_command_line() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files("local")
+        for name in imports(path)
+        if name.partition(".")[0] in ("arker", "arker_api")
+        and not name.startswith("arker.local.")
+        and name.rpartition(".")[0] not in PURE
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_who_may_import_what_of_others(other: str) -> None:
+    wrong = [
+        path
+        for path in files("local")
+        if any(name.partition(".")[0] == other for name in imports(path))
+        and path.relative_to(ROOT / "local").parts[0] not in OTHERS[other]
+    ]
+    assert wrong == []
+
+
+def test_sql_is_in_the_storage_alone() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {node.value[:60]!r}"
+        for path in [*files("local"), *files("cli")]
+        if path.relative_to(ROOT).parts[:2] not in (("local", "storage"), ("local", "engine"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.search(node.value)
+    ]
+    assert wrong == []
+
+
+def test_the_command_line_asks_services() -> None:
+    for path in files("cli"):
+        for name in imports(path):
+            assert not name.startswith(("arker.local.storage", "arker.local.http")), f"{path.name}: {name}"
+
+
+def test_the_client_reaches_the_deployment_in_one_place() -> None:
+    reaching = {
+        str(path.relative_to(ROOT))
+        for path in files(".")
+        if path.relative_to(ROOT).parts[0] not in ("local", "cli")
+        and any(name.startswith("arker.local") for name in imports(path))
+    }
+    assert reaching == {"_async/client.py", "_sync/client.py"}
