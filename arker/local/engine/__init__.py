@@ -32,6 +32,7 @@ from arker.local.engine.protocol import (
     StorageFull,
     Stream,
     SystemBroken,
+    TerminalSize,
     Usage,
     VmMissing,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "StorageFull",
     "Stream",
     "SystemBroken",
+    "TerminalSize",
     "Usage",
     "VmMissing",
     "collect",

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,12 +33,14 @@ from arker.local.engine.protocol import (
     StorageFull,
     Stream,
     SystemBroken,
+    TerminalSize,
 )
 from arker.local.engine.readable import LocalFile
 from arker.local.engine.runs import LocalRun
 from arker.local.engine.sandbox import FIRST, Disk, Sandbox, disk_usage
 from arker.local.engine.shell import Result, Shell
 from arker.local.engine.store import SessionRow, VmRow, new_layer
+from arker.local.engine.terminal import Attachment, Terminal
 
 log: logging.Logger = logging.getLogger("arker.engine")
 
@@ -51,6 +54,7 @@ _SETTLE_SECONDS = 1.0
 _TIMED_OUT = 124
 #: Bytes of the checkpoints of one computer, which are held in memory. One that does not fit is not kept.
 _CHECKPOINTS = 32 << 20
+_TERMINALS = 16
 
 
 def storage_error(error: OSError, what: str) -> EngineError:
@@ -137,6 +141,8 @@ class Computer:
     size: int = 0
     measured_at: int | None = None
     _ports: Ports | None = None
+    #: Of which session; each has one at most.
+    _terminals: dict[str, Terminal] = field(default_factory=dict)
     _control: Path = Path()
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _refusal: EngineError | None = None
@@ -439,6 +445,42 @@ class Computer:
         layers = [self.host.layer(name) for name in (*self.frozen, self.top)]
         loop = asyncio.get_running_loop()
         self.size = await loop.run_in_executor(self.host.threads, disk_usage, layers)
+
+    async def open_terminal(
+        self, session: Session, size: TerminalSize, command: str | None, idle: float | None
+    ) -> Attachment:
+        """Attach to the terminal of a session, made if there is none. Raises what `live` does, and LimitReached."""
+        async with self.gate.shared():
+            sandbox = await self.live()
+            await self.settle()
+            terminal = self._terminals.get(session.id)
+            if terminal is None:
+                if len(self._terminals) >= _TERMINALS:
+                    raise LimitReached(f"a computer has at most {_TERMINALS} terminals")
+                name = f".terminal-{new_layer()}"
+                try:
+                    terminal = Terminal(
+                        sandbox,
+                        self._control / name,
+                        name,
+                        size,
+                        cwd=session.cwd,
+                        state=session.checkpoint,
+                        command=command,
+                        on_end=partial(self._terminals.pop, session.id),
+                    )
+                except OSError as error:
+                    raise storage_error(error, "the terminal cannot be opened") from error
+                self._terminals[session.id] = terminal
+                self.watched = True
+            await terminal.up()
+            terminal.idle = idle
+            terminal.resize(size)
+            return terminal.attach()
+
+    def terminal(self, session_id: str) -> Terminal | None:
+        """The terminal of a session, if there is one."""
+        return self._terminals.get(session_id)
 
     async def open_port(self, port: int) -> Connection:
         """Connect to a server inside. Raises PortClosed, LimitReached, EngineError."""

@@ -30,12 +30,14 @@ from arker.local.engine.protocol import (
     SandboxUnavailable,
     SessionState,
     SystemBroken,
+    TerminalSize,
     VmMissing,
 )
 from arker.local.engine.runs import RunBook
 from arker.local.engine.sandbox import layer_budget
 from arker.local.engine.shell import in_subshell
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
+from arker.local.engine.terminal import Attachment
 from arker.local.engine.watch import Watch
 
 log: logging.Logger = logging.getLogger("arker.engine")
@@ -481,15 +483,11 @@ class BubblewrapEngine:
         when the session runs a command, RunExists, LimitReached, VmMissing, SandboxUnavailable, StorageFull.
         """
         computer = self._computer(vm_id)
-        if not _ID.fullmatch(session_id):
-            raise EngineError(
-                f"{session_id!r} is no id for a session: letters, digits and `_.-`, at most 128"
-            )
+        session = self._session(computer, session_id)
         raw = in_subshell(command, cwd, env)
         if b"\0" in raw:
             raise EngineError("a command cannot contain a NUL character")
         seconds = self._limits.run if timeout is None else min(timeout, self._limits.run)
-        session = computer.session(session_id)
         run = self._runs.start(vm_id, run_id, session_id)
         try:
             await computer.start_run(session, run, raw, seconds, stdin=stdin)
@@ -497,6 +495,13 @@ class BubblewrapEngine:
             self._runs.withdraw(run)
             raise
         return run
+
+    def _session(self, computer: Computer, session_id: str) -> Session:
+        if not _ID.fullmatch(session_id):
+            raise EngineError(
+                f"{session_id!r} is no id for a session: letters, digits and `_.-`, at most 128"
+            )
+        return computer.session(session_id)
 
     async def run_of(self, vm_id: str, run_id: str) -> Run:
         """The run with this id; one that was going on when the engine ended has the reason `infrastructure`.
@@ -546,6 +551,31 @@ class BubblewrapEngine:
     def files(self, vm_id: str) -> ComputerFiles:
         """Files and trees of a computer. Raises VmMissing."""
         return ComputerFiles(self._computer(vm_id), self._digests, self._whole)
+
+    async def open_terminal(
+        self,
+        vm_id: str,
+        session_id: str,
+        size: TerminalSize,
+        *,
+        command: str | None = None,
+        idle: float | None = None,
+    ) -> Attachment:
+        """Attach to the terminal of a session, which has one at most; it is made if there is none, and what was drawn
+        comes first. Whoever was attached is no more.
+
+        Its shell begins with the folder, the exported variables and the functions of the session, and changes nothing
+        of it. `command` is a program to run instead of a shell; `idle` the seconds without an attachment after which
+        the terminal ends. Raises VmMissing, LimitReached, SandboxUnavailable, StorageFull.
+        """
+        computer = self._computer(vm_id)
+        return await computer.open_terminal(self._session(computer, session_id), size, command, idle)
+
+    async def resize_terminal(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
+        """Resize the terminal of a session, attached or not. Ignored when it has none. Raises VmMissing."""
+        terminal = self._computer(vm_id).terminal(session_id)
+        if terminal is not None:
+            terminal.resize(size)
 
     async def stop(self, vm_id: str) -> None:
         """Checkpoint and end the sandbox now; the next use brings it back. Commands that run fail. Raises VmMissing."""

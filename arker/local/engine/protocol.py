@@ -403,15 +403,32 @@ class TerminalSize:
     rows: int = 24
 
 
-class Terminal(ByteStream, Protocol):
-    """A terminal in a computer: what is sent is typed, what is received is drawn."""
+class Terminal(Protocol):
+    """Somebody at the terminal of a session: what is sent is typed, what is received is drawn. It is over when the
+    terminal ends, or when somebody else attaches."""
+
+    async def receive(self, size: int = 65536) -> bytes:
+        """Up to `size` bytes of what was drawn as soon as there are any; empty when it is over."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Type all of `data`; waits while the program does not read. Raises BrokenPipeError when it is over."""
+        ...
 
     async def resize(self, size: TerminalSize) -> None:
         """Tell the programs in it that the window has another size."""
         ...
 
+    async def kill(self) -> None:
+        """End the terminal with its shell and all that belongs to it."""
+        ...
+
     async def wait(self) -> int | None:
-        """Wait until its shell ends; the exit code, None where nobody can tell."""
+        """Wait until the terminal ends; the exit code of its shell, None where nobody can tell."""
+        ...
+
+    async def close(self) -> None:
+        """Detach; the terminal goes on. May be called twice."""
         ...
 
 
@@ -426,6 +443,28 @@ class Ports(Protocol):
 class Terminals(Protocol):
     """An engine that has terminals."""
 
-    async def open_terminal(self, vm_id: str, session_id: str, size: TerminalSize) -> Terminal:
-        """A terminal with a shell that begins with what the session knows. Raises LimitReached."""
+    async def open_terminal(
+        self,
+        vm_id: str,
+        session_id: str,
+        size: TerminalSize,
+        *,
+        command: str | None = None,
+        idle: float | None = None,
+    ) -> Terminal:
+        """Attach to the terminal of a session, which has one at most: it is made if there is none. What was drawn
+        (the last 256 KiB of it) comes first.
+
+        Args:
+            size: of the window from now on.
+            command: a program to run instead of a shell.
+            idle: seconds without anybody attached after which the terminal ends; None for never.
+
+        A shell begins with the folder, the exported variables and the functions of the session, and changes nothing of
+        it. Raises LimitReached, SandboxUnavailable, StorageFull.
+        """
+        ...
+
+    async def resize_terminal(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
+        """Resize the terminal of a session, attached or not. Ignored when it has none."""
         ...

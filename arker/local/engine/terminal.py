@@ -1,0 +1,393 @@
+"""Terminals in computers: a shell on a pseudo-terminal of the sandbox's own devpts, which stays while nobody looks.
+
+The host holds the master, so nothing but the shell itself runs inside for it. Three files lie in a folder that the
+sandbox sees read-only:
+
+    start   what the new process runs: it takes the pseudo-terminal as its own and becomes the shell or program
+    begin   what the shell knows when it begins: its folder, the variables and functions of its session
+    end     a pipe for two records: `S pid` it is up, `X status` it ended
+
+What is drawn is kept, up to a bound, and given to who attaches later. One attachment at a time: a new one ends the one
+before, as it may be one whose user is gone. A terminal whose attachment does not read stops drawing, as every terminal
+does; after a while the attachment ends instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import errno
+import fcntl
+import os
+import signal
+import struct
+import termios
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from arker.local.engine import _linux
+from arker.local.engine.protocol import LimitReached, TerminalSize
+from arker.local.engine.sandbox import CONTROL, Sandbox
+from arker.local.engine.shell import quote
+
+#: What is kept of what was drawn, and what an attachment may leave unread before drawing stops; bytes.
+SCROLLBACK = 256 << 10
+_UNREAD = 256 << 10
+_READ = 1 << 16
+#: How long an attachment may read nothing while there is something to be read; seconds.
+STALLED_SECONDS = 60.0
+#: How long the shell has to come up, and what a killed one has before it is given up.
+_START_SECONDS = 15.0
+_KILL_SECONDS = 5.0
+_TIOCGPTN, _TIOCSPTLCK = 0x80045430, 0x40045431
+
+_ABOVE = """\
+{{ cd; setsid bash --noprofile --norc {path}/start; printf 'X%d\\0' $? >&3; }} 3>{path}/end </dev/null >/dev/null 2>&1 &
+"""
+# A session leader without a terminal gets the first one that it opens.
+_START = """\
+printf 'S%d\\0' "$$" >&3
+exec 3>&- 0<>/dev/pts/{number} 1>&0 2>&1
+echo 1000 >/proc/self/oom_score_adj
+"""
+_SHELL = b"exec bash --rcfile %b/begin -i\n"
+_PROGRAM = b". %b/begin; exec -- %b\n"
+# What a login shell reads, then what the session knows. That shell code is for a shell that is not interactive, and may
+# set options; only variables and functions are wanted of it.
+_BEGIN = rb"""PS1='\h:\w\$ '
+for __arker in /etc/profile ~/.bash_profile ~/.bash_login ~/.profile ~/.bashrc; do
+    [[ -r $__arker ]] || continue
+    . "$__arker"
+    [[ $__arker == /etc/profile ]] || break
+done
+eval "$(bash --noprofile --norc -c \
+    '. %(path)b/state >/dev/null; trap - EXIT; set +eux; export -p; declare -f' 2>/dev/null)"
+unset -v __arker COLUMNS LINES OLDPWD
+cd -- %(cwd)b 2>/dev/null || cd
+"""
+
+
+class State(enum.Enum):
+    """Of a terminal. It only moves forward."""
+
+    STARTING = enum.auto()
+    RUNNING = enum.auto()
+    ENDED = enum.auto()
+
+
+class Terminal:
+    """A terminal of a session: its pseudo-terminal, what was drawn, and who is attached."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        folder: Path,
+        name: str,
+        size: TerminalSize,
+        *,
+        cwd: bytes,
+        state: bytes | None,
+        command: str | None,
+        on_end: Callable[[], object],
+    ) -> None:
+        """Start it; raises OSError. `state` is shell code that brings back what the session knows."""
+        self.state = State.STARTING
+        #: Done when it ended, with the exit code of its shell; None where nobody can tell.
+        self.ended: asyncio.Future[int | None]
+        #: Seconds without an attachment after which it ends; None for never.
+        self.idle: float | None = None
+        self._loop = asyncio.get_running_loop()
+        self.ended = self._loop.create_future()
+        self._on_end = on_end
+        self._sandbox = sandbox
+        self._folder = folder
+        self._shell: int | None = None
+        self._up = asyncio.Event()
+        self._drawn: deque[bytes] = deque()
+        self._kept = 0
+        self._attached: Attachment | None = None
+        self._reading = False
+        self._typing = asyncio.Lock()
+        self._records = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._master = _linux.open_in_root(sandbox.root, "/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        self._slave = self._end = -1
+        try:
+            fcntl.ioctl(self._master, _TIOCSPTLCK, struct.pack("i", 0))
+            (number,) = struct.unpack("i", fcntl.ioctl(self._master, _TIOCGPTN, struct.pack("i", 0)))
+            # Held, so that the master does not see an end whenever no program has it open.
+            self._slave = _linux.open_in_root(
+                sandbox.root, f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+            )
+            self.resize(size)
+            self._begin(f"{CONTROL}/{name}", number, cwd, state, command)
+        except BaseException:
+            self._close()
+            raise
+        self._loop.add_reader(self._end, self._on_record)
+        self._read()
+        sandbox.ended.add_done_callback(self._on_sandbox_end)
+
+    def _begin(self, path: str, number: int, cwd: bytes, state: bytes | None, command: str | None) -> None:
+        raw = path.encode()
+        then = (
+            _SHELL % raw
+            if command is None
+            else _PROGRAM % (raw, quote(command.encode("utf-8", "surrogateescape")))
+        )
+        self._folder.mkdir(mode=0o700)
+        os.mkfifo(self._folder / "end", 0o600)
+        (self._folder / "start").write_bytes(_START.format(number=number).encode() + then)
+        (self._folder / "begin").write_bytes(_BEGIN % {b"path": raw, b"cwd": quote(cwd)})
+        (self._folder / "state").write_bytes(state or b"")
+        self._end = os.open(self._folder / "end", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._sandbox.control(_ABOVE.format(path=path).encode())
+
+    async def up(self) -> None:
+        """Wait until its shell is there. Raises LimitReached when it does not come up."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._up.wait(), _START_SECONDS)
+        if self.state is State.STARTING:
+            self._finish(None)
+        if self._shell is None:
+            raise LimitReached("the shell of the terminal did not start; are there too many processes?")
+
+    # How it stands
+
+    def _on_record(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._records = (self._records + os.read(self._end, 256))[-256:]
+        *complete, self._records = self._records.split(b"\0")
+        for record in complete:
+            kind, digits = record[:1], record[1:]
+            if not (digits.isdigit() and len(digits) < 10):
+                continue
+            if kind == b"S" and self.state is State.STARTING:
+                self._shell = int(digits)
+                self.state = State.RUNNING
+                self._up.set()
+            elif kind == b"X" and self.state is not State.ENDED:
+                self._finish(int(digits) & 0xFF)
+                return
+
+    def _on_sandbox_end(self, _: object) -> None:
+        self._finish(None)
+
+    def _finish(self, code: int | None) -> None:
+        """It is over: take what was drawn last, and tell everybody."""
+        if self.state is State.ENDED:
+            return
+        self.state = State.ENDED
+        # More than a pseudo-terminal holds; beyond that somebody in the background is drawing.
+        for _ in range(8):
+            if not self._draw():
+                break
+        self._close()
+        self._up.set()
+        self._on_end()
+        self.ended.set_result(code)
+        if self._attached is not None:
+            self._attached._end()
+        self._attached = None
+
+    def _close(self) -> None:
+        self._cancel_timer()
+        self._pause()
+        for fd in (self._master, self._slave, self._end):
+            if fd >= 0:
+                self._loop.remove_reader(fd)
+                self._loop.remove_writer(fd)
+                os.close(fd)
+        self._master = self._slave = self._end = -1
+        with contextlib.suppress(FileNotFoundError):  # with the sandbox its folder goes
+            for entry in self._folder.iterdir():
+                entry.unlink()
+            self._folder.rmdir()
+
+    # What is drawn
+
+    def _read(self) -> None:
+        if not self._reading and self._master >= 0:
+            self._reading = True
+            self._loop.add_reader(self._master, self._draw)
+
+    def _pause(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._master)
+
+    def _draw(self) -> bool:
+        """Take a piece of what was drawn; whether there was any."""
+        try:
+            data = os.read(self._master, _READ)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""
+        if not data:
+            self._pause()  # hung up: the shell is ending, which its record tells
+            return False
+        self._drawn.append(data)
+        self._kept += len(data)
+        while self._kept - len(self._drawn[0]) >= SCROLLBACK:
+            self._kept -= len(self._drawn.popleft())
+        if self._attached is not None and self._attached._take(data):
+            self._pause()
+        return True
+
+    def scrollback(self) -> bytes:
+        """The end of what was drawn, from the begin of a line where it was cut."""
+        data = b"".join(self._drawn)
+        if len(data) <= SCROLLBACK:
+            return data
+        data = data[-SCROLLBACK:]
+        return data[data.find(b"\n") + 1 :]
+
+    # Who is attached
+
+    @property
+    def attached(self) -> bool:
+        """Whether somebody is."""
+        return self._attached is not None
+
+    def attach(self) -> Attachment:
+        """Attach, with what was drawn so far; whoever was attached is no more."""
+        if self._attached is not None:
+            self._detach(self._attached)
+        self._cancel_timer()
+        attachment = Attachment(self, self.scrollback())
+        if self.state is State.ENDED:
+            attachment._end()
+        else:
+            self._attached = attachment
+        return attachment
+
+    def _detach(self, attachment: Attachment) -> None:
+        if attachment is not self._attached:
+            return
+        self._attached = None
+        attachment._end()
+        self._read()
+        if self.idle is not None:
+            self._timer = self._loop.call_later(self.idle, self.kill)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # What its user does
+
+    def resize(self, size: TerminalSize) -> None:
+        """Give it another size, which programs in it are told. Ignored when it ended."""
+        if self._master >= 0:
+            fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.columns, 0, 0))
+
+    async def type(self, data: bytes, attachment: Attachment) -> None:
+        """Type; waits while the program does not read. Raises BrokenPipeError when it ended or is another's."""
+        async with self._typing:
+            rest = memoryview(data)
+            while rest:
+                if attachment is not self._attached:
+                    raise BrokenPipeError(errno.EPIPE, "the terminal ended or another is attached")
+                try:
+                    rest = rest[os.write(self._master, rest) :]
+                except BlockingIOError:
+                    await self._writable(attachment)
+
+    async def _writable(self, attachment: Attachment) -> None:
+        ready = asyncio.Event()
+        attachment._on_end = ready.set
+        self._loop.add_writer(self._master, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            attachment._on_end = None
+            if self._master >= 0:
+                self._loop.remove_writer(self._master)
+
+    def kill(self) -> None:
+        """End it: its shell and all that belongs to its session of processes."""
+        if self.state is not State.RUNNING:
+            return
+        for process in self._sandbox.processes.all():
+            if process.session == self._shell or process.pid == self._shell:
+                self._sandbox.processes.send(process.pid, signal.SIGKILL)
+        self._cancel_timer()
+        # Process 1 may be unable to tell, for want of room.
+        self._timer = self._loop.call_later(_KILL_SECONDS, self._finish, None)
+
+
+class Attachment:
+    """Somebody at a terminal; ends when the terminal does, or when another attaches."""
+
+    def __init__(self, terminal: Terminal, drawn: bytes) -> None:
+        self._terminal = terminal
+        self._unread = bytearray(drawn)
+        self._ready = asyncio.Event()
+        self._over = False
+        self._on_end: Callable[[], None] | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        if drawn:
+            self._ready.set()
+
+    def _take(self, data: bytes) -> bool:
+        """Take what was drawn; whether that is as much as may wait to be read."""
+        self._unread += data
+        self._ready.set()
+        if len(self._unread) < _UNREAD:
+            return False
+        if self._stalled is None:
+            self._stalled = asyncio.get_running_loop().call_later(
+                STALLED_SECONDS, self._terminal._detach, self
+            )
+        return True
+
+    def _end(self) -> None:
+        self._over = True
+        self._ready.set()
+        if self._stalled is not None:
+            self._stalled.cancel()
+        if self._on_end is not None:
+            self._on_end()
+
+    async def receive(self, size: int = _READ) -> bytes:
+        """Up to `size` bytes of what was drawn as soon as there are any; empty when the attachment is over."""
+        while not self._unread:
+            if self._over:
+                return b""
+            self._ready.clear()
+            await self._ready.wait()
+        data = bytes(self._unread[:size])
+        del self._unread[:size]
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        if not self._over and len(self._unread) < _UNREAD:
+            self._terminal._read()
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Type `data`; waits while the program does not read. Raises BrokenPipeError when the attachment is over."""
+        await self._terminal.type(data, self)
+
+    async def resize(self, size: TerminalSize) -> None:
+        """Give the terminal another size, which programs in it are told."""
+        self._terminal.resize(size)
+
+    async def kill(self) -> None:
+        """End the terminal with its shell and all that belongs to it."""
+        self._terminal.kill()
+
+    async def wait(self) -> int | None:
+        """Wait until the terminal ends; the exit code of its shell, None where nobody can tell."""
+        return await asyncio.shield(self._terminal.ended)
+
+    async def close(self) -> None:
+        """Detach; the terminal goes on. May be called twice."""
+        self._terminal._detach(self)
+        self._end()
