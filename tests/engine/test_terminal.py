@@ -80,7 +80,7 @@ async def test_control_characters_reach_the_foreground(engine: BubblewrapEngine)
 
 async def test_a_resize_is_told(engine: BubblewrapEngine) -> None:
     seen = await screen(engine)
-    await seen.type("trap 'stty size' WINCH; echo re''ady; while :; do sleep 0.05; done\r")
+    await seen.type('bash -c \'trap "stty size" WINCH; echo re""ady; while :; do sleep 0.05; done\'\r')
     await seen.until("ready")
     await seen.attachment.resize(TerminalSize(132, 50))
     await seen.until("50 132")
