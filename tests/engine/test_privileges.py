@@ -120,3 +120,13 @@ async def test_as_a_plain_user(box: Box) -> None:
     async with box.engine() as engine:
         await engine.create("a", "arkuntu")
         assert await sh(engine, "echo fine") == "fine\n"
+
+
+def test_a_file_of_roots_that_somebody_linked_to_is_not_given_away(box: Box, as_root: None) -> None:
+    ours = box.folder / "of-root"
+    ours.write_text("root's")
+    os.chown(box.store, 4711, 4711)
+    os.link(ours, box.store / "mine")
+    with pytest.raises(SandboxUnavailable, match="belongs to root"):
+        drop_privileges(box.store)
+    assert ours.stat().st_uid == 0

@@ -39,9 +39,20 @@ def drop_privileges(store: Path, uid: int | None = None) -> Path:
 
 def _give(folder: Path, uid: int) -> None:
     """Change the owner of all that root owns in a folder. Layers that are the user's already are so throughout."""
+    #: Folders that were root's: what is in them nobody else can have put there.
+    closed: set[tuple[int, int]] = set()
     for parent, folders, names, fd in os.fwalk(folder, follow_symlinks=False):
+        here = os.fstat(fd)
+        ours = here.st_uid == 0 or (here.st_dev, here.st_ino) in closed
         for name in (".", *folders, *names):
-            owner = os.stat(name, dir_fd=fd, follow_symlinks=False).st_uid
+            info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            owner = info.st_uid
+            if owner == 0 and stat.S_ISDIR(info.st_mode):
+                closed.add((info.st_dev, info.st_ino))
+            elif owner == 0 and info.st_nlink > 1 and not ours:
+                raise SandboxUnavailable(
+                    f"{Path(parent, name)} is another name of a file that belongs to root"
+                )
             if owner == 0:
                 os.chown(name, uid, uid, dir_fd=fd, follow_symlinks=False)
             elif owner != uid:

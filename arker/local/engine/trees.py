@@ -1,10 +1,11 @@
 """Folders of overlay layers: copied, merged and removed with whiteouts, links, holes and modes intact.
 
-All of it works on folders that no sandbox is writing to. Names come from inside sandboxes, so nothing here builds
-long paths or follows links: every step is relative to an open folder.
+Names come from inside sandboxes, so nothing here builds long paths or follows links: every step is relative to an open
+folder. That holds as well for a tree that something still writes to: an entry is opened first, as what it is, and only
+that open file is looked at, given other permissions and read, whatever has its name by then.
 """
 
-# ruff: noqa: PTH101, PTH116 - pathlib has no calls relative to an open folder
+# ruff: noqa: PTH101 - pathlib has no calls relative to an open folder
 
 from __future__ import annotations
 
@@ -21,7 +22,6 @@ from arker.local.engine import _linux
 
 # The mount option `userxattr` makes the kernel keep its marks here; a folder with this one hides what is below it.
 _OPAQUE = "user.overlay.opaque"
-_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Folders nested deeper than this are refused; each level holds a descriptor and a frame of the interpreter.
 DEPTH = 250
 
@@ -31,24 +31,61 @@ def is_whiteout(info: os.stat_result) -> bool:
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
 
 
+def _open(parent: int | None, name: str, kind: int, mode: int) -> tuple[int, int | None]:
+    """Open the folder or regular file `name` itself, for reading. If its owner took permissions of `mode` away, it has
+    them then, and what it had comes back, too. Raises OSError."""
+    directory = os.O_DIRECTORY if kind == stat.S_IFDIR else os.O_NONBLOCK
+    flags = os.O_RDONLY | directory | os.O_CLOEXEC
+    before: int | None = None
+    try:
+        fd = os.open(name, flags | os.O_NOFOLLOW, dir_fd=parent)
+    except PermissionError:
+        pinned = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            info = os.fstat(pinned)
+            if stat.S_IFMT(info.st_mode) != kind:
+                raise _exchanged(name) from None
+            # By way of /proc, as calls on descriptors do not take one of this kind.
+            before = stat.S_IMODE(info.st_mode)
+            os.chmod(f"/proc/self/fd/{pinned}", before | mode)
+            fd = os.open(f"/proc/self/fd/{pinned}", flags)
+        finally:
+            os.close(pinned)
+    info = os.fstat(fd)
+    if stat.S_IFMT(info.st_mode) != kind:
+        os.close(fd)
+        raise _exchanged(name)
+    if info.st_mode & mode != mode:
+        before = stat.S_IMODE(info.st_mode)
+        os.fchmod(fd, before | mode)
+    return fd, before
+
+
+def _exchanged(name: str) -> OSError:
+    return OSError(errno.EAGAIN, "an entry was exchanged for another while it was looked at", name)
+
+
 @contextmanager
 def _folder(parent: int | None, name: str, *, restore: bool = True) -> Iterator[int]:
-    """Open a folder, readable or not: its owner may have taken its own permissions away. They are put back after."""
-    mode = None
-    try:
-        fd = os.open(name, _OPEN_DIR, dir_fd=parent)
-        if os.stat(fd).st_mode & 0o700 != 0o700:
-            mode = stat.S_IMODE(os.stat(fd).st_mode)
-            os.chmod(fd, mode | 0o700)
-    except PermissionError:
-        mode = stat.S_IMODE(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-        os.chmod(name, mode | 0o700, dir_fd=parent)
-        fd = os.open(name, _OPEN_DIR, dir_fd=parent)
+    """Open a folder, readable or not; its permissions are put back after."""
+    fd, before = _open(parent, name, stat.S_IFDIR, 0o700)
     try:
         yield fd
     finally:
-        if mode is not None and restore:
-            os.chmod(fd, mode)
+        if before is not None and restore:
+            os.fchmod(fd, before)
+        os.close(fd)
+
+
+@contextmanager
+def _file(folder: int, name: str) -> Iterator[int]:
+    """Open a regular file, readable or not; its permissions are put back after."""
+    fd, before = _open(folder, name, stat.S_IFREG, 0o400)
+    try:
+        yield fd
+    finally:
+        if before is not None:
+            os.fchmod(fd, before)
         os.close(fd)
 
 
@@ -63,15 +100,15 @@ def _copy_marks(source: int, target: int) -> None:
         with contextlib.suppress(OSError):  # security.* and the like are not ours to set
             os.setxattr(target, name, os.getxattr(source, name))
     info = os.stat(source)
-    os.chmod(target, stat.S_IMODE(info.st_mode))
+    os.fchmod(target, stat.S_IMODE(info.st_mode))
     os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def copy_folder_marks(source: Path, target: Path) -> None:
     """Give the folder `target` the mode, times and attributes of the folder `source`."""
-    with _folder(None, str(source)) as a, _folder(None, str(target)) as b:
+    with _folder(None, str(source)) as a, _folder(None, str(target), restore=False) as b:
         _copy_marks(a, b)
-    os.chmod(target, stat.S_IMODE(source.stat().st_mode))
+        os.fchmod(b, stat.S_IMODE(source.stat(follow_symlinks=False).st_mode))
 
 
 def make_folders(parent: Path, names: Iterable[str]) -> None:
@@ -106,19 +143,6 @@ def _copy_data(source: int, target: int, size: int) -> None:
             start += sent
 
 
-def _open_file(folder: int, name: str, info: os.stat_result) -> int:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        return os.open(name, flags, dir_fd=folder)
-    except PermissionError:
-        mode = stat.S_IMODE(info.st_mode)
-        os.chmod(name, mode | 0o400, dir_fd=folder)
-        try:
-            return os.open(name, flags, dir_fd=folder)
-        finally:
-            os.chmod(name, mode, dir_fd=folder)
-
-
 def _copy_entry(source: int, target: int, name: str, info: os.stat_result, links: int | None) -> None:
     """Copy what is no folder. `links`, a folder, keeps what has several names until all of them are copied."""
     kept = f"{info.st_dev}-{info.st_ino}"
@@ -134,20 +158,17 @@ def _copy_entry(source: int, target: int, name: str, info: os.stat_result, links
         else:
             return
     if stat.S_ISREG(info.st_mode):
-        reader = _open_file(source, name, info)
+        writer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
         try:
-            writer = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
-            try:
+            with _file(source, name) as reader:
                 _copy_data(reader, writer, info.st_size)
                 for attribute in os.listxattr(reader):
                     with contextlib.suppress(OSError):
                         os.setxattr(writer, attribute, os.getxattr(reader, attribute))
-                os.chmod(writer, stat.S_IMODE(info.st_mode))
-                os.utime(writer, ns=(info.st_atime_ns, info.st_mtime_ns))
-            finally:
-                os.close(writer)
+            os.fchmod(writer, stat.S_IMODE(info.st_mode))
+            os.utime(writer, ns=(info.st_atime_ns, info.st_mtime_ns))
         finally:
-            os.close(reader)
+            os.close(writer)
     elif stat.S_ISLNK(info.st_mode):
         os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
         os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target, follow_symlinks=False)
@@ -172,7 +193,7 @@ def _copy_into(source: int, target: int, links: int, depth: int) -> None:
             with _folder(source, entry.name) as a, _folder(target, entry.name) as b:
                 _copy_into(a, b, links, _deeper(depth))
                 _copy_marks(a, b)
-                os.chmod(b, stat.S_IMODE(info.st_mode))
+                os.fchmod(b, stat.S_IMODE(info.st_mode))
         else:
             _copy_entry(source, target, entry.name, info, links)
 
@@ -243,7 +264,7 @@ def _merge_into(layer: int, merged: int, depth: int) -> None:
                 _copy_marks(a, b)
                 if hides:
                     os.setxattr(b, _OPAQUE, b"y")
-                os.chmod(b, stat.S_IMODE(info.st_mode))
+                os.fchmod(b, stat.S_IMODE(info.st_mode))
 
 
 def merge(layers: list[Path], target: Path) -> None:
@@ -260,40 +281,40 @@ def merge(layers: list[Path], target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder whatever its modes and depth: each folder below is moved up beside it, then emptied in turn."""
-    if not path.exists():
+    """Remove a folder whatever its modes and depth: each folder below is moved up beside it, then emptied in turn.
+
+    What is no folder is unlinked.
+    """
+    try:
+        if not stat.S_ISDIR(path.stat(follow_symlinks=False).st_mode):
+            path.unlink()
+            return
+    except FileNotFoundError:
         return
     numbers = itertools.count()
     bin_ = path.with_name(f"{path.name}.bin")
     bin_.mkdir(0o700, exist_ok=True)
-    root = os.open(bin_, _OPEN_DIR)
-    try:
+    with _folder(None, str(bin_)) as root:
         taken = {entry.name for entry in _entries(root)}
 
         def fresh() -> str:
             return next(name for name in map(str, numbers) if name not in taken)
 
-        os.chmod(path, 0o700)
-        first = fresh()
-        os.rename(path, first, dst_dir_fd=root)
-        pending = [first, *taken]
+        def move(parent: int | None, name: str) -> str:
+            # A folder that its owner may not write cannot change its parent.
+            with _folder(parent, name, restore=False):
+                moved = fresh()
+                os.rename(name, moved, src_dir_fd=parent, dst_dir_fd=root)
+                return moved
+
+        pending = [move(None, str(path)), *taken]
         while pending:
             name = pending.pop()
-            os.chmod(name, 0o700, dir_fd=root)
-            folder = os.open(name, _OPEN_DIR, dir_fd=root)
-            try:
+            with _folder(root, name, restore=False) as folder:
                 for entry in _entries(folder):
                     if entry.is_dir(follow_symlinks=False):
-                        # A folder that its owner may not write cannot change its parent.
-                        os.chmod(entry.name, 0o700, dir_fd=folder)
-                        moved = fresh()
-                        os.rename(entry.name, moved, src_dir_fd=folder, dst_dir_fd=root)
-                        pending.append(moved)
+                        pending.append(move(folder, entry.name))
                     else:
                         os.unlink(entry.name, dir_fd=folder)
-            finally:
-                os.close(folder)
             os.rmdir(name, dir_fd=root)
-    finally:
-        os.close(root)
     bin_.rmdir()
