@@ -80,9 +80,10 @@ async def test_control_characters_reach_the_foreground(engine: BubblewrapEngine)
 
 async def test_a_resize_is_told(engine: BubblewrapEngine) -> None:
     seen = await screen(engine)
-    await seen.type('bash -c \'trap "stty size" WINCH; echo re""ady; while :; do sleep 0.05; done\'\r')
-    await seen.until("ready")
+    await seen.type('bash -c \'trap "echo to""ld" WINCH; while :; do stty size; sleep 0.05; done\'\r')
+    await seen.until("24 80")
     await seen.attachment.resize(TerminalSize(132, 50))
+    await seen.until("told")
     await seen.until("50 132")
     await engine.resize_terminal("a", "0", TerminalSize(20, 10))
     await seen.until("10 20")
