@@ -256,6 +256,21 @@ async def test_appending(engine: BubblewrapEngine) -> None:
         await files.append(f"{HOME}/d", b"x")
 
 
+async def test_a_file_filled_piece_by_piece_replaces_another(engine: BubblewrapEngine) -> None:
+    files = engine.files("a")
+    await sh(engine, "echo old > f; chmod 750 f; ln -s f l")
+    await files.append(f"{HOME}/.part", b"ab")
+    await files.append(f"{HOME}/.part", b"c", at=2)
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(FileChanged):
+        await files.place(f"{HOME}/.part", f"{HOME}/f", sha256="0" * 64)
+    with pytest.raises(FileExists):
+        await files.place(f"{HOME}/.part", f"{HOME}/f", conditions=Conditions(absent=True))
+    info = await files.place(f"{HOME}/.part", f"{HOME}/l", sha256=abc, mtime_ns=1_000_000_000)
+    assert (info.size, info.mode, info.mtime_ns) == (3, 0o750, 1_000_000_000)
+    assert await sh(engine, "cat f; ls -A") == "abcf\nl\n"
+
+
 @pytest.mark.parametrize("recursive", [False, True])
 async def test_removal(engine: BubblewrapEngine, recursive: bool) -> None:
     files = engine.files("a")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from arker.local.engine import _linux, files
-from arker.local.engine.filesystem.root import Root, location, refuse_unless_regular, reopen, told
+from arker.local.engine.filesystem.root import Root, digest_of, location, refuse_unless_regular, reopen, told
 from arker.local.engine.filesystem.values import (
     ANY,
     Conditions,
@@ -242,6 +242,40 @@ def append(root: Root, path: str, data: bytes | memoryview, *, at: int | None = 
             return info_of(path, os.fstat(file))
         finally:
             os.close(file)
+
+
+def place(
+    root: Root,
+    source: str,
+    target: str,
+    *,
+    conditions: Conditions = ANY,
+    mode: int | None = None,
+    mtime_ns: int | None = None,
+    sha256: str | None = None,
+) -> FileInfo:
+    """Let the file at `source`, which was filled piece by piece and has the digest `sha256`, replace the one at
+    `target`, links followed; on disk when this returns. `mode` is as for `write`.
+
+    Raises FileChanged when its digest is another one, FileMissing, FileRefused, FileExists.
+    """
+    with told(source), root.parent(source) as (a, name), root.regular(source) as (file, info):
+        if sha256 is not None and digest_of(root, file) != sha256:
+            raise FileChanged(f"{source} has not the content that was sent")
+        with told(target):
+            folder, new, there = files.place(root.fd, target)
+            try:
+                _allow(target, there, conditions)
+                if mode is None:
+                    mode = 0o644 if there is None else stat.S_IMODE(there.st_mode)
+                os.fchmod(file, mode & _PERMISSIONS)
+                os.utime(file, ns=(info.st_mtime_ns, info.st_mtime_ns if mtime_ns is None else mtime_ns))
+                os.fsync(file)
+                _publish(target, (a, name), (folder, new), conditions)
+                os.fsync(folder)
+                return info_of(target, os.fstat(file))
+            finally:
+                os.close(folder)
 
 
 # Removal

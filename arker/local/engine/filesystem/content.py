@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -10,12 +9,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from arker.local.engine import _linux, files
-from arker.local.engine.filesystem.root import Root, refuse_unless_regular, reopen, told
+from arker.local.engine.filesystem.root import Root, digest_of, refuse_unless_regular, reopen, told
 from arker.local.engine.filesystem.values import FileInfo, NewEntry, Page, Refused
 from arker.local.engine.filesystem.walk import directory, info_of, kind_of, version_of, walk
 from arker.local.engine.protocol import FileMissing, FileRefused
 
-_PIECE = 1 << 20
 #: Digests that are kept, of all computers together: some 200 bytes each.
 _KEPT = 200_000
 #: A file that changed this recently may change again within the same tick of the file system's clock.
@@ -47,7 +45,7 @@ class Digests:
             before = os.fstat(fd)
             refuse_unless_regular(path, before)
             settled = time.time_ns() - before.st_ctime_ns > _SETTLED_NS
-            digest = _digest(root, fd)
+            digest = bytes.fromhex(digest_of(root, fd))
             if settled and _key(vm_id, os.fstat(fd)) == _key(vm_id, before):
                 with self._lock:
                     self._known[_key(vm_id, before)] = digest
@@ -61,16 +59,6 @@ class Digests:
 def _key(vm_id: str, info: os.stat_result) -> _Key:
     # The time of the last change of the inode is what its owner cannot set.
     return vm_id, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
-
-
-def _digest(root: Root, fd: int) -> bytes:
-    digest = hashlib.sha256()
-    at = 0
-    while piece := os.pread(fd, _PIECE, at):
-        root.check()
-        digest.update(piece)
-        at += len(piece)
-    return digest.digest()
 
 
 def manifest(

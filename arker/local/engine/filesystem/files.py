@@ -161,6 +161,20 @@ class ComputerFiles:
         """
         return await self._do(changes.append, _absolute(path), data, at=at, size=len(data))
 
+    async def place(
+        self,
+        source: str,
+        target: str,
+        *,
+        conditions: Conditions = ANY,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+        sha256: str | None = None,
+    ) -> FileInfo:
+        """Let a file that was filled piece by piece replace the one at `target`. Raises FileExists, FileChanged."""
+        options: dict[str, Any] = {"conditions": conditions, "mode": mode, "mtime_ns": mtime_ns, "sha256": sha256}
+        return await self._do(changes.place, _absolute(source), _absolute(target), **options)
+
     async def manifest(
         self,
         path: str,

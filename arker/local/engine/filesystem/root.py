@@ -7,6 +7,7 @@ No link, however it is swapped meanwhile, leads out, and nothing but regular fil
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import stat
@@ -119,3 +120,14 @@ def told(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise translate(error, path) from error
+
+
+def digest_of(root: Root, fd: int) -> str:
+    """The SHA-256 of what a descriptor reads, in hex."""
+    digest = hashlib.sha256()
+    at = 0
+    while piece := os.pread(fd, 1 << 20, at):
+        root.check()
+        digest.update(piece)
+        at += len(piece)
+    return digest.hexdigest()

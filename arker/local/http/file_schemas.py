@@ -1,0 +1,236 @@
+"""What may be asked of the files of a computer, below `/api/v1/local/`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, RootModel, StringConstraints
+
+from arker.local.engine.filesystem import Conditions, FileInfo, Marks, Refused
+from arker.local.service.errors import ApiError
+
+from .schemas import Body, Whole
+
+#: A path or name as text, or, where it is not UTF-8, as base64 in the field of the same name that ends in `_b64`.
+Text = Annotated[str, StringConstraints(max_length=8192)]
+Paths = Annotated[list[Text], Field(max_length=50_000)]
+Mode = Annotated[int, Field(ge=0, le=0o7777)]
+
+
+class _WithPath(Body):
+    path: Text | None = None
+    path_b64: Text | None = None
+
+    @property
+    def where(self) -> str:
+        """The path."""
+        return one_path(self.path, self.path_b64, "path")
+
+
+class _WithTarget(_WithPath):
+    target: Text | None = None
+    target_b64: Text | None = None
+
+    @property
+    def to(self) -> str:
+        """The other path."""
+        return one_path(self.target, self.target_b64, "target")
+
+
+class Stat(_WithPath):
+    """What is at a path."""
+
+    op: Literal["stat"]
+    follow: bool = True
+
+
+class List(_WithPath):
+    """A page of a directory or tree."""
+
+    op: Literal["list"]
+    recursive: bool = False
+    glob: Text = ""
+    cursor: Text = ""
+    limit: Annotated[int, Field(ge=1, le=50_000)] = 1000
+
+
+class Mkdir(_WithPath):
+    """A new directory."""
+
+    op: Literal["mkdir"]
+    parents: bool = True
+    exist_ok: bool = True
+
+
+class Remove(_WithPath):
+    """A path to be removed."""
+
+    op: Literal["remove"]
+    recursive: bool = False
+    missing_ok: bool = False
+
+
+class Move(_WithTarget):
+    """A path to be renamed."""
+
+    op: Literal["move"]
+    replace: bool = True
+
+
+class Copy(_WithTarget):
+    """A path to be copied."""
+
+    op: Literal["copy"]
+    recursive: bool = False
+    replace: bool = True
+
+
+class Chmod(_WithPath):
+    """New permission bits."""
+
+    op: Literal["chmod"]
+    mode: Mode
+
+
+class Symlink(_WithTarget):
+    """A new link at `path` that says `target`."""
+
+    op: Literal["symlink"]
+
+
+class Manifest(_WithPath):
+    """A page of all that is below a directory, or some of it."""
+
+    op: Literal["manifest"]
+    hashed: bool = True
+    cursor: Text = ""
+    limit: Annotated[int, Field(ge=1, le=50_000)] = 50_000
+    only: Paths | None = None
+    only_b64: Paths | None = None
+
+    @property
+    def wanted(self) -> list[str] | None:
+        """The paths asked for; None for all."""
+        if self.only is None and self.only_b64 is None:
+            return None
+        return many_paths(self.only, self.only_b64)
+
+
+class Mark(Body):
+    """Mode and time of an entry."""
+
+    path: Text | None = None
+    path_b64: Text | None = None
+    mode: Mode | None = None
+    mtime_ns: int | None = None
+
+
+class MarkAll(_WithPath):
+    """Modes and times to be set below a directory."""
+
+    op: Literal["mark"]
+    marks: Annotated[list[Mark], Field(max_length=50_000)]
+
+    def values(self) -> list[Marks]:
+        """What the engine takes."""
+        return [Marks(one_path(m.path, m.path_b64, "path"), m.mode, m.mtime_ns) for m in self.marks]
+
+
+class Place(_WithTarget):
+    """A file filled piece by piece, to replace another one."""
+
+    op: Literal["place"]
+    if_match: Text | None = None
+    if_absent: bool = False
+    read_only: bool = False
+    mode: Mode | None = None
+    mtime_ns: int | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    def conditions(self) -> Conditions:
+        """What has to hold."""
+        return Conditions(self.if_match, self.if_absent, self.read_only)
+
+
+class Changed(_WithPath):
+    """Wait until a tree has another token."""
+
+    op: Literal["changed"]
+    token: Text = ""
+    wait: Annotated[float, Field(ge=0, le=60)] = 0
+
+
+class Pack(_WithPath):
+    """Entries below a directory, as an archive."""
+
+    paths: Paths | None = None
+    paths_b64: Paths | None = None
+    budget: Whole = 8 << 20
+
+    @property
+    def wanted(self) -> list[str]:
+        """The paths asked for."""
+        return many_paths(self.paths, self.paths_b64)
+
+
+AnyOperation = (
+    Stat | List | Mkdir | Remove | Move | Copy | Chmod | Symlink | Manifest | MarkAll | Place | Changed
+)
+
+
+class Operation(RootModel[Annotated[AnyOperation, Field(discriminator="op")]]):
+    """One of the operations."""
+
+
+def _decoded(text: str, name: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode("utf-8", "surrogateescape")
+    except (binascii.Error, ValueError):
+        raise ApiError("bad_request", f"{name}: expected base64") from None
+
+
+def one_path(plain: str | None, encoded: str | None, name: str) -> str:
+    """A path that was given in one of the two ways.
+
+    Raises:
+        ApiError: `bad_request`.
+    """
+    if (plain is None) == (encoded is None):
+        raise ApiError("bad_request", f"{name}: give `{name}`, or `{name}_b64` where it is not UTF-8")
+    return _decoded(encoded, f"{name}_b64") if encoded is not None else plain or ""
+
+
+def many_paths(plain: Iterable[str] | None, encoded: Iterable[str] | None) -> list[str]:
+    """Paths that were given in both ways."""
+    return [*(plain or ()), *(_decoded(text, "paths_b64") for text in encoded or ())]
+
+
+def text_fields(name: str, text: str) -> dict[str, str]:
+    """A path or name for JSON: text, and where it is not UTF-8 its bytes as well."""
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        return {name: raw.decode()}
+    except UnicodeDecodeError:
+        return {name: raw.decode(errors="replace"), f"{name}_b64": base64.b64encode(raw).decode()}
+
+
+def info_fields(info: FileInfo) -> dict[str, Any]:
+    """What is at a path, for JSON."""
+    fields: dict[str, Any] = text_fields("path", info.path)
+    fields |= {"kind": info.kind, "size": info.size, "mode": info.mode, "mtime_ns": info.mtime_ns}
+    fields["version"] = info.version
+    if info.target is not None:
+        fields |= text_fields("target", info.target)
+    if info.sha256 is not None:
+        fields["sha256"] = info.sha256
+    return fields
+
+
+def refused_fields(refused: Iterable[Refused]) -> list[dict[str, str]]:
+    """What was left out, for JSON."""
+    return [
+        {**text_fields("path", one.path), "reason": text_fields("reason", one.reason)["reason"]} for one in refused
+    ]

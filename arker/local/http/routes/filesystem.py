@@ -1,0 +1,258 @@
+"""Files and trees: looked at, changed, and moved in pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any, Final, assert_never
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from arker.archive import Entry, pack, unpack
+from arker.local.engine.filesystem import ComputerFiles, Conditions, NewEntry, Page
+from arker.local.engine.filesystem.files import LARGEST_PIECE
+from arker.local.http import bodies
+from arker.local.http.endpoint import Endpoint, json, platform, who
+from arker.local.http.file_schemas import (
+    AnyOperation,
+    Changed,
+    Chmod,
+    Copy,
+    List,
+    Manifest,
+    MarkAll,
+    Mkdir,
+    Move,
+    Operation,
+    Pack,
+    Place,
+    Remove,
+    Stat,
+    Symlink,
+    info_fields,
+    one_path,
+    refused_fields,
+
+)
+from arker.local.http.routes.files import byte_range, send_file
+from arker.local.service.errors import ApiError
+
+#: Bytes of the body of an operation, and of a piece with the headers of its entries, at the most.
+MAX_OPERATION: Final = 8 << 20
+MAX_PIECE: Final = 2 * LARGEST_PIECE
+#: Reasons that are told of what a piece leaves out.
+_REASONS: Final = 20
+
+
+class FileOperation(Endpoint):
+    """Look at files and change them."""
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/local/vms/{vm_id}/files."""
+        asked = await bodies.body(request, Operation, MAX_OPERATION)
+        async with bodies.cancelled_with(request):
+            with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+                return json(await asyncio.to_thread(to_json, await _perform(files, asked.root)))
+
+
+async def _perform(files: ComputerFiles, asked: AnyOperation) -> dict[str, Any]:
+    path = asked.where
+    match asked:
+        case Stat():
+            return info_fields(await files.stat(path, follow=asked.follow))
+        case List():
+            return _page(
+                await files.list(
+                    path,
+                    recursive=asked.recursive,
+                    glob=asked.glob,
+                    cursor=_position(asked.cursor),
+                    limit=asked.limit,
+                )
+            )
+        case Manifest():
+            return _page(
+                await files.manifest(
+                    path,
+                    hashed=asked.hashed,
+                    cursor=_position(asked.cursor),
+                    limit=asked.limit,
+                    only=asked.wanted,
+                )
+            )
+        case Mkdir():
+            await files.mkdir(path, parents=asked.parents, exist_ok=asked.exist_ok)
+        case Remove():
+            await files.remove(path, recursive=asked.recursive, missing_ok=asked.missing_ok)
+        case Move():
+            await files.move(path, asked.to, replace=asked.replace)
+        case Copy():
+            await files.copy(path, asked.to, recursive=asked.recursive, replace=asked.replace)
+        case Chmod():
+            await files.chmod(path, asked.mode)
+        case Symlink():
+            await files.symlink(asked.to, path)
+        case MarkAll():
+            return {"refused": refused_fields(await files.mark(path, asked.values()))}
+        case Place():
+            return info_fields(
+                await files.place(
+                    path,
+                    asked.to,
+                    conditions=asked.conditions(),
+                    mode=asked.mode,
+                    mtime_ns=asked.mtime_ns,
+                    sha256=asked.sha256,
+                )
+            )
+        case Changed():
+            return {"token": await files.changed(path, asked.token, wait=asked.wait)}
+        case _:
+            assert_never(asked)
+    return {}
+
+
+def _page(page: Page) -> dict[str, Any]:
+    cursor = None if page.cursor is None else base64.b64encode(page.cursor.encode("utf-8", "surrogateescape"))
+    return {
+        "entries": [info_fields(entry) for entry in page.entries],
+        "cursor": None if cursor is None else cursor.decode(),
+    }
+
+
+def _position(cursor: str) -> str:
+    return one_path(None, cursor, "cursor") if cursor else ""
+
+
+class FileContent(Endpoint):
+    """The content of one file, whole or in parts."""
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/local/vms/{vm_id}/files/content, or a range of it."""
+        query = _Query(request)
+        path = query.path()
+        query.end()
+        file = await platform(request).filesystem.open(who(request), request.path_params["vm_id"], path)
+        etag = f'"{file.version}"'
+        headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
+        if_match = request.headers.get("if-match")
+        if if_match not in (None, etag):
+            await file.close()
+            raise ApiError("conflict", f"{path} was changed meanwhile")
+        part = byte_range(request.headers.get("range"), file.size)
+        start, end = part or (0, file.size)
+        headers["Content-Length"] = str(end - start)
+        if part is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+        return StreamingResponse(
+            send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
+        )
+
+    async def put(self, request: Request) -> Response:
+        """PUT /api/v1/local/vms/{vm_id}/files/content: a file as a whole, or with `at` a piece to its end."""
+        query = _Query(request)
+        path, append, at = query.path(), query.flag("append"), query.number("at")
+        mode, mtime_ns = query.number("mode"), query.number("mtime_ns")
+        conditions = query.conditions()
+        query.end()
+        async with bodies.room(request, LARGEST_PIECE):
+            data = await bodies.raw(request, LARGEST_PIECE)
+            with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+                if append:
+                    info = await files.append(path, data, at=at)
+                else:
+                    info = await files.write(path, data, conditions=conditions, mode=mode, mtime_ns=mtime_ns)
+        return json(info_fields(info))
+
+
+class FilePack(Endpoint):
+    """Entries of a tree, as an archive."""
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/local/vms/{vm_id}/files/pack."""
+        asked = await bodies.body(request, Pack, MAX_OPERATION)
+        budget = min(asked.budget, LARGEST_PIECE)
+        with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+            entries, refused = await files.pack(asked.where, asked.wanted, budget=budget)
+        told = to_json(refused_fields(refused[:_REASONS]))
+        return Response(
+            await asyncio.to_thread(_packed, entries),
+            headers={"Arker-Refused": base64.b64encode(told).decode()},
+            media_type="application/x-tar",
+        )
+
+
+class FileUnpack(Endpoint):
+    """Entries for a tree, as an archive."""
+
+    async def put(self, request: Request) -> Response:
+        """PUT /api/v1/local/vms/{vm_id}/files/unpack."""
+        query = _Query(request)
+        path, conditions = query.path(), query.conditions()
+        query.end()
+        async with bodies.room(request, MAX_PIECE):
+            data = await bodies.raw(request, MAX_PIECE)
+            try:
+                entries = await asyncio.to_thread(_unpacked, data)
+            except ValueError as error:
+                raise ApiError("bad_request", f"the body: {error}") from None
+            with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+                refused = await files.unpack(path, entries, conditions=conditions)
+        return json({"refused": refused_fields(refused)})
+
+
+def _packed(entries: Any) -> bytes:
+    return b"".join(pack(Entry(e.path, e.kind, e.mode, e.mtime_ns, e.data, e.target or "") for e in entries))
+
+
+def _unpacked(data: bytes) -> list[NewEntry]:
+    return [NewEntry(e.path, e.kind, e.mode, e.mtime_ns, e.data, e.target) for e in unpack(data)]
+
+
+class _Query:
+    """A query string, each parameter of which has to be taken once."""
+
+    def __init__(self, request: Request) -> None:
+        self._left: dict[str, str] = {}
+        for name, value in request.query_params.multi_items():
+            if name in self._left:
+                raise ApiError("bad_request", f"{name}: given more than once")
+            self._left[name] = value
+
+    def path(self) -> str:
+        return one_path(self._left.pop("path", None), self._left.pop("path_b64", None), "path")
+
+    def flag(self, name: str) -> bool:
+        value = self._left.pop(name, "false")
+        if value not in ("true", "false"):
+            raise ApiError("bad_request", f"{name}: expected `true` or `false`")
+        return value == "true"
+
+    def number(self, name: str) -> int | None:
+        value = self._left.pop(name, None)
+        if value is None:
+            return None
+        digits = value.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
+            raise ApiError("bad_request", f"{name}: expected a whole number")
+        return int(value)
+
+    def conditions(self) -> Conditions:
+        version = self._left.pop("if_match", None)
+        return Conditions(version, self.flag("if_absent"), self.flag("read_only"))
+
+    def end(self) -> None:
+        for name in self._left:
+            raise ApiError("bad_request", f"{name[:40]}: unknown parameter")
+
+
+ROUTES: Final = [
+    Route("/api/v1/local/vms/{vm_id}/files", FileOperation),
+    Route("/api/v1/local/vms/{vm_id}/files/content", FileContent),
+    Route("/api/v1/local/vms/{vm_id}/files/pack", FilePack),
+    Route("/api/v1/local/vms/{vm_id}/files/unpack", FileUnpack),
+]
+

@@ -1,0 +1,44 @@
+"""Files and trees of computers, beyond what the contract's `sync` does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from arker.local.engine.filesystem import ComputerFiles
+from arker.local.engine.protocol import Engine, Readable
+
+from .access import Access, Principal
+from .computers import Computers
+from .translation import Sandboxes
+
+
+class FileSystem:
+    """Files and trees of the computers of a deployment."""
+
+    def __init__(self, engine: Engine, access: Access, computers: Computers, sandboxes: Sandboxes) -> None:
+        self._engine = engine
+        self._access = access
+        self._computers = computers
+        self._sandboxes = sandboxes
+
+    @contextlib.contextmanager
+    def of(self, who: Principal, vm_id: str) -> Iterator[ComputerFiles]:
+        """The files of a computer, to be worked on in the block; what fails there is an `ApiError`.
+
+        Raises:
+            ApiError: the caller may not use the computer.
+        """
+        self._access.owned(who, vm_id, "read or written")
+        self._computers.touch(vm_id)
+        with self._sandboxes.used():
+            yield self._engine.files(vm_id)
+
+    async def open(self, who: Principal, vm_id: str, path: str) -> Readable:
+        """A file to be read, of any size.
+
+        Raises:
+            ApiError: the caller may not use the computer, or there is no such file to read.
+        """
+        with self.of(who, vm_id):
+            return await self._engine.open_file(vm_id, path)
