@@ -19,14 +19,8 @@ from arker.local.engine import (
     LimitReached,
     StorageFull,
 )
-from arker.local.engine.filesystem import (
-    ComputerFiles,
-    Conditions,
-    FileChanged,
-    FileExists,
-    Marks,
-    NewEntry,
-)
+from arker.local.engine.file_protocol import Conditions, FileChanged, FileExists, Marks, NewEntry
+from arker.local.engine.filesystem import ComputerFiles
 from arker.local.engine.filesystem.globs import Glob
 
 from .harness import Box, attempt, content, sh

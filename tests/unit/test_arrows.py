@@ -20,9 +20,9 @@ LOCAL = {
     "process": {"process", "http", "service", "storage", "engine"},
 }
 #: What of the engine is about engines of any kind: the protocol, and what is made of it.
-ENGINE = {"protocol", "runs", "readable"}
+ENGINE = {"protocol", "file_protocol", "runs", "readable"}
 #: Modules without I/O of their own, which both the client and the deployment use.
-PURE = {"arker.ids", "arker.paths"}
+PURE = {"arker.archive", "arker.ids", "arker.paths"}
 #: What only some layers may import of other projects.
 OTHERS = {
     "sqlite3": {"storage", "engine"},

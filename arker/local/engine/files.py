@@ -126,7 +126,7 @@ def sweep(layer: Path) -> None:
         os.close(home)
 
 
-def copy_data(source: bytes | int, target: int) -> None:
+def copy_data(source: bytes | bytearray | int, target: int) -> None:
     """Write bytes, or all of a readable descriptor from its position 0, to `target`."""
     if isinstance(source, int):
         at = 0

@@ -10,7 +10,10 @@ import enum
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from arker.local.engine.file_protocol import Files
 
 
 class EngineError(Exception):
@@ -372,6 +375,10 @@ class Engine(Protocol):
     async def write_file(self, vm_id: str, path: str, source: bytes | Readable) -> None:
         """Put `source` at `path`: old file or new, never half, and on disk when this returns. Missing folders are
         made; mode 0644 or that of the file replaced. Raises FileMissing, FileRefused, StorageFull."""
+        ...
+
+    def files(self, vm_id: str) -> Files:
+        """All else that can be done with the files and trees of a computer. Raises VmMissing."""
         ...
 
 

@@ -18,7 +18,7 @@ from .errors import HttpError
 from .metrics import Metrics
 from .middleware import Edge
 from .ratelimit import RateLimit
-from .routes import computers, deployment, files, runs
+from .routes import computers, deployment, files, filesystem, runs
 
 
 def create_app(
@@ -39,7 +39,7 @@ def create_app(
     """
     app = Starlette(
         # In this order: the last of the computers' routes takes whatever else is below a computer.
-        routes=[*deployment.ROUTES, *runs.ROUTES, *files.ROUTES, *computers.ROUTES],
+        routes=[*deployment.ROUTES, *runs.ROUTES, *files.ROUTES, *filesystem.ROUTES, *computers.ROUTES],
         middleware=[Middleware(Edge, metrics=metrics)],
         exception_handlers={HTTPException: _http_exception},
     )

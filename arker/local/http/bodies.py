@@ -9,12 +9,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from arker.local.service.errors import ApiError
 
 from .errors import DisconnectedError, HttpError
-from .schemas import Body, parse
+from .schemas import parse
 
 #: Bytes of a JSON body at the most, and of all that are held at once for one organization. What is no larger
 #: than a head is not counted, as heads are not.
@@ -25,7 +26,7 @@ _SMALL_BODY: Final = 16 * 1024
 PIECE_WAIT: Final = 30.0
 BODY_WAIT: Final = 300.0
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=BaseModel)
 
 
 class Room:
@@ -83,6 +84,15 @@ async def received(request: Request, model: type[B], limit: int = MAX_BODY) -> B
         raise ApiError(
             "unsupported_media_type", "the body must be JSON: send it with `Content-Type: application/json`"
         )
+    return parse(model, await raw(request, limit))
+
+
+async def raw(request: Request, limit: int) -> bytearray:
+    """The bytes of a body, for a caller that has taken the room for it.
+
+    Raises:
+        ApiError: it is compressed, too large or too slow.
+    """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError("unsupported_encoding", "the body must not be compressed")
     if (content_length(request) or 0) > limit:
@@ -92,7 +102,7 @@ async def received(request: Request, model: type[B], limit: int = MAX_BODY) -> B
         body += piece
         if len(body) > limit:
             raise _too_large(limit)
-    return parse(model, body)
+    return body
 
 
 def content_length(request: Request) -> int | None:

@@ -18,6 +18,7 @@ STATUS: Final = {
     "not_found": 404,
     "command_not_found": 404,
     "unsupported_method": 405,
+    "already_exists": 409,
     "conflict": 409,
     "vm_busy": 409,
     "idempotency_conflict": 409,

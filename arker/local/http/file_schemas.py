@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel, StringConstraints
 
-from arker.local.engine.filesystem import Conditions, FileInfo, Marks, Refused
 from arker.local.service.errors import ApiError
+from arker.local.service.filesystem import Conditions, FileInfo, Marks, Refused
 
 from .schemas import Body, Whole
 
@@ -232,5 +232,6 @@ def info_fields(info: FileInfo) -> dict[str, Any]:
 def refused_fields(refused: Iterable[Refused]) -> list[dict[str, str]]:
     """What was left out, for JSON."""
     return [
-        {**text_fields("path", one.path), "reason": text_fields("reason", one.reason)["reason"]} for one in refused
+        {**text_fields("path", one.path), "reason": text_fields("reason", one.reason)["reason"]}
+        for one in refused
     ]

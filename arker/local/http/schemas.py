@@ -133,7 +133,7 @@ class ListQuery(Body):
     sort: Annotated[str, StringConstraints(pattern=r"^-?(created_at|region)$")] = "-created_at"
 
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=BaseModel)
 
 
 def parse(model: type[B], data: bytes | bytearray) -> B:

@@ -5,12 +5,33 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from arker.local.engine.filesystem import ComputerFiles
-from arker.local.engine.protocol import Engine, Readable
+from arker.local.engine.file_protocol import (
+    LARGEST_PIECE,
+    Conditions,
+    FileInfo,
+    Files,
+    Marks,
+    NewEntry,
+    Page,
+    Refused,
+)
+from arker.local.engine.protocol import Engine
 
 from .access import Access, Principal
 from .computers import Computers
 from .translation import Sandboxes
+
+__all__ = [
+    "LARGEST_PIECE",
+    "Conditions",
+    "FileInfo",
+    "FileSystem",
+    "Files",
+    "Marks",
+    "NewEntry",
+    "Page",
+    "Refused",
+]
 
 
 class FileSystem:
@@ -23,7 +44,7 @@ class FileSystem:
         self._sandboxes = sandboxes
 
     @contextlib.contextmanager
-    def of(self, who: Principal, vm_id: str) -> Iterator[ComputerFiles]:
+    def of(self, who: Principal, vm_id: str) -> Iterator[Files]:
         """The files of a computer, to be worked on in the block; what fails there is an `ApiError`.
 
         Raises:
@@ -33,12 +54,3 @@ class FileSystem:
         self._computers.touch(vm_id)
         with self._sandboxes.used():
             yield self._engine.files(vm_id)
-
-    async def open(self, who: Principal, vm_id: str, path: str) -> Readable:
-        """A file to be read, of any size.
-
-        Raises:
-            ApiError: the caller may not use the computer, or there is no such file to read.
-        """
-        with self.of(who, vm_id):
-            return await self._engine.open_file(vm_id, path)

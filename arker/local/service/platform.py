@@ -20,6 +20,7 @@ from .access import Access
 from .computers import Computers
 from .errors import ApiError
 from .files import Files
+from .filesystem import FileSystem
 from .idempotency import Idempotency
 from .images import Images
 from .reserve import MIN_FREE, Reserve
@@ -49,6 +50,7 @@ class Platform:
         computers: fork, list, look, delete.
         runs: commands.
         files: reads and writes.
+        filesystem: files and trees, beyond reads and writes.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Platform:
         self.files: Files = Files(
             engine, self.access, self.computers, self._uploads, self._sandboxes, database.secret()
         )
+        self.filesystem: FileSystem = FileSystem(engine, self.access, self.computers, self._sandboxes)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from arker.local.engine import protocol
+from arker.local.engine import file_protocol, protocol
 from arker.local.storage.errors import DiskFull
 
 from .errors import ApiError
@@ -15,6 +15,8 @@ _CODES: Final[dict[type[protocol.EngineError], str]] = {
     protocol.VmMissing: "not_found",
     protocol.ImageMissing: "not_found",
     protocol.SessionBusy: "vm_busy",
+    file_protocol.FileExists: "already_exists",
+    file_protocol.FileChanged: "conflict",
     protocol.FileMissing: "not_found",
     protocol.FileRefused: "bad_request",
     protocol.FileTooLarge: "payload_too_large",

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from arker.local.engine import _linux, files
-from arker.local.engine.filesystem.root import Root, digest_of, location, refuse_unless_regular, reopen, told
-from arker.local.engine.filesystem.values import (
+from arker.local.engine.file_protocol import (
     ANY,
     Conditions,
     FileChanged,
@@ -25,6 +24,7 @@ from arker.local.engine.filesystem.values import (
     NewEntry,
     Refused,
 )
+from arker.local.engine.filesystem.root import Root, digest_of, location, refuse_unless_regular, reopen, told
 from arker.local.engine.filesystem.walk import BATCH, directory, info_of, version_of, walk
 from arker.local.engine.images import HOME
 from arker.local.engine.protocol import ComputerBusy, FileMissing, FileRefused
@@ -168,7 +168,7 @@ def _publish(
 def write(
     root: Root,
     path: str,
-    source: bytes | int,
+    source: bytes | bytearray | int,
     *,
     conditions: Conditions = ANY,
     mode: int | None = None,
@@ -209,7 +209,7 @@ def write(
             os.close(folder)
 
 
-def append(root: Root, path: str, data: bytes | memoryview, *, at: int | None = None) -> FileInfo:
+def append(root: Root, path: str, data: bytes | bytearray, *, at: int | None = None) -> FileInfo:
     """Add `data` to the end of the file at `path`, which is made if it is missing; on disk when this returns.
 
     `at` is the size that the file must have; where it has `at + len(data)` and ends with `data` nothing is done, as an

@@ -9,8 +9,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from arker.local.engine import _linux, files
+from arker.local.engine.file_protocol import FileInfo, NewEntry, Page, Refused
 from arker.local.engine.filesystem.root import Root, digest_of, refuse_unless_regular, reopen, told
-from arker.local.engine.filesystem.values import FileInfo, NewEntry, Page, Refused
 from arker.local.engine.filesystem.walk import directory, info_of, kind_of, version_of, walk
 from arker.local.engine.protocol import FileMissing, FileRefused
 

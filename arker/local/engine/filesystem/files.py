@@ -8,16 +8,25 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
+from arker.local.engine.file_protocol import (
+    ANY,
+    LARGEST_PAGE,
+    LARGEST_PIECE,
+    Conditions,
+    FileInfo,
+    Marks,
+    NewEntry,
+    Page,
+    Refused,
+)
 from arker.local.engine.filesystem import changes, content, walk
 from arker.local.engine.filesystem.content import Digests
-from arker.local.engine.filesystem.root import Root
-from arker.local.engine.filesystem.values import ANY, Conditions, FileInfo, Marks, NewEntry, Page, Refused
-from arker.local.engine.protocol import FileMissing, FileRefused
+from arker.local.engine.filesystem.root import Root, told
+from arker.local.engine.protocol import FileMissing, FileRefused, Readable
+from arker.local.engine.readable import LocalFile
 
 _T = TypeVar("_T")
 
-#: Bytes of contents that one `pack` returns, or one `unpack` takes, at the most.
-LARGEST_PIECE = 16 << 20
 #: How often a tree is looked at for changes, in seconds; and how much longer than a look the pause is at least.
 _LOOK_SECONDS = 0.2
 _PAUSE = 10
@@ -36,13 +45,15 @@ class Live(Protocol):
         ...
 
 
-class ComputerFiles:
-    """The files of one computer.
+class _OpenFile(LocalFile):
+    __slots__ = ()
 
-    Paths are absolute; bytes that are not UTF-8 are surrogates in them. Permissions are those of the computer's user.
-    All methods raise FileRefused for what is not permitted or not possible, FileMissing for what is not there,
-    StorageFull for what does not fit, VmMissing and SandboxUnavailable.
-    """
+    def _version(self) -> str:
+        return walk.version_of(os.fstat(self.fd))
+
+
+class ComputerFiles:
+    """The files of one live computer; a `Files`."""
 
     def __init__(
         self,
@@ -70,6 +81,16 @@ class ComputerFiles:
                 root.stopped.set()
             raise
 
+    async def open(self, path: str) -> Readable:
+        """A regular file, open for reading; its version is that of `stat`."""
+
+        def work(root: Root) -> int:
+            with told(path), root.regular(path) as (fd, _):
+                return os.dup(fd)
+
+        _absolute(path)
+        return _OpenFile(await self._do(work))
+
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         """What is at `path`; with `follow` of False a link itself."""
         return await self._do(walk.look, _absolute(path), follow=follow)
@@ -82,7 +103,7 @@ class ComputerFiles:
         `glob` is a pattern of relative paths (`*`, `?`, `[abc]`, `**`). A page may have fewer entries than `limit`
         before the last one. With `recursive`, directories that may not be read count as empty.
         """
-        limit = min(limit, walk.LARGEST_PAGE)
+        limit = min(limit, LARGEST_PAGE)
         options: dict[str, Any] = {"recursive": recursive, "glob": glob, "cursor": cursor, "limit": limit}
         return await self._do(walk.listing, _absolute(path), **options)
 
@@ -126,35 +147,20 @@ class ComputerFiles:
     async def write(
         self,
         path: str,
-        source: bytes | int,
+        data: bytes | bytearray,
         *,
         conditions: Conditions = ANY,
         mode: int | None = None,
         mtime_ns: int | None = None,
     ) -> FileInfo:
-        """Put `source`, bytes or a descriptor to be read from its position 0, at `path`: old file or new, never half.
+        """Put `data` at `path`, links followed: old file or new, never half.
 
         Raises FileExists, FileChanged.
         """
-        size = len(source) if isinstance(source, bytes) else os.fstat(source).st_size
-        # The caller may be cancelled and close its own while the write goes on.
-        mine = source if isinstance(source, bytes) else os.dup(source)
+        options: dict[str, Any] = {"conditions": conditions, "mode": mode, "mtime_ns": mtime_ns}
+        return await self._do(changes.write, _absolute(path), data, size=len(data), **options)
 
-        def put(root: Root) -> FileInfo:
-            return changes.write(root, path, mine, conditions=conditions, mode=mode, mtime_ns=mtime_ns)
-
-        async def work() -> FileInfo:
-            try:
-                return await self._do(put, size=size)
-            finally:
-                if isinstance(mine, int):
-                    os.close(mine)
-
-        _absolute(path)
-        info: FileInfo = await self._whole(work())
-        return info
-
-    async def append(self, path: str, data: bytes, *, at: int | None = None) -> FileInfo:
+    async def append(self, path: str, data: bytes | bytearray, *, at: int | None = None) -> FileInfo:
         """Add to the end of a file, which has `at` bytes before; harmless when repeated with `at`.
 
         Raises FileChanged.
@@ -172,7 +178,12 @@ class ComputerFiles:
         sha256: str | None = None,
     ) -> FileInfo:
         """Let a file that was filled piece by piece replace the one at `target`. Raises FileExists, FileChanged."""
-        options: dict[str, Any] = {"conditions": conditions, "mode": mode, "mtime_ns": mtime_ns, "sha256": sha256}
+        options: dict[str, Any] = {
+            "conditions": conditions,
+            "mode": mode,
+            "mtime_ns": mtime_ns,
+            "sha256": sha256,
+        }
         return await self._do(changes.place, _absolute(source), _absolute(target), **options)
 
     async def manifest(
@@ -181,12 +192,12 @@ class ComputerFiles:
         *,
         hashed: bool = True,
         cursor: str = "",
-        limit: int = walk.LARGEST_PAGE,
+        limit: int = LARGEST_PAGE,
         only: Sequence[str] | None = None,
     ) -> Page:
         """All that is below a directory, or with `only` what is there of some relative paths, with the SHA-256 of each
         regular file if `hashed`. A directory that is missing is empty; one that may not be read is FileRefused."""
-        options: dict[str, Any] = {"cursor": cursor, "limit": min(limit, walk.LARGEST_PAGE), "only": only}
+        options: dict[str, Any] = {"cursor": cursor, "limit": min(limit, LARGEST_PAGE), "only": only}
         digests = self._digests if hashed else None
         return await self._do(content.manifest, self._computer.id, _absolute(path), digests, **options)
 

@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from arker.local.engine import _linux
+from arker.local.engine.file_protocol import LARGEST_PAGE, FileInfo, Kind, Page
 from arker.local.engine.filesystem.globs import Glob
 from arker.local.engine.filesystem.root import Root, reopen, told
-from arker.local.engine.filesystem.values import FileInfo, Kind, Page
 from arker.local.engine.protocol import FileRefused, LimitReached
 
 #: Names of one directory that are held at a time.
 BATCH = 4096
-#: Entries of a page, at the most.
-LARGEST_PAGE = 50_000
 #: What a directory that changes while it is walked may answer: it, or what was in it, is gone or another thing.
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV}
 

@@ -88,7 +88,7 @@ class Signed(Endpoint):
         if file.fd is not None and (digest := await context(request).digests.of(file.fd)) is not None:
             headers["Repr-Digest"] = digest
         return StreamingResponse(
-            _send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
+            send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
         )
 
 
@@ -117,7 +117,8 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-async def _send_file(file: Readable, start: int, end: int) -> AsyncIterator[bytes]:
+async def send_file(file: Readable, start: int, end: int) -> AsyncIterator[bytes]:
+    """Bytes `[start, end)` of a file, which is closed at the end; cut off if it changed meanwhile."""
     async with file:
         while start < end:
             piece = await file.read(start, min(_PIECE, end - start))

@@ -12,8 +12,6 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from arker.archive import Entry, pack, unpack
-from arker.local.engine.filesystem import ComputerFiles, Conditions, NewEntry, Page
-from arker.local.engine.filesystem.files import LARGEST_PIECE
 from arker.local.http import bodies
 from arker.local.http.endpoint import Endpoint, json, platform, who
 from arker.local.http.file_schemas import (
@@ -35,10 +33,10 @@ from arker.local.http.file_schemas import (
     info_fields,
     one_path,
     refused_fields,
-
 )
 from arker.local.http.routes.files import byte_range, send_file
 from arker.local.service.errors import ApiError
+from arker.local.service.filesystem import LARGEST_PIECE, Conditions, Files, NewEntry, Page
 
 #: Bytes of the body of an operation, and of a piece with the headers of its entries, at the most.
 MAX_OPERATION: Final = 8 << 20
@@ -58,7 +56,7 @@ class FileOperation(Endpoint):
                 return json(await asyncio.to_thread(to_json, await _perform(files, asked.root)))
 
 
-async def _perform(files: ComputerFiles, asked: AnyOperation) -> dict[str, Any]:
+async def _perform(files: Files, asked: AnyOperation) -> dict[str, Any]:
     path = asked.where
     match asked:
         case Stat():
@@ -135,7 +133,8 @@ class FileContent(Endpoint):
         query = _Query(request)
         path = query.path()
         query.end()
-        file = await platform(request).filesystem.open(who(request), request.path_params["vm_id"], path)
+        with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+            file = await files.open(path)
         etag = f'"{file.version}"'
         headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
         if_match = request.headers.get("if-match")
@@ -208,7 +207,7 @@ def _packed(entries: Any) -> bytes:
     return b"".join(pack(Entry(e.path, e.kind, e.mode, e.mtime_ns, e.data, e.target or "") for e in entries))
 
 
-def _unpacked(data: bytes) -> list[NewEntry]:
+def _unpacked(data: bytearray) -> list[NewEntry]:
     return [NewEntry(e.path, e.kind, e.mode, e.mtime_ns, e.data, e.target) for e in unpack(data)]
 
 
@@ -255,4 +254,3 @@ ROUTES: Final = [
     Route("/api/v1/local/vms/{vm_id}/files/pack", FilePack),
     Route("/api/v1/local/vms/{vm_id}/files/unpack", FileUnpack),
 ]
-
