@@ -15,7 +15,14 @@ author = "The Arker authors"
 project_copyright = "The Arker authors"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "contract", "results"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "contract",
+    "results",
+]
 exclude_patterns = ["_ext"]
 root_doc = "index"
 
@@ -48,6 +55,9 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 # `Attributes:` of a dataclass as a list, not as a second description of what autodoc has found by itself.
 napoleon_use_ivar = True
+
+# Code gets a button that copies it; what it prints does not.
+copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"
 
 html_theme = "furo"
 html_title = f"Arker {release}"

@@ -42,6 +42,7 @@ def state_option(command: F) -> F:
 )
 @click.option(
     "--port",
+    envvar="ARKER_PORT",
     default=8720,
     show_default=True,
     type=click.IntRange(0, 65535),

@@ -3,7 +3,8 @@
 * A `python` block is executed; the blocks of one page share their names, as if typed one after the other.
 * A `sh` block is executed by bash, which stops at the first command that fails. The blocks of a page share
   folder and environment, the python blocks behind them included, as in one terminal.
-* A `text` block right behind one of these is what it prints, with `...` for any run of characters.
+* A `text` block right behind one of these is what it prints. `...` stands for any run of characters, and values that
+  differ from run to run (ids, ports, keys, times) for any other of their kind, so that a page can show real ones.
 * A block under the comment `<!-- not executed: why -->` is only compiled.
 """
 
@@ -30,6 +31,25 @@ _FENCE = re.compile(
 
 
 _LANGUAGES = ("python", "sh")
+
+#: Values that differ from run to run, each with a group that names its kind.
+_VARYING = re.compile(
+    r"(?P<id>\b01[0-9A-HJKMNP-TV-Z]{24}(?:_[0-9a-z]+)?\b)"
+    r"|(?P<address>\b127\.0\.0\.1:\d+)"
+    r"|(?P<key>\b(?:ark|key)_[\w-]+)"
+    r"|(?P<pid>\bpid \d+)"
+    r"|(?P<time>\b\d+\.\d+s\b|\b\d+(?:\.\d+)? ms\b|\d{4}-\d\d-\d\dT[\d:.]+Z)"
+)
+
+
+def prints(promised: str, printed: str) -> bool:
+    """Whether what was printed is what the page promises."""
+
+    def level(text: str) -> str:
+        return _VARYING.sub(lambda found: f"<{found.lastgroup}>", text.strip())
+
+    pattern = ".*?".join(map(re.escape, level(promised).split("...")))
+    return re.fullmatch(pattern, level(printed), re.DOTALL) is not None
 
 
 @dataclass(frozen=True)
@@ -77,8 +97,7 @@ def run_page(page: Path) -> None:
             _run_python(snippet, names, page) if snippet.language == "python" else _run_sh(snippet, where)
         )
         if snippet.executed and snippet.output is not None:
-            pattern = ".*?".join(map(re.escape, snippet.output.strip().split("...")))
-            assert re.fullmatch(pattern, printed.strip(), re.DOTALL), (
+            assert prints(snippet.output, printed), (
                 f"{where}: printed\n{printed}\ninstead of\n{snippet.output}"
             )
 

@@ -1,16 +1,34 @@
-"""What the README and the documentation show is executed as it stands, against an embedded deployment."""
+"""Every snippet of the documentation runs and prints what its page promises.
+
+The pages run in reading order, on one machine and one state, each in a new terminal: a page must not depend on what
+another one leaves behind, nor be hindered by it.
+"""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from arker.cli import local
+from tests.docs.conftest import Reader
+
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = Path(__file__).with_name("snippets.py")
+
+
+def reading_order() -> list[Path]:
+    """The README, the landing page, then the pages in the order of the site's navigation."""
+    index = ROOT / "docs" / "index.md"
+    trees = re.findall(r"^```\{toctree\}\n(.*?)^```", index.read_text(), re.MULTILINE | re.DOTALL)
+    names = [line for tree in trees for line in tree.split("\n") if line and not line.startswith(":")]
+    return [ROOT / "README.md", index, *(ROOT / "docs" / f"{name}.md" for name in names)]
+
+
+PAGES = reading_order()
 
 
 def run(page: Path, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -21,21 +39,52 @@ def run(page: Path, folder: Path, environment: dict[str, str]) -> subprocess.Com
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
 
 
+def test_no_page_is_left_out() -> None:
+    assert sorted(PAGES) == sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("reader")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_snippets(page: Path, deployment_environment: dict[str, str], tmp_path: Path) -> None:
+def test_snippets(page: Path, reader: Reader) -> None:
     try:
-        outcome = run(page, tmp_path, deployment_environment)
+        outcome = run(page, reader.home, reader.environment)
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        assert running(reader) == [], "the page leaves a deployment running"
     finally:
-        # A page that starts a deployment stops it, unless it fails in between.
-        if (tmp_path / "state").exists():
-            stop = ["arker", "serve", "--stop", "--state", tmp_path / "state"]
-            subprocess.run(stop, env=deployment_environment, check=False, stderr=subprocess.DEVNULL)
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        for state in running(reader):
+            subprocess.run(
+                ["arker", "serve", "--stop", "--state", state], env=reader.environment, check=False
+            )
+
+
+def running(reader: Reader) -> list[Path]:
+    """The state folders that a deployment serves."""
+    return [
+        lock.parent
+        for lock in reader.home.rglob("lock")
+        if local.running(lock.parent, stopping=True) is not None
+    ]
+
+
+@pytest.mark.xdist_group("reader")
+def test_the_pages_leave_no_computer_behind(reader: Reader) -> None:
+    def arker(*words: str) -> str:
+        done = subprocess.run(
+            ["arker", *words], env=reader.environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    arker("serve", "--detach")
+    try:
+        assert arker("ls") == ""
+    finally:
+        arker("serve", "--stop")
 
 
 PAGE = """
