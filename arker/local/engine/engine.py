@@ -20,6 +20,7 @@ from arker.local.engine.filesystem.content import Digests
 from arker.local.engine.images import Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.ports import Connection, Helper
+from arker.local.engine.predecessors import end_predecessors
 from arker.local.engine.protocol import (
     ComputerBusy,
     EngineError,
@@ -128,6 +129,7 @@ class BubblewrapEngine:
     def _open(self) -> tuple[Store, list[VmRow]]:
         store = Store(self._path)
         try:
+            end_predecessors(store.run)
             image = images.arkuntu(self._path / "images" / "arkuntu", network=self._network)
             self._images = {image.name: image}
             self._find_images()

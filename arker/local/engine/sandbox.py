@@ -1,10 +1,13 @@
 """One live sandbox: bubblewrap, the bash that is its process 1, and a view of its processes and files from outside.
 
-Process 1 reads shell code from a pipe whose only writing end is ours, so that our death, however sudden, ends it, and
-the kernel ends everything else in its pid namespace with it. It cannot be killed from inside, and as it runs a program
-that it may not read, the kernel keeps its memory and descriptors from the guest. Each session's shell is started by a
-line written to that pipe. (bwrap's own --die-with-parent is not used: if the parent dies while bwrap sets up, it
-leaves a child behind that waits for ever.)
+Process 1 reads shell code from a pipe whose only writing end is ours. It cannot be killed from inside, and as it runs
+a program that it may not read, the kernel keeps its memory and descriptors from the guest. Each session's shell is
+started by a line written to that pipe.
+
+Our death, however sudden, ends all: the kernel kills bwrap with the thread that started it, process 1 with bwrap, and
+everything else in the pid namespace with process 1, whatever any of them is doing. (In the moment before bwrap lets its
+child begin, that child is left, waiting: it has touched nothing, and the next deployment removes it; see
+`predecessors`.)
 """
 
 from __future__ import annotations
@@ -69,6 +72,7 @@ def isolation(uid: int, hostname: str, *, network: bool) -> list[str]:
         "--disable-userns",
         "--new-session",
         "--as-pid-1",
+        "--die-with-parent",
     ]
     if network:
         args.append("--share-net")
