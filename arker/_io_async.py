@@ -1,202 +1,132 @@
-"""What cannot be derived, for the asyncio client: sockets, waiting, tasks. The twin of `_io_sync`, name for
-name.
-
-Streams raise nothing but OSError (TimeoutError among them), closing never blocks, and whatever is interrupted
-half-way has to be closed by its owner.
-"""
+"""How the asyncio client waits. The twin of `_io_sync`, name for name."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import socket
-import ssl
-import time
+import sys
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
-from ._io import READ, RESET, Buffer, Work, addresses, is_readable, ssl_context, tcp_socket
-from .results import Outcome
+from ._http.sockets import Address, known_addresses, look_up
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 async_closing = contextlib.aclosing
 
+#: What cancels a call.
+CANCELLED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 
-class AsyncStream:
-    """A TCP or TLS connection for asyncio.
 
-    On a plain socket instead of an asyncio transport, so that it is tied to no event loop between two
-    operations, can be closed without one, and a forgotten one closes with its last reference.
-    """
+async def async_resolve(host: str, port: int, timeout: float) -> list[Address]:
+    """The addresses of a host. Raises OSError, TimeoutError."""
+    if known := known_addresses(host, port):
+        return known
+    loop = asyncio.get_running_loop()
+    waiter: AsyncWaiter[list[Address] | OSError] = AsyncWaiter()
 
-    __slots__ = ("__weakref__", "_expired", "_incoming", "_outgoing", "_sock", "_tls")
+    def done(result: list[Address] | OSError) -> None:
+        # The loop may be closed by then.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(waiter.set, result)
 
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        self._sock = sock
-        self._expired = False
-        self._tls: ssl.SSLObject | None = None
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
+    look_up(host, port, done)
+    try:
+        result = await waiter.wait(timeout)
+    except TimeoutError:
+        raise TimeoutError("looking up its address timed out") from None
+    if isinstance(result, OSError):
+        raise result
+    return result
 
-    @classmethod
-    async def connect(cls, host: str, port: int, *, tls: bool, timeout: float) -> AsyncStream:
-        """Open one to the first address that answers."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        async with asyncio.timeout_at(deadline):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        hosts = addresses(found)
-        failure: OSError = OSError("the host has no address")
-        for left, (family, kind, proto, address) in zip(range(len(hosts), 0, -1), hosts, strict=True):
-            stream = cls(tcp_socket(family, kind, proto))
-            try:
-                # An address that swallows packets must leave time for the others.
-                async with asyncio.timeout_at(deadline - (deadline - loop.time()) * (1 - 1 / left)):
-                    await loop.sock_connect(stream._sock, address)
-                if tls:
-                    stream._tls = ssl_context().wrap_bio(
-                        stream._incoming, stream._outgoing, server_hostname=host
-                    )
-                    await stream._drive(stream._tls.do_handshake, deadline - loop.time())
-                return stream
-            except OSError as error:
-                stream.close()
-                failure = error
-            except BaseException:
-                stream.close()
-                raise
-        raise failure
 
-    async def read(self, timeout: float) -> bytes:
-        """Some bytes; none at the end of the stream."""
-        if self._tls is None:
-            return await self._receive(timeout)
-        try:
-            data = await self._drive(functools.partial(self._tls.read, READ), timeout)
-            if self._incoming.pending:
-                # A record has 16 KiB at most; take all that have come.
-                records = [data]
-                with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-                    while data := self._tls.read(READ):
-                        records.append(data)
-                return b"".join(records)
-            return data
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            # As SSLSocket does; that what was announced did arrive is checked above HTTP.
-            return b""
+async def async_readable(sock: socket.socket, timeout: float) -> None:
+    """Wait until there is something to read. Raises TimeoutError; nothing is lost by it, nor by a cancellation."""
+    loop = asyncio.get_running_loop()
+    descriptor = sock.fileno()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, _wake, future)
+    timer = loop.call_later(timeout, _expire, future)
+    try:
+        await future
+    finally:
+        timer.cancel()
+        loop.remove_reader(descriptor)
 
-    async def write(self, data: Buffer, timeout: float) -> None:
-        """All of `data`."""
-        if self._tls is not None:
-            self._tls.write(data)
-            data = self._outgoing.read()
-        await self._send(data, timeout)
 
-    async def _drive(self, step: Callable[[], S], timeout: float) -> S:
-        end = time.monotonic() + timeout
-        while True:
-            try:
-                result = step()
-            except ssl.SSLWantReadError:
-                await self._send(self._outgoing.read(), end - time.monotonic())
-                if received := await self._receive(end - time.monotonic()):
-                    self._incoming.write(received)
-                else:
-                    self._incoming.write_eof()
-            else:
-                await self._send(self._outgoing.read(), end - time.monotonic())
-                return result
+async def async_writable(sock: socket.socket, timeout: float) -> None:
+    """Wait until there is room to write. Raises TimeoutError."""
+    if not await async_any_writable([sock], timeout):
+        raise TimeoutError("timed out")
 
-    async def _receive(self, timeout: float) -> bytes:
-        data = await self._timed(asyncio.get_running_loop().sock_recv(self._sock, READ), timeout)
-        if not data and self._expired:
-            raise TimeoutError("timed out")
-        return data
 
-    async def _send(self, data: Buffer, timeout: float) -> None:
-        if not data:
-            return
-        try:
-            sent = self._sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        if sent < len(data):
-            rest = memoryview(data)[sent:]
-            await self._timed(asyncio.get_running_loop().sock_sendall(self._sock, rest), timeout)
+async def async_any_writable(sockets: Iterable[socket.socket], timeout: float) -> bool:
+    """Wait until one of several can be written to, or has failed; False if `timeout` seconds pass."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    descriptors = [sock.fileno() for sock in sockets]
+    for descriptor in descriptors:
+        loop.add_writer(descriptor, _wake, future)
+    timer = loop.call_later(timeout, _expire, future)
+    try:
+        await future
+    except TimeoutError:
+        return False
+    finally:
+        timer.cancel()
+        for descriptor in descriptors:
+            loop.remove_writer(descriptor)
+    return True
 
-    async def _timed(self, operation: Awaitable[S], timeout: float) -> S:
-        # A timer that shuts the socket down wakes whoever waits for it, with no task and no cancellation in
-        # the way.
-        timer = asyncio.get_running_loop().call_later(timeout, self._expire)
-        try:
-            result = await operation
-        except OSError:
-            if self._expired:
-                raise TimeoutError("timed out") from None
-            raise
-        finally:
-            timer.cancel()
-        # If the time ran out when it was done, it was done: of a request, all has left.
-        return result
 
-    def _expire(self) -> None:
-        self._expired = True
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
-    def is_readable(self) -> bool:
-        """Whether there is something to read, such as the end."""
-        if self._tls is not None:
-            try:
-                self._tls.read(1)
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLError:
-                return True
-            else:
-                # The end may have come with the last answer, and nothing of it is left in the socket.
-                return True
-        return is_readable(self._sock)
 
-    def close(self) -> None:
-        """Close it; harmless when it is closed."""
-        if self._expired:
-            # With a reset: a socket that was shut down announces no room any more, and a peer that has more to send
-            # than there was would wait for it until the system forgets the connection.
-            with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self._sock.close()
+def _expire(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError("timed out"))
 
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # a Ctrl-C in __init__
-            self.close()
+
+def async_waits_for_sockets() -> bool:
+    """Whether this event loop can; the one that Windows has by default cannot."""
+    return sys.platform != "win32" or not isinstance(asyncio.get_running_loop(), asyncio.ProactorEventLoop)
 
 
 class AsyncWaiter(Generic[T]):
     """One value, from one task to another of the same event loop. `value` is there as soon as it is given."""
 
-    __slots__ = ("_future", "value")
+    __slots__ = ("_future", "_given", "value")
 
     value: T
 
     def __init__(self) -> None:
-        self._future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._given = False
+        self._future: asyncio.Future[None] | None = None
 
     def set(self, value: T) -> None:
         """Give the value; once."""
         self.value = value
-        if not self._future.done():
-            self._future.set_result(value)
+        self._given = True
+        if self._future is not None:
+            _wake(self._future)
 
     async def wait(self, timeout: float) -> T:
-        """The value. Raises TimeoutError."""
-        async with asyncio.timeout(timeout):
-            return await self._future
+        """The value. Raises TimeoutError; one can wait again then."""
+        if not self._given:
+            loop = asyncio.get_running_loop()
+            self._future = loop.create_future()
+            timer = loop.call_later(timeout, _wake, self._future)
+            try:
+                await self._future
+            finally:
+                timer.cancel()
+            if not self._given:
+                raise TimeoutError("timed out")
+        return self.value
 
 
 async def async_sleep(seconds: float) -> None:
@@ -239,38 +169,45 @@ class AsyncScoped(Generic[T]):
         """Every object there is."""
         return list(self._objects.values())
 
+    async def each(self, function: Callable[[T], Awaitable[object]], timeout: float) -> None:
+        """Await a function of every object in the object's own loop, for at most `timeout` seconds in other loops than
+        this one; objects of loops that do not run are left to the garbage collection."""
+        here = asyncio.get_running_loop()
+        for loop, item in list(self._objects.items()):
+            if loop is here:
+                await function(item)
+            elif loop.is_running():
 
-async def async_gather(
-    jobs: Sequence[Callable[[], Awaitable[T]]], concurrency: int, *, drain: float = 0.0
-) -> list[Outcome[T]]:
-    """Await all jobs, at most `concurrency` at a time; an outcome for each, in order.
+                async def call(item: T = item) -> None:
+                    await function(item)
 
-    When cancelled, no further job starts; those under way get `drain` seconds to end, then are cancelled as
-    well.
+                elsewhere = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), loop))
+                await asyncio.wait([elsewhere], timeout=timeout)
+
+
+async def async_attempt(job: Callable[[], Awaitable[T]]) -> T:
+    """Await a job of several; it is an error of the job's if something that it waits for is cancelled."""
+    try:
+        return await job()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("the job was cancelled") from None
+
+
+async def async_side_by_side(
+    worker: Callable[[], Awaitable[None]], count: int, *, stop: Callable[[], object], drain: float
+) -> None:
+    """Await a function `count` times side by side.
+
+    When cancelled, it calls `stop`, waits `drain` seconds for those that end by themselves and cancels the rest.
     """
-    work = Work(jobs)
-
-    async def worker() -> None:
-        while (taken := work.take()) is not None:
-            index, job = taken
-            try:
-                work.outcomes[index] = Outcome(await job())
-            except Exception as error:
-                work.outcomes[index] = Outcome(error=error)
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                # Not this call was cancelled, but something that the job waited for.
-                work.outcomes[index] = Outcome(error=RuntimeError("the job was cancelled"))
-
-    if not jobs:
-        return []
-    tasks = [asyncio.create_task(worker()) for _ in range(min(concurrency, len(jobs)))]
+    tasks = [asyncio.ensure_future(worker()) for _ in range(count)]
     try:
         await asyncio.wait(tasks)
     except BaseException:
-        work.stop()
+        stop()
         try:
             if drain:
                 await asyncio.wait(tasks, timeout=drain)
@@ -282,4 +219,3 @@ async def async_gather(
     for task in tasks:
         if not task.cancelled():
             task.result()
-    return work.outcomes

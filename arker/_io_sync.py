@@ -1,92 +1,59 @@
-"""What cannot be derived, for the blocking client: sockets, waiting, threads. The twin of `_io_async`, name
-for name.
-
-Streams raise nothing but OSError (TimeoutError among them), closing never blocks, and whatever is interrupted
-half-way has to be closed by its owner.
-"""
+"""How the blocking client waits. The twin of `_io_async`, name for name."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
-from ._io import READ, RECORD, Buffer, Work, addresses, is_readable, ssl_context, tcp_socket
-from .results import Outcome
+from ._http.sockets import Address, known_addresses, look_up, wait_for
 
 T = TypeVar("T")
 
 closing = contextlib.closing
 
+#: What cancels a call.
+CANCELLED = (KeyboardInterrupt, SystemExit)
 
-class Stream:
-    """A TCP or TLS connection, blocking."""
 
-    __slots__ = ("__weakref__", "_sock")
+def resolve(host: str, port: int, timeout: float) -> list[Address]:
+    """The addresses of a host. Raises OSError, TimeoutError."""
+    if known := known_addresses(host, port):
+        return known
+    waiter: Waiter[list[Address] | OSError] = Waiter()
+    look_up(host, port, waiter.set)
+    try:
+        result = waiter.wait(timeout)
+    except TimeoutError:
+        raise TimeoutError("looking up its address timed out") from None
+    if isinstance(result, OSError):
+        raise result
+    return result
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
 
-    @classmethod
-    def connect(cls, host: str, port: int, *, tls: bool, timeout: float) -> Stream:
-        """Open one to the first address that answers."""
-        deadline = time.monotonic() + timeout
-        hosts = addresses(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        failure: OSError = OSError("the host has no address")
-        for left, (family, kind, proto, address) in zip(range(len(hosts), 0, -1), hosts, strict=True):
-            sock = tcp_socket(family, kind, proto)
-            try:
-                # An address that swallows packets must leave time for the others.
-                sock.settimeout(max(0.001, (deadline - time.monotonic()) / left))
-                sock.connect(address)
-                if tls:
-                    sock.settimeout(max(0.001, deadline - time.monotonic()))
-                    sock = ssl_context().wrap_socket(sock, server_hostname=host)
-                return cls(sock)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-        raise failure
+def readable(sock: socket.socket, timeout: float) -> None:
+    """Wait until there is something to read. Raises TimeoutError; nothing is lost by it."""
+    if not wait_for([sock], timeout):
+        raise TimeoutError("timed out")
 
-    def read(self, timeout: float) -> bytes:
-        """Some bytes; none at the end of the stream."""
-        self._sock.settimeout(timeout)
-        data = self._sock.recv(READ)
-        if len(data) < RECORD or not isinstance(self._sock, ssl.SSLSocket):
-            return data
-        # A full record: take all that have come, as each piece costs its way through HTTP.
-        records = [data]
-        self._sock.settimeout(0)
-        # What ends this, but for there being no more, is met again by the next read.
-        with contextlib.suppress(OSError):
-            while data and len(records) * RECORD < READ:
-                data = self._sock.recv(READ)
-                records.append(data)
-        return b"".join(records)
 
-    def write(self, data: Buffer, timeout: float) -> None:
-        """All of `data`."""
-        self._sock.settimeout(timeout)
-        self._sock.sendall(data)
+def writable(sock: socket.socket, timeout: float) -> None:
+    """Wait until there is room to write. Raises TimeoutError."""
+    if not wait_for([sock], timeout, write=True):
+        raise TimeoutError("timed out")
 
-    def is_readable(self) -> bool:
-        """Whether there is something to read, such as the end."""
-        return is_readable(self._sock)
 
-    def close(self) -> None:
-        """Close it; harmless when it is closed."""
-        self._sock.close()
+def any_writable(sockets: Iterable[socket.socket], timeout: float) -> bool:
+    """Wait until one of several can be written to, or has failed; False if `timeout` seconds pass."""
+    return wait_for(sockets, timeout, write=True)
 
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # a Ctrl-C in __init__
-            self.close()
+
+def waits_for_sockets() -> bool:
+    """Whether this colour can: always."""
+    return True
 
 
 class Waiter(Generic[T]):
@@ -106,7 +73,7 @@ class Waiter(Generic[T]):
         self._event.set()
 
     def wait(self, timeout: float) -> T:
-        """The value. Raises TimeoutError."""
+        """The value. Raises TimeoutError; one can wait again then."""
         if not self._event.wait(timeout):
             raise TimeoutError("timed out")
         return self.value
@@ -141,36 +108,38 @@ class Scoped(Generic[T]):
         """Every object there is."""
         return [self._object]
 
+    def each(self, function: Callable[[T], object], timeout: float) -> None:
+        """Call a function of every object."""
+        function(self._object)
 
-def gather(jobs: Sequence[Callable[[], T]], concurrency: int, *, drain: float = 0.0) -> list[Outcome[T]]:
-    """Call all jobs, at most `concurrency` at a time; an outcome for each, in order.
 
-    When interrupted (Ctrl-C), no further job starts; those under way get `drain` seconds to end, then are
-    left to themselves, in threads that do not keep the process alive.
+def attempt(job: Callable[[], T]) -> T:
+    """Call a job of several."""
+    return job()
+
+
+def side_by_side(worker: Callable[[], None], count: int, *, stop: Callable[[], object], drain: float) -> None:
+    """Call a function in `count` threads.
+
+    When interrupted (Ctrl-C), it calls `stop`, waits `drain` seconds for those that end by themselves and leaves the
+    rest to themselves, in threads that do not keep the process alive. What is no Exception (SystemExit) ends the call
+    in the same way.
     """
-    work = Work(jobs)
     finished: Waiter[None] = Waiter()
-    busy = [None] * min(concurrency, len(jobs))
+    busy = [None] * count
     fatal: list[BaseException] = []
 
-    def worker() -> None:
-        while (taken := work.take()) is not None:
-            index, job = taken
-            try:
-                work.outcomes[index] = Outcome(job())
-            except Exception as error:
-                work.outcomes[index] = Outcome(error=error)
-            except BaseException as error:
-                # SystemExit, as a rule: it ends the call, as it would in its own thread.
-                work.stop()
-                fatal.append(error)
+    def work() -> None:
+        try:
+            worker()
+        except BaseException as error:
+            stop()
+            fatal.append(error)
         busy.pop()
         if not busy:
             finished.set(None)
 
-    if not jobs:
-        return []
-    threads = [threading.Thread(target=worker, name=f"arker-{n}", daemon=True) for n in range(len(busy))]
+    threads = [threading.Thread(target=work, name=f"arker-{n}", daemon=True) for n in range(count)]
     try:
         for thread in threads:
             thread.start()
@@ -179,9 +148,9 @@ def gather(jobs: Sequence[Callable[[], T]], concurrency: int, *, drain: float = 
                 finished.wait(3600)
                 if fatal:
                     raise fatal[0]
-                return work.outcomes
+                return
     except BaseException:
-        work.stop()
+        stop()
         end = time.monotonic() + drain
         # Not all of them may have started, so there is nothing else to wait for.
         while time.monotonic() < end and any(thread.is_alive() for thread in threads):

@@ -16,9 +16,6 @@ BASE_URL: Final = "https://aws-us-west-2.burst.arker.ai"
 GLOBAL_URL: Final = "https://arker.ai"
 #: Longest time that can be asked for, in seconds: systems count no further than some centuries.
 LONGEST: Final = 1_000_000_000
-#: Longest time that a call really waits, in seconds: sockets count milliseconds in 31 bits, and beyond that wait for
-#: some other time.
-FURTHEST: Final = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +91,7 @@ class Url:
     """The parts of a URL that a connection and a request need."""
 
     scheme: str
+    #: Of an IPv6 address with its zone, if it has one: `fe80::1%eth0`.
     host: str
     port: int
     #: Path and query; of a base URL the prefix of all paths, without a slash at its end. Of a signed URL,
@@ -107,12 +105,20 @@ class Url:
 
     @property
     def authority(self) -> str:
-        """The value of a `Host` header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """The value of a `Host` header: without the zone of an IPv6 address, which is of this machine alone."""
+        return self._with_port(self.host.partition("%")[0])
+
+    @property
+    def netloc(self) -> str:
+        """Host and port in a URL."""
+        return self._with_port(self.host.replace("%", "%25"))
+
+    def _with_port(self, host: str) -> str:
+        host = f"[{host}]" if ":" in host else host
         return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}{self.target}"
+        return f"{self.scheme}://{self.netloc}{self.target}"
 
 
 def parse_url(url: str) -> Url:
@@ -136,7 +142,8 @@ def parse_url(url: str) -> Url:
     except ValueError:
         raise ValueError("the port of a URL is a number from 1 to 65535") from None
     target = Secret(parts.path + (f"?{parts.query}" if parts.query else ""))
-    return Url(parts.scheme, parts.hostname, port, target)
+    # RFC 6874: the % before a zone is escaped.
+    return Url(parts.scheme, parts.hostname.replace("%25", "%", 1), port, target)
 
 
 def global_url_of(base_url: str) -> str:
@@ -185,7 +192,9 @@ def _key(key: str | None) -> Secret:
     if not isinstance(key, (str, type(None))):
         raise TypeError(f"api_key is a str, not {type(key).__name__}")
     if not key:
-        raise ArkerError("unauthorized", "no API key: pass api_key= or set ARKER_API_KEY", 401)
+        raise ArkerError(
+            "unauthorized", "no API key: pass api_key= or set ARKER_API_KEY; Arker.local() needs none", 401
+        )
     # Never show it, not even in part.
     key = Secret(key)
     if not key.isascii() or not key.isprintable() or key != key.strip() or " " in key:

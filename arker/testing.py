@@ -89,7 +89,7 @@ def async_arker(arker: Arker) -> Iterator[AsyncArker]:
 
     from arker import AsyncArker
 
-    config = arker._transport.config
+    config = arker._pipeline.config
     client = AsyncArker(config.api_key, str(config.regional), global_url=str(config.control))
     yield client
     # The test's loop is gone, or is about to; closing needs none, but a coroutine needs some.

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from arker_api.control.api.computers import list_vms
 from arker_api.control.types import UNSET
 
-from arker._io_async import async_gather, async_in_thread
+from arker._http._async.pipeline import AsyncPipeline, Budget
+from arker._io_async import async_in_thread
 from arker.config import UNCHANGED, Timeouts, Unchanged, check_seconds, resolve
 from arker.errors import ArkerError, bad_request
 from arker.hooks import Hooks
@@ -25,7 +26,7 @@ from arker.retry import DEFAULT, NEVER, RetryPolicy
 from arker.uploads import SLOWEST
 
 from .computer import AsyncComputer
-from .transport import AsyncTransport, Budget
+from .gather import async_gather
 
 if TYPE_CHECKING:
     import httpx
@@ -88,7 +89,7 @@ class AsyncArker:
         self._timeouts = _timeouts(timeout)
         self._policy = _policy(retry)
         self._host: Literal["regional", "global"] | None = None
-        self._transport = AsyncTransport(
+        self._pipeline = AsyncPipeline(
             config, max_connections=max_connections, http_client=http_client, hooks=hooks or Hooks()
         )
         #: Lets go of an embedded deployment; at the latest when the client is forgotten or the process ends.
@@ -156,14 +157,14 @@ class AsyncArker:
         return client
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_transport"):  # in the traceback of one that could not be made
+        if not hasattr(self, "_pipeline"):  # in the traceback of one that could not be made
             return super().__repr__()
-        config = self._transport.config
+        config = self._pipeline.config
         return f"{type(self).__name__}(base_url={str(config.regional)!r}, global_url={str(config.control)!r})"
 
     @property
     def _deployment(self) -> tuple[Any, Any]:
-        return self._transport.config.regional, self._transport.config.control
+        return self._pipeline.config.regional, self._pipeline.config.control
 
     def _budget(self, timeout: float | None, size: int = 0) -> Budget:
         """What a call may spend: the time that it is given, or the usual and what `size` bytes take on a slow
@@ -250,7 +251,7 @@ class AsyncArker:
         parts = list_vms.build(
             limit=limit, offset=offset, q=UNSET if q is None else q, sort=UNSET if sort is None else sort
         )
-        return await self._transport.operate(self._budget(timeout), self._timeouts, list_vms, parts, vm_list)
+        return await self._pipeline.operate(self._budget(timeout), self._timeouts, list_vms, parts, vm_list)
 
     async def iter_vms(
         self,
@@ -320,7 +321,7 @@ class AsyncArker:
         Raises:
             ArkerError: whatever goes wrong.
         """
-        return await self._transport.operate(
+        return await self._pipeline.operate(
             self._budget(None),
             self._timeouts,
             operation,
@@ -331,7 +332,7 @@ class AsyncArker:
 
     async def aclose(self) -> None:
         """Close all connections, and let go of an embedded deployment. Calls after it are `bad_request`."""
-        await self._transport.aclose()
+        await self._pipeline.aclose()
         if self._let_go is not None:
             await async_in_thread(self._let_go)
 

@@ -15,7 +15,7 @@ from arker_api.regional.api.computers import delete_vm, fork_vm
 from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
 
-from arker._io_async import async_gather
+from arker._http._async.pipeline import Budget
 from arker.config import check_seconds
 from arker.errors import ArkerError, bad_request
 from arker.hooks import logger
@@ -23,7 +23,7 @@ from arker.ids import new_ulid
 from arker.results import Outcome, RunResult, run_result
 
 from .files import AsyncSync
-from .transport import Budget
+from .gather import async_gather
 
 if TYPE_CHECKING:
     from .client import AsyncArker
@@ -167,14 +167,14 @@ class AsyncComputer:
             if region is not None:
                 request.region = region
             parts = fork_vm.build(self._id, body=request, idempotency_key=key)
-            return await client._transport.operate(budget, client._timeouts, fork_vm, parts, child)
+            return await client._pipeline.operate(budget, client._timeouts, fork_vm, parts, child)
         by_name = ForkByNameRequest(self._id, is_public)
         if name is not None:
             by_name.name = name
         if region is not None:
             by_name.region = region
         parts = fork_by_name.build(body=by_name, idempotency_key=key)
-        return await client._transport.operate(budget, client._timeouts, fork_by_name, parts, child)
+        return await client._pipeline.operate(budget, client._timeouts, fork_by_name, parts, child)
 
     async def run(
         self, command: str, *, session_id: str | int | None = None, timeout: float | None = None
@@ -211,7 +211,7 @@ class AsyncComputer:
             body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
         parts = run_command.build(self._known_id("run"), body=body, idempotency_key=new_ulid())
         longest = limit + timeouts.read
-        return await client._transport.operate(
+        return await client._pipeline.operate(
             Budget(client._policy, longest + timeouts.total),
             timeouts,
             run_command,
@@ -234,7 +234,7 @@ class AsyncComputer:
         parts = delete_vm.build(self._known_id("delete"))
         budget = client._budget(timeout)
         try:
-            await client._transport.operate(budget, client._timeouts, delete_vm, parts, _ignore)
+            await client._pipeline.operate(budget, client._timeouts, delete_vm, parts, _ignore)
         except ArkerError as error:
             # A try that went unanswered has done it.
             if error.code != "not_found" or not budget.doubtful:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from arker._http._async.pipeline import AsyncPipeline, Budget, content
+from arker._http._async.request import AsyncRequest, Headers
+from arker._http._async.transport import AsyncReply
 from arker._io import Buffer
 from arker._io_async import async_in_thread
 from arker.config import Timeouts, Url
@@ -18,9 +21,6 @@ from arker.errors import ArkerError, read_answer
 from arker.ids import new_ulid
 from arker.sources import local
 from arker.uploads import READ_AHEAD, resume_at, sha256_of
-
-from .transport import AsyncRequest, AsyncTransport, Budget
-from .wire import AsyncReply, Headers, whole
 
 Progress: TypeAlias = Callable[[int, int], object]
 
@@ -59,7 +59,7 @@ class AsyncDownload:
 
     def __init__(
         self,
-        transport: AsyncTransport,
+        pipeline: AsyncPipeline,
         timeouts: Timeouts,
         budget: Budget,
         path: str,
@@ -67,7 +67,7 @@ class AsyncDownload:
         sink: AsyncMemorySink | AsyncFileSink,
         progress: Progress | None,
     ) -> None:
-        self._transport = transport
+        self._pipeline = pipeline
         self._timeouts = timeouts
         self._budget = budget
         self._path = path
@@ -92,12 +92,11 @@ class AsyncDownload:
                 self._position = 0
             elif self._position:
                 headers = [(b"Range", b"bytes=%d-" % self._position), (b"If-Range", self._etag.encode())]
-            return self._transport.signed("GET", signed.url, self._timeouts, headers=headers)
+            return self._pipeline.signed("GET", signed.url, self._timeouts, headers=headers)
 
         async def consume(reply: AsyncReply) -> None:
             if reply.status not in (200, 206):
-                content = await whole(reply)
-                read_answer(reply.status, reply.headers, content, parse=False)
+                read_answer(reply.status, reply.headers, await content(reply), parse=False)
                 raise _not_the_file(self._path, f"HTTP {reply.status}", reply.status)
             try:
                 start = resume_at(
@@ -135,7 +134,7 @@ class AsyncDownload:
                 self._position = 0
                 raise self._damaged("the bytes that came are not those of the file: their SHA-256 differs")
 
-        await self._transport.perform(self._budget, self._timeouts, make, consume)
+        await self._pipeline.perform(self._budget, make, consume)
 
     def _damaged(self, how: str) -> ArkerError:
         return ArkerError("network", f"{self._path}: {how}", processed="maybe")

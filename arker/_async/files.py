@@ -29,9 +29,12 @@ from arker_api.regional.models import (
 )
 from arker_api.regional.types import Unset
 
+from arker._http._async.pipeline import Budget, content, dump, parse
+from arker._http._async.request import AsyncBody, AsyncRequest
+from arker._http._async.transport import AsyncReply
 from arker._io import Buffer
-from arker._io_async import async_gather, async_in_thread, async_iterate
-from arker.config import Timeouts, Url, parse_url
+from arker._io_async import async_in_thread, async_iterate
+from arker.config import Url, parse_url
 from arker.errors import ArkerError, entry_error, read_answer
 from arker.hooks import TransferEvent, tell
 from arker.ids import new_ulid
@@ -51,8 +54,7 @@ from arker.uploads import (
 )
 
 from .downloads import AsyncDownload, AsyncFileSink, AsyncMemorySink, Progress, Signed, Stopped, carried
-from .transport import AsyncBody, AsyncRequest, Budget, dump, parse
-from .wire import AsyncReply, whole
+from .gather import async_gather
 
 if TYPE_CHECKING:
     from .client import AsyncArker
@@ -69,6 +71,8 @@ _AT_A_TIME = 4
 _RAW_PIECE = PIECE // 4 * 3
 #: Answers from here on are worth pydantic's import: it decodes base64 five times faster.
 _LARGE_ANSWER = 256 * 1024
+#: The longest answer with a file of the largest size: control characters take six bytes each in JSON.
+_LARGEST_INLINE = 6 * LARGEST_FILE + 64 * 1024
 #: Bytes at either end of an answer with all of its fields but the content: a path has 4 KiB, escaped six times that.
 _ENDS = 32 * 1024
 
@@ -171,12 +175,12 @@ class AsyncSync:
         timeout: float | None,
     ) -> None:
         check_path(path)
-        transport, timeouts = self._client._transport, self._client._timeouts
+        pipeline, timeouts = self._client._pipeline, self._client._timeouts
         budget = self._client._budget(timeout)
         started = time.perf_counter()
         via: Literal["inline", "signed"]
         for asked in (1, 2):
-            read = await self._ask(budget, timeouts, path)
+            read = await self._ask(budget, path)
             if isinstance(read, bytes):
                 via, size = "inline", len(read)
                 if size > LARGEST_FILE:
@@ -187,39 +191,39 @@ class AsyncSync:
                 break
             via, size = "signed", read.size
             if timeout is None:
-                budget.deadline += size / SLOWEST
+                budget.deadline.extend(size / SLOWEST)
             try:
-                await AsyncDownload(transport, timeouts, budget, path, read, sink, progress).run()
+                await AsyncDownload(pipeline, timeouts, budget, path, read, sink, progress).run()
                 break
             except ArkerError as error:
                 # Expired, as a rule; a fresh URL will show. The file may be another one by now.
                 if asked == 2 or error.retryable or not 400 <= error.status < 500:
                     raise
         tell(
-            transport.hooks.on_transfer,
+            pipeline.hooks.on_transfer,
             TransferEvent("download", path, size, (time.perf_counter() - started) * 1000, via),
         )
 
-    async def _ask(self, budget: Budget, timeouts: Timeouts, path: str) -> bytes | Signed:
+    async def _ask(self, budget: Budget, path: str) -> bytes | Signed:
         """Ask for a file: its content, or where to get it."""
-        transport = self._client._transport
-        request = self._request(timeouts, dump(ReadRequest(op="read", path=path).to_dict()))
+        pipeline = self._client._pipeline
+        request = self._request(dump(ReadRequest(op="read", path=path).to_dict()))
 
         async def consume(reply: AsyncReply) -> bytes | Signed:
-            content = await whole(reply)
-            if len(content) >= _LARGE_ANSWER and (data := _decode_large(reply.status, content)) is not None:
+            body = await content(reply, _LARGEST_INLINE)
+            if len(body) >= _LARGE_ANSWER and (data := _decode_large(reply.status, body)) is not None:
                 return data
-            answer = read_answer(reply.status, reply.headers, content, transport.config.api_key)
+            answer = read_answer(reply.status, reply.headers, body, pipeline.config.api_key)
             return parse(sync_files, answer, _content)
 
-        return await transport.perform(budget, timeouts, lambda: request, consume)
+        return await pipeline.perform(budget, lambda: request, consume)
 
-    def _request(self, timeouts: Timeouts, body: bytes | AsyncBody) -> AsyncRequest:
+    def _request(self, body: bytes | AsyncBody) -> AsyncRequest:
         # Reads change nothing, and writes are the same however often they arrive under one `upload_id`.
-        return self._client._transport.request(
+        return self._client._pipeline.request(
             "post",
             f"/api/v1/vms/{quote(self._vm_id, safe='')}/sync",
-            timeouts,
+            self._client._timeouts,
             control=False,
             repeatable=True,
             body=body,
@@ -346,7 +350,6 @@ class AsyncSync:
     async def _write_batch(
         self, files: list[tuple[str, Source]], outcomes: dict[str, Outcome[None]], timeout: float | None
     ) -> None:
-        timeouts = self._client._timeouts
         size = sum(source.size for _, source in files)
         budget = self._client._budget(timeout, size)
         started = time.perf_counter()
@@ -358,9 +361,7 @@ class AsyncSync:
                 outcomes[path] = Outcome(error=error)
 
         def make() -> AsyncRequest:
-            return self._request(
-                timeouts, dump(WriteRequest(op="write", writes=list(pending.values())).to_dict())
-            )
+            return self._request(dump(WriteRequest(op="write", writes=list(pending.values())).to_dict()))
 
         def settle(results: list[WriteResult]) -> None:
             if len(results) != len(pending):
@@ -380,7 +381,7 @@ class AsyncSync:
 
         if pending:
             try:
-                await self._results(budget, timeouts, make, settle)
+                await self._results(budget, make, settle)
             except ArkerError as error:
                 for path in pending:
                     outcomes[path] = Outcome(error=outcomes[path].error or error)
@@ -407,18 +408,17 @@ class AsyncSync:
 
     def _tell(self, path: str, size: int, started: float, via: Literal["inline", "signed", "chunks"]) -> None:
         tell(
-            self._client._transport.hooks.on_transfer,
+            self._client._pipeline.hooks.on_transfer,
             TransferEvent("upload", path, size, (time.perf_counter() - started) * 1000, via),
         )
 
     async def _results(
         self,
         budget: Budget,
-        timeouts: Timeouts,
         make: Callable[[], AsyncRequest],
         settle: Callable[[list[WriteResult]], T],
     ) -> T:
-        transport = self._client._transport
+        pipeline = self._client._pipeline
 
         def convert(response: InlineFile | SignedFile | WriteResponse) -> T:
             if not isinstance(response, WriteResponse):
@@ -426,15 +426,15 @@ class AsyncSync:
             return settle(response.results)
 
         async def consume(reply: AsyncReply) -> T:
-            return parse(sync_files, await transport.answer(reply), convert)
+            return parse(sync_files, await pipeline.answer(reply), convert)
 
-        return await transport.perform(budget, timeouts, make, consume)
+        return await pipeline.perform(budget, make, consume)
 
     def _error_of(self, result: WriteResult, budget: Budget) -> ArkerError | None:
         if isinstance(result.error, Unset):
             return None
         error = entry_error(
-            result.error.code, result.error.message, 200, self._client._transport.config.api_key
+            result.error.code, result.error.message, 200, self._client._pipeline.config.api_key
         )
         error.attempts, error.method, error.route = budget.attempt, "POST", "/api/v1/vms/{vm_id}/sync"
         return error
@@ -442,9 +442,8 @@ class AsyncSync:
     async def _write_entry(
         self, budget: Budget, entry: UploadRequest | UploadCommit, settle: Callable[[WriteResult], T]
     ) -> T:
-        timeouts = self._client._timeouts
-        request = self._request(timeouts, dump(WriteRequest(op="write", writes=[entry]).to_dict()))
-        return await self._results(budget, timeouts, lambda: request, self._only(budget, settle))
+        request = self._request(dump(WriteRequest(op="write", writes=[entry]).to_dict()))
+        return await self._results(budget, lambda: request, self._only(budget, settle))
 
     def _only(self, budget: Budget, settle: Callable[[WriteResult], T]) -> Callable[[list[WriteResult]], T]:
         def only(results: list[WriteResult]) -> T:
@@ -465,7 +464,6 @@ class AsyncSync:
         settle: Callable[[WriteResult], T],
     ) -> T:
         """Send bytes `[start, end)`, encoded on the way so that they are never in memory twice."""
-        timeouts = self._client._timeouts
         start, end = part
         entry = WriteChunk(path, source.size, upload_id, start, end, content="").to_dict()
         # The content goes last, and behind it the digest that is known only then.
@@ -492,8 +490,8 @@ class AsyncSync:
         if end - start <= _RAW_PIECE:
             # Small enough to be one packet with its head.
             body = b"".join([bytes(piece) async for piece in pieces()])
-        request = self._request(timeouts, body)
-        return await self._results(budget, timeouts, lambda: request, self._only(budget, settle))
+        request = self._request(body)
+        return await self._results(budget, lambda: request, self._only(budget, settle))
 
     async def _write_signed(
         self, budget: Budget, path: str, source: Source, progress: Progress | None
@@ -506,7 +504,7 @@ class AsyncSync:
             try:
                 digest = await self._put(budget, url, source, progress)
             except ArkerError as error:
-                if error.code == "local_file" or error.attempts == 0 or budget.left <= 0:
+                if error.code == "local_file" or error.attempts == 0 or budget.deadline.left <= 0:
                     raise
                 if asked == 1 and 400 <= error.status < 500 and not error.retryable:
                     # Expired, as a rule; a fresh one will show.
@@ -526,7 +524,7 @@ class AsyncSync:
 
     async def _put(self, budget: Budget, url: Url, source: Source, progress: Progress | None) -> str:
         """Put all bytes to a signed URL; returns their SHA-256."""
-        transport, timeouts = self._client._transport, self._client._timeouts
+        pipeline, timeouts = self._client._pipeline, self._client._timeouts
         digest = hashlib.sha256()
 
         async def pieces() -> AsyncGenerator[Buffer]:
@@ -542,11 +540,10 @@ class AsyncSync:
                         progress(ahead + start + len(piece), source.size)
 
         async def consume(reply: AsyncReply) -> None:
-            content = await whole(reply)
-            read_answer(reply.status, reply.headers, content, parse=False)
+            read_answer(reply.status, reply.headers, await content(reply), parse=False)
 
-        request = transport.signed("PUT", url, timeouts, body=AsyncBody(source.size, pieces))
-        await transport.perform(budget, timeouts, lambda: request, consume)
+        request = pipeline.signed("PUT", url, timeouts, body=AsyncBody(source.size, pieces))
+        await pipeline.perform(budget, lambda: request, consume)
         return digest.hexdigest()
 
     async def _write_chunks(

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from arker_api.control.api.computers import list_vms
 from arker_api.control.types import UNSET
 
-from arker._io_sync import gather, in_thread
+from arker._http._sync.pipeline import Budget, Pipeline
+from arker._io_sync import in_thread
 from arker.config import UNCHANGED, Timeouts, Unchanged, check_seconds, resolve
 from arker.errors import ArkerError, bad_request
 from arker.hooks import Hooks
@@ -26,7 +27,7 @@ from arker.retry import DEFAULT, NEVER, RetryPolicy
 from arker.uploads import SLOWEST
 
 from .computer import Computer
-from .transport import Budget, Transport
+from .gather import gather
 
 if TYPE_CHECKING:
     import httpx
@@ -89,7 +90,7 @@ class Arker:
         self._timeouts = _timeouts(timeout)
         self._policy = _policy(retry)
         self._host: Literal["regional", "global"] | None = None
-        self._transport = Transport(
+        self._pipeline = Pipeline(
             config, max_connections=max_connections, http_client=http_client, hooks=hooks or Hooks()
         )
         #: Lets go of an embedded deployment; at the latest when the client is forgotten or the process ends.
@@ -157,14 +158,14 @@ class Arker:
         return client
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_transport"):  # in the traceback of one that could not be made
+        if not hasattr(self, "_pipeline"):  # in the traceback of one that could not be made
             return super().__repr__()
-        config = self._transport.config
+        config = self._pipeline.config
         return f"{type(self).__name__}(base_url={str(config.regional)!r}, global_url={str(config.control)!r})"
 
     @property
     def _deployment(self) -> tuple[Any, Any]:
-        return self._transport.config.regional, self._transport.config.control
+        return self._pipeline.config.regional, self._pipeline.config.control
 
     def _budget(self, timeout: float | None, size: int = 0) -> Budget:
         """What a call may spend: the time that it is given, or the usual and what `size` bytes take on a slow
@@ -251,7 +252,7 @@ class Arker:
         parts = list_vms.build(
             limit=limit, offset=offset, q=UNSET if q is None else q, sort=UNSET if sort is None else sort
         )
-        return self._transport.operate(self._budget(timeout), self._timeouts, list_vms, parts, vm_list)
+        return self._pipeline.operate(self._budget(timeout), self._timeouts, list_vms, parts, vm_list)
 
     def iter_vms(
         self,
@@ -321,7 +322,7 @@ class Arker:
         Raises:
             ArkerError: whatever goes wrong.
         """
-        return self._transport.operate(
+        return self._pipeline.operate(
             self._budget(None),
             self._timeouts,
             operation,
@@ -332,7 +333,7 @@ class Arker:
 
     def close(self) -> None:
         """Close all connections, and let go of an embedded deployment. Calls after it are `bad_request`."""
-        self._transport.close()
+        self._pipeline.close()
         if self._let_go is not None:
             in_thread(self._let_go)
 

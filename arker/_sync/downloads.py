@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from arker._http._sync.pipeline import Budget, Pipeline, content
+from arker._http._sync.request import Headers, Request
+from arker._http._sync.transport import Reply
 from arker._io import Buffer
 from arker._io_sync import in_thread
 from arker.config import Timeouts, Url
@@ -19,9 +22,6 @@ from arker.errors import ArkerError, read_answer
 from arker.ids import new_ulid
 from arker.sources import local
 from arker.uploads import READ_AHEAD, resume_at, sha256_of
-
-from .transport import Budget, Request, Transport
-from .wire import Headers, Reply, whole
 
 Progress: TypeAlias = Callable[[int, int], object]
 
@@ -60,7 +60,7 @@ class Download:
 
     def __init__(
         self,
-        transport: Transport,
+        pipeline: Pipeline,
         timeouts: Timeouts,
         budget: Budget,
         path: str,
@@ -68,7 +68,7 @@ class Download:
         sink: MemorySink | FileSink,
         progress: Progress | None,
     ) -> None:
-        self._transport = transport
+        self._pipeline = pipeline
         self._timeouts = timeouts
         self._budget = budget
         self._path = path
@@ -93,12 +93,11 @@ class Download:
                 self._position = 0
             elif self._position:
                 headers = [(b"Range", b"bytes=%d-" % self._position), (b"If-Range", self._etag.encode())]
-            return self._transport.signed("GET", signed.url, self._timeouts, headers=headers)
+            return self._pipeline.signed("GET", signed.url, self._timeouts, headers=headers)
 
         def consume(reply: Reply) -> None:
             if reply.status not in (200, 206):
-                content = whole(reply)
-                read_answer(reply.status, reply.headers, content, parse=False)
+                read_answer(reply.status, reply.headers, content(reply), parse=False)
                 raise _not_the_file(self._path, f"HTTP {reply.status}", reply.status)
             try:
                 start = resume_at(
@@ -136,7 +135,7 @@ class Download:
                 self._position = 0
                 raise self._damaged("the bytes that came are not those of the file: their SHA-256 differs")
 
-        self._transport.perform(self._budget, self._timeouts, make, consume)
+        self._pipeline.perform(self._budget, make, consume)
 
     def _damaged(self, how: str) -> ArkerError:
         return ArkerError("network", f"{self._path}: {how}", processed="maybe")

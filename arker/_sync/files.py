@@ -30,9 +30,12 @@ from arker_api.regional.models import (
 )
 from arker_api.regional.types import Unset
 
+from arker._http._sync.pipeline import Budget, content, dump, parse
+from arker._http._sync.request import Body, Request
+from arker._http._sync.transport import Reply
 from arker._io import Buffer
-from arker._io_sync import gather, in_thread, iterate
-from arker.config import Timeouts, Url, parse_url
+from arker._io_sync import in_thread, iterate
+from arker.config import Url, parse_url
 from arker.errors import ArkerError, entry_error, read_answer
 from arker.hooks import TransferEvent, tell
 from arker.ids import new_ulid
@@ -52,8 +55,7 @@ from arker.uploads import (
 )
 
 from .downloads import Download, FileSink, MemorySink, Progress, Signed, Stopped, carried
-from .transport import Body, Budget, Request, dump, parse
-from .wire import Reply, whole
+from .gather import gather
 
 if TYPE_CHECKING:
     from .client import Arker
@@ -68,6 +70,8 @@ _AT_A_TIME = 4
 _RAW_PIECE = PIECE // 4 * 3
 #: Answers from here on are worth pydantic's import: it decodes base64 five times faster.
 _LARGE_ANSWER = 256 * 1024
+#: The longest answer with a file of the largest size: control characters take six bytes each in JSON.
+_LARGEST_INLINE = 6 * LARGEST_FILE + 64 * 1024
 #: Bytes at either end of an answer with all of its fields but the content: a path has 4 KiB, escaped six times that.
 _ENDS = 32 * 1024
 
@@ -168,12 +172,12 @@ class Sync:
         timeout: float | None,
     ) -> None:
         check_path(path)
-        transport, timeouts = self._client._transport, self._client._timeouts
+        pipeline, timeouts = self._client._pipeline, self._client._timeouts
         budget = self._client._budget(timeout)
         started = time.perf_counter()
         via: Literal["inline", "signed"]
         for asked in (1, 2):
-            read = self._ask(budget, timeouts, path)
+            read = self._ask(budget, path)
             if isinstance(read, bytes):
                 via, size = "inline", len(read)
                 if size > LARGEST_FILE:
@@ -184,39 +188,39 @@ class Sync:
                 break
             via, size = "signed", read.size
             if timeout is None:
-                budget.deadline += size / SLOWEST
+                budget.deadline.extend(size / SLOWEST)
             try:
-                Download(transport, timeouts, budget, path, read, sink, progress).run()
+                Download(pipeline, timeouts, budget, path, read, sink, progress).run()
                 break
             except ArkerError as error:
                 # Expired, as a rule; a fresh URL will show. The file may be another one by now.
                 if asked == 2 or error.retryable or not 400 <= error.status < 500:
                     raise
         tell(
-            transport.hooks.on_transfer,
+            pipeline.hooks.on_transfer,
             TransferEvent("download", path, size, (time.perf_counter() - started) * 1000, via),
         )
 
-    def _ask(self, budget: Budget, timeouts: Timeouts, path: str) -> bytes | Signed:
+    def _ask(self, budget: Budget, path: str) -> bytes | Signed:
         """Ask for a file: its content, or where to get it."""
-        transport = self._client._transport
-        request = self._request(timeouts, dump(ReadRequest(op="read", path=path).to_dict()))
+        pipeline = self._client._pipeline
+        request = self._request(dump(ReadRequest(op="read", path=path).to_dict()))
 
         def consume(reply: Reply) -> bytes | Signed:
-            content = whole(reply)
-            if len(content) >= _LARGE_ANSWER and (data := _decode_large(reply.status, content)) is not None:
+            body = content(reply, _LARGEST_INLINE)
+            if len(body) >= _LARGE_ANSWER and (data := _decode_large(reply.status, body)) is not None:
                 return data
-            answer = read_answer(reply.status, reply.headers, content, transport.config.api_key)
+            answer = read_answer(reply.status, reply.headers, body, pipeline.config.api_key)
             return parse(sync_files, answer, _content)
 
-        return transport.perform(budget, timeouts, lambda: request, consume)
+        return pipeline.perform(budget, lambda: request, consume)
 
-    def _request(self, timeouts: Timeouts, body: bytes | Body) -> Request:
+    def _request(self, body: bytes | Body) -> Request:
         # Reads change nothing, and writes are the same however often they arrive under one `upload_id`.
-        return self._client._transport.request(
+        return self._client._pipeline.request(
             "post",
             f"/api/v1/vms/{quote(self._vm_id, safe='')}/sync",
-            timeouts,
+            self._client._timeouts,
             control=False,
             repeatable=True,
             body=body,
@@ -343,7 +347,6 @@ class Sync:
     def _write_batch(
         self, files: list[tuple[str, Source]], outcomes: dict[str, Outcome[None]], timeout: float | None
     ) -> None:
-        timeouts = self._client._timeouts
         size = sum(source.size for _, source in files)
         budget = self._client._budget(timeout, size)
         started = time.perf_counter()
@@ -355,9 +358,7 @@ class Sync:
                 outcomes[path] = Outcome(error=error)
 
         def make() -> Request:
-            return self._request(
-                timeouts, dump(WriteRequest(op="write", writes=list(pending.values())).to_dict())
-            )
+            return self._request(dump(WriteRequest(op="write", writes=list(pending.values())).to_dict()))
 
         def settle(results: list[WriteResult]) -> None:
             if len(results) != len(pending):
@@ -377,7 +378,7 @@ class Sync:
 
         if pending:
             try:
-                self._results(budget, timeouts, make, settle)
+                self._results(budget, make, settle)
             except ArkerError as error:
                 for path in pending:
                     outcomes[path] = Outcome(error=outcomes[path].error or error)
@@ -402,18 +403,17 @@ class Sync:
 
     def _tell(self, path: str, size: int, started: float, via: Literal["inline", "signed", "chunks"]) -> None:
         tell(
-            self._client._transport.hooks.on_transfer,
+            self._client._pipeline.hooks.on_transfer,
             TransferEvent("upload", path, size, (time.perf_counter() - started) * 1000, via),
         )
 
     def _results(
         self,
         budget: Budget,
-        timeouts: Timeouts,
         make: Callable[[], Request],
         settle: Callable[[list[WriteResult]], T],
     ) -> T:
-        transport = self._client._transport
+        pipeline = self._client._pipeline
 
         def convert(response: InlineFile | SignedFile | WriteResponse) -> T:
             if not isinstance(response, WriteResponse):
@@ -421,15 +421,15 @@ class Sync:
             return settle(response.results)
 
         def consume(reply: Reply) -> T:
-            return parse(sync_files, transport.answer(reply), convert)
+            return parse(sync_files, pipeline.answer(reply), convert)
 
-        return transport.perform(budget, timeouts, make, consume)
+        return pipeline.perform(budget, make, consume)
 
     def _error_of(self, result: WriteResult, budget: Budget) -> ArkerError | None:
         if isinstance(result.error, Unset):
             return None
         error = entry_error(
-            result.error.code, result.error.message, 200, self._client._transport.config.api_key
+            result.error.code, result.error.message, 200, self._client._pipeline.config.api_key
         )
         error.attempts, error.method, error.route = budget.attempt, "POST", "/api/v1/vms/{vm_id}/sync"
         return error
@@ -437,9 +437,8 @@ class Sync:
     def _write_entry(
         self, budget: Budget, entry: UploadRequest | UploadCommit, settle: Callable[[WriteResult], T]
     ) -> T:
-        timeouts = self._client._timeouts
-        request = self._request(timeouts, dump(WriteRequest(op="write", writes=[entry]).to_dict()))
-        return self._results(budget, timeouts, lambda: request, self._only(budget, settle))
+        request = self._request(dump(WriteRequest(op="write", writes=[entry]).to_dict()))
+        return self._results(budget, lambda: request, self._only(budget, settle))
 
     def _only(self, budget: Budget, settle: Callable[[WriteResult], T]) -> Callable[[list[WriteResult]], T]:
         def only(results: list[WriteResult]) -> T:
@@ -460,7 +459,6 @@ class Sync:
         settle: Callable[[WriteResult], T],
     ) -> T:
         """Send bytes `[start, end)`, encoded on the way so that they are never in memory twice."""
-        timeouts = self._client._timeouts
         start, end = part
         entry = WriteChunk(path, source.size, upload_id, start, end, content="").to_dict()
         # The content goes last, and behind it the digest that is known only then.
@@ -487,8 +485,8 @@ class Sync:
         if end - start <= _RAW_PIECE:
             # Small enough to be one packet with its head.
             body = b"".join([bytes(piece) for piece in pieces()])
-        request = self._request(timeouts, body)
-        return self._results(budget, timeouts, lambda: request, self._only(budget, settle))
+        request = self._request(body)
+        return self._results(budget, lambda: request, self._only(budget, settle))
 
     def _write_signed(self, budget: Budget, path: str, source: Source, progress: Progress | None) -> bool:
         """Put a file past the API; False when that way is barred and the API should take it in chunks."""
@@ -499,7 +497,7 @@ class Sync:
             try:
                 digest = self._put(budget, url, source, progress)
             except ArkerError as error:
-                if error.code == "local_file" or error.attempts == 0 or budget.left <= 0:
+                if error.code == "local_file" or error.attempts == 0 or budget.deadline.left <= 0:
                     raise
                 if asked == 1 and 400 <= error.status < 500 and not error.retryable:
                     # Expired, as a rule; a fresh one will show.
@@ -519,7 +517,7 @@ class Sync:
 
     def _put(self, budget: Budget, url: Url, source: Source, progress: Progress | None) -> str:
         """Put all bytes to a signed URL; returns their SHA-256."""
-        transport, timeouts = self._client._transport, self._client._timeouts
+        pipeline, timeouts = self._client._pipeline, self._client._timeouts
         digest = hashlib.sha256()
 
         def pieces() -> Generator[Buffer]:
@@ -535,11 +533,10 @@ class Sync:
                         progress(ahead + start + len(piece), source.size)
 
         def consume(reply: Reply) -> None:
-            content = whole(reply)
-            read_answer(reply.status, reply.headers, content, parse=False)
+            read_answer(reply.status, reply.headers, content(reply), parse=False)
 
-        request = transport.signed("PUT", url, timeouts, body=Body(source.size, pieces))
-        transport.perform(budget, timeouts, lambda: request, consume)
+        request = pipeline.signed("PUT", url, timeouts, body=Body(source.size, pieces))
+        pipeline.perform(budget, lambda: request, consume)
         return digest.hexdigest()
 
     def _write_chunks(self, budget: Budget, path: str, source: Source, progress: Progress | None) -> None:

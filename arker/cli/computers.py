@@ -282,7 +282,7 @@ def whoami(client: Arker, as_json: bool) -> None:
     from arker_api.control.api.service import whoami as operation
 
     who = client.call(operation)
-    config = client._transport.config
+    config = client._pipeline.config
     fields: dict[str, Any] = {
         "org_id": who.org_id,
         "org_name": who.org_name or None,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy
-from arker._io import Work
+from arker._sync.gather import Work
 from tests.faults import server as faults
 from tests.faults.server import KEY, Server
 
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_the_wait_for_a_connection(server: Server) -> None:
         other.start()
         while "run" not in server.steps():
             time.sleep(0.002)
-        assert interrupted(arker.list, lambda: len(arker._transport._pooled._pools.get()._waiters) == 1) < 30
+        assert interrupted(arker.list, lambda: len(arker._pipeline._pooled._pools.get()._waiters) == 1) < 30
         answer.set()
         other.join()
         arker.list()
@@ -219,7 +219,7 @@ def test_a_fork_while_the_pool_is_held_by_another_thread(server: Server) -> None
         held, done = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with arker._transport._pooled._pools.get()._lock:
+            with arker._pipeline._pooled._pools.get()._lock:
                 held.set()
                 done.wait(10)
 
@@ -314,7 +314,9 @@ def test_a_pool_of_one_serves_many_threads_while_it_is_closed(server: Server) ->
     for thread in threads:
         thread.join(10)
     assert len(ended) == 20
-    assert len(server.commands) == len(set(server.commands)) == sum(isinstance(end, bytes) for end in ended)
+    # One is under way and ends with an error; what became of its command is not known.
+    assert sum(isinstance(end, bytes) for end in ended) in (len(server.commands) - 1, len(server.commands))
+    assert len(server.commands) == len(set(server.commands))
     assert server.settle(0)
 
 
@@ -340,7 +342,7 @@ def test_ctrl_c_at_any_step_loses_no_connection(server: Server, fresh: bool) -> 
     before = sys.gettrace()
     with client(server, max_connections=1) as arker:
         vm = arker.vm(server.vm())
-        pool = arker._transport._pooled._pools.get()
+        pool = arker._pipeline._pooled._pools.get()
         vm.run("x")
         while step >= due:
             if fresh:

@@ -29,7 +29,7 @@ def unasync():
         ("await anext(it, None)", "next(it, None)"),
         ("def __aenter__(self)", "def __enter__(self)"),
         ("await self.aclose()", "self.close()"),
-        ("from arker._async.pool import AsyncPool", "from arker._sync.pool import Pool"),
+        ("from arker._http._async.pool import AsyncPool", "from arker._http._sync.pool import Pool"),
         ("job: Callable[[T], Awaitable[R]]", "job: Callable[[T], R]"),
         ("job: Callable[[], Awaitable[list[T]]]", "job: Callable[[], list[T]]"),
         ("asynchronous, awaiting", "asynchronous, awaiting"),

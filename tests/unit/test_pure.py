@@ -259,6 +259,15 @@ class TestConfig:
     def test_the_key_is_not_in_the_repr(self) -> None:
         assert "sk_secret" not in repr(resolve("sk_secret", None, None, {}))
 
+    @pytest.mark.parametrize("written", ["[fe80::A%25Eth0]", "[fe80::a%Eth0]"])
+    def test_an_address_with_its_zone(self, written: str) -> None:
+        url = parse_url(f"http://{written}:8080/a")
+        assert url.host == "fe80::a%Eth0"
+        # The zone is of this machine alone.
+        assert url.authority == "[fe80::a]:8080"
+        assert str(url) == "http://[fe80::a%25Eth0]:8080/a"
+        assert parse_url(str(url)) == url
+
     def test_urls(self) -> None:
         url = parse_url("http://[::1]:8080/a?b=c")
         assert (url.origin, url.authority, url.target) == (("http", "::1", 8080), "[::1]:8080", "/a?b=c")

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from arker import ArkerError, AsyncArker, RetryPolicy, RunResult, Timeouts, VmSummary
-from arker._io_async import AsyncStream, async_sleep
+from arker._http._async.stream import AsyncStream
+from arker._io_async import async_sleep
 from tests.faults import server as faults
 from tests.faults.server import BASE_IMAGE, KEY, Answer, Server
 
@@ -355,7 +356,7 @@ async def test_the_key_is_nowhere_to_be_seen(server: Server, caplog: pytest.LogC
         with pytest.raises(ArkerError) as caught:
             await vm.run("x")
         shown = [repr(arker), repr(vm), repr(vm.sync), repr(caught.value), str(caught.value), caplog.text]
-        shown += [repr(arker._transport.config), repr(vars(caught.value))]
+        shown += [repr(arker._pipeline.config), repr(vars(caught.value))]
     assert "forbidden" in caplog.text
     for text in shown:
         assert KEY not in text

@@ -25,9 +25,9 @@ from arker_api.regional.api.service import health
 from arker_api.regional.models import ForkRequest, InlineFile, ReadRequest, RunRequest
 
 from arker import ArkerError, AsyncArker, Hooks, RequestEvent, RetryEvent, RetryPolicy, Timeouts
-from arker._async.pool import AsyncPool
-from arker._async.wire import AsyncPooled
-from arker._io import ssl_context
+from arker._http._async.pool import AsyncPool
+from arker._http._async.transport import AsyncPooledTransport
+from arker._http.tls import ssl_context
 from tests.faults import server as faults
 from tests.faults.server import CERTIFICATE, KEY, Answer, Server
 
@@ -37,15 +37,15 @@ def client(server: Server, **options: object) -> AsyncArker:
 
 
 def pool_of(arker: AsyncArker) -> AsyncPool:
-    wire = arker._transport._pooled
-    assert isinstance(wire, AsyncPooled)
-    return wire._pools.get()
+    transport = arker._pipeline._pooled
+    assert isinstance(transport, AsyncPooledTransport)
+    return transport._pools.get()
 
 
 @pytest.fixture
 def tls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     context = ssl.create_default_context(cafile=str(CERTIFICATE))
-    monkeypatch.setattr("arker._io_async.ssl_context", lambda: context)
+    monkeypatch.setattr("arker._http._async.stream.ssl_context", lambda: context)
     with Server(tls=True) as server:
         yield server
         assert server.settle(0)
@@ -248,7 +248,7 @@ async def test_old_connections_are_let_go(server: Server, monkeypatch: pytest.Mo
         await arker.map(lambda n: arker.list(limit=n), range(1, 11), concurrency=10)
         assert server.settle(10)
         # From now on, all that has been idle at all has been so for too long.
-        monkeypatch.setattr("arker._async.pool.IDLE", -1.0)
+        monkeypatch.setattr("arker._http._async.pool.IDLE", -1.0)
         await arker.list()
         assert server.settle(1)
 
@@ -484,7 +484,7 @@ async def test_a_proxy_of_the_environment_that_cannot_be_used(
 
 async def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
-    monkeypatch.setattr("arker._io_async.ssl_context", ssl_context.__wrapped__)
+    monkeypatch.setattr("arker._http._async.stream.ssl_context", ssl_context.__wrapped__)
     with Server(tls=True) as server:
         async with client(server) as arker:
             with pytest.raises(ArkerError, match=r"no certificates to trust in /nowhere\.pem"):

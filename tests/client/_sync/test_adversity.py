@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy, Timeouts
-from arker._io_sync import Stream
+from arker._http._sync.stream import Stream
 from tests.faults import server as faults
 from tests.faults.server import KEY, Answer, Server
 
@@ -215,7 +215,7 @@ def test_no_traceback_shows_a_secret_in_its_variables(
         with pytest.raises(ArkerError) as caught:
             (vm.run("x") if step == "run" else vm.sync.read_file(PATH))
     shown = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
-    assert "transport.py" in shown
+    assert "pipeline.py" in shown
     assert "SIGNED" not in shown
     assert not [line for line in shown.splitlines() if KEY in line]
 

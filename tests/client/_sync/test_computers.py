@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy, RunResult, Timeouts, VmSummary
-from arker._io_sync import Stream, sleep
+from arker._http._sync.stream import Stream
+from arker._io_sync import sleep
 from tests.faults import server as faults
 from tests.faults.server import BASE_IMAGE, KEY, Answer, Server
 
@@ -354,7 +355,7 @@ def test_the_key_is_nowhere_to_be_seen(server: Server, caplog: pytest.LogCapture
         with pytest.raises(ArkerError) as caught:
             vm.run("x")
         shown = [repr(arker), repr(vm), repr(vm.sync), repr(caught.value), str(caught.value), caplog.text]
-        shown += [repr(arker._transport.config), repr(vars(caught.value))]
+        shown += [repr(arker._pipeline.config), repr(vars(caught.value))]
     assert "forbidden" in caplog.text
     for text in shown:
         assert KEY not in text

@@ -1,5 +1,4 @@
-# Derived from arker/_async/transport.py by `make generate`; do not edit.
-"""Between an operation and the wire: keys, budgets, retries, errors, and what is told of it."""
+"""From a call to its answer: the key, the deadline, retries, errors, and what is told of each try."""
 
 from __future__ import annotations
 
@@ -7,21 +6,21 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from arker import operations
-from arker._io import Buffer
-from arker._io_sync import sleep
+from arker._http.deadline import Deadline
+from arker._io_async import async_sleep, async_waits_for_sockets
 from arker._version import __version__
-from arker.config import FURTHEST, Config, SecretBytes, Timeouts, Url
+from arker.config import Config, SecretBytes, Timeouts, Url
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
 from arker.retry import RetryPolicy, decide
 
-from .wire import Headers, Pooled, Reply, Wire, needs_proxy, whole
+from .request import AsyncBody, AsyncRequest, Headers
+from .transport import AsyncPooledTransport, AsyncReply, AsyncTransport, needs_proxy, whole
 
 if TYPE_CHECKING:
     import httpx
@@ -32,31 +31,10 @@ R = TypeVar("R")
 #: Methods that may be sent again without asking what became of the first.
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _AGENT = f"arker-python/{__version__}".encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body that is streamed, and can be again."""
-
-    size: int
-    pieces: Callable[[], Generator[Buffer]]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Request:
-    """A request, ready to be sent any number of times."""
-
-    url: Url
-    method: str
-    target: str
-    route: str
-    headers: Headers
-    body: bytes | Body
-    repeatable: bool
-    #: Whether it has an `Idempotency-Key`.
-    keyed: bool
-    #: Longest wait for the answer, in seconds.
-    read: float
+#: Most bytes of an answer: of a success (two outputs of 16 MiB, if all of it is control characters, which take six
+#: bytes each in JSON), and of an error.
+_LARGEST_ANSWER: Final = 2 * 6 * 16 * 1024 * 1024 + 1024 * 1024
+_LARGEST_ERROR: Final = 1024 * 1024
 
 
 class Budget:
@@ -66,30 +44,26 @@ class Budget:
 
     def __init__(self, policy: RetryPolicy, seconds: float) -> None:
         self.policy = policy
-        self.deadline = time.monotonic() + min(seconds, FURTHEST)
+        self.deadline = Deadline(seconds)
         self.attempt = 1
         #: Whether a failed try may have been acted on.
         self.doubtful = False
 
-    @property
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return self.deadline - time.monotonic()
 
-
-class Transport:
+class AsyncPipeline:
     """Everything that the clients of one deployment share."""
 
     def __init__(
-        self, config: Config, *, max_connections: int, http_client: httpx.Client | None, hooks: Hooks
+        self, config: Config, *, max_connections: int, http_client: httpx.AsyncClient | None, hooks: Hooks
     ) -> None:
         self.config = config
         self.hooks = hooks
         self.closed = False
-        self._pooled = Pooled(max_connections)
-        self._given = None if http_client is None else _through_httpx(http_client)
-        self._proxied: Wire | None = None
-        self._wires: dict[str, Wire] = {}
+        self._limit = max_connections
+        self._pooled = AsyncPooledTransport(max_connections)
+        self._given = None if http_client is None else _through_httpx(http_client, max_connections)
+        self._proxied: AsyncTransport | None = None
+        self._transports: dict[str, AsyncTransport] = {}
         self._heads = {url: self._head(url) for url in (config.regional, config.control)}
 
     def _head(self, url: Url) -> Headers:
@@ -99,24 +73,24 @@ class Transport:
             *_common(b"application/json"),
         ]
 
-    def _wire(self, host: str) -> Wire:
-        wire = self._wires.get(host)
-        if wire is None:
+    def _transport(self, host: str) -> AsyncTransport:
+        transport = self._transports.get(host)
+        if transport is None:
             if self._given is not None:
-                wire = self._given
-            elif needs_proxy(host):
-                wire = self._proxied = self._proxied or _through_httpx(None)
+                transport = self._given
+            elif needs_proxy(host) or not async_waits_for_sockets():
+                transport = self._proxied = self._proxied or _through_httpx(None, self._limit)
             else:
-                wire = self._pooled
-            self._wires[host] = wire
-        return wire
+                transport = self._pooled
+            self._transports[host] = transport
+        return transport
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close what was opened here."""
         self.closed = True
-        self._pooled.close()
+        await self._pooled.aclose()
         if self._proxied is not None:
-            self._proxied.close()
+            await self._proxied.aclose()
 
     # --- requests ---
 
@@ -128,10 +102,10 @@ class Transport:
         *,
         control: bool,
         repeatable: bool,
-        body: bytes | Body | None = None,
+        body: bytes | AsyncBody | None = None,
         headers: Mapping[str, Any] | None = None,
         read: float | None = None,
-    ) -> Request:
+    ) -> AsyncRequest:
         """A request to the API, with the key."""
         url = self.config.control if control else self.config.regional
         head = self._heads[url].copy()
@@ -149,16 +123,17 @@ class Transport:
                         f"{name}: {text[:100]!r} is not printable ASCII without spaces around it"
                     )
                 head.append((name.encode(), text.encode()))
-        return Request(
+        return AsyncRequest(
             url,
             method,
             url.target + path,
             operations.route(path.partition("?")[0]),
             head,
             body if body is not None else b"",
-            repeatable,
-            "Idempotency-Key" in (headers or {}),
+            timeouts,
             timeouts.read if read is None else read,
+            repeatable,
+            keyed="Idempotency-Key" in (headers or {}),
         )
 
     def signed(
@@ -167,30 +142,70 @@ class Transport:
         url: Url,
         timeouts: Timeouts,
         *,
-        body: Body | None = None,
+        body: AsyncBody | None = None,
         headers: Headers | None = None,
-    ) -> Request:
+    ) -> AsyncRequest:
         """A request to a signed URL: without the key, and without a word of the URL in what is told of it."""
         head = [(b"Host", url.authority.encode()), *_common(b"*/*"), *(headers or [])]
         if body is not None:
             head.append((b"Content-Length", str(body.size).encode()))
-        return Request(
-            url, method, url.target or "/", "(signed url)", head, body or b"", True, False, timeouts.read
+        return AsyncRequest(
+            url,
+            method,
+            url.target or "/",
+            "(signed url)",
+            head,
+            body or b"",
+            timeouts,
+            timeouts.read,
+            repeatable=True,
+            keyed=False,
         )
 
-    def perform(
-        self,
-        budget: Budget,
-        timeouts: Timeouts,
-        make: Callable[[], Request],
-        consume: Callable[[Reply], T],
+    async def perform(
+        self, budget: Budget, make: Callable[[], AsyncRequest], consume: Callable[[AsyncReply], Awaitable[T]]
     ) -> T:
         """Send a request, made anew for every try, as often as the budget and the policy allow, until
         `consume` takes an answer; it raises ArkerError for one that it does not take. Raises ArkerError."""
+
+        async def consumed(reply: AsyncReply) -> T:
+            async with reply:
+                return await consume(reply)
+
+        return await self._until_taken(budget, make, consumed)
+
+    async def hold(self, budget: Budget, make: Callable[[], AsyncRequest], *statuses: int) -> AsyncReply:
+        """Send a request as `perform` does, until an answer has one of the statuses; returns it when its head has come.
+
+        The caller closes it, and until then has one of the connections. The deadline of the budget is over: each
+        piece may take as long as the request's `read`. What goes wrong later is not tried again. Raises ArkerError.
+        """
+
+        async def held(reply: AsyncReply) -> AsyncReply:
+            try:
+                if reply.status not in statuses:
+                    await self.answer(reply)
+                    raise ArkerError(
+                        "internal",
+                        f"HTTP {reply.status} where {' or '.join(map(str, statuses))} was expected",
+                        reply.status,
+                        processed="maybe",
+                    )
+                reply.hold()
+                return reply
+            except BaseException:
+                await reply.aclose()
+                raise
+
+        return await self._until_taken(budget, make, held)
+
+    async def _until_taken(
+        self, budget: Budget, make: Callable[[], AsyncRequest], take: Callable[[AsyncReply], Awaitable[T]]
+    ) -> T:
         while True:
             request = make()
             try:
-                return self._try(budget, timeouts, request, consume)
+                return await self._try(budget, request, take)
             except ArkerError as error:
                 delay = decide(
                     budget.policy,
@@ -198,7 +213,7 @@ class Transport:
                     attempt=budget.attempt,
                     repeatable=request.repeatable,
                     keyed=request.keyed,
-                    remaining=budget.left,
+                    remaining=budget.deadline.left,
                     draw=random.random(),  # noqa: S311  # spreads load, keeps no secret
                 )
                 if delay is None:
@@ -207,20 +222,16 @@ class Transport:
                     self.hooks.on_retry,
                     RetryEvent(request.method, request.route, budget.attempt, delay, error),
                 )
-                sleep(delay)
+                await async_sleep(delay)
                 budget.attempt += 1
                 budget.doubtful = budget.doubtful or error.processed == "maybe"
 
-    def _try(
-        self,
-        budget: Budget,
-        timeouts: Timeouts,
-        request: Request,
-        consume: Callable[[Reply], T],
+    async def _try(
+        self, budget: Budget, request: AsyncRequest, take: Callable[[AsyncReply], Awaitable[T]]
     ) -> T:
         if self.closed:
             raise bad_request("the client is closed")
-        if budget.left <= 0:
+        if budget.deadline.left <= 0:
             raise ArkerError(
                 "timeout",
                 "the deadline of the call has passed",
@@ -231,34 +242,25 @@ class Transport:
         started = time.perf_counter()
         status = 0
         failure: ArkerError | None = None
-        body = request.body
         try:
-            reply = self._wire(request.url.host).send(
-                request.url,
-                request.method,
-                request.target,
-                request.headers,
-                body if isinstance(body, bytes) else body.pieces(),
-                timeouts,
-                request.read,
-                budget.deadline,
-            )
-            with reply:
-                status = reply.status
-                return consume(reply)
+            reply = await self._transport(request.url.host).send(request, budget.deadline)
+            status = reply.status
+            return await take(reply)
         except ArkerError as error:
+            if self.closed and error.code == "network":
+                error = ArkerError("network", "the client was closed meanwhile", processed=error.processed)
             failure = error
             error.attempts = budget.attempt
             error.method = request.method
             error.route = request.route
-            raise
+            raise error
         finally:
             if self.hooks.on_request is not None or logger.isEnabledFor(logging.DEBUG):
                 self._told(request, budget.attempt, status, (time.perf_counter() - started) * 1000, failure)
             failure = None  # or the frame and the error hold each other
 
     def _told(
-        self, request: Request, attempt: int, status: int, milliseconds: float, error: ArkerError | None
+        self, request: AsyncRequest, attempt: int, status: int, milliseconds: float, error: ArkerError | None
     ) -> None:
         logger.debug(
             "%s %s %s %.1f ms, try %d%s",
@@ -278,11 +280,11 @@ class Transport:
 
     # --- operations ---
 
-    def answer(self, reply: Reply) -> Answer:
+    async def answer(self, reply: AsyncReply) -> Answer:
         """The whole answer of the API, if it is a success. Raises ArkerError."""
-        return read_answer(reply.status, reply.headers, whole(reply), self.config.api_key)
+        return read_answer(reply.status, reply.headers, await content(reply), self.config.api_key)
 
-    def operate(
+    async def operate(
         self,
         budget: Budget,
         timeouts: Timeouts,
@@ -308,16 +310,22 @@ class Transport:
             read=read,
         )
 
-        def consume(reply: Reply) -> R:
-            return parse(operation, self.answer(reply), convert)
+        async def consume(reply: AsyncReply) -> R:
+            return parse(operation, await self.answer(reply), convert)
 
-        return self.perform(budget, timeouts, lambda: request, consume)
+        return await self.perform(budget, lambda: request, consume)
 
 
-def _through_httpx(client: httpx.Client | None) -> Wire:
-    from .through_httpx import ThroughHttpx
+async def content(reply: AsyncReply, most: int = 0) -> bytes:
+    """The body, unless it is longer than an answer can be, or than `most` bytes; of an error, fewer are enough. Raises
+    ArkerError."""
+    return await whole(reply, (most or _LARGEST_ANSWER) if 200 <= reply.status < 300 else _LARGEST_ERROR)
 
-    return ThroughHttpx(client)
+
+def _through_httpx(client: httpx.AsyncClient | None, limit: int) -> AsyncTransport:
+    from .httpx_transport import AsyncHttpxTransport
+
+    return AsyncHttpxTransport(client, limit)
 
 
 def _common(accept: bytes) -> Headers:

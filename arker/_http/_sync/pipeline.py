@@ -1,4 +1,5 @@
-"""Between an operation and the wire: keys, budgets, retries, errors, and what is told of it."""
+# Derived from arker/_http/_async/pipeline.py by `make generate`; do not edit.
+"""From a call to its answer: the key, the deadline, retries, errors, and what is told of each try."""
 
 from __future__ import annotations
 
@@ -6,21 +7,21 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from arker import operations
-from arker._io import Buffer
-from arker._io_async import async_sleep
+from arker._http.deadline import Deadline
+from arker._io_sync import sleep, waits_for_sockets
 from arker._version import __version__
-from arker.config import FURTHEST, Config, SecretBytes, Timeouts, Url
+from arker.config import Config, SecretBytes, Timeouts, Url
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
 from arker.retry import RetryPolicy, decide
 
-from .wire import AsyncPooled, AsyncReply, AsyncWire, Headers, needs_proxy, whole
+from .request import Body, Headers, Request
+from .transport import PooledTransport, Reply, Transport, needs_proxy, whole
 
 if TYPE_CHECKING:
     import httpx
@@ -31,31 +32,10 @@ R = TypeVar("R")
 #: Methods that may be sent again without asking what became of the first.
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _AGENT = f"arker-python/{__version__}".encode()
-
-
-@dataclass(frozen=True, slots=True)
-class AsyncBody:
-    """A body that is streamed, and can be again."""
-
-    size: int
-    pieces: Callable[[], AsyncGenerator[Buffer]]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class AsyncRequest:
-    """A request, ready to be sent any number of times."""
-
-    url: Url
-    method: str
-    target: str
-    route: str
-    headers: Headers
-    body: bytes | AsyncBody
-    repeatable: bool
-    #: Whether it has an `Idempotency-Key`.
-    keyed: bool
-    #: Longest wait for the answer, in seconds.
-    read: float
+#: Most bytes of an answer: of a success (two outputs of 16 MiB, if all of it is control characters, which take six
+#: bytes each in JSON), and of an error.
+_LARGEST_ANSWER: Final = 2 * 6 * 16 * 1024 * 1024 + 1024 * 1024
+_LARGEST_ERROR: Final = 1024 * 1024
 
 
 class Budget:
@@ -65,30 +45,26 @@ class Budget:
 
     def __init__(self, policy: RetryPolicy, seconds: float) -> None:
         self.policy = policy
-        self.deadline = time.monotonic() + min(seconds, FURTHEST)
+        self.deadline = Deadline(seconds)
         self.attempt = 1
         #: Whether a failed try may have been acted on.
         self.doubtful = False
 
-    @property
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return self.deadline - time.monotonic()
 
-
-class AsyncTransport:
+class Pipeline:
     """Everything that the clients of one deployment share."""
 
     def __init__(
-        self, config: Config, *, max_connections: int, http_client: httpx.AsyncClient | None, hooks: Hooks
+        self, config: Config, *, max_connections: int, http_client: httpx.Client | None, hooks: Hooks
     ) -> None:
         self.config = config
         self.hooks = hooks
         self.closed = False
-        self._pooled = AsyncPooled(max_connections)
-        self._given = None if http_client is None else _through_httpx(http_client)
-        self._proxied: AsyncWire | None = None
-        self._wires: dict[str, AsyncWire] = {}
+        self._limit = max_connections
+        self._pooled = PooledTransport(max_connections)
+        self._given = None if http_client is None else _through_httpx(http_client, max_connections)
+        self._proxied: Transport | None = None
+        self._transports: dict[str, Transport] = {}
         self._heads = {url: self._head(url) for url in (config.regional, config.control)}
 
     def _head(self, url: Url) -> Headers:
@@ -98,24 +74,24 @@ class AsyncTransport:
             *_common(b"application/json"),
         ]
 
-    def _wire(self, host: str) -> AsyncWire:
-        wire = self._wires.get(host)
-        if wire is None:
+    def _transport(self, host: str) -> Transport:
+        transport = self._transports.get(host)
+        if transport is None:
             if self._given is not None:
-                wire = self._given
-            elif needs_proxy(host):
-                wire = self._proxied = self._proxied or _through_httpx(None)
+                transport = self._given
+            elif needs_proxy(host) or not waits_for_sockets():
+                transport = self._proxied = self._proxied or _through_httpx(None, self._limit)
             else:
-                wire = self._pooled
-            self._wires[host] = wire
-        return wire
+                transport = self._pooled
+            self._transports[host] = transport
+        return transport
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close what was opened here."""
         self.closed = True
-        await self._pooled.aclose()
+        self._pooled.close()
         if self._proxied is not None:
-            await self._proxied.aclose()
+            self._proxied.close()
 
     # --- requests ---
 
@@ -127,10 +103,10 @@ class AsyncTransport:
         *,
         control: bool,
         repeatable: bool,
-        body: bytes | AsyncBody | None = None,
+        body: bytes | Body | None = None,
         headers: Mapping[str, Any] | None = None,
         read: float | None = None,
-    ) -> AsyncRequest:
+    ) -> Request:
         """A request to the API, with the key."""
         url = self.config.control if control else self.config.regional
         head = self._heads[url].copy()
@@ -148,16 +124,17 @@ class AsyncTransport:
                         f"{name}: {text[:100]!r} is not printable ASCII without spaces around it"
                     )
                 head.append((name.encode(), text.encode()))
-        return AsyncRequest(
+        return Request(
             url,
             method,
             url.target + path,
             operations.route(path.partition("?")[0]),
             head,
             body if body is not None else b"",
-            repeatable,
-            "Idempotency-Key" in (headers or {}),
+            timeouts,
             timeouts.read if read is None else read,
+            repeatable,
+            keyed="Idempotency-Key" in (headers or {}),
         )
 
     def signed(
@@ -166,30 +143,66 @@ class AsyncTransport:
         url: Url,
         timeouts: Timeouts,
         *,
-        body: AsyncBody | None = None,
+        body: Body | None = None,
         headers: Headers | None = None,
-    ) -> AsyncRequest:
+    ) -> Request:
         """A request to a signed URL: without the key, and without a word of the URL in what is told of it."""
         head = [(b"Host", url.authority.encode()), *_common(b"*/*"), *(headers or [])]
         if body is not None:
             head.append((b"Content-Length", str(body.size).encode()))
-        return AsyncRequest(
-            url, method, url.target or "/", "(signed url)", head, body or b"", True, False, timeouts.read
+        return Request(
+            url,
+            method,
+            url.target or "/",
+            "(signed url)",
+            head,
+            body or b"",
+            timeouts,
+            timeouts.read,
+            repeatable=True,
+            keyed=False,
         )
 
-    async def perform(
-        self,
-        budget: Budget,
-        timeouts: Timeouts,
-        make: Callable[[], AsyncRequest],
-        consume: Callable[[AsyncReply], Awaitable[T]],
-    ) -> T:
+    def perform(self, budget: Budget, make: Callable[[], Request], consume: Callable[[Reply], T]) -> T:
         """Send a request, made anew for every try, as often as the budget and the policy allow, until
         `consume` takes an answer; it raises ArkerError for one that it does not take. Raises ArkerError."""
+
+        def consumed(reply: Reply) -> T:
+            with reply:
+                return consume(reply)
+
+        return self._until_taken(budget, make, consumed)
+
+    def hold(self, budget: Budget, make: Callable[[], Request], *statuses: int) -> Reply:
+        """Send a request as `perform` does, until an answer has one of the statuses; returns it when its head has come.
+
+        The caller closes it, and until then has one of the connections. The deadline of the budget is over: each
+        piece may take as long as the request's `read`. What goes wrong later is not tried again. Raises ArkerError.
+        """
+
+        def held(reply: Reply) -> Reply:
+            try:
+                if reply.status not in statuses:
+                    self.answer(reply)
+                    raise ArkerError(
+                        "internal",
+                        f"HTTP {reply.status} where {' or '.join(map(str, statuses))} was expected",
+                        reply.status,
+                        processed="maybe",
+                    )
+                reply.hold()
+                return reply
+            except BaseException:
+                reply.close()
+                raise
+
+        return self._until_taken(budget, make, held)
+
+    def _until_taken(self, budget: Budget, make: Callable[[], Request], take: Callable[[Reply], T]) -> T:
         while True:
             request = make()
             try:
-                return await self._try(budget, timeouts, request, consume)
+                return self._try(budget, request, take)
             except ArkerError as error:
                 delay = decide(
                     budget.policy,
@@ -197,7 +210,7 @@ class AsyncTransport:
                     attempt=budget.attempt,
                     repeatable=request.repeatable,
                     keyed=request.keyed,
-                    remaining=budget.left,
+                    remaining=budget.deadline.left,
                     draw=random.random(),  # noqa: S311  # spreads load, keeps no secret
                 )
                 if delay is None:
@@ -206,20 +219,14 @@ class AsyncTransport:
                     self.hooks.on_retry,
                     RetryEvent(request.method, request.route, budget.attempt, delay, error),
                 )
-                await async_sleep(delay)
+                sleep(delay)
                 budget.attempt += 1
                 budget.doubtful = budget.doubtful or error.processed == "maybe"
 
-    async def _try(
-        self,
-        budget: Budget,
-        timeouts: Timeouts,
-        request: AsyncRequest,
-        consume: Callable[[AsyncReply], Awaitable[T]],
-    ) -> T:
+    def _try(self, budget: Budget, request: Request, take: Callable[[Reply], T]) -> T:
         if self.closed:
             raise bad_request("the client is closed")
-        if budget.left <= 0:
+        if budget.deadline.left <= 0:
             raise ArkerError(
                 "timeout",
                 "the deadline of the call has passed",
@@ -230,34 +237,25 @@ class AsyncTransport:
         started = time.perf_counter()
         status = 0
         failure: ArkerError | None = None
-        body = request.body
         try:
-            reply = await self._wire(request.url.host).send(
-                request.url,
-                request.method,
-                request.target,
-                request.headers,
-                body if isinstance(body, bytes) else body.pieces(),
-                timeouts,
-                request.read,
-                budget.deadline,
-            )
-            async with reply:
-                status = reply.status
-                return await consume(reply)
+            reply = self._transport(request.url.host).send(request, budget.deadline)
+            status = reply.status
+            return take(reply)
         except ArkerError as error:
+            if self.closed and error.code == "network":
+                error = ArkerError("network", "the client was closed meanwhile", processed=error.processed)
             failure = error
             error.attempts = budget.attempt
             error.method = request.method
             error.route = request.route
-            raise
+            raise error
         finally:
             if self.hooks.on_request is not None or logger.isEnabledFor(logging.DEBUG):
                 self._told(request, budget.attempt, status, (time.perf_counter() - started) * 1000, failure)
             failure = None  # or the frame and the error hold each other
 
     def _told(
-        self, request: AsyncRequest, attempt: int, status: int, milliseconds: float, error: ArkerError | None
+        self, request: Request, attempt: int, status: int, milliseconds: float, error: ArkerError | None
     ) -> None:
         logger.debug(
             "%s %s %s %.1f ms, try %d%s",
@@ -277,11 +275,11 @@ class AsyncTransport:
 
     # --- operations ---
 
-    async def answer(self, reply: AsyncReply) -> Answer:
+    def answer(self, reply: Reply) -> Answer:
         """The whole answer of the API, if it is a success. Raises ArkerError."""
-        return read_answer(reply.status, reply.headers, await whole(reply), self.config.api_key)
+        return read_answer(reply.status, reply.headers, content(reply), self.config.api_key)
 
-    async def operate(
+    def operate(
         self,
         budget: Budget,
         timeouts: Timeouts,
@@ -307,16 +305,22 @@ class AsyncTransport:
             read=read,
         )
 
-        async def consume(reply: AsyncReply) -> R:
-            return parse(operation, await self.answer(reply), convert)
+        def consume(reply: Reply) -> R:
+            return parse(operation, self.answer(reply), convert)
 
-        return await self.perform(budget, timeouts, lambda: request, consume)
+        return self.perform(budget, lambda: request, consume)
 
 
-def _through_httpx(client: httpx.AsyncClient | None) -> AsyncWire:
-    from .through_httpx import AsyncThroughHttpx
+def content(reply: Reply, most: int = 0) -> bytes:
+    """The body, unless it is longer than an answer can be, or than `most` bytes; of an error, fewer are enough. Raises
+    ArkerError."""
+    return whole(reply, (most or _LARGEST_ANSWER) if 200 <= reply.status < 300 else _LARGEST_ERROR)
 
-    return AsyncThroughHttpx(client)
+
+def _through_httpx(client: httpx.Client | None, limit: int) -> Transport:
+    from .httpx_transport import HttpxTransport
+
+    return HttpxTransport(client, limit)
 
 
 def _common(accept: bytes) -> Headers:

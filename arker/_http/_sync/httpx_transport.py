@@ -1,28 +1,34 @@
-# Derived from arker/_async/through_httpx.py by `make generate`; do not edit.
+# Derived from arker/_http/_async/httpx_transport.py by `make generate`; do not edit.
 """HTTP exchanges by an httpx client: the user's, or one of our own for the sake of a proxy. Apart, because httpx takes
 longer to import than all the rest."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
+import httpcore
 import httpx
 
+from arker._http.deadline import FURTHEST, Deadline
 from arker._io import Buffer, reset_after_fork
 from arker._io_sync import Scoped
-from arker.config import Timeouts, Url
+from arker.config import Url
 from arker.errors import ArkerError, bad_request, no_answer, redact
 
-from .wire import Headers, Reply
+from .request import Request
+from .stream import READ
+from .transport import ByteStream, Reply
+
+#: Seconds that clients of other event loops get to close.
+_CLOSING = 1.0
 
 
 class _HttpxReply:
     __slots__ = ("_deadline", "_raw", "_response", "_url", "headers", "status")
 
-    def __init__(self, response: httpx.Response, url: Url, deadline: float) -> None:
+    def __init__(self, response: httpx.Response, url: Url, deadline: Deadline) -> None:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self._response = response
@@ -33,11 +39,24 @@ class _HttpxReply:
 
     def piece(self) -> Buffer | None:
         try:
-            if time.monotonic() > self._deadline:
-                raise TimeoutError("the deadline of the call has passed")
+            self._deadline.within(FURTHEST)
             return next(self._raw, None)
         except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
             raise _from_httpx(error, self._url.authority, answering=True) from error
+
+    def hold(self) -> None:
+        self._deadline = Deadline(FURTHEST)
+
+    def upgraded(self) -> ByteStream:
+        stream = self._response.extensions.get("network_stream")
+        if stream is None:
+            raise ArkerError(
+                "network", "the http_client does not give out its connections", processed="maybe"
+            )
+        return _Upgraded(stream, self._url)
+
+    def close(self) -> None:
+        self._response.close()
 
     def __enter__(self) -> Reply:
         return self
@@ -48,6 +67,30 @@ class _HttpxReply:
         self._response.close()
 
 
+class _Upgraded:
+    def __init__(self, stream: Any, url: Url) -> None:
+        self._stream: httpcore.NetworkStream = stream
+        self._url = url
+
+    def read(self, timeout: float) -> bytes:
+        try:
+            return self._stream.read(READ, timeout)
+        except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
+            raise _cut(error, self._url) from error
+
+    def write(self, data: Buffer, timeout: float) -> None:
+        try:
+            self._stream.write(bytes(data), timeout)
+        except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
+            raise _cut(error, self._url) from error
+
+
+def _cut(error: Exception, url: Url) -> ArkerError:
+    if isinstance(error, httpcore.TimeoutException):
+        error = TimeoutError(str(error) or "timed out")
+    return no_answer(error, url.authority, sent=True, answering=True)
+
+
 class _Url(httpx.URL):
     """A URL that httpx logs without what signs it."""
 
@@ -55,13 +98,14 @@ class _Url(httpx.URL):
         return redact(super().__str__())
 
 
-class ThroughHttpx:
+class HttpxTransport:
     """Requests through an httpx client: the user's, which stays open, or (None) our own."""
 
-    def __init__(self, client: httpx.Client | None) -> None:
+    def __init__(self, client: httpx.Client | None, limit: int) -> None:
         if not isinstance(client, httpx.Client | None):
             raise TypeError(f"http_client is an httpx.Client, not {type(client).__name__}")
         self._given = client
+        self._limit = limit
         self._own: Scoped[httpx.Client] | None = None
         if client is None:
             self.reset_after_fork()
@@ -69,47 +113,44 @@ class ThroughHttpx:
 
     def reset_after_fork(self) -> None:
         """In a forked child: the connections are the parent's."""
-        self._own = Scoped(_own_client)
+        self._own = Scoped(self._own_client)
 
-    def send(
-        self,
-        url: Url,
-        method: str,
-        target: str,
-        headers: Headers,
-        body: bytes | Generator[Buffer],
-        timeouts: Timeouts,
-        read: float,
-        deadline: float,
-    ) -> Reply:
-        """See Wire."""
-        left = max(0.001, deadline - time.monotonic())
+    def _own_client(self) -> httpx.Client:
+        try:
+            return httpx.Client(limits=httpx.Limits(max_connections=self._limit))
+        except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
+            raise bad_request(f"the proxy of the environment cannot be used: {error}") from error
+
+    def send(self, request: Request, deadline: Deadline) -> Reply:
+        """See Transport."""
+        url, timeouts, body = request.url, request.timeouts, request.body
+        left = max(0.001, deadline.left)
         try:
             client = self._given or (self._own.get() if self._own else None)
             assert client is not None
             if client.is_closed:
                 raise bad_request("the http_client is closed")
-            request = client.build_request(
-                method,
-                f"{url.scheme}://{url.authority}{target}",
-                headers=headers,
-                content=cast("bytes | Generator[bytes]", body),
+            sent = client.build_request(
+                request.method,
+                f"{url.scheme}://{url.netloc}{request.target}",
+                headers=request.headers,
+                content=body if isinstance(body, bytes) else cast("Generator[bytes]", body.pieces()),
                 timeout=httpx.Timeout(
                     connect=min(timeouts.connect, left),
-                    read=min(read, left),
+                    read=min(request.read, left),
                     write=min(timeouts.write, left),
                     pool=min(timeouts.pool, left),
                 ),
             )
             if self._given is None:
                 # Not for the user's: other transports than httpx's own may take the text for the URL.
-                request.url = _Url(request.url)
-            ours = {name.lower() for name, _ in headers}
+                sent.url = _Url(sent.url)
+            ours = {name.lower() for name, _ in request.headers}
             for private in ("authorization", "cookie"):
                 # What a user's client adds to every request is not for a signed URL.
-                if private.encode() not in ours and private in request.headers:
-                    del request.headers[private]
-            response = client.send(request, stream=True, auth=None, follow_redirects=False)
+                if private.encode() not in ours and private in sent.headers:
+                    del sent.headers[private]
+            response = client.send(sent, stream=True, auth=None, follow_redirects=False)
         except (
             httpx.HTTPError,
             httpx.InvalidURL,
@@ -122,20 +163,17 @@ class ThroughHttpx:
         return _HttpxReply(response, url, deadline)
 
     def close(self) -> None:
-        """Close a client of our own."""
-        if self._own is not None and self._own.all():
-            self._own.get().close()
+        """Close the clients of our own, each in its event loop."""
+        if self._own is not None:
+            self._own.each(_close, _CLOSING)
+
+
+def _close(client: httpx.Client) -> None:
+    client.close()
 
 
 def _content(response: httpx.Response) -> Generator[bytes]:
     yield response.content
-
-
-def _own_client() -> httpx.Client:
-    try:
-        return httpx.Client()
-    except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
-        raise bad_request(f"the proxy of the environment cannot be used: {error}") from error
 
 
 def _from_httpx(error: Exception, host: str, *, answering: bool = False) -> ArkerError:

@@ -1,0 +1,159 @@
+"""One HTTP/1.1 connection: a request, its answer, the next request."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import h11
+
+from arker._http.deadline import Deadline
+from arker._io import Buffer
+from arker._io_async import async_closing
+
+from .request import AsyncRequest
+from .stream import AsyncStream
+
+Origin = tuple[str, str, int]
+
+#: Bytes handed to a socket at a time: smaller ones cost speed, larger ones memory.
+PIECE: Final = 256 * 1024
+
+
+class AsyncConnection:
+    """One connection, open or to be opened; one request at a time."""
+
+    __slots__ = ("__weakref__", "_ahead", "_h11", "_missing", "_stream", "idle_since", "origin", "sent")
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self._stream: AsyncStream | None = None
+        self._h11 = h11.Connection(h11.CLIENT)
+        #: How much of the answer's body is still to come, if it has a length: then it passes h11 by, which would
+        #: copy every byte three times.
+        self._missing: int | None = None
+        #: What has been read beyond the head, or beyond the body.
+        self._ahead = b""
+        self.idle_since = 0.0
+        #: Whether the request in progress has been handed over to the last byte, so that the server may act
+        #: on it.
+        self.sent = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether it was opened."""
+        return self._stream is not None
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the last exchange ended so that another can follow."""
+        if self._h11.our_state is not h11.DONE:
+            return False
+        # What follows an answer unasked would be taken for the next one.
+        if self._missing is not None:
+            return self._missing == 0 and not self._ahead
+        return self._h11.their_state is h11.DONE and not self._h11.trailing_data[0]
+
+    async def open(self, timeout: float) -> None:
+        """Connect. Raises OSError, TimeoutError."""
+        scheme, host, port = self.origin
+        self._stream = await AsyncStream.connect(host, port, tls=scheme == "https", timeout=timeout)
+
+    def is_readable(self) -> bool:
+        """Whether its server has said something, or has closed it; of an idle one either makes it useless."""
+        return self.stream.is_readable()
+
+    @property
+    def stream(self) -> AsyncStream:
+        """The open connection."""
+        assert self._stream is not None
+        return self._stream
+
+    async def send(self, request: AsyncRequest, deadline: Deadline) -> None:
+        """Send a request. Raises OSError, TimeoutError, h11.LocalProtocolError."""
+        self._h11 = h11.Connection(h11.CLIENT)
+        self._missing = None
+        self.sent = False
+        write, timeout = self.stream.write, request.timeouts.write
+        # Views, as tracebacks with their variables show only what is no view.
+        head = memoryview(
+            self._h11.send(h11.Request(method=request.method, target=request.target, headers=request.headers))
+            or b""
+        )
+        if isinstance(request.body, bytes):
+            self._h11.send(h11.Data(data=request.body))
+            self._h11.send(h11.EndOfMessage())
+            data = memoryview(b"".join([head, request.body]))
+            # The common small request is one packet.
+            for start in range(0, len(data), PIECE):
+                await write(data[start : start + PIECE], deadline.within(timeout))
+        else:
+            await write(head, deadline.within(timeout))
+            async with async_closing(request.body.pieces()) as pieces:
+                async for piece in pieces:
+                    event = h11.Data(data=cast("bytes", piece))
+                    for part in self._h11.send_with_data_passthrough(event) or ():
+                        await write(part, deadline.within(timeout))
+            self._h11.send(h11.EndOfMessage())
+        self.sent = True
+
+    async def receive(self, request: AsyncRequest, deadline: Deadline, timeout: float) -> h11.Response:
+        """The status line and the headers of the answer, that of a switch to another protocol (101) included. Raises
+        OSError, TimeoutError, h11.RemoteProtocolError."""
+        while True:
+            event = await self._event(deadline, timeout)
+            if isinstance(event, h11.Response):
+                self._pass_by(event, request.method)
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise h11.RemoteProtocolError("the connection was closed without an answer")
+            if event.status_code == 101:
+                return cast("h11.Response", event)
+
+    async def piece(self, deadline: Deadline, timeout: float) -> Buffer | None:
+        """The next piece of the body of the answer, None at its end. Raises as `receive`."""
+        if self._missing is None:
+            event = await self._event(deadline, timeout)
+            return event.data if isinstance(event, h11.Data) else None
+        if self._missing == 0:
+            return None
+        data, self._ahead = self._ahead or await self.stream.read(deadline.within(timeout)), b""
+        if not data:
+            raise h11.RemoteProtocolError(f"the connection was closed {self._missing} bytes before the end")
+        if len(data) > self._missing:
+            data, self._ahead = data[: self._missing], data[self._missing :]
+        self._missing -= len(data)
+        return data
+
+    @property
+    def beyond(self) -> bytes:
+        """What has been read beyond the head of an answer that switched protocols."""
+        return self._h11.trailing_data[0]
+
+    def _pass_by(self, head: h11.Response, method: str) -> None:
+        fields = dict(head.headers)
+        if (
+            b"content-length" in fields
+            and b"transfer-encoding" not in fields
+            and head.status_code not in (204, 304)
+            and method != "HEAD"
+        ):
+            self._missing = int(fields[b"content-length"])
+            self._ahead = self._h11.trailing_data[0]
+
+    async def _event(self, deadline: Deadline, timeout: float) -> h11.Event | type[h11.PAUSED]:
+        while (event := self._h11.next_event()) is h11.NEED_DATA:
+            data = await self.stream.read(deadline.within(timeout))
+            if not data and self._h11.their_state is h11.SEND_RESPONSE:
+                raise h11.RemoteProtocolError("the connection was closed without an answer")
+            self._h11.receive_data(data)
+        return event  # type: ignore[return-value]  # NEED_DATA is gone
+
+    def abort(self) -> None:
+        """End what is going on, from any thread."""
+        if self._stream is not None:
+            self._stream.abort()
+
+    def close(self) -> None:
+        """Close it, at once."""
+        if self._stream is not None:
+            self._stream.close()

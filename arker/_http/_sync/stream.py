@@ -1,0 +1,154 @@
+# Derived from arker/_http/_async/stream.py by `make generate`; do not edit.
+"""TCP and TLS connections as streams of bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from arker._http.sockets import Race, is_readable
+from arker._http.tls import ssl_context
+from arker._io import Buffer
+from arker._io_sync import any_writable, readable, resolve, writable
+
+T = TypeVar("T")
+Wait = Callable[[socket.socket, float], None]
+
+#: Bytes asked of a socket at a time.
+READ = 256 * 1024
+#: Most bytes that a record of TLS holds.
+_RECORD = 16 * 1024
+
+
+class Stream:
+    """A TCP or TLS connection.
+
+    On a socket that does not block, and that is tied to nothing (no event loop) between two operations: it can be
+    closed from anywhere, and a forgotten one closes with its last reference. One task or thread may read while another
+    one writes. A read that was cancelled or timed out has lost nothing; after such a write the stream must be closed.
+
+    Operations raise nothing but OSError (TimeoutError among them).
+    """
+
+    __slots__ = ("__weakref__", "_lock", "_quiet", "_sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        #: OpenSSL must not read and write at the same time.
+        self._lock = threading.Lock()
+        #: Whether nothing can have come yet, as something has just been sent.
+        self._quiet = True
+
+    @classmethod
+    def connect(cls, host: str, port: int, *, tls: bool, timeout: float) -> Stream:
+        """Open one to the address of the host that answers first."""
+        end = time.monotonic() + timeout
+        race = Race(resolve(host, port, timeout))
+        try:
+            while (sock := race.step()) is None:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError("connecting timed out")
+                any_writable(race.sockets, min(race.pause, left))
+        finally:
+            race.close()
+        stream = cls(sock)
+        try:
+            if tls:
+                # A zone is of this machine alone.
+                stream.start_tls(host.partition("%")[0], end - time.monotonic())
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def start_tls(self, host: str, timeout: float) -> None:
+        """Speak TLS from now on, with the certificate of `host`."""
+        secured = ssl_context().wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
+        self._sock = secured
+        self._when_ready(secured.do_handshake, readable, timeout)
+
+    def read(self, timeout: float) -> bytes:
+        """Some bytes; none at the end of the stream."""
+        if self._quiet:
+            self._quiet = False
+            readable(self._sock, timeout)
+        return self._when_ready(self._receive, readable, timeout)
+
+    def write(self, data: Buffer, timeout: float) -> None:
+        """All of `data`."""
+        rest = memoryview(data)
+
+        def send() -> int:
+            return self._sock.send(rest)
+
+        while rest:
+            rest = rest[self._when_ready(send, writable, timeout) :]
+        self._quiet = True
+
+    def _when_ready(self, operation: Callable[[], T], wait: Wait, timeout: float) -> T:
+        """Do an operation of the socket as soon as it can be done; `wait` is what it waits for without TLS."""
+        end = 0.0
+        while True:
+            try:
+                if not isinstance(self._sock, ssl.SSLSocket):
+                    return operation()
+                with self._lock:
+                    return operation()
+            except BlockingIOError:
+                pass
+            except ssl.SSLWantReadError:
+                wait = readable
+            except ssl.SSLWantWriteError:
+                wait = writable
+            end = end or time.monotonic() + timeout
+            wait(self._sock, max(0, end - time.monotonic()))
+
+    def _receive(self) -> bytes:
+        data = self._sock.recv(READ)
+        if len(data) < _RECORD or not isinstance(self._sock, ssl.SSLSocket):
+            return data
+        # A full record: take all that have come, as each piece costs its way through HTTP.
+        records = [data]
+        # What ends this, but for there being no more, is met again by the next read.
+        with contextlib.suppress(OSError):
+            while len(data) == _RECORD and len(records) * _RECORD < READ:
+                data = self._sock.recv(READ)
+                records.append(data)
+        return b"".join(records)
+
+    def is_readable(self) -> bool:
+        """Whether there is something to read, such as the end."""
+        if not is_readable(self._sock):
+            return False
+        if not isinstance(self._sock, ssl.SSLSocket):
+            return True
+        # It may be something of TLS's own, such as a ticket for another connection.
+        try:
+            with self._lock:
+                self._sock.recv(1)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def abort(self) -> None:
+        """Wake whoever reads or writes, with the end of the stream; from any thread. It has to be closed all the
+        same."""
+        with contextlib.suppress(OSError):
+            # Past SSLSocket, which would go on without TLS.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close it; harmless when it is closed."""
+        self._sock.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # a Ctrl-C in __init__
+            self.close()

@@ -1,0 +1,231 @@
+# Derived from arker/_http/_async/transport.py by `make generate`; do not edit.
+"""One HTTP exchange, whose failures are ArkerErrors, over our own connections; see `httpx_transport` for another
+way."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from types import TracebackType
+from typing import Final, Protocol
+
+import h11
+
+from arker._http.deadline import FURTHEST, Deadline
+from arker._io import Buffer
+from arker._io_sync import Scoped
+from arker.config import Url, is_loopback
+from arker.errors import ArkerError, no_answer
+
+from .connection import Connection
+from .pool import Pool
+from .request import Request
+
+#: What can go wrong on a connection of our own.
+_BROKEN: Final = (OSError, h11.RemoteProtocolError)
+#: Seconds that an answer to a request gets that could not be sent whole.
+_REFUSAL: Final = 1.0
+
+
+class ByteStream(Protocol):
+    """The connection of an answer that switched protocols (101), as a stream of bytes both ways. One task or thread may
+    read while another one writes; closing the reply ends it."""
+
+    def read(self, timeout: float) -> bytes:
+        """Some bytes; none at the end. Raises ArkerError: `timeout` after `timeout` seconds, whereupon one may read on,
+        or `network`."""
+        ...
+
+    def write(self, data: Buffer, timeout: float) -> None:
+        """All of `data`. Raises ArkerError, after which nothing more can be written."""
+        ...
+
+
+class Reply(Protocol):
+    """An answer whose head has come. Closing it, or leaving its with-statement, gives the connection back, or closes
+    it if the body has not been read to its end."""
+
+    status: int
+    #: By lowercase name.
+    headers: dict[str, str]
+
+    def piece(self) -> Buffer | None:
+        """The next piece of the body, None at its end. Raises ArkerError when it is cut."""
+        ...
+
+    def hold(self) -> None:
+        """Free it from the deadline of its call: from now on only the wait for each piece has an end."""
+        ...
+
+    def upgraded(self) -> ByteStream:
+        """The stream behind an answer with status 101."""
+        ...
+
+    def close(self) -> None:
+        """Close it; harmless when it is closed."""
+        ...
+
+    def __enter__(self) -> Reply: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Transport(Protocol):
+    """A way to send requests."""
+
+    def send(self, request: Request, deadline: Deadline) -> Reply:
+        """Send one and wait for the head of its answer. Raises ArkerError."""
+        ...
+
+    def close(self) -> None:
+        """Close what it opened, and end what is going on."""
+
+
+class _PooledReply:
+    __slots__ = ("_connection", "_deadline", "_pool", "_read", "_url", "headers", "status")
+
+    def __init__(
+        self,
+        pool: Pool,
+        connection: Connection,
+        head: h11.Response,
+        request: Request,
+        deadline: Deadline,
+    ) -> None:
+        self.status = head.status_code
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        self._pool = pool
+        self._connection: Connection | None = connection
+        self._url = request.url
+        self._read = request.read
+        self._deadline = deadline
+
+    @property
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise ValueError("the answer is closed")
+        return self._connection
+
+    def piece(self) -> Buffer | None:
+        try:
+            return self._open.piece(self._deadline, self._read)
+        except _BROKEN as error:
+            raise no_answer(error, self._url.authority, sent=True, answering=True) from error
+
+    def hold(self) -> None:
+        self._deadline = Deadline(FURTHEST)
+
+    def upgraded(self) -> ByteStream:
+        return _Upgraded(self._open, self._url)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection)
+
+    def __enter__(self) -> Reply:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Upgraded:
+    def __init__(self, connection: Connection, url: Url) -> None:
+        self._stream = connection.stream
+        self._ahead = connection.beyond
+        self._url = url
+
+    def read(self, timeout: float) -> bytes:
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            return data
+        try:
+            return self._stream.read(timeout)
+        except OSError as error:
+            raise _cut(error, self._url) from error
+
+    def write(self, data: Buffer, timeout: float) -> None:
+        try:
+            self._stream.write(data, timeout)
+        except OSError as error:
+            raise _cut(error, self._url) from error
+
+
+def _cut(error: Exception, url: Url) -> ArkerError:
+    return no_answer(error, url.authority, sent=True, answering=True)
+
+
+class PooledTransport:
+    """Requests over our own pool."""
+
+    def __init__(self, limit: int) -> None:
+        self._pools = Scoped(lambda: Pool(limit))
+
+    def send(self, request: Request, deadline: Deadline) -> Reply:
+        """See Transport."""
+        url, timeouts = request.url, request.timeouts
+        pool = self._pools.get()
+        try:
+            connection = pool.acquire(
+                url.origin, connect=deadline.within(timeouts.connect), patience=deadline.within(timeouts.pool)
+            )
+        except OSError as error:
+            raise no_answer(error, url.authority, sent=False) from error
+        try:
+            refused: OSError | None = None
+            try:
+                connection.send(request, deadline)
+            except OSError as error:
+                # A server may refuse a body that it has not read to its end; its answer says why.
+                if isinstance(error, TimeoutError) and not connection.is_readable():
+                    raise
+                refused = error
+            try:
+                head = connection.receive(request, deadline, _REFUSAL if refused else request.read)
+            except _BROKEN as error:
+                raise (refused or error) from None
+            return _PooledReply(pool, connection, head, request, deadline)
+        except _BROKEN as error:
+            connection.close()
+            pool.release(connection)
+            raise no_answer(error, url.authority, sent=connection.sent) from error
+        except BaseException:
+            connection.close()
+            pool.release(connection)
+            raise
+
+    def close(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.all():
+            pool.close()
+
+
+def needs_proxy(host: str) -> bool:
+    """Whether the environment (or the system's settings) sends requests to this host through a proxy."""
+    named = any(name.lower().endswith("_proxy") for name in os.environ)
+    if is_loopback(host) or not (named or sys.platform in ("darwin", "win32")):
+        return False
+    # Not before it is needed: it takes 20 ms.
+    from urllib.request import getproxies, proxy_bypass
+
+    return bool(getproxies().keys() & {"http", "https", "all"}) and not proxy_bypass(host)
+
+
+def whole(reply: Reply, most: int) -> bytes:
+    """All of the body. Raises ArkerError when it is cut, or longer than `most` bytes."""
+    content = io.BytesIO()
+    while (piece := reply.piece()) is not None:
+        if content.write(piece) and content.tell() > most:
+            raise ArkerError(
+                "internal",
+                f"HTTP {reply.status}: the answer is longer than {most} bytes",
+                reply.status,
+                processed="maybe" if reply.status >= 500 or reply.status < 300 else "yes",
+            )
+    # Its own buffer, not a copy.
+    return content.getvalue()

@@ -1,0 +1,39 @@
+"""When a call ends. No I/O but the clock."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+#: Longest time that a call really waits, in seconds: sockets count milliseconds in 31 bits, and beyond that wait for
+#: some other time.
+FURTHEST: Final = 2_000_000
+
+
+class Deadline:
+    """The moment at which a call ends, whatever it is doing then.
+
+    Args:
+        seconds: From now; a call never waits for more than 23 days.
+    """
+
+    __slots__ = ("_end",)
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + min(seconds, FURTHEST)
+
+    @property
+    def left(self) -> float:
+        """Seconds until then; negative when it has passed."""
+        return self._end - time.monotonic()
+
+    def within(self, seconds: float) -> float:
+        """How long a step may take that has `seconds` of its own. Raises TimeoutError when none is left."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline of the call has passed")
+        return min(seconds, left)
+
+    def extend(self, seconds: float) -> None:
+        """Move it."""
+        self._end += seconds

@@ -1,0 +1,208 @@
+# Derived from tests/client/_async/test_connecting.py by `make generate`; do not edit.
+"""Connecting: several addresses, names that take long, many at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from arker import Arker, ArkerError, Timeouts
+from arker._http import sockets
+from arker._http._sync import pool
+from arker._http._sync.connection import Connection
+from arker._http._sync.stream import Stream
+from arker._io_sync import in_thread, sleep
+from arker._sync.gather import gather
+from tests.faults import server as faults
+from tests.faults.server import KEY, Server
+
+
+def client(server: Server, **options: object) -> Arker:
+    return Arker(KEY, server.url, **{"global_url": server.url, "retry": None, **options})  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """A port of this machine that drops what comes, as a dead address does: its queue is full."""
+    with socket.socket() as listener, contextlib.ExitStack() as queue:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        while True:
+            waiting = queue.enter_context(socket.socket())
+            waiting.settimeout(0.3)
+            try:
+                waiting.connect(("127.0.0.1", port))
+            except TimeoutError:
+                break
+        yield port
+
+
+def unused() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
+    """Have every name resolve to ports of this machine."""
+    original = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **options: Any) -> Any:
+        if options.get("flags"):
+            return original(host, port, *args, **options)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def test_a_dead_first_address_costs_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server() as server, silent() as dead:
+        resolving(monkeypatch, dead, dead, server.port)
+        started = time.monotonic()
+        stream = Stream.connect("several.test", 80, tls=False, timeout=20)
+        took = time.monotonic() - started
+        stream.close()
+        assert 2 * sockets.STAGGER <= took < 5
+
+
+def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "STAGGER", 60.0)
+    with Server() as server:
+        resolving(monkeypatch, unused(), unused(), server.port)
+        stream = Stream.connect("several.test", 80, tls=False, timeout=20)
+        stream.close()
+
+
+def test_one_that_answers_late_still_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others having failed meanwhile."""
+    monkeypatch.setattr(sockets, "STAGGER", 0.05)
+    race = sockets.Race([])
+    with Server() as server:
+        race = sockets.Race(
+            [(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", port)) for port in (server.port, unused())]
+        )
+        while (won := race.step()) is None:
+            pass
+        race.close()
+        assert won.getpeername()[1] == server.port
+        assert not won.getblocking()
+        won.close()
+
+
+@pytest.mark.parametrize("ports", [0, 1, 3])
+def test_the_last_failure_is_told(ports: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch, *[unused()] * ports)
+    with pytest.raises(OSError, match="refused" if ports else "the host has no address"):
+        Stream.connect("several.test", 80, tls=False, timeout=20)
+
+
+def test_connecting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with silent() as dead:
+        resolving(monkeypatch, dead, dead)
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match="connecting timed out"):
+            Stream.connect("several.test", 80, tls=False, timeout=0.5)
+        assert time.monotonic() - started < 5
+
+
+def test_families_take_turns() -> None:
+    def address(family: int, last: int) -> sockets.Address:
+        return family, socket.SOCK_STREAM, 6, (f"{last}", 80)
+
+    six, four = socket.AF_INET6, socket.AF_INET
+    found = [address(six, 1), address(six, 2), address(six, 3), address(four, 4)]
+    assert [item[3][0] for item in sockets.interleaved(found)] == ["1", "4", "2", "3"]
+
+
+def test_looking_a_name_up_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    original = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **options: Any) -> Any:
+        if not options.get("flags"):
+            answer.wait(60)
+            raise socket.gaierror("no such host")
+        return original(host, port, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with Arker(KEY, "https://slow.test", retry=None, timeout=Timeouts(connect=0.2)) as arker:
+        started = time.monotonic()
+        with pytest.raises(
+            ArkerError, match=r"timeout: could not send: slow\.test: looking up its address timed out"
+        ) as caught:
+            arker.vm("arkuntu").fork()
+        assert time.monotonic() - started < 10
+        assert caught.value.processed == "no"
+        answer.set()
+        with pytest.raises(ArkerError, match=r"network: could not send: slow\.test: .*no such host"):
+            arker.with_options(timeout=60).vm("arkuntu").fork()
+
+
+def test_a_burst_opens_some_connections_at_a_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, most, lock = 0, 0, threading.Lock()
+    original = Connection.open
+
+    def noted(self: Connection, timeout: float) -> None:
+        nonlocal opening, most
+        with lock:
+            opening += 1
+            most = max(most, opening)
+        sleep(0.002)
+        original(self, timeout)
+        with lock:
+            opening -= 1
+
+    monkeypatch.setattr(Connection, "open", noted)
+    monkeypatch.setattr(pool, "OPENING", 4)
+    monkeypatch.setattr(pool, "SLOW", 60.0)
+    with client(server) as arker:
+        vm = arker.vm(server.vm())
+        outcomes = arker.map(lambda n: vm.run(str(n)), range(200), concurrency=200)
+        assert [outcome.get().stdout for outcome in outcomes] == [str(n).encode() for n in range(200)]
+        assert most <= 4
+
+
+def test_long_calls_do_not_wait_for_each_other(server: Server) -> None:
+    count = 3 * pool.OPENING
+    # None is answered before all of them are there.
+    server.fail("run", *[faults.together(count)] * count)
+    with client(server) as arker:
+        vm = arker.vm(server.vm())
+        outcomes = arker.map(lambda n: vm.run(str(n)), range(count), concurrency=count)
+        assert all(outcome.ok for outcome in outcomes)
+    assert server.connections == count
+
+
+def test_connections_that_take_long_to_open_hold_nobody_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Connection.open
+
+    def open_(self: Connection, timeout: float) -> None:
+        if self.origin[2] == 1:
+            in_thread(stopped.wait, 60)
+            raise ConnectionRefusedError("refused")
+        original(self, timeout)
+
+    stopped = threading.Event()
+    monkeypatch.setattr(Connection, "open", open_)
+    monkeypatch.setattr(pool, "OPENING", 2)
+    monkeypatch.setattr(pool, "SLOW", 0.05)
+    with Arker(KEY, server.url, global_url="http://127.0.0.1:1", retry=None) as arker:
+        vm = arker.vm(server.vm())
+
+        def last() -> None:
+            sleep(0.01)
+            assert (vm.run("x")).stdout == b"x"
+            stopped.set()
+
+        outcomes = gather([arker.list, arker.list, last], 3)
+        outcomes[2].get()
+        assert [getattr(outcome.error, "code", None) for outcome in outcomes] == ["network", "network", None]
