@@ -20,6 +20,7 @@ class Operation(Protocol[P, T_co]):
     @property
     def HOST(self) -> Literal["regional", "global"]:  # noqa: N802  # a constant of the module
         """The host that answers it."""
+        ...
 
     def build(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """The request, as arguments of `httpx.Client.request`.
@@ -31,6 +32,7 @@ class Operation(Protocol[P, T_co]):
         Raises:
             AttributeError: for a body that is no object of its schema.
         """
+        ...
 
     def parse(self, body: Any) -> T_co:
         """The answer of a success, out of its decoded JSON.
@@ -38,6 +40,7 @@ class Operation(Protocol[P, T_co]):
         Raises:
             LookupError, TypeError, ValueError, AttributeError: for a body that is not what the contract says.
         """
+        ...
 
 
 _SEGMENT = re.compile(r"/vms/[0-9A-Z]{26}[^/]*|/(?:runs|sessions)/[^/]+")
