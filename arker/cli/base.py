@@ -200,10 +200,11 @@ def iso(time: datetime | None) -> str | None:
 
 
 def show_time(time: datetime | None) -> str:
-    """A time for a table: how long ago on a terminal, else the time itself."""
+    """A time for a table: how long ago or ahead on a terminal, else the time itself."""
     if time is None or not sys.stdout.isatty():
         return iso(time) or ""
-    return f"{age((datetime.now(UTC) - time).total_seconds())} ago"
+    seconds = (datetime.now(UTC) - time).total_seconds()
+    return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
 
 
 def age(seconds: float) -> str:

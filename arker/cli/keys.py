@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import local
+from . import local, units
 from .base import Command, Failure, Group, as_json, iso, show_json, show_table, show_time
 from .serve import state_option
 
@@ -30,15 +30,22 @@ def keys() -> None:
 @state_option
 @click.option("--name", default="", help="A note for the list: who uses it, or where.")
 @click.option("--org", help="The organization of the key, made if it does not exist.  [default: Local]")
+@click.option(
+    "--expires", metavar="TIME", help="How long the key is valid, such as 12h or 30d.  [default: forever]"
+)
 @as_json
-def create(state: Path | None, name: str, org: str | None, as_json: bool) -> None:
+def create(state: Path | None, name: str, org: str | None, expires: str | None, as_json: bool) -> None:
     """Make a key and print it, this once."""
     from arker.local.service.keys import generate
 
+    try:
+        expires_in = None if expires is None else units.seconds(expires)
+    except ValueError as error:
+        raise click.BadParameter(f"{expires!r}: {error}", param_hint="--expires") from None
     key = generate()
     with open_state(state) as store:
         try:
-            key_id = store.register(key, name=name, org=org)
+            key_id = store.register(key, name=name, org=org, expires_in=expires_in)
         except ValueError as error:
             raise Failure(str(error)) from None
     if as_json:
@@ -66,19 +73,23 @@ def list_keys(state: Path | None, as_json: bool) -> None:
                     "created_at": iso(_time(key.created_ms)),
                     "last_used_at": iso(_time(key.last_used_ms)),
                     "revoked_at": iso(_time(key.revoked_ms)),
+                    "expires_at": iso(_time(key.expires_ms)),
                 }
                 for key in found
             ]
         )
         return
     show_table(
-        ["id", "organization", "name", "created", "last used", "revoked"],
+        ["id", "organization", "name", "created", "last used", "revoked", "expires"],
         [
             (
                 key.key_id,
                 key.org_name,
                 key.name,
-                *(show_time(_time(ms)) for ms in (key.created_ms, key.last_used_ms, key.revoked_ms)),
+                *(
+                    show_time(_time(ms))
+                    for ms in (key.created_ms, key.last_used_ms, key.revoked_ms, key.expires_ms)
+                ),
             )
             for key in found
         ],

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 #: Limits that are sizes, and those that are times; the others are plain counts.
-SIZES: Final = frozenset({"memory", "shared_memory", "file_size", "disk", "output"})
+SIZES: Final = frozenset({"memory", "shared_memory", "file_size", "disk", "run_output"})
 TIMES: Final = frozenset({"run", "idle"})
 
 _SIZE_UNITS: Final = {
@@ -27,11 +27,22 @@ def parse(name: str, text: str) -> float:
         ValueError: `text` is not such a value; the message says what is expected.
     """
     if name in SIZES:
-        units, expected = _SIZE_UNITS, "a size, such as 512MiB or 2GB"
-    elif name in TIMES:
-        units, expected = _TIME_UNITS, "a time, such as 90s, 10min or 1h"
-    else:
-        units, expected = {}, "a number"
+        return _quantity(text, _SIZE_UNITS, "a size, such as 512MiB or 2GB")
+    if name in TIMES:
+        return _quantity(text, _TIME_UNITS, "a time, such as 90s, 10min or 1h")
+    return _quantity(text, {}, "a number")
+
+
+def seconds(text: str) -> float:
+    """A length of time, such as 90s, 12h or 30d.
+
+    Raises:
+        ValueError: `text` is none; the message says what is expected.
+    """
+    return _quantity(text, _TIME_UNITS, "a time, such as 12h or 30d")
+
+
+def _quantity(text: str, units: dict[str, int], expected: str) -> float:
     found = _QUANTITY.fullmatch(text.strip())
     unit = found[2].lower() if found else ""
     if found is None or (unit and unit not in units):

@@ -15,8 +15,7 @@ import pytest
 from arker.local.service import digests
 from arker.local.service.digests import Digests
 
-from .conftest import Bench, run
-from .test_platform import fork
+from .kit import Bench, fork
 
 
 @pytest.fixture
@@ -44,75 +43,63 @@ def settled(path: Path) -> None:
         time.sleep(0.01)
 
 
-def test_a_version_is_read_once_however_many_ask(tmp_path: Path, hashed: list[int]) -> None:
+async def test_a_version_is_read_once_however_many_ask(tmp_path: Path, hashed: list[int]) -> None:
     path = tmp_path / "f"
     path.write_bytes(data := os.urandom(3_000_001))
     settled(path)
 
-    async def test() -> None:
-        known = Digests()
-        with path.open("rb") as file:
-            assert await asyncio.gather(*[known.of(file.fileno()) for _ in range(5)]) == [of(data)] * 5
-        with path.open("rb") as again:
-            assert await known.of(again.fileno()) == of(data)
-
-    asyncio.run(test())
+    known = Digests()
+    with path.open("rb") as file:
+        assert await asyncio.gather(*[known.of(file.fileno()) for _ in range(5)]) == [of(data)] * 5
+    with path.open("rb") as again:
+        assert await known.of(again.fileno()) == of(data)
     assert len(hashed) == 1
 
 
-def test_another_content_of_the_same_size_and_time_has_another_digest(
+async def test_another_content_of_the_same_size_and_time_has_another_digest(
     tmp_path: Path, hashed: list[int]
 ) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"old")
     settled(path)
 
-    async def test() -> None:
-        known = Digests()
-        for content in (b"old", b"new", b"NEW"):
-            times = path.stat()
-            path.write_bytes(content)
-            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-            with path.open("rb") as file:
-                # Just written: a further write may show in no time of the file.
-                assert await known.of(file.fileno()) == of(content)
-                assert await known.of(file.fileno()) == of(content)
-
-    asyncio.run(test())
+    known = Digests()
+    for content in (b"old", b"new", b"NEW"):
+        times = path.stat()
+        path.write_bytes(content)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        with path.open("rb") as file:
+            # Just written: a further write may show in no time of the file.
+            assert await known.of(file.fileno()) == of(content)
+            assert await known.of(file.fileno()) == of(content)
 
 
-def test_whoever_gives_up_waiting_spoils_it_for_nobody(tmp_path: Path, hashed: list[int]) -> None:
+async def test_whoever_gives_up_waiting_spoils_it_for_nobody(tmp_path: Path, hashed: list[int]) -> None:
     path = tmp_path / "f"
     path.write_bytes(data := os.urandom(20_000_000))
     settled(path)
 
-    async def test() -> None:
-        known = Digests()
-        file = path.open("rb")
-        first = asyncio.create_task(known.of(file.fileno()))
-        await asyncio.sleep(0)
-        first.cancel()
-        await asyncio.wait([first])
-        file.close()
-        # Its descriptor is another file's now.
-        with (tmp_path / "other").open("wb+") as other, path.open("rb") as again:
-            other.write(b"other")
-            assert await known.of(again.fileno()) == of(data)
-
-    asyncio.run(test())
+    known = Digests()
+    file = path.open("rb")
+    first = asyncio.create_task(known.of(file.fileno()))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    file.close()
+    # Its descriptor is another file's now.
+    with (tmp_path / "other").open("wb+") as other, path.open("rb") as again:
+        other.write(b"other")
+        assert await known.of(again.fileno()) == of(data)
     assert len(hashed) == 1
 
 
-def test_answers_of_signed_urls_carry_the_digest_of_the_whole_file(bench: Bench) -> None:
-    async def test() -> None:
-        async with bench.client() as client:
-            vm, data = await fork(client), os.urandom(5_000_000)
-            bench.engine.files[vm]["/home/user/f"] = data
-            answer = await client.post(f"/api/v1/vms/{vm}/sync", json={"op": "read", "path": "/home/user/f"})
-            url = answer.json()["presigned_url"]
-            for span, content in (({}, data), ({"Range": "bytes=4999990-"}, data[-10:])):
-                answer = await client.get(url, headers={"Authorization": "", **span})
-                assert answer.content == content
-                assert answer.headers["repr-digest"] == of(data)
-
-    run(test())
+async def test_answers_of_signed_urls_carry_the_digest_of_the_whole_file(bench: Bench) -> None:
+    async with bench.client() as client:
+        vm, data = await fork(client), os.urandom(5_000_000)
+        bench.engine.files[vm]["/home/user/f"] = data
+        answer = await client.post(f"/api/v1/vms/{vm}/sync", json={"op": "read", "path": "/home/user/f"})
+        url = answer.json()["presigned_url"]
+        for span, content in (({}, data), ({"Range": "bytes=4999990-"}, data[-10:])):
+            answer = await client.get(url, headers={"Authorization": "", **span})
+            assert answer.content == content
+            assert answer.headers["repr-digest"] == of(data)

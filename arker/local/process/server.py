@@ -288,7 +288,7 @@ def _register_key(state: Path, settings: Settings, guest_key: str | None) -> str
             except ValueError as error:
                 raise StateError(str(error)) from None
             return None
-        if guest_key is not None or any(key.revoked_ms is None for key in keys.listed()):
+        if guest_key is not None or any(key.valid for key in keys.listed()):
             return None
         key = generate()
         keys.register(key, name="made at the first start")

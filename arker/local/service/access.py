@@ -49,7 +49,8 @@ class Access:
         found = self._rows.find(digest)
         if found is None:
             raise ApiError(
-                "unauthorized", "this API key is not valid here: it is of another deployment, or was revoked"
+                "unauthorized",
+                "this API key is not valid here: it is of another deployment, was revoked or has expired",
             )
         principal = Principal(*found)
         self._used[principal.key_id] = time.time_ns() // 1_000_000

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from arker.ids import new_ulid
-from arker.local.engine.protocol import Engine, EngineError, SessionState, VmMissing
+from arker.local.engine.protocol import Engine, SessionState, VmMissing
 from arker.local.storage import computers as rows
 from arker.local.storage.computers import Computer
 from arker.local.storage.errors import ImageGone, TooManyComputers
@@ -25,6 +26,8 @@ from .translation import api_errors
 from .uploads import Uploads
 
 __all__ = ["REGION", "Computer", "Computers", "Look"]
+
+log: logging.Logger = logging.getLogger("arker.platform")
 
 #: The one region of a deployment.
 REGION: Final = "local"
@@ -162,6 +165,7 @@ class Computers:
         self._reserve.refill()
         said = answer(child)
         with api_errors():
+            await self._rows.announce(child.vm_id)
             if parent.kind == "base":
                 await self._engine.create(child.vm_id, parent.image)
             else:
@@ -175,9 +179,9 @@ class Computers:
             # The row is made all the same: whoever asks again under the key gets this computer.
             raise
         except BaseException as error:
-            # What cannot be deleted now is at the next start.
-            with contextlib.suppress(EngineError):
-                await self._engine.delete(child.vm_id)
+            # What cannot be deleted now is deleted at the next start.
+            with contextlib.suppress(ApiError):
+                await self._delete_files(child.vm_id)
             if isinstance(error, TooManyComputers):
                 raise self._too_many() from None
             if isinstance(error, ImageGone):
@@ -209,8 +213,26 @@ class Computers:
             return await self._rows.delete(vm_id)
 
     async def _delete_files(self, vm_id: str) -> None:
-        with contextlib.suppress(VmMissing), api_errors():
-            await self._engine.delete(vm_id)
+        with api_errors():
+            with contextlib.suppress(VmMissing):
+                await self._engine.delete(vm_id)
+            await self._rows.cleared(vm_id)
+
+    async def tidy(self) -> None:
+        """Delete what a crash left: files without a row, and rows whose files are gone. What cannot be deleted now, as
+        the engine cannot be reached, stays for the next time."""
+        for vm_id in self._rows.leftovers():
+            log.warning(
+                "removing a computer that was never answered or whose deletion was cut short: vm=%s", vm_id
+            )
+            try:
+                await self._delete_files(vm_id)
+            except ApiError as error:
+                log.error("it cannot be removed: vm=%s error=%s", vm_id, error.message)
+        for vm_id in await self._engine.missing(self._rows.ids()):
+            log.error("the files of a computer are gone, so it goes too: vm=%s", vm_id)
+            await self.delete_row(vm_id)
+            await self._rows.cleared(vm_id)
 
     async def look(self, who: Principal, vm_id: str) -> Look:
         """What there is to know about a computer."""

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,8 @@ __all__ = ["ApiKey", "Keys", "StateError", "check", "digest", "generate", "open_
 
 _KEY: Final = re.compile(r"[!-~]{16,512}", re.ASCII)
 _ORG: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}", re.ASCII)
+#: Seconds that a key may be valid, unless it is valid forever.
+_LONGEST: Final = 100 * 366 * 86400
 
 
 def generate() -> str:
@@ -53,22 +56,31 @@ class Keys:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def register(self, key: str, *, name: str, org: str | None = None) -> str:
-        """Make `key` valid for an organization (`org` by its name, made if missing; the deployment's own if None); its
-        key id. A key that is there already is left as it is.
+    def register(
+        self, key: str, *, name: str, org: str | None = None, expires_in: float | None = None
+    ) -> str:
+        """Make `key` valid for an organization; its key id. A key that is there already is left as it is.
+
+        Args:
+            org: the organization by its name, made if missing; None for the deployment's own.
+            expires_in: seconds after which the key is not valid any more; None for never.
 
         Raises:
-            ValueError: the key or the organization's name is not well formed, or the key was revoked.
+            ValueError: an argument is not well formed, or the key was revoked or has expired.
         """
         check(key)
         known = rows.find(self._connection, digest(key))
         if known is not None:
-            if known.revoked_ms is not None:
-                raise ValueError("this API key was revoked; a revoked key cannot come back")
+            if not known.valid:
+                what = "has expired" if known.revoked_ms is None else "was revoked"
+                raise ValueError(f"this API key {what} and cannot be made valid again; use another one")
             return known.key_id
         if org is not None and _ORG.fullmatch(org) is None:
             raise ValueError("an organization's name is 1 to 64 letters, digits, `_`, `.` and `-`")
-        return rows.add(self._connection, digest(key), name=name, org=org)
+        if expires_in is not None and not 0 < expires_in <= _LONGEST:
+            raise ValueError("a key expires after more than 0 seconds and at most 100 years")
+        expires_ms = None if expires_in is None else round((time.time() + expires_in) * 1000)
+        return rows.add(self._connection, digest(key), name=name, org=org, expires_ms=expires_ms)
 
     def revoke(self, key_id: str) -> bool:
         """Make a key invalid for good, at once; False when there is no valid key of that id."""

@@ -96,9 +96,7 @@ class Platform:
     async def start(self) -> None:
         """Make database, engine and staging folder agree, whatever a crash left. The engine has to be
         started."""
-        for vm_id in await self._engine.missing(self._computer_rows.ids()):
-            log.error("the files of a computer are gone, so it goes too: vm=%s", vm_id)
-            await self.computers.delete_row(vm_id)
+        await self.computers.tidy()
         await self._images.refresh()
         await self._idempotency.start()
         await self._uploads.sweep(starting=True)

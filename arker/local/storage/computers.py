@@ -100,6 +100,18 @@ class Computers:
         )  # fmt: skip
         return [_computer(row) for row in rows], int(total[0])
 
+    async def announce(self, vm_id: str) -> None:
+        """Note that a computer is about to be made: unless it is added, its files are left over."""
+        await self._database.execute("INSERT INTO leftovers VALUES (?)", vm_id, durable=False)
+
+    def leftovers(self) -> list[str]:
+        """Ids of computers whose files may be there although they have no row: a crash came in between."""
+        return [row["vm_id"] for row in self._database.all("SELECT vm_id FROM leftovers")]
+
+    async def cleared(self, vm_id: str) -> None:
+        """Note that no files of a computer are left over."""
+        await self._database.execute("DELETE FROM leftovers WHERE vm_id = ?", vm_id, durable=False)
+
     async def add(self, computer: Computer, *, most: int, note: Note | None) -> None:
         """Add a computer, and note the answer for its Idempotency-Key in the same transaction.
 
@@ -123,6 +135,7 @@ class Computers:
                     computer.is_public, computer.parent_vm_id, computer.created_ms, computer.last_active_ms,
                 ),
             )  # fmt: skip
+            connection.execute("DELETE FROM leftovers WHERE vm_id = ?", (computer.vm_id,))
             if note is not None:
                 insert_note(connection, note)
 
@@ -137,11 +150,15 @@ class Computers:
         )  # fmt: skip
 
     async def delete(self, vm_id: str) -> bool:
-        """Delete a computer with its uploads and the notes of its runs; False if it is not there."""
+        """Delete a computer with its uploads and the notes of its runs; False if it is not there. Its files are left
+        over."""
 
         def change(connection: sqlite3.Connection) -> bool:
             connection.execute("DELETE FROM idempotency WHERE scope = ?", (f"run:{vm_id}",))
-            return connection.execute("DELETE FROM vms WHERE vm_id = ?", (vm_id,)).rowcount == 1
+            deleted = connection.execute("DELETE FROM vms WHERE vm_id = ?", (vm_id,)).rowcount == 1
+            if deleted:
+                connection.execute("INSERT OR IGNORE INTO leftovers VALUES (?)", (vm_id,))
+            return deleted
 
         return await self._database.write(change)
 

@@ -89,6 +89,10 @@ MIGRATIONS: Final = [
     """
     CREATE INDEX uploads_pending ON uploads (vm_id, size) WHERE NOT written;
     """,
+    """
+    CREATE TABLE leftovers (vm_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    ALTER TABLE keys ADD COLUMN expires_ms INTEGER;
+    """,
 ]
 
 
@@ -116,6 +120,7 @@ def open_database(path: Path) -> sqlite3.Connection:
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
+        _keep_copy(connection, path)
         _migrate(connection, path)
     except sqlite3.Error as error:
         connection.close()
@@ -126,10 +131,36 @@ def open_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
+    """Before a file of an older version is changed, copy it: `arker.db.version-2`, say, for going back."""
+    version = _version(connection)
+    copy = path.with_name(f"{path.name}.version-{version}")
+    if not 0 < version < len(MIGRATIONS) or copy.exists():
+        return
+    part = path.with_name(f"{copy.name}.{secrets.token_hex(4)}")
+    try:
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as target:
+            connection.backup(target)
+        # Another process may have migrated the file meanwhile; then the copy is not what its name says.
+        if _version(connection) == version:
+            part.replace(copy)
+    except (OSError, sqlite3.Error) as error:
+        raise StateError(
+            f"{path} is of an older version, and it cannot be copied before it is changed: {error}"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        version = _version(connection)
         if version > len(MIGRATIONS):
             raise StateError(
                 f"{path} has version {version}, and this Arker knows versions up to {len(MIGRATIONS)}: "

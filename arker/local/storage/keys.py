@@ -23,6 +23,12 @@ class ApiKey:
     created_ms: int
     last_used_ms: int | None
     revoked_ms: int | None
+    expires_ms: int | None
+
+    @property
+    def valid(self) -> bool:
+        """Whether it was neither revoked nor has expired."""
+        return self.revoked_ms is None and (self.expires_ms is None or self.expires_ms > _now())
 
 
 class KeyRows:
@@ -35,8 +41,9 @@ class KeyRows:
         """Key id, organization id and organization name of a valid key."""
         row = self._database.one(
             "SELECT key_id, org_id, orgs.name AS org_name FROM keys JOIN orgs USING (org_id) "
-            "WHERE hash = ? AND revoked_ms IS NULL",
+            "WHERE hash = ? AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > ?)",
             digest,
+            _now(),
         )
         return None if row is None else (row["key_id"], row["org_id"], row["org_name"])
 
@@ -59,15 +66,17 @@ def find(connection: sqlite3.Connection, digest: bytes) -> ApiKey | None:
     return next((key for key in listed(connection, "WHERE hash = ?", digest)), None)
 
 
-def add(connection: sqlite3.Connection, digest: bytes, *, name: str, org: str | None) -> str:
+def add(
+    connection: sqlite3.Connection, digest: bytes, *, name: str, org: str | None, expires_ms: int | None
+) -> str:
     """Add a key of an organization (`org` by its name or id, made if missing; the deployment's own if None); its
     key id."""
     key_id = f"key_{new_ulid().lower()}"
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(
-            "INSERT INTO keys VALUES (?, ?, ?, ?, ?, NULL, NULL)",
-            (key_id, _organization(connection, org), name, digest, time.time_ns() // 1_000_000),
+            "INSERT INTO keys (key_id, org_id, name, hash, created_ms, expires_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            (key_id, _organization(connection, org), name, digest, _now(), expires_ms),
         )
     return key_id
 
@@ -87,7 +96,7 @@ def revoke(connection: sqlite3.Connection, key_id: str) -> bool:
     """Revoke a key; False when there is no valid key of that id."""
     changed = connection.execute(
         "UPDATE keys SET revoked_ms = ? WHERE key_id = ? AND revoked_ms IS NULL",
-        (time.time_ns() // 1_000_000, key_id),
+        (_now(), key_id),
     )
     return changed.rowcount == 1
 
@@ -102,7 +111,11 @@ def listed(connection: sqlite3.Connection, where: str = "", *values: object) -> 
     # `where` is one of this module's own constants.
     rows = connection.execute(
         "SELECT key_id, org_id, orgs.name AS org_name, keys.name AS name, created_ms, last_used_ms, "  # noqa: S608
-        f"revoked_ms FROM keys JOIN orgs USING (org_id) {where} ORDER BY created_ms, key_id",
+        f"revoked_ms, expires_ms FROM keys JOIN orgs USING (org_id) {where} ORDER BY created_ms, key_id",
         values,
     )
     return [ApiKey(**dict(row)) for row in rows]
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
