@@ -9,13 +9,18 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from arker.local.engine import LocalFile
+from arker.local.engine.ports import Connection
 from arker.local.engine.protocol import (
+    ByteStream,
     End,
     FileMissing,
+    LimitReached,
+    PortClosed,
     Readable,
     Reason,
     Run,
@@ -23,6 +28,8 @@ from arker.local.engine.protocol import (
     SessionBusy,
     SessionState,
     Stream,
+    Terminal,
+    TerminalSize,
     VmMissing,
 )
 from arker.local.engine.runs import LocalRun, RunBook
@@ -162,6 +169,32 @@ class FakeEngine:
         self._trouble()
         self.writes.append(path)
         files[path] = source if isinstance(source, bytes) else await source.read(0, source.size)
+
+    async def open_port(self, vm_id: str, port: int) -> ByteStream:
+        """The ports of every computer are the host's."""
+        self._vm(vm_id)
+        sock = socket.socket()
+        sock.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        except OSError:
+            sock.close()
+            raise PortClosed(f"nothing listens on port {port}") from None
+        return Connection(sock, lambda: None)
+
+    async def open_terminal(
+        self,
+        vm_id: str,
+        session_id: str,
+        size: TerminalSize,
+        *,
+        command: str | None = None,
+        idle: float | None = None,
+    ) -> Terminal:
+        raise LimitReached("this engine has no terminals")
+
+    async def resize_terminal(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
+        self._vm(vm_id)
 
     def _vm(self, vm_id: str) -> dict[str, bytes]:
         if vm_id not in self.files:

@@ -281,7 +281,102 @@ class SessionState:
     cwd: str
 
 
-class Engine(Protocol):
+class ByteStream(Protocol):
+    """Bytes both ways, in order. Close it, or use it as an async context manager."""
+
+    async def receive(self, size: int = 65536) -> bytes:
+        """Up to `size` bytes as soon as there are any; empty at the end. Raises OSError when it broke."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send all of `data`; waits while the other side does not read. Raises OSError when it broke."""
+        ...
+
+    async def send_eof(self) -> None:
+        """End this direction; the other goes on."""
+        ...
+
+    async def close(self) -> None:
+        """End both directions. May be called twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalSize:
+    """Characters of a terminal's window."""
+
+    columns: int = 80
+    rows: int = 24
+
+
+class Terminal(Protocol):
+    """Somebody at the terminal of a session: what is sent is typed, what is received is drawn. It is over when the
+    terminal ends, or when somebody else attaches."""
+
+    async def receive(self, size: int = 65536) -> bytes:
+        """Up to `size` bytes of what was drawn as soon as there are any; empty when it is over."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Type all of `data`; waits while the program does not read. Raises BrokenPipeError when it is over."""
+        ...
+
+    async def resize(self, size: TerminalSize) -> None:
+        """Tell the programs in it that the window has another size."""
+        ...
+
+    async def kill(self) -> None:
+        """End the terminal with its shell and all that belongs to it."""
+        ...
+
+    async def wait(self) -> int | None:
+        """Wait until the terminal ends; the exit code of its shell, None where nobody can tell."""
+        ...
+
+    async def close(self) -> None:
+        """Detach; the terminal goes on. May be called twice."""
+        ...
+
+
+class Ports(Protocol):
+    """An engine that reaches servers in its computers."""
+
+    async def open_port(self, vm_id: str, port: int) -> ByteStream:
+        """Connect to a TCP port of the computer's loopback. Raises PortClosed, LimitReached, SandboxUnavailable."""
+        ...
+
+
+class Terminals(Protocol):
+    """An engine that has terminals."""
+
+    async def open_terminal(
+        self,
+        vm_id: str,
+        session_id: str,
+        size: TerminalSize,
+        *,
+        command: str | None = None,
+        idle: float | None = None,
+    ) -> Terminal:
+        """Attach to the terminal of a session, which has one at most: it is made if there is none. What was drawn
+        (the last 256 KiB of it) comes first.
+
+        Args:
+            size: of the window from now on.
+            command: a program to run instead of a shell.
+            idle: seconds without anybody attached after which the terminal ends; None for never.
+
+        A shell begins with the folder, the exported variables and the functions of the session, and changes nothing of
+        it. Raises LimitReached, SandboxUnavailable, StorageFull.
+        """
+        ...
+
+    async def resize_terminal(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
+        """Resize the terminal of a session, attached or not. Ignored when it has none."""
+        ...
+
+
+class Engine(Ports, Terminals, Protocol):
     """Computers. All methods may be called concurrently from one event loop; cancelling a call never leaves a computer
     half changed. Every method about one computer raises VmMissing."""
 
@@ -379,99 +474,4 @@ class Engine(Protocol):
 
     def files(self, vm_id: str) -> Files:
         """All else that can be done with the files and trees of a computer. Raises VmMissing."""
-        ...
-
-
-class ByteStream(Protocol):
-    """Bytes both ways, in order. Close it, or use it as an async context manager."""
-
-    async def receive(self, size: int = 65536) -> bytes:
-        """Up to `size` bytes as soon as there are any; empty at the end. Raises OSError when it broke."""
-        ...
-
-    async def send(self, data: bytes) -> None:
-        """Send all of `data`; waits while the other side does not read. Raises OSError when it broke."""
-        ...
-
-    async def send_eof(self) -> None:
-        """End this direction; the other goes on."""
-        ...
-
-    async def close(self) -> None:
-        """End both directions. May be called twice."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class TerminalSize:
-    """Characters of a terminal's window."""
-
-    columns: int = 80
-    rows: int = 24
-
-
-class Terminal(Protocol):
-    """Somebody at the terminal of a session: what is sent is typed, what is received is drawn. It is over when the
-    terminal ends, or when somebody else attaches."""
-
-    async def receive(self, size: int = 65536) -> bytes:
-        """Up to `size` bytes of what was drawn as soon as there are any; empty when it is over."""
-        ...
-
-    async def send(self, data: bytes) -> None:
-        """Type all of `data`; waits while the program does not read. Raises BrokenPipeError when it is over."""
-        ...
-
-    async def resize(self, size: TerminalSize) -> None:
-        """Tell the programs in it that the window has another size."""
-        ...
-
-    async def kill(self) -> None:
-        """End the terminal with its shell and all that belongs to it."""
-        ...
-
-    async def wait(self) -> int | None:
-        """Wait until the terminal ends; the exit code of its shell, None where nobody can tell."""
-        ...
-
-    async def close(self) -> None:
-        """Detach; the terminal goes on. May be called twice."""
-        ...
-
-
-class Ports(Protocol):
-    """An engine that reaches servers in its computers."""
-
-    async def open_port(self, vm_id: str, port: int) -> ByteStream:
-        """Connect to a TCP port of the computer's loopback. Raises PortClosed, LimitReached, SandboxUnavailable."""
-        ...
-
-
-class Terminals(Protocol):
-    """An engine that has terminals."""
-
-    async def open_terminal(
-        self,
-        vm_id: str,
-        session_id: str,
-        size: TerminalSize,
-        *,
-        command: str | None = None,
-        idle: float | None = None,
-    ) -> Terminal:
-        """Attach to the terminal of a session, which has one at most: it is made if there is none. What was drawn
-        (the last 256 KiB of it) comes first.
-
-        Args:
-            size: of the window from now on.
-            command: a program to run instead of a shell.
-            idle: seconds without anybody attached after which the terminal ends; None for never.
-
-        A shell begins with the folder, the exported variables and the functions of the session, and changes nothing of
-        it. Raises LimitReached, SandboxUnavailable, StorageFull.
-        """
-        ...
-
-    async def resize_terminal(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
-        """Resize the terminal of a session, attached or not. Ignored when it has none."""
         ...

@@ -18,7 +18,7 @@ from .errors import HttpError
 from .metrics import Metrics
 from .middleware import Edge
 from .ratelimit import RateLimit
-from .routes import computers, deployment, files, filesystem, runs
+from .routes import computers, deployment, files, filesystem, ports, runs
 
 
 def create_app(
@@ -39,8 +39,15 @@ def create_app(
     """
     app = Starlette(
         # In this order: the last of the computers' routes takes whatever else is below a computer.
-        routes=[*deployment.ROUTES, *runs.ROUTES, *files.ROUTES, *filesystem.ROUTES, *computers.ROUTES],
-        middleware=[Middleware(Edge, metrics=metrics)],
+        routes=[
+            *deployment.ROUTES,
+            *runs.ROUTES,
+            *ports.ROUTES,
+            *files.ROUTES,
+            *filesystem.ROUTES,
+            *computers.ROUTES,
+        ],
+        middleware=[Middleware(Edge, metrics=metrics), Middleware(ports.ByHost)],
         exception_handlers={HTTPException: _http_exception},
     )
     app.router.redirect_slashes = False

@@ -6,11 +6,13 @@ import asyncio
 import secrets
 from typing import Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from arker.local.service.errors import ApiError
 
 from .errors import error_body
+from .upgrades import TAKEN, UPGRADE, Headers, Upgraded
 
 #: Bytes of a request's line and headers at the most, and seconds within which they have to come.
 MAX_HEAD: Final = 64 * 1024
@@ -24,6 +26,9 @@ class Connection(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _in_head = True
     _in_request = False
+    _upgraded: Upgraded | None = None
+    #: What came beyond a head that asks for an upgrade, once there is one.
+    _early: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
@@ -33,12 +38,23 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the timer."""
         self._head_arrived()
+        if self._upgraded is not None:
+            self._upgraded.end(lost=True)
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more; after an upgrade it may still be sent to."""
+        if self._upgraded is not None:
+            self._upgraded.end(lost=False)
+        return self._upgraded is not None
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, as long as what is not body has its bound."""
+        if self._upgraded is not None:
+            self._upgraded.feed(data)
+            return
         self._head += len(data)
-        super().data_received(data)
+        self._parse(data)
         if self.transport.is_closing():
             return
         if self._head > MAX_HEAD:
@@ -49,6 +65,37 @@ class Connection(HttpToolsProtocol):
                 self.transport.close()
         elif self._in_head and self._head_timer is None:
             self._wait_for_head()
+
+    def _parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._early is not None:
+            # The parser takes no more, and nobody the connection yet: whoever does, reads what came.
+            self._early += data
+            self.flow.pause_reading()
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as end:
+            self._early = data[end.args[0] :]
+            # Unless somebody takes the connection over, there is no next request to be found in it.
+            self.cycle.keep_alive = False
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    async def _take_over(self, headers: Headers) -> Upgraded:
+        """Answer 101; the connection is no longer HTTP's."""
+        cycle = self.cycle
+        await cycle.flow.drain()
+        if cycle.response_started or cycle.disconnected or self.transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        cycle.response_started = cycle.response_complete = True
+        cycle.scope[TAKEN] = True  # type: ignore[typeddict-unknown-key]
+        head = [b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"]
+        head += [name + b": " + value + b"\r\n" for name, value in headers]
+        self.transport.write(b"".join([*head, b"\r\n"]))
+        self._upgraded = Upgraded(self.transport, self.flow, self._early or b"")
+        self.flow.resume_reading()
+        return self._upgraded
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -66,6 +113,8 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._head = 0
         self._head_arrived()
+        if self.parser.should_upgrade():
+            self.scope[UPGRADE] = self._take_over  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

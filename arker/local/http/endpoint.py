@@ -79,13 +79,13 @@ def platform(connection: HTTPConnection) -> Platform:
     return context(connection).platform
 
 
-def authenticate(connection: HTTPConnection) -> None:
-    """Find out who asks by a request or a WebSocket; `who` says it from then on.
+def authenticate(connection: HTTPConnection, header: str = "authorization") -> None:
+    """Find out who asks by a request, from the header that has its key; `who` says it from then on.
 
     Raises:
         ApiError: `unauthorized` or `rate_limited`.
     """
-    scheme, _, key = connection.headers.get("authorization", "").partition(" ")
+    scheme, _, key = connection.headers.get(header, "").partition(" ")
     if not key:
         raise ApiError("unauthorized", "no API key: send it as `Authorization: Bearer <api key>`")
     if scheme.lower() != "bearer":

@@ -22,11 +22,13 @@ STATUS: Final = {
     "conflict": 409,
     "vm_busy": 409,
     "idempotency_conflict": 409,
+    "port_closed": 409,
     "payload_too_large": 413,
     "unsupported_range": 416,
     "rate_limited": 429,
     "quota_exceeded": 429,
     "internal": 500,
+    "bad_gateway": 502,
     "unavailable": 503,
 }
 

@@ -17,6 +17,7 @@ from arker.local.service.errors import ApiError
 
 from .errors import DisconnectedError, error_response
 from .metrics import Metrics
+from .upgrades import TAKEN
 
 log: logging.Logger = logging.getLogger("arker.web")
 access: logging.Logger = logging.getLogger("arker.request")
@@ -64,6 +65,8 @@ class Edge:
             )
         finally:
             seconds = time.perf_counter() - began
+            if scope.get(TAKEN):
+                reply.status = 101
             route = scope.get("route")
             template = route.path_format if isinstance(route, Route | WebSocketRoute) else "-"
             method = _method(scope)
@@ -106,7 +109,7 @@ class _Reply:
         """Tell an error, if that is still possible."""
         if self._scope["type"] == "websocket":
             await self._fail_websocket(error)
-        elif not self.status:
+        elif not self.status and not self._scope.get(TAKEN):
             await error_response(error, self._scope)(self._scope, self._receive, self.send)
 
     async def _fail_websocket(self, error: ApiError) -> None:

@@ -23,6 +23,7 @@ from .files import Files
 from .filesystem import FileSystem
 from .idempotency import Idempotency
 from .images import Images
+from .ports import Ports
 from .reserve import MIN_FREE, Reserve
 from .runs import Runs
 from .translation import Sandboxes
@@ -51,6 +52,7 @@ class Platform:
         runs: commands.
         files: reads and writes.
         filesystem: files and trees, beyond reads and writes.
+        ports: connections into computers.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Platform:
             engine, self.access, self.computers, self._uploads, self._sandboxes, database.secret()
         )
         self.filesystem: FileSystem = FileSystem(engine, self.access, self.computers, self._sandboxes)
+        self.ports: Ports = Ports(engine, self.access, self.computers, self._sandboxes, database.secret())
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -23,6 +23,7 @@ _CODES: Final[dict[type[protocol.EngineError], str]] = {
     protocol.StorageFull: "unavailable",
     protocol.LimitReached: "quota_exceeded",
     protocol.ComputerBusy: "vm_busy",
+    protocol.PortClosed: "port_closed",
     protocol.SandboxUnavailable: "unavailable",
     protocol.SystemBroken: "conflict",
 }
