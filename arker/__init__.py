@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from ._async.client import AsyncArker
     from ._async.computer import AsyncBranches, AsyncComputer
     from ._async.files import AsyncSync
+    from ._async.filesystem import AsyncFile, AsyncFiles
     from ._sync.client import Arker
     from ._sync.computer import Branches, Computer
     from ._sync.files import Sync
+    from ._sync.filesystem import File, Files
     from .config import Timeouts
     from .errors import ArkerError, ErrorCode, Processed
+    from .filevalues import FileChange, FileInfo, GrepMatch, TreeResult
     from .hooks import Hooks, RequestEvent, RetryEvent, TransferEvent
     from .ids import SOURCE_ALIASES
     from .operations import Operation
@@ -28,10 +31,17 @@ __all__ = [
     "AsyncArker",
     "AsyncBranches",
     "AsyncComputer",
+    "AsyncFile",
+    "AsyncFiles",
     "AsyncSync",
     "Branches",
     "Computer",
     "ErrorCode",
+    "File",
+    "FileChange",
+    "FileInfo",
+    "Files",
+    "GrepMatch",
     "Hooks",
     "Operation",
     "Outcome",
@@ -43,6 +53,7 @@ __all__ = [
     "Sync",
     "Timeouts",
     "TransferEvent",
+    "TreeResult",
     "VmList",
     "VmSummary",
     "__version__",
@@ -53,11 +64,14 @@ _MODULES = {
     "_async.client": ["AsyncArker"],
     "_async.computer": ["AsyncBranches", "AsyncComputer"],
     "_async.files": ["AsyncSync"],
+    "_async.filesystem": ["AsyncFile", "AsyncFiles"],
     "_sync.client": ["Arker"],
     "_sync.computer": ["Branches", "Computer"],
     "_sync.files": ["Sync"],
+    "_sync.filesystem": ["File", "Files"],
     "config": ["Timeouts"],
     "errors": ["ArkerError", "ErrorCode", "Processed"],
+    "filevalues": ["FileChange", "FileInfo", "GrepMatch", "TreeResult"],
     "hooks": ["Hooks", "RequestEvent", "RetryEvent", "TransferEvent"],
     "ids": ["SOURCE_ALIASES"],
     "operations": ["Operation"],

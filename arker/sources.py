@@ -36,12 +36,12 @@ class Memory:
 
     blocking = False
 
-    def __init__(self, data: Buffer) -> None:
+    def __init__(self, data: Buffer, most: int = LARGEST_FILE) -> None:
         view = memoryview(data)
         # A view of something else than bytes, or with gaps, has no bytes to slice.
         self._view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         self.size: int = self._view.nbytes
-        if self.size > LARGEST_FILE:
+        if self.size > most:
             raise too_large(self.size)
 
     def read(self, start: int, end: int) -> Buffer:
@@ -58,14 +58,14 @@ class File:
 
     blocking = True
 
-    def __init__(self, file: IO[bytes], *, owned: bool) -> None:
+    def __init__(self, file: IO[bytes], *, owned: bool, most: int = LARGEST_FILE) -> None:
         self._file = file
         self._owned = owned
         # Several chunks may be read at a time, and a file has one position.
         self._lock = threading.Lock()
         self.start: int = file.tell()
         self.size: int = max(0, file.seek(0, os.SEEK_END) - self.start)
-        if self.size > LARGEST_FILE:
+        if self.size > most:
             self.close()
             raise too_large(self.size)
 
@@ -92,7 +92,8 @@ class File:
 class Spool:
     """A place for bytes that can be read only once: memory for a few, then a temporary file."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = LARGEST_FILE) -> None:
+        self._most = most
         self._file = tempfile.SpooledTemporaryFile(max_size=LARGEST_CHUNK)  # noqa: SIM115  # see close
         self._size = 0
 
@@ -104,14 +105,14 @@ class Spool:
                 f"expected bytes to write, got {type(piece).__name__}; is the file open in binary mode?"
             )
         self._size += memoryview(piece).nbytes
-        if self._size > LARGEST_FILE:
-            raise too_large(LARGEST_FILE + 1, "the data")
+        if self._size > self._most:
+            raise too_large(self._most + 1, "the data")
         local(self._file.write, piece)
 
     def source(self) -> Source:
         """What was added."""
         self._file.seek(0)
-        return File(self._file, owned=True)
+        return File(self._file, owned=True, most=self._most)
 
     def close(self) -> None:
         """Forget it."""
@@ -126,15 +127,15 @@ def local(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         raise ArkerError("local_file", str(error)) from error
 
 
-def known(data: Any) -> Source | None:
+def known(data: Any, most: int = LARGEST_FILE) -> Source | None:
     """The source of data whose size is known; None for data that has to be spooled first.
 
     Raises TypeError for a file in text mode, ArkerError `payload_too_large`.
     """
     if isinstance(data, str):
-        return Memory(data.encode())
+        return Memory(data.encode(), most)
     if isinstance(data, (bytes, bytearray, memoryview)):
-        return Memory(data)
+        return Memory(data, most)
     read = getattr(data, "read", None)
     if not callable(read) or inspect.iscoroutinefunction(read):
         return None
@@ -143,7 +144,7 @@ def known(data: Any) -> Source | None:
             raise TypeError("the file is open in text mode; open it in binary mode ('rb')")
         # Those of /proc have no size, or no end to go to.
         with contextlib.suppress(OSError):
-            file = File(data, owned=False)
+            file = File(data, owned=False, most=most)
             if file.size:
                 return file
             data.seek(file.start)

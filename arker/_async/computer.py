@@ -27,6 +27,7 @@ from .gather import async_gather
 
 if TYPE_CHECKING:
     from .client import AsyncArker
+    from .filesystem import AsyncFiles
 
 #: Forks of one computer on their way at a time.
 _AT_A_TIME = 16
@@ -62,6 +63,19 @@ class AsyncComputer:
             ArkerError: `bad_request` for a computer that is known by a name only.
         """
         return AsyncSync(self._client, self._known_id("sync"))
+
+    @property
+    def files(self) -> AsyncFiles:
+        """Its files, folders and trees: any path, any size.
+
+        Raises:
+            ArkerError: `bad_request` for a computer that is known by a name only.
+        """
+        # Not every program needs it, and it takes some time.
+        from .filesystem import AsyncFiles
+
+        self._known_id("files")
+        return AsyncFiles(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._id!r})"

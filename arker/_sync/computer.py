@@ -28,6 +28,7 @@ from .gather import gather
 
 if TYPE_CHECKING:
     from .client import Arker
+    from .filesystem import Files
 
 #: Forks of one computer on their way at a time.
 _AT_A_TIME = 16
@@ -63,6 +64,19 @@ class Computer:
             ArkerError: `bad_request` for a computer that is known by a name only.
         """
         return Sync(self._client, self._known_id("sync"))
+
+    @property
+    def files(self) -> Files:
+        """Its files, folders and trees: any path, any size.
+
+        Raises:
+            ArkerError: `bad_request` for a computer that is known by a name only.
+        """
+        # Not every program needs it, and it takes some time.
+        from .filesystem import Files
+
+        self._known_id("files")
+        return Files(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._id!r})"

@@ -15,6 +15,8 @@ PAIRS = [
     ("Arker", "AsyncArker"),
     ("Computer", "AsyncComputer"),
     ("Sync", "AsyncSync"),
+    ("Files", "AsyncFiles"),
+    ("File", "AsyncFile"),
     ("Branches", "AsyncBranches"),
 ]
 CLASSES = [name for name in arker.__all__ if inspect.isclass(getattr(arker, name))]

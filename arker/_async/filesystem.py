@@ -1,0 +1,664 @@
+"""`computer.files`: all that can be done with the files of a computer."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import io
+import os
+import posixpath
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from arker._io import Buffer
+from arker._io_async import async_in_thread, async_iterate
+from arker.errors import ArkerError, bad_request
+from arker.filevalues import FileChange, FileInfo, GrepMatch, RemotePath, remote_path
+from arker.sources import Source, Spool, known, local
+from arker.uploads import PIECE
+
+from .filewire import PART, AsyncFileWire
+
+if TYPE_CHECKING:
+    from .computer import AsyncComputer
+
+AsyncContent: TypeAlias = (
+    bytes | bytearray | memoryview | str | IO[bytes] | AsyncIterable[bytes] | Iterable[bytes]
+)
+
+#: No limit of ours: what a computer may write is its own.
+_ANY_SIZE: Final = 1 << 62
+#: How often a file that changes while it is read is begun again.
+_TRIES: Final = 3
+#: Entries asked for at a time.
+_PAGE: Final = 1000
+#: Seconds that the deployment waits for a change before it answers.
+_WAIT: Final = 20.0
+
+
+class AsyncFiles:
+    """The files of one computer: any path that its user may use, any size.
+
+    A path is relative to the home folder `/home/user` unless it is absolute; `~` is the home folder. Permissions are
+    those of the computer's user. All methods raise ArkerError: `not_found` for what is not there, `already_exists`,
+    `conflict` for a file that is not the version given, `bad_request` for what is not permitted or not possible,
+    `unavailable` for a full disk, and whatever else fails.
+    """
+
+    __slots__ = ("_computer", "_wire")
+
+    def __init__(self, computer: AsyncComputer) -> None:
+        self._computer = computer
+        self._wire = AsyncFileWire(computer)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._computer.id!r})"
+
+    # --- contents ---
+
+    async def read(self, path: RemotePath, start: int = 0, end: int | None = None) -> bytes:
+        """The content of a file, or bytes `[start, end)` of it; fewer where it ends before. Memory use is about its
+        size.
+
+        Args:
+            path: The file; links are followed.
+            start: First byte, from 0.
+            end: The byte after the last one; default the end of the file.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        if start < 0 or (end is not None and end < start):
+            raise bad_request(f"bytes [{start}, {end}) are no range")
+        where = remote_path(path)
+        for attempt in range(1, _TRIES + 1):
+            data = bytearray()
+            try:
+                async for piece in self._pieces(where, start, end):
+                    data += piece
+                return bytes(data)
+            except ArkerError as error:
+                if error.code != "conflict" or attempt == _TRIES:
+                    raise
+        raise AssertionError
+
+    async def _pieces(
+        self, path: str, start: int = 0, end: int | None = None, version: str | None = None
+    ) -> AsyncIterator[bytes]:
+        """A range of one version of a file, piece by piece. Raises ArkerError `conflict` when it changes."""
+        while end is None or start < end:
+            piece = await self._wire.read(
+                path, start, min(PART, _ANY_SIZE if end is None else end - start), version
+            )
+            version = piece.version
+            if piece.data:
+                yield piece.data
+            start += len(piece.data)
+            if start >= piece.size or not piece.data:
+                return
+
+    async def read_text(self, path: RemotePath, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The content of a file as text; line ends are kept as they are.
+
+        Args:
+            path: The file or folder.
+            encoding: How the text is encoded.
+            errors: What to do with bytes that are not in it, as for `bytes.decode`.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        return (await self.read(path)).decode(encoding, errors)
+
+    async def write(
+        self,
+        path: RemotePath,
+        data: AsyncContent,
+        *,
+        mode: int | None = None,
+        if_match: str | None = None,
+        if_absent: bool = False,
+        replace_read_only: bool = False,
+    ) -> FileInfo:
+        """Write a file, making its folders; the computer has the old file or the new one, never a part.
+
+        A large one goes in parts of 8 MiB to a hidden file beside it, which is checked and then put in its place; when
+        that is cut short, the same content written again goes on where it was.
+
+        Args:
+            path: Where to; links are followed.
+            data: Bytes, or a str for its UTF-8; or a binary file, read from where it stands to its end; or an iterable
+                of bytes. The last two use constant memory.
+            mode: Permission bits; default those of the file replaced, 0644 for a new one.
+            if_match: Only if the file there has this `version`; else `conflict`.
+            if_absent: Only if nothing is there; else `already_exists`.
+            replace_read_only: Also if its owner may not write the file there (such as one of mode 0444).
+
+        Returns:
+            What is there now.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        where = remote_path(path)
+        conditions = {"if_match": if_match, "if_absent": if_absent, "read_only": replace_read_only}
+        source = await _source(data)
+        try:
+            if source.size <= PART:
+                whole = bytes(await _read_source(source, 0, source.size))
+                return await self._wire.write(where, whole, mode=mode, **conditions)
+            return await self._write_parts(where, source, mode, conditions)
+        finally:
+            source.close()
+
+    async def _write_parts(
+        self, path: str, source: Source, mode: int | None, conditions: dict[str, Any]
+    ) -> FileInfo:
+        digest = hashlib.sha256()
+        for start in range(0, source.size, PART):
+            digest.update(await _read_source(source, start, min(start + PART, source.size)))
+        # Named by its content, so that whoever writes the same again finds it.
+        folder = posixpath.dirname(path)
+        key = hashlib.sha256(f"{path}\0{digest.hexdigest()}".encode("utf-8", "surrogateescape")).hexdigest()
+        part = posixpath.join(folder, f".arker-part-{key[:24]}")
+        for attempt in range(1, _TRIES + 1):
+            try:
+                done = (await self._wire.stat(part, follow=False)).size
+            except ArkerError as error:
+                if error.code != "not_found":
+                    raise
+                done = 0
+            try:
+                while done < source.size:
+                    piece = bytes(await _read_source(source, done, min(done + PART, source.size)))
+                    await self._wire.append(part, piece, done)
+                    done += len(piece)
+                return await self._wire.place(part, path, mode=mode, sha256=digest.hexdigest(), **conditions)
+            except ArkerError as error:
+                # What is there is something else, or another one writes the same.
+                if error.code != "conflict" or conditions["if_match"] is not None or attempt == _TRIES:
+                    raise
+                await self._wire.operate("remove", part, missing_ok=True)
+        raise AssertionError
+
+    async def append(self, path: RemotePath, data: bytes | str) -> FileInfo:
+        """Add to the end of a file, which is made if it is missing. What is over 8 MiB goes in parts, of which the
+        first ones may be there if this fails.
+
+        Args:
+            path: The file; links are followed.
+            data: Bytes, or a str for its UTF-8.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        raw = data.encode() if isinstance(data, str) else bytes(data)
+        where = remote_path(path)
+        info: FileInfo | None = None
+        for start in range(0, max(1, len(raw)), PART):
+            info = await self._wire.append(where, raw[start : start + PART], None)
+        assert info is not None
+        return info
+
+    async def upload(
+        self, local_path: str | os.PathLike[str], path: RemotePath, *, mode: int | None = None
+    ) -> FileInfo:
+        """Copy a local file to the computer, in constant memory; the executable bits go along unless `mode` is given.
+
+        Args:
+            local_path: The local file.
+            path: Where to put it.
+            mode: Permission bits; default 0755 for an executable one, else those of the file replaced, or 0644.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        with local(Path(local_path).open, "rb") as file:
+            if mode is None and os.fstat(file.fileno()).st_mode & 0o111:
+                mode = 0o755
+            return await self.write(path, file, mode=mode, replace_read_only=False)
+
+    async def download(self, path: RemotePath, local_path: str | os.PathLike[str]) -> None:
+        """Copy a file of the computer to a local one, in constant memory; the local file is replaced when all has
+        arrived.
+
+        Args:
+            path: The file in the computer.
+            local_path: Where to put it; its folder must exist.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        target = Path(local_path)
+        where = remote_path(path)
+        for attempt in range(1, _TRIES + 1):
+            descriptor, name = local(tempfile.mkstemp, prefix=f".{target.name}.", dir=target.parent)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    async for piece in self._pieces(where):
+                        await async_in_thread(local, file.write, piece)
+                    executable = (await self._wire.stat(where)).mode & 0o111
+                local(os.chmod, name, 0o755 if executable else 0o644)
+                local(os.replace, name, target)
+                return
+            except ArkerError as error:
+                if error.code != "conflict" or attempt == _TRIES:
+                    raise
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(name)  # noqa: PTH108 - a str
+
+    def open(self, path: RemotePath, mode: str = "rb") -> AsyncFile:
+        """A file of the computer as a file object; use it in a `with` statement.
+
+        Args:
+            path: The file.
+            mode: `rb` to read, from any position; `wb` to write, where the file appears at the end of the block,
+                unless that is left by an exception; `ab` to append, where it does so as well.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        if mode not in ("rb", "wb", "ab"):
+            raise ValueError(f"mode is 'rb', 'wb' or 'ab', not {mode!r}")
+        return AsyncFile(self, remote_path(path), mode)
+
+    # --- what is there ---
+
+    async def stat(self, path: RemotePath, *, follow: bool = True) -> FileInfo:
+        """What is at a path; with `follow=False` a link itself.
+
+        Args:
+            path: The file or folder.
+            follow: Whether to follow a link at the end of the path.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        return await self._wire.stat(remote_path(path), follow=follow)
+
+    async def exists(self, path: RemotePath) -> bool:
+        """Whether there is anything at a path; a link that leads nowhere is nothing.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        try:
+            await self.stat(path)
+        except ArkerError as error:
+            if error.code != "not_found":
+                raise
+            return False
+        return True
+
+    async def list(
+        self, path: RemotePath = ".", *, recursive: bool = False, glob: str | None = None
+    ) -> AsyncIterator[FileInfo]:
+        """Entries of a folder, by name, each folder before what is in it; asked for as they are used, so that a folder
+        may have any number of them. Links are entries, and not followed; folders that may not be read count as empty
+        when they are found in a recursive listing.
+
+        Args:
+            path: The folder.
+            recursive: Also what is in the folders below.
+            glob: Only what matches this pattern of paths relative to the folder: `*`, `?` and `[abc]` within a name,
+                `**` for any number of folders; `*.py`, `**/*.py`, `src/**/test_*`.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        where = remote_path(path)
+        fields: dict[str, Any] = {"recursive": recursive, "limit": _PAGE}
+        if glob is not None:
+            fields["glob"] = glob
+        cursor: str | None = ""
+        while cursor is not None:
+            page, cursor = await self._wire.page("list", where, cursor=cursor, **fields)
+            for info in page:
+                yield info
+
+    async def find(
+        self,
+        path: RemotePath = ".",
+        *,
+        name: str = "*",
+        kind: str | None = None,
+        larger_than: int | None = None,
+        newer_than: float | None = None,
+    ) -> Sequence[FileInfo]:
+        """What is anywhere below a folder.
+
+        Args:
+            path: The folder.
+            name: Pattern of the name, such as `*.log`.
+            kind: `file`, `directory`, `symlink` or `other`; default any.
+            larger_than: Bytes that it has more than.
+            newer_than: Seconds since 1970 that its content changed after.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        return [
+            info
+            async for info in self.list(path, glob=f"**/{name}")
+            if (kind is None or info.kind == kind)
+            and (larger_than is None or info.size > larger_than)
+            and (newer_than is None or info.mtime_ns > newer_than * 1e9)
+        ]
+
+    async def grep(
+        self, pattern: str, path: RemotePath = ".", *, fixed: bool = False, ignore_case: bool = False
+    ) -> Sequence[GrepMatch]:
+        """Lines of the text files at or below a path that match; `grep` of the computer looks for them.
+
+        Args:
+            pattern: An extended regular expression of POSIX.
+            path: A file, or a folder for all files below it; links are not followed.
+            fixed: Take the pattern as it is, not as an expression.
+            ignore_case: Whether capitals matter.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        return await self._wire.grep(pattern, remote_path(path), fixed=fixed, ignore_case=ignore_case)
+
+    async def watch(
+        self, path: RemotePath = ".", *, since: Sequence[FileInfo] | None = None
+    ) -> AsyncIterator[Sequence[FileChange]]:
+        """What changes at and below a folder, as it does; each item is what changed since the one before it.
+
+        Args:
+            path: The folder.
+            since: What was there when the caller last knew, as `list(recursive=True)` has it, to go on from there;
+                default what is there now.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        where = remote_path(path)
+        token = "" if since is not None else await self._wire.changed(where, "", 0)
+        known = _by_path(since if since is not None else await self._all(where))
+        while True:
+            now = await self._wire.changed(where, token, _WAIT)
+            if now == token:
+                continue
+            token = now
+            found = _by_path(await self._all(where))
+            changes = _changes(known, found)
+            known = found
+            if changes:
+                yield changes
+
+    async def _all(self, path: str) -> Sequence[FileInfo]:
+        try:
+            return [info async for info in self.list(path, recursive=True)]
+        except ArkerError as error:
+            if error.code != "not_found":
+                raise
+            return []
+
+    # --- changes ---
+
+    async def mkdir(self, path: RemotePath, *, parents: bool = True, exist_ok: bool = True) -> None:
+        """Make a folder.
+
+        Args:
+            path: Where.
+            parents: Make the folders above it too.
+            exist_ok: Whether it may be there already.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        await self._wire.operate("mkdir", remote_path(path), parents=parents, exist_ok=exist_ok)
+
+    async def move(self, source: RemotePath, target: RemotePath, *, replace: bool = True) -> None:
+        """Rename a file or folder. A file replaces a file, a folder replaces an empty one.
+
+        Args:
+            source: What to move or copy.
+            target: The new path.
+            replace: Whether a file that is there is replaced; else `already_exists`.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        await self._wire.operate("move", remote_path(source), to=remote_path(target), replace=replace)
+
+    async def copy(
+        self, source: RemotePath, target: RemotePath, *, recursive: bool = False, replace: bool = True
+    ) -> None:
+        """Copy a file, with its mode and time, or with `recursive` a folder, to a path (never *into* a folder). A link
+        is copied as a link.
+
+        Args:
+            source: What to move or copy.
+            target: The new path.
+            recursive: Whether folders are taken with all in them.
+            replace: Whether a file that is there is replaced; else `already_exists`.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        await self._wire.operate(
+            "copy", remote_path(source), to=remote_path(target), recursive=recursive, replace=replace
+        )
+
+    async def remove(self, path: RemotePath, *, recursive: bool = False, missing_ok: bool = False) -> None:
+        """Remove a file, a link (never what it leads to), an empty folder, or with `recursive` one with all in it.
+
+        Args:
+            path: The file or folder.
+            recursive: Whether folders are taken with all in them.
+            missing_ok: Whether there may be nothing.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        await self._wire.operate("remove", remote_path(path), recursive=recursive, missing_ok=missing_ok)
+
+    async def chmod(self, path: RemotePath, mode: int) -> None:
+        """Set permission bits, such as `0o755`.
+
+        Args:
+            path: The file or folder.
+            mode: Permission bits.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        await self._wire.operate("chmod", remote_path(path), mode=mode)
+
+    async def symlink(self, target: RemotePath, path: RemotePath) -> None:
+        """Make a symbolic link at `path` that says `target`, which may be relative to it and need not be there.
+
+        Args:
+            target: What the link says.
+            path: Where the link goes.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        said = target if isinstance(target, str) else os.fspath(target)
+        text = said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else said
+        await self._wire.operate("symlink", remote_path(path), to=text)
+
+    async def readlink(self, path: RemotePath) -> str:
+        """What a symbolic link says.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        info = await self.stat(path, follow=False)
+        if info.target is None:
+            raise bad_request(f"{info.path} is not a symbolic link")
+        return info.target
+
+
+class AsyncFile:
+    """A file of a computer, open to be read or written; made by `AsyncFiles.open`."""
+
+    def __init__(self, files: AsyncFiles, path: str, mode: str) -> None:
+        self._files = files
+        self._spool: IO[bytes] | None = None
+        self._at = 0
+        self._info: FileInfo | None = None
+        self._ahead = b""
+        self._ahead_at = 0
+        self.path: str = path
+        self.mode: str = mode
+        self.closed: bool = False
+
+    async def __aenter__(self) -> AsyncFile:
+        if self.mode == "rb":
+            self._info = await self._files.stat(self.path)
+        else:
+            self._spool = _spool()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose(discard=error is not None)
+
+    async def aclose(self, *, discard: bool = False) -> None:
+        """Close it; what was written is in the computer then.
+
+        Args:
+            discard: Forget what was written instead.
+
+        Raises:
+            ArkerError: See `AsyncFiles`.
+        """
+        spool, self._spool = self._spool, None
+        self.closed = True
+        if spool is None:
+            return
+        with spool:
+            if discard:
+                return
+            spool.seek(0)
+            if self.mode == "wb":
+                await self._files.write(self.path, spool)
+                return
+            while piece := await async_in_thread(spool.read, PART):
+                await self._files.append(self.path, piece)
+
+    @property
+    def info(self) -> FileInfo:
+        """What was there when it was opened to be read."""
+        if self._info is None:
+            raise ValueError("the file is not open to be read")
+        return self._info
+
+    async def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes from the position, all of them by default; empty at the end. The file must not change
+        meanwhile: ArkerError `conflict`.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        total = self.info.size
+        end = total if size < 0 else min(total, self._at + size)
+        out = bytearray()
+        while self._at < end:
+            offset = self._at - self._ahead_at
+            if not 0 <= offset < len(self._ahead):
+                piece = await self._files._wire.read(
+                    self.path, self._at, max(min(PART, end - self._at), PIECE), self.info.version
+                )
+                if not piece.data:
+                    break
+                self._ahead, self._ahead_at, offset = piece.data, self._at, 0
+            taken = self._ahead[offset : offset + end - self._at]
+            out += taken
+            self._at += len(taken)
+        return bytes(out)
+
+    async def write(self, data: bytes) -> int:
+        """Add bytes; how many there were.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        if self._spool is None:
+            raise ValueError("the file is not open to be written")
+        await async_in_thread(local, self._spool.write, data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position to read from; where that is.
+
+        Args:
+            offset: Bytes.
+            whence: What `offset` counts from, as for `io.IOBase.seek`.
+
+        Raises:
+            ArkerError: See the class.
+        """
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.info.size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        """The position."""
+        return self._at
+
+
+def _spool() -> IO[bytes]:
+    """Memory for a little, else a temporary file."""
+    return cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=PART))
+
+
+def _by_path(infos: Iterable[FileInfo]) -> dict[str, FileInfo]:
+    return {info.path: info for info in infos}
+
+
+def _changes(before: dict[str, FileInfo], after: dict[str, FileInfo]) -> list[FileChange]:
+    """What differs, by path."""
+    changes = []
+    for path in sorted(before.keys() | after.keys()):
+        old, new = before.get(path), after.get(path)
+        if old is None:
+            changes.append(FileChange("added", path, new))
+        elif new is None:
+            changes.append(FileChange("removed", path, None))
+        # The time of a folder says no more than its entries do.
+        elif (old.kind, old.mode, old.target) != (new.kind, new.mode, new.target) or (
+            new.kind == "file" and old.version != new.version
+        ):
+            changes.append(FileChange("changed", path, new))
+    return changes
+
+
+async def _source(data: Any) -> Source:
+    """Content of any kind and size, to be read in any order."""
+    source = local(known, data, _ANY_SIZE)
+    if source is not None:
+        return cast("Source", source)
+    spool = Spool(_ANY_SIZE)
+    try:
+        if callable(getattr(data, "read", None)) and not inspect.iscoroutinefunction(data.read):
+            while piece := await async_in_thread(local, data.read, PIECE):
+                spool.add(piece)
+        elif isinstance(data, (AsyncIterable, Iterable)):
+            async for piece in async_iterate(data):
+                spool.add(piece)
+        else:
+            raise TypeError(
+                f"data is bytes, str, a binary file or an iterable of bytes, not {type(data).__name__}"
+            )
+        return spool.source()
+    except BaseException:
+        spool.close()
+        raise
+
+
+async def _read_source(source: Source, start: int, end: int) -> Buffer:
+    if source.blocking:
+        return await async_in_thread(source.read, start, end)
+    return source.read(start, end)

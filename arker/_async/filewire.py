@@ -1,0 +1,266 @@
+"""What of the files of a computer goes over the wire: one request for each call."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote, urlencode
+
+from arker._http._async.pipeline import Budget, content, dump
+from arker._http._async.transport import AsyncReply
+from arker.errors import Answer, ArkerError, bad_request, read_answer
+from arker.filevalues import FileInfo, GrepMatch, info_of, text_fields, text_of, texts_fields
+
+if TYPE_CHECKING:
+    from arker.results import RunResult
+
+    from .computer import AsyncComputer
+
+T = TypeVar("T")
+
+#: Bytes of a file that travel in one request, at the most.
+PART: Final = 8 << 20
+#: Bytes of an answer with a page of entries, and of one with a piece of a tree, at the most.
+_LARGEST_PAGE: Final = 64 << 20
+_LARGEST_PIECE: Final = 40 << 20
+#: Operations that are the same however often they arrive.
+_REPEATABLE: Final = frozenset({"stat", "list", "manifest", "chmod", "mark", "changed", "remove"})
+#: Sessions for commands of ours.
+_SESSIONS: Final = 8
+_TOTAL: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of a version of a file, and how many it has in all."""
+
+    data: bytes
+    size: int
+    version: str
+
+
+class AsyncFileWire:
+    """Requests about the files of one computer."""
+
+    __slots__ = ("_computer",)
+
+    def __init__(self, computer: AsyncComputer) -> None:
+        self._computer = computer
+
+    async def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> dict[str, Any]:
+        """An operation on the file or folder at `path`. Raises ArkerError."""
+        body: dict[str, Any] = {"op": op, **text_fields("path", path), **fields}
+        if to is not None:
+            body |= text_fields("target", to)
+        repeatable = op in _REPEATABLE or (op == "mkdir" and bool(fields.get("exist_ok")))
+        return await self._ask("post", "", dump(body), repeatable=repeatable, forgiven=op == "remove")
+
+    async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
+        """What is at a path. Raises ArkerError."""
+        return _parsed(info_of, await self.operate("stat", path, follow=follow))
+
+    async def page(self, op: str, path: str, **fields: Any) -> tuple[list[FileInfo], str | None]:
+        """A page of entries, and where the next one begins. Raises ArkerError."""
+        answer = await self.operate(op, path, **fields)
+
+        def entries(answer: dict[str, Any]) -> tuple[list[FileInfo], str | None]:
+            base = "" if op == "manifest" else path
+            return [info_of(entry, base) for entry in answer["entries"]], answer["cursor"]
+
+        return _parsed(entries, answer)
+
+    async def changed(self, path: str, token: str, wait: float) -> str:
+        """A token of all that is below a folder, when it is not `token` any more or `wait` seconds passed."""
+        answer = await self.operate("changed", path, token=token, wait=wait)
+        return _parsed(lambda fields: str(fields["token"]), answer)
+
+    async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
+        """Put a file in one request. Raises ArkerError."""
+        query = _query(path, mode=mode, **conditions)
+        repeatable = not (conditions.get("if_match") or conditions.get("if_absent"))
+        answer = await self._ask("put", f"/content?{query}", data, repeatable=repeatable)
+        return _parsed(info_of, answer)
+
+    async def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
+        """Add to the end of a file, which has `at` bytes. Raises ArkerError."""
+        query = _query(path, append=True, at=at)
+        return _parsed(info_of, await self._ask("put", f"/content?{query}", data, repeatable=at is not None))
+
+    async def place(self, part: str, path: str, **fields: Any) -> FileInfo:
+        """Put a file that was filled in parts in its place. Raises ArkerError."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        return _parsed(info_of, await self.operate("place", part, to=path, **given))
+
+    async def read(self, path: str, start: int, size: int, version: str | None) -> Part:
+        """Bytes of a file, of the version given if one is. Raises ArkerError."""
+        if size <= 0:
+            size = 1
+        headers = {"Range": f"bytes={start}-{start + size - 1}"}
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
+
+        async def consume(reply: AsyncReply) -> Part:
+            body = await content(reply, PART + 1)
+            named = reply.headers.get("etag", "").strip('"')
+            total = _TOTAL.fullmatch(reply.headers.get("content-range", ""))
+            if reply.status == 416 and total is not None:
+                return Part(b"", int(total[1]), version or named)
+            read_answer(reply.status, reply.headers, body, self._key, parse=False)
+            return Part(body, int(total[1]) if total else len(body), named)
+
+        return await self._perform(
+            "get", f"/content?{_query(path)}", consume, headers=headers, repeatable=True
+        )
+
+    async def pack(self, base: str, paths: list[str], budget: int) -> bytes:
+        """Entries of a tree, as an archive. Raises ArkerError."""
+        body = dump({**text_fields("path", base), **texts_fields("paths", paths), "budget": budget})
+
+        async def consume(reply: AsyncReply) -> bytes:
+            answer = await content(reply, _LARGEST_PIECE)
+            read_answer(reply.status, reply.headers, answer, self._key, parse=False)
+            return answer
+
+        return await self._perform("post", "/pack", consume, body=body, repeatable=True)
+
+    async def unpack(self, base: str, archive: bytes, *, read_only: bool) -> dict[str, str]:
+        """Put the entries of an archive below a folder; what was refused, and why. Raises ArkerError."""
+        query = _query(base, read_only=read_only)
+        answer = await self._ask("put", f"/unpack?{query}", archive, repeatable=True)
+        return _parsed(_refused, answer)
+
+    async def mark(self, base: str, marks: list[tuple[str, int, int]]) -> dict[str, str]:
+        """Set modes and times of entries below a folder; what was refused, and why. Raises ArkerError."""
+        fields = [
+            {**text_fields("path", path), "mode": mode, "mtime_ns": mtime_ns}
+            for path, mode, mtime_ns in marks
+        ]
+        return _parsed(_refused, await self.operate("mark", base, marks=fields))
+
+    async def hashes(self, base: str, paths: list[str]) -> dict[str, str]:
+        """The digests of some files of a tree, by path. Raises ArkerError."""
+        only: dict[str, Any] = texts_fields("only", paths)
+        answer = await self.operate("manifest", base, hashed=True, **only)
+
+        def found(answer: dict[str, Any]) -> dict[str, str]:
+            return {
+                text_of(entry, "path"): entry["sha256"] for entry in answer["entries"] if "sha256" in entry
+            }
+
+        return _parsed(found, answer)
+
+    async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
+        """Lines that match, as `grep` of the computer finds them. Raises ArkerError."""
+        if "\0" in pattern or "\n" in pattern:
+            raise bad_request("a pattern is one line without NUL characters")
+        options = f"-{'F' if fixed else 'E'}{'i' if ignore_case else ''}rnIZ"
+        raw = path.encode("utf-8", "surrogateescape")
+        line = f"LC_ALL=C grep {options} -e {shlex.quote(pattern)} -- {_bash(raw)} 2>/dev/null; [ $? -le 1 ]"
+        result = await self._run(f"bash -c {shlex.quote(line)}")
+        if result.exit_code:
+            await self.stat(path)
+            raise bad_request(f"grep does not take the pattern {pattern[:100]!r}")
+        matches = []
+        for found in result.stdout.split(b"\n"):
+            name, nul, rest = found.partition(b"\0")
+            number, _, text = rest.partition(b":")
+            if nul and number.isdigit():
+                whole = posixpath.normpath(name.decode("utf-8", "surrogateescape"))
+                matches.append(GrepMatch(whole, int(number), text.decode(errors="replace")))
+        return matches
+
+    async def _run(self, command: str) -> RunResult:
+        """A command in one of a few sessions of our own, whichever is free. Raises ArkerError."""
+        for number in range(_SESSIONS):
+            try:
+                return await self._computer.run(command, session_id=f"arker-files-{number}")
+            except ArkerError as error:
+                if error.code != "vm_busy" or number == _SESSIONS - 1:
+                    raise
+        raise AssertionError
+
+    @property
+    def _key(self) -> str:
+        return self._computer._client._pipeline.config.api_key
+
+    async def _ask(
+        self, method: str, target: str, body: bytes, *, repeatable: bool, forgiven: bool = False
+    ) -> dict[str, Any]:
+        """A request whose answer is JSON. With `forgiven`, `not_found` after a try that may have been acted on is
+        success."""
+
+        async def consume(reply: AsyncReply) -> Answer:
+            answer = await content(reply, _LARGEST_PAGE)
+            return read_answer(reply.status, reply.headers, answer, self._key)
+
+        client = self._computer._client
+        budget = client._budget(None, len(body))
+        try:
+            answer = await self._perform(
+                method, target, consume, body=body, repeatable=repeatable, budget=budget
+            )
+        except ArkerError as error:
+            if forgiven and error.code == "not_found" and budget.doubtful:
+                return {}
+            raise
+        return _parsed(dict, answer.body)
+
+    async def _perform(
+        self,
+        method: str,
+        target: str,
+        consume: Callable[[AsyncReply], Awaitable[T]],
+        *,
+        repeatable: bool,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        budget: Budget | None = None,
+    ) -> T:
+        client = self._computer._client
+        vm_id = quote(self._computer._known_id("the use of its files"), safe="")
+        request = client._pipeline.request(
+            method,
+            f"/api/v1/local/vms/{vm_id}/files{target}",
+            client._timeouts,
+            control=False,
+            repeatable=repeatable,
+            body=body,
+            headers=headers,
+        )
+        budget = budget or client._budget(None, PART)
+        return await client._pipeline.perform(budget, lambda: request, consume)
+
+
+def _query(path: str, **fields: Any) -> str:
+    """A query string: what is None or False is left out."""
+    given = {
+        name: "true" if value is True else value
+        for name, value in fields.items()
+        if value is not None and value is not False
+    }
+    return urlencode({**text_fields("path", path), **given})
+
+
+def _bash(raw: bytes) -> str:
+    """A word of bash for any bytes."""
+    return "$'" + "".join(f"\\x{byte:02x}" for byte in raw) + "'"
+
+
+def _refused(answer: dict[str, Any]) -> dict[str, str]:
+    return {text_of(one, "path"): str(one["reason"]) for one in answer["refused"]}
+
+
+def _parsed(convert: Callable[[Any], T], answer: Any) -> T:
+    try:
+        return convert(answer)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ArkerError(
+            "internal",
+            f"the answer is not what a deployment of files says: {error!r}"[:500],
+            200,
+            processed="maybe",
+        ) from error

@@ -1,0 +1,186 @@
+"""Files of a computer as values: paths, what is at them, and how both travel. No I/O here."""
+
+from __future__ import annotations
+
+import base64
+import os
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from .errors import bad_request
+
+__all__ = ["FileChange", "FileInfo", "FileKind", "GrepMatch", "RemotePath", "TreeResult"]
+
+RemotePath: TypeAlias = str | bytes | os.PathLike[str]
+"""A path inside a computer. Relative ones, and `~`, begin at the home folder `/home/user`; bytes that are not UTF-8
+are given as bytes, or as surrogates in a str as `os.fsdecode` makes them."""
+
+FileKind: TypeAlias = Literal["file", "directory", "symlink", "other"]
+"""What is at a path; `other` is a pipe, a socket or a device."""
+
+HOME: Final = "/home/user"
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What is at a path of a computer.
+
+    Attributes:
+        path: Absolute.
+        kind: `file`, `directory`, `symlink` or `other`.
+        size: In bytes; 0 for what is not a file.
+        mode: Permission bits, such as `0o644`.
+        mtime_ns: When the content last changed, in nanoseconds since 1970.
+        version: Differs whenever the content may differ; for `if_match=`.
+        target: Where a symbolic link points to.
+        sha256: Digest of the content in hex, where it was asked for.
+    """
+
+    path: str
+    kind: FileKind
+    size: int
+    mode: int
+    mtime_ns: int
+    version: str
+    target: str | None = None
+    sha256: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return posixpath.basename(self.path)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return self.kind == "file"
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return self.kind == "directory"
+
+    @property
+    def modified(self) -> datetime:
+        """When the content last changed, in UTC."""
+        return datetime.fromtimestamp(self.mtime_ns / 1e9, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """Something that changed below a watched folder.
+
+    Attributes:
+        kind: `added`, `changed` or `removed`.
+        path: Absolute.
+        info: What is there now; None for what was removed.
+    """
+
+    kind: Literal["added", "changed", "removed"]
+    path: str
+    info: FileInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class GrepMatch:
+    """A line that matches.
+
+    Attributes:
+        path: Of the file, absolute.
+        line: Number of the line, from 1.
+        text: The line, without its end.
+    """
+
+    path: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TreeResult:
+    """What a `push` or `pull` did.
+
+    Attributes:
+        sent: Relative paths that were created or replaced on the other side, in order.
+        removed: Relative paths that were removed there.
+        skipped: What was left out, and why, by relative path.
+        unchanged: How many entries were there already.
+        size: Bytes of the contents that were sent.
+    """
+
+    sent: tuple[str, ...]
+    removed: tuple[str, ...]
+    skipped: Mapping[str, str]
+    unchanged: int
+    size: int
+
+
+def remote_path(path: RemotePath) -> str:
+    """An absolute path inside a computer.
+
+    Raises:
+        ArkerError: `bad_request` for an empty path, and one with a NUL character.
+        TypeError: for what is not a path.
+    """
+    text = path if isinstance(path, str) else os.fspath(path)
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    if not isinstance(text, str):
+        raise TypeError(
+            f"a path inside a computer is a str, bytes or a path object, not {type(path).__name__}"
+        )
+    if not text or "\0" in text:
+        raise bad_request(f"path {text[:200]!r} {'contains a NUL character' if text else 'is empty'}")
+    if text == "~" or text.startswith("~/"):
+        text = f"{HOME}/{text[2:]}"
+    return posixpath.join(HOME, text)
+
+
+def text_fields(name: str, text: str) -> dict[str, str]:
+    """A path or name as fields of JSON."""
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        return {name: raw.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_b64": base64.b64encode(raw).decode()}
+
+
+def texts_fields(name: str, texts: list[str]) -> dict[str, list[str]]:
+    """Paths as fields of JSON."""
+    fields: dict[str, list[str]] = {name: [], f"{name}_b64": []}
+    for text in texts:
+        for key, value in text_fields(name, text).items():
+            fields[key].append(value)
+    return {key: values for key, values in fields.items() if values or key == name}
+
+
+def text_of(fields: Mapping[str, Any], name: str) -> str:
+    """A path or name out of JSON. Raises KeyError, TypeError, ValueError."""
+    encoded = fields.get(f"{name}_b64")
+    if encoded is not None:
+        return base64.b64decode(encoded).decode("utf-8", "surrogateescape")
+    text = fields[name]
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is not a string")
+    return text
+
+
+def info_of(fields: Mapping[str, Any], base: str = "") -> FileInfo:
+    """What is at a path, out of JSON, `base` being the folder that it is relative to. Raises KeyError, TypeError,
+    ValueError."""
+    path = text_of(fields, "path")
+    size, mode, mtime_ns = int(fields["size"]), int(fields["mode"]), int(fields["mtime_ns"])
+    has_target = "target" in fields or "target_b64" in fields
+    return FileInfo(
+        posixpath.join(base, path) if base else path,
+        fields["kind"],
+        size,
+        mode,
+        mtime_ns,
+        str(fields["version"]),
+        text_of(fields, "target") if has_target else None,
+        fields.get("sha256"),
+    )

@@ -1,0 +1,230 @@
+"""`computer.files` with real computers."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from arker import ArkerError, AsyncArker, RetryPolicy
+from arker.local.process.launcher import Deployment
+from tests.faults.proxy import CuttingProxy
+
+HOME = "/home/user"
+LARGE = os.urandom(1 << 20) * 20 + b"end"
+
+
+@pytest.fixture
+def wire(deployment: Deployment) -> Iterator[CuttingProxy]:
+    with CuttingProxy(deployment.base_url) as proxy:
+        yield proxy
+
+
+def client(wire: CuttingProxy, deployment: Deployment) -> AsyncArker:
+    retry = RetryPolicy(backoff=0.001, resend=True)
+    return AsyncArker(deployment.api_key, wire.url, global_url=wire.url, retry=retry)
+
+
+async def test_contents(wire: CuttingProxy, deployment: Deployment) -> None:
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        files = vm.files
+        info = await files.write("d/hello.txt", "héllo", mode=0o600)
+        assert (info.path, info.kind, info.size, info.mode) == (f"{HOME}/d/hello.txt", "file", 6, 0o600)
+        assert await files.read_text("~/d/hello.txt") == "héllo"
+        assert await files.read("/home/user/d/hello.txt", 1, 3) == "é".encode()
+        assert await files.read("d/hello.txt", 3, 100) == b"llo"
+        assert await files.read("d/hello.txt", 100) == b""
+        assert (await files.append("d/hello.txt", b"!")).size == 7
+        await files.write("/tmp/empty", b"")
+        assert await files.read("/tmp/empty") == b""
+        with pytest.raises(ArkerError, match="not_found"):
+            await files.read("missing")
+        with pytest.raises(ArkerError, match="bad_request"):
+            await files.read("d")
+        with pytest.raises(ArkerError, match="bad_request"):
+            await files.write("/usr/x", b"")
+        with pytest.raises(ArkerError, match="empty"):
+            await files.stat("")
+        with pytest.raises(TypeError):
+            await files.stat(5)  # type: ignore[arg-type]
+
+
+async def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(
+    wire: CuttingProxy, deployment: Deployment
+) -> None:
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        files = vm.files
+        await files.write("big", LARGE)
+        assert await files.read("big") == LARGE
+        assert await files.read("big", len(LARGE) - 5) == LARGE[-5:]
+        await files.write("big", io.BytesIO(LARGE + b"more"), mode=0o755)
+        assert (await files.stat("big")).mode == 0o755
+        names = [info.name async for info in files.list()]
+        assert names == ["big"]
+        # What a client that died had sent is not sent again.
+        sent: list[int] = []
+        append = files._wire.append
+
+        async def cut(path: str, data: bytes, at: int | None) -> object:
+            if sent:
+                raise ArkerError("network", "cut")
+            sent.append(len(data))
+            return await append(path, data, at)
+
+        files._wire = type("Wire", (), {"append": staticmethod(cut), "stat": files._wire.stat})()  # type: ignore[assignment]
+        with pytest.raises(ArkerError, match="cut"):
+            await files.write("other", LARGE)
+        wire.lose(2)
+        await vm.files.write("other", LARGE)
+        assert await vm.files.read("other") == LARGE
+        assert {info.name async for info in vm.files.list()} == {"big", "other"}
+
+
+async def test_conditions(wire: CuttingProxy, deployment: Deployment) -> None:
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        files = vm.files
+        first = await files.write("f", b"1", if_absent=True)
+        with pytest.raises(ArkerError, match="already_exists"):
+            await files.write("f", b"2", if_absent=True)
+        await files.write("f", b"2", if_match=first.version)
+        for data in (b"3", LARGE):
+            with pytest.raises(ArkerError, match="conflict"):
+                await files.write("f", data, if_match=first.version)
+        await files.chmod("f", 0o444)
+        with pytest.raises(ArkerError, match="read-only"):
+            await files.write("f", b"3")
+        await files.write("f", b"3", replace_read_only=True)
+        assert await files.read("f") == b"3"
+
+
+async def test_folders(wire: CuttingProxy, deployment: Deployment) -> None:
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        files = vm.files
+        await files.mkdir("a/b")
+        await files.write("a/b/f.py", b"import os\n")
+        await files.symlink("b", "a/link")
+        assert await files.readlink("a/link") == "b"
+        assert [(i.path, i.kind) async for i in files.list("a", recursive=True)] == [
+            (f"{HOME}/a/b", "directory"),
+            (f"{HOME}/a/b/f.py", "file"),
+            (f"{HOME}/a/link", "symlink"),
+        ]
+        assert [i.name async for i in files.list(glob="**/*.py")] == ["f.py"]
+        await files.copy("a", "c", recursive=True)
+        await files.move("c/b/f.py", "c/g")
+        assert await files.exists("c/g")
+        assert not await files.exists("c/b/f.py")
+        assert [i.name for i in await files.find(".", name="?", kind="file")] == ["g"]
+        assert [i.name for i in await files.find(".", larger_than=9)] == ["f.py", "g"]
+        await files.remove("c", recursive=True)
+        await files.remove("c", missing_ok=True)
+        with pytest.raises(ArkerError, match="not_found"):
+            await files.remove("c")
+        with pytest.raises(ArkerError, match="not empty"):
+            await files.remove("a")
+        name = b"caf\xe9"
+        await files.write(name, b"x")
+        assert os.fsencode([i.name async for i in files.list()][-1]) == name
+        assert await files.read(name) == b"x"
+
+
+async def test_grep(wire: CuttingProxy, deployment: Deployment) -> None:
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        files = vm.files
+        await files.write("d/a:b.txt", "one\nTwo (2)\n")
+        await files.write("d/e", "two (2)\n")
+        await files.write("d/binary", b"two\0two\n")
+        found = await files.grep("two (2)", "d", fixed=True, ignore_case=True)
+        assert sorted((m.path, m.line, m.text) for m in found) == [
+            (f"{HOME}/d/a:b.txt", 2, "Two (2)"),
+            (f"{HOME}/d/e", 1, "two (2)"),
+        ]
+        assert await files.grep("nothing", "d") == []
+        with pytest.raises(ArkerError, match="pattern"):
+            await files.grep("(", "d")
+        with pytest.raises(ArkerError, match="not_found"):
+            await files.grep("x", "missing")
+
+
+async def test_an_answer_that_is_lost_costs_nothing(wire: CuttingProxy, deployment: Deployment) -> None:
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        files = vm.files
+        wire.lose(1)
+        await files.mkdir("d")
+        wire.lose(1)
+        await files.write("d/f", b"x")
+        wire.lose(1)
+        assert await files.read("d/f") == b"x"
+        wire.lose(1)
+        await files.remove("d/f")
+        assert not await files.exists("d/f")
+
+
+async def test_file_objects(wire: CuttingProxy, deployment: Deployment) -> None:
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        files = vm.files
+        async with files.open("f", "wb") as file:
+            await file.write(b"0123")
+            await file.write(b"456789")
+            assert not await files.exists("f")
+        async with files.open("f", "ab") as file:
+            await file.write(b"ab")
+        file = files.open("f", "wb")
+        await file.__aenter__()
+        await file.write(b"never")
+        await file.aclose(discard=True)
+        async with files.open("f") as file:
+            assert await file.read(3) == b"012"
+            assert file.seek(-4, os.SEEK_END) == 8
+            assert await file.read() == b"89ab"
+            assert await file.read() == b""
+            file.seek(2)
+            assert (await file.read(2), file.tell()) == (b"23", 4)
+        await files.write("big", LARGE)
+        async with files.open("big") as file:
+            await file.read(10)
+            await files.write("big", b"x" + LARGE)
+            with pytest.raises(ArkerError, match="conflict"):
+                await file.read()
+        with pytest.raises(ValueError, match="mode"):
+            files.open("f", "r+")
+
+
+async def test_local_files(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "run").write_bytes(b"#!/bin/sh\necho ran\n")
+    (tmp_path / "run").chmod(0o755)
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.files.upload(tmp_path / "run", "run")
+        assert (await vm.run("./run")).stdout == b"ran\n"
+        await vm.files.download("run", tmp_path / "back")
+        assert (tmp_path / "back").read_bytes() == (tmp_path / "run").read_bytes()
+        assert (tmp_path / "back").stat().st_mode & 0o777 == 0o755
+        with pytest.raises(ArkerError, match="not_found"):
+            await vm.files.download("missing", tmp_path / "none")
+        with pytest.raises(ArkerError, match="local_file"):
+            await vm.files.download("run", tmp_path / "no" / "folder")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "run"]
+
+
+async def test_watching(wire: CuttingProxy, deployment: Deployment) -> None:
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        files = vm.files
+        await files.write("d/old", b"x")
+        before = [info async for info in files.list("d", recursive=True)]
+        await files.write("d/new", b"x")
+        await files.write("d/old", b"y")
+        seen = []
+        async for changes in files.watch("d", since=before):
+            seen += [(change.kind, change.path) for change in changes]
+            if len(seen) == 2:
+                await files.remove("d/old")
+            if len(seen) == 3:
+                break
+        assert seen == [
+            ("added", f"{HOME}/d/new"),
+            ("changed", f"{HOME}/d/old"),
+            ("removed", f"{HOME}/d/old"),
+        ]
