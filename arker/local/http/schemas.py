@@ -92,6 +92,12 @@ class RunRequest(Body):
     timeout: Whole = 0
 
 
+class CancelRequest(Body):
+    """Which run to end: the one that was asked for under this Idempotency-Key."""
+
+    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]
+
+
 class WriteEntry(Body):
     """An entry of a write. Which of the three kinds it is, and that it is whole, is for `check_sync` to say."""
 

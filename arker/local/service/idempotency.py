@@ -153,6 +153,15 @@ class Idempotency:
             # The next repeat is told that the outcome is unknown, which is safe.
             log.error("the answer to a keyed run could not be kept: %s", error)
 
+    def known(self, identity: Identity) -> bool:
+        """Whether anything was asked under this key."""
+        return identity in self._pending or self._notes.find(identity) is not None
+
+    def cancel(self, identity: Identity) -> bool:
+        """End what is under way under this key, whoever waits for it; False when nothing is."""
+        pending = self._pending.get(identity)
+        return pending is not None and pending.task.cancel()
+
     async def sweep(self) -> None:
         """Forget what is old, and the largest part of what is too much."""
         await self._notes.sweep(before_ms=time.time_ns() // 1_000_000 - LIFETIME_MS, most_bytes=MAX_ANSWERS)

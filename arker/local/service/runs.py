@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
-from arker.local.engine.protocol import Engine, RunOutcome
-from arker.local.engine.runs import run
+from arker.local.engine.protocol import Engine, RunMissing, RunOutcome
+from arker.local.engine.runs import new_run_id, run
 from arker.local.storage.notes import Identity
 
 from .access import Access, Principal
 from .computers import Computers
 from .errors import ApiError
 from .idempotency import Idempotency, Once
-from .translation import Sandboxes
+from .translation import Sandboxes, api_errors
 
 __all__ = ["RunOutcome", "Runs"]
+
+#: Seconds for which a cancellation that overtook its run is remembered, and how many of them at the most.
+EARLY: Final = 30.0
+_MOST_EARLY: Final = 10_000
 
 
 class Runs:
@@ -33,6 +41,9 @@ class Runs:
         self._computers = computers
         self._idempotency = idempotency
         self._sandboxes = sandboxes
+        #: The engine's runs under Idempotency-Keys; and until when a key is cancelled whose run has not come yet.
+        self._under_way: dict[Identity, str] = {}
+        self._early: OrderedDict[Identity, float] = OrderedDict()
 
     async def run(
         self,
@@ -54,14 +65,52 @@ class Runs:
         if "\0" in command:
             raise ApiError("bad_request", "command: contains a NUL, which no shell can take")
 
+        run_id = new_run_id()
+
         async def work() -> bytes:
             self._computers.touch(vm_id)
             with self._sandboxes.used():
-                outcome = await run(self._engine, vm_id, session_id, command, timeout=timeout)
+                outcome = await run(self._engine, vm_id, session_id, command, timeout=timeout, run_id=run_id)
             self._computers.touch(vm_id)
             return answer(outcome)
 
         if once is None:
             return await work()
-        identity = Identity(who.org_id, f"run:{vm_id}", once.key)
-        return await self._idempotency.once(identity, once.request, work, journal=True)
+        identity = _identity(who, vm_id, once.key)
+        if self._early.pop(identity, 0) > time.monotonic():
+            raise ApiError("conflict", "this run was cancelled before it started")
+
+        async def named() -> bytes:
+            self._under_way[identity] = run_id
+            try:
+                return await work()
+            finally:
+                del self._under_way[identity]
+
+        return await self._idempotency.once(identity, once.request, named, journal=True)
+
+    async def cancel(self, who: Principal, vm_id: str, key: str) -> bool:
+        """End the run that was asked for under an Idempotency-Key, and all that it started; False when it was over.
+
+        Returns once the engine has taken the order. A key that is not known yet is remembered for `EARLY` seconds, in
+        which a run under it does not start: a cancellation may overtake its run.
+        """
+        self._access.owned(who, vm_id, "run in")
+        identity = _identity(who, vm_id, key)
+        if (run_id := self._under_way.get(identity)) is not None:
+            with api_errors(), contextlib.suppress(RunMissing):
+                await (await self._engine.run_of(vm_id, run_id)).cancel()
+                return True
+        # No command was started.
+        if self._idempotency.cancel(identity):
+            return True
+        if self._idempotency.known(identity):
+            return False
+        self._early[identity] = time.monotonic() + EARLY
+        while len(self._early) > _MOST_EARLY:
+            self._early.popitem(last=False)
+        return True
+
+
+def _identity(who: Principal, vm_id: str, key: str) -> Identity:
+    return Identity(who.org_id, f"run:{vm_id}", key)

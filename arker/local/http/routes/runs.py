@@ -12,7 +12,7 @@ from starlette.routing import Route
 from arker.local.http.bodies import body, cancelled_with
 from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, who
 from arker.local.http.rendering import text
-from arker.local.http.schemas import MAX_RUN_BODY, RunRequest
+from arker.local.http.schemas import MAX_RUN_BODY, CancelRequest, RunRequest
 from arker.local.service.runs import RunOutcome
 
 
@@ -37,6 +37,17 @@ class Run(Endpoint):
             )
 
 
+class Cancel(Endpoint):
+    """End a run that may not have been answered yet, by its Idempotency-Key."""
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/local/vms/{vm_id}/runs/cancel."""
+        asked = await body(request, CancelRequest)
+        vm_id = request.path_params["vm_id"]
+        cancelled = await platform(request).runs.cancel(who(request), vm_id, asked.idempotency_key)
+        return json({"cancelled": cancelled})
+
+
 def _ended(session_id: str, outcome: RunOutcome) -> bytes:
     stdout, stdout_encoding = text(outcome.stdout)
     stderr, stderr_encoding = text(outcome.stderr)
@@ -58,4 +69,7 @@ def _ended(session_id: str, outcome: RunOutcome) -> bytes:
     return to_json(answer)
 
 
-ROUTES: Final = [Route("/api/v1/vms/{vm_id}/run", Run)]
+ROUTES: Final = [
+    Route("/api/v1/vms/{vm_id}/run", Run),
+    Route("/api/v1/local/vms/{vm_id}/runs/cancel", Cancel),
+]

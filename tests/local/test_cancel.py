@@ -1,0 +1,106 @@
+"""A run is cancelled by its Idempotency-Key, also before it was answered or has arrived."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from arker.local.engine import protocol as engine
+from arker.local.service import runs
+
+from .kit import Bench, code, command, fork, other_client
+
+
+async def cancel(client: httpx.AsyncClient, vm: str, key: str) -> bool:
+    answer = await client.post(f"/api/v1/local/vms/{vm}/runs/cancel", json={"idempotency_key": key})
+    assert answer.status_code == 200, answer.text
+    return bool(answer.json()["cancelled"])
+
+
+async def forever(text: str) -> engine.RunOutcome:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def started(bench: Bench) -> None:
+    while not bench.engine.runs:
+        await asyncio.sleep(0)
+
+
+async def test_a_run_under_way_ends_and_its_session_is_free(bench: Bench) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        bench.engine.command = forever
+        waiting = asyncio.create_task(command(client, vm, "train", "k"))
+        await started(bench)
+        assert await cancel(client, vm, "k")
+        answer = await asyncio.wait_for(waiting, 10)
+        assert answer.json()["exit_code"] == 143
+        # What came of it is known under its key, and it is over.
+        assert (await command(client, vm, "train", "k")).json() == answer.json()
+        assert not await cancel(client, vm, "k")
+        bench.engine.command = None
+        assert (await command(client, vm, "next")).status_code == 200
+
+
+async def test_whoever_was_cut_off_can_cancel_what_goes_on(bench: Bench) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        bench.engine.command = forever
+        waiting = asyncio.create_task(command(client, vm, "train", "k"))
+        await started(bench)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert bench.engine._live
+        assert await cancel(client, vm, "k")
+        async with asyncio.timeout(10):
+            while bench.engine._live:
+                await asyncio.sleep(0)
+
+
+async def test_a_cancellation_that_overtakes_its_run_keeps_it_from_starting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        assert await cancel(client, vm, "k")
+        refused = await command(client, vm, "rm -r *", "k")
+        assert (refused.status_code, code(refused)) == (409, "conflict")
+        assert not bench.engine.runs
+        # It was for that run alone, and is not remembered forever.
+        assert (await command(client, vm, "id", "k")).status_code == 200
+        monkeypatch.setattr(runs, "EARLY", 0)
+        assert await cancel(client, vm, "later")
+        assert (await command(client, vm, "id", "later")).status_code == 200
+
+
+async def test_a_run_that_has_not_started_yet_is_cancelled(bench: Bench) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        begun = asyncio.Event()
+
+        async def slow(*_: object, **__: object) -> engine.Run:
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        bench.engine.start_run = slow  # type: ignore[method-assign]
+        waiting = asyncio.create_task(command(client, vm, "train", "k"))
+        await begun.wait()
+        assert await cancel(client, vm, "k")
+        assert code(await asyncio.wait_for(waiting, 10)) == "conflict"
+
+
+async def test_only_its_own_organization_can(bench: Bench) -> None:
+    async with bench.client() as client, other_client(bench, client) as other:
+        vm = await fork(client, is_public=True)
+        bench.engine.command = forever
+        waiting = asyncio.create_task(command(client, vm, "train", "k"))
+        await started(bench)
+        answer = await other.post(f"/api/v1/local/vms/{vm}/runs/cancel", json={"idempotency_key": "k"})
+        assert code(answer) == "forbidden"
+        assert bench.engine._live
+        assert await cancel(client, vm, "k")
+        await waiting
