@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
@@ -113,9 +114,32 @@ class TestRoutes:
             (behind_a_proxy, "127.0.0.1", 401),
         ):
             async with make_bench(**options).client(host) as client:
+                client.base_url = httpx.URL("http://127.0.0.1")
                 assert (await client.get("/metrics")).status_code == 200
                 del client.headers["Authorization"]
                 assert (await client.get("/metrics")).status_code == status
+
+    @pytest.mark.parametrize(
+        ("host", "status"),
+        [
+            ("localhost", 200),
+            ("LOCALHOST.:8720", 200),
+            ("127.0.0.2:80", 200),
+            ("[::1]:8720", 200),
+            ("attacker.example", 401),
+            ("127.0.0.1.attacker.example:8720", 401),
+            ("10.0.0.1", 401),
+            ("", 401),
+        ],
+    )
+    async def test_metrics_without_a_key_are_not_for_pages_of_other_sites(
+        self, bench: Bench, host: str, status: int
+    ) -> None:
+        async with bench.client() as client:
+            key = client.headers.pop("authorization")
+            assert (await client.get("/metrics", headers={"Host": host})).status_code == status
+            answer = await client.get("/metrics", headers={"Host": host, "Authorization": key})
+            assert answer.status_code == 200
 
     async def test_metrics_count_what_was_answered(self, bench: Bench) -> None:
         async with bench.client() as client:

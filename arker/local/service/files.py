@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from arker.local.engine.protocol import Engine, Readable
+from arker.local.engine.protocol import Engine, FileMissing, Readable
 from arker.local.storage.uploads import Range
 from arker.paths import path_problem
 
@@ -133,7 +133,11 @@ class Files:
 
     async def _open(self, vm_id: str, path: str) -> Readable:
         with self._sandboxes.used():
-            file = await self._engine.open_file(vm_id, path)
+            try:
+                file = await self._engine.open_file(vm_id, path)
+            except FileMissing:
+                # Word for word what the original SDK documents, and programs match.
+                raise ApiError("not_found", f"file not found: {path}") from None
         if file.size > MAX_FILE:
             await file.close()
             raise ApiError("payload_too_large", f"{path} has {file.size} bytes, and the limit is {MAX_FILE}")

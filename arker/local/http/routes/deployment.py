@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from typing import Final
 
@@ -63,10 +64,22 @@ class MetricsText(Endpoint):
             found.public_url is not None
             or request.client is None
             or not ipaddress.ip_address(request.client.host).is_loopback
+            or not _names_loopback(request.headers.get("host", ""))
         ):
             authenticate(request)
         text = found.metrics.text(await found.platform.gauges())
         return Response(text, media_type="text/plain; version=0.0.4")
+
+
+def _names_loopback(host: str) -> bool:
+    """Whether a Host header names this machine: else a page of another site, whose name leads here, is asking."""
+    name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
+    if name.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
 
 
 ROUTES: Final = [
