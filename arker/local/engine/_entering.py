@@ -1,4 +1,5 @@
-"""Program of the helper process of `ports`: makes sockets in network namespaces of sandboxes and hands them over.
+"""Program of the helper process: makes sockets in namespaces of sandboxes and hands them over, and sets the bounds that
+the kernel keeps for a namespace.
 
 It imports nothing of Arker and runs by its path, so that it starts fast and stays small. A process that entered a
 user namespace cannot leave it, and one with threads cannot enter it; so each request is done by a forked child, which
@@ -15,12 +16,15 @@ import os
 import socket
 import struct
 
-#: Address family, and how many sockets.
+#: Address family, and how many sockets. Without a family a request is for bounds: names below /proc/sys with their
+#: values follow, one a line.
 REQUEST: struct.Struct = struct.Struct("=BB")
-#: An errno, or 0.
+BOUNDS = 0
+MOST: int = 4096
+#: An errno, or 0 and less.
 ANSWER: struct.Struct = struct.Struct("=i")
 
-_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
 _NS_GET_USERNS = 0xB701
 
 
@@ -45,17 +49,39 @@ def _make(libc: ctypes.CDLL, channel: socket.socket, namespace: int, family: int
     socket.send_fds(channel, [ANSWER.pack(failure)], [sock.fileno() for sock in made])
 
 
+def _bound(libc: ctypes.CDLL, channel: socket.socket, namespace: int, settings: bytes) -> None:
+    """Enter the namespaces for good and set bounds; the answer is the number of those that the kernel did not take."""
+    failure = 0
+    try:
+        _enter(libc, fcntl.ioctl(namespace, _NS_GET_USERNS), _CLONE_NEWUSER)
+        _enter(libc, namespace, _CLONE_NEWIPC)
+        for line in settings.decode().splitlines():
+            name, _, value = line.partition(" ")
+            try:
+                with open(f"/proc/sys/{name}", "w") as file:  # noqa: PTH123 - pathlib takes long to import
+                    file.write(value)
+            except OSError:  # older kernels keep some of them for root
+                failure -= 1
+    except OSError as error:
+        failure = error.errno or errno.EIO
+    channel.send(ANSWER.pack(failure))
+
+
 def main() -> None:
     """Serve requests until the channel ends."""
     libc = ctypes.CDLL(None, use_errno=True)
     channel = socket.socket(fileno=0)
     while True:
-        data, fds, _, _ = socket.recv_fds(channel, REQUEST.size, 1)
+        data, fds, _, _ = socket.recv_fds(channel, MOST, 1)
         if not data:
             return
         pid = os.fork()
         if pid == 0:
-            _make(libc, channel, fds[0], *REQUEST.unpack(data))
+            family, count = REQUEST.unpack_from(data)
+            if family == BOUNDS:
+                _bound(libc, channel, fds[0], data[REQUEST.size :])
+            else:
+                _make(libc, channel, fds[0], family, count)
             os._exit(0)
         os.close(fds[0])
         if os.waitpid(pid, 0)[1] != 0:

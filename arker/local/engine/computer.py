@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -84,8 +84,9 @@ class Host:
     starts: asyncio.Semaphore
     #: Those that live, whoever's.
     sandboxes: set[Sandbox]
-    #: Makes sockets in sandboxes.
+    #: Makes sockets in sandboxes, and sets their bounds.
     helper: Helper
+    bounds: Mapping[str, str]
     #: Called when sessions have something to be saved.
     unsaved: Callable[[], None]
 
@@ -212,6 +213,11 @@ class Computer:
         try:
             async with host.starts:
                 sandbox = await Sandbox.start(self.image, disk, control, host.limits, network=host.network)
+                try:
+                    await host.helper.bound(sandbox, host.bounds)
+                except BaseException:
+                    await sandbox.stop()
+                    raise
         except BaseException as error:
             host.release(mounted)
             trees.remove_tree(control)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from arker.local.engine import _linux, files, images, trees
+from arker.local.engine import _linux, files, images, kernel, trees
 from arker.local.engine.computer import Computer, Host, Session, storage_error
 from arker.local.engine.filesystem import ComputerFiles
 from arker.local.engine.filesystem.content import Digests
@@ -99,6 +99,11 @@ class BubblewrapEngine:
             starts=asyncio.Semaphore(_STARTS),
             sandboxes=set(),
             helper=self._helper,
+            bounds=kernel.bounds(
+                self._limits,
+                kernel.read_sysctl("fs/inotify/max_user_instances", 128),
+                kernel.read_sysctl("fs/inotify/max_user_watches", 8192),
+            ),
             unsaved=self._save_soon,
         )
 

@@ -14,11 +14,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from arker.local.engine import _entering
-from arker.local.engine.protocol import EngineError, LimitReached, PortClosed
+from arker.local.engine.protocol import EngineError, LimitReached, PortClosed, SandboxUnavailable
 from arker.local.engine.sandbox import Sandbox
 
 #: How long the helper has for one request, and a server inside to accept a connection; seconds.
@@ -71,10 +71,19 @@ class Helper:
         raise EngineError("no connection into the computer could be made")
 
     async def _ask(self, sandbox: Sandbox, family: int, count: int) -> list[socket.socket]:
-        channel = self._start()
-        namespace = sandbox.network()
+        request = _entering.REQUEST.pack(family, count)
+        failure, fds = await self._answer(request, sandbox.namespace("net"), count)
+        made = [socket.socket(fileno=fd) for fd in fds]
+        for sock in made:
+            sock.setblocking(False)
+        if failure:
+            raise OSError(failure, os.strerror(failure))
+        return made
+
+    async def _answer(self, request: bytes, namespace: int, count: int) -> tuple[int, list[int]]:
         try:
-            socket.send_fds(channel, [_entering.REQUEST.pack(family, count)], [namespace])
+            channel = self._start()
+            socket.send_fds(channel, [request], [namespace])
         finally:
             os.close(namespace)
         await _readable(channel)
@@ -83,13 +92,31 @@ class Helper:
         )
         if not data:
             raise ConnectionResetError("the helper died")
-        made = [socket.socket(fileno=fd) for fd in fds]
-        for sock in made:
-            sock.setblocking(False)
-        (failure,) = _entering.ANSWER.unpack(data)
-        if failure:
-            raise OSError(failure, os.strerror(failure))
-        return made
+        return _entering.ANSWER.unpack(data)[0], fds
+
+    async def bound(self, sandbox: Sandbox, settings: Mapping[str, str]) -> int:
+        """Set sysctls of the namespaces of a sandbox; how many of them the kernel did not take.
+
+        Raises SandboxUnavailable.
+        """
+        lines = "".join(f"{name} {value}\n" for name, value in settings.items())
+        request = _entering.REQUEST.pack(_entering.BOUNDS, 0) + lines.encode()
+        # To its end even if the caller is cancelled: the answer to come belongs to this request.
+        return await asyncio.shield(asyncio.ensure_future(self._bound(sandbox, request)))
+
+    async def _bound(self, sandbox: Sandbox, request: bytes) -> int:
+        failure = errno.EIO
+        async with self._turn:
+            for _ in range(2):
+                try:
+                    answer = self._answer(request, sandbox.namespace("ipc"), 0)
+                    failure, _ = await asyncio.wait_for(answer, _HELPER_SECONDS)
+                    break
+                except (OSError, TimeoutError):
+                    self._stop()
+        if failure > 0:
+            raise SandboxUnavailable(f"the sandbox could not be bounded: {os.strerror(failure)}")
+        return -failure
 
     def _start(self) -> socket.socket:
         if self._channel is None:

@@ -30,6 +30,8 @@ from arker.local.engine.protocol import ComputerBusy
 
 _T = TypeVar("_T")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+#: The most that is read of one file.
+_MOST = 1 << 26
 _FREEZE_SECONDS = 2.0
 #: How long a thread may be in the kernel before it is looked at more closely.
 _KERNEL_SECONDS = 0.1
@@ -105,12 +107,20 @@ class Processes:
         if self._ended:
             self.close()
 
+    def _open(self, name: str, flags: int = 0) -> int:
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | flags, dir_fd=self._proc)
+
     def _read(self, name: str) -> bytes:
-        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
+        """The content of a file that the kernel gives in one piece."""
+        fd = self._open(name)
         try:
-            return os.read(fd, 1 << 20)
+            return os.read(fd, 1 << 16)
         finally:
             os.close(fd)
+
+    def _read_whole(self, name: str) -> bytes:
+        with os.fdopen(self._open(name), "rb") as file:
+            return file.read(_MOST)
 
     # Who is there
 
@@ -153,15 +163,9 @@ class Processes:
         if process.threads == 1:
             return [(process.pid, process.state)]
         try:
-            folder = os.open(
-                f"{process.pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc
-            )
+            tids = self._list(f"{process.pid}/task")
         except OSError:
             return []
-        try:
-            tids = os.listdir(folder)  # noqa: PTH208
-        finally:
-            os.close(folder)
         states = []
         for tid in tids:
             with contextlib.suppress(OSError, ValueError, IndexError):
@@ -189,6 +193,52 @@ class Processes:
             return (int(fields[1]) - int(fields[2])) * _PAGE
         except (OSError, IndexError):
             return 0
+
+    def descriptors(self) -> dict[int, int]:
+        """How many descriptors each process holds, process 1 left out."""
+        counts = {}
+        for name in self._numbers():
+            if (folder := self._descriptor_folder(name)) is not None:
+                with contextlib.suppress(OSError):
+                    # Kernels before 6.2 do not tell it as the size of the folder.
+                    counts[int(name)] = os.stat(folder, dir_fd=self._proc).st_size or len(self._list(folder))
+        return counts
+
+    def _descriptor_folder(self, name: str) -> str | None:
+        """The folder of the descriptors of a process, that of another thread when the main one has ended."""
+        try:
+            process = parse_stat(self._read(f"{name}/stat"))
+        except (OSError, ValueError, IndexError):
+            return None
+        if process is None:
+            return None
+        if process.state not in _ENDED:
+            return f"{name}/fd"
+        return next((f"{name}/task/{tid}/fd" for tid in self.threads(process)), None)
+
+    def _list(self, folder: str) -> list[str]:
+        fd = self._open(folder, os.O_DIRECTORY)
+        try:
+            return os.listdir(fd)  # noqa: PTH208
+        finally:
+            os.close(fd)
+
+    def epoll_watches(self, pid: int) -> int:
+        """How many descriptors a process watches by epoll; as many as it can at the most when that cannot be read."""
+        folder = self._descriptor_folder(str(pid))
+        if folder is None:
+            return 0
+        found = 0
+        try:
+            names = self._list(folder)
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    if os.readlink(f"{folder}/{name}", dir_fd=self._proc) == "anon_inode:[eventpoll]":
+                        found += self._read_whole(f"{folder}info/{name}").count(b"\ntfd:")
+        except OSError:
+            with contextlib.suppress(OSError):
+                return (os.stat(folder, dir_fd=self._proc).st_size // 2) ** 2
+        return found
 
     # Who started whom
 
@@ -262,7 +312,7 @@ class Processes:
             return
         try:
             # A folder of /proc stands for its process as a pidfd does, in a namespace whose numbers are not ours too.
-            folder = os.open(str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
+            folder = self._open(str(pid), os.O_DIRECTORY)
         except OSError:
             return
         try:

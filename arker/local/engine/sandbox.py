@@ -20,6 +20,7 @@ import os
 import resource
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,8 @@ def arguments(image: Image, disk: Disk, control: Path, limits: Limits, *, networ
         args += ["--size", str(limits.shared_memory), "--perms", "0755", "--tmpfs", "/run"]
     args += [*image.fixed, "--proc", "/proc", "--dev", "/dev"]
     args += ["--size", str(limits.shared_memory), "--perms", "1777", "--tmpfs", _SHM, "--remount-ro", "/dev"]
+    # Nothing that steers the kernel is for a guest to write: sysctls, or who dies first when memory runs out.
+    args += ["--remount-ro", "/proc"]
     args += ["--ro-bind", str(control), CONTROL]
     if not image.whole:
         args += ["--remount-ro", "/"]
@@ -166,6 +169,21 @@ def _high(fd: int) -> int:
         os.close(fd)
 
 
+@contextlib.contextmanager
+def _dies_first() -> Iterator[None]:
+    """What is started in this context, with all that it starts, goes first when memory runs out on the host.
+
+    A guest cannot set that back, and a user may lower his own again to what it was.
+    """
+    score = Path("/proc/self/oom_score_adj")
+    before = score.read_text()
+    score.write_text("1000")
+    try:
+        yield
+    finally:
+        score.write_text(before)
+
+
 @dataclass(slots=True)
 class _Spawned:
     """bwrap as just started: its process, and our ends of its pipes."""
@@ -203,9 +221,10 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
             os.pwrite(code, filter_, 0)
             actions.append((os.POSIX_SPAWN_DUP2, code, _SECCOMP_FD))
             # Python ignores SIGPIPE; programs in a sandbox must not.
-            pid = os.posix_spawn(
-                bwrap, [bwrap, *args], {}, file_actions=actions, setsigmask=(), setsigdef=_SIGNALS
-            )
+            with _dies_first():
+                pid = os.posix_spawn(
+                    bwrap, [bwrap, *args], {}, file_actions=actions, setsigmask=(), setsigdef=_SIGNALS
+                )
         except OSError as error:
             raise SandboxUnavailable(f"{bwrap} cannot be started: {error.strerror}") from error
         ours.pop_all()
@@ -329,6 +348,6 @@ class Sandbox:
             self._processes.close()
         self.ended.set_result(None)
 
-    def network(self) -> int:
-        """A descriptor of the network namespace, which the caller closes. Raises OSError."""
-        return os.open("proc/1/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.root)
+    def namespace(self, kind: str) -> int:
+        """A descriptor of the namespace of a kind (`net`, `ipc`), which the caller closes. Raises OSError."""
+        return os.open(f"proc/1/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.root)

@@ -115,6 +115,8 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
+    # Contexts of asynchronous I/O are counted for the whole host, not for a user.
+    "io_setup": (206, 0),
     # Its flags lie in memory, where a filter cannot look; C libraries fall back to clone.
     "clone3": (435, 435),
 }
@@ -134,6 +136,10 @@ _IDENTITY: dict[str, tuple[int | None, int | None]] = {
     "setfsgid": (123, 152),
     "setgroups": (116, 159),
 }
+#: F_SETLEASE would hold up whoever opens the file, the host too; F_NOTIFY is a watch that no limit counts.
+_LEASE_COMMANDS = (1024, 1026)
+_PR_SET_DUMPABLE = 4
+_FCNTL, _PRCTL = (72, 25), (157, 167)
 _CLONE, _SOCKET, _SOCKETPAIR, _IOCTL, _PERSONALITY = (56, 220), (41, 198), (53, 199), (16, 29), (135, 92)
 
 _Instruction = tuple[int, int, int, int]
@@ -214,6 +220,10 @@ def program(machine: str | None = None, *, one_user: bool = False) -> bytes:
     )
     code += _when(_SOCKETPAIR[column], _allow_only(_argument(0), (_AF_UNIX,), errno.EAFNOSUPPORT))
     code += _when(_IOCTL[column], _refuse_only(_argument(1), (_TIOCSTI, _TIOCLINUX), _refuse(errno.EPERM)))
+    code += _when(_FCNTL[column], _refuse_only(_argument(1), _LEASE_COMMANDS, _refuse(errno.EINVAL)))
+    # Succeeds and does nothing: what it is for, no tracing by others, holds anyway, and it would hide the descriptors
+    # of a process from the limits.
+    code += _when(_PRCTL[column], _refuse_only(_argument(0), (_PR_SET_DUMPABLE,), _refuse(0)))
     code += _when(_PERSONALITY[column], _allow_only(_argument(0), (0, _PER_QUERY), errno.EPERM))
     code.append(_return(_ALLOW))
     return _assemble(code)

@@ -60,7 +60,6 @@ setsid bash --noprofile --norc <{path}/c >/dev/null 2>&1 3>&-; printf 'X%d\\0' $
 # `__arker` is readonly and names `builtin` for all it does, so that no function of the user's gets in between. Only one
 # called `builtin` can: then the shell ends itself, by an expansion, and another comes with the checkpoint before. What
 # is printed goes to descriptor 3: traps of the user's may print to the others. `set -e` must not see a failure twice.
-# When memory runs out on the host, what runs in sandboxes goes first.
 _PROLOGUE = r"""
 __arker() {{
 __arker=
@@ -81,7 +80,6 @@ __arker=
 }}
 readonly -f __arker
 printf 'S%d\0' "$$" >{path}/s
-echo 1000 >/proc/self/oom_score_adj
 cd -- {cwd} || cd
 trap '\__arker E "$?"' EXIT
 [[ -e {path}/checkpoint ]] && . {path}/checkpoint

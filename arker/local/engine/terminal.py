@@ -50,7 +50,6 @@ _ABOVE = """\
 _START = """\
 printf 'S%d\\0' "$$" >&3
 exec 3>&- 0<>/dev/pts/{number} 1>&0 2>&1
-echo 1000 >/proc/self/oom_score_adj
 """
 _SHELL = b"exec bash --rcfile %b/begin -i\n"
 _PROGRAM = b". %b/begin; exec -- %b\n"

@@ -7,6 +7,7 @@ the looks cost: together they take a small part of a processor, however many pro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from arker.local.engine.computer import Computer
+from arker.local.engine.kernel import Held, Most
 from arker.local.engine.limits import Limits
+from arker.local.engine.processes import Processes
 from arker.local.engine.protocol import Reason
 from arker.local.engine.sandbox import FILE_BYTES
 
@@ -31,6 +34,9 @@ _MOST_SECONDS = 10.0
 _MEASURE_BYTES = 32 << 20
 #: All computers are looked at when so much of the host's memory went since.
 _MEMORY_STEP = 64 << 20
+
+
+_FEW = 64
 
 
 @dataclass(slots=True)
@@ -58,6 +64,32 @@ def available_memory() -> int:
     return int(words[0]) * 1024 if words else 0
 
 
+def _held(processes: Processes, root: int) -> Held:
+    """What a sandbox with these processes and this root folder holds of the kernel's. Blocking."""
+    descriptors = processes.descriptors()
+    # Whoever has few descriptors has few pairs of them.
+    many = [pid for pid, count in descriptors.items() if count > _FEW]
+    shared = terminals = 0
+    with contextlib.suppress(OSError):
+        terminals = len(_names(root, "dev/pts")) - 1  # `ptmx`
+    with contextlib.suppress(OSError):
+        folder = os.open("dev/shm", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        try:
+            room = os.statvfs(folder)
+            shared = room.f_files - room.f_ffree
+        finally:
+            os.close(folder)
+    return Held(sum(descriptors.values()), terminals, sum(map(processes.epoll_watches, many)), shared)
+
+
+def _names(root: int, path: str) -> list[str]:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    finally:
+        os.close(folder)
+
+
 class Watch:
     """Holds live computers to their limits. `computers` lists all; `spawn` does something beside the watch."""
 
@@ -72,6 +104,7 @@ class Watch:
         self._limits = limits
         self._computers = computers
         self._spawn = spawn
+        self._most = Most.here()
         self._threads = ThreadPoolExecutor(2, "arker-watch")
         self._looks: dict[Computer, _Look] = {}
         #: Computers whose disk is being measured.
@@ -121,19 +154,21 @@ class Watch:
             look.under_way = False
 
     async def _hold_memory(self, computer: Computer, look: _Look) -> None:
+        """Hold a computer to its memory, and to its part of what the kernel has."""
         sandbox = computer.sandbox
         if sandbox is None:
             return
-        processes = sandbox.processes
+        processes, root = sandbox.processes, os.dup(sandbox.root)
 
-        def read() -> dict[int, int]:
+        def read() -> tuple[dict[int, int], Held]:
             began = time.thread_time()
             try:
-                return processes.memory()
+                return processes.memory(), _held(processes, root)
             finally:
+                os.close(root)
                 look.cost = time.thread_time() - began
 
-        used = await processes.aside(self._threads, read)
+        used, held = await processes.aside(self._threads, read)
         if computer.sandbox is not sandbox:
             return
         over = sum(used.values()) - self._limits.memory
@@ -145,6 +180,8 @@ class Watch:
         if killed:
             why = f"the computer used more than its {self._limits.memory} bytes of memory"
             computer.kill_commands(killed, Reason.OUT_OF_MEMORY, why)
+        elif (excess := self._most.exceeded_by(held)) is not None:
+            computer.kill_commands([p.pid for p in computer.others()], Reason.OUT_OF_MEMORY, excess)
 
     async def _hold_disk(self, computer: Computer) -> None:
         try:

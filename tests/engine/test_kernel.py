@@ -1,0 +1,111 @@
+"""What the kernel has for all is held by no computer alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+
+import pytest
+
+from arker.local.engine import BubblewrapEngine, Limits, run
+from arker.local.engine.kernel import Held, Most, bounds
+
+from .harness import attempt, content, sh
+
+MIB = 1 << 20
+LIBC = "import ctypes, os, time; libc = ctypes.CDLL(None, use_errno=True)"
+
+
+async def python(engine: BubblewrapEngine, code: str) -> str:
+    return await sh(engine, f"python3 - <<'PYTHON'\n{LIBC}\n{code}\nPYTHON")
+
+
+def test_a_part_of_what_a_user_may_have() -> None:
+    told = bounds(Limits(shared_memory=40960), 128, 65536)
+    assert told["user/max_inotify_instances"] == "16"
+    assert told["user/max_inotify_watches"] == "8192"
+    assert told["kernel/shmall"] == "10"
+
+
+def test_what_is_too_much_is_told() -> None:
+    most = Most(files=10, epoll_watches=20, terminals=30, shared_files=40)
+    assert most.exceeded_by(Held(10, 30, 20, 40)) is None
+    for name, words in (
+        ("files", "10 open files"),
+        ("terminals", "30 terminals"),
+        ("epoll_watches", "20 watches of epoll"),
+        ("shared_files", "40 files in /dev/shm"),
+    ):
+        held = dataclasses.replace(Held(), **{name: getattr(most, name) + 1})
+        assert words in str(most.exceeded_by(held))
+
+
+async def test_inotify(engine: BubblewrapEngine) -> None:
+    count = int(await python(engine, "print(sum(libc.inotify_init() >= 0 for _ in range(1000)))"))
+    assert 8 <= count <= 128
+    watches = (
+        "fd = libc.inotify_init()\nos.mkdir('w')\n"
+        "print(int(open('/proc/sys/user/max_inotify_watches').read()) < 1 << 31)"
+    )
+    assert await python(engine, watches) == "True\n"
+
+
+@pytest.mark.engine(shared_memory=4 * MIB)
+async def test_system_v_objects(engine: BubblewrapEngine) -> None:
+    assert await python(engine, "print(libc.shmget(0, 5 << 20, 0o1600))") == "-1\n"
+    assert await python(engine, "print(libc.shmget(0, 1 << 20, 0o1600) >= 0)") == "True\n"
+    queues = "print(sum(libc.msgget(0, 0o1600) >= 0 for _ in range(500)))"
+    assert int(await python(engine, queues)) <= 64
+
+
+async def test_asynchronous_input_and_leases_are_refused(engine: BubblewrapEngine) -> None:
+    number = 206 if platform.machine() == "x86_64" else 0
+    setup = f"libc.syscall({number}, 1, ctypes.byref(ctypes.c_ulong()))"
+    assert await python(engine, f"print({setup}, ctypes.get_errno())") == "-1 38\n"
+    await sh(engine, "echo text > f")
+    lease = "import fcntl\nfd = os.open('f', 0)\ntry: fcntl.fcntl(fd, 1024, 0)\nexcept OSError as e: print(e.errno)"
+    assert await python(engine, lease) == "22\n"
+    assert await content(engine, "/home/user/f") == b"text\n"
+
+
+async def test_nothing_below_proc_is_written(engine: BubblewrapEngine) -> None:
+    before = await sh(engine, "cat /proc/self/oom_score_adj /proc/sys/kernel/sem /proc/sys/kernel/pid_max")
+    assert before.startswith("1000\n")
+    for name in ("self/oom_score_adj", "sys/kernel/sem", "sys/kernel/pid_max", "sys/kernel/shmall"):
+        assert (await attempt(engine, f"echo 400 > /proc/{name}")).exit_code != 0, name
+    assert before == await sh(
+        engine, "cat /proc/self/oom_score_adj /proc/sys/kernel/sem /proc/sys/kernel/pid_max"
+    )
+
+
+async def test_the_deployment_keeps_its_place_when_memory_runs_out(engine: BubblewrapEngine) -> None:
+    from pathlib import Path
+
+    before = Path("/proc/self/oom_score_adj").read_text()
+    await sh(engine, ":")
+    assert Path("/proc/self/oom_score_adj").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("hog", "words"),
+    [
+        (
+            "held = [os.open('/dev/null', 0) for _ in range(8000)]\nfor _ in range(40): os.fork() or time.sleep(60)",
+            "files",
+        ),
+        ("held = [os.openpty() for _ in range(400)]", "terminals"),
+        (
+            "import select\nfds = [os.open('/dev/zero', 0)]\nr, w = os.pipe()\nfds = [os.dup(r) for _ in range(4000)]\n"
+            "polls = [select.epoll() for _ in range(3900)]\n"
+            "[p.register(fd, 0) for p in polls for fd in fds]",
+            "epoll",
+        ),
+        ("[open(f'/dev/shm/{n}', 'w').close() for n in range(70000)]", "/dev/shm"),
+    ],
+    ids=["files", "terminals", "epoll", "shared files"],
+)
+async def test_who_takes_too_much_is_ended(engine: BubblewrapEngine, hog: str, words: str) -> None:
+    code = f"import os, time\n{hog}\ntime.sleep(60)"
+    ended = await run(engine, "a", "0", f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=50)
+    assert (ended.exit_code, ended.completed) == (137, True), ended
+    assert words in ended.stderr.decode()
