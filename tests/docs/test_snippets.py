@@ -6,6 +6,8 @@ another one leaves behind, nor be hindered by it.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 
 from arker.cli import local
 from tests.docs.conftest import Reader
+from tests.docs.snippets import find_snippets
 
 ROOT = Path(__file__).resolve().parents[2]
 SNIPPETS = Path(__file__).with_name("snippets.py")
@@ -85,6 +88,26 @@ def test_the_pages_leave_no_computer_behind(reader: Reader) -> None:
         assert arker("ls") == ""
     finally:
         arker("serve", "--stop")
+
+
+def test_snippets_are_typed(tmp_path: Path) -> None:
+    """`mypy --strict` finds nothing in what readers copy; the snippets of a page are one module."""
+    if importlib.util.find_spec("mypy") is None:
+        pytest.skip("mypy is not installed; it comes with the group `check`")
+    for page in PAGES:
+        module = ""
+        for snippet in find_snippets(page.read_text()):
+            if snippet.language == "python" and snippet.executed:
+                # Padded, so that an error names the line of the page.
+                module += "\n" * (snippet.line - module.count("\n")) + snippet.code
+        name = str(page.relative_to(ROOT)).removesuffix(".md").replace("/", "_").replace("-", "_")
+        (tmp_path / f"{name}.py").write_text(module)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", *tmp_path.glob("*.py")],
+        cwd=tmp_path, env={**os.environ, "MYPYPATH": f"{ROOT}:{ROOT / 'generated'}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 PAGE = """
