@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .hooks import Hooks, RequestEvent, RetryEvent, TransferEvent
     from .ids import SOURCE_ALIASES
     from .operations import Operation
-    from .results import Outcome, RunResult, VmList, VmSummary
+    from .results import Failure, Outcome, RunResult, Success, VmList, VmSummary
     from .retry import RetryPolicy
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Branches",
     "Computer",
     "ErrorCode",
+    "Failure",
     "File",
     "FileChange",
     "FileInfo",
@@ -50,6 +51,7 @@ __all__ = [
     "RetryEvent",
     "RetryPolicy",
     "RunResult",
+    "Success",
     "Sync",
     "Timeouts",
     "TransferEvent",
@@ -75,7 +77,7 @@ _MODULES = {
     "hooks": ["Hooks", "RequestEvent", "RetryEvent", "TransferEvent"],
     "ids": ["SOURCE_ALIASES"],
     "operations": ["Operation"],
-    "results": ["Outcome", "RunResult", "VmList", "VmSummary"],
+    "results": ["Failure", "Outcome", "RunResult", "Success", "VmList", "VmSummary"],
     "retry": ["RetryPolicy"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

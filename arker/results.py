@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 from .errors import ArkerError
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from arker_api.control.models import VmPage
     from arker_api.regional.models import RunResponse
 
-__all__ = ["Outcome", "RunResult", "VmList", "VmSummary"]
+__all__ = ["Failure", "Outcome", "RunResult", "Success", "VmList", "VmSummary"]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,28 +210,56 @@ class VmList:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
-    """How one of several operations ended: with a value or with an error.
+class Success(Generic[T]):
+    """One of several operations, which succeeded.
 
     Attributes:
-        value: What it returned; None when it failed (and, of operations that return nothing, always).
-        error: The exception that it ended with; None when it did not.
+        value: What it returned.
+        error: None.
+        ok: True.
     """
 
-    value: T | None = None
-    error: Exception | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether it succeeded."""
-        return self.error is None
+    value: T
+    error: None = None
+    ok: ClassVar[Literal[True]] = True
 
     def get(self) -> T:
-        """The value.
+        """The value."""
+        return self.value
 
-        Raises:
-            Exception: the error, if it ended with one.
-        """
-        if self.error is not None:
-            raise self.error
-        return self.value  # type: ignore[return-value]  # without an error it is what the operation returned
+
+@dataclass(frozen=True, slots=True)
+class Failure(Generic[E]):
+    """One of several operations, which failed.
+
+    Attributes:
+        error: The exception that it ended with.
+        value: None.
+        ok: False.
+    """
+
+    error: E
+    value: None = None
+    ok: ClassVar[Literal[False]] = False
+
+    def get(self) -> NoReturn:
+        """Raise the error."""
+        raise self.error
+
+
+Outcome: TypeAlias = Success[T] | Failure[E]
+"""How one of several operations ended. Type checkers narrow it by `outcome.error is None` and by `outcome.ok`;
+`outcome.get()` returns the value or raises the error."""
+
+
+def expected(outcomes: Iterable[Outcome[T, Exception]]) -> list[Outcome[T, ArkerError]]:
+    """The same outcomes, all of whose errors are ArkerErrors. Any other error is raised."""
+    known: list[Outcome[T, ArkerError]] = []
+    for outcome in outcomes:
+        if outcome.error is None:
+            known.append(outcome)
+        elif isinstance(outcome.error, ArkerError):
+            known.append(Failure(outcome.error))
+        else:
+            raise outcome.error
+    return known

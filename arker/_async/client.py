@@ -287,7 +287,7 @@ class AsyncArker:
 
     async def map(
         self, function: Callable[[T], Awaitable[R]], items: Iterable[T], *, concurrency: int = 32
-    ) -> builtins.list[Outcome[R]]:
+    ) -> builtins.list[Outcome[R, Exception]]:
         """Call a function for each of many computers (or whatever else), several at a time.
 
         Args:

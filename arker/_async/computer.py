@@ -20,7 +20,7 @@ from arker.config import check_seconds
 from arker.errors import ArkerError, bad_request
 from arker.hooks import logger
 from arker.ids import new_ulid
-from arker.results import Outcome, RunResult, run_result
+from arker.results import Outcome, RunResult, expected, run_result
 
 from .files import AsyncSync
 from .gather import async_gather
@@ -154,9 +154,8 @@ class AsyncComputer:
 
         names = [None if name is None else f"{name}-{n}" for n in range(count)]
         try:
-            return AsyncBranches(
-                await async_gather([functools.partial(one, name) for name in names], _AT_A_TIME, drain=_DRAIN)
-            )
+            jobs = [functools.partial(one, name) for name in names]
+            return AsyncBranches(expected(await async_gather(jobs, _AT_A_TIME, drain=_DRAIN)))
         except BaseException:
             # Interrupted: nobody will ever hold those that were made.
             await _delete_all(made, timeout=_DRAIN)
@@ -273,13 +272,13 @@ class AsyncComputer:
             logger.warning("%s was not deleted: %s", self._id, failure)
 
 
-class AsyncBranches(Sequence[Outcome[AsyncComputer]]):
+class AsyncBranches(Sequence[Outcome[AsyncComputer, ArkerError]]):
     """What became of `fork(count=n)`: an outcome for each child, in order. In a with-statement, those that
     were made are deleted at the end."""
 
     __slots__ = ("_outcomes",)
 
-    def __init__(self, outcomes: list[Outcome[AsyncComputer]]) -> None:
+    def __init__(self, outcomes: list[Outcome[AsyncComputer, ArkerError]]) -> None:
         self._outcomes = tuple(outcomes)
 
     @property
@@ -300,16 +299,18 @@ class AsyncBranches(Sequence[Outcome[AsyncComputer]]):
         return self.computers
 
     @overload
-    def __getitem__(self, index: int) -> Outcome[AsyncComputer]: ...
+    def __getitem__(self, index: int) -> Outcome[AsyncComputer, ArkerError]: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Outcome[AsyncComputer], ...]: ...
-    def __getitem__(self, index: int | slice) -> Outcome[AsyncComputer] | tuple[Outcome[AsyncComputer], ...]:
+    def __getitem__(self, index: slice) -> tuple[Outcome[AsyncComputer, ArkerError], ...]: ...
+    def __getitem__(
+        self, index: int | slice
+    ) -> Outcome[AsyncComputer, ArkerError] | tuple[Outcome[AsyncComputer, ArkerError], ...]:
         return self._outcomes[index]
 
     def __len__(self) -> int:
         return len(self._outcomes)
 
-    def __iter__(self) -> Iterator[Outcome[AsyncComputer]]:
+    def __iter__(self) -> Iterator[Outcome[AsyncComputer, ArkerError]]:
         return iter(self._outcomes)
 
     def __repr__(self) -> str:

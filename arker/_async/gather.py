@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from arker._io_async import async_attempt, async_side_by_side
-from arker.results import Outcome
+from arker.results import Failure, Outcome, Success
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ class AsyncWork(Generic[T]):
 
     def __init__(self, jobs: Sequence[Callable[[], Awaitable[T]]]) -> None:
         self._left = enumerate(jobs)
-        self.outcomes: list[Outcome[Any]] = [Outcome(error=RuntimeError("not started"))] * len(jobs)
+        self.outcomes: list[Outcome[T, Exception]] = [Failure(RuntimeError("not started"))] * len(jobs)
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -34,14 +34,14 @@ class AsyncWork(Generic[T]):
         while (taken := self._take()) is not None:
             index, job = taken
             try:
-                self.outcomes[index] = Outcome(await async_attempt(job))
+                self.outcomes[index] = Success(await async_attempt(job))
             except Exception as error:
-                self.outcomes[index] = Outcome(error=error)
+                self.outcomes[index] = Failure(error)
 
 
 async def async_gather(
     jobs: Sequence[Callable[[], Awaitable[T]]], concurrency: int, *, drain: float = 0.0
-) -> list[Outcome[T]]:
+) -> list[Outcome[T, Exception]]:
     """Do all jobs, at most `concurrency` at a time; an outcome for each, in order.
 
     When cancelled, no further job starts; those under way get `drain` seconds to end.

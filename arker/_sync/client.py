@@ -288,7 +288,7 @@ class Arker:
 
     def map(
         self, function: Callable[[T], R], items: Iterable[T], *, concurrency: int = 32
-    ) -> builtins.list[Outcome[R]]:
+    ) -> builtins.list[Outcome[R, Exception]]:
         """Call a function for each of many computers (or whatever else), several at a time.
 
         Args:

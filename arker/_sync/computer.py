@@ -21,7 +21,7 @@ from arker.config import check_seconds
 from arker.errors import ArkerError, bad_request
 from arker.hooks import logger
 from arker.ids import new_ulid
-from arker.results import Outcome, RunResult, run_result
+from arker.results import Outcome, RunResult, expected, run_result
 
 from .files import Sync
 from .gather import gather
@@ -155,9 +155,8 @@ class Computer:
 
         names = [None if name is None else f"{name}-{n}" for n in range(count)]
         try:
-            return Branches(
-                gather([functools.partial(one, name) for name in names], _AT_A_TIME, drain=_DRAIN)
-            )
+            jobs = [functools.partial(one, name) for name in names]
+            return Branches(expected(gather(jobs, _AT_A_TIME, drain=_DRAIN)))
         except BaseException:
             # Interrupted: nobody will ever hold those that were made.
             _delete_all(made, timeout=_DRAIN)
@@ -272,13 +271,13 @@ class Computer:
             logger.warning("%s was not deleted: %s", self._id, failure)
 
 
-class Branches(Sequence[Outcome[Computer]]):
+class Branches(Sequence[Outcome[Computer, ArkerError]]):
     """What became of `fork(count=n)`: an outcome for each child, in order. In a with-statement, those that
     were made are deleted at the end."""
 
     __slots__ = ("_outcomes",)
 
-    def __init__(self, outcomes: list[Outcome[Computer]]) -> None:
+    def __init__(self, outcomes: list[Outcome[Computer, ArkerError]]) -> None:
         self._outcomes = tuple(outcomes)
 
     @property
@@ -299,16 +298,18 @@ class Branches(Sequence[Outcome[Computer]]):
         return self.computers
 
     @overload
-    def __getitem__(self, index: int) -> Outcome[Computer]: ...
+    def __getitem__(self, index: int) -> Outcome[Computer, ArkerError]: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Outcome[Computer], ...]: ...
-    def __getitem__(self, index: int | slice) -> Outcome[Computer] | tuple[Outcome[Computer], ...]:
+    def __getitem__(self, index: slice) -> tuple[Outcome[Computer, ArkerError], ...]: ...
+    def __getitem__(
+        self, index: int | slice
+    ) -> Outcome[Computer, ArkerError] | tuple[Outcome[Computer, ArkerError], ...]:
         return self._outcomes[index]
 
     def __len__(self) -> int:
         return len(self._outcomes)
 
-    def __iter__(self) -> Iterator[Outcome[Computer]]:
+    def __iter__(self) -> Iterator[Outcome[Computer, ArkerError]]:
         return iter(self._outcomes)
 
     def __repr__(self) -> str:

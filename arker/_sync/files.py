@@ -40,7 +40,7 @@ from arker.errors import ArkerError, entry_error, read_answer
 from arker.hooks import TransferEvent, tell
 from arker.ids import new_ulid
 from arker.paths import check_path
-from arker.results import Outcome, decode
+from arker.results import Failure, Outcome, Success, decode, expected
 from arker.sources import Source, Spool, known, local
 from arker.uploads import (
     LARGEST_CHUNK,
@@ -106,7 +106,9 @@ class Sync:
         self._read(path, sink, None, timeout)
         return sink.content
 
-    def read_files(self, paths: Iterable[str], *, timeout: float | None = None) -> dict[str, Outcome[bytes]]:
+    def read_files(
+        self, paths: Iterable[str], *, timeout: float | None = None
+    ) -> dict[str, Outcome[bytes, ArkerError]]:
         """Several files, several at a time; an outcome for each path, in the order given.
 
         Args:
@@ -119,10 +121,7 @@ class Sync:
         """
         names = list(dict.fromkeys(paths))
         jobs = [functools.partial(self.read_file, path, timeout=timeout) for path in names]
-        outcomes = gather(jobs, 2 * _AT_A_TIME)
-        for outcome in outcomes:
-            if not isinstance(outcome.error, ArkerError):
-                outcome.get()
+        outcomes = expected(gather(jobs, 2 * _AT_A_TIME))
         return dict(zip(names, outcomes, strict=True))
 
     def download(
@@ -295,7 +294,7 @@ class Sync:
 
     def write_files(
         self, files: Mapping[str, Data], *, timeout: float | None = None
-    ) -> dict[str, Outcome[None]]:
+    ) -> dict[str, Outcome[None, ArkerError]]:
         """Write several files in as few calls as possible; an outcome for each path, in the order given. One
         that fails does not touch the others.
 
@@ -309,7 +308,7 @@ class Sync:
             TypeError, ValueError: for arguments of the wrong kind. What goes wrong with a file is in its
                 outcome.
         """
-        outcomes: dict[str, Outcome[None]] = dict.fromkeys(files, Outcome())
+        outcomes: dict[str, Outcome[None, ArkerError]] = dict.fromkeys(files, Success(None))
         small: list[tuple[tuple[str, Source], int]] = []
         large: list[tuple[str, Source]] = []
         with contextlib.ExitStack() as opened:
@@ -318,7 +317,7 @@ class Sync:
                     check_path(path)
                     source = _source(data)
                 except ArkerError as error:
-                    outcomes[path] = Outcome(error=error)
+                    outcomes[path] = Failure(error)
                     continue
                 opened.callback(source.close)
                 if source.size <= LARGEST_CHUNK:
@@ -337,15 +336,18 @@ class Sync:
         return outcomes
 
     def _write_one(
-        self, path: str, source: Source, outcomes: dict[str, Outcome[None]], timeout: float | None
+        self, path: str, source: Source, outcomes: dict[str, Outcome[None, ArkerError]], timeout: float | None
     ) -> None:
         try:
             self._write(path, source, None, timeout)
         except ArkerError as error:
-            outcomes[path] = Outcome(error=error)
+            outcomes[path] = Failure(error)
 
     def _write_batch(
-        self, files: list[tuple[str, Source]], outcomes: dict[str, Outcome[None]], timeout: float | None
+        self,
+        files: list[tuple[str, Source]],
+        outcomes: dict[str, Outcome[None, ArkerError]],
+        timeout: float | None,
     ) -> None:
         size = sum(source.size for _, source in files)
         budget = self._client._budget(timeout, size)
@@ -355,7 +357,7 @@ class Sync:
             try:
                 pending[path] = _whole(path, bytes(_read_source(source, 0, source.size)))
             except ArkerError as error:
-                outcomes[path] = Outcome(error=error)
+                outcomes[path] = Failure(error)
 
         def make() -> Request:
             return self._request(dump(WriteRequest(op="write", writes=list(pending.values())).to_dict()))
@@ -366,7 +368,7 @@ class Sync:
             again: ArkerError | None = None
             for path, result in zip(list(pending), results, strict=True):
                 error = self._error_of(result, budget) or _unwritten(result)
-                outcomes[path] = Outcome(error=error)
+                outcomes[path] = Success(None) if error is None else Failure(error)
                 if error is not None and error.retryable:
                     again = error
                     continue
@@ -381,7 +383,7 @@ class Sync:
                 self._results(budget, make, settle)
             except ArkerError as error:
                 for path in pending:
-                    outcomes[path] = Outcome(error=outcomes[path].error or error)
+                    outcomes[path] = Failure(outcomes[path].error or error)
 
     def _write(self, path: str, source: Source, progress: Progress | None, timeout: float | None) -> None:
         budget = self._client._budget(timeout, source.size)

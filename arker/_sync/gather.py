@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from arker._io_sync import attempt, side_by_side
-from arker.results import Outcome
+from arker.results import Failure, Outcome, Success
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ class Work(Generic[T]):
 
     def __init__(self, jobs: Sequence[Callable[[], T]]) -> None:
         self._left = enumerate(jobs)
-        self.outcomes: list[Outcome[Any]] = [Outcome(error=RuntimeError("not started"))] * len(jobs)
+        self.outcomes: list[Outcome[T, Exception]] = [Failure(RuntimeError("not started"))] * len(jobs)
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -35,12 +35,14 @@ class Work(Generic[T]):
         while (taken := self._take()) is not None:
             index, job = taken
             try:
-                self.outcomes[index] = Outcome(attempt(job))
+                self.outcomes[index] = Success(attempt(job))
             except Exception as error:
-                self.outcomes[index] = Outcome(error=error)
+                self.outcomes[index] = Failure(error)
 
 
-def gather(jobs: Sequence[Callable[[], T]], concurrency: int, *, drain: float = 0.0) -> list[Outcome[T]]:
+def gather(
+    jobs: Sequence[Callable[[], T]], concurrency: int, *, drain: float = 0.0
+) -> list[Outcome[T, Exception]]:
     """Do all jobs, at most `concurrency` at a time; an outcome for each, in order.
 
     When cancelled, no further job starts; those under way get `drain` seconds to end.

@@ -30,7 +30,17 @@ from arker_api.regional.models import (
     WriteResponse,
 )
 
-from arker import AsyncArker, AsyncBranches, AsyncComputer, AsyncSync, Outcome, RunResult, VmList, VmSummary
+from arker import (
+    ArkerError,
+    AsyncArker,
+    AsyncBranches,
+    AsyncComputer,
+    AsyncSync,
+    Outcome,
+    RunResult,
+    VmList,
+    VmSummary,
+)
 
 
 async def clients() -> None:
@@ -54,7 +64,7 @@ async def computers(arker: AsyncArker) -> None:
         assert_type(child, AsyncComputer)
     async with await vm.fork(count=2) as children:
         assert_type(children, AsyncBranches)
-        assert_type(children[0], Outcome[AsyncComputer])
+        assert_type(children[0], Outcome[AsyncComputer, ArkerError])
     await vm.delete()
 
 
@@ -64,7 +74,7 @@ async def lists(arker: AsyncArker) -> None:
     async for row in arker.iter_vms():
         assert_type(row, VmSummary)
     outcomes = await arker.map(lambda row: arker.vm(row).run("true"), await arker.list())
-    assert_type(outcomes, list[Outcome[RunResult]])
+    assert_type(outcomes, list[Outcome[RunResult, Exception]])
 
 
 async def numbers() -> AsyncIterator[int]:
@@ -73,8 +83,8 @@ async def numbers() -> AsyncIterator[int]:
 
 async def files(sync: AsyncSync, pieces: AsyncIterator[bytes]) -> None:
     assert_type(await sync.read_file("/home/user/a"), bytes)
-    assert_type(await sync.read_files(["/home/user/a"]), dict[str, Outcome[bytes]])
-    assert_type(await sync.write_files({"/home/user/a": b""}), dict[str, Outcome[None]])
+    assert_type(await sync.read_files(["/home/user/a"]), dict[str, Outcome[bytes, ArkerError]])
+    assert_type(await sync.write_files({"/home/user/a": b""}), dict[str, Outcome[None, ArkerError]])
     await sync.write_file("/home/user/a", pieces)
     await sync.write_file("/home/user/a", io.BytesIO(), progress=print)
     await sync.upload("local", "/home/user/a")

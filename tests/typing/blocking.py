@@ -77,8 +77,8 @@ def computers(arker: Arker) -> None:
     assert_type(vm.fork(name="a", is_public=True, region="r", timeout=5), Computer)
     assert_type(vm.fork(count=3), Branches)
     assert_type(vm.fork(count=3).all_or_none(), list[Computer])
-    assert_type(vm.fork(count=3)[0], Outcome[Computer])
-    assert_type(vm.fork(count=3)[0:2], tuple[Outcome[Computer], ...])
+    assert_type(vm.fork(count=3)[0], Outcome[Computer, ArkerError])
+    assert_type(vm.fork(count=3)[0:2], tuple[Outcome[Computer, ArkerError], ...])
     assert_type(vm.run("true", session_id=5, timeout=1), RunResult)
     assert_type(vm.run("true").check().text, str)
     with vm.fork() as child:
@@ -100,14 +100,16 @@ def lists(arker: Arker) -> None:
     assert_type(arker.iter_vms(), Iterator[VmSummary])
     for row in page:
         assert_type(arker.vm(row), Computer)
-    assert_type(arker.map(lambda row: arker.vm(row).run("true"), page), list[Outcome[RunResult]])
+    assert_type(arker.map(lambda row: arker.vm(row).run("true"), page), list[Outcome[RunResult, Exception]])
     arker.list(sort="name")  # type: ignore[arg-type]
 
 
 def files(sync: Sync) -> None:
     assert_type(sync.read_file("/home/user/a"), bytes)
-    assert_type(sync.read_files(["/home/user/a"]), dict[str, Outcome[bytes]])
-    assert_type(sync.write_files({"/home/user/a": b"", "/home/user/b": "text"}), dict[str, Outcome[None]])
+    assert_type(sync.read_files(["/home/user/a"]), dict[str, Outcome[bytes, ArkerError]])
+    assert_type(
+        sync.write_files({"/home/user/a": b"", "/home/user/b": "text"}), dict[str, Outcome[None, ArkerError]]
+    )
     for data in (b"", bytearray(), memoryview(b""), "text", io.BytesIO(), [b"a", b"b"]):
         sync.write_file("/home/user/a", data, progress=lambda done, total: print(done / total))
     sync.upload("local", "/home/user/a")
@@ -115,14 +117,20 @@ def files(sync: Sync) -> None:
     sync.write_file("/home/user/a", 5)  # type: ignore[arg-type]
 
 
-def results(result: RunResult, outcome: Outcome[int], error: ArkerError) -> None:
+def results(result: RunResult, outcome: Outcome[int, ArkerError], error: ArkerError) -> None:
     assert_type(result.stdout, bytes)
     assert_type(result.exit_code, int)
     assert_type(result.duration_ms, float)
     assert_type(result.to_dict(), dict[str, Any])
     assert_type(outcome.value, int | None)
-    assert_type(outcome.error, Exception | None)
+    assert_type(outcome.error, ArkerError | None)
     assert_type(outcome.get(), int)
+    if outcome.error is None:
+        assert_type(outcome.value, int)
+    else:
+        assert_type(outcome.error.code, ErrorCode)
+    if outcome.ok is False:
+        assert_type(outcome.error, ArkerError)
     assert_type(error.code, ErrorCode)
     assert_type(error.processed, Processed)
     assert_type(error.retryable, bool)

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 import arker
-from arker import ArkerError, Outcome, RunResult, Timeouts, VmList, VmSummary
+from arker import ArkerError, Failure, RunResult, Success, Timeouts, VmList, VmSummary
 from arker.config import BASE_URL, GLOBAL_URL, parse_url, resolve
 from arker.ids import is_vm_id, new_ulid
 from arker.operations import route, target
 from arker.paths import check_path
-from arker.results import run_result, vm_list
+from arker.results import expected, run_result, vm_list
 from arker.uploads import LARGEST_CHUNK, MOST_ENTRIES, batches, chunks, resume_at, sha256_of
 
 
@@ -398,12 +398,18 @@ class TestResults:
         assert (len(page), list(page), page[0], page[:1]) == (1, [summary], summary, (summary,))
 
     def test_outcomes(self) -> None:
-        assert Outcome(3).get() == 3
-        assert Outcome(3).ok
-        failed: Outcome[int] = Outcome(error=ValueError("no"))
-        assert not failed.ok
+        made = Success(3)
+        assert (made.get(), made.value, made.error, made.ok) == (3, 3, None, True)
+        failed = Failure(ValueError("no"))
+        assert (failed.value, failed.ok) == (None, False)
         with pytest.raises(ValueError, match="no"):
             failed.get()
+
+    def test_only_errors_of_arker_are_expected(self) -> None:
+        outcomes = [Success(1), Failure(ArkerError("timeout", "too slow"))]
+        assert expected(outcomes) == outcomes
+        with pytest.raises(ZeroDivisionError):
+            expected([Success(1), Failure(ZeroDivisionError())])
 
 
 class TestPackage:
