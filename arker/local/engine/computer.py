@@ -17,29 +17,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from arker.local.engine import files, trees
+from arker.local.engine.checkpoint import Checkpoint
 from arker.local.engine.gate import Gate
-from arker.local.engine.images import HOME, MOUNT_POINTS, Image
+from arker.local.engine.images import MOUNT_POINTS, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.ports import Connection, Helper, Ports
 from arker.local.engine.processes import Process
 from arker.local.engine.protocol import (
-    End,
     EngineError,
     LimitReached,
     PortClosed,
     Reason,
     SandboxUnavailable,
-    SessionBusy,
     StorageFull,
-    Stream,
     SystemBroken,
     TerminalSize,
 )
 from arker.local.engine.readable import LocalFile
 from arker.local.engine.runs import LocalRun
 from arker.local.engine.sandbox import FIRST, Disk, Sandbox, disk_usage
-from arker.local.engine.shell import Result, Shell
-from arker.local.engine.store import SessionRow, VmRow, new_layer
+from arker.local.engine.session import Session, Surroundings
+from arker.local.engine.store import VmRow, new_layer
 from arker.local.engine.terminal import Attachment, Terminal
 
 log: logging.Logger = logging.getLogger("arker.engine")
@@ -100,29 +98,6 @@ class Host:
 
 
 @dataclass(slots=True, eq=False)
-class Session:
-    """A session: what its shell last told, and the shell if one lives."""
-
-    id: str
-    cwd: bytes = HOME.encode()
-    checkpoint: bytes | None = None
-    shell: Shell | None = None
-    #: The command that runs.
-    run: LocalRun | None = None
-    unsaved: bool = False
-    used: float = 0.0
-
-    @property
-    def busy(self) -> bool:
-        """Whether it runs a command."""
-        return self.run is not None
-
-    def row(self) -> SessionRow:
-        """What lasts of it."""
-        return SessionRow(self.id, self.cwd, self.checkpoint)
-
-
-@dataclass(slots=True, eq=False)
 class Computer:
     """A computer. Its `gate` is shared by who uses its sandbox and exclusive for who changes what it stands on."""
 
@@ -151,8 +126,9 @@ class Computer:
     @classmethod
     def from_row(cls, host: Host, image: Image, row: VmRow) -> Computer:
         """A computer at rest."""
-        sessions = {session.id: Session(session.id, session.cwd, session.state) for session in row.sessions}
-        return cls(host, row.id, image, row.frozen, row.top, sessions)
+        self = cls(host, row.id, image, row.frozen, row.top, {})
+        self.sessions = {session.id: Session.from_row(session, self._around()) for session in row.sessions}
+        return self
 
     def row(self) -> VmRow:
         """What lasts of it."""
@@ -204,7 +180,8 @@ class Computer:
         control = host.store / "run" / new_layer()
         try:
             disk = self._disk()
-            control.mkdir(mode=0o700)
+            # Not to be listed: names in it are known to those whom they are for.
+            control.mkdir(mode=0o311)
             os.link(self.image.first, control / FIRST)
         except OSError as error:
             raise storage_error(error, "the sandbox cannot be started") from error
@@ -256,9 +233,7 @@ class Computer:
             return
         self.sandbox = None
         for session in self.sessions.values():
-            if session.shell is not None:
-                session.shell.close()
-                session.shell = None
+            session.leave()
         with contextlib.suppress(OSError):
             trees.remove_tree(self._control)
 
@@ -293,119 +268,63 @@ class Computer:
 
     # Commands
 
+    def _around(self) -> Surroundings:
+        return Surroundings(self._room, self.host.unsaved, self._use, lambda: self._refusal)
+
+    def _use(self) -> None:
+        self.used = time.monotonic()
+
+    def _room(self, session: Session) -> int:
+        """Bytes that a session may keep, beside the others."""
+        held = sum(
+            sum(map(len, s.checkpoint.sections.values()))
+            for s in self.sessions.values()
+            if s is not session and isinstance(s.checkpoint, Checkpoint)
+        )
+        return max(0, _CHECKPOINTS - held)
+
     def session(self, id_: str) -> Session:
-        """A session, made if it is new. Raises EngineError when there are too many."""
+        """A session, made if it is new. Raises LimitReached when there are too many."""
         session = self.sessions.get(id_)
         if session is None:
             if len(self.sessions) >= self.host.limits.sessions:
                 raise LimitReached(f"a computer has at most {self.host.limits.sessions} sessions")
-            session = self.sessions[id_] = Session(id_)
+            session = self.sessions[id_] = Session(id_, self._around())
         return session
 
     async def start_run(
         self, session: Session, run: LocalRun, command: bytes, seconds: float, *, stdin: bool
     ) -> None:
         """Start a command in a session, for so long at the most. Raises SessionBusy and what `live` does."""
-        while session.run is not None and session.run.ending is Reason.CANCELLED:
-            await session.run.wait()
-        if session.run is not None:
-            raise SessionBusy(f"session {session.id} runs a command already")
-        session.run = run
-        session.used = time.monotonic()
+        await session.claim(run)
         try:
             async with self.gate.shared():
-                shell = self._shell(session, await self.live())
-                await shell.up
-                self.check()
-                if shell.pid is None:
-                    raise LimitReached(
-                        "the shell of the session did not start; are there too many processes?"
-                    )
+                sandbox = await self.live()
+                if session.shell is None:
+                    self._retire()
                 try:
-                    future = shell.run(command, run.journal, stdin)
+                    await session.start(sandbox, self._control, self.image, command, seconds, stdin=stdin)
                 except OSError as error:  # a full disk, or a guest that filled the pipe
-                    shell.close()
+                    session.leave()
                     raise storage_error(error, "the command could not be started") from error
                 self.watched = True
         except BaseException:
-            session.run = None
-            self.used = time.monotonic()
+            session.release()
+            self._use()
             raise
-        command_ = _Command(self, session, shell, run, future)
-        run.control = command_
-        command_.timer = asyncio.get_running_loop().call_later(seconds, command_.time_out)
-        future.add_done_callback(command_.ended)
-
-    def _shell(self, session: Session, sandbox: Sandbox) -> Shell:
-        shell = session.shell
-        if shell is not None and not shell.lost():
-            return shell
-
-        def keep(cwd: bytes, checkpoint: bytes | None) -> None:
-            session.cwd = cwd
-            if checkpoint is not None:
-                held = sum(len(s.checkpoint or b"") for s in self.sessions.values() if s is not session)
-                if held + len(checkpoint) <= _CHECKPOINTS:
-                    session.checkpoint = checkpoint
-            session.unsaved = True
-            self.host.unsaved()
-
-        self._retire()
-        folder = self._control / session.id
-        try:
-            trees.remove_tree(folder)
-            session.shell = shell = Shell(sandbox, folder, session.id, session.cwd, session.checkpoint, keep)
-        except OSError as error:
-            raise storage_error(error, "the session cannot be started") from error
-        asyncio.get_running_loop().call_later(_SHELL_SECONDS, shell.close_unless_up)
-        return shell
 
     def _retire(self) -> None:
         """Make room for another shell: those that idle for longest go, and come back from their checkpoints."""
-        idle = [
-            s
-            for s in self.sessions.values()
-            if s.shell is not None and not s.busy and s.shell.settled.is_set()
-        ]
+        idle = [s for s in self.sessions.values() if s.shell is not None and s.settled]
         for session in sorted(idle, key=lambda s: s.used)[: max(0, len(idle) - self.host.limits.shells + 1)]:
             assert session.shell is not None
-            session.shell.close()
-            if session.shell.pid is not None:
-                self._send([session.shell.pid], signal.SIGKILL)
-            session.shell = None
-
-    async def end_command(self, session: Session, shell: Shell, future: asyncio.Future[Result]) -> None:
-        """End a command with all that it started, and the shell, which tells what it knows on SIGTERM."""
-        until = time.monotonic() + _TERM_SECONDS
-        left = self._started_by(session, shell)
-        self._send(left, signal.SIGTERM)
-        while left and time.monotonic() < until:
-            await asyncio.sleep(0.002)
-            left = self._started_by(session, shell)
-        until += _KILL_SECONDS
-        while left and time.monotonic() < until:
-            self._send(left, signal.SIGKILL)
-            await asyncio.sleep(0.002)
-            left = self._started_by(session, shell)
-        await asyncio.wait({future}, timeout=1.0)
-        if not future.done():
-            shell.close()
-
-    def signal_command(self, session: Session, shell: Shell, number: signal.Signals) -> None:
-        """Send a signal to a shell and what came with the command that it runs."""
-        self._send(self._started_by(session, shell), number)
+            session.shell.kill()
+            session.leave()
 
     def _send(self, pids: list[int], number: signal.Signals) -> None:
         for pid in pids:
             if self.sandbox is not None:
                 self.sandbox.processes.send(pid, number)
-
-    def _started_by(self, session: Session, shell: Shell) -> list[int]:
-        """The shell and what the command that it runs has started, however that hides."""
-        if self.sandbox is None or shell.pid is None:
-            return []
-        started = [p.pid for p in self.sandbox.processes.started_by(shell.pid, shell.mark)]
-        return [*started, shell.pid] if self.sandbox.processes.alive(shell.pid) else started
 
     # Files
 
@@ -471,7 +390,7 @@ class Computer:
                         name,
                         size,
                         cwd=session.cwd,
-                        state=session.checkpoint,
+                        state=session.code(self.image),
                         command=command,
                         on_end=partial(self._terminals.pop, session.id),
                     )
@@ -520,87 +439,3 @@ class Computer:
                 session.run.notes[:] = [f"killed: {why}"]
                 session.run.limit = reason
         self._send(pids, signal.SIGKILL)
-
-
-class _Command:
-    """The command that runs in a session, as its run controls it."""
-
-    __slots__ = ("_computer", "_ending", "_future", "_run", "_session", "_shell", "timer")
-
-    def __init__(
-        self,
-        computer: Computer,
-        session: Session,
-        shell: Shell,
-        run: LocalRun,
-        future: asyncio.Future[Result],
-    ) -> None:
-        self._computer = computer
-        self._session = session
-        self._shell = shell
-        self._run = run
-        self._future = future
-        self._ending: asyncio.Task[None] | None = None
-        self.timer: asyncio.TimerHandle | None = None
-
-    async def write_stdin(self, data: bytes) -> None:
-        if self._shell.input is None:
-            raise BrokenPipeError(f"run {self._run.id} takes no input")
-        await self._shell.input.write(data)
-
-    async def close_stdin(self) -> None:
-        if self._shell.input is not None:
-            await self._shell.input.end()
-
-    def signal(self, number: signal.Signals) -> None:
-        self._computer.signal_command(self._session, self._shell, number)
-
-    def cancel(self) -> None:
-        self._begin_ending(Reason.CANCELLED)
-
-    def time_out(self) -> None:
-        self._begin_ending(Reason.TIMED_OUT)
-
-    def _begin_ending(self, reason: Reason) -> None:
-        if self._run.begin_ending(reason):
-            self._ending = self._computer.host.spawn(
-                self._computer.end_command(self._session, self._shell, self._future)
-            )
-
-    def ended(self, future: asyncio.Future[Result]) -> None:
-        """The shell told how the command ended; the run ends once all that it started did."""
-        if self.timer is not None:
-            self.timer.cancel()
-        if self._ending is None:
-            self._finish(future.result())
-        else:
-            self._ending.add_done_callback(lambda _: self._finish(future.result()))
-
-    def _finish(self, result: Result) -> None:
-        run, session, computer = self._run, self._session, self._computer
-        session.run = None
-        computer.used = time.monotonic()
-        for note in run.notes:
-            run.journal.append(Stream.STDERR, f"arker: {note}\n".encode())
-        status: int | None = result.status
-        if run.ending is not None:
-            reason = run.ending
-            status = _TIMED_OUT if reason is Reason.TIMED_OUT else status
-        elif status is None:
-            reason = Reason.COMPUTER_STOPPED
-            run.notes.append(str(computer.refusal or "the sandbox ended while the command ran"))
-        else:
-            reason = run.limit or Reason.EXITED
-        if status is not None:
-            session.cwd = result.cwd
-        run.end(
-            End(
-                exit_code=status,
-                reason=reason,
-                cwd=session.cwd.decode(errors="replace"),
-                seconds=result.seconds,
-                stdout_bytes=run.journal.totals[Stream.STDOUT],
-                stderr_bytes=run.journal.totals[Stream.STDERR],
-                notes=tuple(run.notes),
-            )
-        )

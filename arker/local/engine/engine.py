@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from arker.local.engine import _linux, files, images, kernel, trees
-from arker.local.engine.computer import Computer, Host, Session, storage_error
+from arker.local.engine.computer import Computer, Host, storage_error
 from arker.local.engine.filesystem import ComputerFiles
 from arker.local.engine.filesystem.content import Digests
-from arker.local.engine.images import Image
+from arker.local.engine.images import HOME, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.ports import Connection, Helper
 from arker.local.engine.predecessors import end_predecessors
@@ -36,6 +36,7 @@ from arker.local.engine.protocol import (
 )
 from arker.local.engine.runs import RunBook
 from arker.local.engine.sandbox import layer_budget
+from arker.local.engine.session import Session
 from arker.local.engine.shell import in_subshell
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
 from arker.local.engine.terminal import Attachment
@@ -233,11 +234,11 @@ class BubblewrapEngine:
 
     async def sessions(self, vm_id: str) -> list[SessionState]:
         """The sessions of a computer, the default one always among them. Raises VmMissing."""
-        known = {_DEFAULT_SESSION: Session(_DEFAULT_SESSION), **self._computer(vm_id).sessions}
-        return [
-            SessionState(s.id, "running" if s.busy else "idle", s.cwd.decode(errors="replace"))
-            for s in known.values()
-        ]
+        states = {
+            s.id: SessionState(s.id, "running" if s.busy else "idle", s.cwd.decode(errors="replace"))
+            for s in self._computer(vm_id).sessions.values()
+        }
+        return list({_DEFAULT_SESSION: SessionState(_DEFAULT_SESSION, "idle", HOME), **states}.values())
 
     def _computer(self, vm_id: str) -> Computer:
         try:

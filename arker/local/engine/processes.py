@@ -240,6 +240,13 @@ class Processes:
                 return (os.stat(folder, dir_fd=self._proc).st_size // 2) ** 2
         return found
 
+    def waits_in(self, pid: int) -> bytes:
+        """The system call that a process waits in: its number and arguments; empty when it runs or is gone."""
+        try:
+            return self._read(f"{pid}/syscall")
+        except OSError:
+            return b""
+
     # Who started whom
 
     def mark(self, pid: int) -> int:

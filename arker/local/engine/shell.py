@@ -1,33 +1,52 @@
 """A session's shell: one bash that reads commands from a pipe, and what it answers.
 
-Four named pipes lie in a folder that the sandbox sees read-only, so that a guest can use but not remove them:
+A folder that the sandbox sees read-only has the named pipes that commands use: `bash`, from which the shell reads its
+script (so named because bash calls itself by the name of its script in messages); `o` and `e`, which are the output and
+error output of the command that runs; `i`, its input where it has one. A second folder, whose name only the shell and
+the host know and which no listing shows, has the pipe of records and the files of shell code that the engine needs.
 
-    c   shell code for the session, read by bash as its script
-    s   records: how a command ended, where the shell stands, how the shell itself ended
-    o   stdout of the command that runs
-    e   stderr of the command that runs
+For each command the shell reads two lines. The first evaluates the command, and then tells how it ended: a redirection
+from a file that does not exist, whose name has status and folder in it, fails, and bash itself writes the name in its
+message of the error to the pipe of records. So no command is executed for it: no DEBUG trap runs, no function or
+disabled builtin of the user's gets in between. The name also has a number that was made for this command. The second
+line tells what the shell knows (`checkpoint`), for the next shell: a session outlives its shells.
 
-For each command the shell opens `o` and `e` by path, runs it with `eval`, and closes them; then it writes a record. An
-`eval` at the top level of the script keeps variables, `exec` without a program, `return` and `break` from reaching
-further than one command. Nothing here trusts the guest: a forged record ends a command early, its own, and no more.
+The engine's lines are invisible to the user as far as bash allows. The hook that saves a shell which ends by `exit` is
+a trap on EXIT, which `trap -p` would show. Before a command that may look at traps, it is taken away, and `exit` is a
+function instead while that command runs; and where traps exist that see every command, the shell tells what it knows
+from a subshell, which has none of them.
 
-Records are NUL-terminated fields: `S pid` a shell is up; `R status`, `E status` a command or the shell (by `exit`) is
-done, both followed by the working folder and the checkpoint; `X status` the shell is gone, from the process above it.
-The checkpoint is shell code: sourced by the next shell, it brings back what this one knew.
+Records are separated by NULs: `S pid` a shell is up; `K` and `L` the folder and the sections of a checkpoint; `E` and
+`F` the same as the shell ends; `X status` the shell is gone, from the process above it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
+import fcntl
 import os
+import platform
 import re
+import secrets
+import signal
+import struct
+import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from arker.local.engine.checkpoint import (
+    CHANGES_ON_DEMAND,
+    ON_DEMAND,
+    SECTIONS,
+    Checkpoint,
+    quote,
+    restoration,
+)
 from arker.local.engine.journal import Journal
 from arker.local.engine.protocol import EngineError, Stream
 from arker.local.engine.sandbox import CONTROL, Sandbox
@@ -36,64 +55,72 @@ from arker.local.engine.stdin import Input
 _READ = 1 << 16
 #: Reads of one stream in one turn of the event loop, so that a flood does not starve the rest.
 _TURNS = 16
-#: Fields of records looked at in one turn; an honest command has three.
-_FIELDS = 64
 #: Commands done sooner are never watched: their output fits into the pipes.
 _WATCH_AFTER = 0.002
+#: A shell that owes a record is looked at after so many seconds, each time; the last one is repeated.
+_LOOKS = (0.02, 0.05, 0.1, 0.25)
 #: How long the output of a command that is done may still come from processes it left, `>(tee log)` say: looked at so
 #: often whether they do anything but wait, and so long at the most.
 _LINGER = 0.01
 _LINGER_MOST = 0.1
 #: Longer ones go through a file: bash reads a pipe byte by byte.
 _INLINE = 512
-#: Checkpoints above this are not kept; the one before it stays. Nor are folders, which no call could enter.
-_CHECKPOINT = 1 << 20
+#: What a shell may tell at once, in bytes; of more, nothing is kept.
+_TOLD = 64 << 20
 _CWD = 4096
 _HELD_STREAMS = 64
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: The beginning of a line of /proc/<pid>/syscall in a process that waits for its script: read(2) from descriptor 255.
+_WAITS = {"x86_64": b"0 0xff ", "aarch64": b"63 0xff "}.get(platform.machine(), b"unknown")
 
 _ABOVE = """\
-{{ cd; export ARKER_SESSION={name}
-setsid bash --noprofile --norc <{path}/c >/dev/null 2>&1 3>&-; printf 'X%d\\0' $? >&3; }} 3>{path}/s </dev/null &
+{{ cd {path}; setsid bash --noprofile --norc bash 0<&- 1>&- 2>&- 3>&-
+printf '\\0X%d\\0' $? >&3; }} 3>{secret}/s </dev/null &
 """
 
-# `__arker` is readonly and names `builtin` for all it does, so that no function of the user's gets in between. Only one
-# called `builtin` can: then the shell ends itself, by an expansion, and another comes with the checkpoint before. What
-# is printed goes to descriptor 3: traps of the user's may print to the others. `set -e` must not see a failure twice.
-_PROLOGUE = r"""
-__arker() {{
-__arker=
-\builtin printf -v __arker 1
-[[ $__arker ]] || : "${{__arker_shadowed?}}"
-{{ \builtin printf '%s%d\0%s\0' "$1" "$2" "${{PWD-}}" >&3
-\builtin shopt -p >&3
-\builtin declare -p >&3
-\builtin declare -f >&3
-\builtin declare -F >&3
-\builtin alias -p >&3
-\builtin umask -p >&3
-\builtin set +o >&3
-\builtin trap -p >&3
-\builtin printf '\0' >&3
-}} 3>{path}/s
-[[ $- == *e* ]] || \builtin return "$2"
-}}
-readonly -f __arker
-printf 'S%d\0' "$$" >{path}/s
-cd -- {cwd} || cd
-trap '\__arker E "$?"' EXIT
-[[ -e {path}/checkpoint ]] && . {path}/checkpoint
-{{ :; }} <&"$((LINENO=0))"
+_START = rb"""\builtin printf '\0S%%d\0' "$$" >%(secret)b/s
+%(restoration)b
+\builtin cd -- %(cwd)b || \builtin cd
+\builtin unset -v %(unset)b
+%(hook)b
 """
+# The only place from which the number of the next line can be set is a redirection. This one fails, as there is no such
+# file, and the second makes the status 0 again; neither executes anything.
+_RESET = b"{ :;} <\"/$((LINENO=0))\"||if { :;} <'';then :;fi\n"
+#: Keeps `eval` from being taken for a failed command itself: an ERR trap would run twice.
+_EXCUSED = b"&&if { :;} <'';then :;fi"
+_COMMAND = b'%b\\builtin eval %b <%b >%b/o 2>%b/e%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";then :;fi\n'
+# Not if the pipe cannot be opened: the next command would be taken for the one that had no record.
+_TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;fi;" + _RESET
+_TELL_APART = b"(\\builtin . %b/%b);" + _RESET
+_LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
+_PASSING_NAMES = (b"errexit", b"nounset", b"pipefail")
+_PASSING = b"\\builtin set +eu +o pipefail;"
+_HOOK = b'\\builtin . %b/x "$?"'
+_EXIT = (
+    b'exit() { \\builtin set -- "${@:-$?}";[[ $BASHPID != $$ ]]||\\builtin . %b/x "$1";\\builtin exit "$@";};'
+)
 
-# A redirection is the only place from which LINENO can be set for what is read next; errors then name the line of the
-# command, not of the script.
-_COMMAND = b'\\builtin eval %b <%b >%b/o 2>%b/e\n{ \\__arker R "$?"; } <&"$((LINENO=0))"\n'
+#: Commands with such a word may show or set traps.
+_TRAPS = re.compile(rb"\b(?:trap|eval|source)\b|(?:^|[\s;&|({])\.\s")
 
 
-def quote(text: bytes) -> bytes:
-    """One word of shell code, on one line, that means `text`."""
-    return b"$'" + text.replace(b"\\", b"\\\\").replace(b"'", b"\\'").replace(b"\n", b"\\n") + b"'"
+#: The sections that a shell tells, by the kind of its record. Positional parameters are its own while it ends.
+_TELLS: dict[str, list[str]] = {
+    "K": [name for name in SECTIONS if name not in ON_DEMAND],
+    "L": list(SECTIONS),
+    "E": [name for name in SECTIONS if name not in ON_DEMAND and name != "arguments"],
+    "F": [name for name in SECTIONS if name != "arguments"],
+}
+
+
+def _telling(secret: bytes, kind: str, after: str = ":") -> bytes:
+    """The file of shell code that tells what a shell knows, its options first: some are unset then."""
+    lines = ["{", rf"""\builtin printf '\0{kind}\0%s\0' "${{PWD-}}" """]
+    lines += [rf"{SECTIONS[name]};\builtin printf '\0'" for name in _TELLS[kind]]
+    lines.insert(3, _PASSING.decode())
+    lines += [rf"\builtin printf 'Z\0';}} >{secret.decode()}/s", rf"\builtin {after}"]
+    return "\n".join(lines).encode() + b"\n"
 
 
 def in_subshell(command: str, cwd: str | None, env: Mapping[str, str] | None) -> bytes:
@@ -116,13 +143,43 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+class ShellState(enum.Enum):
+    """How a shell stands. `Shell._move` alone changes it."""
+
+    STARTING = enum.auto()
+    #: It waits for a command.
+    READY = enum.auto()
+    #: A command runs.
+    RUNNING = enum.auto()
+    #: The command is done; its last output is read.
+    DRAINING = enum.auto()
+    #: The command is answered, and the shell tells what it knows.
+    TELLING = enum.auto()
+    #: It takes no more commands.
+    CLOSED = enum.auto()
+
+
+_MOVES: dict[ShellState, tuple[ShellState, ...]] = {
+    ShellState.STARTING: (ShellState.READY, ShellState.CLOSED),
+    ShellState.READY: (ShellState.RUNNING, ShellState.CLOSED),
+    ShellState.RUNNING: (ShellState.DRAINING, ShellState.CLOSED),
+    ShellState.DRAINING: (ShellState.TELLING, ShellState.READY, ShellState.CLOSED),
+    ShellState.TELLING: (ShellState.READY, ShellState.CLOSED),
+    ShellState.CLOSED: (),
+}
+
+
 @dataclass(slots=True)
 class Result:
-    """How a command ended. `status` is None when nobody can say: its sandbox ended first."""
+    """How a command ended. `status` is None when nobody can say."""
 
     status: int | None
     cwd: bytes
     seconds: float
+    #: Whether the shell ended without a word, as by a signal.
+    killed: bool = False
+    #: Why nobody can say, where that is known.
+    why: str = ""
 
 
 class _Reader:
@@ -192,200 +249,431 @@ class _Reader:
 
 
 class Shell:
-    """A live shell in a sandbox. `on_checkpoint(cwd, code or None)` is called after each command."""
+    """A live shell in a sandbox.
+
+    Args:
+        control: the folder of the host that the sandbox sees at `CONTROL`.
+        name: the name of the session, and of a folder in `control`.
+        cwd: the folder to begin in.
+        told: what the session knows: a checkpoint, or the shell code of an older release.
+        status: what `$?` is to be.
+        environment: the names of the variables that a shell in this sandbox begins with.
+        on_told: called with the folder and the checkpoint after each command.
+    """
 
     def __init__(
         self,
         sandbox: Sandbox,
-        folder: Path,
+        control: Path,
         name: str,
         cwd: bytes,
-        checkpoint: bytes | None,
-        on_checkpoint: Callable[[bytes, bytes | None], None],
+        told: Checkpoint | bytes | None,
+        status: int,
+        environment: Iterable[str],
+        on_told: Callable[[bytes, Checkpoint], None],
     ) -> None:
         self.sandbox = sandbox
         self.pid: int | None = None
-        #: False once the shell is known to be gone; it takes no more commands then.
-        self.open: bool = True
-        #: Done once the shell told its pid, or will not any more.
+        self.state = ShellState.STARTING
+        #: Why it is not to be used any more.
+        self.damage: str | None = None
+        #: Done once it is up, or closed.
         self.up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        #: Set while no checkpoint is to come: a command's follows its answer.
-        self.settled: asyncio.Event = asyncio.Event()
+        #: Set while it does not owe a checkpoint.
+        self.settled = asyncio.Event()
         self.settled.set()
-        self._loop = asyncio.get_running_loop()
-        self._on_checkpoint = on_checkpoint
-        self._folder = folder
-        self._path = f"{CONTROL}/{name}".encode()
-        folder.mkdir(mode=0o700)
-        os.mkfifo(folder / "c", 0o600)
-        os.mkfifo(folder / "s", 0o600)
-        # Both ends, so that neither the shell's going away nor its not being there yet is the end of the pipe.
-        self._commands = os.open(folder / "c", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._records = os.open(folder / "s", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._out = _Reader(folder / "o", Stream.STDOUT)
-        self._err = _Reader(folder / "e", Stream.STDERR)
-        self._held: list[_Reader] = []
-        self._field = bytearray()
-        self._overflow = False
-        self._expect = "record"
-        #: What was read of records but not looked at yet, and whether its turn is coming.
-        self._backlog = b""
-        self._resuming = False
-        #: Whether the shell has said its last, by `E`.
-        self._ended = False
-        self._cwd = cwd
-        # The command that runs.
-        self._result: asyncio.Future[Result] | None = None
-        self._running = False
-        self.input: Input | None = None
-        self._began = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        #: How it ended, while its output may still come.
-        self._lingering: Result | None = None
-        self._status = 0
-        self._loop.add_reader(self._records, self._on_record)
-        if checkpoint is not None:
-            (folder / "checkpoint").write_bytes(checkpoint)
-        path = self._path.decode()
         #: The mark of what the command that runs has started.
         self.mark: int = 0
-        sandbox.control(_ABOVE.format(path=path, name=name).encode())
-        prologue = _PROLOGUE.format(path=path, cwd="{cwd}").encode().replace(b"{cwd}", quote(cwd))
-        os.write(self._commands, prologue)
+        self.input: Input | None = None
+        self._loop = asyncio.get_running_loop()
+        self._on_told = on_told
+        self._folder = control / name
+        self._secret_folder = control / secrets.token_hex(8)
+        self._path = f"{CONTROL}/{name}".encode()
+        self._secret = f"{CONTROL}/{self._secret_folder.name}".encode()
+        self._cwd = cwd
+        self._checkpoint = told if isinstance(told, Checkpoint) else Checkpoint({})
+        #: The user's own trap on EXIT, and whether the engine's is in its place.
+        self._on_exit = self._checkpoint.traps().get(b"EXIT")
+        self._hooked = False
+        #: Whether `exit` is the engine's function.
+        self._exit_is_ours = False
+        self._status = status
+        self._at_exit = ""
+        #: Whether options are set that end with their command: a shell that tells from a subshell cannot unset them.
+        self._passing = False
+        self._apart = False
+        # The command that runs.
+        self._result: asyncio.Future[Result] | None = None
+        self._nonce = b""
+        self._began = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._asked_to_leave = False
+        self._hung_up = False
+        #: How it ended, while its output may still come.
+        self._done: Result | None = None
+        #: Whether what it knows after the command was told.
+        self._told = True
+        # Records: what is not complete, and the fields of a checkpoint so far.
+        self._tail = bytearray()
+        self._fields: list[bytes] | None = None
+        self._size = 0
+        self._leaving = False
+        self._make(told, environment)
 
-    def run(self, command: bytes, journal: Journal, stdin: bool) -> asyncio.Future[Result]:
-        """Start a command whose output goes to `journal`; the future's result says how it ended. One at a time.
-        Raises OSError."""
-        assert self._result is None
-        assert self.open
-        assert self.pid is not None
-        if len(command) <= _INLINE:
-            word = quote(command)
+    def _make(self, told: Checkpoint | bytes | None, environment: Iterable[str]) -> None:
+        for folder in (self._folder, self._secret_folder):
+            folder.mkdir(mode=0o700)
+        os.mkfifo(self._folder / "bash", 0o600)
+        os.mkfifo(self._secret_folder / "s", 0o600)
+        secret = self._secret
+        for kind in ("K", "L"):
+            (self._secret_folder / kind.lower()).write_bytes(_telling(secret, kind))
+        self._tell_at_exit("E")
+        late = b""
+        if isinstance(told, Checkpoint):
+            code, late = restoration(told, environment)
         else:
-            file = self._folder / "f"
-            file.unlink(missing_ok=True)
-            file.write_bytes(command)
-            word = b'"$(<' + self._path + b'/f)"'
+            code = told or b""
+        if not late:
+            self._hooked = True
+            hook = b"\\builtin trap " + self._hook() + b" EXIT"
+        elif self._on_exit is not None:
+            hook = b"\\builtin trap -- " + self._on_exit + b" EXIT"
+        else:
+            hook = b""
+        start = _START % {
+            b"secret": secret,
+            b"restoration": code,
+            b"cwd": quote(self._cwd),
+            b"unset": b"" if told else b"OLDPWD",
+            b"hook": hook,
+        }
+        (self._secret_folder / "start").write_bytes(start)
+        # Both ends, so that neither the shell's going away nor its not being there yet is the end of the pipe.
+        flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
+        self._commands = os.open(self._folder / "bash", flags)
+        self._records = os.open(self._secret_folder / "s", flags)
+        self._out = _Reader(self._folder / "o", Stream.STDOUT)
+        self._err = _Reader(self._folder / "e", Stream.STDERR)
+        self._held: list[_Reader] = []
+        self._loop.add_reader(self._records, self._read_records)
+        self.sandbox.control(_ABOVE.format(path=self._path.decode(), secret=secret.decode()).encode())
+        os.write(self._commands, b"\\builtin . " + secret + b"/start;" + late + _RESET)
+
+    def _tell_at_exit(self, kind: str) -> None:
+        """Let the shell tell at its end all that the last command may have changed."""
+        self._at_exit = kind
+        text = _telling(self._secret, kind, after='return "$1"')
+        (self._secret_folder / "x").write_bytes(text)
+
+    def _hook(self) -> bytes:
+        """The trap on EXIT that tells what the shell knows and then runs the user's, as one word."""
+        code = _HOOK % self._secret
+        if self._on_exit is not None:
+            code += b"\n\\builtin eval " + self._on_exit
+        return quote(code)
+
+    def _move(self, state: ShellState) -> None:
+        assert state in _MOVES[self.state], (self.state, state)
+        self.state = state
+        if state in (ShellState.READY, ShellState.CLOSED):
+            self.settled.set()
+            if not self.up.done():
+                self.up.set_result(None)
+        else:
+            self.settled.clear()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes commands, now or once it told what it knows."""
+        return self.state is not ShellState.CLOSED and self.damage is None
+
+    @property
+    def _closed(self) -> bool:
+        return self.state is ShellState.CLOSED
+
+    # A command
+
+    def run(self, command: bytes, journal: Journal, *, stdin: bool = False) -> asyncio.Future[Result]:
+        """Start a command whose output goes to `journal`; the future's result says how it ended. Needs a shell that is
+        READY. Raises OSError."""
+        assert self.pid is not None
         source = b"/dev/null"
         if stdin:
             self.input = Input(self._folder / "i")
             source = self._path + b"/i"
+        nonce = secrets.token_hex(4).encode()
+        text = self._lines(command, source, nonce)
         self.mark = self.sandbox.processes.mark(self.pid)
-        os.write(self._commands, _COMMAND % (word, source, self._path, self._path))
-        self._result = self._loop.create_future()
-        self.settled.clear()
-        self._running = True
+        written = os.write(self._commands, text)
+        if written != len(text):
+            raise BlockingIOError(f"the shell has {written} bytes of a command")
+        self._move(ShellState.RUNNING)
+        self._nonce = nonce
+        self._told = False
         self._out.journal = self._err.journal = journal
         self._began = time.perf_counter()
+        self._result = self._loop.create_future()
         self._timer = self._loop.call_later(_WATCH_AFTER, self._watch)
         return self._result
+
+    def _lines(self, command: bytes, source: bytes, nonce: bytes) -> bytes:
+        """What the shell is to read for a command."""
+        secret = self._secret
+        careful = self._apart = self._careful(command)
+        before = b""
+        if careful and self._hooked:
+            before = b"\\builtin trap " + (self._on_exit or b"-") + b" EXIT;"
+            posix = b"set -o posix" in self._checkpoint.sections.get("options", b"")
+            if not posix and b"exit" not in self._checkpoint.functions():
+                before += _EXIT % secret
+                self._exit_is_ours = True
+            self._hooked = False
+        elif not careful and not self._hooked:
+            if self._exit_is_ours:
+                before = b"\\builtin unset -f exit;"
+                self._exit_is_ours = False
+            before += b"\\builtin trap " + self._hook() + b" EXIT;"
+            self._hooked = True
+        if self._passing:
+            before += _PASSING
+            self._passing = False
+        if self._status == 1:
+            before += b"! if { :;} <'';then :;fi;"
+        elif self._status:
+            before += b"(\\builtin exit %d)&&:;" % self._status
+        word = self._word(command)
+        path = self._path
+        excused = _EXCUSED if careful else b""
+        first = _COMMAND % (before, word, source, path, path, excused, secret, nonce, nonce)
+        more = CHANGES_ON_DEMAND.search(command)
+        kind = b"l" if more else b"k"
+        if self._at_exit != (at_exit := "F" if more else "E"):
+            self._tell_at_exit(at_exit)
+        return first + (_TELL_APART % (secret, kind) if careful else _TELL % (secret, secret, kind))
+
+    def _careful(self, command: bytes) -> bool:
+        """Whether a command may see traps, or be seen by them."""
+        known = self._checkpoint.sections
+        return bool(
+            _TRAPS.search(command)
+            or b"trap" in known.get("functions", b"")
+            or any(name in known.get("traps", b"") for name in (b" DEBUG\n", b" ERR\n", b" RETURN\n"))
+        )
+
+    def _word(self, command: bytes) -> bytes:
+        if len(command) <= _INLINE:
+            return quote(command)
+        # The substitution takes line feeds at the end away; one that continued a line goes with its backslash.
+        kept = command.rstrip(b"\n")
+        backslashes = len(kept) - len(kept.rstrip(b"\\"))
+        if len(kept) < len(command) and backslashes % 2:
+            command = kept[:-1]
+        file = self._secret_folder / "f"
+        file.unlink(missing_ok=True)
+        file.write_bytes(command)
+        return b'"$(<' + self._secret + b'/f)"'
 
     def _watch(self) -> None:
         self._out.watch()
         self._err.watch()
+        self._look_later(0)
+
+    def _look_later(self, turn: int) -> None:
+        seconds = _LOOKS[min(turn, len(_LOOKS) - 1)]
+        self._look_timer = self._loop.call_later(seconds, self._look, turn + 1)
+
+    def _look(self, turn: int) -> None:
+        """Notice that the record of a command or a checkpoint that is owed will not come."""
+        self._look_timer = None
+        owing = self.state is ShellState.RUNNING or not self._told
+        if not owing or self.state is ShellState.CLOSED or self.lost():
+            return
+        if self._waits():
+            if self.state is not ShellState.RUNNING:
+                self._retire("it did not tell what it knows")
+                return
+            if self._hung_up or self._apart:
+                self._retire("it lost track of its command")
+                return
+            # It could not write its record, for want of descriptors say. Its own end can still tell the status: by
+            # `exit`, or where it executes nothing any more, as its script ends.
+            if self._asked_to_leave:
+                self._hang_up()
+            else:
+                self._asked_to_leave = True
+                os.write(self._commands, _LEAVE)
+        self._look_later(turn)
+
+    def _hang_up(self) -> None:
+        """Let the shell see the end of its script."""
+        self._hung_up = True
+        if self._commands >= 0:
+            os.close(self._commands)
+            self._commands = -1
+
+    def _waits(self) -> bool:
+        """Whether the shell has read all that was written for it and waits for more."""
+        if self._commands < 0:
+            return False
+        unread = struct.unpack("i", fcntl.ioctl(self._commands, termios.FIONREAD, b"\0" * 4))[0]
+        if unread or self.pid is None:
+            return False
+        # A record may have come just before it was looked at.
+        return self.sandbox.processes.waits_in(self.pid).startswith(_WAITS) and not self._read_records()
+
+    def _retire(self, why: str) -> None:
+        self.damage = why
+        self.kill()
+        self.close(why)
+
+    def kill(self) -> None:
+        """Kill the shell, and nothing that it started."""
+        if self.pid is not None:
+            self.sandbox.processes.send(self.pid, signal.SIGKILL)
 
     # Records
 
-    def _on_record(self, most: int = _FIELDS) -> None:
-        """Take up to `most` fields; those beyond have their turn soon, so that a flood does not starve the rest."""
-        if not self.open:
-            return
-        data, self._backlog = self._backlog, b""
-        if not data:
-            try:
-                data = os.read(self._records, _READ)
-            except BlockingIOError:
-                return
-        *complete, rest = data.split(b"\0", most)
-        for part in complete:
-            self._grow(part)
-            field, overflow = bytes(self._field), self._overflow
-            self._field.clear()
-            self._overflow = False
-            self._take(field, overflow)
-            if not self.open:
-                return
-        if len(complete) < most:
-            self._grow(rest)
-        elif rest:
-            self._backlog = rest
-            if not self._resuming:
-                self._resuming = True
-                self._loop.call_soon(self._resume)
-
-    def _resume(self) -> None:
-        self._resuming = False
-        self._on_record()
+    def _read_records(self) -> bool:
+        """Take what is there; whether there was anything."""
+        if self.state is ShellState.CLOSED:
+            return False
+        try:
+            data = os.read(self._records, _READ)
+        except BlockingIOError:
+            return False
+        head, *fields = data.split(b"\0")
+        self._grow(head)
+        for field in fields:
+            complete = bytes(self._tail)
+            self._tail.clear()
+            self._take(complete)
+            if self._closed:
+                return True
+            self._grow(field)
+        if self.state is ShellState.RUNNING and self._tail:
+            self._find_record(bytes(self._tail))
+        return True
 
     def _grow(self, data: bytes) -> None:
-        if len(self._field) + len(data) > _CHECKPOINT:
-            self._overflow = True
-        else:
-            self._field += data
+        self._size += len(data)
+        if self._size <= _TOLD:
+            self._tail += data
 
-    def _take(self, field: bytes, overflow: bool) -> None:
-        if self._expect == "cwd":
-            self._expect = "checkpoint"
-            if field.startswith(b"/") and len(field) < _CWD:
-                self._cwd = field
-            if self._status >= 0:
-                self._command_done(self._status)
-        elif self._expect == "checkpoint":
-            self._expect = "record"
-            self._on_checkpoint(self._cwd, None if overflow else field)
-            if self._status >= 0:
-                self.settled.set()
-        else:
-            kind, digits = field[:1], field[1:]
-            if not (digits.isdigit() and len(digits) < 10):
+    def _find_record(self, text: bytes) -> None:
+        """Look for the name of the file that does not exist, in bash's message of that."""
+        mark = b"/" + self._nonce + b"/"
+        begin, end = text.find(mark), text.rfind(mark)
+        if 0 <= begin < end:
+            status, _, folder = text[begin + len(mark) : end].partition(b"/")
+            if status.isdigit():
+                self._go(folder)
+                self._command_done(int(status) & 0xFF)
+
+    def _go(self, folder: bytes) -> None:
+        if folder.startswith(b"/") and len(folder) < _CWD:
+            self._cwd = folder
+
+    def _take(self, field: bytes) -> None:
+        if self._fields is not None:
+            if field.startswith(b"X") and field[1:].isdigit() and len(field) < 5 and self._fields[0] != b"S":
+                # It ended in the middle.
+                self._fields = None
+                self._gone(int(field[1:]))
                 return
-            number = int(digits)
-            if kind == b"S":
-                # The first is the shell's own; the guest cannot be before it.
-                self.pid = self.pid or number
-                if not self.up.done():
-                    self.up.set_result(None)
-            elif kind == b"R":
-                # Between two commands there is nothing to be told; what comes then is made up.
-                if self._running:
-                    self._expect, self._status = "cwd", number & 0xFF
-            elif kind == b"E":
-                if not self._ended:
-                    self._ended = True
-                    self._expect, self._status = "cwd", -1
-            elif kind == b"X":
-                self._gone(number & 0xFF)
+            self._fields.append(field)
+            if field == b"Z" and len(self._fields) > 2:
+                fields, self._fields = self._fields, None
+                self._take_checkpoint(fields)
+            return
+        if self.state is ShellState.RUNNING:
+            self._find_record(field)
+        if field.decode(errors="replace") in _TELLS:
+            self._fields = [field]
+            self._size = 0
+        elif field.startswith(b"S") and self.state is ShellState.STARTING:
+            self.pid = int(field[1:])
+            self._move(ShellState.READY)
+        elif field.startswith(b"X") and field[1:].isdigit():
+            self._gone(int(field[1:]))
 
-    def _gone(self, status: int | None) -> None:
+    def _take_checkpoint(self, fields: list[bytes]) -> None:
+        kind, folder, *texts, _ = fields
+        names = _TELLS[kind.decode()]
+        too_much, self._size = self._size > _TOLD, 0
+        if len(texts) == len(names) and not too_much:
+            self._go(folder)
+            told = Checkpoint({**self._checkpoint.sections, **dict(zip(names, texts, strict=True))})
+            options = told.sections["options"]
+            self._passing = self._apart and any(b"set -o " + name in options for name in _PASSING_NAMES)
+            self._checkpoint = self._without_ours(told)
+            self._on_told(self._cwd, self._checkpoint)
+            self.damage = self.damage or told.damage()
+        elif not too_much:
+            self.damage = "it did not tell all that it knows"
+        if kind in b"EF":
+            self._leaving = True
+            return
+        self._told = True
+        if self.state is ShellState.TELLING:
+            self._move(ShellState.READY)
+
+    def _without_ours(self, told: Checkpoint) -> Checkpoint:
+        """What the shell knows without the engine's own trap on EXIT, or function."""
+        if not self._hooked:
+            self._on_exit = told.traps().get(b"EXIT")
+            ours = told.functions().get(b"exit", b"") if self._exit_is_ours else b""
+            if self._secret not in ours:
+                return told
+            names = told.sections["names"].replace(b"declare -f exit\n", b"")
+            functions = told.sections["functions"].replace(ours, b"")
+            return Checkpoint({**told.sections, "names": names, "functions": functions})
+        kept = [
+            b"trap -- " + word + b" " + name + b"\n" for name, word in told.traps().items() if name != b"EXIT"
+        ]
+        if self._on_exit is not None:
+            kept.append(b"trap -- " + self._on_exit + b" EXIT\n")
+        return Checkpoint({**told.sections, "traps": b"".join(kept)})
+
+    def _gone(self, status: int) -> None:
         """The shell is no more; a command that ran ended with it."""
-        self.open = False
-        self._loop.remove_reader(self._records)
-        if self._result is None:
-            self.close()
+        if self.state is ShellState.RUNNING:
+            self._command_done(status & 0xFF, gone=True)
+        elif self.state is ShellState.DRAINING:
+            self._told = True
+            self.damage = self.damage or "it ended"
         else:
-            self._command_done(status)
+            self.close()
 
     def lost(self) -> bool:
         """Look whether shell and the process above it vanished without a record; if so the command ends by it."""
-        if self.open and self.pid is not None and not self.sandbox.processes.alive(self.pid):
-            # What came before its end: no more than a backlog and what a pipe holds, whoever goes on writing.
-            self._on_record(_READ)
-            self._on_record(_READ)
-            if self.open:
-                self._gone(137)
-        return not self.open
+        if (
+            self.state is not ShellState.CLOSED
+            and self.pid is not None
+            and not self.sandbox.processes.alive(self.pid)
+        ):
+            while self._read_records():
+                pass
+            if self.state in (ShellState.READY, ShellState.RUNNING, ShellState.TELLING):
+                self._gone(128 + signal.SIGKILL)
+        return not self.usable
 
     # The end of a command
 
-    def _command_done(self, status: int | None) -> None:
-        if self._result is None or not self._running:
-            return
+    def _command_done(self, status: int | None, *, gone: bool = False) -> None:
+        self._move(ShellState.DRAINING)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._status = status or 0
+        killed = gone and not self._leaving and status is not None and status > 128
         seconds = time.perf_counter() - self._began
-        result = Result(status, self._cwd, seconds)
-        self._running = False
+        result = self._done = Result(status, self._cwd, seconds, killed)
+        if gone:
+            self._told = True
+            self.damage = self.damage or "it ended"
         self._close_input()
         for reader in (self._out, self._err):
             reader.unwatch()
@@ -395,7 +683,6 @@ class Shell:
             self._answer(result)
             return
         # Something that the command left behind holds its output.
-        self._lingering = result
         self._linger(result, self._loop.time() + _LINGER_MOST)
 
         def ended() -> None:
@@ -424,13 +711,8 @@ class Shell:
             for process in self.sandbox.processes.all()
         )
 
-    def _close_input(self) -> None:
-        if self.input is not None:
-            self.input.close()
-            self.input = None
-
     def _answer(self, result: Result) -> None:
-        self._lingering = None
+        self._done = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -452,43 +734,52 @@ class Shell:
             if len(self._held) > _HELD_STREAMS:
                 self._let_go(self._held[0])
         future, self._result = self._result, None
-        if not self.open:
+        if self.damage == "it ended":
             self.close()
+        elif self._told:
+            self._move(ShellState.READY)
+        else:
+            self._move(ShellState.TELLING)
+            if self._look_timer is None:
+                self._look_later(0)
         if future is not None and not future.done():
             future.set_result(result)
 
     def close_unless_up(self) -> None:
         """Give up on a shell that has not told its pid."""
-        if self.pid is None:
+        if self.state is ShellState.STARTING:
             self.close()
+
+    def _close_input(self) -> None:
+        if self.input is not None:
+            self.input.close()
+            self.input = None
 
     def _let_go(self, reader: _Reader) -> None:
         self._held.remove(reader)
         reader.close()
 
-    def close(self) -> None:
+    def close(self, why: str = "") -> None:
         """Give everything back; a command that still runs ends without a status."""
-        if self._commands < 0:
+        if self.state is ShellState.CLOSED:
             return
-        self.open = False
-        self.settled.set()
-        if not self.up.done():
-            self.up.set_result(None)
+        self._move(ShellState.CLOSED)
         self._loop.remove_reader(self._records)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._look_timer):
+            if timer is not None:
+                timer.cancel()
         self._close_input()
         for reader in (self._out, self._err, *self._held):
             reader.close()
         self._held.clear()
-        os.close(self._commands)
+        self._hang_up()
         os.close(self._records)
-        self._commands = self._records = -1
-        with contextlib.suppress(FileNotFoundError):  # with the sandbox all its folders go
-            for entry in self._folder.iterdir():
-                entry.unlink()
-            self._folder.rmdir()
+        for folder in (self._folder, self._secret_folder):
+            with contextlib.suppress(FileNotFoundError):  # with the sandbox all its folders go
+                for entry in folder.iterdir():
+                    entry.unlink()
+                folder.rmdir()
         future, self._result = self._result, None
         if future is not None and not future.done():
-            cut = Result(None, self._cwd, time.perf_counter() - self._began)
-            future.set_result(self._lingering or cut)
+            cut = Result(None, self._cwd, time.perf_counter() - self._began, why=why)
+            future.set_result(self._done or cut)

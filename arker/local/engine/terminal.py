@@ -28,9 +28,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from arker.local.engine import _linux
+from arker.local.engine.checkpoint import quote
 from arker.local.engine.protocol import LimitReached, TerminalSize
 from arker.local.engine.sandbox import CONTROL, Sandbox
-from arker.local.engine.shell import quote
 
 #: What is kept of what was drawn, and what an attachment may leave unread before drawing stops; bytes.
 SCROLLBACK = 256 << 10

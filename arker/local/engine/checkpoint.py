@@ -1,0 +1,243 @@
+"""What a shell knows, as it told it, and the shell code that brings it back. Pure.
+
+A shell tells what it knows in sections, each the output of a builtin (`SECTIONS`). They are kept as they came and read
+only when a shell is to be started from them. The code treats every definition by itself, quoted, so that one which
+cannot be read costs nothing but itself; and it is absolute: what the shell did not have is removed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+#: In the order in which a shell tells them: the name of a section, and the command whose output it is.
+SECTIONS: dict[str, str] = {
+    "options": r"\builtin set +o",
+    "shopt": r"\builtin shopt -p",
+    "traps": r"\builtin trap -p",
+    "variables": r"\builtin declare -p",
+    "functions": r"\builtin declare -f",
+    "names": r"\builtin declare -F",
+    "aliases": r"\builtin alias -p",
+    "umask": r"\builtin umask -p",
+    "disabled": r"\builtin enable -n",
+    "arguments": r"""\builtin printf '%s ' "${@@Q}" """,
+    "limits": r"\builtin ulimit -Sa; \builtin printf '\1'; \builtin ulimit -Ha",
+    "hashed": r"\builtin hash -l",
+    "folders": r"""\builtin printf '%s\n' "${DIRSTACK[@]@Q}" """,
+}
+#: Told only when the last command may have changed them.
+ON_DEMAND: frozenset[str] = frozenset({"limits", "hashed", "folders"})
+#: Commands with such a word may have.
+CHANGES_ON_DEMAND: re.Pattern[bytes] = re.compile(rb"\b(?:ulimit|hash|pushd|popd|dirs|DIRSTACK)\b")
+
+#: Builtins that the engine's own lines use. A shell without one of them is not used any more.
+ESSENTIAL: frozenset[bytes] = frozenset(
+    b". : alias builtin cd declare enable eval exit hash printf set shopt trap ulimit umask unset".split()
+)
+#: Words of the grammar in the engine's own lines; an alias for one would change what they mean.
+_GRAMMAR = frozenset(b"{ } ( ) if then fi".split())
+#: What bash sets by itself or does not let be set.
+_DYNAMIC = frozenset(
+    b"""_ BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND BASH_LINENO
+    BASH_MONOSECONDS BASH_REMATCH BASH_SOURCE BASH_SUBSHELL BASH_VERSINFO BASH_VERSION COMP_WORDBREAKS DIRSTACK
+    EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD HOSTTYPE LINENO MACHTYPE OSTYPE PIPESTATUS PPID PWD RANDOM
+    SHELLOPTS SHLVL SRANDOM UID""".split()
+)
+#: Options that end with the command that set them, and some that would end or bind the next shell.
+_PASSING = (
+    b"errexit",
+    b"nounset",
+    b"pipefail",
+    b"onecmd",
+    b"noexec",
+    b"privileged",
+    b"restricted",
+    b"history",
+)
+
+#: Bytes of all that is kept of a session.
+TOTAL = 1 << 20
+
+_VERSION = b"\x01arker-shell-1\0"
+#: One definition: up to the first line feed that is not quoted.
+_DEFINITION = re.compile(
+    rb"""(?:\$'(?:[^'\\]|\\.)*+'|'[^']*+'|"(?:[^"\\]|\\.)*+"|\\.|[^\n"'\\$]++|\$)*+\n""", re.DOTALL
+)
+_VARIABLE = re.compile(rb"declare -[a-zA-Z-]+ ([A-Za-z_][A-Za-z0-9_]*)")
+_ALIAS = re.compile(rb"alias (?:-- )?([^=]+)=")
+_TRAP = re.compile(rb"trap -- (.*) (?:SIG)?([A-Z0-9+-]+)", re.DOTALL)
+_LIMIT = re.compile(rb"-([a-zA-Z])\) +(\S+)$")
+
+
+def quote(text: bytes) -> bytes:
+    """One word of shell code, on one line, that means `text`."""
+    return b"$'" + text.replace(b"\\", b"\\\\").replace(b"'", b"\\'").replace(b"\n", b"\\n") + b"'"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a shell told, section by section. One that was never told is missing."""
+
+    sections: Mapping[str, bytes]
+
+    def dump(self) -> bytes:
+        """As it is stored."""
+        return _VERSION + b"\0".join(
+            part for name, text in self.sections.items() for part in (name.encode(), text)
+        )
+
+    @classmethod
+    def load(cls, stored: bytes) -> Checkpoint | None:
+        """What was stored; None for the shell code that older releases stored."""
+        if not stored.startswith(_VERSION):
+            return None
+        fields = stored[len(_VERSION) :].split(b"\0")
+        names = {name.encode(): name for name in SECTIONS}
+        pairs = zip(fields[::2], fields[1::2], strict=False)
+        return cls({names[name]: text for name, text in pairs if name in names})
+
+    def _lines(self, section: str) -> list[bytes]:
+        return [line[:-1] for line in _DEFINITION.findall(self.sections.get(section, b""))]
+
+    def traps(self) -> dict[bytes, bytes]:
+        """The commands of traps by signal, each as one quoted word of shell code."""
+        matches = map(_TRAP.fullmatch, self._lines("traps"))
+        return {match[2]: match[1] for match in matches if match and match[1] != b"-"}
+
+    def variables(self) -> dict[bytes, bytes]:
+        """The declarations of variables by name."""
+        lines = self._lines("variables")
+        return {match[1]: line for line in lines if (match := _VARIABLE.match(line))}
+
+    def functions(self) -> dict[bytes, bytes]:
+        """The definitions of functions by name."""
+        text = b"\n" + self.sections.get("functions", b"")
+        starts: list[tuple[int, bytes]] = []
+        at = 0
+        for name in self._names():
+            # `declare -f` has them in the order of `declare -F`.
+            found = text.find(b"\n" + name + b" () \n", at)
+            if found >= 0:
+                starts.append((found + 1, name))
+                at = found + 1
+        ends = [start for start, _ in starts[1:]] + [len(text)]
+        return {name: text[start:end] for (start, name), end in zip(starts, ends, strict=False)}
+
+    def _names(self) -> list[bytes]:
+        return [line.split(b" ", 2)[2] for line in self.sections.get("names", b"").splitlines()]
+
+    def aliases(self) -> dict[bytes, bytes]:
+        """The definitions of aliases by name, which may be quoted."""
+        return {match[1]: line for line in self._lines("aliases") if (match := _ALIAS.match(line))}
+
+    @property
+    def grammar_is_aliased(self) -> bool:
+        """Whether an alias changes what a word of the grammar means."""
+        return any(name.strip(b"'") in _GRAMMAR for name in self.aliases())
+
+    def damage(self) -> str | None:
+        """What makes the shell that told this useless to the engine, if anything does."""
+        disabled = {line.removeprefix(b"enable -n ") for line in self._lines("disabled")}
+        if lost := disabled & ESSENTIAL:
+            return f"the builtin {min(lost).decode()} was disabled"
+        if self.sections.get("aliases") and self.grammar_is_aliased:
+            return "an alias changed a word of the grammar"
+        if b"builtin" in self._names():
+            return "`builtin` became a function"
+        return None
+
+
+def trimmed(told: Checkpoint, most: int = TOTAL) -> tuple[Checkpoint, list[str]]:
+    """The checkpoint within `most` bytes, and what was left out for that: the largest definitions."""
+    size = sum(map(len, told.sections.values()))
+    if size <= most:
+        return told, []
+    parts = {
+        "variables": told.variables(),
+        "functions": told.functions(),
+        "aliases": told.aliases(),
+        "traps": {name: b"trap -- " + word + b" " + name for name, word in told.traps().items()},
+    }
+    every = [(len(text), section, name) for section, found in parts.items() for name, text in found.items()]
+    left_out = []
+    for length, section, name in sorted(every, reverse=True):
+        if size <= most:
+            break
+        del parts[section][name]
+        size -= length
+        left_out.append(f"{section.removesuffix('s')} {name.decode(errors='replace')} ({length} bytes)")
+    sections = dict(told.sections)
+    for section, found in parts.items():
+        sections[section] = b"".join(text.rstrip(b"\n") + b"\n" for text in found.values())
+    if size > most:
+        sections["arguments"] = b""
+        left_out.append("positional parameters")
+    return Checkpoint(sections), left_out
+
+
+def restoration(told: Checkpoint, environment: Iterable[str]) -> tuple[bytes, bytes]:
+    """Shell code that brings back what a shell told in one that was started with `environment`.
+
+    Returns the code to be sourced, and a line to be read after that.
+    """
+    return b"".join(line + b"\n" for line in _code(told, environment)), _late(told)
+
+
+def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
+    def each(definition: bytes) -> bytes:
+        return b"\\builtin eval " + quote(b"\\builtin " + definition)
+
+    names = [name.encode() for name in environment if name.encode() not in _DYNAMIC]
+    yield b"\\builtin unset -v OLDPWD " + b" ".join(names)
+    for name, definition in told.variables().items():
+        if name not in _DYNAMIC:
+            # Lists are read as such after a bare `declare` only. There are no functions yet that could be called so.
+            yield b"\\builtin eval " + quote(definition)
+    # A function may need it to be read, whatever the option is when it is called.
+    yield b"\\builtin shopt -s extglob"
+    for name, definition in told.functions().items():
+        if name != b"builtin":
+            yield b"\\builtin eval " + quote(definition)
+    for line in told.sections.get("names", b"").splitlines():
+        if not line.startswith(b"declare -f "):
+            yield each(line)
+    for folder in reversed(told._lines("folders")[1:]):
+        yield each(b"pushd -n -- " + folder)
+    yield each(b"set -- " + told.sections.get("arguments", b"''"))
+    for definition in told.aliases().values():
+        yield each(definition)
+    yield each(told.sections.get("umask", b"umask 0022").strip())
+    for kind, text in zip((b"S", b"H"), told.sections.get("limits", b"").split(b"\1"), strict=False):
+        for line in text.splitlines():
+            # `p` cannot be set, and the engine uses `x`.
+            if (match := _LIMIT.search(line)) and match[1] not in b"px":
+                yield b"\\builtin ulimit -" + kind + b" -" + match[1] + b" " + match[2]
+    for line in told.sections.get("hashed", b"").splitlines():
+        if line.startswith(b"builtin hash "):
+            yield each(line.removeprefix(b"builtin "))
+    for line in told.sections.get("disabled", b"").splitlines():
+        if line.removeprefix(b"enable -n ") not in ESSENTIAL:
+            yield each(line)
+    for line in told.sections.get("shopt", b"").splitlines():
+        yield b"\\builtin " + line
+    for line in told.sections.get("options", b"").splitlines():
+        if line.split(b" ")[-1] not in _PASSING:
+            yield b"\\builtin " + line
+    for name, word in told.traps().items():
+        if name not in (b"EXIT", *_SEEN):
+            yield each(b"trap -- " + word + b" " + name)
+
+
+#: Traps that would see the rest of what brings the shell back.
+_SEEN = (b"ERR", b"RETURN", b"DEBUG")
+
+
+def _late(told: Checkpoint) -> bytes:
+    traps = told.traps()
+    return b"".join(
+        b"\\builtin trap -- " + traps[name].replace(b"\n", b"'$'\\n''") + b" " + name + b";"
+        for name in _SEEN
+        if name in traps
+    )

@@ -1,0 +1,316 @@
+"""A session: what its shells know, from one to the next, and the command that runs in it."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import Signals
+
+from arker.local.engine import trees
+from arker.local.engine.checkpoint import TOTAL, Checkpoint, restoration, trimmed
+from arker.local.engine.images import HOME, Image
+from arker.local.engine.protocol import (
+    End,
+    EngineError,
+    LimitReached,
+    Reason,
+    SessionBusy,
+    Stream,
+)
+from arker.local.engine.runs import LocalRun
+from arker.local.engine.sandbox import Sandbox
+from arker.local.engine.shell import Result, Shell, ShellState
+from arker.local.engine.store import SessionRow
+
+#: How long what a command started has to end after SIGTERM, before SIGKILL; and after that.
+_TERM_SECONDS = 0.4
+_KILL_SECONDS = 5.0
+#: How long a shell has to come up, and how long it may owe what it knows before another takes its place.
+_SHELL_SECONDS = 15.0
+_TELL_SECONDS = 5.0
+_TIMED_OUT = 124
+
+
+class SessionPhase(enum.Enum):
+    """What a session does. `Session._move` alone changes it."""
+
+    IDLE = enum.auto()
+    #: A command was taken, and its shell comes up.
+    STARTING = enum.auto()
+    RUNNING = enum.auto()
+    #: The command was cancelled or timed out, and what it started is being ended.
+    ENDING = enum.auto()
+
+
+_MOVES: dict[SessionPhase, tuple[SessionPhase, ...]] = {
+    SessionPhase.IDLE: (SessionPhase.STARTING,),
+    SessionPhase.STARTING: (SessionPhase.RUNNING, SessionPhase.IDLE),
+    SessionPhase.RUNNING: (SessionPhase.ENDING, SessionPhase.IDLE),
+    SessionPhase.ENDING: (SessionPhase.IDLE,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session needs of its computer."""
+
+    #: Bytes that this session may keep, beside the others of its computer.
+    room: Callable[[Session], int]
+    #: Called when there is something to be saved.
+    changed: Callable[[], None]
+    #: Called when a command ended.
+    used: Callable[[], None]
+    #: Why the computer refuses to be used, if it does.
+    refusal: Callable[[], EngineError | None]
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A session, with a shell or without. It runs one command at a time."""
+
+    id: str
+    around: Surroundings
+    cwd: bytes = HOME.encode()
+    #: What its last shell told; shell code, if an older release saved it.
+    checkpoint: Checkpoint | bytes | None = None
+    shell: Shell | None = None
+    phase: SessionPhase = SessionPhase.IDLE
+    #: The command that runs: set unless the phase is IDLE.
+    run: LocalRun | None = None
+    #: What is too large to be kept, as last told.
+    left_out: list[str] = field(default_factory=list)
+    #: The exit code of the last command.
+    status: int = 0
+    unsaved: bool = False
+    used: float = 0.0
+
+    @classmethod
+    def from_row(cls, row: SessionRow, around: Surroundings) -> Session:
+        """A session as it was saved."""
+        told = None if row.state is None else Checkpoint.load(row.state) or row.state
+        return cls(row.id, around, row.cwd, told)
+
+    def row(self) -> SessionRow:
+        """What lasts of it."""
+        told = self.checkpoint
+        return SessionRow(self.id, self.cwd, told.dump() if isinstance(told, Checkpoint) else told)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has a command to run."""
+        return self.phase is not SessionPhase.IDLE
+
+    @property
+    def settled(self) -> bool:
+        """Whether its checkpoint says all that its shell knows."""
+        return not self.busy and (self.shell is None or self.shell.settled.is_set())
+
+    def code(self, image: Image) -> bytes | None:
+        """Shell code that brings back what the session knows, for a shell of another kind."""
+        if isinstance(self.checkpoint, Checkpoint):
+            code, late = restoration(self.checkpoint, image.environment)
+            return code + late + b"\n"
+        return self.checkpoint
+
+    def _move(self, phase: SessionPhase) -> None:
+        assert phase in _MOVES[self.phase], (self.phase, phase)
+        self.phase = phase
+        if phase is SessionPhase.IDLE:
+            self.run = None
+
+    async def claim(self, run: LocalRun) -> None:
+        """Take the session for a run, once one that is being cancelled is over. Raises SessionBusy."""
+        while self.run is not None and self.run.ending is Reason.CANCELLED:
+            await self.run.wait()
+        if self.busy:
+            raise SessionBusy(f"session {self.id} runs a command already")
+        self._move(SessionPhase.STARTING)
+        self.run = run
+        self.used = time.monotonic()
+
+    def release(self) -> None:
+        """Give the session back: the run that claimed it will not start."""
+        self._move(SessionPhase.IDLE)
+
+    async def start(
+        self, sandbox: Sandbox, control: Path, image: Image, command: bytes, seconds: float, *, stdin: bool
+    ) -> None:
+        """Start the command of the run that claimed the session. Raises LimitReached, OSError."""
+        assert self.run is not None
+        shell = await self._ready(sandbox, control, image)
+        future = shell.run(command, self.run.journal, stdin=stdin)
+        self._move(SessionPhase.RUNNING)
+        _Command(self, shell, self.run, future, seconds)
+
+    async def _ready(self, sandbox: Sandbox, control: Path, image: Image) -> Shell:
+        """A shell that takes a command."""
+        while True:
+            shell = self.shell
+            if shell is None or shell.lost():
+                shell = self._begin(sandbox, control, image)
+            if shell.state is ShellState.READY:
+                return shell
+            await shell.up
+            if shell.pid is None:
+                raise LimitReached("the shell of the session did not start; are there too many processes?")
+            try:
+                async with asyncio.timeout(_TELL_SECONDS):
+                    await shell.settled.wait()
+            except TimeoutError:
+                shell.kill()
+                shell.close()
+
+    def _begin(self, sandbox: Sandbox, control: Path, image: Image) -> Shell:
+        """Start a shell that knows what the last one told."""
+        assert self.run is not None
+        old = self.shell
+        if old is not None:
+            if old.damage is not None and old.state is not ShellState.CLOSED:
+                old.kill()
+            old.close()
+        if self.left_out:
+            self.run.notes.append(f"too large to be kept in the session: {', '.join(self.left_out)}")
+            self.left_out = []
+        trees.remove_tree(control / self.id)
+        shell = self.shell = Shell(
+            sandbox, control, self.id, self.cwd, self.checkpoint, self.status, image.environment, self._keep
+        )
+        asyncio.get_running_loop().call_later(_SHELL_SECONDS, shell.close_unless_up)
+        return shell
+
+    def _keep(self, cwd: bytes, told: Checkpoint) -> None:
+        """Take what the shell told after a command."""
+        kept, left_out = trimmed(told, min(TOTAL, self.around.room(self)))
+        if kept != self.checkpoint or cwd != self.cwd:
+            self.unsaved = True
+            self.around.changed()
+        self.cwd, self.checkpoint, self.left_out = cwd, kept, left_out
+
+    def leave(self) -> None:
+        """Let go of the shell, which ended with its sandbox or is to end."""
+        if self.shell is not None:
+            self.shell.close()
+            self.shell = None
+
+    def begin_ending(self) -> None:
+        """What the command started is about to be ended."""
+        self._move(SessionPhase.ENDING)
+
+    def over(self, result: Result, run: LocalRun) -> None:
+        """The command is over, with all that is ended with it."""
+        self._move(SessionPhase.IDLE)
+        self.around.used()
+        if result.status is not None and run.ending is None:
+            self.cwd, self.status = result.cwd, result.status
+        end_run(run, result, self.cwd, self.around.refusal())
+
+
+def end_run(run: LocalRun, result: Result, cwd: bytes, refusal: EngineError | None) -> None:
+    """Tell a run how its command ended."""
+    status = result.status
+    for note in run.notes:
+        run.journal.append(Stream.STDERR, f"arker: {note}\n".encode())
+    if run.ending is not None:
+        reason = run.ending
+        status = _TIMED_OUT if reason is Reason.TIMED_OUT else status or 128 + Signals.SIGTERM
+    elif status is None:
+        reason = Reason.INFRASTRUCTURE if result.why else Reason.COMPUTER_STOPPED
+        run.notes.append(result.why or str(refusal or "the sandbox ended while the command ran"))
+    elif run.limit is not None and status:
+        reason = run.limit
+    else:
+        reason = Reason.SIGNALLED if result.killed else Reason.EXITED
+    run.end(
+        End(
+            exit_code=status,
+            reason=reason,
+            cwd=cwd.decode(errors="replace"),
+            seconds=result.seconds,
+            stdout_bytes=run.journal.totals[Stream.STDOUT],
+            stderr_bytes=run.journal.totals[Stream.STDERR],
+            notes=tuple(run.notes),
+        )
+    )
+
+
+class _Command:
+    """The command that runs in a session, as its run controls it."""
+
+    __slots__ = ("_ending", "_future", "_run", "_session", "_shell", "_timer")
+
+    def __init__(
+        self,
+        session: Session,
+        shell: Shell,
+        run: LocalRun,
+        future: asyncio.Future[Result],
+        seconds: float,
+    ) -> None:
+        self._session = session
+        self._shell = shell
+        self._run = run
+        self._future = future
+        self._ending: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin_ending, Reason.TIMED_OUT)
+        run.control = self
+        future.add_done_callback(self._ended)
+
+    async def write_stdin(self, data: bytes) -> None:
+        if self._shell.input is None:
+            raise BrokenPipeError(f"run {self._run.id} takes no input")
+        await self._shell.input.write(data)
+
+    async def close_stdin(self) -> None:
+        if self._shell.input is not None:
+            await self._shell.input.end()
+
+    def signal(self, number: Signals) -> None:
+        for pid in (*self._started(), self._shell.pid):
+            if pid is not None:
+                self._shell.sandbox.processes.send(pid, number)
+
+    def cancel(self) -> None:
+        self._begin_ending(Reason.CANCELLED)
+
+    def _started(self) -> list[int]:
+        """What the command has started, however that hides."""
+        shell = self._shell
+        if shell.pid is None or shell.sandbox.ended.done():
+            return []
+        return [process.pid for process in shell.sandbox.processes.started_by(shell.pid, shell.mark)]
+
+    def _begin_ending(self, reason: Reason) -> None:
+        if not self._future.done() and self._run.begin_ending(reason):
+            self._session.begin_ending()
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+
+    async def _end(self) -> None:
+        """End the shell, so that it goes on to no other command, and then all that the command started."""
+        self._shell.kill()
+        await self._send_until_gone(Signals.SIGTERM, _TERM_SECONDS, again=False)
+        await self._send_until_gone(Signals.SIGKILL, _KILL_SECONDS, again=True)
+        await asyncio.wait({self._future}, timeout=1.0)
+        if not self._future.done():
+            self._shell.close()
+
+    async def _send_until_gone(self, number: Signals, seconds: float, *, again: bool) -> None:
+        until = time.monotonic() + seconds
+        sent: set[int] = set()
+        while (left := self._started()) and time.monotonic() < until:
+            for pid in left:
+                if again or pid not in sent:
+                    self._shell.sandbox.processes.send(pid, number)
+            sent.update(left)
+            await asyncio.sleep(0.002)
+
+    def _ended(self, future: asyncio.Future[Result]) -> None:
+        """The shell told how the command ended; the run ends once all that is to end with it did."""
+        self._timer.cancel()
+        if self._ending is None:
+            self._session.over(future.result(), self._run)
+        else:
+            self._ending.add_done_callback(lambda _: self._session.over(future.result(), self._run))
