@@ -50,7 +50,7 @@ class FakeEngine:
         self._folder = folder
         self.real = real
         self.files: dict[str, dict[str, bytes]] = {}
-        self.runs: list[str] = []
+        self.commands: list[str] = []
         #: Computers that were made with what their parent's shells knew.
         self.knowing: set[str] = set()
         self.writes: list[str] = []
@@ -129,8 +129,8 @@ class FakeEngine:
             await self._live[place].run.wait()
         if place in self.busy or place in self._live:
             raise SessionBusy(f"session {session_id} runs a command")
-        run = self._book.start(vm_id, run_id, session_id)
-        self.runs.append(command)
+        run = self._book.start(vm_id, run_id, session_id, command)
+        self.commands.append(command)
         if self.real:
             work = _bash(run, command, stdin, cwd or str(self._folder), env or {})
         else:
@@ -149,6 +149,12 @@ class FakeEngine:
     async def run_of(self, vm_id: str, run_id: str) -> Run:
         self._vm(vm_id)
         return self._book.get(vm_id, run_id)
+
+    async def runs(self, vm_id: str) -> list[Run]:
+        self._vm(vm_id)
+        held = self._book.held(vm_id)
+        written = self._book.written(vm_id, {run.id for run in held})
+        return sorted([*held, *written], key=lambda run: (run.started_ms, run.id), reverse=True)
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:
         self._book.forget(vm_id, run_id)
@@ -169,6 +175,9 @@ class FakeEngine:
         self._trouble()
         self.writes.append(path)
         files[path] = source if isinstance(source, bytes) else await source.read(0, source.size)
+
+    async def copy_session(self, vm_id: str, source: str, target: str) -> None:
+        self._vm(vm_id)
 
     async def open_port(self, vm_id: str, port: int) -> ByteStream:
         """The ports of every computer are the host's."""

@@ -24,7 +24,7 @@ class TestIdempotency:
             (vm,) = bench.engine.files
             runs = [await command(client, vm, "date", "k") for _ in range(3)]
             assert len({answer.content for answer in runs}) == 1
-            assert bench.engine.runs == ["date"]
+            assert bench.engine.commands == ["date"]
 
     async def test_it_is_kept_over_restarts(self, bench: Bench) -> None:
         async with bench.client() as client:
@@ -39,7 +39,7 @@ class TestIdempotency:
             )
             assert again.content == forked.content
             assert (await command(client, vm, "date", "k")).content == first.content
-            assert bench.engine.runs == ["date"]
+            assert bench.engine.commands == ["date"]
 
     async def test_another_request_under_the_same_key_is_refused(self, bench: Bench) -> None:
         async with bench.client() as client:
@@ -50,7 +50,7 @@ class TestIdempotency:
                 await command(client, vm, "one", "k", timeout=5),
             ):
                 assert (answer.status_code, code(answer)) == (409, "idempotency_conflict")
-            assert bench.engine.runs == ["one"]
+            assert bench.engine.commands == ["one"]
 
     async def test_a_key_is_one_organization_s_one_operation_s_and_one_computer_s(self, bench: Bench) -> None:
         async with bench.client() as client, other_client(bench, client) as other:
@@ -63,7 +63,7 @@ class TestIdempotency:
             one, two = await fork(client), await fork(client)
             await command(client, one, "date", "k")
             await command(client, two, "date", "k")
-            assert bench.engine.runs == ["date", "date"]
+            assert bench.engine.commands == ["date", "date"]
 
     async def test_a_fork_is_answered_again_even_if_its_source_is_gone(self, bench: Bench) -> None:
         async with bench.client() as client:
@@ -97,14 +97,14 @@ class TestIdempotency:
 
             bench.engine.command = slow
             first = asyncio.create_task(command(client, vm, "make", "k"))
-            while not bench.engine.runs:
+            while not bench.engine.commands:
                 await asyncio.sleep(0)
             second = asyncio.create_task(command(client, vm, "make", "k"))
             other = await command(client, vm, "other", "k")
             assert code(other) == "idempotency_conflict"
             gate.set()
             assert (await first).content == (await second).content
-            assert bench.engine.runs == ["make"]
+            assert bench.engine.commands == ["make"]
 
     async def test_what_was_not_started_leaves_the_key_free(self, bench: Bench) -> None:
         async with bench.client() as client:
@@ -130,7 +130,7 @@ class TestIdempotency:
             answer = await command(client, vm, "pay", "k")
             assert code(answer) == "conflict"
             assert "unknown" in answer.json()["error"]["message"]
-            assert bench.engine.runs == []
+            assert bench.engine.commands == []
 
     async def test_a_run_under_way_when_the_process_ends_is_unknown_to_the_next(self, bench: Bench) -> None:
         async def forever(text: str) -> engine.RunOutcome:
@@ -141,14 +141,14 @@ class TestIdempotency:
             vm = await fork(client)
             bench.engine.command = forever
             waiting = asyncio.create_task(command(client, vm, "train", "k"))
-            while not bench.engine.runs:
+            while not bench.engine.commands:
                 await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         bench.engine.command = None
         async with bench.client() as client:
             assert code(await command(client, vm, "train", "k")) == "conflict"
-            assert bench.engine.runs == ["train"]
+            assert bench.engine.commands == ["train"]
 
     async def test_answers_that_come_fast_do_not_wait_to_be_swept(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -168,7 +168,7 @@ class TestIdempotency:
         bench.engine.command = None
         async with bench.client() as client:
             assert code(await command(client, vm, "x", "k0")) == "conflict"
-            assert len(bench.engine.runs) == 100
+            assert len(bench.engine.commands) == 100
 
     async def test_output_that_is_too_large_to_keep_is_not_made_again(self, bench: Bench) -> None:
         async with bench.client() as client:
@@ -182,7 +182,7 @@ class TestIdempotency:
             assert len(first.json()["stdout"]) == 2_000_000
         async with bench.client() as client:
             assert code(await command(client, vm, "flood", "k")) == "conflict"
-            assert bench.engine.runs == ["flood"]
+            assert bench.engine.commands == ["flood"]
 
     async def test_a_run_that_nobody_waits_for_is_ended_after_a_grace(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -202,7 +202,7 @@ class TestIdempotency:
             vm = await fork(client)
             bench.engine.command = forever
             waiting = asyncio.create_task(command(client, vm, "train", "k"))
-            while not bench.engine.runs:
+            while not bench.engine.commands:
                 await asyncio.sleep(0)
             waiting.cancel()
             await asyncio.wait_for(ended.wait(), 5)

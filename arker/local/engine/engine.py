@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import re
 import tempfile
@@ -486,19 +487,21 @@ class BubblewrapEngine:
     ) -> Run:
         """Start `command` in the session's shell, made on first use; `"0"` is the default session.
 
-        `timeout` in seconds; the engine's limit is the longest. A command that it ends, with all that was started, has
-        exit code 124. With `cwd` or `env` (for this command alone) it runs in a subshell. Raises SessionBusy at once
-        when the session runs a command, RunExists, LimitReached, VmMissing, SandboxUnavailable, StorageFull.
+        `timeout` in seconds; the engine's limit is the longest, but for an infinite one, which never ends it. A command
+        that it ends, with all that was started, has exit code 124. With `cwd` or `env` (for this command alone) it runs
+        in a subshell. Raises SessionBusy at once when the session runs a command, RunExists, LimitReached, VmMissing,
+        SandboxUnavailable, StorageFull.
         """
         computer = self._computer(vm_id)
         session = self._session(computer, session_id)
         raw = in_subshell(command, cwd, env)
         if b"\0" in raw:
             raise EngineError("a command cannot contain a NUL character")
-        seconds = self._limits.run if timeout is None else min(timeout, self._limits.run)
-        run = self._runs.start(vm_id, run_id, session_id)
+        if timeout is None or self._limits.run < timeout < math.inf:
+            timeout = self._limits.run
+        run = self._runs.start(vm_id, run_id, session_id, command)
         try:
-            await computer.start_run(session, run, raw, seconds, stdin=stdin)
+            await computer.start_run(session, run, raw, timeout, stdin=stdin)
         except BaseException:
             self._runs.withdraw(run)
             raise
@@ -511,6 +514,14 @@ class BubblewrapEngine:
             )
         return computer.session(session_id)
 
+    async def copy_session(self, vm_id: str, source: str, target: str) -> None:
+        """Let a session begin with what another knows. Raises VmMissing, LimitReached."""
+        computer = self._computer(vm_id)
+        await computer.settle()
+        original, copy = computer.sessions.get(source), self._session(computer, target)
+        if original is not None:
+            copy.cwd, copy.checkpoint = original.cwd, original.checkpoint
+
     async def run_of(self, vm_id: str, run_id: str) -> Run:
         """The run with this id; one that was going on when the engine ended has the reason `infrastructure`.
 
@@ -518,6 +529,13 @@ class BubblewrapEngine:
         """
         self._computer(vm_id)
         return self._runs.get(vm_id, run_id)
+
+    async def runs(self, vm_id: str) -> list[Run]:
+        """The runs of a computer that go on or were not forgotten, newest first. Raises VmMissing."""
+        self._computer(vm_id)
+        held = self._runs.held(vm_id)
+        written = await self._in(self._files, self._runs.written, vm_id, {run.id for run in held})
+        return sorted([*held, *written], key=lambda run: (run.started_ms, run.id), reverse=True)
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:
         """Drop the run and its output; one that goes on is dropped when it ends. Ignored when there is none."""

@@ -60,16 +60,23 @@ class Journal:
         #: Whether nothing more comes.
         self.ended: bool = False
         self._forgotten = False
+        self._unread = False
 
     @classmethod
-    def reopen(cls, path: str) -> Journal:
-        """The journal of a run that ended, read back from its file. Blocking. Raises OSError."""
+    def of_ended(cls, path: str) -> Journal:
+        """The journal of a run that ended, whose file `reopen` looks into."""
         self = cls(path, 0)
         self.ended = True
-        with contextlib.suppress(FileNotFoundError):
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self._scan()
+        self._unread = True
         return self
+
+    def reopen(self) -> None:
+        """Look into the file of a run that ended, once. Blocking. Raises OSError."""
+        if self._unread:
+            self._unread = False
+            with contextlib.suppress(FileNotFoundError):
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                self._scan()
 
     def _scan(self) -> None:
         position, begin, offset = 0, 0, 0

@@ -184,8 +184,23 @@ class Run(Protocol):
         ...
 
     @property
+    def command(self) -> str:
+        """What was started."""
+        ...
+
+    @property
+    def started_ms(self) -> int:
+        """When, in milliseconds since the epoch."""
+        ...
+
+    @property
     def state(self) -> RunState:
         """How far it is, as last known."""
+        ...
+
+    @property
+    def outcome(self) -> End | None:
+        """How it ended, if it did, as last known."""
         ...
 
     def events(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Event]:
@@ -406,6 +421,10 @@ class Engine(Ports, Terminals, Protocol):
         """The sessions of a computer, the default one (`"0"`) always among them."""
         ...
 
+    async def copy_session(self, vm_id: str, source: str, target: str) -> None:
+        """Let a session, made if it is new, begin with what another knows. Raises LimitReached."""
+        ...
+
     # Computers
 
     async def create(self, vm_id: str, image: str) -> None:
@@ -442,7 +461,7 @@ class Engine(Ports, Terminals, Protocol):
         """Start `command` in the session's shell (made on first use; `"0"` is the default session).
 
         Args:
-            timeout: seconds after which it is ended; None for the engine's own limit.
+            timeout: seconds after which it is ended; None for the engine's own limit, infinite for none.
             run_id: its id, chosen by the caller so that it can cancel a run whose start was not answered yet.
             stdin: whether it gets input by `write_stdin`; else its input is empty.
             cwd, env: for this command alone, which then runs in a subshell: what it sets ends with it.
@@ -455,6 +474,11 @@ class Engine(Ports, Terminals, Protocol):
     async def run_of(self, vm_id: str, run_id: str) -> Run:
         """The run with this id, also after a restart of the engine: one that was going on then ended with the reason
         `infrastructure`. Raises RunMissing."""
+        ...
+
+    async def runs(self, vm_id: str) -> list[Run]:
+        """The runs of a computer that go on or were not forgotten, newest first; of those that ended, the engine may
+        drop the oldest."""
         ...
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:

@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -140,10 +141,14 @@ _ORDER = list(RunState)
 class LocalRun:
     """A run of an engine on this machine; a `Run`. The engine appends to `journal`, and calls `begin_ending`, `end`."""
 
-    def __init__(self, vm_id: str, id_: str, session_id: str, journal: Journal) -> None:
+    def __init__(
+        self, vm_id: str, id_: str, session_id: str, command: str, started_ms: int, journal: Journal
+    ) -> None:
         self.vm_id = vm_id
         self.id: str = id_
         self.session_id: str = session_id
+        self.command: str = command
+        self.started_ms: int = started_ms
         self.journal = journal
         self.control: Control | None = None
         self._state = RunState.RUNNING
@@ -194,6 +199,7 @@ class LocalRun:
     async def events(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Event]:
         """Output from `offset` on, and then how the run ended; without `follow`, what there is now."""
         journal = self.journal
+        journal.reopen()
         if offset > journal.size or offset < 0:
             raise ValueError(f"the run has {journal.size} bytes of output, and none at offset {offset}")
         while True:
@@ -259,7 +265,7 @@ class RunBook:
         self._runs: dict[str, dict[str, LocalRun]] = {}
         self._dirty: set[LocalRun] = set()
 
-    def start(self, vm_id: str, run_id: str | None, session_id: str) -> LocalRun:
+    def start(self, vm_id: str, run_id: str | None, session_id: str, command: str) -> LocalRun:
         """A run that begins. Raises RunExists, EngineError for an id that is none."""
         id_ = run_id or new_run_id()
         if not _ID.fullmatch(id_):
@@ -267,7 +273,8 @@ class RunBook:
         runs = self._runs.setdefault(vm_id, {})
         if id_ in runs or (run_id is not None and self._record(vm_id, id_).exists()):
             raise RunExists(f"there is a run {id_} already")
-        run = runs[id_] = LocalRun(vm_id, id_, session_id, Journal(self._output(vm_id, id_), self._limit))
+        journal = Journal(self._output(vm_id, id_), self._limit)
+        run = runs[id_] = LocalRun(vm_id, id_, session_id, command, time.time_ns() // 1_000_000, journal)
         run.on_end.append(self._ended)
         self._dirty.add(run)
         self._changed()
@@ -293,6 +300,15 @@ class RunBook:
         if run is None or run.forgotten:
             raise RunMissing(f"there is no run {run_id} in computer {vm_id}")
         return run
+
+    def held(self, vm_id: str) -> list[LocalRun]:
+        """The runs of a computer that are in memory: those that go on, and those not written down yet."""
+        return [run for run in self._runs.get(vm_id, {}).values() if not run.forgotten]
+
+    def written(self, vm_id: str, but: set[str]) -> list[LocalRun]:
+        """The runs of a computer that are written down, but for some. Blocking, for any thread."""
+        names = {path.stem for path in (self._folder / vm_id).glob("*.json")} - but
+        return [run for name in names if (run := self._read(vm_id, name)) is not None]
 
     def forget(self, vm_id: str, run_id: str) -> None:
         """Drop a run and what is written down of it; one that goes on, when it ends."""
@@ -341,7 +357,13 @@ class RunBook:
         path = self._record(run.vm_id, run.id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         end = run.outcome
-        record = {"session": run.session_id, "cut": run.journal.cut, "end": end and asdict(end)}
+        record = {
+            "session": run.session_id,
+            "command": run.command,
+            "started_ms": run.started_ms,
+            "cut": run.journal.cut,
+            "end": end and asdict(end),
+        }
         partial = path.with_suffix(".new")
         partial.write_text(json.dumps(record))
         partial.replace(path)
@@ -358,14 +380,15 @@ class RunBook:
     def _read(self, vm_id: str, run_id: str) -> LocalRun | None:
         try:
             record = json.loads(self._record(vm_id, run_id).read_text())
-            journal = Journal.reopen(self._output(vm_id, run_id))
+            journal = Journal.of_ended(self._output(vm_id, run_id))
         except (OSError, ValueError):
             return None
-        run = LocalRun(vm_id, run_id, record["session"], journal)
+        run = LocalRun(vm_id, run_id, record["session"], record["command"], record["started_ms"], journal)
         run.saved = True
         journal.cut = record["cut"]
         end = record["end"]
         if end is None:
+            journal.reopen()
             note = "the engine ended while the command ran"
             out, err = journal.totals.values()
             run.end(End(None, Reason.INFRASTRUCTURE, "", 0.0, out, err, notes=(note,)))

@@ -18,7 +18,7 @@ from .errors import HttpError
 from .metrics import Metrics
 from .middleware import Edge
 from .ratelimit import RateLimit
-from .routes import computers, deployment, files, filesystem, ports, runs
+from .routes import computers, deployment, files, filesystem, handles, ports, runs
 
 
 def create_app(
@@ -42,6 +42,7 @@ def create_app(
         routes=[
             *deployment.ROUTES,
             *runs.ROUTES,
+            *handles.ROUTES,
             *ports.ROUTES,
             *files.ROUTES,
             *filesystem.ROUTES,

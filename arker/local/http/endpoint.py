@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from pydantic_core import to_json
@@ -36,6 +37,7 @@ class Context:
     Attributes:
         public_url: where clients reach the deployment, if that is not where their requests say that they go to.
         own_url: where the deployment listens.
+        stopping: set when the deployment is about to stop, for answers that would go on.
     """
 
     platform: Platform
@@ -44,6 +46,7 @@ class Context:
     digests: Digests
     public_url: str | None
     own_url: str
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Endpoint(HTTPEndpoint):

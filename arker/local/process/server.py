@@ -118,6 +118,7 @@ def serve(
 
         def stopping() -> None:
             _say(lock, {"pid": os.getpid(), "url": url, "stopping": True})
+            app.state.context.stopping.set()
 
         server = _Server(app, settings.grace, ready, stopping)
         try:

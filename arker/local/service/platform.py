@@ -21,6 +21,7 @@ from .computers import Computers
 from .errors import ApiError
 from .files import Files
 from .filesystem import FileSystem
+from .handles import Handles
 from .idempotency import Idempotency
 from .images import Images
 from .ports import Ports
@@ -52,6 +53,7 @@ class Platform:
         runs: commands.
         files: reads and writes.
         filesystem: files and trees, beyond reads and writes.
+        handles: runs as things of their own.
         ports: connections into computers.
     """
 
@@ -93,6 +95,7 @@ class Platform:
             engine, self.access, self.computers, self._uploads, self._sandboxes, database.secret()
         )
         self.filesystem: FileSystem = FileSystem(engine, self.access, self.computers, self._sandboxes)
+        self.handles: Handles = Handles(engine, self.access, self.computers, self._sandboxes)
         self.ports: Ports = Ports(engine, self.access, self.computers, self._sandboxes, database.secret())
         self._sweeper: asyncio.Task[None] | None = None
 

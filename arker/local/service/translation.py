@@ -15,6 +15,7 @@ _CODES: Final[dict[type[protocol.EngineError], str]] = {
     protocol.VmMissing: "not_found",
     protocol.ImageMissing: "not_found",
     protocol.SessionBusy: "vm_busy",
+    protocol.RunMissing: "not_found",
     file_protocol.FileExists: "already_exists",
     file_protocol.FileChanged: "conflict",
     protocol.FileMissing: "not_found",

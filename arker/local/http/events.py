@@ -1,0 +1,152 @@
+"""The events of a run as an answer that goes on: server-sent events, or the same in frames for programs.
+
+A frame is a letter, the length of what follows as four bytes, the least significant first, and that many bytes: `S` the
+run as JSON, first of all; `O` and `E` output and error output; `C` a cut, after which output was not kept; `K` nothing,
+so that a connection is known to be alive; `X` the run as JSON, at its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from arker.local.service.handles import Cut, End, Output, Reason, Run, Stream
+
+from .bodies import cancelled_with
+from .rendering import text, timestamp
+
+FRAMES: Final = "application/vnd.arker.events"
+SSE: Final = "text/event-stream"
+#: Seconds without output after which a word is sent.
+ALIVE_EVERY: Final = 15.0
+
+_FRAME: Final = struct.Struct("<cI")
+_LETTERS: Final = {Stream.STDOUT: b"O", Stream.STDERR: b"E"}
+_STATES: Final = {
+    Reason.CANCELLED: "cancelled",
+    Reason.COMPUTER_STOPPED: "failed",
+    Reason.INFRASTRUCTURE: "failed",
+}
+
+
+def run_fields(run: Run, vm_id: str) -> dict[str, Any]:
+    """A run, as JSON spells it."""
+    fields: dict[str, Any] = {
+        "run_id": run.id,
+        "vm_id": vm_id,
+        "session_id": run.session_id,
+        "command": run.command,
+        "started_at": timestamp(run.started_ms),
+        "state": "running",
+    }
+    end = run.outcome
+    if end is not None:
+        fields |= {
+            "state": _STATES.get(end.reason, "completed"),
+            "completed_at": timestamp(run.started_ms + round(end.seconds * 1000)),
+            "exit_code": end.exit_code,
+            "reason": end.reason.value,
+            "cwd": end.cwd,
+            "duration_ms": round(end.seconds * 1000, 3),
+            "stdout_bytes": end.stdout_bytes,
+            "stderr_bytes": end.stderr_bytes,
+            "usage": {
+                "cpu_seconds": end.usage.cpu_seconds,
+                "peak_memory": end.usage.peak_memory,
+                "bytes_written": end.usage.bytes_written,
+                "exact": end.usage.exact,
+            },
+            "notes": list(end.notes),
+        }
+    return fields
+
+
+def frame(letter: bytes, data: bytes = b"") -> bytes:
+    """A frame."""
+    return _FRAME.pack(letter, len(data)) + data
+
+
+def _as_frame(event: Output | Cut | End, last: Callable[[], dict[str, Any]]) -> bytes:
+    if isinstance(event, Output):
+        return frame(_LETTERS[event.stream], event.data)
+    if isinstance(event, Cut):
+        return frame(b"C")
+    return frame(b"X", to_json(last()))
+
+
+def _as_sse(event: Output | Cut | End, last: Callable[[], dict[str, Any]]) -> bytes:
+    if isinstance(event, Output):
+        content, encoding = text(event.data)
+        data = {"offset": event.offset, "data": content, "encoding": encoding}
+        after = event.offset + len(event.data)
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (after, event.stream.encode(), to_json(data))
+    if isinstance(event, Cut):
+        return b"event: cut\ndata: %s\n\n" % to_json({"offset": event.offset})
+    return b"event: end\ndata: %s\n\n" % to_json(last())
+
+
+class Events(Response):
+    """The events of a run from `offset` on, until its end; without `follow`, those that there are. When the deployment
+    stops, the answer ends without one."""
+
+    def __init__(
+        self, run: Run, vm_id: str, offset: int, *, follow: bool, frames: bool, stopping: asyncio.Event
+    ) -> None:
+        super().__init__(media_type=FRAMES if frames else SSE, headers={"Cache-Control": "no-store"})
+        del self.headers["content-length"]
+        self._run = run
+        self._vm_id = vm_id
+        self._offset = offset
+        self._follow = follow
+        self._frames = frames
+        self._stopping = stopping
+        self._sent = False
+
+    def _fields(self) -> dict[str, Any]:
+        return run_fields(self._run, self._vm_id)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        first = to_json(self._fields())
+        await _piece(send, frame(b"S", first) if self._frames else b"event: run\ndata: %s\n\n" % first)
+        telling = asyncio.create_task(self._tell(send))
+        watching = asyncio.create_task(self._keep_alive(send))
+        async with cancelled_with(Request(scope, receive)):
+            try:
+                await asyncio.wait({telling, watching}, return_when=asyncio.FIRST_COMPLETED)
+                if telling.done():
+                    telling.result()
+            finally:
+                for task in (telling, watching):
+                    task.cancel()
+                await asyncio.wait({telling, watching})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _tell(self, send: Send) -> None:
+        spell = _as_frame if self._frames else _as_sse
+        async for event in self._run.events(self._offset, follow=self._follow):
+            await _piece(send, spell(event, self._fields))
+            self._sent = True
+
+    async def _keep_alive(self, send: Send) -> None:
+        while True:
+            self._sent = False
+            try:
+                await asyncio.wait_for(self._stopping.wait(), ALIVE_EVERY)
+            except TimeoutError:
+                if not self._sent:
+                    await _piece(send, frame(b"K") if self._frames else b": alive\n\n")
+            else:
+                return
+
+
+async def _piece(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": True})

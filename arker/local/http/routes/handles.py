@@ -1,0 +1,189 @@
+"""Runs as things of their own: started, followed, given input, signalled and cancelled."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from arker.local.http.bodies import body, pieces
+from arker.local.http.endpoint import Endpoint, context, idempotency_key, json, platform, who
+from arker.local.http.events import FRAMES, SSE, Events, run_fields
+from arker.local.http.schemas import MAX_RUN_BODY, Body
+from arker.local.service.errors import ApiError
+from arker.local.service.handles import SIGNALS, Handles, Run
+
+_SESSION: Final = r"^[0-9A-Za-z][0-9A-Za-z_.-]*$"
+_VARIABLE: Final = r"^[A-Za-z_][0-9A-Za-z_]*$"
+#: Seconds that input may take to be read.
+_INPUT_WAIT: Final = 24 * 3600.0
+_MOST: Final = 1000
+_DIGITS: Final = 15
+
+Variable = Annotated[str, StringConstraints(pattern=_VARIABLE, max_length=256)]
+
+
+class StartRequest(Body):
+    """A command to start."""
+
+    command: str
+    session_id: Annotated[str, StringConstraints(pattern=_SESSION, max_length=64)] | None = None
+    timeout: Annotated[float, Field(strict=False, ge=0, allow_inf_nan=False)] = 0
+    stdin: bool = False
+    cwd: Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4095)] | None = None
+    env: dict[Variable, Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]] | None = None
+
+
+class SignalRequest(Body):
+    """A signal, as `SIGINT`."""
+
+    signal: str
+
+
+class Runs(Endpoint):
+    """The runs of a computer."""
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/local/vms/{vm_id}/runs. Who accepts events gets those of the run, else the run."""
+        key = idempotency_key(request)
+        asked = await body(request, StartRequest, MAX_RUN_BODY)
+        vm_id: str = request.path_params["vm_id"]
+        run = await _handles(request).start(
+            who(request),
+            vm_id,
+            session_id=asked.session_id,
+            command=asked.command,
+            timeout=asked.timeout or None,
+            stdin=asked.stdin,
+            cwd=asked.cwd,
+            env=asked.env,
+            key=key,
+        )
+        accepted = request.headers.get("accept", "")
+        if FRAMES in accepted or SSE in accepted:
+            return _events(request, run, 0)
+        return json(run_fields(run, vm_id))
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/local/vms/{vm_id}/runs?running=&limit=, the newest first."""
+        vm_id: str = request.path_params["vm_id"]
+        running = _flag(request, "running")
+        limit = min(_number(request, "limit", 100), _MOST)
+        runs = await _handles(request).page(who(request), vm_id, running=running, limit=limit)
+        return json({"runs": [run_fields(run, vm_id) for run in runs]})
+
+
+class OneRun(Endpoint):
+    """A run."""
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/local/vms/{vm_id}/runs/{run_id}."""
+        return json(run_fields(await _run(request), request.path_params["vm_id"]))
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /api/v1/local/vms/{vm_id}/runs/{run_id}: cancel it."""
+        return json({"cancelled": await _handles(request).cancel(await _run(request))})
+
+
+class RunEvents(Endpoint):
+    """The events of a run."""
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/local/vms/{vm_id}/runs/{run_id}/events?offset=&follow=; `Last-Event-ID` is an offset, too."""
+        seen = request.headers.get("last-event-id", "")
+        known = int(seen) if seen.isdecimal() and len(seen) <= _DIGITS else 0
+        offset = _number(request, "offset", known)
+        run = await _run(request)
+        if offset:
+            await _check(run, offset)
+        return _events(request, run, offset)
+
+
+class RunInput(Endpoint):
+    """The input of a run."""
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/local/vms/{vm_id}/runs/{run_id}/stdin?offset=&close=, the body being the input."""
+        run = await _run(request)
+        offset = _number(request, "offset", -1)
+        given = await _handles(request).write(
+            run, pieces(request, _INPUT_WAIT), None if offset < 0 else offset
+        )
+        if _flag(request, "close"):
+            await run.close_stdin()
+        return json({"received": given})
+
+
+class RunSignal(Endpoint):
+    """A signal for a run."""
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/local/vms/{vm_id}/runs/{run_id}/signal."""
+        name = (await body(request, SignalRequest)).signal
+        found = next((number for number in SIGNALS if number.name == name), None)
+        if found is None:
+            names = ", ".join(signal.Signals(number).name for number in SIGNALS)
+            raise ApiError("bad_request", f"signal: expected one of {names}")
+        run = await _run(request)
+        live = run.outcome is None
+        await run.signal(found)
+        return json({"sent": live})
+
+
+def _handles(request: Request) -> Handles:
+    return platform(request).handles
+
+
+async def _run(request: Request) -> Run:
+    found = request.path_params
+    return await _handles(request).get(who(request), found["vm_id"], found["run_id"])
+
+
+async def _check(run: Run, offset: int) -> None:
+    """Refuse an offset that is not there before an answer begins."""
+    try:
+        async for _ in run.events(offset, follow=False):
+            break
+    except ValueError as error:
+        raise ApiError("bad_request", f"offset: {error}") from error
+
+
+def _events(request: Request, run: Run, offset: int) -> Response:
+    return Events(
+        run,
+        request.path_params["vm_id"],
+        offset,
+        follow=_flag(request, "follow") is not False,
+        frames=FRAMES in request.headers.get("accept", ""),
+        stopping=context(request).stopping,
+    )
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isdecimal() and text.isascii() and len(text) <= _DIGITS):
+        raise ApiError("bad_request", f"{name}: expected a whole number")
+    return int(text)
+
+
+def _flag(request: Request, name: str) -> bool | None:
+    text = request.query_params.get(name, "").lower()
+    if text not in ("", "true", "false"):
+        raise ApiError("bad_request", f"{name}: expected true or false")
+    return None if not text else text == "true"
+
+
+_RUNS: Final = "/api/v1/local/vms/{vm_id}/runs"
+ROUTES: Final = [
+    Route(_RUNS, Runs),
+    Route(f"{_RUNS}/{{run_id}}", OneRun),
+    Route(f"{_RUNS}/{{run_id}}/events", RunEvents),
+    Route(f"{_RUNS}/{{run_id}}/stdin", RunInput),
+    Route(f"{_RUNS}/{{run_id}}/signal", RunSignal),
+]

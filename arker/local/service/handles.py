@@ -1,0 +1,142 @@
+"""Runs as things of their own: started, followed, given input, signalled and cancelled, by whoever has their id.
+
+The engine keeps them, with their output, over restarts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import signal
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from arker.local.engine.protocol import Cut, End, Engine, Event, Output, Reason, Run, RunExists, Stream
+
+from .access import Access, Principal
+from .computers import Computers
+from .errors import ApiError
+from .translation import Sandboxes, api_errors
+
+__all__ = ["SIGNALS", "Cut", "End", "Event", "Handles", "Output", "Reason", "Run", "Stream"]
+
+#: What can be sent to a run.
+SIGNALS: Final = tuple(
+    signal.Signals[f"SIG{name}"]
+    for name in ("INT", "TERM", "KILL", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "TSTP", "WINCH")
+)
+_DEFAULT_SESSION: Final = "0"
+
+
+class Handles:
+    """The runs of a deployment that have handles."""
+
+    def __init__(self, engine: Engine, access: Access, computers: Computers, sandboxes: Sandboxes) -> None:
+        self._engine = engine
+        self._access = access
+        self._computers = computers
+        self._sandboxes = sandboxes
+        #: Bytes of input that runs of this process got, so that what is sent again is not given again.
+        self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
+
+    async def start(
+        self,
+        who: Principal,
+        vm_id: str,
+        *,
+        session_id: str | None,
+        command: str,
+        timeout: float | None,
+        stdin: bool,
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        key: str | None,
+    ) -> Run:
+        """Start a command.
+
+        Args:
+            session_id: where; None for a session of its own, which begins with what the default one knows.
+            timeout: seconds after which it is ended; None for never.
+            cwd: its folder, for this command alone; as for `env`.
+            key: what a repeat of the request has, too: it is answered with the run of the first.
+
+        Raises:
+            ApiError: it was not started.
+        """
+        vm_id = self._access.owned(who, vm_id, "run in").vm_id
+        if "\0" in command:
+            raise ApiError("bad_request", "command: contains a NUL, which no shell can take")
+        run_id = secrets.token_hex(10) if key is None else _run_id(who, vm_id, key)
+        self._computers.touch(vm_id)
+        with self._sandboxes.used():
+            try:
+                if session_id is None:
+                    session_id = f"run-{run_id}"
+                    await self._engine.copy_session(vm_id, _DEFAULT_SESSION, session_id)
+                return await self._engine.start_run(
+                    vm_id,
+                    session_id,
+                    command,
+                    timeout=timeout or math.inf,
+                    run_id=run_id,
+                    stdin=stdin,
+                    cwd=cwd,
+                    env=env,
+                )
+            except RunExists:
+                run = await self._engine.run_of(vm_id, run_id)
+        if run.command != command:
+            raise ApiError("idempotency_conflict", "the Idempotency-Key was used for another request")
+        return run
+
+    async def get(self, who: Principal, vm_id: str, run_id: str) -> Run:
+        """A run.
+
+        Raises:
+            ApiError: `not_found`, or what `Access.owned` raises.
+        """
+        vm_id = self._access.owned(who, vm_id, "run in").vm_id
+        with api_errors():
+            return await self._engine.run_of(vm_id, run_id)
+
+    async def page(self, who: Principal, vm_id: str, *, running: bool | None, limit: int) -> list[Run]:
+        """The newest runs of a computer; `running` for those that go on alone, or those that ended."""
+        vm_id = self._access.owned(who, vm_id, "run in").vm_id
+        with api_errors():
+            runs = await self._engine.runs(vm_id)
+        return [run for run in runs if running in (None, run.outcome is None)][:limit]
+
+    async def write(self, run: Run, pieces: AsyncIterator[bytes], offset: int | None) -> int:
+        """Give input to a run, as it reads; how many bytes it got in all.
+
+        `offset` is the place of the first byte in the input: what the run got already is not given again.
+
+        Raises:
+            ApiError: `conflict` when nobody will read it, `bad_request` for an offset beyond what came.
+        """
+        given = self._given.get(run, 0)
+        at = given if offset is None else offset
+        if at > given:
+            raise ApiError("bad_request", f"offset: the run got {given} bytes of input, and none until {at}")
+        async for piece in pieces:
+            fresh = piece[max(0, self._given.get(run, 0) - at) :]
+            at += len(piece)
+            if fresh:
+                try:
+                    await run.write_stdin(fresh)
+                except BrokenPipeError as error:
+                    raise ApiError("conflict", f"the run takes no input: {error}") from error
+                self._given[run] = max(at, self._given.get(run, 0))
+        return self._given.get(run, 0)
+
+    async def cancel(self, run: Run) -> bool:
+        """End a run with all that it started; whether it was going on."""
+        live = run.outcome is None
+        await run.cancel()
+        return live
+
+
+def _run_id(who: Principal, vm_id: str, key: str) -> str:
+    return hashlib.sha256(f"{who.org_id}\0{vm_id}\0{key}".encode()).hexdigest()[:20]
