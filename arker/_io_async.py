@@ -17,7 +17,8 @@ T = TypeVar("T")
 async_closing = contextlib.aclosing
 
 #: What cancels a call.
-CANCELLED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+CANCELLED = asyncio.CancelledError
+_going_on: set[asyncio.Future[None]] = set()
 
 
 async def async_resolve(host: str, port: int, timeout: float) -> list[Address]:
@@ -137,6 +138,15 @@ async def async_sleep(seconds: float) -> None:
 async def async_in_thread(function: Callable[..., T], *args: Any) -> T:
     """Call a function that blocks: in a thread, so that the event loop goes on."""
     return await asyncio.to_thread(function, *args)
+
+
+async def async_all_the_same(job: Callable[[], Awaitable[None]], timeout: float) -> None:
+    """Do a job of at most `timeout` seconds although the call was cancelled. If it is cancelled again (some libraries
+    do so until it has ended), the job goes on, but is not waited for."""
+    task = asyncio.ensure_future(job())
+    _going_on.add(task)
+    task.add_done_callback(_going_on.discard)
+    await asyncio.wait([task], timeout=timeout)
 
 
 async def async_iterate(source: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 closing = contextlib.closing
 
-#: What cancels a call.
+#: What cancels a call: a Ctrl-C, or what a signal handler raises to end the process.
 CANCELLED = (KeyboardInterrupt, SystemExit)
 
 
@@ -87,6 +87,11 @@ def sleep(seconds: float) -> None:
 def in_thread(function: Callable[..., T], *args: Any) -> T:
     """Call a function that blocks: here."""
     return function(*args)
+
+
+def all_the_same(job: Callable[[], None], timeout: float) -> None:
+    """Do a job of at most `timeout` seconds, which it keeps to by itself, although the call was cancelled."""
+    job()
 
 
 def iterate(source: Iterable[T]) -> Iterator[T]:

@@ -331,7 +331,11 @@ class AsyncArker:
         )
 
     async def aclose(self) -> None:
-        """Close all connections, and let go of an embedded deployment. Calls after it are `bad_request`."""
+        """Cancel what is under way (commands, too, if the deployment can do that), close all connections, and let go of
+        an embedded deployment. Calls after it are `bad_request`."""
+        if not self._pipeline.closed:
+            jobs = [functools.partial(self._pipeline.cancel, *run) for run in tuple(self._pipeline.running)]
+            await async_gather(jobs, 64)
         await self._pipeline.aclose()
         if self._let_go is not None:
             await async_in_thread(self._let_go)

@@ -332,7 +332,11 @@ class Arker:
         )
 
     def close(self) -> None:
-        """Close all connections, and let go of an embedded deployment. Calls after it are `bad_request`."""
+        """Cancel what is under way (commands, too, if the deployment can do that), close all connections, and let go of
+        an embedded deployment. Calls after it are `bad_request`."""
+        if not self._pipeline.closed:
+            jobs = [functools.partial(self._pipeline.cancel, *run) for run in tuple(self._pipeline.running)]
+            gather(jobs, 64)
         self._pipeline.close()
         if self._let_go is not None:
             in_thread(self._let_go)

@@ -16,11 +16,13 @@ from arker_api.regional.api.computers import delete_vm, fork_vm
 from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
 
-from arker._http._sync.pipeline import Budget
+from arker._http._sync.pipeline import CANCELLING, Budget
+from arker._io_sync import CANCELLED, all_the_same
 from arker.config import check_seconds
 from arker.errors import ArkerError, bad_request
 from arker.hooks import logger
 from arker.ids import new_ulid
+from arker.operations import Operation
 from arker.results import Outcome, RunResult, expected, run_result
 
 from .files import Sync
@@ -171,27 +173,51 @@ class Computer:
                 raise TypeError("no vm_id")
             return Computer(client, response.vm_id)
 
-        budget = client._budget(timeout)
+        operation: Operation[..., ForkResponse | ForkByNameResponse]
+        body: ForkRequest | ForkByNameRequest
         if self._by_id:
-            request = ForkRequest(is_public)
-            if name is not None:
-                request.name = name
-            if region is not None:
-                request.region = region
-            parts = fork_vm.build(self._id, body=request, idempotency_key=key)
-            return client._pipeline.operate(budget, client._timeouts, fork_vm, parts, child)
-        by_name = ForkByNameRequest(self._id, is_public)
+            operation, body = fork_vm, ForkRequest(is_public)
+        else:
+            operation, body = fork_by_name, ForkByNameRequest(self._id, is_public)
         if name is not None:
-            by_name.name = name
+            body.name = name
         if region is not None:
-            by_name.region = region
-        parts = fork_by_name.build(body=by_name, idempotency_key=key)
-        return client._pipeline.operate(budget, client._timeouts, fork_by_name, parts, child)
+            body.region = region
+        where = (self._id,) if self._by_id else ()
+        parts = operation.build(*where, body=body, idempotency_key=key)
+
+        def fork(budget: Budget) -> Computer:
+            return client._pipeline.operate(budget, client._timeouts, operation, parts, child)
+
+        def undo() -> None:
+            # Under the same key: it answers with the child that was made, if one was.
+            try:
+                made = fork(Budget(client._policy, _DRAIN / 2))
+                made.delete(timeout=_DRAIN / 2)
+            except ArkerError as error:
+                logger.warning("a fork of %s was cancelled, and may have been made: %s", self._id, error)
+
+        try:
+            return fork(client._budget(timeout))
+        except CANCELLED:
+            # Nobody will ever hold the child.
+            if client._policy.resend:
+                all_the_same(undo, _DRAIN)
+            else:
+                logger.warning(
+                    "a fork of %s was cancelled, and may have been made, %s",
+                    self._id,
+                    f"under the name {name!r}" if name is not None else f"for the Idempotency-Key {key}",
+                )
+            raise
 
     def run(
         self, command: str, *, session_id: str | int | None = None, timeout: float | None = None
     ) -> RunResult:
         """Run a shell command and wait for its end. A non-zero exit code is a result, not an error.
+
+        Cancelling the call (Ctrl-C, a cancelled task, closing the client) ends the command as well, if the
+        deployment can do that; it takes a second at most.
 
         It is run at most once: when the connection breaks after the command may have started, the error is
         raised, with `processed="maybe"`, rather than the command run again; see `RetryPolicy`.
@@ -221,16 +247,25 @@ class Computer:
         limit = timeouts.run
         if timeout is not None:
             body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
-        parts = run_command.build(self._known_id("run"), body=body, idempotency_key=new_ulid())
+        run = (self._known_id("run"), new_ulid())
+        parts = run_command.build(run[0], body=body, idempotency_key=run[1])
         longest = limit + timeouts.read
-        return client._pipeline.operate(
-            Budget(client._policy, longest + timeouts.total),
-            timeouts,
-            run_command,
-            parts,
-            run_result,
-            read=longest,
-        )
+        running = client._pipeline.running
+        running.add(run)
+        try:
+            return client._pipeline.operate(
+                Budget(client._policy, longest + timeouts.total),
+                timeouts,
+                run_command,
+                parts,
+                run_result,
+                read=longest,
+            )
+        except CANCELLED:
+            all_the_same(functools.partial(client._pipeline.cancel, *run), CANCELLING)
+            raise
+        finally:
+            running.discard(run)
 
     def delete(self, *, timeout: float | None = None) -> None:
         """End everything that runs in it and remove its files. Computers forked from it stay.

@@ -12,15 +12,16 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import anyio
 import pytest
 
-from arker import Arker, ArkerError, AsyncArker, AsyncComputer
+from arker import Arker, ArkerError, AsyncArker, AsyncComputer, RetryPolicy
 from arker._async.gather import AsyncWork
 from arker._http._async.stream import AsyncStream
 from tests.faults import server as faults
-from tests.faults.server import KEY, Server
+from tests.faults.server import KEY, Answer, Request, Server
 
 
 def client(server: Server, **options: object) -> AsyncArker:
@@ -52,7 +53,8 @@ async def test_a_cancelled_call_ends_at_once_and_leaves_the_client_usable(server
         with pytest.raises(asyncio.CancelledError):
             await task
         assert time.monotonic() - started < 30
-        await asyncio.to_thread(server.settle, 0)
+        # The one that a run's cancellation was sent by stays.
+        assert await asyncio.to_thread(server.settle, int(step == "run"))
         assert (await vm.run("y")).stdout == b"y"
 
 
@@ -464,3 +466,115 @@ async def test_closing_reaches_the_connections_of_other_loops(
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+# --- what a cancelled call leaves ---
+
+
+def cancelled_keys(server: Server) -> list[str]:
+    return [request.json["idempotency_key"] for request in server.requests if request.step == "cancel"]
+
+
+def keys_of(server: Server, step: str) -> list[str | None]:
+    return [request.key for request in server.requests if request.step == step]
+
+
+async def under_way(server: Server, step: str, call: Awaitable[object]) -> asyncio.Task[object]:
+    task = asyncio.ensure_future(call)
+    await until(lambda: step in server.steps())
+    assert isinstance(task, asyncio.Task)
+    return task
+
+
+@pytest.mark.parametrize("lacking", [False, True], ids=["known", "unknown to the deployment"])
+async def test_cancelling_a_run_is_told_to_the_deployment(server: Server, lacking: bool) -> None:
+    server.fail("run", faults.delay(60))
+    if not lacking:
+        server.fail("cancel", faults.answer(Answer.of({"cancelled": True})))
+    async with client(server) as arker:
+        task = await under_way(server, "run", arker.vm(server.vm()).run("x"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert cancelled_keys(server) == keys_of(server, "run")
+        assert server.requests[-1].path.startswith("/api/v1/local/vms/")
+    assert not [request for request in server.requests[2:] if request.step == "cancel"]
+
+
+async def test_a_deployment_that_does_not_answer_a_cancellation_delays_it_little(server: Server) -> None:
+    server.fail("run", faults.delay(60))
+    server.fail("cancel", faults.delay(60))
+    async with client(server) as arker:
+        task = await under_way(server, "run", arker.vm(server.vm()).run("x"))
+        started = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - started < 10
+
+
+async def test_a_cancel_scope_that_insists_does_not_keep_a_cancellation_from_the_deployment(
+    server: Server,
+) -> None:
+    server.fail("run", faults.delay(60))
+    async with client(server) as arker:
+        with anyio.move_on_after(0.2) as scope:
+            await arker.vm(server.vm()).run("x")
+        assert scope.cancelled_caught
+        await until(lambda: "cancel" in server.steps())
+        assert cancelled_keys(server) == keys_of(server, "run")
+
+
+async def test_closing_cancels_what_is_under_way(server: Server) -> None:
+    server.fail("run", faults.delay(60), faults.delay(60))
+    arker = client(server)
+    vm = arker.vm(server.vm())
+    tasks = [asyncio.create_task(vm.run(command, session_id=command)) for command in "xy"]
+    await until(lambda: server.steps().count("run") == 2)
+    await arker.aclose()
+    for task in tasks:
+        with pytest.raises(ArkerError, match="network: the client was closed meanwhile"):
+            await task
+    assert sorted(cancelled_keys(server)) == sorted(map(str, keys_of(server, "run")))
+
+
+@pytest.mark.parametrize("acted", [False, True])
+async def test_a_fork_that_was_cancelled_on_its_way_leaves_no_computer(acted: bool) -> None:
+    with Server(honours_keys=True) as server:
+
+        def hang(
+            server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket
+        ) -> None:
+            if acted:
+                process()
+            raise faults.Hang if not sock.recv(1) else AssertionError
+
+        server.fail("fork", hang)
+        async with client(server, retry=RetryPolicy(resend=True)) as arker:
+
+            async def work() -> None:
+                async with await arker.vm("arkuntu").fork():
+                    raise AssertionError("it was made")
+
+            task = await under_way(server, "fork", work())
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert len(set(keys_of(server, "fork"))) == 1
+            assert server.deleted == server.forks
+            assert len(server.forks) == 1
+
+
+@pytest.mark.parametrize("name", [None, "mine"])
+async def test_where_keys_may_not_be_honoured_a_cancelled_fork_is_named(
+    name: str | None, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.fail("fork", faults.delay(60))
+    async with client(server) as arker:
+        task = await under_way(server, "fork", arker.vm("arkuntu").fork(name=name))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert "was cancelled, and may have been made" in caplog.text
+    assert (name or str(keys_of(server, "fork")[0])) in caplog.text
+    assert keys_of(server, "fork") == keys_of(server, "fork")[:1]

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
 
 from arker import operations
 from arker._http.deadline import Deadline
@@ -17,7 +18,7 @@ from arker.config import Config, SecretBytes, Timeouts, Url
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
-from arker.retry import RetryPolicy, decide
+from arker.retry import NEVER, RetryPolicy, decide
 
 from .request import AsyncBody, AsyncRequest, Headers
 from .transport import AsyncPooledTransport, AsyncReply, AsyncTransport, needs_proxy, whole
@@ -31,6 +32,8 @@ R = TypeVar("R")
 #: Methods that may be sent again without asking what became of the first.
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _AGENT = f"arker-python/{__version__}".encode()
+#: Seconds that it may take to tell the deployment that a run is cancelled.
+CANCELLING: Final = 1.0
 #: Most bytes of an answer: of a success (two outputs of 16 MiB, if all of it is control characters, which take six
 #: bytes each in JSON), and of an error.
 _LARGEST_ANSWER: Final = 2 * 6 * 16 * 1024 * 1024 + 1024 * 1024
@@ -59,6 +62,8 @@ class AsyncPipeline:
         self.config = config
         self.hooks = hooks
         self.closed = False
+        #: Runs that are under way: the computer's id, and the key under which the run was sent.
+        self.running: set[tuple[str, str]] = set()
         self._limit = max_connections
         self._pooled = AsyncPooledTransport(max_connections)
         self._given = None if http_client is None else _through_httpx(http_client, max_connections)
@@ -283,6 +288,22 @@ class AsyncPipeline:
     async def answer(self, reply: AsyncReply) -> Answer:
         """The whole answer of the API, if it is a success. Raises ArkerError."""
         return read_answer(reply.status, reply.headers, await content(reply), self.config.api_key)
+
+    async def cancel(self, vm_id: str, key: str) -> None:
+        """End the command of a run that was sent under a key, if the deployment can do that. Takes a second at most;
+        raises nothing."""
+        request = self.request(
+            "post",
+            f"/api/v1/local/vms/{quote(vm_id, safe='')}/runs/cancel",
+            Timeouts(),
+            control=False,
+            repeatable=True,
+            body=dump({"idempotency_key": key}),
+        )
+        try:
+            await self.perform(Budget(NEVER, CANCELLING), lambda: request, self.answer)
+        except ArkerError as error:
+            logger.debug("a cancelled run may go on: %s", error)
 
     async def operate(
         self,

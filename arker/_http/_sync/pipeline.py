@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
 
 from arker import operations
 from arker._http.deadline import Deadline
@@ -18,7 +19,7 @@ from arker.config import Config, SecretBytes, Timeouts, Url
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
-from arker.retry import RetryPolicy, decide
+from arker.retry import NEVER, RetryPolicy, decide
 
 from .request import Body, Headers, Request
 from .transport import PooledTransport, Reply, Transport, needs_proxy, whole
@@ -32,6 +33,8 @@ R = TypeVar("R")
 #: Methods that may be sent again without asking what became of the first.
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _AGENT = f"arker-python/{__version__}".encode()
+#: Seconds that it may take to tell the deployment that a run is cancelled.
+CANCELLING: Final = 1.0
 #: Most bytes of an answer: of a success (two outputs of 16 MiB, if all of it is control characters, which take six
 #: bytes each in JSON), and of an error.
 _LARGEST_ANSWER: Final = 2 * 6 * 16 * 1024 * 1024 + 1024 * 1024
@@ -60,6 +63,8 @@ class Pipeline:
         self.config = config
         self.hooks = hooks
         self.closed = False
+        #: Runs that are under way: the computer's id, and the key under which the run was sent.
+        self.running: set[tuple[str, str]] = set()
         self._limit = max_connections
         self._pooled = PooledTransport(max_connections)
         self._given = None if http_client is None else _through_httpx(http_client, max_connections)
@@ -278,6 +283,22 @@ class Pipeline:
     def answer(self, reply: Reply) -> Answer:
         """The whole answer of the API, if it is a success. Raises ArkerError."""
         return read_answer(reply.status, reply.headers, content(reply), self.config.api_key)
+
+    def cancel(self, vm_id: str, key: str) -> None:
+        """End the command of a run that was sent under a key, if the deployment can do that. Takes a second at most;
+        raises nothing."""
+        request = self.request(
+            "post",
+            f"/api/v1/local/vms/{quote(vm_id, safe='')}/runs/cancel",
+            Timeouts(),
+            control=False,
+            repeatable=True,
+            body=dump({"idempotency_key": key}),
+        )
+        try:
+            self.perform(Budget(NEVER, CANCELLING), lambda: request, self.answer)
+        except ArkerError as error:
+            logger.debug("a cancelled run may go on: %s", error)
 
     def operate(
         self,
