@@ -149,8 +149,12 @@ def parse_url(url: str) -> Url:
 def global_url_of(base_url: str) -> str:
     """The global host that goes with a regional one: Arker's own for its regions; any other deployment
     answers both APIs at one URL, so that its key is never sent to Arker."""
-    host = urlsplit(base_url).hostname or ""
-    return GLOBAL_URL if host == "arker.ai" or host.endswith(".arker.ai") else base_url
+    return GLOBAL_URL if is_platform(urlsplit(base_url).hostname or "") else base_url
+
+
+def is_platform(host: str) -> bool:
+    """Whether a host is one of Arker's own."""
+    return host == "arker.ai" or host.endswith(".arker.ai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,9 @@ class Config:
     api_key: str = field(repr=False)
     regional: Url
     control: Url
+    #: Whether they are of different deployments: the regional host is set to one of one's own, the global host is
+    #: Arker's because none is set.
+    mixed: bool = False
 
 
 def resolve(
@@ -181,10 +188,14 @@ def resolve(
     ]
     # All secrets of the process may be in it, and tracebacks with their variables would show them.
     del environ
+    key = _key(api_key if api_key is not None else key)
+    regional = _base("base_url", "ARKER_BASE_URL", base_url, base, BASE_URL, allow_http)
+    given = global_url is not None or control is not None
     return Config(
-        _key(api_key if api_key is not None else key),
-        _base("base_url", "ARKER_BASE_URL", base_url, base, BASE_URL, allow_http),
+        key,
+        regional,
         _base("global_url", "ARKER_GLOBAL_URL", global_url, control, GLOBAL_URL, allow_http),
+        mixed=not given and not is_platform(regional.host),
     )
 
 

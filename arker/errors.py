@@ -1,4 +1,4 @@
-"""The one exception of the package, and what an HTTP answer says about a failure. No I/O here."""
+"""The exceptions of the package, all of one class, and what an HTTP answer says about a failure. No I/O here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,27 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, cast
 
 if TYPE_CHECKING:
     from .results import RunResult
 
-__all__ = ["ArkerError", "ErrorCode", "Processed"]
+__all__ = [
+    "ArkerError",
+    "ArkerTimeoutError",
+    "BadRequestError",
+    "CommandFailedError",
+    "ConflictError",
+    "ErrorCode",
+    "ForbiddenError",
+    "NetworkError",
+    "NotFoundError",
+    "Processed",
+    "QuotaExceededError",
+    "RateLimitedError",
+    "UnauthorizedError",
+    "VmBusyError",
+]
 
 ErrorCode: TypeAlias = (
     Literal[
@@ -88,6 +103,8 @@ _LONGEST_MESSAGE: Final = 2000
 class ArkerError(Exception):
     """Everything that can go wrong, under one name; `str()` is `code: message`.
 
+    For some codes there is a subclass: `ArkerError("not_found", ...)` is a `NotFoundError`.
+
     Attributes:
         code: What went wrong, such as `not_found`; see `ErrorCode`.
         message: The same for people. Never contains the API key or a signed URL.
@@ -115,6 +132,10 @@ class ArkerError(Exception):
     processed: Processed
     retry_after: float | None
     result: RunResult | None
+
+    def __new__(cls, code: ErrorCode = "", *_: Any, **__: Any) -> Self:
+        """An error of the class that belongs to its code."""
+        return super().__new__(cast("type[Self]", _CLASSES.get(code, cls)) if cls is ArkerError else cls)
 
     def __init__(
         self,
@@ -146,7 +167,7 @@ class ArkerError(Exception):
         return f"{self.code}: {self.message}"
 
     def __repr__(self) -> str:
-        return f"ArkerError(code={self.code!r}, message={self.message!r}, status={self.status})"
+        return f"{type(self).__name__}(code={self.code!r}, message={self.message!r}, status={self.status})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception.__reduce__ with our attributes as state; args alone rebuild the three that it takes by
@@ -164,6 +185,68 @@ class ArkerError(Exception):
             or self.code in _TRANSIENT_CODES
             or (self.code == "internal" and _OVERLOAD.search(self.message) is not None)
         )
+
+
+class BadRequestError(ArkerError):
+    """`bad_request`: the request can never work as it is."""
+
+
+class UnauthorizedError(ArkerError):
+    """`unauthorized`: there is no API key, or it is not (or no longer) valid."""
+
+
+class ForbiddenError(ArkerError):
+    """`forbidden`: the key is valid, but may not do this."""
+
+
+class NotFoundError(ArkerError):
+    """`not_found`: there is no such computer or file."""
+
+
+class ConflictError(ArkerError):
+    """`conflict`, `already_exists`, `idempotency_conflict`, `invalid_state`: the request contradicts what is there."""
+
+
+class VmBusyError(ArkerError):
+    """`vm_busy`: the session runs a command already."""
+
+
+class RateLimitedError(ArkerError):
+    """`rate_limited`: there were too many requests; `retry_after` says how long to wait."""
+
+
+class QuotaExceededError(ArkerError):
+    """`quota_exceeded`: the organization has as many computers, or as much of something else, as it may have."""
+
+
+class NetworkError(ArkerError):
+    """`network`: there was no connection, or it was cut."""
+
+
+class ArkerTimeoutError(ArkerError):
+    """`timeout`: an answer, or the whole call, took too long. A command that its own timeout ended is a result."""
+
+
+class CommandFailedError(ArkerError):
+    """`command_failed`: `RunResult.check` found another exit code than 0, or a timeout; see `result`."""
+
+
+_CLASSES: Final[dict[str, type[ArkerError]]] = {
+    "bad_request": BadRequestError,
+    "unauthorized": UnauthorizedError,
+    "forbidden": ForbiddenError,
+    "not_found": NotFoundError,
+    "conflict": ConflictError,
+    "already_exists": ConflictError,
+    "idempotency_conflict": ConflictError,
+    "invalid_state": ConflictError,
+    "vm_busy": VmBusyError,
+    "rate_limited": RateLimitedError,
+    "quota_exceeded": QuotaExceededError,
+    "network": NetworkError,
+    "timeout": ArkerTimeoutError,
+    "command_failed": CommandFailedError,
+}
 
 
 def bad_request(message: str) -> ArkerError:

@@ -47,7 +47,7 @@ class Arker:
 
     Computers are used on the regional host; `list` and forks of a name go to the global host,
     https://arker.ai, whatever `base_url` is. For a deployment of your own set both, or its key is sent to
-    https://arker.ai with the first `list`.
+    https://arker.ai with the first `list`, after a warning.
 
     Args:
         api_key: Default `ARKER_API_KEY`.

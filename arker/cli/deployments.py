@@ -87,6 +87,13 @@ def _of_environment() -> Deployment:
         message = f"ARKER_API_KEY is not set{though}; see `arker config --help`"
         raise Failure(message, code="unconfigured", status=2)
     config = resolve(None, None, None, environ=os.environ)
+    if config.mixed:
+        raise Failure(
+            "ARKER_BASE_URL is set to a deployment of your own, but ARKER_GLOBAL_URL is not: `arker ls` "
+            f"would send its key to {config.control}. Set ARKER_GLOBAL_URL={config.regional}",
+            code="unconfigured",
+            status=2,
+        )
     return Deployment(profiles.ENVIRONMENT, str(config.regional), str(config.control), config.api_key)
 
 

@@ -570,5 +570,10 @@ class Zsh:
 
 def test_completion_of_a_deployment_that_is_not_there_is_silent(bare: dict[str, str]) -> None:
     assert completed(bare, "rm", "x") == []
-    nowhere = {**bare, "ARKER_API_KEY": "k" * 20, "ARKER_BASE_URL": "http://127.0.0.1:9"}
+    nowhere = {
+        **bare,
+        "ARKER_API_KEY": "k" * 20,
+        "ARKER_BASE_URL": "http://127.0.0.1:9",
+        "ARKER_GLOBAL_URL": "http://127.0.0.1:9",
+    }
     assert completed(nowhere, "rm", "x") == []

@@ -141,6 +141,16 @@ def test_a_url_that_cannot_be_is_an_error_of_the_configuration(
     assert refused.startswith("arker: base-url: ")
 
 
+def test_an_environment_that_would_send_a_key_elsewhere_is_refused(
+    bare: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARKER_API_KEY", "k" * 20)
+    monkeypatch.setenv("ARKER_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("ARKER_GLOBAL_URL", raising=False)
+    said = invoke("ls", code=2).stderr
+    assert "would send its key to https://arker.ai. Set ARKER_GLOBAL_URL=http://127.0.0.1:9" in said
+
+
 def test_nothing_is_configured(bare: dict[str, str]) -> None:
     result = invoke("ls", code=2)
     assert result.stderr.startswith("arker: no deployment is configured: set ARKER_API_KEY, or")

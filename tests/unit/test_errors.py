@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arker import ArkerError, RunResult
-from arker.errors import no_answer, read_answer, redact, retry_after
+from arker import ArkerError, ArkerTimeoutError, ConflictError, NotFoundError, RunResult, VmBusyError
+from arker.errors import entry_error, no_answer, read_answer, redact, retry_after
 
 
 def failure(status: int, body: object, headers: dict[str, str] | None = None, *secrets: str) -> ArkerError:
@@ -209,3 +209,30 @@ class TestNoAnswer:
 
 def test_redact_leaves_other_text_alone() -> None:
     assert redact("why? because https://a/b is down") == "why? because https://a/b is down"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("not_found", NotFoundError),
+        ("vm_busy", VmBusyError),
+        ("timeout", ArkerTimeoutError),
+        ("already_exists", ConflictError),
+        ("unsupported_op", ArkerError),
+        ("one_of_tomorrow", ArkerError),
+    ],
+)
+def test_a_code_has_its_class(code: str, kind: type[ArkerError]) -> None:
+    for error in (ArkerError(code, "m", 400, attempts=2), entry_error(code, "m", 200)):
+        assert type(error) is kind
+        assert repr(error).startswith(f"{kind.__name__}(code={code!r}")
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert type(twin) is kind
+            assert vars(twin) == vars(error)
+
+
+def test_a_subclass_of_ones_own_stays_one() -> None:
+    class Mine(ArkerError):
+        pass
+
+    assert type(Mine("not_found", "m")) is Mine

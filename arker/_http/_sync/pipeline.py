@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
@@ -33,6 +34,7 @@ R = TypeVar("R")
 #: Methods that may be sent again without asking what became of the first.
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _AGENT = f"arker-python/{__version__}".encode()
+_SET_GLOBAL_URL: Final = "for a deployment of your own, set ARKER_GLOBAL_URL or global_url= to its URL"
 #: Seconds that it may take to tell the deployment that a run is cancelled.
 CANCELLING: Final = 1.0
 #: Most bytes of an answer: of a success (two outputs of 16 MiB, if all of it is control characters, which take six
@@ -63,6 +65,8 @@ class Pipeline:
         self.config = config
         self.hooks = hooks
         self.closed = False
+        #: Whether to warn before the key of a deployment of one's own is sent to Arker's global host.
+        self._to_warn = config.mixed
         #: Runs that are under way: the computer's id, and the key under which the run was sent.
         self.running: set[tuple[str, str]] = set()
         self._limit = max_connections
@@ -239,6 +243,14 @@ class Pipeline:
                 method=request.method,
                 route=request.route,
             )
+        stray = request.url is self.config.control and self.config.mixed
+        if stray and self._to_warn:
+            self._to_warn = False
+            warnings.warn(
+                f"the key to {self.config.regional} is sent to {request.url}, where lists and forks of a name go; "
+                f"{_SET_GLOBAL_URL}",
+                stacklevel=2,
+            )
         started = time.perf_counter()
         status = 0
         failure: ArkerError | None = None
@@ -249,6 +261,8 @@ class Pipeline:
         except ArkerError as error:
             if self.closed and error.code == "network":
                 error = ArkerError("network", "the client was closed meanwhile", processed=error.processed)
+            if stray:
+                error.message += f" (this was asked of {request.url}; {_SET_GLOBAL_URL})"
             failure = error
             error.attempts = budget.attempt
             error.method = request.method

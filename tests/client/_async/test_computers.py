@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import pytest
 
@@ -360,3 +361,35 @@ async def test_the_key_is_nowhere_to_be_seen(server: Server, caplog: pytest.LogC
     assert "forbidden" in caplog.text
     for text in shown:
         assert KEY not in text
+
+
+# --- the global host ---
+
+
+@pytest.mark.parametrize("host", ["arker", "other"])
+async def test_a_key_that_goes_to_arker_by_default_is_told(
+    host: str, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.delenv("ARKER_GLOBAL_URL", raising=False)
+    warnings.simplefilter("always")
+    # As if it were Arker's.
+    with Server() as own, Server() as arkers:
+        monkeypatch.setattr("arker.config.GLOBAL_URL", arkers.url)
+        other = {"global_url": arkers.url} if host == "other" else {}
+        async with AsyncArker(KEY, own.url, retry=None, **other) as arker:  # type: ignore[arg-type]
+            await arker.vm("arkuntu").fork()
+            assert not recwarn
+            await arker.list()
+            await arker.list()
+            told = [str(warning.message) for warning in recwarn]
+            arkers.fail("list", faults.answer(Answer.error("unauthorized", "no such key", 401)))
+            with pytest.raises(ArkerError, match="unauthorized: no such key") as caught:
+                await arker.list()
+            if host == "other":
+                assert not told
+                assert "ARKER_GLOBAL_URL" not in str(caught.value)
+            else:
+                assert len(told) == 1
+                assert f"the key to {own.url} is sent to {arkers.url}" in told[0]
+                assert "set ARKER_GLOBAL_URL" in told[0]
+                assert "set ARKER_GLOBAL_URL" in str(caught.value)
