@@ -28,6 +28,18 @@ _END: Final = 15.0
 _MAX_LOG: Final = 10 * 1024 * 1024
 #: A file system in memory that every Linux has.
 _MEMORY: Final = "/dev/shm"  # noqa: S108
+#: What to run in a Linux system to get a deployment.
+_INSIDE: Final = (
+    "python3 -m venv ~/arker && ~/arker/bin/pip install 'arker[local]' && ~/arker/bin/arker serve --detach"
+)
+_ANYWHERE: Final = f"on a Linux machine: {_INSIDE}"
+#: The shortest way to a Linux system on others.
+_ELSEWHERE: Final = {
+    "darwin": "on macOS: brew install lima && limactl start --name=arker template://debian-12 && limactl shell arker; "
+    f"there: sudo apt-get install -y python3-venv && {_INSIDE}",
+    "win32": "on Windows: wsl --install -d Debian, then in its window: sudo apt-get update && sudo apt-get install -y "
+    f"python3-venv && {_INSIDE}",
+}
 #: What the `local` extra brings; only the child imports it.
 _NEEDED: Final = ("httptools", "starlette", "uvicorn")
 
@@ -104,7 +116,8 @@ def check_installed() -> None:
     """
     if sys.platform != "linux":
         raise LaunchError(
-            "the embedded deployment needs Linux; use the cloud, or a deployment on another machine"
+            f"the embedded deployment needs Linux; {_ELSEWHERE.get(sys.platform, _ANYWHERE)}. It prints the variables "
+            "that Arker() and the arker command need here. Or use the cloud: set ARKER_API_KEY"
         )
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
