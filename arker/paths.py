@@ -30,10 +30,10 @@ def check_path(path: str) -> str:
     return path
 
 
-def path_problem(path: str) -> str:
+def path_problem(path: str, below: str = HOME) -> str:
     """What keeps `path` from being that of a file in a computer; empty when nothing does."""
-    if not path.startswith(HOME):
-        return f"is not below {HOME}"
+    if not path.startswith(below):
+        return f"is not below {below}" if below != "/" else "is not absolute"
     if "\0" in path:
         return "contains a NUL character"
     segments = path.split("/")

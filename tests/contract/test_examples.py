@@ -145,7 +145,7 @@ def test_the_forks_of_the_examples(wire: Wire, name: str) -> None:
         status, page = wire("get", "/api/v1/vms/list?limit=100")
         assert forked["vm_id"] in [item["vm_id"] for item in page["items"]]
     finally:
-        assert wire("delete", f"/api/v1/vms/{forked['vm_id']}")[1] == {"ok": True}
+        assert wire("delete", f"/api/v1/vms/{forked['vm_id']}")[1] == {"deleted": True}
 
 
 def test_the_runs_of_the_examples(wire: Wire, vm: str) -> None:
@@ -169,7 +169,7 @@ def test_the_files_of_the_examples(wire: Wire, vm: str) -> None:
     assert status == 200
     assert written["results"][0]["written"]
     _, read = wire("post", path, {"op": "read", "path": "/home/user/hello.txt"})
-    assert (read["content"], read["encoding"], read["size"]) == ("hello\n", "utf-8", 6)
+    assert (read["content"], read["encoding"], read["size"]) == ("hello\n", "utf8", 6)
     _, asked = wire("post", path, bodies["upload"])
     url, upload_id = asked["results"][0]["presigned_url"], asked["results"][0]["upload_id"]
     data = bytes(range(256)) * 195313

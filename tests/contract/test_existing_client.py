@@ -118,7 +118,7 @@ def test_it_works_as_against_the_cloud(client: Client) -> None:
         assert {vm, child} <= {item["vm_id"] for item in listed["items"]}
         grandchild = client.call("POST", "/api/v1/vms/fork", {"from": "plain", "is_public": False})["vm_id"]
         for gone in (grandchild, child):
-            assert client.call("DELETE", f"/api/v1/vms/{gone}") == {"ok": True}
+            assert client.call("DELETE", f"/api/v1/vms/{gone}") == {"deleted": True}
         with pytest.raises(RuntimeError, match="not_found"):
             client.run(child, "true")
         with pytest.raises(RuntimeError, match="not_found"):

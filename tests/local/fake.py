@@ -55,6 +55,8 @@ class FakeEngine:
         self.knowing: set[str] = set()
         self.writes: list[str] = []
         self.busy: set[tuple[str, str]] = set()
+        self.mounts: dict[str, dict[str, str]] = {}
+        self.deleted_filesystems: list[str] = []
         self.fail: Exception | None = None
         self.command: Command | None = None
         self.names = ["arkuntu"]
@@ -158,6 +160,23 @@ class FakeEngine:
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:
         self._book.forget(vm_id, run_id)
+
+    async def end_session(self, vm_id: str, session_id: str) -> None:
+        self._vm(vm_id)
+        command = self._live.get((vm_id, session_id))
+        if command is not None:
+            command.cancel()
+            await command.run.wait()
+
+    async def set_mounts(self, vm_id: str, mounts: Mapping[str, str]) -> None:
+        self._vm(vm_id)
+        self.mounts[vm_id] = dict(mounts)
+
+    async def mounted(self, vm_id: str) -> set[str]:
+        return set(self.mounts.get(vm_id, ())) if vm_id in await self.running() else set()
+
+    async def delete_filesystem(self, name: str) -> None:
+        self.deleted_filesystems.append(name)
 
     async def open_file(self, vm_id: str, path: str) -> Readable:
         self._trouble()

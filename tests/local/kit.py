@@ -119,7 +119,7 @@ def chunk(
 
 def code(answer: httpx.Response) -> str:
     body = answer.json()
-    assert body["ok"] is False
+    assert body.get("ok", False) is False
     assert body["error"]["request_id"] == answer.headers["x-request-id"]
     return str(body["error"]["code"])
 

@@ -258,7 +258,7 @@ class TestRequests:
             ({"op": "write", "writes": [{**CHUNK, "content": "a*"}]}, "bad_request", "writes[0].content"),
             ({"op": "write", "writes": [{**CHUNK, "upload_id": "x"}]}, "bad_request", "writes[0].upload_id"),
             ({"op": "write", "writes": [{**CHUNK, "sha256": "AB"}]}, "bad_request", "writes[0].sha256"),
-            ({"op": "write", "writes": [{**CHUNK, "path": "/etc/passwd"}]}, "bad_request", "writes[0].path"),
+            ({"op": "write", "writes": [{**CHUNK, "path": "etc/passwd"}]}, "bad_request", "writes[0].path"),
             (
                 {"op": "write", "writes": [{"path": "/home/user/f", "size": 1}]},
                 "bad_request",
@@ -320,13 +320,11 @@ class TestRequests:
         "path",
         [
             "/home/user/",
-            "/home/user",
             "/home/user/..",
             "/home/user/../x",
             "/home/user/a/../b",
             "/home/user/a/",
             "relative",
-            "/etc/passwd",
             "/home/user/a\0b",
             "/home/user/.",
             "/home/user/" + "a" * 256,

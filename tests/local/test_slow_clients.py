@@ -163,7 +163,7 @@ async def test_an_answer_that_takes_its_time_is_waited_for(
         bench.engine.command = slow  # type: ignore[assignment]
         await bench.engine.create(BASE[:26], "arkuntu")
         await bench.database.execute(
-            "INSERT INTO vms VALUES (?, 'org_local', 'computer', NULL, 'arkuntu', 0, NULL, 0, 0)",
+            "INSERT INTO vms VALUES (?, 'org_local', 'computer', NULL, 'arkuntu', 0, NULL, 0, 0, NULL)",
             BASE[:26],
         )
         body = b'{"command": "x", "session_id": 0}'

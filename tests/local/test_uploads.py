@@ -155,7 +155,7 @@ class TestUploads:
             assert not (await write(client, vm, half))[0]["complete"]
             wanted = {"path": "/home/user/g", "size": 5, "presigned": True}
             for refused in (wanted, chunk("/home/user/g", b"ab", ulid("B"), 0, 5)):
-                assert (await write(client, vm, refused))[0]["error"]["code"] == "quota_exceeded"
+                assert (await write(client, vm, refused))[0]["error"]["code"] == "unavailable"
             # What needs no room, was begun already, or is of another computer.
             assert (await write(client, vm, chunk("/home/user/h", bytes(50), ulid("C"), 0, 50)))[0]["written"]
             assert "presigned_url" in (await write(client, other, wanted))[0]
@@ -172,7 +172,7 @@ class TestUploads:
             wanted = {"path": "/home/user/g", "size": 0, "presigned": True}
             *made, refused = await write(client, vm, *[wanted] * 4)
             assert all("presigned_url" in result for result in made)
-            assert refused["error"]["code"] == "quota_exceeded"
+            assert refused["error"]["code"] == "unavailable"
 
     async def test_an_upload_in_too_many_pieces_is_refused(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch

@@ -92,6 +92,10 @@ class Host:
         """The folder of a layer."""
         return self.store / "layers" / name
 
+    def filesystem(self, name: str) -> Path:
+        """The folder of a file system that outlives computers."""
+        return self.store / "filesystems" / name
+
     def work(self, name: str) -> Path:
         """Scratch space for mounting a layer."""
         return self.store / "work" / name
@@ -111,6 +115,9 @@ class Computer:
     gate: Gate = field(default_factory=Gate)
     sandbox: Sandbox | None = None
     used: float = field(default_factory=time.monotonic)
+    #: File systems that it has from its next start on, by their paths; and the paths of those that it has now.
+    mounts: dict[str, str] = field(default_factory=dict)
+    mounted: frozenset[str] = frozenset()
     #: Whether something may run that is to be held to the limits.
     watched: bool = False
     #: Bytes written, as last measured, and how full the disk was then.
@@ -186,10 +193,13 @@ class Computer:
         except OSError as error:
             raise storage_error(error, "the sandbox cannot be started") from error
         mounted = (*self.frozen, self.top)
+        mounts = {path: host.filesystem(name) for path, name in self.mounts.items()}
         host.take(mounted)
         try:
             async with host.starts:
-                sandbox = await Sandbox.start(self.image, disk, control, host.limits, network=host.network)
+                sandbox = await Sandbox.start(
+                    self.image, disk, control, host.limits, network=host.network, mounts=mounts
+                )
                 try:
                     await host.helper.bound(sandbox, host.bounds)
                 except BaseException:
@@ -204,6 +214,7 @@ class Computer:
                 ) from error
             raise
         self.sandbox, self._control = sandbox, control
+        self.mounted = frozenset(mounts)
         self._ports = Ports(sandbox, host.helper)
         host.sandboxes.add(sandbox)
 
@@ -325,6 +336,22 @@ class Computer:
         for pid in pids:
             if self.sandbox is not None:
                 self.sandbox.processes.send(pid, number)
+
+    async def end_session(self, session: Session) -> None:
+        """End a session: its command, its shell, and what either started."""
+        if session.run is not None:
+            await session.run.cancel()
+            await session.run.wait()
+        terminal = self._terminals.get(session.id)
+        if terminal is not None:
+            terminal.kill()
+        shell = session.shell
+        session.leave()
+        if shell is not None and shell.pid is not None and self.sandbox is not None:
+            family = {process.pid for process in self.sandbox.processes.started_by(shell.pid, 0)}
+            same = {process.pid for process in self.sandbox.processes.all() if process.session == shell.pid}
+            self._send([*(family | same), shell.pid], signal.SIGKILL)
+        del self.sessions[session.id]
 
     # Files
 

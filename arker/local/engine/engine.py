@@ -9,7 +9,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -541,6 +541,36 @@ class BubblewrapEngine:
         """Drop the run and its output; one that goes on is dropped when it ends. Ignored when there is none."""
         self._runs.forget(vm_id, run_id)
 
+    async def end_session(self, vm_id: str, session_id: str) -> None:
+        """End a session with all that it started, and forget it. Ignored when there is none. Raises VmMissing."""
+        computer = self._computer(vm_id)
+        session = computer.sessions.get(session_id)
+        if session is not None:
+            await computer.end_session(session)
+        await self._commit(lambda store: store.delete_session(vm_id, session_id))
+
+    async def set_mounts(self, vm_id: str, mounts: Mapping[str, str]) -> None:
+        """Which file systems, by their paths below `/mnt`, a computer has from its next start on. A file system that is
+        new is empty. Raises VmMissing, StorageFull."""
+        computer = self._computer(vm_id)
+        try:
+            for name in mounts.values():
+                self._host.filesystem(name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, "the file system cannot be made") from error
+        computer.mounts = dict(mounts)
+
+    async def mounted(self, vm_id: str) -> Set[str]:
+        """The paths of the file systems that a computer has now; none while it rests. Raises VmMissing."""
+        computer = self._computer(vm_id)
+        return computer.mounted if computer.running else frozenset()
+
+    async def delete_filesystem(self, name: str) -> None:
+        """Remove a file system. Ignored when there is none."""
+        folder = self._host.filesystem(name)
+        if folder.exists():
+            await self._in(self._files, trees.remove_tree, folder)
+
     async def open_file(self, vm_id: str, path: str) -> Readable:
         """Open the regular file at `path`. Raises FileMissing, FileRefused, VmMissing, SandboxUnavailable."""
         return await self._computer(vm_id).open(_absolute(path))
@@ -630,8 +660,9 @@ class BubblewrapEngine:
         else:
             for vm, row in sessions:
                 computer = self._computers.get(vm)
-                if computer is not None and computer.sessions[row.id].row() == row:
-                    computer.sessions[row.id].unsaved = False
+                session = None if computer is None else computer.sessions.get(row.id)
+                if session is not None and session.row() == row:
+                    session.unsaved = False
 
     def _save_runs(self) -> None:
         try:

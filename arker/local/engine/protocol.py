@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -483,6 +483,25 @@ class Engine(Ports, Terminals, Protocol):
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:
         """Drop the run and its output; one that goes on is dropped when it ends. Ignored when there is none."""
+        ...
+
+    async def end_session(self, vm_id: str, session_id: str) -> None:
+        """End a session with all that it started, and forget it. Ignored when there is none."""
+        ...
+
+    # File systems that outlive computers
+
+    async def set_mounts(self, vm_id: str, mounts: Mapping[str, str]) -> None:
+        """Which file systems, by their paths below `/mnt`, a computer has from its next start on. A file system that is
+        new is empty. The engine does not remember it when it is started anew. Raises StorageFull."""
+        ...
+
+    async def mounted(self, vm_id: str) -> Set[str]:
+        """The paths of the file systems that a computer has now; none while it rests."""
+        ...
+
+    async def delete_filesystem(self, name: str) -> None:
+        """Remove a file system, which no computer has. Ignored when there is none."""
         ...
 
     # Files

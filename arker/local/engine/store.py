@@ -173,6 +173,11 @@ class Store:
                 if self._db.execute("SELECT 1 FROM vms WHERE id = ?", (vm,)).fetchone():
                     self._put_sessions(vm, (session,))
 
+    def delete_session(self, vm: str, session: str) -> None:
+        """Forget a session. Raises StorageFull."""
+        with self._transaction():
+            self._db.execute("DELETE FROM sessions WHERE vm = ? AND id = ?", (vm, session))
+
     def delete(self, vm: str) -> None:
         """Forget a computer. Raises StorageFull."""
         with self._transaction():

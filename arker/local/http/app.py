@@ -16,9 +16,10 @@ from .bodies import rooms
 from .endpoint import Context
 from .errors import HttpError
 from .metrics import Metrics
-from .middleware import Edge
+from .middleware import Edge, Prefix
 from .ratelimit import RateLimit
 from .routes import computers, deployment, files, filesystem, handles, ports, runs
+from .v03 import filesystems, organization, recorded, sessions, vms
 
 
 def create_app(
@@ -41,14 +42,20 @@ def create_app(
         # In this order: the last of the computers' routes takes whatever else is below a computer.
         routes=[
             *deployment.ROUTES,
+            *organization.ROUTES,
             *runs.ROUTES,
             *handles.ROUTES,
             *ports.ROUTES,
+            *recorded.ROUTES,
+            *sessions.ROUTES,
+            *filesystems.ROUTES,
             *files.ROUTES,
             *filesystem.ROUTES,
             *computers.ROUTES,
+            # Last, as it takes whatever else is below a computer.
+            *vms.ROUTES,
         ],
-        middleware=[Middleware(Edge, metrics=metrics), Middleware(ports.ByHost)],
+        middleware=[Middleware(Edge, metrics=metrics), Middleware(ports.ByHost), Middleware(Prefix)],
         exception_handlers={HTTPException: _http_exception},
     )
     app.router.redirect_slashes = False

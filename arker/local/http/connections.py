@@ -7,6 +7,7 @@ import secrets
 from typing import Final
 
 import httptools
+from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from arker.local.service.errors import ApiError
@@ -152,7 +153,8 @@ class Connection(HttpToolsProtocol):
         """Malformed HTTP gets the JSON error envelope, too."""
         request_id = secrets.token_hex(8)
         message = "this is not a well-formed HTTP request" if msg.startswith("Invalid") else msg
-        body = error_body(ApiError("bad_request", message), request_id)
+        scope = {"type": "http", "method": "GET", "headers": [], "arker.id": request_id}
+        body = to_json(error_body(ApiError("bad_request", message), scope))
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
             f"x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n"

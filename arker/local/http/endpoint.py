@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -54,6 +54,10 @@ class Endpoint(HTTPEndpoint):
 
     #: Whether it answers without a key.
     public: ClassVar[bool] = False
+    #: Whether the path is of contract 0.1 alone.
+    only_0_1: ClassVar[bool] = False
+    #: The names that contract 0.3 has for what its methods do.
+    operations: ClassVar[Mapping[str, str]] = {}
 
     async def dispatch(self) -> None:
         """Find out who asks, before anything else is looked at, then answer."""
@@ -112,6 +116,11 @@ def json(content: Any) -> Response:
     return Response(
         content if isinstance(content, bytes) else to_json(content), media_type="application/json"
     )
+
+
+def wants_ours(request: Request) -> bool:
+    """Whether the caller asks for fields that are this deployment's own, which no contract has."""
+    return request.headers.get("arker-local") == "1"
 
 
 def idempotency_key(request: Request) -> str | None:

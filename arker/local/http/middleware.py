@@ -79,6 +79,21 @@ class Edge:
                 )  # fmt: skip
 
 
+class Prefix:
+    """Clients of contract 0.1 put `/api` into the path, those of 0.3 into the base URL, or leave it out: all paths of
+    `/v1` are those of `/api/v1`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on under its full path."""
+        if scope.get("path", "").startswith("/v1/"):
+            scope["path"] = f"/api{scope['path']}"
+            scope["raw_path"] = b"/api" + scope["raw_path"]
+        await self._app(scope, receive, send)
+
+
 class _Reply:
     """What has been sent: the status (101 for an accepted WebSocket, 0 for nothing yet), under the request's id."""
 
@@ -102,7 +117,10 @@ class _Reply:
             # Before it is accepted, a close refuses the handshake: the server answers 403.
             self.status = self.status or 403
         if "headers" in message:
-            MutableHeaders(raw=message["headers"])["X-Request-Id"] = self._request_id
+            headers = MutableHeaders(raw=message["headers"])
+            headers["X-Request-Id"] = self._request_id
+            # So that a client need not find out which contracts are spoken here.
+            headers["Arker-Contract"] = "0.1, 0.3"
         await self._send(message)
 
     async def fail(self, error: ApiError) -> None:

@@ -37,9 +37,12 @@ class Body(BaseModel):
         strict=True, extra="forbid", val_json_bytes="base64", frozen=True
     )
 
+    #: Fields that may be null.
+    _nullable: ClassVar[frozenset[str]] = frozenset()
+
     @model_validator(mode="after")
     def _no_null(self) -> Self:
-        for name in self.model_fields_set:
+        for name in self.model_fields_set - self._nullable:
             if getattr(self, name) is None:
                 raise PydanticCustomError("null", "`{name}` must not be null; leave it out", {"name": name})
         return self
@@ -47,7 +50,7 @@ class Body(BaseModel):
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Region = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Path = Annotated[str, StringConstraints(pattern=r"^/home/user/", max_length=4096)]
+Path = Annotated[str, StringConstraints(pattern=r"^/", max_length=4096)]
 UploadId = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -101,6 +104,8 @@ class CancelRequest(Body):
 class WriteEntry(Body):
     """An entry of a write. Which of the three kinds it is, and that it is whole, is for `check_sync` to say."""
 
+    _nullable: ClassVar[frozenset[str]] = frozenset({"sha256"})
+
     path: Path
     size: Whole
     upload_id: UploadId | None = None
@@ -109,6 +114,8 @@ class WriteEntry(Body):
     content: bytes | None = None
     sha256: Sha256 | None = None
     presigned: bool | None = None
+    #: No content is in any log of a deployment, secret or not.
+    is_secret: bool = False
 
     def entry(self) -> Entry:
         """What the service takes; of an entry that `check_sync` has passed."""
@@ -151,7 +158,7 @@ def parse(model: type[B], data: bytes | bytearray) -> B:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        raise ApiError("bad_request", _explain(error)) from None
+        raise ApiError("bad_request", explain(error)) from None
 
 
 def parse_query(model: type[B], pairs: list[tuple[str, str]]) -> B:
@@ -175,11 +182,11 @@ def parse_query(model: type[B], pairs: list[tuple[str, str]]) -> B:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ApiError("bad_request", _explain(error)) from None
+        raise ApiError("bad_request", explain(error)) from None
 
 
 def check_sync(request: SyncRequest) -> None:
-    """Refuse a sync request that is neither a whole read nor a whole write.
+    """Refuse a sync request that is none of a whole read, write or manifest.
 
     Raises:
         ApiError: `unsupported_op`, `bad_request` or `payload_too_large`.
@@ -191,18 +198,26 @@ def check_sync(request: SyncRequest) -> None:
         _demand("a write", "", fields, {"op", "writes"}, set())
         for index, entry in enumerate(request.writes or ()):
             _check_shape(f"writes[{index}].", entry)
+    elif request.op == "manifest":
+        _demand("a manifest", "", fields, {"op", "path"}, set())
     else:
-        raise ApiError("unsupported_op", f"op: {request.op[:40]!r} is not known; it is `read` or `write`")
+        raise ApiError(
+            "unsupported_op", f"op: {request.op[:40]!r} is not known; it is `read`, `write` or `manifest`"
+        )
 
 
 def _check_shape(prefix: str, entry: WriteEntry) -> None:
     fields = entry.model_fields_set
     if fields & {"start", "end", "content"}:
         _demand(
-            "a chunk", prefix, fields, {"path", "size", "upload_id", "start", "end", "content"}, {"sha256"}
+            "a chunk",
+            prefix,
+            fields,
+            {"path", "size", "upload_id", "start", "end", "content"},
+            {"sha256", "is_secret"},
         )
     elif "presigned" in fields:
-        _demand("an upload request", prefix, fields, {"path", "size", "presigned"}, set())
+        _demand("an upload request", prefix, fields, {"path", "size", "presigned"}, {"is_secret"})
         if not entry.presigned:
             raise ApiError("bad_request", f"{prefix}presigned: expected true")
     else:
@@ -228,7 +243,7 @@ def digest(body: Body) -> bytes:
     return hashlib.sha256(body.model_dump_json().encode()).digest()
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """The first thing that is wrong, with the way to it; never the value (it may be a secret, or huge)."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hmac
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arker.ids import is_vm_id
+from arker.ids import is_vm_id, new_ulid
 from arker.local.storage.computers import Computer, Computers
-from arker.local.storage.database import LOCAL_ORG
-from arker.local.storage.keys import KeyRows
+from arker.local.storage.database import LOCAL_ORG, PLATFORM_ORG
+from arker.local.storage.keys import KeyRow, KeyRows
 
 from . import keys
 from .errors import ApiError
+from .translation import api_errors
+
+__all__ = ["Access", "KeyRow", "Principal", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +61,42 @@ class Access:
         self._used[principal.key_id] = time.time_ns() // 1_000_000
         return principal
 
-    def seen(self, who: Principal, vm_id: str) -> Computer:
-        """A computer that the caller may know of: its organization's, or a public one.
+    def keys(self, who: Principal) -> list[KeyRow]:
+        """The valid keys of the caller's organization, newest first."""
+        return self._rows.of(who.org_id)
+
+    async def create_key(self, who: Principal, name: str) -> tuple[KeyRow, str]:
+        """Make a key for the caller's organization: what is known of it, and the key itself."""
+        key, slug = keys.generate(), re.sub("[^a-z0-9_-]", "-", name.lower())[:13]
+        made = KeyRow(f"{slug}-{new_ulid().lower()}", time.time_ns() // 1_000_000)
+        with api_errors():
+            await self._rows.add(made, who.org_id, name, keys.digest(key))
+        return made, key
+
+    async def revoke_key(self, who: Principal, key_id: str) -> None:
+        """Make a key of the caller's organization invalid, at once.
 
         Raises:
-            ApiError: `bad_request` or `not_found`.
+            ApiError: `not_found`.
+        """
+        with api_errors():
+            if not await self._rows.revoke(who.org_id, key_id):
+                raise ApiError("not_found", f"there is no key {key_id[:80]!r}", resource="api_key")
+
+    def organization(self, name: str) -> str:
+        """The id of an organization that contract 0.3 names; the platform's own, which has the base images, is
+        `ArkerHQ` there."""
+        return PLATFORM_ORG if name == "ArkerHQ" else name
+
+    def seen(self, who: Principal, vm_id: str) -> Computer:
+        """A computer that the caller may know of, by its id: its organization's, or a public one. Or by its name: a
+        base image, else one of its organization's.
+
+        Raises:
+            ApiError: `not_found`, or `conflict` when the name is ambiguous.
         """
         if not is_vm_id(vm_id):
-            raise ApiError(
-                "bad_request", "vm_id: expected 26 base32 digits, then optionally `_` and letters or digits"
-            )
+            return _only(self._computers.addressed(who.org_id, vm_id), vm_id)
         computer = self._computers.find(vm_id)
         if computer is None or not (computer.org_id == who.org_id or computer.is_public):
             raise missing(vm_id)
@@ -75,7 +106,7 @@ class Access:
         """A computer of the caller's organization; `action` completes "cannot be ..." in the refusal.
 
         Raises:
-            ApiError: `bad_request`, `not_found` or `forbidden`.
+            ApiError: `not_found`, `conflict` or `forbidden`.
         """
         computer = self.seen(who, vm_id)
         if computer.org_id != who.org_id:
@@ -84,26 +115,22 @@ class Access:
                 if computer.kind == "base"
                 else "a public computer of another organization"
             )
-            raise ApiError("forbidden", f"{vm_id} is {what} and cannot be {action}; fork it and use the fork")
+            raise ApiError(
+                "forbidden", f"{vm_id[:80]} is {what} and cannot be {action}; fork it and use the fork"
+            )
         return computer
 
-    def named(self, who: Principal, name: str) -> Computer:
-        """What the caller may fork under a name or id.
+    def named(self, who: Principal, name: str, org: str | None = None) -> Computer:
+        """What the caller may fork under a name or id; with `org`, of what that organization has published.
 
         Raises:
             ApiError: `not_found`, or `conflict` when the name is ambiguous.
         """
         if is_vm_id(name):
             return self.seen(who, name)
-        found = self._computers.named(who.org_id, name)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            ids = ", ".join(computer.vm_id for computer in found[:5]) + (", ..." if len(found) > 5 else "")
-            raise ApiError(
-                "conflict", f"several computers are named {name!r}: fork one of them by its id: {ids}"
-            )
-        raise ApiError("not_found", f"there is no image or computer named {name!r} that this key may fork")
+        if org is not None:
+            return _only(self._computers.public_of(self.organization(org), name), name)
+        return _only(self._computers.named(who.org_id, name), name)
 
     async def flush(self) -> None:
         """Note when keys were last used."""
@@ -114,4 +141,19 @@ class Access:
 
 def missing(vm_id: str) -> ApiError:
     """The refusal for a computer that is not there, or not for the caller."""
-    return ApiError("not_found", f"there is no computer {vm_id} that this key may use")
+    return ApiError("not_found", f"there is no computer {vm_id} that this key may use", resource="vm")
+
+
+def _only(found: Sequence[Computer], name: str) -> Computer:
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(computer.vm_id for computer in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise ApiError(
+            "conflict",
+            f"several computers are named {name[:80]!r}: name one of them by its id: {ids}",
+            resource="vm",
+        )
+    raise ApiError(
+        "not_found", f"there is no image or computer named {name[:80]!r} that this key may use", resource="vm"
+    )

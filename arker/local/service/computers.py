@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from arker.ids import new_ulid
-from arker.local.engine.protocol import Engine, SessionState, VmMissing
+from arker.local.engine.protocol import Engine, VmMissing
 from arker.local.storage import computers as rows
-from arker.local.storage.computers import Computer
-from arker.local.storage.errors import ImageGone, TooManyComputers
+from arker.local.storage.computers import Computer, ComputerFilter
+from arker.local.storage.errors import ImageGone, NameTaken, TooManyComputers
 from arker.local.storage.notes import Identity, Note
 
 from .access import Access, Principal, missing
@@ -25,7 +25,7 @@ from .reserve import Reserve
 from .translation import api_errors
 from .uploads import Uploads
 
-__all__ = ["REGION", "Computer", "Computers", "Look"]
+__all__ = ["REGION", "Computer", "ComputerFilter", "Computers", "Look", "Wanted"]
 
 log: logging.Logger = logging.getLogger("arker.platform")
 
@@ -49,8 +49,23 @@ class Look:
     root: Computer | None
     mine: bool
     state: str
-    sessions: Sequence[SessionState]
     last_active_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a new computer is to be like.
+
+    Attributes:
+        unique: whether nothing else may be addressed by its name.
+        warm: whether it takes along what the shells of its source know.
+    """
+
+    name: str | None
+    is_public: bool
+    description: str | None = None
+    unique: bool = False
+    warm: bool = True
 
 
 class Computers:
@@ -103,7 +118,7 @@ class Computers:
         def source() -> Computer:
             return self._access.seen(who, vm_id)
 
-        return await self._fork(who, source, name, is_public, region, f"fork:{vm_id}", once, answer)
+        return await self._fork(who, source, Wanted(name, is_public), region, f"fork:{vm_id}", once, answer)
 
     async def fork_by_name(
         self,
@@ -122,14 +137,40 @@ class Computers:
         def source() -> Computer:
             return self._access.named(who, source_name)
 
-        return await self._fork(who, source, name, is_public, region, "fork_by_name", once, answer)
+        return await self._fork(who, source, Wanted(name, is_public), region, "fork_by_name", once, answer)
+
+    async def create(
+        self,
+        who: Principal,
+        *,
+        vm_id: str | None,
+        name: str | None,
+        org: str | None,
+        wanted: Wanted,
+        once: Once | None,
+    ) -> str:
+        """Fork the computer with an id, or else with a name; with `org`, what that organization has published under
+        the name. The id of the new computer, which is gone by now if the request is an old one.
+
+        Raises:
+            ApiError: `already_exists` for a name that is taken.
+        """
+        await self._images.refresh()
+
+        def source() -> Computer:
+            if vm_id is None:
+                assert name is not None
+                return self._access.named(who, name, org)
+            return self._access.seen(who, vm_id)
+
+        made = await self._fork(who, source, wanted, None, "fork", once, lambda child: child.vm_id.encode())
+        return made.decode()
 
     async def _fork(
         self,
         who: Principal,
         source: Callable[[], Computer],
-        name: str | None,
-        is_public: bool,
+        wanted: Wanted,
         region: str | None,
         scope: str,
         once: Once | None,
@@ -142,9 +183,10 @@ class Computers:
             # Looked up only when the key is new: a repeat is answered even if the source is gone or renamed by now.
             parent, now = source(), time.time_ns() // 1_000_000
             child = Computer(
-                new_ulid(), who.org_id, "computer", name, parent.image, is_public, parent.vm_id, now, now
-            )
-            return await self._make(parent, child, answer, asked)
+                new_ulid(), who.org_id, "computer", wanted.name, parent.image, wanted.is_public, parent.vm_id,
+                now, now, wanted.description,
+            )  # fmt: skip
+            return await self._make(parent, child, wanted, answer, asked)
 
         if once is None:
             return await make()
@@ -157,6 +199,7 @@ class Computers:
         self,
         parent: Computer,
         child: Computer,
+        wanted: Wanted,
         answer: Callable[[Computer], bytes],
         asked: tuple[Identity, bytes] | None,
     ) -> bytes:
@@ -170,11 +213,12 @@ class Computers:
                 await self._engine.create(child.vm_id, parent.image)
             else:
                 # What a shell knows, its environment above all, is for its own organization.
-                await self._engine.fork(parent.vm_id, child.vm_id, sessions=parent.org_id == child.org_id)
+                warm = wanted.warm and parent.org_id == child.org_id
+                await self._engine.fork(parent.vm_id, child.vm_id, sessions=warm)
         note = None if asked is None else Note(*asked, "ended", said)
         try:
             with api_errors():
-                await self._rows.add(child, most=self._most, note=note)
+                await self._rows.add(child, most=self._most, note=note, unique=wanted.unique)
         except asyncio.CancelledError:
             # The row is made all the same: whoever asks again under the key gets this computer.
             raise
@@ -184,6 +228,10 @@ class Computers:
                 await self._delete_files(child.vm_id)
             if isinstance(error, TooManyComputers):
                 raise self._too_many() from None
+            if isinstance(error, NameTaken):
+                raise ApiError(
+                    "already_exists", f"there is a computer named {child.name!r} already", resource="vm"
+                ) from None
             if isinstance(error, ImageGone):
                 raise ApiError("not_found", f"the image {child.image!r} was removed") from None
             raise
@@ -200,7 +248,7 @@ class Computers:
     async def delete(self, who: Principal, vm_id: str) -> None:
         """Delete a computer: its row first, so that a crash in between leaves files to sweep and no row
         without files."""
-        self._access.owned(who, vm_id, "deleted")
+        vm_id = self._access.owned(who, vm_id, "deleted").vm_id
         if not await self._reserve.spend(lambda: self.delete_row(vm_id)):
             raise missing(vm_id)
         self._active.pop(vm_id, None)
@@ -237,12 +285,43 @@ class Computers:
     async def look(self, who: Principal, vm_id: str) -> Look:
         """What there is to know about a computer."""
         computer = self._access.seen(who, vm_id)
-        mine = computer.org_id == who.org_id
         with api_errors():
-            sessions = await self._engine.sessions(vm_id) if mine else []
-            state = "running" if mine and vm_id in await self._engine.running() else "idle"
-        active = self._active.get(vm_id) or computer.last_active_ms
-        return Look(computer, self._rows.base(computer.image), mine, state, sessions, active)
+            return self._look(who, computer, await self._engine.running())
+
+    def _look(self, who: Principal, computer: Computer, running: set[str]) -> Look:
+        mine = computer.org_id == who.org_id
+        state = "running" if mine and computer.vm_id in running else "idle"
+        active = self._active.get(computer.vm_id) or computer.last_active_ms
+        return Look(computer, self._rows.base(computer.image), mine, state, active)
+
+    async def newest(
+        self, who: Principal, wanted: ComputerFilter, state: str | None, limit: int
+    ) -> list[Look]:
+        """Computers of an organization, newest first; of another one, those that it has published."""
+        if wanted.org_id != who.org_id:
+            if wanted.is_public is False:
+                return []
+            wanted = replace(wanted, is_public=True)
+        with api_errors():
+            running = await self._engine.running()
+        looks: list[Look] = []
+        while len(looks) < limit:
+            found = self._rows.newest(wanted, limit)
+            looks += [
+                look
+                for computer in found
+                if (look := self._look(who, computer, running)).state == (state or look.state)
+            ]
+            if len(found) < limit:
+                break
+            wanted = replace(wanted, after=(found[-1].created_ms, found[-1].vm_id))
+        return looks[:limit]
+
+    async def describe(self, who: Principal, vm_id: str, description: str | None) -> None:
+        """Change what a computer is for."""
+        vm_id = self._access.owned(who, vm_id, "changed").vm_id
+        with api_errors():
+            await self._rows.describe(vm_id, description)
 
     def page(
         self, who: Principal, *, part_of_name: str, oldest_first: bool, limit: int, offset: int

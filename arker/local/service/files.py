@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from arker.local.engine.file_protocol import FileInfo
 from arker.local.engine.protocol import Engine, FileMissing, Readable
 from arker.local.storage.uploads import Range
 from arker.paths import path_problem
@@ -24,8 +25,21 @@ MAX_INLINE: Final = 4 * 1024 * 1024
 MAX_LISTED: Final = 100_000
 #: Bytes read at least at a time.
 _SMALL: Final = 64 * 1024
+#: Files that a manifest lists at the most.
+MAX_MANIFEST: Final = 50_000
 
-__all__ = ["Arrived", "Committed", "Entry", "Files", "Granted", "Link", "Readable", "Result", "check_path"]
+__all__ = [
+    "Arrived",
+    "Committed",
+    "Entry",
+    "Files",
+    "Granted",
+    "Link",
+    "Manifest",
+    "Readable",
+    "Result",
+    "check_path",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,14 @@ class Arrived:
 @dataclass(frozen=True, slots=True)
 class Committed:
     """The result of a `Commit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Regular files of a folder, and whether there are more."""
+
+    files: Sequence[FileInfo]
+    truncated: bool
 
 
 Entry = Chunk | UploadRequest | Commit
@@ -88,7 +110,7 @@ class Files:
         self, who: Principal, vm_id: str, entries: Sequence[Entry], base_url: str
     ) -> list[Result]:
         """Take entries in order; a result or an error for each. `base_url` is where signed URLs point."""
-        self._use(who, vm_id)
+        vm_id = self._use(who, vm_id)
         results: list[Result] = []
         listed = 0
         for entry in entries:
@@ -120,16 +142,36 @@ class Files:
 
     async def read(self, who: Principal, vm_id: str, path: str, base_url: str) -> bytes | Link:
         """The content of a file, or a signed URL for a large one, which points to `base_url`."""
-        self._use(who, vm_id)
+        vm_id = self._use(who, vm_id)
         check_path(path)
         async with await self._open(vm_id, path) as file:
             if file.size > MAX_INLINE:
                 return self._signed(base_url, "GET", vm_id, path, file.size, file.version)
             return await _content(file, path)
 
-    def _use(self, who: Principal, vm_id: str) -> None:
-        self._access.owned(who, vm_id, "read or written")
+    async def manifest(self, who: Principal, vm_id: str, path: str) -> Manifest:
+        """The regular files below a folder, with their digests; none where there is no folder.
+
+        Files whose names are not Unicode are left out: the contract cannot name them.
+        """
+        vm_id = self._use(who, vm_id)
+        if problem := path_problem(f"{path.rstrip('/')}/file", below="/"):
+            raise ApiError("bad_request", f"path {path[:80]!r} {problem}")
+        if not path.strip("/"):
+            raise ApiError("bad_request", "path: the root cannot be listed; name a folder in it")
+        files: list[FileInfo] = []
+        cursor: str | None = ""
+        with self._sandboxes.used():
+            while cursor is not None and len(files) <= MAX_MANIFEST:
+                page = await self._engine.files(vm_id).manifest(path, cursor=cursor)
+                files += [entry for entry in page.entries if entry.kind == "file" and _is_unicode(entry.path)]
+                cursor = page.cursor
+        return Manifest(files[:MAX_MANIFEST], cursor is not None or len(files) > MAX_MANIFEST)
+
+    def _use(self, who: Principal, vm_id: str) -> str:
+        vm_id = self._access.owned(who, vm_id, "read or written").vm_id
         self._computers.touch(vm_id)
+        return vm_id
 
     async def _open(self, vm_id: str, path: str) -> Readable:
         with self._sandboxes.used():
@@ -180,13 +222,22 @@ class Files:
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that no file below the home folder can have.
+    """Refuse a path that no file can have. Which files there are, and what the computer's user may do with them, is for
+    the computer to say.
 
     Raises:
         ApiError: `bad_request`.
     """
-    if problem := path_problem(path):
+    if problem := path_problem(path, below="/"):
         raise ApiError("bad_request", f"path {path[:80]!r} {problem}")
+
+
+def _is_unicode(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 async def _content(file: Readable, path: str) -> bytes:

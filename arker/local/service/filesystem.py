@@ -50,7 +50,7 @@ class FileSystem:
         Raises:
             ApiError: the caller may not use the computer.
         """
-        self._access.owned(who, vm_id, "read or written")
+        vm_id = self._access.owned(who, vm_id, "read or written").vm_id
         self._computers.touch(vm_id)
         with self._sandboxes.used():
             yield self._engine.files(vm_id)

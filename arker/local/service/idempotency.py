@@ -97,7 +97,7 @@ class Idempotency:
             # Perhaps nobody is left to look at it, which is no fault.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         elif pending.request != request:
-            raise _conflict()
+            raise conflicting()
         pending.waiting += 1
         try:
             return await asyncio.shield(pending.task)
@@ -176,13 +176,14 @@ class Idempotency:
 
 def _replay(note: Note, request: bytes) -> bytes:
     if note.request != request:
-        raise _conflict()
+        raise conflicting()
     if note.answer is not None:
         return note.answer
     raise ApiError("conflict", _UNKEPT if note.state == "unkept" else _UNKNOWN)
 
 
-def _conflict() -> ApiError:
+def conflicting() -> ApiError:
+    """The refusal of a key that was used with another request."""
     return ApiError(
         "idempotency_conflict", "this Idempotency-Key was used with another request; make a new key"
     )

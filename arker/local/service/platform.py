@@ -9,25 +9,34 @@ from pathlib import Path
 from typing import Final
 
 from arker.local.engine.protocol import Engine
+from arker.local.storage.activity import ActivityRows
 from arker.local.storage.computers import Computers as ComputerRows
 from arker.local.storage.database import Database
 from arker.local.storage.errors import StorageError
+from arker.local.storage.filesystems import FilesystemRows
 from arker.local.storage.keys import KeyRows
 from arker.local.storage.notes import Notes
+from arker.local.storage.runs import RunRows
+from arker.local.storage.sessions import SessionRows
 from arker.local.storage.uploads import UploadRows
 
 from .access import Access
+from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
 from .files import Files
 from .filesystem import FileSystem
+from .filesystems import Filesystems
 from .handles import Handles
 from .idempotency import Idempotency
 from .images import Images
 from .ports import Ports
+from .recorded import Recorded
 from .reserve import MIN_FREE, Reserve
 from .runs import Runs
+from .sessions import Sessions
 from .translation import Sandboxes
+from .turns import Turns
 from .uploads import Uploads
 
 log: logging.Logger = logging.getLogger("arker.platform")
@@ -50,7 +59,11 @@ class Platform:
     Attributes:
         access: who asks, and what they may do.
         computers: fork, list, look, delete.
-        runs: commands.
+        runs: commands, run while the caller waits.
+        recorded: runs as resources of their own.
+        sessions: shells.
+        filesystems: folders that outlive computers.
+        activity: what computers did.
         files: reads and writes.
         filesystem: files and trees, beyond reads and writes.
         handles: runs as things of their own.
@@ -90,7 +103,18 @@ class Platform:
             most=max_vms,
             resources=resources,
         )
-        self.runs: Runs = Runs(engine, self.access, self.computers, self._idempotency, self._sandboxes)
+        turns = Turns()
+        self.activity: Activity = Activity(ActivityRows(database))
+        self.runs: Runs = Runs(engine, self.access, self.computers, self._idempotency, self._sandboxes, turns)
+        self.recorded: Recorded = Recorded(
+            RunRows(database), Notes(database), engine, self.access, self.computers, self._sandboxes,
+            turns, self.activity,
+        )  # fmt: skip
+        self.sessions: Sessions = Sessions(
+            SessionRows(database), engine, self.access, self.computers, self.recorded, self._sandboxes,
+            turns, database.secret(),
+        )  # fmt: skip
+        self.filesystems: Filesystems = Filesystems(FilesystemRows(database), engine, self.access)
         self.files: Files = Files(
             engine, self.access, self.computers, self._uploads, self._sandboxes, database.secret()
         )
@@ -105,6 +129,8 @@ class Platform:
         await self.computers.tidy()
         await self._images.refresh()
         await self._idempotency.start()
+        await self.recorded.start()
+        await self.filesystems.start()
         await self._uploads.sweep(starting=True)
         self._reserve.refill()
         self._sweeper = asyncio.create_task(self._sweep_for_good())
@@ -115,6 +141,7 @@ class Platform:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
         await self._idempotency.close()
+        await self.recorded.close()
         try:
             await self._flush()
         except StorageError as error:
@@ -155,6 +182,7 @@ class Platform:
 
     async def _flush(self) -> None:
         await self.computers.flush()
+        await self.activity.flush()
         await self.access.flush()
 
     async def _sweep_for_good(self) -> None:
@@ -163,6 +191,8 @@ class Platform:
             try:
                 await self._flush()
                 await self._idempotency.sweep()
+                await self.recorded.sweep()
+                await self.activity.sweep()
                 await self._uploads.sweep()
                 self._reserve.refill()
             except Exception:

@@ -17,6 +17,7 @@ from .computers import Computers
 from .errors import ApiError
 from .idempotency import Idempotency, Once
 from .translation import Sandboxes, api_errors
+from .turns import Turns
 
 __all__ = ["RunOutcome", "Runs"]
 
@@ -35,12 +36,14 @@ class Runs:
         computers: Computers,
         idempotency: Idempotency,
         sandboxes: Sandboxes,
+        turns: Turns,
     ) -> None:
         self._engine = engine
         self._access = access
         self._computers = computers
         self._idempotency = idempotency
         self._sandboxes = sandboxes
+        self._turns = turns
         #: The engine's runs under Idempotency-Keys; and until when a key is cancelled whose run has not come yet.
         self._under_way: dict[Identity, str] = {}
         self._early: OrderedDict[Identity, float] = OrderedDict()
@@ -61,7 +64,7 @@ class Runs:
         Args:
             timeout: seconds after which the command is ended; None for the engine's own limit.
         """
-        self._access.owned(who, vm_id, "run in")
+        vm_id = self._access.owned(who, vm_id, "run in").vm_id
         if "\0" in command:
             raise ApiError("bad_request", "command: contains a NUL, which no shell can take")
 
@@ -69,8 +72,13 @@ class Runs:
 
         async def work() -> bytes:
             self._computers.touch(vm_id)
-            with self._sandboxes.used():
-                outcome = await run(self._engine, vm_id, session_id, command, timeout=timeout, run_id=run_id)
+            # Whether a session that is taken is busy is for the engine to say: what has it may be ending.
+            taken = self._turns.taken(vm_id, session_id)
+            async with contextlib.nullcontext() if taken else self._turns.turn(vm_id, session_id):
+                with self._sandboxes.used():
+                    outcome = await run(
+                        self._engine, vm_id, session_id, command, timeout=timeout, run_id=run_id
+                    )
             self._computers.touch(vm_id)
             return answer(outcome)
 
@@ -95,7 +103,7 @@ class Runs:
         Returns once the engine has taken the order. A key that is not known yet is remembered for `EARLY` seconds, in
         which a run under it does not start: a cancellation may overtake its run.
         """
-        self._access.owned(who, vm_id, "run in")
+        vm_id = self._access.owned(who, vm_id, "run in").vm_id
         identity = _identity(who, vm_id, key)
         if (run_id := self._under_way.get(identity)) is not None:
             with api_errors(), contextlib.suppress(RunMissing):

@@ -29,6 +29,12 @@ _CODES: Final[dict[type[protocol.EngineError], str]] = {
     protocol.SystemBroken: "conflict",
 }
 
+_RESOURCES: Final[dict[type[protocol.EngineError], str]] = {
+    protocol.SessionBusy: "session",
+    protocol.RunMissing: "run",
+    protocol.FileMissing: "file",
+}
+
 
 @contextlib.contextmanager
 def api_errors() -> Iterator[None]:
@@ -37,7 +43,8 @@ def api_errors() -> Iterator[None]:
         yield
     except protocol.EngineError as error:
         code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "internal")
-        raise ApiError(code, str(error)) from error
+        resource = next((what for kind, what in _RESOURCES.items() if isinstance(error, kind)), "vm")
+        raise ApiError(code, str(error), resource=resource) from error
     except DiskFull as error:
         raise ApiError("unavailable", str(error), retry_after=10) from error
 

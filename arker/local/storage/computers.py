@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from .database import PLATFORM_ORG, Database, Row
-from .errors import ImageGone, ImageInUse, TooManyComputers
+from .errors import ImageGone, ImageInUse, NameTaken, TooManyComputers
 from .notes import Note, insert_note
 
 _COUNT: Final = "SELECT count(*) FROM vms WHERE org_id = ? AND kind = 'computer'"
-_COLUMNS: Final = "vm_id, org_id, kind, name, image, is_public, parent_vm_id, created_ms, last_active_ms"
+_COLUMNS: Final = (
+    "vm_id, org_id, kind, name, image, is_public, parent_vm_id, created_ms, last_active_ms, description"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,19 @@ class Computer:
     parent_vm_id: str | None
     created_ms: int
     last_active_ms: int
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComputerFilter:
+    """Which computers to list: all that are set must hold. Times are in milliseconds since the epoch; `after` is where
+    the page before ended."""
+
+    org_id: str
+    is_public: bool | None = None
+    created_after: int | None = None
+    created_before: int | None = None
+    after: tuple[int, str] | None = None
 
 
 class Computers:
@@ -51,6 +66,26 @@ class Computers:
             org_id, PLATFORM_ORG, name,
         )  # fmt: skip
         return [_computer(row) for row in rows if row["rank"] == rows[0]["rank"]]
+
+    def addressed(self, org_id: str, name: str) -> list[Computer]:
+        """What an organization addresses by a name: a base image, else its own computers. Several, up to six, if the
+        name is ambiguous."""
+        rows = self._database.all(
+            f"SELECT {_COLUMNS} FROM vms WHERE name = ? AND (kind = 'base' OR org_id = ?) "  # noqa: S608
+            "ORDER BY kind, vm_id LIMIT 6",
+            name, org_id,
+        )  # fmt: skip
+        return [_computer(row) for row in rows if row["kind"] == rows[0]["kind"]]
+
+    def public_of(self, org: str, name: str) -> list[Computer]:
+        """The public computers or images with a name of an organization, which is told by its id or name; up to six."""
+        rows = self._database.all(
+            f"SELECT {', '.join(f'vms.{column}' for column in _COLUMNS.split(', '))} "  # noqa: S608
+            "FROM vms JOIN orgs USING (org_id) "
+            "WHERE vms.name = ? AND is_public AND ? IN (org_id, orgs.name) ORDER BY vm_id LIMIT 6",
+            name, org,
+        )  # fmt: skip
+        return [_computer(row) for row in rows]
 
     def base(self, image: str) -> Computer | None:
         """The row of a base image, by the image's name."""
@@ -112,27 +147,58 @@ class Computers:
         """Note that no files of a computer are left over."""
         await self._database.execute("DELETE FROM leftovers WHERE vm_id = ?", vm_id, durable=False)
 
-    async def add(self, computer: Computer, *, most: int, note: Note | None) -> None:
+    def newest(self, wanted: ComputerFilter, limit: int) -> list[Computer]:
+        """Computers of an organization, or its base images, newest first."""
+        where, values = ["org_id = ?"], [wanted.org_id, *()]
+        for condition, value in (
+            ("is_public = ?", wanted.is_public),
+            ("created_ms >= ?", wanted.created_after),
+            ("created_ms < ?", wanted.created_before),
+        ):
+            if value is not None:
+                where.append(condition)
+                values.append(value)  # type: ignore[arg-type]
+        if wanted.after is not None:
+            where.append("(created_ms, vm_id) < (?, ?)")
+            values.extend(wanted.after)  # type: ignore[arg-type]
+        rows = self._database.all(
+            # Only constants are put into the text.
+            f"SELECT {_COLUMNS} FROM vms WHERE {' AND '.join(where)} "  # noqa: S608
+            "ORDER BY created_ms DESC, vm_id DESC LIMIT ?",
+            *values, limit,
+        )  # fmt: skip
+        return [_computer(row) for row in rows]
+
+    async def describe(self, vm_id: str, description: str | None) -> None:
+        """Change what a computer is for."""
+        await self._database.execute("UPDATE vms SET description = ? WHERE vm_id = ?", description, vm_id)
+
+    async def add(self, computer: Computer, *, most: int, note: Note | None, unique: bool = False) -> None:
         """Add a computer, and note the answer for its Idempotency-Key in the same transaction.
 
         Args:
             most: how many computers the organization may have; 0 for no limit.
+            unique: whether its name must not be addressed already.
 
         Raises:
-            TooManyComputers, ImageGone, DiskFull: nothing was added.
+            TooManyComputers, ImageGone, NameTaken, DiskFull: nothing was added.
         """
 
         def change(connection: sqlite3.Connection) -> None:
             if most and connection.execute(_COUNT, (computer.org_id,)).fetchone()[0] >= most:
                 raise TooManyComputers
+            taken = "SELECT 1 FROM vms WHERE name = ? AND (kind = 'base' OR org_id = ?)"
+            if unique and connection.execute(taken, (computer.name, computer.org_id)).fetchone():
+                raise NameTaken
             image = "SELECT 1 FROM vms WHERE kind = 'base' AND image = ?"
             if not connection.execute(image, (computer.image,)).fetchone():
                 raise ImageGone
             connection.execute(
-                f"INSERT INTO vms ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                f"INSERT INTO vms ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (
                     computer.vm_id, computer.org_id, computer.kind, computer.name, computer.image,
                     computer.is_public, computer.parent_vm_id, computer.created_ms, computer.last_active_ms,
+                    computer.description,
                 ),
             )  # fmt: skip
             connection.execute("DELETE FROM leftovers WHERE vm_id = ?", (computer.vm_id,))
@@ -144,7 +210,7 @@ class Computers:
     async def add_image(self, vm_id: str, name: str, now_ms: int) -> None:
         """Add a base image, unless one of this name is there by now."""
         await self._database.execute(
-            "INSERT INTO vms SELECT ?, ?, 'base', ?, ?, 1, NULL, ?, ? "
+            f"INSERT INTO vms ({_COLUMNS}) SELECT ?, ?, 'base', ?, ?, 1, NULL, ?, ?, NULL "  # noqa: S608
             "WHERE NOT EXISTS (SELECT 1 FROM vms WHERE kind = 'base' AND name = ?)",
             vm_id, PLATFORM_ORG, name, name, now_ms, now_ms, name,
         )  # fmt: skip
@@ -154,7 +220,9 @@ class Computers:
         over."""
 
         def change(connection: sqlite3.Connection) -> bool:
-            connection.execute("DELETE FROM idempotency WHERE scope = ?", (f"run:{vm_id}",))
+            connection.execute(
+                "DELETE FROM idempotency WHERE scope IN (?, ?)", (f"run:{vm_id}", f"runs:{vm_id}")
+            )
             deleted = connection.execute("DELETE FROM vms WHERE vm_id = ?", (vm_id,)).rowcount == 1
             if deleted:
                 connection.execute("INSERT OR IGNORE INTO leftovers VALUES (?)", (vm_id,))
@@ -211,5 +279,5 @@ def removing_image(connection: sqlite3.Connection, name: str) -> Iterator[None]:
 def _computer(row: Row) -> Computer:
     return Computer(
         row["vm_id"], row["org_id"], row["kind"], row["name"], row["image"], bool(row["is_public"]),
-        row["parent_vm_id"], row["created_ms"], row["last_active_ms"],
+        row["parent_vm_id"], row["created_ms"], row["last_active_ms"], row["description"],
     )  # fmt: skip

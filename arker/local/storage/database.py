@@ -93,6 +93,62 @@ MIGRATIONS: Final = [
     CREATE TABLE leftovers (vm_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     ALTER TABLE keys ADD COLUMN expires_ms INTEGER;
     """,
+    """
+    ALTER TABLE vms ADD COLUMN description TEXT;
+    CREATE TABLE runs (
+        run_id TEXT PRIMARY KEY,
+        vm_id TEXT NOT NULL REFERENCES vms ON DELETE CASCADE,
+        session_id TEXT NOT NULL,
+        command TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
+        started_ms INTEGER NOT NULL,
+        completed_ms INTEGER,
+        exit_code INTEGER,
+        fail_reason TEXT
+    ) STRICT;
+    CREATE INDEX runs_by_age ON runs (vm_id, started_ms, run_id);
+    CREATE INDEX runs_unfinished ON runs (vm_id) WHERE completed_ms IS NULL;
+    CREATE TABLE sessions (
+        vm_id TEXT NOT NULL REFERENCES vms ON DELETE CASCADE,
+        session_id TEXT NOT NULL,
+        env TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        deleted INTEGER NOT NULL,
+        PRIMARY KEY (vm_id, session_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE filesystems (
+        filesystem_id TEXT PRIMARY KEY,
+        org_id TEXT NOT NULL REFERENCES orgs,
+        name TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        UNIQUE (org_id, name)
+    ) STRICT;
+    CREATE TABLE mounts (
+        mount_id TEXT PRIMARY KEY,
+        vm_id TEXT NOT NULL REFERENCES vms ON DELETE CASCADE,
+        filesystem_id TEXT NOT NULL REFERENCES filesystems,
+        path TEXT NOT NULL,
+        UNIQUE (vm_id, path),
+        UNIQUE (vm_id, filesystem_id)
+    ) STRICT;
+    CREATE TABLE activity (
+        org_id TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        endpoint TEXT NOT NULL,
+        vm_id TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        command TEXT NOT NULL,
+        source_vm_id TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        total_ms REAL NOT NULL,
+        queue_ms REAL NOT NULL,
+        exit_code INTEGER,
+        state TEXT
+    ) STRICT;
+    CREATE INDEX activity_by_age ON activity (org_id, at_ms);
+    """,
 ]
 
 

@@ -29,3 +29,7 @@ class ImageInUse(StorageError):
     def __init__(self, vm_ids: list[str]) -> None:
         super().__init__(f"{len(vm_ids)} computers stand on the image")
         self.vm_ids = vm_ids
+
+
+class NameTaken(StorageError):
+    """Something else has the name already."""

@@ -31,6 +31,14 @@ class ApiKey:
         return self.revoked_ms is None and (self.expires_ms is None or self.expires_ms > _now())
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key, as its organization may see it; `created_ms` is in milliseconds since the epoch."""
+
+    key_id: str
+    created_ms: int
+
+
 class KeyRows:
     """Keys as each request needs them."""
 
@@ -46,6 +54,30 @@ class KeyRows:
             _now(),
         )
         return None if row is None else (row["key_id"], row["org_id"], row["org_name"])
+
+    def of(self, org_id: str) -> list[KeyRow]:
+        """The valid keys of an organization, newest first."""
+        rows = self._database.all(
+            "SELECT key_id, created_ms FROM keys WHERE org_id = ? AND revoked_ms IS NULL "
+            "ORDER BY created_ms DESC, key_id DESC",
+            org_id,
+        )
+        return [KeyRow(row["key_id"], row["created_ms"]) for row in rows]
+
+    async def add(self, key: KeyRow, org_id: str, name: str, digest: bytes) -> None:
+        """Add a key."""
+        await self._database.execute(
+            "INSERT INTO keys (key_id, org_id, name, hash, created_ms) VALUES (?, ?, ?, ?, ?)",
+            key.key_id, org_id, name, digest, key.created_ms,
+        )  # fmt: skip
+
+    async def revoke(self, org_id: str, key_id: str) -> bool:
+        """Revoke a key of an organization; False when there is no valid one of that id."""
+        changed = await self._database.execute(
+            "UPDATE keys SET revoked_ms = ? WHERE key_id = ? AND org_id = ? AND revoked_ms IS NULL",
+            time.time_ns() // 1_000_000, key_id, org_id,
+        )  # fmt: skip
+        return changed == 1
 
     async def used(self, used: Mapping[str, int]) -> None:
         """Note when keys were last used: key ids to milliseconds since the epoch."""

@@ -1,4 +1,4 @@
-"""Computers: list, fork, look, delete."""
+"""Computers: the list and the forks of contract 0.1."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from starlette.routing import Route
 
 from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, authenticate, idempotency_key, json, once, platform, who
-from arker.local.http.rendering import PLATFORM, PROVIDER, timestamp
+from arker.local.http.rendering import timestamp
 from arker.local.http.schemas import ForkByNameRequest, ForkRequest, ListQuery, parse_query
-from arker.local.service.computers import REGION, Computer, Look
+from arker.local.service.computers import REGION, Computer
 from arker.local.service.errors import ApiError
 
 
 class ComputerList(Endpoint):
     """The organization's computers."""
+
+    only_0_1 = True
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/list."""
@@ -36,6 +38,8 @@ class ComputerList(Endpoint):
 
 class ForkByName(Endpoint):
     """Fork what has a name."""
+
+    only_0_1 = True
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/fork."""
@@ -57,6 +61,8 @@ class ForkByName(Endpoint):
 class Fork(Endpoint):
     """Fork a computer."""
 
+    only_0_1 = True
+
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/{vm_id}/fork."""
         key = idempotency_key(request)
@@ -74,21 +80,6 @@ class Fork(Endpoint):
         )
 
 
-class OneComputer(Endpoint):
-    """A computer."""
-
-    async def get(self, request: Request) -> Response:
-        """GET /api/v1/vms/{vm_id}."""
-        computers = platform(request).computers
-        look = await computers.look(who(request), request.path_params["vm_id"])
-        return json({**_shown(look), "resources": computers.resources})
-
-    async def delete(self, request: Request) -> Response:
-        """DELETE /api/v1/vms/{vm_id}."""
-        await platform(request).computers.delete(who(request), request.path_params["vm_id"])
-        return json({"ok": True})
-
-
 class UnknownOperation(Endpoint):
     """Anything else below a computer."""
 
@@ -96,7 +87,8 @@ class UnknownOperation(Endpoint):
         """Refuse it, whatever the method, to whoever may ask."""
         authenticate(Request(self.scope, self.receive))
         raise ApiError(
-            "command_not_found", "there is no such operation on a computer; there are run, sync and fork"
+            "command_not_found",
+            "there is no such operation on a computer; there are run, runs, sessions, sync, mounts, fork",
         )
 
 
@@ -127,44 +119,8 @@ def _forked(child: Computer) -> bytes:
     )
 
 
-def _shown(look: Look) -> dict[str, Any]:
-    computer = look.computer
-    return {
-        "vm_id": computer.vm_id,
-        "owner_org_id": computer.org_id,
-        "created_at": timestamp(computer.created_ms),
-        "name": computer.name,
-        "description": None,
-        "hostname": computer.image,
-        "public": computer.is_public,
-        "root_source_vm_id": look.root.vm_id if look.root else None,
-        "root_source_vm_name": look.root.name if look.root else None,
-        "parent_vm_id": computer.parent_vm_id if look.mine else None,
-        "state": look.state,
-        "region": REGION,
-        "provider": PROVIDER,
-        "last_active_at": timestamp(look.last_active_ms) if look.mine else None,
-        "network": {"ssh_public_keys": []},
-        "sessions": [
-            {
-                "session_id": session.session_id,
-                "session_idx": index,
-                "state": session.state,
-                "cwd": session.cwd,
-                "env": {},
-                "started_at": None,
-                "vm_id": computer.vm_id,
-            }
-            for index, session in enumerate(look.sessions)
-        ],
-        "platform": PLATFORM,
-    }
-
-
 ROUTES: Final = [
     Route("/api/v1/vms/list", ComputerList),
     Route("/api/v1/vms/fork", ForkByName),
     Route("/api/v1/vms/{vm_id}/fork", Fork),
-    Route("/api/v1/vms/{vm_id}", OneComputer),
-    Route("/api/v1/vms/{vm_id}/{operation:path}", UnknownOperation),
 ]

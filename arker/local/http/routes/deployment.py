@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +21,7 @@ class Health(Endpoint):
     """Whether computers can be forked and used."""
 
     public = True
+    operations: ClassVar[Mapping[str, str]] = {"get": "health"}
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/health."""
@@ -31,6 +33,7 @@ class Regions(Endpoint):
     """Where computers can live: here."""
 
     public = True
+    operations: ClassVar[Mapping[str, str]] = {"get": "listRegions"}
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/regions."""
@@ -45,6 +48,8 @@ class Regions(Endpoint):
 
 class Whoami(Endpoint):
     """Whose key it is."""
+
+    operations: ClassVar[Mapping[str, str]] = {"get": "whoami"}
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/whoami."""

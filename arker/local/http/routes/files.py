@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
-from typing import Any, Final
+import stat
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, ClassVar, Final
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -15,12 +16,12 @@ from starlette.routing import Route
 
 from arker.local.http.bodies import MAX_BODY, content_length, pieces, received, room
 from arker.local.http.endpoint import Endpoint, base_url, context, json, platform, who
-from arker.local.http.errors import DisconnectedError, HttpError
+from arker.local.http.errors import DisconnectedError, HttpError, entry_error, speaks_0_1
 from arker.local.http.rendering import text
 from arker.local.http.schemas import SyncRequest, check_sync
 from arker.local.service import ranges
 from arker.local.service.errors import ApiError
-from arker.local.service.files import Arrived, Committed, Entry, Granted, Link, Readable, Result
+from arker.local.service.files import Arrived, Committed, Entry, Granted, Link, Manifest, Readable, Result
 
 log: logging.Logger = logging.getLogger("arker.web")
 
@@ -33,6 +34,8 @@ _LARGE: Final = 64 * 1024
 class Sync(Endpoint):
     """Read or write files."""
 
+    operations: ClassVar[Mapping[str, str]] = {"post": "sync"}
+
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/{vm_id}/sync."""
         # Of a write the contents are held to its end.
@@ -40,6 +43,9 @@ class Sync(Endpoint):
             asked = await received(request, SyncRequest)
             check_sync(asked)
             files, vm_id, url = platform(request).files, request.path_params["vm_id"], base_url(request)
+            if asked.op == "manifest":
+                assert asked.path is not None
+                return json(_manifest(asked.path, await files.manifest(who(request), vm_id, asked.path)))
             if asked.op == "read":
                 assert asked.path is not None
                 found = await files.read(who(request), vm_id, asked.path, url)
@@ -52,7 +58,10 @@ class Sync(Endpoint):
                 {
                     "ok": True,
                     "op": "write",
-                    "results": [_written(*pair) for pair in zip(entries, results, strict=True)],
+                    "results": [
+                        _written(entry, result, speaks_0_1(request.scope))
+                        for entry, result in zip(entries, results, strict=True)
+                    ],
                 }
             )
 
@@ -135,10 +144,26 @@ def _read(path: str, found: bytes | Link) -> bytes:
     if isinstance(found, Link):
         return to_json({**answer, "size": found.size, **_link(found), "method": "GET"})
     content, encoding = text(found)
+    # Without the hyphen that the encodings of a run have.
+    encoding = encoding.replace("utf-8", "utf8")
     return to_json({**answer, "size": len(found), "content": content, "encoding": encoding})
 
 
-def _written(entry: Entry, result: Result) -> dict[str, Any]:
+def _manifest(path: str, found: Manifest) -> bytes:
+    return to_json(
+        {
+            "root": path,
+            "hash_algo": "sha256",
+            "entries": [
+                {"path": file.path, "size": file.size, "mode": stat.S_IFREG | file.mode, "hash": file.sha256}
+                for file in found.files
+            ],
+            "truncated": found.truncated,
+        }
+    )
+
+
+def _written(entry: Entry, result: Result, old: bool) -> dict[str, Any]:
     answer: dict[str, Any] = {"path": entry.path, "size": entry.size}
     match result:
         case Committed():
@@ -161,9 +186,8 @@ def _written(entry: Entry, result: Result) -> dict[str, Any]:
                 "method": "PUT",
                 **_link(link),
             }
-        case ApiError(code=code, message=message):
-            error = {"code": code, "message": message}
-            return {**answer, "complete": False, "written": False, "error": error}
+        case ApiError():
+            return {**answer, "complete": False, "written": False, "error": entry_error(result, old)}
 
 
 def _link(link: Link) -> dict[str, Any]:

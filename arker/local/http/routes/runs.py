@@ -19,6 +19,8 @@ from arker.local.service.runs import RunOutcome
 class Run(Endpoint):
     """Run a command."""
 
+    only_0_1 = True
+
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/{vm_id}/run."""
         key = idempotency_key(request)

@@ -15,16 +15,22 @@ T = TypeVar("T", bound="Deleted")
 class Deleted:
     """The computer is gone."""
 
+    deleted: bool | Unset = UNSET
+    """ True, where it is there. """
     ok: bool | Unset = UNSET
-    """ True. """
+    """ True, where it is there. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        deleted = self.deleted
+
         ok = self.ok
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
+        if deleted is not UNSET:
+            field_dict["deleted"] = deleted
         if ok is not UNSET:
             field_dict["ok"] = ok
 
@@ -33,9 +39,12 @@ class Deleted:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
+        deleted = d.pop("deleted", UNSET)
+
         ok = d.pop("ok", UNSET)
 
         deleted = cls(
+            deleted=deleted,
             ok=ok,
         )
 

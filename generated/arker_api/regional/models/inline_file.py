@@ -20,7 +20,7 @@ class InlineFile:
     content: str
     """ The content, in `encoding`. """
     encoding: str
-    """ `utf-8`, `utf8` or `base64`. """
+    """ `utf8`, `utf-8` or `base64`. """
     ok: bool | Unset = UNSET
     """ True. """
     op: str | Unset = UNSET

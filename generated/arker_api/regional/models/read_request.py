@@ -18,7 +18,7 @@ class ReadRequest:
     """Read one file."""
 
     path: str
-    """ An absolute path below `/home/user/`, with no `..` segment and no NUL, that does not end in `/`. """
+    """ An absolute path, with no `..` segment and no NUL, that does not end in `/`. """
     op: Literal["read"] = "read"
     """ The operation. """
 

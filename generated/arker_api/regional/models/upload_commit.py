@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
@@ -15,13 +15,13 @@ class UploadCommit:
     """Publishes a file that was `PUT` to its signed URL."""
 
     path: str
-    """ An absolute path below `/home/user/`, with no `..` segment and no NUL, that does not end in `/`. """
+    """ An absolute path, with no `..` segment and no NUL, that does not end in `/`. """
     size: int
     """ The size of the whole file, in bytes. """
     upload_id: str
     """ A ULID that names the upload. """
-    sha256: str | Unset = UNSET
-    """ The SHA-256 of the bytes, in lowercase hexadecimal digits; another one is `bad_request` for the entry. """
+    sha256: None | str | Unset = UNSET
+    """ The SHA-256 of it. """
 
     def to_dict(self) -> dict[str, Any]:
         path = self.path
@@ -30,7 +30,11 @@ class UploadCommit:
 
         upload_id = self.upload_id
 
-        sha256 = self.sha256
+        sha256: None | str | Unset
+        if isinstance(self.sha256, Unset):
+            sha256 = UNSET
+        else:
+            sha256 = self.sha256
 
         field_dict: dict[str, Any] = {}
 
@@ -55,7 +59,14 @@ class UploadCommit:
 
         upload_id = d.pop("upload_id")
 
-        sha256 = d.pop("sha256", UNSET)
+        def _parse_sha256(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        sha256 = _parse_sha256(d.pop("sha256", UNSET))
 
         upload_commit = cls(
             path=path,

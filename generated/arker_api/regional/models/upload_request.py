@@ -10,6 +10,8 @@ from typing import (
 
 from attrs import define as _attrs_define
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="UploadRequest")
 
 
@@ -18,11 +20,13 @@ class UploadRequest:
     """Asks for a signed URL to `PUT` a whole file to."""
 
     path: str
-    """ An absolute path below `/home/user/`, with no `..` segment and no NUL, that does not end in `/`. """
+    """ An absolute path, with no `..` segment and no NUL, that does not end in `/`. """
     size: int
     """ The size of the whole file, in bytes. """
     presigned: Literal[True] = True
     """ Always true. """
+    is_secret: bool | Unset = UNSET
+    """ Keep the content out of logs. """
 
     def to_dict(self) -> dict[str, Any]:
         path = self.path
@@ -30,6 +34,8 @@ class UploadRequest:
         size = self.size
 
         presigned = self.presigned
+
+        is_secret = self.is_secret
 
         field_dict: dict[str, Any] = {}
 
@@ -40,6 +46,8 @@ class UploadRequest:
                 "presigned": presigned,
             }
         )
+        if is_secret is not UNSET:
+            field_dict["is_secret"] = is_secret
 
         return field_dict
 
@@ -54,10 +62,13 @@ class UploadRequest:
         if presigned != True:
             raise ValueError(f"presigned must match const True, got '{presigned}'")
 
+        is_secret = d.pop("is_secret", UNSET)
+
         upload_request = cls(
             path=path,
             size=size,
             presigned=presigned,
+            is_secret=is_secret,
         )
 
         return upload_request

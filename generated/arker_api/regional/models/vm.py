@@ -32,8 +32,8 @@ class Vm:
     """ Its name. """
     description: None | str | Unset = UNSET
     """ What it is for. """
-    hostname: str | Unset = UNSET
-    """ The host name inside it. """
+    hostname: None | str | Unset = UNSET
+    """ The DNS name of its services, if it has one. """
     public: bool | Unset = UNSET
     """ Whether other organizations may fork it. """
     root_source_vm_id: None | str | Unset = UNSET
@@ -41,7 +41,7 @@ class Vm:
     root_source_vm_name: None | str | Unset = UNSET
     """ The name of that one. """
     parent_vm_id: None | str | Unset = UNSET
-    """ The computer that it was forked from. """
+    """ The computer that it was forked from; to a request with the header `Arker-Local: 1`. """
     state: str | Unset = UNSET
     """ `running` while a sandbox is alive, else `idle`; it can be used in both. """
     region: str | Unset = UNSET
@@ -81,7 +81,11 @@ class Vm:
         else:
             description = self.description
 
-        hostname = self.hostname
+        hostname: None | str | Unset
+        if isinstance(self.hostname, Unset):
+            hostname = UNSET
+        else:
+            hostname = self.hostname
 
         public = self.public
 
@@ -214,7 +218,14 @@ class Vm:
 
         description = _parse_description(d.pop("description", UNSET))
 
-        hostname = d.pop("hostname", UNSET)
+        def _parse_hostname(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        hostname = _parse_hostname(d.pop("hostname", UNSET))
 
         public = d.pop("public", UNSET)
 

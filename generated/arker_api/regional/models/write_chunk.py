@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
@@ -18,7 +18,7 @@ class WriteChunk:
     """
 
     path: str
-    """ An absolute path below `/home/user/`, with no `..` segment and no NUL, that does not end in `/`. """
+    """ An absolute path, with no `..` segment and no NUL, that does not end in `/`. """
     size: int
     """ The size of the whole file, in bytes. """
     upload_id: str
@@ -29,8 +29,10 @@ class WriteChunk:
     """ Offset behind the last byte; at most 4194304 more than `start`. """
     content: str
     """ The bytes, in base64. """
-    sha256: str | Unset = UNSET
-    """ The SHA-256 of the bytes, in lowercase hexadecimal digits; another one is `bad_request` for the entry. """
+    sha256: None | str | Unset = UNSET
+    """ The SHA-256 of it. """
+    is_secret: bool | Unset = UNSET
+    """ Keep the content out of logs. """
 
     def to_dict(self) -> dict[str, Any]:
         path = self.path
@@ -45,7 +47,13 @@ class WriteChunk:
 
         content = self.content
 
-        sha256 = self.sha256
+        sha256: None | str | Unset
+        if isinstance(self.sha256, Unset):
+            sha256 = UNSET
+        else:
+            sha256 = self.sha256
+
+        is_secret = self.is_secret
 
         field_dict: dict[str, Any] = {}
 
@@ -61,6 +69,8 @@ class WriteChunk:
         )
         if sha256 is not UNSET:
             field_dict["sha256"] = sha256
+        if is_secret is not UNSET:
+            field_dict["is_secret"] = is_secret
 
         return field_dict
 
@@ -79,7 +89,16 @@ class WriteChunk:
 
         content = d.pop("content")
 
-        sha256 = d.pop("sha256", UNSET)
+        def _parse_sha256(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        sha256 = _parse_sha256(d.pop("sha256", UNSET))
+
+        is_secret = d.pop("is_secret", UNSET)
 
         write_chunk = cls(
             path=path,
@@ -89,6 +108,7 @@ class WriteChunk:
             end=end,
             content=content,
             sha256=sha256,
+            is_secret=is_secret,
         )
 
         return write_chunk

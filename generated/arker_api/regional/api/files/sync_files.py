@@ -124,7 +124,8 @@ def sync_detailed(
     path only when it is complete. An entry that fails carries its own `error`; the others are not
     touched by it.
 
-    Paths are absolute, below `/home/user/`, with no `..` segment. A file has at most 100 000 000 bytes.
+    Paths are absolute, with no `..` segment; what the computer's user may read or write. A file has at
+    most 100 000 000 bytes.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
     `unsupported_op`, `rate_limited`, `unavailable`.
@@ -171,7 +172,8 @@ def sync(
     path only when it is complete. An entry that fails carries its own `error`; the others are not
     touched by it.
 
-    Paths are absolute, below `/home/user/`, with no `..` segment. A file has at most 100 000 000 bytes.
+    Paths are absolute, with no `..` segment; what the computer's user may read or write. A file has at
+    most 100 000 000 bytes.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
     `unsupported_op`, `rate_limited`, `unavailable`.
@@ -218,7 +220,8 @@ async def asyncio_detailed(
     path only when it is complete. An entry that fails carries its own `error`; the others are not
     touched by it.
 
-    Paths are absolute, below `/home/user/`, with no `..` segment. A file has at most 100 000 000 bytes.
+    Paths are absolute, with no `..` segment; what the computer's user may read or write. A file has at
+    most 100 000 000 bytes.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
     `unsupported_op`, `rate_limited`, `unavailable`.
@@ -265,7 +268,8 @@ async def asyncio(
     path only when it is complete. An entry that fails carries its own `error`; the others are not
     touched by it.
 
-    Paths are absolute, below `/home/user/`, with no `..` segment. A file has at most 100 000 000 bytes.
+    Paths are absolute, with no `..` segment; what the computer's user may read or write. A file has at
+    most 100 000 000 bytes.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
     `unsupported_op`, `rate_limited`, `unavailable`.

@@ -34,7 +34,7 @@ def build(
     runtime: str | Unset = UNSET,
     endpoint: ListOrgRunsEndpoint | Unset = UNSET,
     actions: str | Unset = UNSET,
-    status: int | Unset = UNSET,
+    status: str | Unset = UNSET,
     status_min: int | Unset = UNSET,
     status_max: int | Unset = UNSET,
     sort: ListOrgRunsSort | Unset = UNSET,
@@ -146,7 +146,7 @@ def sync_detailed(
     runtime: str | Unset = UNSET,
     endpoint: ListOrgRunsEndpoint | Unset = UNSET,
     actions: str | Unset = UNSET,
-    status: int | Unset = UNSET,
+    status: str | Unset = UNSET,
     status_min: int | Unset = UNSET,
     status_max: int | Unset = UNSET,
     sort: ListOrgRunsSort | Unset = UNSET,
@@ -168,7 +168,7 @@ def sync_detailed(
         runtime (str | Unset):
         endpoint (ListOrgRunsEndpoint | Unset):
         actions (str | Unset):
-        status (int | Unset):
+        status (str | Unset):
         status_min (int | Unset):
         status_max (int | Unset):
         sort (ListOrgRunsSort | Unset):
@@ -219,7 +219,7 @@ def sync(
     runtime: str | Unset = UNSET,
     endpoint: ListOrgRunsEndpoint | Unset = UNSET,
     actions: str | Unset = UNSET,
-    status: int | Unset = UNSET,
+    status: str | Unset = UNSET,
     status_min: int | Unset = UNSET,
     status_max: int | Unset = UNSET,
     sort: ListOrgRunsSort | Unset = UNSET,
@@ -241,7 +241,7 @@ def sync(
         runtime (str | Unset):
         endpoint (ListOrgRunsEndpoint | Unset):
         actions (str | Unset):
-        status (int | Unset):
+        status (str | Unset):
         status_min (int | Unset):
         status_max (int | Unset):
         sort (ListOrgRunsSort | Unset):
@@ -292,7 +292,7 @@ async def asyncio_detailed(
     runtime: str | Unset = UNSET,
     endpoint: ListOrgRunsEndpoint | Unset = UNSET,
     actions: str | Unset = UNSET,
-    status: int | Unset = UNSET,
+    status: str | Unset = UNSET,
     status_min: int | Unset = UNSET,
     status_max: int | Unset = UNSET,
     sort: ListOrgRunsSort | Unset = UNSET,
@@ -314,7 +314,7 @@ async def asyncio_detailed(
         runtime (str | Unset):
         endpoint (ListOrgRunsEndpoint | Unset):
         actions (str | Unset):
-        status (int | Unset):
+        status (str | Unset):
         status_min (int | Unset):
         status_max (int | Unset):
         sort (ListOrgRunsSort | Unset):
@@ -365,7 +365,7 @@ async def asyncio(
     runtime: str | Unset = UNSET,
     endpoint: ListOrgRunsEndpoint | Unset = UNSET,
     actions: str | Unset = UNSET,
-    status: int | Unset = UNSET,
+    status: str | Unset = UNSET,
     status_min: int | Unset = UNSET,
     status_max: int | Unset = UNSET,
     sort: ListOrgRunsSort | Unset = UNSET,
@@ -387,7 +387,7 @@ async def asyncio(
         runtime (str | Unset):
         endpoint (ListOrgRunsEndpoint | Unset):
         actions (str | Unset):
-        status (int | Unset):
+        status (str | Unset):
         status_min (int | Unset):
         status_max (int | Unset):
         sort (ListOrgRunsSort | Unset):

@@ -1,0 +1,133 @@
+"""Runs: started, listed, looked at, cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from arker.local.http.bodies import body
+from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, who
+from arker.local.http.schemas import MAX_RUN_BODY
+from arker.local.service.recorded import Result, RunFilter
+
+from . import rendering
+from .schemas import RunQuery, RunRequest, cursor, query
+from .vms import unsupported
+
+#: Seconds after which a run that is not asked to go to the background does so.
+_BACKGROUND: Final = 300
+#: Output above this size (bytes) is encoded in a thread.
+_LARGE: Final = 64 * 1024
+
+
+class Runs(Endpoint):
+    """The runs of a computer."""
+
+    operations: ClassVar[Mapping[str, str]] = {"get": "listRuns", "post": "createRun"}
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/vms/{vm_id}/runs."""
+        key = idempotency_key(request)
+        asked = await body(request, RunRequest, MAX_RUN_BODY)
+        if asked.policies:
+            raise unsupported("policies: not available", "network_policy")
+        services = platform(request)
+        vm_id = services.access.owned(who(request), request.path_params["vm_id"], "run in").vm_id
+        if asked.session_id is not None:
+            session_id = (await services.sessions.get(who(request), vm_id, asked.session_id)).session_id
+        else:
+            session_id = await services.sessions.at(who(request), vm_id, asked.session_idx or 0)
+        if asked.signal is not None:
+            await services.recorded.signal(who(request), vm_id, session_id, signal.Signals[asked.signal])
+            return json(_nothing(session_id))
+        if asked.command is None:
+            # It asks that runs that wait go on; here they do by themselves.
+            return json(_nothing(session_id))
+        wait = 0 if asked.background else asked.time_to_background
+        run = await services.recorded.create(
+            who(request),
+            vm_id,
+            session_id=session_id,
+            command=_to_its_end(asked.command) if asked.end_symbol == "none" else asked.command,
+            timeout=min(asked.timeout or 0, 2**31) or None,
+            wait=_BACKGROUND if wait is None else wait,
+            once=once(key, asked),
+        )
+        if run.completed_ms is None:
+            answer = rendering.run_answer(Result(run, b"", b""))
+            return Response(to_json(answer), 202, media_type="application/json")
+        return json(await _encoded(rendering.run_answer, await services.recorded.output(run)))
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/vms/{vm_id}/runs."""
+        asked = query(RunQuery, request)
+        computer = platform(request).access.owned(who(request), request.path_params["vm_id"], "looked into")
+        wanted = RunFilter(
+            asked.state, asked.started_after, asked.started_before, asked.completed_after, asked.cursor
+        )
+        runs = platform(request).recorded.page(who(request), computer.vm_id, wanted, asked.limit + 1)
+        page = runs[: asked.limit]
+        more = len(runs) > asked.limit
+        return json(
+            {
+                "runs": [rendering.run_summary(computer, run) for run in page],
+                "next_cursor": cursor(page[-1].started_ms, page[-1].run_id) if more else None,
+            }
+        )
+
+
+class OneRun(Endpoint):
+    """A run."""
+
+    operations: ClassVar[Mapping[str, str]] = {"get": "getRun", "delete": "cancelRun"}
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/vms/{vm_id}/runs/{run_id}."""
+        computer = platform(request).access.owned(who(request), request.path_params["vm_id"], "looked into")
+        result = await platform(request).recorded.result(
+            who(request), computer.vm_id, request.path_params["run_id"]
+        )
+        return json(await _encoded(lambda shown: rendering.run(computer, shown), result))
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /api/v1/vms/{vm_id}/runs/{run_id}."""
+        vm_id = platform(request).access.owned(who(request), request.path_params["vm_id"], "changed").vm_id
+        run_id = request.path_params["run_id"]
+        return json({"cancelled": await platform(request).recorded.cancel(who(request), vm_id, run_id)})
+
+
+async def _encoded(render: Any, result: Result) -> bytes:
+    if len(result.stdout) + len(result.stderr) > _LARGE:
+        return await asyncio.to_thread(lambda: to_json(render(result)))
+    return to_json(render(result))
+
+
+def _to_its_end(command: str) -> str:
+    """The command, and then a wait for what it left in the background; with the command's exit code, and no variable
+    that it could see."""
+    return f'{command}\neval "wait; (exit $?)"'
+
+
+def _nothing(session_id: str) -> dict[str, Any]:
+    return {
+        "session_id": session_id,
+        "state": "completed",
+        "stdout": "",
+        "stdout_encoding": "utf-8",
+        "stderr": "",
+        "stderr_encoding": "utf-8",
+        "exit_code": 0,
+    }
+
+
+ROUTES: Final = [
+    Route("/api/v1/vms/{vm_id}/runs", Runs),
+    Route("/api/v1/vms/{vm_id}/runs/{run_id}", OneRun),
+]

@@ -1,0 +1,328 @@
+"""Requests of contract 0.3. A null is the same as a field that is left out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
+
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+from starlette.requests import Request
+
+from arker.ids import is_vm_id
+from arker.local.http.schemas import Body, Whole, explain
+from arker.local.service.errors import ApiError
+from arker.local.service.sessions import MAX_INDEX
+
+Q = TypeVar("Q", bound=Body)
+
+#: Items of a page, unless asked for otherwise.
+_PAGE: Final = 100
+
+
+class Nullable(Body):
+    """Base of the bodies of contract 0.3."""
+
+    @model_validator(mode="after")
+    def _no_null(self) -> Self:
+        return self
+
+
+Seconds = Annotated[int, Field(ge=0)]
+Text = Annotated[str, StringConstraints(max_length=1024)]
+
+
+class Resources(Nullable):
+    """The size of a computer."""
+
+    vcpu: Annotated[int, Field(ge=1, le=255)] | None = None
+    memory_mib: Whole | None = None
+    disk_mib: Whole | None = None
+    vgpu: Annotated[float, Field(ge=0, le=8)] | None = None
+
+
+class ForkRequest(Nullable):
+    """What to make a computer of, and how."""
+
+    source_vm_id: str | None = None
+    source_vm_name: str | None = None
+    source_org_id: str | None = None
+    source_org_name: str | None = None
+    image: str | None = None
+    dockerfile: str | None = None
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    description: Text | None = None
+    public: bool | None = None
+    ssh_public_keys: dict[str, Any] | list[str] | None = None
+    disk: bool | None = None
+    durable: bool | None = None
+    nestedvirt: bool | None = None
+    platforms: list[str] | None = None
+    layers: Annotated[list[Literal["disk", "memory"]], Field(min_length=1)] | None = None
+    queueing_timeout: Seconds | None = None
+    policies: dict[str, Any] | None = None
+    resources: Resources | None = None
+    registry_auth: dict[str, str] | None = None
+    pool_id: str | None = None
+    pool_name: str | None = None
+    command: str | None = None
+
+    @model_validator(mode="after")
+    def _sense(self) -> Self:
+        sources = [
+            name for name in ("source_vm_id", "source_vm_name", "image", "dockerfile") if getattr(self, name)
+        ]
+        if len(sources) != 1:
+            raise ValueError("expected exactly one of source_vm_id, source_vm_name, image and dockerfile")
+        if self.dockerfile:
+            raise ValueError("dockerfile: an API does not build; clients do, from an image and by runs")
+        scopes = [name for name in ("source_org_id", "source_org_name") if getattr(self, name)]
+        if scopes and (len(scopes) > 1 or not self.source_vm_name):
+            raise ValueError("source_org_name goes with source_vm_name")
+        if self.name is not None and is_vm_id(self.name):
+            raise ValueError("name: it has the form of an id")
+        if self.layers is not None and "disk" not in self.layers:
+            raise ValueError("layers: must contain `disk`")
+        return self
+
+
+class PatchVmRequest(Nullable):
+    """What to change of a computer."""
+
+    description: Text | None = None
+    immutable: bool | None = None
+    resources: Resources | None = None
+    ssh_public_keys: dict[str, Any] | list[str] | None = None
+    policies: dict[str, Any] | None = None
+    pool_id: str | None = None
+    pool_name: str | None = None
+
+
+class RunRequest(Nullable):
+    """A command, or a signal."""
+
+    command: str | None = None
+    session_id: str | None = None
+    session_idx: Annotated[int, Field(ge=0, le=MAX_INDEX)] | None = None
+    timeout: Seconds | None = None
+    time_to_background: Annotated[int, Field(ge=0, le=300)] | None = None
+    background: bool | None = None
+    queueing_timeout: Seconds | None = None
+    end_symbol: str | None = None
+    signal: Literal["SIGINT", "SIGTERM", "SIGKILL", "SIGHUP"] | None = None
+    policies: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _sense(self) -> Self:
+        if self.background is not None and self.time_to_background is not None:
+            raise ValueError("background is the same as time_to_background; give one of them")
+        if self.signal is not None and (self.command is not None or self.time_to_background is not None):
+            raise ValueError("signal goes with neither command nor time_to_background")
+        if self.end_symbol not in (None, "auto", "none"):
+            raise ValueError("end_symbol: expected `auto` or `none`")
+        return self
+
+
+class CreateSessionRequest(Nullable):
+    """How a session begins."""
+
+    env: dict[str, str] | None = None
+    cwd: str | None = None
+    pty: bool | None = None
+    cols: Annotated[int, Field(ge=1, le=1000)] | None = None
+    rows: Annotated[int, Field(ge=1, le=1000)] | None = None
+    command: str | None = None
+
+
+class PatchSessionRequest(Nullable):
+    """What to change of a session."""
+
+    cols: Annotated[int, Field(ge=1, le=1000)] | None = None
+    rows: Annotated[int, Field(ge=1, le=1000)] | None = None
+    timeout_secs: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _sense(self) -> Self:
+        if (self.cols is None) != (self.rows is None):
+            raise ValueError("cols and rows go together")
+        return self
+
+
+class Empty(Nullable):
+    """A body that says nothing."""
+
+
+class FilesystemCreateRequest(Nullable):
+    """A file system to make."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class MountCreateRequest(Nullable):
+    """What to mount where."""
+
+    filesystem_id: str
+    path: str | None = None
+
+
+class ApiKeyScope(Nullable):
+    """A computer or a pool."""
+
+    vm_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    pool_id: str | None = None
+
+
+class CreateApiKeyRequest(Nullable):
+    """A key to make."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    scopes: Annotated[list[ApiKeyScope], Field(max_length=16)] | None = None
+
+
+# Queries
+
+
+def _number(value: object) -> object:
+    # int() would also take signs, blanks, underscores and other scripts' digits.
+    digits = str(value)
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+        raise ValueError("expected a whole number")
+    return int(digits)
+
+
+def _truth(value: object) -> object:
+    # Clients in Python send `True`.
+    match str(value).lower():
+        case "true" | "1":
+            return True
+        case "false" | "0":
+            return False
+    raise ValueError("expected true or false")
+
+
+def _moment(value: object) -> object:
+    text = str(value)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or len(text) < len("2025-01-01T00:00:00Z"):
+        raise ValueError("expected a time of RFC 3339 with its offset, such as 2025-11-27T00:00:00Z")
+    return int(moment.timestamp() * 1000)
+
+
+def _cursor(value: object) -> object:
+    try:
+        text = str(value)
+        found = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
+        moment, name = found
+        if type(moment) is not int or type(name) is not str or abs(moment) >= 2**62:
+            raise ValueError
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        raise ValueError("expected the `next_cursor` of a page of this list") from None
+    return moment, name
+
+
+def cursor(moment: int, name: str) -> str:
+    """Where the next page begins: after an item with this time and id."""
+    return base64.urlsafe_b64encode(json.dumps([moment, name]).encode()).decode().rstrip("=")
+
+
+Number = Annotated[int, BeforeValidator(_number)]
+Truth = Annotated[bool, BeforeValidator(_truth)]
+#: Milliseconds since the epoch.
+Moment = Annotated[int, BeforeValidator(_moment)]
+
+
+class PageQuery(Nullable):
+    """Which page of a list."""
+
+    cursor: Annotated[tuple[int, str], BeforeValidator(_cursor)] | None = None
+    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=1000)] = _PAGE
+
+
+class VmQuery(PageQuery):
+    """Which computers to list."""
+
+    region: str | None = None
+    provider: str | None = None
+    org_id: str | None = None
+    public: Truth | None = None
+    state: Literal["idle", "running"] | None = None
+    platform: str | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    pool_id: str | None = None
+
+
+class RunQuery(PageQuery):
+    """Which runs of a computer to list."""
+
+    state: Literal["pending", "running", "completed", "failed", "cancelled"] | None = None
+    started_after: Moment | None = None
+    started_before: Moment | None = None
+    completed_after: Moment | None = None
+
+
+class SessionQuery(PageQuery):
+    """Which sessions to list."""
+
+    state: Literal["idle", "pending", "running"] | None = None
+
+
+class MountQuery(PageQuery):
+    """Which mounts to list."""
+
+    filesystem_id: str | None = None
+
+
+class FilesystemQuery(PageQuery):
+    """Which file systems to list."""
+
+    name_prefix: str = ""
+
+
+class OrgRunQuery(Nullable):
+    """Which of an organization's acts to list."""
+
+    since: Number | None = None
+    until: Number | None = None
+    vm: str | None = None
+    vms: str | None = None
+    search: str = ""
+    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=20_000)] = 50
+    offset: Number = 0
+    lite: Truth = False
+    runtime: str | None = None
+    endpoint: Literal["run", "fork", "sync"] | None = None
+    actions: str | None = None
+    status: str | None = None
+    status_min: Number | None = None
+    status_max: Number | None = None
+    sort: Literal["when", "status", "path", "total", "queue", "your_code", "runtime"] = "when"
+    dir: Literal["asc", "desc"] = "desc"
+
+    @model_validator(mode="after")
+    def _sense(self) -> Self:
+        if self.limit > 200 and not self.lite:
+            raise ValueError("limit: at most 200, with lite=true 20000")
+        return self
+
+
+def query(model: type[Q], request: Request) -> Q:
+    """The query of a request.
+
+    Raises:
+        ApiError: `bad_request` naming the first parameter that is unknown, given twice or wrong.
+    """
+    values: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if name in values:
+            raise ApiError("bad_request", f"{name}: given more than once")
+        values[name] = value
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ApiError("bad_request", explain(error)) from None

@@ -1,0 +1,110 @@
+"""Sessions: made, listed, looked at, changed, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from arker.local.http.bodies import body
+from arker.local.http.endpoint import Endpoint, json, platform, who
+from arker.local.service.computers import Computer
+from arker.local.service.sessions import TICKET_LIFETIME
+
+from . import rendering
+from .schemas import CreateSessionRequest, Empty, PatchSessionRequest, SessionQuery, cursor, query
+
+
+def _computer(request: Request, action: str) -> Computer:
+    return platform(request).access.owned(who(request), request.path_params["vm_id"], action)
+
+
+class Sessions(Endpoint):
+    """The sessions of a computer."""
+
+    operations: ClassVar[Mapping[str, str]] = {"get": "listSessions", "post": "createSession"}
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/vms/{vm_id}/sessions."""
+        asked = query(SessionQuery, request)
+        computer = _computer(request, "looked into")
+        after = (-1, "") if asked.cursor is None else asked.cursor
+        found = [
+            session
+            for session in await platform(request).sessions.listed(who(request), computer.vm_id)
+            if (session.index, session.session_id) > after and asked.state in (None, session.state)
+        ]
+        page = found[: asked.limit]
+        more = len(found) > asked.limit
+        return json(
+            {
+                "sessions": [rendering.session(computer, session) for session in page],
+                "next_cursor": cursor(page[-1].index, page[-1].session_id) if more else None,
+            }
+        )
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/vms/{vm_id}/sessions."""
+        asked = await body(request, CreateSessionRequest)
+        computer = _computer(request, "run in")
+        made = await platform(request).sessions.create(
+            who(request), computer.vm_id, env=asked.env or {}, cwd=asked.cwd
+        )
+        return json(rendering.session(computer, made))
+
+
+class OneSession(Endpoint):
+    """A session."""
+
+    operations: ClassVar[Mapping[str, str]] = {
+        "get": "getSession",
+        "patch": "patchSession",
+        "delete": "deleteSession",
+    }
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/vms/{vm_id}/sessions/{sid}."""
+        computer = _computer(request, "looked into")
+        sid = request.path_params["sid"]
+        found = await platform(request).sessions.get(who(request), computer.vm_id, sid)
+        return json(rendering.session(computer, found))
+
+    async def patch(self, request: Request) -> Response:
+        """PATCH /api/v1/vms/{vm_id}/sessions/{sid}."""
+        # It concerns a terminal; a session without one has nothing to change.
+        await body(request, PatchSessionRequest)
+        computer = _computer(request, "changed")
+        sid = request.path_params["sid"]
+        found = await platform(request).sessions.get(who(request), computer.vm_id, sid)
+        return json({"ok": True, "session_id": found.session_id})
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /api/v1/vms/{vm_id}/sessions/{sid}."""
+        computer = _computer(request, "changed")
+        await platform(request).sessions.delete(who(request), computer.vm_id, request.path_params["sid"])
+        return json({"deleted": True})
+
+
+class PtyTicket(Endpoint):
+    """A ticket for the terminal of a session."""
+
+    operations: ClassVar[Mapping[str, str]] = {"post": "mintSessionPtyTicket"}
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/vms/{vm_id}/sessions/{sid}/pty-ticket."""
+        if request.headers.get("content-length", "0") != "0":
+            await body(request, Empty)
+        computer = _computer(request, "run in")
+        sid = request.path_params["sid"]
+        ticket = await platform(request).sessions.ticket(who(request), computer.vm_id, sid)
+        return json({"ticket": ticket, "expires_in": TICKET_LIFETIME})
+
+
+ROUTES: Final = [
+    Route("/api/v1/vms/{vm_id}/sessions", Sessions),
+    Route("/api/v1/vms/{vm_id}/sessions/{sid}", OneSession),
+    Route("/api/v1/vms/{vm_id}/sessions/{sid}/pty-ticket", PtyTicket),
+]

@@ -1,0 +1,87 @@
+"""What an organization's computers did: rows that outlive their computers, written down from time to time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from arker.local.storage.activity import ActivityFilter, ActivityRow, ActivityRows
+
+from .access import Principal
+
+__all__ = ["Act", "Activity", "ActivityFilter", "ActivityRow"]
+
+#: How long a row is kept, in milliseconds.
+KEPT_MS: Final = 7 * 24 * 3600 * 1000
+#: Characters of a command that a row has.
+_COMMAND: Final = 4096
+#: Rows that wait to be written down; the oldest go first.
+_WAITING: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A request that a computer served; times are in milliseconds."""
+
+    who: Principal
+    endpoint: str
+    vm_id: str
+    at_ms: int
+    status: int
+    total_ms: float
+    queue_ms: float = 0
+    run_id: str = ""
+    session_id: str = ""
+    command: str = ""
+    source_vm_id: str = ""
+    exit_code: int | None = None
+    state: str | None = None
+
+
+class Activity:
+    """The acts of a deployment."""
+
+    def __init__(self, rows: ActivityRows) -> None:
+        self._rows = rows
+        self._waiting: list[ActivityRow] = []
+
+    def add(self, act: Act) -> None:
+        """Note an act. It is written down with the next `flush`."""
+        if len(self._waiting) >= _WAITING:
+            del self._waiting[: _WAITING // 10]
+        self._waiting.append(
+            ActivityRow(
+                org_id=act.who.org_id,
+                at_ms=act.at_ms,
+                endpoint=act.endpoint,
+                vm_id=act.vm_id,
+                run_id=act.run_id,
+                session_id=act.session_id,
+                command=act.command[:_COMMAND],
+                source_vm_id=act.source_vm_id,
+                key_id=act.who.key_id,
+                status=act.status,
+                total_ms=act.total_ms,
+                queue_ms=act.queue_ms,
+                exit_code=act.exit_code,
+                state=act.state,
+            )
+        )
+
+    async def page(self, who: Principal, wanted: ActivityFilter) -> Sequence[ActivityRow]:
+        """Rows of the caller's organization."""
+        await self.flush()
+        return self._rows.page(who.org_id, wanted)
+
+    async def flush(self) -> None:
+        """Write down what waits."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            await self._rows.add(waiting)
+
+    async def sweep(self) -> None:
+        """Forget what is old."""
+        await self.flush()
+        await self._rows.remove(time.time_ns() // 1_000_000 - KEPT_MS)

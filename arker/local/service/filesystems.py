@@ -1,0 +1,172 @@
+"""File systems: folders of the deployment that outlive computers and can be mounted into several.
+
+A mount is there from the computer's next start on. On this machine it is below `/mnt`: folders that the computer can
+change itself might lead a mount elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from arker.ids import new_ulid
+from arker.local.engine.protocol import Engine
+from arker.local.storage.errors import NameTaken
+from arker.local.storage.filesystems import Filesystem, FilesystemRows, Mount
+
+from .access import Access, Principal
+from .errors import ApiError
+from .translation import api_errors
+
+__all__ = ["Filesystem", "Filesystems", "Mount", "Mounted"]
+
+#: Where mounts are.
+_BELOW: Final = "/mnt/"
+_LONGEST: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A mount, and whether the computer has it already."""
+
+    mount: Mount
+    there: bool
+
+
+class Filesystems:
+    """The file systems of a deployment."""
+
+    def __init__(self, rows: FilesystemRows, engine: Engine, access: Access) -> None:
+        self._rows = rows
+        self._engine = engine
+        self._access = access
+
+    async def start(self) -> None:
+        """Tell the engine about the mounts of computers."""
+        for vm_id in self._rows.mounted():
+            await self._tell(vm_id)
+
+    async def _tell(self, vm_id: str) -> None:
+        with api_errors():
+            mounts = {mount.path: mount.filesystem_id for mount in self._rows.mounts(vm_id)}
+            await self._engine.set_mounts(vm_id, mounts)
+
+    async def create(self, who: Principal, name: str) -> Filesystem:
+        """Make an empty file system.
+
+        Raises:
+            ApiError: `already_exists`.
+        """
+        made = Filesystem(f"fs_{new_ulid().lower()}", who.org_id, name, time.time_ns() // 1_000_000)
+        try:
+            with api_errors():
+                await self._rows.add(made)
+        except NameTaken:
+            raise ApiError(
+                "already_exists", f"there is a file system named {name[:80]!r} already", resource="filesystem"
+            ) from None
+        return made
+
+    def get(self, who: Principal, filesystem_id: str) -> Filesystem:
+        """A file system of the caller's organization.
+
+        Raises:
+            ApiError: `not_found`.
+        """
+        found = self._rows.find(who.org_id, filesystem_id)
+        if found is None:
+            raise ApiError(
+                "not_found", f"there is no file system {filesystem_id[:80]!r}", resource="filesystem"
+            )
+        return found
+
+    def page(
+        self, who: Principal, prefix: str, after: tuple[int, str] | None, limit: int
+    ) -> list[Filesystem]:
+        """File systems of the caller's organization whose names begin with `prefix`, newest first."""
+        return self._rows.page(who.org_id, prefix, after, limit)
+
+    async def delete(self, who: Principal, filesystem_id: str) -> None:
+        """Remove a file system with its files.
+
+        Raises:
+            ApiError: `not_found`, or `unsupported_operation` when it is mounted.
+        """
+        self.get(who, filesystem_id)
+        with api_errors():
+            if not await self._rows.remove(filesystem_id):
+                raise ApiError(
+                    "unsupported_operation",
+                    "a computer has this file system mounted; delete the mount first",
+                    details={"reason": "feature_not_supported", "feature": "shared_filesystem"},
+                )
+            await self._engine.delete_filesystem(filesystem_id)
+
+    async def mounts(self, who: Principal, vm_id: str) -> list[Mounted]:
+        """The mounts of a computer, oldest first."""
+        self._access.owned(who, vm_id, "looked into")
+        with api_errors():
+            there = await self._engine.mounted(vm_id)
+        return [Mounted(mount, mount.path in there) for mount in self._rows.mounts(vm_id)]
+
+    async def mount(self, who: Principal, vm_id: str, filesystem_id: str, path: str | None) -> Mounted:
+        """Give a computer a file system from its next start on; the mount that is there, if it is the same.
+
+        Raises:
+            ApiError: `conflict` for a path or file system that has another mount in the computer.
+        """
+        self._access.owned(who, vm_id, "changed")
+        found = self.get(who, filesystem_id)
+        path = _checked(f"{_BELOW}{found.name}" if path is None else path)
+        for mounted in await self.mounts(who, vm_id):
+            same_path = mounted.mount.path == path
+            same_filesystem = mounted.mount.filesystem_id == filesystem_id
+            if same_path and same_filesystem:
+                return mounted
+            nested = path.startswith(f"{mounted.mount.path}/") or mounted.mount.path.startswith(f"{path}/")
+            if same_path or same_filesystem or nested:
+                raise _taken(path)
+        made = Mount(f"mnt_{new_ulid().lower()}", vm_id, filesystem_id, path)
+        try:
+            with api_errors():
+                await self._rows.add_mount(made)
+        except NameTaken:
+            raise _taken(path) from None
+        await self._tell(vm_id)
+        return Mounted(made, False)
+
+    async def unmount(self, who: Principal, vm_id: str, mount_id: str) -> None:
+        """Take a file system from a computer, from its next start on. Its files stay.
+
+        Raises:
+            ApiError: `not_found`.
+        """
+        self._access.owned(who, vm_id, "changed")
+        if not any(mount.mount_id == mount_id for mount in self._rows.mounts(vm_id)):
+            raise ApiError("not_found", f"the computer has no mount {mount_id[:80]!r}", resource="mount")
+        with api_errors():
+            await self._rows.remove_mount(mount_id)
+        await self._tell(vm_id)
+
+
+def _taken(path: str) -> ApiError:
+    return ApiError(
+        "conflict",
+        f"the computer has another mount at {path} (or above or below it), or this file system at another path",
+        resource="mount",
+    )
+
+
+def _checked(path: str) -> str:
+    path = path.rstrip("/")
+    names = path.removeprefix(_BELOW).split("/")
+    if not path.startswith("/") or "\0" in path or len(path.encode()) > _LONGEST:
+        raise ApiError("bad_request", f"path: expected an absolute path of at most {_LONGEST} bytes")
+    if not path.startswith(_BELOW) or any(name in ("", ".", "..") for name in names):
+        raise ApiError(
+            "unsupported_operation",
+            f"path: this deployment mounts file systems below {_BELOW} only",
+            details={"reason": "feature_not_supported", "feature": "shared_filesystem"},
+        )
+    return path

@@ -1,0 +1,392 @@
+"""Runs as resources: recorded before they start, queued behind their session's other runs, kept for a while.
+
+A record goes from `pending` to `running` to `completed`, `failed` or `cancelled`, without `running` where it never
+began. The engine keeps the output; the record says what became of the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+import math
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from arker.ids import new_ulid
+from arker.local.engine.protocol import (
+    Cut,
+    End,
+    Engine,
+    EngineError,
+    Output,
+    Reason,
+    Run,
+    RunMissing,
+    SessionBusy,
+    Stream,
+)
+from arker.local.storage.errors import NameTaken
+from arker.local.storage.notes import Identity, Note, Notes
+from arker.local.storage.runs import RunFilter, RunRow, RunRows
+
+from .access import Access, Principal
+from .activity import Act, Activity
+from .computers import Computers
+from .errors import ApiError
+from .idempotency import Once, conflicting
+from .translation import Sandboxes, api_errors
+from .turns import Turns
+
+__all__ = ["Recorded", "Result", "RunFilter", "RunRow", "State"]
+
+log: logging.Logger = logging.getLogger("arker.runs")
+
+#: How long the record of a run is kept, in milliseconds, and how many a computer has.
+KEPT_MS: Final = 7 * 24 * 3600 * 1000
+KEPT: Final = 1000
+#: Bytes of each stream that an answer holds.
+SHOWN: Final = 16 * 1024 * 1024
+#: Runs of one computer that wait or go on at a time.
+MOST: Final = 1000
+#: Seconds after which a session that something else uses is tried again.
+_AGAIN: Final = 0.1
+_CUT_OFF: Final = "the deployment ended while the run was going on"
+
+
+class State(enum.StrEnum):
+    """How far a run is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+_NEXT: Final = {
+    State.PENDING: {State.RUNNING, State.FAILED, State.CANCELLED},
+    State.RUNNING: {State.COMPLETED, State.FAILED, State.CANCELLED},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run and what it has written so far."""
+
+    run: RunRow
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(slots=True, eq=False)
+class _Live:
+    """A run of this process that has not ended."""
+
+    row: RunRow
+    began: float
+    handle: Run | None = None
+    cancelled: bool = False
+    error: ApiError | None = None
+    queued: float = 0.0
+    #: Set when it runs or has ended, and when it has ended.
+    dispatched: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Recorded:
+    """The recorded runs of a deployment."""
+
+    def __init__(
+        self,
+        rows: RunRows,
+        notes: Notes,
+        engine: Engine,
+        access: Access,
+        computers: Computers,
+        sandboxes: Sandboxes,
+        turns: Turns,
+        activity: Activity,
+    ) -> None:
+        self._rows = rows
+        self._notes = notes
+        self._engine = engine
+        self._access = access
+        self._computers = computers
+        self._sandboxes = sandboxes
+        self._turns = turns
+        self._activity = activity
+        self._live: dict[str, _Live] = {}
+
+    async def start(self) -> None:
+        """Runs that were going on when the last process ended have failed."""
+        await self._rows.fail_unfinished(_CUT_OFF, _now())
+
+    async def create(
+        self,
+        who: Principal,
+        vm_id: str,
+        *,
+        session_id: str,
+        command: str,
+        timeout: float | None,
+        wait: float,
+        once: Once | None,
+    ) -> RunRow:
+        """Start a run, or queue it; its record when it has ended, at the latest after `wait` seconds.
+
+        Args:
+            timeout: seconds after which the command is ended; None for never.
+
+        Raises:
+            ApiError: it could not be started.
+        """
+        if "\0" in command:
+            raise ApiError("bad_request", "command: contains a NUL, which no shell can take")
+        identity = None if once is None else Identity(who.org_id, f"runs:{vm_id}", once.key)
+        if identity is not None and once is not None and (known := self._notes.find(identity)) is not None:
+            if known.request != once.request or known.answer is None:
+                raise conflicting()
+            return await self._wait(vm_id, known.answer.decode(), wait)
+        if sum(live.row.vm_id == vm_id for live in self._live.values()) >= MOST:
+            raise ApiError(
+                "quota_exceeded", f"the computer has {MOST} runs that wait or go on already", retry_after=1
+            )
+        row = RunRow(f"run_{new_ulid().lower()}", vm_id, session_id, command, State.PENDING, _now())
+        note = None
+        if identity is not None and once is not None:
+            note = Note(identity, once.request, "ended", row.run_id.encode())
+        try:
+            with api_errors():
+                await self._rows.save(row, note)
+        except NameTaken:
+            # The same request arrived twice at once: the other one is first.
+            return await self.create(
+                who, vm_id, session_id=session_id, command=command, timeout=timeout, wait=wait, once=once
+            )
+        live = self._live[row.run_id] = _Live(row, time.monotonic())
+        queued = self._turns.taken(vm_id, session_id)
+        live.task = asyncio.create_task(self._drive(who, live, timeout))
+        if not queued:
+            await live.dispatched.wait()
+        ended = await self._wait(vm_id, row.run_id, wait)
+        if live.error is not None and live.handle is None:
+            raise live.error
+        return ended
+
+    async def _wait(self, vm_id: str, run_id: str, seconds: float) -> RunRow:
+        live = self._live.get(run_id)
+        if live is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await live.ended.wait()
+            return live.row
+        return self._find(vm_id, run_id)
+
+    async def _drive(self, who: Principal, live: _Live, timeout: float | None) -> None:
+        try:
+            async with self._turns.turn(live.row.vm_id, live.row.session_id):
+                live.queued = time.monotonic() - live.began
+                if not live.cancelled:
+                    live.handle = await self._begin(live, timeout)
+                    await self._move(live, State.RUNNING)
+                    if live.cancelled:
+                        await live.handle.cancel()
+                    with api_errors():
+                        end = await live.handle.wait()
+                    await self._move(live, *_outcome(end))
+        except ApiError as error:
+            live.error = error
+            await self._move(live, State.FAILED, None, error.message)
+        except asyncio.CancelledError:
+            if not live.cancelled:
+                # The deployment stops; the next one says what that did to the run.
+                raise
+        finally:
+            if live.cancelled and live.row.completed_ms is None:
+                await self._move(live, State.CANCELLED)
+            self._live.pop(live.row.run_id, None)
+            live.dispatched.set()
+            live.ended.set()
+            self._computers.touch(live.row.vm_id)
+            self._note(who, live)
+
+    async def _begin(self, live: _Live, timeout: float | None) -> Run:
+        row = live.row
+        self._computers.touch(row.vm_id)
+        with self._sandboxes.used():
+            while True:
+                try:
+                    return await self._engine.start_run(
+                        row.vm_id,
+                        row.session_id,
+                        row.command,
+                        timeout=timeout or math.inf,
+                        run_id=row.run_id,
+                    )
+                except SessionBusy:
+                    # Something that takes no turns, such as a terminal, uses the session.
+                    await asyncio.sleep(_AGAIN)
+
+    async def _move(
+        self, live: _Live, state: State, exit_code: int | None = None, fail_reason: str | None = None
+    ) -> None:
+        """The only place where a run's state changes."""
+        assert state in _NEXT[State(live.row.state)], (live.row.state, state)
+        completed = None if state is State.RUNNING else _now()
+        live.row = replace(
+            live.row, state=state, completed_ms=completed, exit_code=exit_code, fail_reason=fail_reason
+        )
+        try:
+            await self._rows.save(live.row)
+        except Exception:
+            # The record is behind; the run goes on, and whoever waits for it gets its result.
+            log.exception("the state of a run could not be saved: run=%s", live.row.run_id)
+        live.dispatched.set()
+
+    def _note(self, who: Principal, live: _Live) -> None:
+        row = live.row
+        self._activity.add(
+            Act(
+                who,
+                "run",
+                row.vm_id,
+                at_ms=row.started_ms,
+                status=200 if live.error is None else 500,
+                total_ms=(time.monotonic() - live.began) * 1000,
+                queue_ms=live.queued * 1000,
+                run_id=row.run_id,
+                session_id=row.session_id,
+                command=row.command,
+                exit_code=row.exit_code,
+                state=row.state,
+            )
+        )
+
+    def _find(self, vm_id: str, run_id: str) -> RunRow:
+        live = self._live.get(run_id)
+        if live is not None and live.row.vm_id == vm_id:
+            return live.row
+        found = self._rows.find(vm_id, run_id)
+        if found is None:
+            raise ApiError("not_found", f"the computer has no run {run_id!r}", resource="run")
+        return found
+
+    async def result(self, who: Principal, vm_id: str, run_id: str) -> Result:
+        """A run and all that it has written so far, up to `SHOWN` bytes of each stream."""
+        self._access.owned(who, vm_id, "looked into")
+        return await self.output(self._find(vm_id, run_id))
+
+    async def output(self, run: RunRow) -> Result:
+        """What a run has written so far, up to `SHOWN` bytes of each stream."""
+        kept: dict[Stream, bytearray] = {Stream.STDOUT: bytearray(), Stream.STDERR: bytearray()}
+        with contextlib.suppress(RunMissing), api_errors():
+            handle = await self._engine.run_of(run.vm_id, run.run_id)
+            async for event in handle.events(follow=False):
+                if isinstance(event, Output):
+                    into = kept[event.stream]
+                    into += event.data[: SHOWN - len(into)]
+                elif isinstance(event, Cut):
+                    break
+        return Result(run, bytes(kept[Stream.STDOUT]), bytes(kept[Stream.STDERR]))
+
+    def page(self, who: Principal, vm_id: str, wanted: RunFilter, limit: int) -> Sequence[RunRow]:
+        """Runs of a computer, newest first."""
+        self._access.owned(who, vm_id, "looked into")
+        return self._rows.page(vm_id, wanted, limit)
+
+    async def cancel(self, who: Principal, vm_id: str, run_id: str) -> bool:
+        """Cancel a run; False when it had ended. The record says `cancelled` once what it started has ended."""
+        self._access.owned(who, vm_id, "changed")
+        self._find(vm_id, run_id)
+        live = self._live.get(run_id)
+        if live is None:
+            return False
+        await self._cancel(live)
+        return True
+
+    async def _cancel(self, live: _Live) -> None:
+        live.cancelled = True
+        if live.handle is not None:
+            with api_errors():
+                await live.handle.cancel()
+        elif live.row.state is State.PENDING and live.task is not None:
+            live.task.cancel()
+
+    async def cancel_session(self, vm_id: str, session_id: str) -> None:
+        """Cancel all runs of a session, and wait until they have ended."""
+        concerned = [
+            live
+            for live in self._live.values()
+            if (live.row.vm_id, live.row.session_id) == (vm_id, session_id)
+        ]
+        for live in reversed(concerned):
+            await self._cancel(live)
+        for live in concerned:
+            await live.ended.wait()
+
+    async def signal(self, who: Principal, vm_id: str, session_id: str, number: signal.Signals) -> None:
+        """Send a signal to what a session runs.
+
+        Raises:
+            ApiError: `not_found` when it runs nothing, `invalid_state` when the computer is not running.
+        """
+        self._access.owned(who, vm_id, "run in")
+        for live in self._live.values():
+            if (live.row.vm_id, live.row.session_id) == (vm_id, session_id) and live.handle is not None:
+                with api_errors():
+                    await live.handle.signal(number)
+                return
+        if vm_id not in await self._engine.running():
+            raise ApiError(
+                "invalid_state",
+                "the computer is not running, so that there is nothing to signal",
+                details={"resource": {"kind": "vm", "id": vm_id}, "requirement": "running"},
+            )
+        raise ApiError("not_found", "the session runs nothing", resource="run")
+
+    def pending(self, vm_id: str, session_id: str) -> bool:
+        """Whether a session has a run that waits or goes on."""
+        return any(
+            (live.row.vm_id, live.row.session_id) == (vm_id, session_id) for live in self._live.values()
+        )
+
+    async def sweep(self) -> None:
+        """Forget runs that are old or too many."""
+        outdated = self._rows.outdated(_now() - KEPT_MS, KEPT)
+        for vm_id, run_id in outdated:
+            with contextlib.suppress(EngineError):
+                await self._engine.forget_run(vm_id, run_id)
+        if outdated:
+            await self._rows.remove([run_id for _, run_id in outdated])
+
+    async def close(self) -> None:
+        """Stop following runs; the engine ends them."""
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _outcome(end: End) -> tuple[State, int | None, str | None]:
+    notes = "; ".join(end.notes) or None
+    match end.reason:
+        case Reason.CANCELLED:
+            return State.CANCELLED, None, None
+        case Reason.COMPUTER_STOPPED:
+            return State.FAILED, None, notes or "the computer was stopped or deleted while the command ran"
+        case Reason.INFRASTRUCTURE:
+            return State.FAILED, None, notes or "the deployment failed while the command ran"
+        case Reason.OUT_OF_MEMORY | Reason.DISK_FULL:
+            return State.COMPLETED, end.exit_code, notes or str(end.reason)
+        case _:
+            return State.COMPLETED, end.exit_code, None
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,203 @@
+"""Sessions: persistent shells, made by a request or by the first command in them.
+
+The id of a session is its name in the engine. Its index is a number: that of the name if it is one (the default session
+is `0`), else one that the name gives, so that every session has one and nobody has to remember which.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from arker.local.engine.protocol import Engine
+from arker.local.engine.runs import run
+from arker.local.storage.sessions import SessionRow, SessionRows
+
+from . import signing
+from .access import Access, Principal
+from .computers import Computers
+from .errors import ApiError
+from .recorded import Recorded
+from .translation import Sandboxes, api_errors
+from .turns import Turns
+
+__all__ = ["MAX_INDEX", "Session", "Sessions", "index_of"]
+
+DEFAULT: Final = "0"
+#: Indices are 32 bits; those of the upper half belong to names that are no numbers.
+MAX_INDEX: Final = 2**32 - 1
+_NAMED: Final = 2**31
+#: Seconds that a session may take to go to its folder.
+_SETTLE: Final = 30.0
+#: Sessions of a computer that were made by a request.
+_MOST: Final = 1000
+#: How long the ticket of a terminal lives, in seconds.
+TICKET_LIFETIME: Final = 300
+
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as it stands.
+
+    Attributes:
+        state: `idle`, or `running` while a run or a terminal uses it.
+        cwd: its folder; empty before its first run.
+        env: the variables that it began with.
+        created_ms: when it was made by a request, in milliseconds since the epoch.
+    """
+
+    session_id: str
+    index: int
+    state: str
+    cwd: str
+    env: Mapping[str, str]
+    created_ms: int | None
+
+
+def index_of(session_id: str) -> int:
+    """The index of a session."""
+    if _NUMBER.fullmatch(session_id) and int(session_id) < _NAMED:
+        return int(session_id)
+    return _NAMED + zlib.crc32(session_id.encode()) % _NAMED
+
+
+class Sessions:
+    """The sessions of a deployment's computers.
+
+    Args:
+        secret: what tickets are signed with.
+    """
+
+    def __init__(
+        self,
+        rows: SessionRows,
+        engine: Engine,
+        access: Access,
+        computers: Computers,
+        recorded: Recorded,
+        sandboxes: Sandboxes,
+        turns: Turns,
+        secret: bytes,
+    ) -> None:
+        self._rows = rows
+        self._engine = engine
+        self._access = access
+        self._computers = computers
+        self._recorded = recorded
+        self._sandboxes = sandboxes
+        self._turns = turns
+        self._secret = secret
+
+    async def listed(self, who: Principal, vm_id: str) -> list[Session]:
+        """All sessions of a computer by their index; the default one is always there."""
+        self._access.owned(who, vm_id, "looked into")
+        return await self._all(vm_id)
+
+    async def _all(self, vm_id: str) -> list[Session]:
+        made = {name: row for name, row in self._rows.of(vm_id).items() if not row.deleted}
+        with api_errors():
+            found = {state.session_id: state for state in await self._engine.sessions(vm_id)}
+        sessions = []
+        for name in found.keys() | made.keys():
+            state, row = found.get(name), made.get(name)
+            busy = self._recorded.pending(vm_id, name) or (state is not None and state.state == "running")
+            sessions.append(
+                Session(
+                    name,
+                    index_of(name),
+                    "running" if busy else "idle",
+                    "" if state is None else state.cwd,
+                    {} if row is None else row.env,
+                    None if row is None else row.created_ms,
+                )
+            )
+        return sorted(sessions, key=lambda session: session.index)
+
+    async def get(self, who: Principal, vm_id: str, session_id: str) -> Session:
+        """A session.
+
+        Raises:
+            ApiError: `not_found`.
+        """
+        for session in await self.listed(who, vm_id):
+            if session.session_id == session_id:
+                return session
+        raise ApiError("not_found", f"the computer has no session {session_id!r}", resource="session")
+
+    async def at(self, who: Principal, vm_id: str, index: int) -> str:
+        """The id of the session with an index; the first command in it makes it, if it is not there."""
+        for session in await self.listed(who, vm_id):
+            if session.index == index:
+                return session.session_id
+        if index >= _NAMED:
+            raise ApiError("not_found", f"the computer has no session with index {index}", resource="session")
+        return str(index)
+
+    async def create(self, who: Principal, vm_id: str, *, env: Mapping[str, str], cwd: str | None) -> Session:
+        """Make a session with variables and a folder to begin with."""
+        self._access.owned(who, vm_id, "run in")
+        for name, value in env.items():
+            if not _VARIABLE.fullmatch(name) or "\0" in value:
+                raise ApiError("bad_request", f"env: {name[:80]!r} is not a variable that a shell can have")
+        if cwd is not None and "\0" in cwd:
+            raise ApiError("bad_request", "cwd: contains a NUL")
+        rows = self._rows.of(vm_id)
+        if sum(not row.deleted for row in rows.values()) >= _MOST:
+            raise ApiError("quota_exceeded", f"the computer has {_MOST} sessions; delete one first")
+        with api_errors():
+            names = rows.keys() | {state.session_id for state in await self._engine.sessions(vm_id)}
+        session_id = str(1 + max(index for name in names | {DEFAULT} if (index := index_of(name)) < _NAMED))
+        with api_errors():
+            await self._rows.save(vm_id, SessionRow(session_id, env, time.time_ns() // 1_000_000, False))
+        if env or cwd is not None:
+            await self._settle(vm_id, session_id, env, cwd)
+        return await self.get(who, vm_id, session_id)
+
+    async def _settle(self, vm_id: str, session_id: str, env: Mapping[str, str], cwd: str | None) -> None:
+        steps = [] if cwd is None else [f"cd -- {shlex.quote(cwd)}"]
+        steps += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
+        self._computers.touch(vm_id)
+        async with self._turns.turn(vm_id, session_id):
+            with self._sandboxes.used():
+                outcome = await run(self._engine, vm_id, session_id, " && ".join(steps), timeout=_SETTLE)
+        if outcome.exit_code:
+            await self._end(vm_id, session_id)
+            said = outcome.stderr.decode(errors="replace").strip()[-200:]
+            raise ApiError("bad_request", f"the session cannot begin like that: {said}")
+
+    async def delete(self, who: Principal, vm_id: str, session_id: str) -> None:
+        """Cancel the runs of a session, and end it with all that it started."""
+        await self.get(who, vm_id, session_id)
+        await self._end(vm_id, session_id)
+
+    async def _end(self, vm_id: str, session_id: str) -> None:
+        await self._recorded.cancel_session(vm_id, session_id)
+        with api_errors():
+            await self._engine.end_session(vm_id, session_id)
+            if session_id != DEFAULT:
+                row = self._rows.of(vm_id).get(session_id)
+                env, created = ({}, 0) if row is None else (row.env, row.created_ms)
+                await self._rows.save(vm_id, SessionRow(session_id, env, created, True))
+
+    async def ticket(self, who: Principal, vm_id: str, session_id: str) -> str:
+        """A ticket that opens a session's terminal for `TICKET_LIFETIME` seconds, in place of the key."""
+        await self.get(who, vm_id, session_id)
+        expires = int(time.time()) + TICKET_LIFETIME
+        return signing.sign(self._secret, signing.Grant("PTY", vm_id, session_id, 0, expires, who.org_id))
+
+    def check_ticket(self, ticket: str) -> tuple[Principal, str, str]:
+        """Who may open which terminal by a ticket: the principal, the computer and the session.
+
+        Raises:
+            ApiError: `forbidden`.
+        """
+        grant = signing.verify(self._secret, ticket, method="PTY", now=time.time())
+        return Principal("ticket", grant.version, ""), grant.vm_id, grant.object

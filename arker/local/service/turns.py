@@ -1,0 +1,29 @@
+"""Whose turn it is in a session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from weakref import WeakValueDictionary
+
+
+class Turns:
+    """A session runs one command at a time, and commands that wait take turns, first come, first served."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    def taken(self, vm_id: str, session_id: str) -> bool:
+        """Whether a command would have to wait."""
+        lock = self._locks.get((vm_id, session_id))
+        return lock is not None and lock.locked()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, vm_id: str, session_id: str) -> AsyncIterator[None]:
+        """Wait for the turn, and have it for as long as the block takes."""
+        lock = self._locks.get((vm_id, session_id))
+        if lock is None:
+            lock = self._locks[vm_id, session_id] = asyncio.Lock()
+        async with lock:
+            yield

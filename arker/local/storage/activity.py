@@ -1,0 +1,106 @@
+"""What the computers of organizations did."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Final
+
+from .database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityRow:
+    """A request that a computer served; times are in milliseconds, `at_ms` since the epoch. `endpoint` is `run`, `fork`
+    or `sync`."""
+
+    org_id: str
+    at_ms: int
+    endpoint: str
+    vm_id: str
+    run_id: str
+    session_id: str
+    command: str
+    source_vm_id: str
+    key_id: str
+    status: int
+    total_ms: float
+    queue_ms: float
+    exit_code: int | None
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityFilter:
+    """Which rows, in which order: all that are set must hold. Times are in milliseconds since the epoch."""
+
+    since_ms: int
+    until_ms: int
+    limit: int
+    offset: int = 0
+    vm_ids: Sequence[str] = ()
+    search: str = ""
+    endpoints: Sequence[str] = ()
+    status_min: int = 0
+    status_max: int = 999
+    sort: str = "when"
+    ascending: bool = False
+
+
+_COLUMNS: Final = ", ".join(field.name for field in fields(ActivityRow))
+#: What a list can be sorted by, and the column that has it.
+SORTS: Final = {
+    "when": "at_ms",
+    "status": "status",
+    "path": "endpoint",
+    "total": "total_ms",
+    "queue": "queue_ms",
+    "your_code": "total_ms - queue_ms",
+    "runtime": "total_ms - queue_ms",
+}
+
+
+class ActivityRows:
+    """The rows of acts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, acts: Sequence[ActivityRow]) -> None:
+        """Add rows."""
+        marks = ", ".join("?" * len(fields(ActivityRow)))
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                f"INSERT INTO activity ({_COLUMNS}) VALUES ({marks})",  # noqa: S608
+                [astuple(act) for act in acts],
+            )
+
+        await self._database.write(change, durable=False)
+
+    def page(self, org_id: str, wanted: ActivityFilter) -> list[ActivityRow]:
+        """Rows of an organization."""
+        where = ["org_id = ?", "at_ms >= ?", "at_ms < ?", "status >= ?", "status <= ?"]
+        values: list[object] = [
+            org_id, wanted.since_ms, wanted.until_ms, wanted.status_min, wanted.status_max,
+        ]  # fmt: skip
+        for column, among in (("vm_id", wanted.vm_ids), ("endpoint", wanted.endpoints)):
+            if among:
+                where.append(f"{column} IN ({', '.join('?' * len(among))})")
+                values.extend(among)
+        if wanted.search:
+            where.append("instr(command || ' ' || vm_id || ' ' || run_id, ?) > 0")
+            values.append(wanted.search)
+        order = "ASC" if wanted.ascending else "DESC"
+        rows = self._database.all(
+            # Only constants are put into the text.
+            f"SELECT {_COLUMNS} FROM activity WHERE {' AND '.join(where)} "  # noqa: S608
+            f"ORDER BY {SORTS[wanted.sort]} {order}, rowid {order} LIMIT ? OFFSET ?",
+            *values, wanted.limit, wanted.offset,
+        )  # fmt: skip
+        return [ActivityRow(**dict(row)) for row in rows]
+
+    async def remove(self, before_ms: int) -> None:
+        """Remove what was before a time."""
+        await self._database.execute("DELETE FROM activity WHERE at_ms < ?", before_ms, durable=False)

@@ -1,0 +1,141 @@
+"""Runs that are resources of their own: recorded before they start, listed, looked at, kept for a while."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .database import Database, Row
+from .errors import NameTaken
+from .notes import Note, insert_note
+
+_COLUMNS: Final = (
+    "run_id, vm_id, session_id, command, state, started_ms, completed_ms, exit_code, fail_reason"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run; times are in milliseconds since the epoch. `state` is `pending`, `running`, `completed`, `failed` or
+    `cancelled`."""
+
+    run_id: str
+    vm_id: str
+    session_id: str
+    command: str
+    state: str
+    started_ms: int
+    completed_ms: int | None = None
+    exit_code: int | None = None
+    fail_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list: all that are set must hold. Times are in milliseconds since the epoch, inclusive; `after` is
+    where the page before ended."""
+
+    state: str | None = None
+    started_after: int | None = None
+    started_before: int | None = None
+    completed_after: int | None = None
+    after: tuple[int, str] | None = None
+
+
+class RunRows:
+    """The rows of runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save(self, run: RunRow, note: Note | None = None) -> None:
+        """Add a run, or change the row of the one that has its id; and note the answer for an Idempotency-Key in the
+        same transaction. It survives the end of the process.
+
+        Raises:
+            NameTaken: there is a note under the key by now; nothing was changed.
+        """
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                f"INSERT INTO runs ({_COLUMNS}) "  # noqa: S608
+                # A computer that is deleted meanwhile takes its runs along.
+                "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?) "
+                "ON CONFLICT (run_id) DO UPDATE SET state = excluded.state, "
+                "completed_ms = excluded.completed_ms, exit_code = excluded.exit_code, "
+                "fail_reason = excluded.fail_reason",
+                (
+                    run.run_id, run.vm_id, run.session_id, run.command, run.state, run.started_ms,
+                    run.completed_ms, run.exit_code, run.fail_reason, run.vm_id,
+                ),
+            )  # fmt: skip
+            if note is not None:
+                try:
+                    insert_note(connection, note)
+                except sqlite3.IntegrityError:
+                    raise NameTaken from None
+
+        await self._database.write(change, durable=False)
+
+    def find(self, vm_id: str, run_id: str) -> RunRow | None:
+        """A run of a computer."""
+        row = self._database.one(
+            f"SELECT {_COLUMNS} FROM runs WHERE run_id = ? AND vm_id = ?",  # noqa: S608
+            run_id, vm_id,
+        )  # fmt: skip
+        return None if row is None else _run(row)
+
+    def page(self, vm_id: str, wanted: RunFilter, limit: int) -> list[RunRow]:
+        """Runs of a computer, newest first."""
+        where, values = ["vm_id = ?"], [vm_id, *()]
+        for condition, value in (
+            ("state = ?", wanted.state),
+            ("started_ms >= ?", wanted.started_after),
+            ("started_ms <= ?", wanted.started_before),
+            ("completed_ms >= ?", wanted.completed_after),
+        ):
+            if value is not None:
+                where.append(condition)
+                values.append(value)  # type: ignore[arg-type]
+        if wanted.after is not None:
+            where.append("(started_ms, run_id) < (?, ?)")
+            values.extend(wanted.after)  # type: ignore[arg-type]
+        rows = self._database.all(
+            # Only constants are put into the text.
+            f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(where)} "  # noqa: S608
+            "ORDER BY started_ms DESC, run_id DESC LIMIT ?",
+            *values, limit,
+        )  # fmt: skip
+        return [_run(row) for row in rows]
+
+    async def fail_unfinished(self, reason: str, now_ms: int) -> None:
+        """Whatever was going on when the last process ended, has failed."""
+        await self._database.execute(
+            "UPDATE runs SET state = 'failed', completed_ms = ?, fail_reason = ? WHERE completed_ms IS NULL",
+            now_ms, reason,
+        )  # fmt: skip
+
+    def outdated(self, before_ms: int, most: int) -> list[tuple[str, str]]:
+        """Ended runs, by computer and id, that began before a time or are beyond the newest `most` of their
+        computer."""
+        rows = self._database.all(
+            "SELECT vm_id, run_id FROM (SELECT vm_id, run_id, started_ms, completed_ms, "
+            "row_number() OVER (PARTITION BY vm_id ORDER BY started_ms DESC, run_id DESC) AS place FROM runs) "
+            "WHERE completed_ms IS NOT NULL AND (started_ms < ? OR place > ?)",
+            before_ms, most,
+        )  # fmt: skip
+        return [(row["vm_id"], row["run_id"]) for row in rows]
+
+    async def remove(self, run_ids: Sequence[str]) -> None:
+        """Remove runs."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM runs WHERE run_id = ?", [(run_id,) for run_id in run_ids])
+
+        await self._database.write(change, durable=False)
+
+
+def _run(row: Row) -> RunRow:
+    return RunRow(**dict(row))

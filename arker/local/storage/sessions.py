@@ -1,0 +1,43 @@
+"""Sessions that were made by a request, rather than by the first command in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session and the variables that it began with. A deleted one keeps its row, so that its id is not used again."""
+
+    session_id: str
+    env: Mapping[str, str]
+    created_ms: int
+    deleted: bool
+
+
+class SessionRows:
+    """The rows of sessions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, vm_id: str) -> dict[str, SessionRow]:
+        """The sessions of a computer by their ids."""
+        rows = self._database.all("SELECT * FROM sessions WHERE vm_id = ?", vm_id)
+        return {
+            row["session_id"]: SessionRow(
+                row["session_id"], json.loads(row["env"]), row["created_ms"], bool(row["deleted"])
+            )
+            for row in rows
+        }
+
+    async def save(self, vm_id: str, session: SessionRow) -> None:
+        """Add a session, or change the row of the one that has its id."""
+        await self._database.execute(
+            "INSERT OR REPLACE INTO sessions SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?)",
+            vm_id, session.session_id, json.dumps(dict(session.env)), session.created_ms, session.deleted, vm_id,
+        )  # fmt: skip
