@@ -355,3 +355,28 @@ async def test_a_fork_without_sessions_has_the_files_only(engine: BubblewrapEngi
     await engine.fork("a", "b", sessions=False)
     assert await sh(engine, "echo [$SECRET] $PWD $(cat ~/file)", vm="b") == "[] /home/user kept\n"
     assert await sh(engine, "echo $SECRET $PWD") == "mine /tmp\n"
+
+
+async def test_a_strangers_fork_disturbs_nothing_that_runs(engine: BubblewrapEngine) -> None:
+    await sh(engine, "echo old > file")
+    await engine.fork("a", "before")
+    await sh(engine, "echo new > file; head -c 5000000 /dev/urandom > big")
+    await sh(engine, "trap 'echo stopped >> seen' CONT; (while :; do sleep 0.01; done) & disown")
+    layers = len(list((engine._path / "layers").iterdir()))
+    sandbox = engine._computers["a"].sandbox
+    assert sandbox is not None
+    frozen: list[object] = []
+    sandbox.processes.freeze = lambda: frozen.append(1)  # type: ignore[method-assign,assign,return-value]
+    for index in range(20):
+        await engine.fork("a", f"stranger-{index}", sessions=False)
+    assert not frozen
+    assert engine._computers["a"].sandbox is sandbox
+    assert len(list((engine._path / "layers").iterdir())) == layers
+    assert await content(engine, "/home/user/file", "stranger-0") == b"old\n"
+    assert await content(engine, "/home/user/file") == b"new\n"
+
+
+async def test_a_strangers_fork_of_a_computer_at_rest_has_its_latest_files(engine: BubblewrapEngine) -> None:
+    await sh(engine, "echo new > file")
+    await engine.fork("a", "stranger", sessions=False)
+    assert await content(engine, "/home/user/file", "stranger") == b"new\n"

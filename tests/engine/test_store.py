@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from arker.local.engine import BubblewrapEngine, EngineError
+from arker.local.engine import store as engine_store
 from arker.local.engine.files import PARTIAL
+from arker.local.engine.store import SessionRow, Store, VmRow
 from tests.conftest import KILLS
 
 from .harness import Box, _processes_of, content, sh
@@ -258,3 +260,62 @@ async def test_killed_at_any_moment(box: Box, seed: int) -> None:
         assert _processes_of(Path(box.folder)) == []
         async with box.engine() as engine:
             await check(engine, told)
+
+
+def rows(count: int, size: int) -> tuple[SessionRow, ...]:
+    return tuple(SessionRow(str(n), b"/", b"%d" % n + bytes(size)) for n in range(count))
+
+
+def test_states_of_sessions_are_kept_once_for_all_forks(box: Box) -> None:
+    store = Store(box.store)
+    parent = VmRow("parent", "arkuntu", (), "t", rows(32, 700_000))
+    store.save([parent])
+    for index in range(30):
+        store.save([VmRow(f"child-{index}", "arkuntu", (), f"t{index}", rows(32, 700_000))])
+    store.close()
+    assert (box.store / "engine.sqlite3").stat().st_size < 40_000_000
+    store = Store(box.store)
+    loaded = {row.id: row for row in store.load()}
+    assert sorted(loaded["child-7"].sessions, key=lambda s: int(s.id)) == list(parent.sessions)
+    # In memory, too.
+    assert len({id(session.state) for row in loaded.values() for session in row.sessions}) == 32
+    store.close()
+
+
+def test_a_state_goes_with_the_last_session_that_has_it(box: Box) -> None:
+    store = Store(box.store)
+    store.save([VmRow("a", "arkuntu", (), "t", rows(1, 10)), VmRow("b", "arkuntu", (), "u", rows(1, 10))])
+
+    def states() -> int:
+        return int(store._db.execute("SELECT count(*) FROM states").fetchone()[0])
+
+    assert (states(), store._held) == (1, 11)
+    store.delete("a")
+    assert states() == 1
+    store.save_sessions([("b", SessionRow("0", b"/", b"other"))])
+    assert (states(), store._held) == (1, 5)
+    store.delete("b")
+    assert (states(), store._held) == (0, 0)
+    store.close()
+
+
+def test_states_of_all_sessions_together_have_a_bound(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_store, "_STATES", 25)
+    store = Store(box.store)
+    store.save([VmRow("a", "arkuntu", (), "t", rows(3, 10))])
+    assert [s.state is not None for row in store.load() for s in row.sessions] == [True, True, False]
+    store.close()
+
+
+def test_a_store_of_format_1_is_copied_and_migrated(box: Box) -> None:
+    with contextlib.closing(sqlite3.connect(box.store / "engine.sqlite3", isolation_level=None)) as db:
+        db.executescript(engine_store._SCHEMA + "PRAGMA user_version = 1;")
+        db.execute("INSERT INTO vms VALUES ('a', 'arkuntu', '[]', 't')")
+        db.execute("INSERT INTO sessions VALUES ('a', '0', X'2F', X'783D31')")
+        db.execute("INSERT INTO sessions VALUES ('a', '1', X'2F', NULL)")
+    store = Store(box.store)
+    expected = (SessionRow("0", b"/", b"x=1"), SessionRow("1", b"/", None))
+    assert store.load() == [VmRow("a", "arkuntu", (), "t", expected)]
+    store.close()
+    with contextlib.closing(sqlite3.connect(box.store / "engine.sqlite3.1")) as db:
+        assert db.execute("SELECT state FROM sessions WHERE id = '0'").fetchone() == (b"x=1",)

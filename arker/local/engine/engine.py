@@ -277,7 +277,8 @@ class BubblewrapEngine:
         durable when this returns.
 
         Of a parent with live processes besides idle shells, what it wrote since it was last forked is copied while they
-        are stopped for that long. Raises VmMissing, StorageFull.
+        are stopped for that long. Without `sessions`, they go on, and the child has the files as they were when the
+        parent was last forked with nothing running. Raises VmMissing, StorageFull.
         """
         await self._whole(self._fork(self._computer(parent_id), child_id, sessions))
 
@@ -302,18 +303,26 @@ class BubblewrapEngine:
         with self._claim(child_id):
             async with parent.gate.exclusive():
                 parent.check()
-                await parent.settle()
-                if len(parent.frozen) + 2 > self._most_layers:
-                    await self._flatten(parent)
-                if parent.running and not parent.at_rest:
-                    child = await self._fork_by_copy(parent, child_id, sessions)
+                if not sessions and parent.running and not parent.at_rest:
+                    row = parent.row()
+                    child = await self._make(VmRow(child_id, row.image, row.frozen, new_layer()))
                 else:
-                    await parent.leave()
-                    child = await self._fork_by_freezing(parent, child_id, sessions)
-                child.size = parent.size
+                    child = await self._fork_all(parent, child_id, sessions)
         for computer in (child, parent):
             if len(computer.frozen) > self._layers:
                 self._spawn(self._flatten_at_leisure(computer))
+
+    async def _fork_all(self, parent: Computer, child_id: str, sessions: bool) -> Computer:
+        await parent.settle()
+        if len(parent.frozen) + 2 > self._most_layers:
+            await self._flatten(parent)
+        if parent.running and not parent.at_rest:
+            child = await self._fork_by_copy(parent, child_id, sessions)
+        else:
+            await parent.leave()
+            child = await self._fork_by_freezing(parent, child_id, sessions)
+        child.size = parent.size
+        return child
 
     async def _fork_by_freezing(self, parent: Computer, child_id: str, sessions: bool) -> Computer:
         # If it was deleted meanwhile, what is committed now would bring it back.

@@ -433,7 +433,11 @@ class Engine(Ports, Terminals, Protocol):
 
     async def fork(self, parent_id: str, child_id: str, *, sessions: bool = True) -> None:
         """A new computer with the parent's files and, with `sessions`, what its idle shells know; in constant time,
-        durable when this returns."""
+        durable when this returns.
+
+        Without `sessions`, as for strangers, nothing that runs in the parent is disturbed: if something does, the child
+        has the files as they were when the parent was last forked with nothing running.
+        """
         ...
 
     async def delete(self, vm_id: str) -> None:

@@ -12,6 +12,7 @@ parent's top layer becomes frozen, and both get the name of a new one.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -25,7 +26,9 @@ from pathlib import Path
 from arker.local.engine import trees
 from arker.local.engine.protocol import EngineError, StorageFull
 
-_VERSION = 1
+_VERSION = 2
+#: Bytes of the states of all sessions together. One beyond that is not kept; the one before it stays.
+_STATES = 1 << 30
 _SCHEMA = """
 CREATE TABLE vms (
     id TEXT PRIMARY KEY,
@@ -37,9 +40,21 @@ CREATE TABLE sessions (
     vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
     id TEXT NOT NULL,
     cwd BLOB NOT NULL,
-    state BLOB,
+    state BLOB,  -- the digest of a row of `states`
     PRIMARY KEY (vm, id)
 ) STRICT, WITHOUT ROWID;
+"""
+# What sessions know, once however many computers were forked with it.
+_STATES_SCHEMA = """
+CREATE TABLE states (digest BLOB PRIMARY KEY, code BLOB NOT NULL) STRICT;
+CREATE INDEX sessions_by_state ON sessions (state);
+"""
+_FORGET = """
+DELETE FROM states WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM sessions WHERE state = digest) RETURNING length(code)
+"""
+_FROM_1 = """
+INSERT OR IGNORE INTO states SELECT digest(state), state FROM sessions WHERE state IS NOT NULL;
+UPDATE sessions SET state = digest(state) WHERE state IS NOT NULL;
 """
 
 
@@ -67,6 +82,10 @@ class VmRow:
     sessions: tuple[SessionRow, ...] = field(default=())
 
 
+def _digest(code: bytes) -> bytes:
+    return hashlib.blake2b(code, digest_size=24).digest()
+
+
 def new_layer() -> str:
     """A name for a layer that is to come; short, as all of them must fit into one mount call."""
     return secrets.token_hex(6)
@@ -87,6 +106,8 @@ class Store:
             raise StoreBusy(
                 f"{path} is in use by another deployment; stop that one or choose another folder"
             ) from None
+        #: Bytes of all states.
+        self._held = 0
         try:
             self._db = self._open()
         except BaseException:
@@ -121,7 +142,9 @@ class Store:
                 db.execute(f"PRAGMA {pragma}")
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+                db.executescript(f"BEGIN; {_SCHEMA} {_STATES_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;")
+            elif version == 1:
+                self._migrate_from_1(db)
             elif version != _VERSION:
                 raise EngineError(
                     f"{self.path} was written by a newer release (format {version}, this one knows {_VERSION}); upgrade"
@@ -134,6 +157,13 @@ class Store:
             raise
         return db
 
+    def _migrate_from_1(self, db: sqlite3.Connection) -> None:
+        copy = self.path / "engine.sqlite3.1"
+        copy.unlink(missing_ok=True)
+        db.execute("VACUUM INTO ?", (str(copy),))
+        db.create_function("digest", 1, _digest, deterministic=True)
+        db.executescript(f"BEGIN; {_STATES_SCHEMA} {_FROM_1} PRAGMA user_version={_VERSION}; COMMIT;")
+
     def close(self) -> None:
         """Let go of the folder."""
         self._db.close()
@@ -143,8 +173,10 @@ class Store:
         """All computers. Raises EngineError when the file is damaged."""
         sessions: dict[str, list[SessionRow]] = {}
         try:
+            states = dict(self._db.execute("SELECT digest, code FROM states"))
+            self._held = sum(map(len, states.values()))
             for vm, id_, cwd, state in self._db.execute("SELECT vm, id, cwd, state FROM sessions"):
-                sessions.setdefault(vm, []).append(SessionRow(id_, cwd, state))
+                sessions.setdefault(vm, []).append(SessionRow(id_, cwd, states.get(state)))
             return [
                 VmRow(id_, image, tuple(json.loads(frozen)), top, tuple(sessions.get(id_, ())))
                 for id_, image, frozen, top in self._db.execute("SELECT id, image, frozen, top FROM vms")
@@ -181,21 +213,46 @@ class Store:
     def delete(self, vm: str) -> None:
         """Forget a computer. Raises StorageFull."""
         with self._transaction():
+            was = [row[0] for row in self._db.execute("SELECT state FROM sessions WHERE vm = ?", (vm,))]
             self._db.execute("DELETE FROM vms WHERE id = ?", (vm,))
+            self._forget(was)
 
     def _put_sessions(self, vm: str, sessions: Iterable[SessionRow]) -> None:
-        self._db.executemany(
-            "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)",
-            [(vm, session.id, session.cwd, session.state) for session in sessions],
-        )
+        for session in sessions:
+            where = (vm, session.id)
+            found = self._db.execute("SELECT state FROM sessions WHERE vm = ? AND id = ?", where).fetchone()
+            was = found[0] if found else None
+            state = None if session.state is None else self._put_state(session.state, was)
+            self._db.execute(
+                "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)", (*where, session.cwd, state)
+            )
+            if was != state:
+                self._forget([was])
+
+    def _put_state(self, code: bytes, was: bytes | None) -> bytes | None:
+        digest = _digest(code)
+        if self._db.execute("SELECT 1 FROM states WHERE digest = ?", (digest,)).fetchone() is None:
+            if self._held + len(code) > _STATES:
+                return was
+            self._db.execute("INSERT INTO states VALUES (?, ?)", (digest, code))
+            self._held += len(code)
+        return digest
+
+    def _forget(self, digests: Iterable[bytes | None]) -> None:
+        """Remove states that no session has any more."""
+        for digest in {digest for digest in digests if digest is not None}:
+            row = self._db.execute(_FORGET, (digest,)).fetchone()
+            self._held -= row[0] if row else 0
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        held = self._held
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
         except BaseException as error:
+            self._held = held
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if not isinstance(error, sqlite3.Error):
