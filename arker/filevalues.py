@@ -104,7 +104,7 @@ class TreeResult:
     """What a `push` or `pull` did.
 
     Attributes:
-        sent: Relative paths that were created or replaced on the other side, in order.
+        sent: Relative paths that were created or replaced on the other side, or got their mode or time, in order.
         removed: Relative paths that were removed there.
         skipped: What was left out, and why, by relative path.
         unchanged: How many entries were there already.

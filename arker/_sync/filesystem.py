@@ -10,7 +10,7 @@ import io
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
@@ -18,11 +18,13 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
 from arker._io import Buffer
 from arker._io_sync import in_thread, iterate
 from arker.errors import ArkerError, bad_request
-from arker.filevalues import FileChange, FileInfo, GrepMatch, RemotePath, remote_path
+from arker.filevalues import FileChange, FileInfo, GrepMatch, RemotePath, TreeResult, remote_path
+from arker.folders import Ignore
 from arker.sources import Source, Spool, known, local
 from arker.uploads import PIECE
 
-from .filewire import PART, FileWire
+from .filewire import PART, PARTIAL, FileWire
+from .trees import pull, push
 
 if TYPE_CHECKING:
     from .computer import Computer
@@ -155,15 +157,16 @@ class Files:
             source.close()
 
     def _write_parts(
-        self, path: str, source: Source, mode: int | None, conditions: dict[str, Any]
+        self, path: str, source: Source, mode: int | None, conditions: dict[str, Any], base: str | None = None
     ) -> FileInfo:
+        """Write a large file in parts; with `base`, `path` is relative to that folder and no link is followed."""
         digest = hashlib.sha256()
         for start in range(0, source.size, PART):
             digest.update(_read_source(source, start, min(start + PART, source.size)))
         # Named by its content, so that whoever writes the same again finds it.
-        folder = posixpath.dirname(path)
+        folder = posixpath.dirname(path) if base is None else base
         key = hashlib.sha256(f"{path}\0{digest.hexdigest()}".encode("utf-8", "surrogateescape")).hexdigest()
-        part = posixpath.join(folder, f".arker-part-{key[:24]}")
+        part = posixpath.join(folder, f"{PARTIAL}{key[:24]}")
         for attempt in range(1, _TRIES + 1):
             try:
                 done = (self._wire.stat(part, follow=False)).size
@@ -176,7 +179,9 @@ class Files:
                     piece = bytes(_read_source(source, done, min(done + PART, source.size)))
                     self._wire.append(part, piece, done)
                     done += len(piece)
-                return self._wire.place(part, path, mode=mode, sha256=digest.hexdigest(), **conditions)
+                return self._wire.place(
+                    part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
+                )
             except ArkerError as error:
                 # What is there is something else, or another one writes the same.
                 if error.code != "conflict" or conditions["if_match"] is not None or attempt == _TRIES:
@@ -399,6 +404,84 @@ class Files:
             if error.code != "not_found":
                 raise
             return []
+
+    # --- trees ---
+
+    def push(
+        self,
+        local_path: str | os.PathLike[str],
+        path: RemotePath,
+        *,
+        delete: bool = False,
+        ignore: Ignore = None,
+        follow: bool = False,
+        checksum: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> TreeResult:
+        """Make a folder of the computer like a local one. Only what differs travels, several pieces at a time; each
+        file is old or new at any moment, and a push that was cut short goes on where it was when it is called again.
+
+        Files, folders (empty ones too) and links are taken, with permission bits and times; a link as a link. Files
+        of the same size and time are taken for the same, without a look into them. Nothing is written outside of the
+        folder: an entry that would go over a link in the computer is left out.
+
+        Args:
+            local_path: The local folder.
+            path: The folder in the computer; made if it is missing.
+            delete: Remove what the local folder does not have.
+            ignore: What to leave alone on both sides: patterns as in `.gitignore` (needs `pip install
+                'arker[files]'`), or a function of relative paths, in which those of folders end with a slash.
+            follow: Take what local links lead to in place of the links.
+            checksum: Look into files of the same size and time as well.
+            progress: Called with the bytes so far and in all.
+
+        Returns:
+            What was sent and removed, and what was left out and why.
+
+        Raises:
+            ArkerError: `local_file` when the local folder cannot be read, and see the class.
+        """
+        return push(
+            self,
+            local_path,
+            path,
+            delete=delete,
+            ignore=ignore,
+            follow=follow,
+            checksum=checksum,
+            progress=progress,
+        )
+
+    def pull(
+        self,
+        path: RemotePath,
+        local_path: str | os.PathLike[str],
+        *,
+        delete: bool = False,
+        ignore: Ignore = None,
+        checksum: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> TreeResult:
+        """Make a local folder like one of the computer; see `push`. Nothing is written outside of the local folder,
+        whatever the computer has: links that lead out of it are left out, and none is followed.
+
+        Args:
+            path: The folder in the computer.
+            local_path: The local folder; made if it is missing.
+            delete: Remove what the folder in the computer does not have.
+            ignore: What to leave alone on both sides; see `push`.
+            checksum: Look into files of the same size and time as well.
+            progress: Called with the bytes so far and in all.
+
+        Returns:
+            What came and was removed, and what was left out and why.
+
+        Raises:
+            ArkerError: `local_file` when the local folder cannot be written, and see the class.
+        """
+        return pull(
+            self, path, local_path, delete=delete, ignore=ignore, checksum=checksum, progress=progress
+        )
 
     # --- changes ---
 

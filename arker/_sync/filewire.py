@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 #: Bytes of a file that travel in one request, at the most.
 PART: Final = 8 << 20
+#: How the names of files begin that are being filled in parts.
+PARTIAL: Final = ".arker-part-"
 #: Bytes of an answer with a page of entries, and of one with a piece of a tree, at the most.
 _LARGEST_PAGE: Final = 64 << 20
 _LARGEST_PIECE: Final = 40 << 20
@@ -91,9 +93,12 @@ class FileWire:
         query = _query(path, append=True, at=at)
         return _parsed(info_of, self._ask("put", f"/content?{query}", data, repeatable=at is not None))
 
-    def place(self, part: str, path: str, **fields: Any) -> FileInfo:
-        """Put a file that was filled in parts in its place. Raises ArkerError."""
+    def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
+        """Put a file that was filled in parts in its place; with `base`, at a path relative to that folder, over no
+        link. Raises ArkerError."""
         given = {name: value for name, value in fields.items() if value is not None}
+        if base is not None:
+            given |= text_fields("base", base)
         return _parsed(info_of, self.operate("place", part, to=path, **given))
 
     def read(self, path: str, start: int, size: int, version: str | None) -> Part:

@@ -192,8 +192,10 @@ class Files(Protocol):
         mode: int | None = None,
         mtime_ns: int | None = None,
         sha256: str | None = None,
+        base: str | None = None,
     ) -> FileInfo:
-        """Let a file that was filled piece by piece replace the one at `target`. Raises FileExists, FileChanged."""
+        """Let a file that was filled piece by piece replace the one at `target`, which with `base` is relative to that
+        directory, no link being followed. Raises FileExists, FileChanged."""
         ...
 
     async def manifest(

@@ -143,12 +143,19 @@ class Place(_WithTarget):
     """A file filled piece by piece, to replace another one."""
 
     op: Literal["place"]
+    base: Text | None = None
+    base_b64: Text | None = None
     if_match: Text | None = None
     if_absent: bool = False
     read_only: bool = False
     mode: Mode | None = None
     mtime_ns: int | None = None
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @property
+    def below(self) -> str | None:
+        """The directory that the target is relative to, if it is."""
+        return None if self.base is self.base_b64 is None else one_path(self.base, self.base_b64, "base")
 
     def conditions(self) -> Conditions:
         """What has to hold."""

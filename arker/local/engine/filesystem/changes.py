@@ -253,29 +253,42 @@ def place(
     mode: int | None = None,
     mtime_ns: int | None = None,
     sha256: str | None = None,
+    base: str | None = None,
 ) -> FileInfo:
     """Let the file at `source`, which was filled piece by piece and has the digest `sha256`, replace the one at
-    `target`, links followed; on disk when this returns. `mode` is as for `write`.
+    `target`, links followed; on disk when this returns. `mode` is as for `write`. With `base`, `target` is a path
+    relative to that directory, and no link is followed.
 
     Raises FileChanged when its digest is another one, FileMissing, FileRefused, FileExists.
     """
     with told(source), root.parent(source) as (a, name), root.regular(source) as (file, info):
         if sha256 is not None and digest_of(root, file) != sha256:
             raise FileChanged(f"{source} has not the content that was sent")
-        with told(target):
-            folder, new, there = files.place(root.fd, target)
-            try:
-                _allow(target, there, conditions)
-                if mode is None:
-                    mode = 0o644 if there is None else stat.S_IMODE(there.st_mode)
-                os.fchmod(file, mode & _PERMISSIONS)
-                os.utime(file, ns=(info.st_mtime_ns, info.st_mtime_ns if mtime_ns is None else mtime_ns))
-                os.fsync(file)
-                _publish(target, (a, name), (folder, new), conditions)
-                os.fsync(folder)
-                return info_of(target, os.fstat(file))
-            finally:
-                os.close(folder)
+        with told(target), contextlib.ExitStack() as cleanup:
+            if base is None:
+                folder, new, there = files.place(root.fd, target)
+                cleanup.callback(os.close, folder)
+            else:
+                if _INVALID.search(target):
+                    raise FileRefused(f"{target!r} is not a path below it")
+                places = _Places(cleanup.enter_context(directory(root, base)))
+                cleanup.callback(places.close)
+                folder, new = places.above(target), target.rpartition("/")[2]
+                there = _existing(folder, new)
+                if there is not None and stat.S_ISLNK(there.st_mode):
+                    os.unlink(new, dir_fd=folder)
+                    there = None
+            _allow(target, there, conditions)
+            if mode is None:
+                mode = 0o644 if there is None else stat.S_IMODE(there.st_mode)
+            os.fchmod(file, mode & _PERMISSIONS)
+            os.utime(file, ns=(info.st_mtime_ns, info.st_mtime_ns if mtime_ns is None else mtime_ns))
+            os.fsync(file)
+            _publish(target, (a, name), (folder, new), conditions)
+            synced = reopen(folder, os.O_RDONLY | os.O_DIRECTORY)
+            cleanup.callback(os.close, synced)
+            os.fsync(synced)
+            return info_of(target, os.fstat(file))
 
 
 # Removal

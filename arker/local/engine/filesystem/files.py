@@ -176,15 +176,19 @@ class ComputerFiles:
         mode: int | None = None,
         mtime_ns: int | None = None,
         sha256: str | None = None,
+        base: str | None = None,
     ) -> FileInfo:
-        """Let a file that was filled piece by piece replace the one at `target`. Raises FileExists, FileChanged."""
+        """Let a file that was filled piece by piece replace the one at `target`, which with `base` is relative to that
+        directory, no link being followed. Raises FileExists, FileChanged."""
         options: dict[str, Any] = {
             "conditions": conditions,
             "mode": mode,
             "mtime_ns": mtime_ns,
             "sha256": sha256,
         }
-        return await self._do(changes.place, _absolute(source), _absolute(target), **options)
+        options["base"] = base if base is None else _absolute(base)
+        place = _absolute(target) if base is None else target
+        return await self._do(changes.place, _absolute(source), place, **options)
 
     async def manifest(
         self,

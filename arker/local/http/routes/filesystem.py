@@ -104,6 +104,7 @@ async def _perform(files: Files, asked: AnyOperation) -> dict[str, Any]:
                     mode=asked.mode,
                     mtime_ns=asked.mtime_ns,
                     sha256=asked.sha256,
+                    base=asked.below,
                 )
             )
         case Changed():

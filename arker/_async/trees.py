@@ -1,0 +1,290 @@
+"""Whole trees between this machine and a computer: only what differs, in few large pieces."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from arker import archive
+from arker._io_async import async_in_thread
+from arker.errors import ArkerError
+from arker.filevalues import FileInfo, RemotePath, TreeResult, remote_path
+from arker.folders import Ignore, LocalTree, ignorer
+from arker.sources import File, local
+from arker.treeplan import Plan, batches, plan
+
+from .filewire import PART, PARTIAL
+from .gather import async_gather
+
+if TYPE_CHECKING:
+    from .filesystem import AsyncFiles
+
+Progress: TypeAlias = Callable[[int, int], object]
+
+#: Bytes of contents, and entries, of a piece; and pieces under way at a time.
+_PIECE: Final = 4 << 20
+_MOST_ENTRIES: Final = 1000
+_AT_A_TIME: Final = 3
+#: Entries of a page of a manifest, and paths in one question about contents.
+_PAGE: Final = 50_000
+_QUESTIONS: Final = 5_000
+_REMOVALS: Final = 8
+_TRIES: Final = 3
+
+
+class _Work:
+    """What was done so far of a push or pull."""
+
+    def __init__(self, todo: Plan, progress: Progress | None) -> None:
+        self.todo = todo
+        self.sent: list[str] = []
+        self.removed: list[str] = []
+        self.skipped: dict[str, str] = dict(todo.skipped)
+        self.size = 0
+        self.total = 0
+        self._progress = progress
+
+    def done(self, paths: Iterable[str], size: int, refused: dict[str, str]) -> None:
+        """Note that entries with so many bytes are there, but for those that were refused."""
+        self.skipped |= refused
+        self.sent += [path for path in paths if path not in refused]
+        self.size += size
+        if self._progress is not None:
+            self._progress(self.size, self.total)
+
+    def result(self) -> TreeResult:
+        """The outcome."""
+        unchanged = self.todo.unchanged
+        order = sorted(self.sent, key=lambda path: path.split("/"))
+        return TreeResult(tuple(order), tuple(self.removed), self.skipped, unchanged, self.size)
+
+
+async def async_push(
+    files: AsyncFiles,
+    source: str | os.PathLike[str],
+    target: RemotePath,
+    *,
+    delete: bool,
+    ignore: Ignore,
+    follow: bool,
+    checksum: bool,
+    progress: Progress | None,
+) -> TreeResult:
+    """Make a folder of a computer like one of this machine; see `AsyncFiles.push`."""
+    wire, base, tree = files._wire, remote_path(target), LocalTree(source)
+    ignored = ignorer(ignore)
+    here, unreadable = await async_in_thread(functools.partial(tree.scan, ignored, follow=follow))
+    there = await _manifest(files, base, ignored)
+    todo = plan(here, there, delete=delete, checksum=checksum)
+    work = _Work(todo, progress)
+    work.skipped |= unreadable
+    # What could not be looked at is not missing.
+    todo.remove = [path for path in todo.remove if not _touches(path, unreadable)]
+    await _compare(files, base, tree, todo, there)
+    await _clear(files, base, todo.clear, work)
+    work.total = sum(info.size for info in todo.send)
+
+    async def piece(wanted: list[FileInfo]) -> None:
+        entries, skipped = await async_in_thread(functools.partial(tree.entries, wanted, follow=follow))
+        packed = await async_in_thread(lambda: b"".join(archive.pack(entries)))
+        refused = await wire.unpack(base, packed, read_only=True)
+        size = sum(len(entry.data) for entry in entries)
+        work.done([entry.path for entry in entries], size, {**skipped, **refused})
+
+    async def large(info: FileInfo) -> None:
+        try:
+            with local((tree.root / info.path).open, "rb") as file:
+                before = os.fstat(file.fileno())
+                conditions: dict[str, Any] = {"if_match": None, "if_absent": False, "read_only": True}
+                conditions["mtime_ns"] = before.st_mtime_ns
+                given = File(file, owned=False, most=1 << 62)
+                await files._write_parts(info.path, given, info.mode, conditions, base)
+        except ArkerError as error:
+            if error.code not in ("local_file", "bad_request", "conflict"):
+                raise
+            work.done([info.path], 0, {info.path: error.message})
+        else:
+            work.done([info.path], info.size, {})
+
+    if todo.send and not there:
+        await wire.operate("mkdir", base, parents=True, exist_ok=True)
+    await _all(piece, large, todo.send)
+    folders = [info for info in todo.send if info.kind == "directory"]
+    marks = [(info.path, info.mode, info.mtime_ns) for info in [*todo.mark, *reversed(folders)]]
+    for start in range(0, len(marks), _QUESTIONS):
+        work.skipped |= await wire.mark(base, marks[start : start + _QUESTIONS])
+    work.sent += [info.path for info in todo.mark if info.path not in work.skipped]
+    await _clear(files, base, todo.remove, work)
+    work.removed += [path for path in todo.remove if path not in work.skipped]
+    return work.result()
+
+
+async def async_pull(
+    files: AsyncFiles,
+    source: RemotePath,
+    target: str | os.PathLike[str],
+    *,
+    delete: bool,
+    ignore: Ignore,
+    checksum: bool,
+    progress: Progress | None,
+) -> TreeResult:
+    """Make a folder of this machine like one of a computer; see `AsyncFiles.pull`."""
+    wire, base, tree = files._wire, remote_path(source), LocalTree(target)
+    ignored = ignorer(ignore)
+    if not (await wire.stat(base)).is_directory:
+        raise ArkerError("bad_request", f"{base} is not a folder", 400)
+    there = await _manifest(files, base, ignored)
+    await async_in_thread(tree.make_root)
+    refused = await async_in_thread(tree.refusals, there.values())
+    here, unreadable = await async_in_thread(tree.scan, ignored)
+    todo = plan(
+        {path: info for path, info in there.items() if path not in refused},
+        here,
+        delete=delete,
+        checksum=checksum,
+    )
+    work = _Work(todo, progress)
+    work.skipped |= refused
+    # What was refused is not missing over there.
+    todo.remove = [path for path in todo.remove if not _touches(path, {**refused, **unreadable})]
+    await _compare(files, base, tree, todo, here)
+    for path in todo.clear:
+        if why := await async_in_thread(tree.remove, path):
+            work.skipped[path] = why
+    work.total = sum(info.size for info in todo.send)
+
+    async def piece(wanted: list[FileInfo]) -> None:
+        left = [info.path for info in wanted]
+        packed = await wire.pack(base, left, 2 * _PIECE)
+        entries = await async_in_thread(_unpacked, packed)
+        refused = await async_in_thread(tree.put, entries)
+        arrived = {entry.path for entry in entries}
+        refused |= {path: "it could not be read in the computer" for path in left if path not in arrived}
+        work.done(left, sum(len(entry.data) for entry in entries), refused)
+
+    async def large(info: FileInfo) -> None:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                await _get(files, f"{base}/{info.path}", tree, info.path)
+            except ArkerError as error:
+                if error.code == "conflict" and attempt < _TRIES:
+                    continue
+                if error.code not in ("local_file", "bad_request", "not_found", "conflict"):
+                    raise
+                work.done([info.path], 0, {info.path: error.message})
+                return
+            work.done([info.path], info.size, {})
+            return
+
+    await _all(piece, large, todo.send)
+    folders = [info for info in todo.send if info.kind == "directory"]
+    work.skipped |= await async_in_thread(tree.mark, [*todo.mark, *reversed(folders)])
+    work.sent += [info.path for info in todo.mark if info.path not in work.skipped]
+    for path in todo.remove:
+        if why := await async_in_thread(tree.remove, path):
+            work.skipped[path] = why
+        else:
+            work.removed.append(path)
+    return work.result()
+
+
+async def _get(files: AsyncFiles, path: str, tree: LocalTree, name: str) -> None:
+    """A large file, part by part. Raises ArkerError."""
+    info = await files._wire.stat(path, follow=False)
+    if info.kind != "file":
+        raise ArkerError("conflict", f"{path} is not a file any more", 409)
+    try:
+        with tree.partial(name) as (file, place):
+            async for part in files._pieces(path, 0, None, info.version):
+                await async_in_thread(file.write, part)
+            place(info.mode, info.mtime_ns)
+    except OSError as error:
+        raise ArkerError("local_file", str(error)) from error
+
+
+async def _manifest(files: AsyncFiles, base: str, ignored: Callable[[str], bool]) -> dict[str, FileInfo]:
+    found: dict[str, FileInfo] = {}
+    cursor: str | None = ""
+    left_out = ""
+    while cursor is not None:
+        page, cursor = await files._wire.page("manifest", base, hashed=False, cursor=cursor, limit=_PAGE)
+        for info in page:
+            if left_out and info.path.startswith(left_out):
+                continue
+            if info.path.rpartition("/")[2].startswith(PARTIAL):
+                continue
+            if ignored(f"{info.path}/" if info.kind == "directory" else info.path):
+                left_out = f"{info.path}/"
+                continue
+            found[info.path] = FileInfo(
+                info.path, info.kind, info.size, info.mode & 0o777, info.mtime_ns, info.version, info.target
+            )
+    return found
+
+
+async def _compare(
+    files: AsyncFiles, base: str, tree: LocalTree, todo: Plan, target: Mapping[str, FileInfo]
+) -> None:
+    """Let contents decide which of the files of the same size have to be sent."""
+    for start in range(0, len(todo.compare), _QUESTIONS):
+        asked = todo.compare[start : start + _QUESTIONS]
+        theirs = await files._wire.hashes(base, [info.path for info in asked])
+        ours = await async_in_thread(
+            lambda asked=asked: {info.path: tree.digest(info.path) for info in asked}
+        )
+        for info in asked:
+            known = target[info.path]
+            if theirs.get(info.path, "") != ours[info.path]:
+                todo.send.append(info)
+            elif (known.mode, known.mtime_ns) == (info.mode, info.mtime_ns):
+                todo.unchanged += 1
+            else:
+                # With the same time, the next comparison is quick.
+                todo.mark.append(info)
+    todo.send.sort(key=lambda info: info.path.split("/"))
+
+
+async def _clear(files: AsyncFiles, base: str, paths: Sequence[str], work: _Work) -> None:
+    async def remove(path: str) -> None:
+        try:
+            await files._wire.operate("remove", f"{base}/{path}", recursive=True, missing_ok=True)
+        except ArkerError as error:
+            if error.code != "bad_request":
+                raise
+            work.skipped[path] = error.message
+
+    jobs = [functools.partial(remove, path) for path in paths]
+    for outcome in await async_gather(jobs, _REMOVALS):
+        outcome.get()
+
+
+async def _all(
+    piece: Callable[[list[FileInfo]], Awaitable[None]],
+    large: Callable[[FileInfo], Awaitable[None]],
+    entries: list[FileInfo],
+) -> None:
+    """Move entries, several pieces at a time."""
+    small = [info for info in entries if info.size <= PART]
+    jobs: list[Callable[[], Any]] = [
+        *(functools.partial(piece, batch) for batch in batches(small, _PIECE, _MOST_ENTRIES)),
+        *(functools.partial(large, info) for info in entries if info.size > PART),
+    ]
+    for outcome in await async_gather(jobs, _AT_A_TIME):
+        outcome.get()
+
+
+def _unpacked(packed: bytes) -> list[archive.Entry]:
+    try:
+        return list(archive.unpack(packed))
+    except ValueError as error:
+        raise ArkerError("internal", f"the archive that came is damaged: {error}", 200) from error
+
+
+def _touches(path: str, others: Iterable[str]) -> bool:
+    """Whether one of some paths is at or below `path`, or it is below one of them."""
+    return any(
+        other == path or other.startswith(f"{path}/") or path.startswith(f"{other}/") for other in others
+    )

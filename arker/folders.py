@@ -1,0 +1,307 @@
+"""Trees of this machine: looked at, read, and filled from elsewhere. Blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from .archive import Entry
+from .errors import ArkerError
+from .filevalues import FileInfo, FileKind
+from .sources import local
+from .treeplan import unsafe_link, unsafe_path
+
+__all__ = ["Ignore", "LocalTree", "ignorer"]
+
+Ignore: TypeAlias = Sequence[str] | Callable[[str], bool] | None
+"""What a `push` or `pull` leaves alone on both sides: patterns as in `.gitignore` (needs `pip install 'arker[files]'`),
+or a function of relative paths, in which those of folders end with a slash."""
+
+_WINDOWS: Final = os.name == "nt"
+_PERMISSIONS: Final = 0o777
+_TRIES: Final = 3
+#: How the names of files begin that are not complete yet.
+_PARTIAL: Final = ".arker-part-"
+
+
+def ignorer(ignore: Ignore) -> Callable[[str], bool]:
+    """The function that says whether a relative path is left alone.
+
+    Raises:
+        ArkerError: `unavailable` when there are patterns and `pathspec` is not installed.
+    """
+    if ignore is None:
+        return lambda path: False
+    if callable(ignore):
+        return ignore
+    if isinstance(ignore, str):
+        raise TypeError("ignore is a list of patterns, not a str")
+    try:
+        from pathspec import GitIgnoreSpec
+    except ImportError as error:
+        raise ArkerError("unavailable", "patterns to ignore need `pip install 'arker[files]'`") from error
+    matches: Callable[[str], bool] = GitIgnoreSpec.from_lines(ignore).match_file
+    return matches
+
+
+def _kind(mode: int) -> FileKind:
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISDIR(mode):
+        return "directory"
+    return "symlink" if stat.S_ISLNK(mode) else "other"
+
+
+def _info(path: str, found: os.stat_result, target: str | None = None) -> FileInfo:
+    kind = _kind(found.st_mode)
+    size = found.st_size if kind == "file" else 0
+    return FileInfo(path, kind, size, found.st_mode & _PERMISSIONS, found.st_mtime_ns, "", target)
+
+
+class LocalTree:
+    """A folder of this machine, as one side of a `push` or `pull`."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self._folders: set[str] = set()
+
+    def scan(
+        self, ignored: Callable[[str], bool], *, follow: bool = False
+    ) -> tuple[dict[str, FileInfo], dict[str, str]]:
+        """What is below the folder, by relative path, and what is neither file, folder nor link or cannot be read, with
+        the reason. Raises ArkerError `local_file`."""
+        found: dict[str, FileInfo] = {}
+        skipped: dict[str, str] = {}
+        top = local(self.root.stat)
+        pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ((top.st_dev, top.st_ino),))]
+        while pending:
+            folder, above = pending.pop()
+            try:
+                with os.scandir(self.root / folder) as entries:
+                    names = list(entries)
+            except OSError as error:
+                if not folder:
+                    raise ArkerError("local_file", str(error)) from error
+                skipped[folder] = error.strerror or "it cannot be read"
+                continue
+            for entry in names:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.name.startswith(_PARTIAL):
+                    continue
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                    if follow and stat.S_ISLNK(info.st_mode):
+                        info = entry.stat()
+                    target = os.readlink(entry.path) if stat.S_ISLNK(info.st_mode) else None  # noqa: PTH115
+                except OSError as error:
+                    skipped[path] = error.strerror or "it cannot be read"
+                    continue
+                kind = _kind(info.st_mode)
+                if ignored(f"{path}/" if kind == "directory" else path):
+                    continue
+                if kind == "other":
+                    skipped[path] = "neither a file nor a folder nor a link"
+                    continue
+                if kind == "directory":
+                    identity = (info.st_dev, info.st_ino)
+                    if follow and identity in above:
+                        skipped[path] = "a link to a folder that it is in"
+                        continue
+                    pending.append((path, (*above, identity) if follow else ()))
+                found[path] = _info(path, info, target)
+        return found, skipped
+
+    def digest(self, path: str) -> str | None:
+        """The SHA-256 of a file, in hex; None when it cannot be read."""
+        try:
+            with (self.root / path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return None
+
+    def entries(
+        self, wanted: Iterable[FileInfo], *, follow: bool = False
+    ) -> tuple[list[Entry], dict[str, str]]:
+        """The entries with their contents as they are now; and those that could not be read, with the reason."""
+        found: list[Entry] = []
+        skipped: dict[str, str] = {}
+        for info in wanted:
+            if info.kind == "file":
+                try:
+                    found.append(self._content(info.path, follow))
+                except OSError as error:
+                    skipped[info.path] = error.strerror or str(error)
+            else:
+                # A folder is to take what is in it; its own mode comes last.
+                mode = info.mode | 0o700 if info.kind == "directory" else info.mode
+                found.append(Entry(info.path, info.kind, mode, info.mtime_ns, target=info.target or ""))
+        return found, skipped
+
+    def _content(self, path: str, follow: bool) -> Entry:
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        if not follow:
+            flags |= getattr(os, "O_NOFOLLOW", 0)
+        fd = os.open(self.root / path, flags)
+        with os.fdopen(fd, "rb") as file:
+            for _ in range(_TRIES):
+                before = os.fstat(fd)
+                if not stat.S_ISREG(before.st_mode):
+                    raise OSError(0, "it is not a file any more")
+                file.seek(0)
+                data = file.read(before.st_size)
+                after = os.fstat(fd)
+                if len(data) == before.st_size == after.st_size and before.st_mtime_ns == after.st_mtime_ns:
+                    return Entry(path, "file", before.st_mode & _PERMISSIONS, before.st_mtime_ns, data)
+        raise OSError(0, "it changes while it is read")
+
+    # --- filled from elsewhere ---
+
+    def refusals(self, entries: Iterable[FileInfo]) -> dict[str, str]:
+        """What must not be put here, and why: paths and links that lead out, and names that this file system takes for
+        the same as another one."""
+        refused: dict[str, str] = {}
+        spelled: dict[str, str] = {}
+        distinct: bool | None = None
+        for info in entries:
+            if why := unsafe_path(info.path, windows=_WINDOWS):
+                refused[info.path] = why
+            elif info.kind == "other":
+                refused[info.path] = "neither a file nor a folder nor a link"
+            elif info.kind == "symlink" and unsafe_link(info.path, info.target or ""):
+                refused[info.path] = f"a link that leads out of the folder, to {info.target}"
+            else:
+                first = spelled.setdefault(_folded(info.path), info.path)
+                if first != info.path:
+                    distinct = self._tells_case() if distinct is None else distinct
+                    if not distinct:
+                        refused[info.path] = f"this file system takes it for {first}"
+        return refused
+
+    def _tells_case(self) -> bool:
+        """Whether names that differ only in case are different files here."""
+        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.root) as folder:
+            (Path(folder) / "a").touch()
+            return not (Path(folder) / "A").exists()
+
+    def make_root(self) -> None:
+        """Make the folder itself. Raises ArkerError `local_file`."""
+        local(self.root.mkdir, parents=True, exist_ok=True)
+
+    def _folder(self, path: str) -> Path:
+        """A folder below the root, made if it is missing; no part of the way to it is a link. Raises OSError."""
+        if not path:
+            return self.root
+        whole = self.root / path
+        if path not in self._folders:
+            self._folder(path.rpartition("/")[0])
+            with contextlib.suppress(FileExistsError):
+                whole.mkdir()
+            if not stat.S_ISDIR(whole.lstat().st_mode):
+                raise OSError(0, f"{path} is not a folder here")
+            self._folders.add(path)
+        return whole
+
+    def put(self, entries: Iterable[Entry]) -> dict[str, str]:
+        """Put entries in their places, files as a whole; what could not be, and why."""
+        refused: dict[str, str] = {}
+        for entry in entries:
+            why = unsafe_path(entry.path, windows=_WINDOWS)
+            if entry.kind == "symlink" and unsafe_link(entry.path, entry.target):
+                why = "a link that leads out of the folder"
+            try:
+                if why:
+                    refused[entry.path] = why
+                elif entry.kind == "directory":
+                    self._folder(entry.path)
+                else:
+                    self._put(entry)
+            except OSError as error:
+                refused[entry.path] = error.strerror or str(error)
+        return refused
+
+    def _put(self, entry: Entry) -> None:
+        above, _, name = entry.path.rpartition("/")
+        folder = self._folder(above)
+        _refuse_folder(folder / name)
+        if entry.kind == "symlink":
+            with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder) as stage:
+                made = Path(stage) / "link"
+                made.symlink_to(entry.target)
+                made.replace(folder / name)
+            return
+        with self.partial(entry.path) as (file, place):
+            file.write(entry.data)
+            place(entry.mode, entry.mtime_ns)
+
+    @contextlib.contextmanager
+    def partial(self, path: str) -> Any:
+        """A file to be filled, and a function of a mode and a time that puts it at `path`. Raises OSError."""
+        above, _, name = path.rpartition("/")
+        folder = self._folder(above)
+        fd, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=folder)
+        try:
+            with os.fdopen(fd, "wb") as file:
+
+                def place(mode: int, mtime_ns: int) -> None:
+                    file.flush()
+                    _refuse_folder(folder / name)
+                    os.utime(partial, ns=(mtime_ns, mtime_ns))
+                    Path(partial).chmod(mode & _PERMISSIONS)
+                    Path(partial).replace(folder / name)
+
+                yield file, place
+        finally:
+            Path(partial).unlink(missing_ok=True)
+
+    def mark(self, entries: Iterable[FileInfo]) -> dict[str, str]:
+        """Set modes and times of files and folders; what could not be, and why."""
+        refused: dict[str, str] = {}
+        for info in entries:
+            path = self.root / info.path
+            try:
+                self._folder(info.path.rpartition("/")[0])
+                if path.is_symlink():
+                    raise OSError(0, "it is a link")
+                os.utime(path, ns=(info.mtime_ns, info.mtime_ns))
+                path.chmod(info.mode)
+            except OSError as error:
+                refused[info.path] = error.strerror or str(error)
+        return refused
+
+    def remove(self, path: str) -> str:
+        """Remove what is at a relative path, links themselves; why it could not be, or nothing."""
+        if why := unsafe_path(path, windows=_WINDOWS):
+            return why
+        try:
+            folder = self._folder(path.rpartition("/")[0])
+            whole = folder / path.rpartition("/")[2]
+            if stat.S_ISDIR(whole.lstat().st_mode):
+                shutil.rmtree(whole)
+            else:
+                whole.unlink()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return error.strerror or str(error)
+        self._folders = {
+            known for known in self._folders if known != path and not known.startswith(f"{path}/")
+        }
+        return ""
+
+
+def _refuse_folder(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISDIR(path.lstat().st_mode):
+            raise OSError(0, "there is a folder of this name")
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()

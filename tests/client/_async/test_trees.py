@@ -1,0 +1,276 @@
+"""Whole trees to a computer and back."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arker import ArkerError, AsyncArker, RetryPolicy
+from arker._async import trees
+from arker.local.process.launcher import Deployment
+from tests.faults.proxy import CuttingProxy
+
+HOME = "/home/user"
+
+
+@pytest.fixture
+def wire(deployment: Deployment) -> Iterator[CuttingProxy]:
+    with CuttingProxy(deployment.base_url) as proxy:
+        yield proxy
+
+
+def client(wire: CuttingProxy, deployment: Deployment, tries: int = 4) -> AsyncArker:
+    retry = RetryPolicy(attempts=tries, backoff=0.001, resend=True)
+    return AsyncArker(deployment.api_key, wire.url, global_url=wire.url, retry=retry)
+
+
+def picture(root: Path) -> dict[str, tuple[Any, ...]]:
+    """All that a push or pull carries of a tree."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for path in sorted(root.rglob("*")):
+        info = path.lstat()
+        name = str(path.relative_to(root))
+        if path.is_symlink():
+            found[name] = ("link", str(path.readlink()))
+        elif path.is_dir():
+            found[name] = ("folder", info.st_mode & 0o777)
+        else:
+            found[name] = ("file", info.st_mode & 0o777, info.st_mtime_ns, path.read_bytes())
+    return found
+
+
+def plant(root: Path) -> None:
+    (root / "src/deep/er").mkdir(parents=True)
+    (root / "empty").mkdir()
+    (root / "closed").mkdir()
+    (root / "src/main.py").write_text("print('hello')\n")
+    (root / "src/run").write_text("#!/bin/sh\necho ran\n")
+    (root / "src/run").chmod(0o755)
+    (root / "src/deep/er/data").write_bytes(os.urandom(100_000))
+    (root / "src/link").symlink_to("deep/er/data")
+    (root / "closed/f").write_text("x")
+    (root / "closed").chmod(0o500)
+    (root / os.fsdecode(b"caf\xe9")).write_text("not UTF-8")
+
+
+async def test_a_tree_goes_there_and_back(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+    plant(tmp_path / "a")
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        told: list[tuple[int, int]] = []
+        result = await vm.files.push(
+            tmp_path / "a", "t", progress=lambda done, size: told.append((done, size))
+        )
+        assert set(result.sent) == set(picture(tmp_path / "a"))
+        assert (result.removed, result.skipped, result.unchanged) == ((), {}, 0)
+        assert told[-1] == (result.size, result.size)
+        assert (
+            await vm.run("t/src/run; stat -c %a t/closed; readlink t/src/link; ls -A t/empty")
+        ).stdout == (b"ran\n500\ndeep/er/data\n")
+        again = await vm.files.push(tmp_path / "a", "t", delete=True)
+        assert (again.sent, again.removed, again.unchanged) == ((), (), len(result.sent))
+        back = await vm.files.pull("t", tmp_path / "b")
+        assert set(back.sent) == set(result.sent)
+        assert picture(tmp_path / "b") == picture(tmp_path / "a")
+        assert (await vm.files.pull("t", tmp_path / "b", delete=True)).unchanged == len(result.sent)
+        # What is read-only is restored, so that the folder can be removed.
+        (tmp_path / "a/closed").chmod(0o700)
+        (tmp_path / "b/closed").chmod(0o700)
+
+
+async def test_only_what_differs_travels(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+    for name in ("same", "touched", "edited", "mode", "gone"):
+        (tmp_path / name).write_text(name)
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.files.push(tmp_path, "t")
+        (tmp_path / "touched").touch()
+        (tmp_path / "edited").write_text("EDITED")
+        (tmp_path / "mode").chmod(0o700)
+        (tmp_path / "gone").unlink()
+        (tmp_path / "new").mkdir()
+        result = await vm.files.push(tmp_path, "t")
+        assert result.sent == ("edited", "mode", "new", "touched")
+        assert (result.size, result.unchanged, result.removed) == (6, 1, ())
+        assert (await vm.files.push(tmp_path, "t", delete=True)).removed == ("gone",)
+        assert (await vm.run("cat t/edited; stat -c ' %a' t/mode; ls t")).text == (
+            "EDITED 700\nedited\nmode\nnew\nsame\ntouched\n"
+        )
+        # The same size and time: only a look into them shows it.
+        stamp = (tmp_path / "same").stat().st_mtime_ns
+        (tmp_path / "same").write_text("SAME")
+        os.utime(tmp_path / "same", ns=(stamp, stamp))
+        assert (await vm.files.push(tmp_path, "t")).sent == ()
+        assert (await vm.files.push(tmp_path, "t", checksum=True)).sent == ("same",)
+
+
+async def test_what_is_ignored_is_left_alone_on_both_sides(
+    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+) -> None:
+    for name in ("a.py", "a.pyc", "build/out", "src/build/x", "keep.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.run("mkdir -p t/build; touch t/build/theirs t/old.pyc t/old.py")
+        patterns = ["*.pyc", "build/", "*.log", "!keep.log"]
+        result = await vm.files.push(tmp_path, "t", delete=True, ignore=patterns)
+        assert result.sent == ("a.py", "keep.log", "src")
+        assert result.removed == ("old.py",)
+        assert (await vm.run("ls t t/build")).text.split() == [
+            "t:", "a.py", "build", "keep.log", "old.pyc", "src", "t/build:", "theirs",
+        ]  # fmt: skip
+        back = await vm.files.pull(
+            "t", tmp_path / "back", ignore=lambda path: path.endswith((".pyc", "build/"))
+        )
+        assert back.sent == ("a.py", "keep.log", "src")
+        with pytest.raises(TypeError):
+            await vm.files.push(tmp_path, "t", ignore="*.pyc")
+
+
+async def test_things_of_another_kind_are_replaced_only_if_asked(
+    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/f").write_text("f")
+    (tmp_path / "y").write_text("y")
+    (tmp_path / "z").symlink_to("y")
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.run("mkdir -p t/y/full; touch t/x t/y/full/f t/z")
+        result = await vm.files.push(tmp_path, "t")
+        assert (result.sent, set(result.skipped)) == (("z",), {"x", "x/f", "y"})
+        assert (await vm.files.push(tmp_path, "t", delete=True)).sent == ("x", "x/f", "y")
+        assert (await vm.run("cat t/x/f t/y t/z")).text == "fyy"
+
+
+async def test_links_can_be_followed(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/f").write_text("f")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "folder").symlink_to("../elsewhere")
+    (root / "file").symlink_to("../elsewhere/f")
+    (root / "loop").symlink_to(".")
+    (root / "dead").symlink_to("nowhere")
+    os.mkfifo(root / "pipe")
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        result = await vm.files.push(root, "t", follow=True)
+        assert result.sent == ("file", "folder", "folder/f")
+        assert set(result.skipped) == {"dead", "loop", "pipe"}
+        assert (await vm.run("cat t/file t/folder/f; find t -type l")).text == "ff"
+
+
+async def test_nothing_is_pulled_outside_of_the_folder(
+    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    local = tmp_path / "local"
+    local.mkdir()
+    (local / "d").symlink_to(outside)
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.run(
+            "mkdir -p t/d t/e; echo x > t/d/f; ln -s /etc/passwd t/abs; ln -s ../../up t/e/up; ln -s ../in t/e/in;"
+            "mkfifo t/pipe; touch t/fine"
+        )
+        result = await vm.files.pull("t", local)
+        assert set(result.skipped) == {"abs", "e/up", "pipe", "d", "d/f"}
+        assert list(outside.iterdir()) == []
+        assert (local / "e/in").readlink() == Path("../in")
+        replaced = await vm.files.pull("t", local, delete=True)
+        assert "d/f" in replaced.sent
+        assert list(outside.iterdir()) == []
+        assert not (local / "d").is_symlink()
+
+
+async def test_nothing_is_pushed_over_a_link(
+    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/small").write_text("x")
+    (tmp_path / "d/large").write_bytes(os.urandom(trees.PART + 1))
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.run("mkdir out t; ln -s ../out t/d")
+        result = await vm.files.push(tmp_path, "t")
+        assert set(result.skipped) == {"d", "d/small", "d/large"}
+        assert (await vm.run("ls -A out")).text == ""
+        wire_ = vm.files._wire
+        with pytest.raises(ArkerError):
+            await wire_.place(f"{HOME}/t/part", "d/x", base=f"{HOME}/t")
+        await vm.files.push(tmp_path, "t", delete=True)
+        assert (await vm.run("ls t/d; ls -A out t")).text.split() == ["large", "small", "out:", "t:", "d"]
+
+
+async def test_a_push_that_was_cut_goes_on(
+    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+) -> None:
+    local = tmp_path / "a"
+    for number in range(40):
+        (local / f"d{number % 4}").mkdir(parents=True, exist_ok=True)
+        (local / f"d{number % 4}/f{number}").write_bytes(os.urandom(200_000))
+    (local / "large").write_bytes(os.urandom(3 * trees.PART))
+    rng = random.Random(1)
+    async with client(wire, deployment, tries=1) as arker, await arker.vm("arkuntu").fork() as vm:
+        cut = 0
+        for _ in range(60):
+            if rng.random() < 0.8:
+                wire.lose(1)
+            try:
+                await vm.files.push(local, "t", delete=True)
+                break
+            except ArkerError:
+                cut += 1
+        wire.lose(0)
+        assert cut
+        await vm.files.push(local, "t", delete=True)
+        assert not [i async for i in vm.files.list("t", glob="**/.arker*")]
+        for _ in range(60):
+            wire.lose(1 if rng.random() < 0.8 else 0)
+            try:
+                await vm.files.pull("t", tmp_path / "b")
+                break
+            except ArkerError:
+                continue
+        wire.lose(0)
+        await vm.files.pull("t", tmp_path / "b")
+        assert picture(tmp_path / "b") == picture(local)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_change_is_carried(
+    wire: CuttingProxy, deployment: Deployment, tmp_path: Path, seed: int
+) -> None:
+    """After any sequence of changes of the local tree, a push makes the computer's like it, and a pull another."""
+    rng = random.Random(seed)
+    root, back = tmp_path / "a", tmp_path / "b"
+    root.mkdir()
+    names = ["a", "b", "c", "a/x", "a/y", "b/x", "a/x/z"]
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        for step in range(15):
+            for _ in range(4):
+                path = root / rng.choice(names)
+                try:
+                    match rng.choice(["write", "mkdir", "link", "remove", "chmod"]):
+                        case "write":
+                            path.write_text(f"{step}" * rng.randrange(3))
+                        case "mkdir":
+                            path.mkdir()
+                        case "link":
+                            path.symlink_to(rng.choice(["a", "b", "nowhere"]))
+                        case "remove" if path.is_dir() and not path.is_symlink():
+                            shutil.rmtree(path)
+                        case "remove":
+                            path.unlink()
+                        case "chmod" if not path.is_symlink():
+                            path.chmod(rng.choice([0o700, 0o755, 0o711]))
+                except OSError:
+                    continue
+            assert (await vm.files.push(root, "t", delete=True)).skipped == {}
+            result = await vm.files.pull("t", back, delete=True)
+            expected = picture(root)
+            for skipped in result.skipped:
+                expected.pop(skipped)
+            assert picture(back) == expected
