@@ -117,6 +117,38 @@ async def test_the_disk_of_a_computer_that_writes_nothing_but_names(engine: Bubb
     await neighbour(engine)
 
 
+@pytest.mark.engine(disk=64 * MIB)
+@pytest.mark.parametrize(
+    "opened",
+    [
+        "fd = os.open('f', os.O_RDWR | os.O_CREAT); os.unlink('f')",
+        "fd = os.open('.', os.O_RDWR | os.O_TMPFILE)",
+    ],
+    ids=["removed", "never named"],
+)
+async def test_the_disk_of_a_computer_that_names_no_file(engine: BubblewrapEngine, opened: str) -> None:
+    code = (
+        f"import os, time\n{opened}\n"
+        "for _ in range(1000):\n    os.write(fd, os.urandom(1 << 20))\n    time.sleep(0.005)\ntime.sleep(60)"
+    )
+    outcome = await attempt(engine, f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=60)
+    assert (outcome.exit_code, outcome.completed) == (137, True)
+    assert b"wrote more than its 67108864 bytes of disk" in outcome.stderr
+    assert await sh(engine, "ls") == ""
+
+
+@pytest.mark.engine(disk=64 * MIB)
+async def test_the_disk_of_a_computer_that_only_maps_its_file(engine: BubblewrapEngine) -> None:
+    code = (
+        "import mmap, os, time\nmaps = []\nfor n in range(100):\n    fd = os.open('f', os.O_RDWR | os.O_CREAT)\n"
+        "    os.unlink('f')\n    os.ftruncate(fd, 4 << 20)\n    maps.append(mmap.mmap(fd, 4 << 20))\n"
+        "    os.close(fd)\n    maps[-1][:] = os.urandom(4 << 20)\n    time.sleep(0.02)\ntime.sleep(60)"
+    )
+    outcome = await attempt(engine, f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=60)
+    assert (outcome.exit_code, outcome.completed) == (137, True)
+    assert b"wrote more than its 67108864 bytes of disk" in outcome.stderr
+
+
 @pytest.mark.engine(open_files=50)
 async def test_open_files(engine: BubblewrapEngine) -> None:
     outcome = await attempt(engine, "python3 -c 'f = [open(\"/dev/null\") for _ in range(100)]'")

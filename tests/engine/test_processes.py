@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import time
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from arker.local.engine import BubblewrapEngine
-from arker.local.engine.processes import Process, parse_stat
+from arker.local.engine.processes import Process, mapped_without_name, parse_stat
 from arker.local.engine.watch import interval
 
 from .harness import attempt, content, sh
@@ -59,6 +60,15 @@ def test_a_main_thread_that_ended_ends_no_process() -> None:
     assert parse_stat(line % (b"Z", 2)) == Process(7, 1, 5, "Z", 84474, 2)
     assert parse_stat(line % (b"Z", 1)) is None
     assert parse_stat(line % (b"S", 1)) == Process(7, 1, 5, "S", 84474, 1)
+
+
+def test_mapped_files_without_a_name() -> None:
+    maps = (
+        b"7f00-7f10 rw-s 00000000 fe:01 1234                       /home/user/a b (deleted)\n"
+        b"7f20-7f30 r--p 00000000 fe:01 99                         /usr/lib/x\n"
+        b"7f40-7f50 rw-p 00000000 00:00 0 \n"
+    )
+    assert list(mapped_without_name(maps)) == [((os.makedev(0xFE, 1), 1234), 0x10)]
 
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)

@@ -393,10 +393,17 @@ class Computer:
             raise StorageFull(f"the computer may write {self.host.limits.disk} bytes to its disk, and did")
 
     async def measure(self) -> None:
-        """Find out how much is written, by this computer and by those that it was forked from."""
+        """Find out how much is written, by this computer and by those that it was forked from: files, those without a
+        name that something holds open, and what its sessions know."""
         layers = [self.host.layer(name) for name in (*self.frozen, self.top)]
+        nameless = 0
+        if self.sandbox is not None:
+            # On disk are the files that the writable folders have; others are in memory.
+            disks = {os.stat(name or ".", dir_fd=self.sandbox.root).st_dev for name in self.image.writable}
+            held = await self.sandbox.processes.aside(self.host.threads, self.sandbox.processes.nameless)
+            nameless = sum(size for (device, _), (size, _) in held.items() if device in disks)
         loop = asyncio.get_running_loop()
-        self.size = await loop.run_in_executor(self.host.threads, disk_usage, layers)
+        self.size = nameless + await loop.run_in_executor(self.host.threads, disk_usage, layers)
 
     async def open_terminal(
         self, session: Session, size: TerminalSize, command: str | None, idle: float | None

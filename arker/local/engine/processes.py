@@ -19,8 +19,9 @@ import os
 import resource
 import secrets
 import signal
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,16 @@ def parse_stat(line: bytes) -> Process | None:
     return Process(
         int(line[: line.index(b" ")]), int(fields[1]), int(fields[3]), state, int(fields[19]), threads
     )
+
+
+def mapped_without_name(maps: bytes) -> Iterator[tuple[tuple[int, int], int]]:
+    """Files of a `/proc/<pid>/maps` that were removed: device and inode, and how many bytes are mapped. Pure."""
+    for line in maps.splitlines():
+        if line.endswith(b" (deleted)"):
+            addresses, _, _, device, inode, _ = line.split(None, 5)
+            begin, end = (int(address, 16) for address in addresses.split(b"-"))
+            major, minor = (int(part, 16) for part in device.split(b":"))
+            yield (os.makedev(major, minor), int(inode)), end - begin
 
 
 class Processes:
@@ -246,6 +257,24 @@ class Processes:
             return self._read(f"{pid}/syscall")
         except OSError:
             return b""
+
+    def nameless(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Files that no folder names and that processes hold, by device and inode: bytes that they take, and the number
+        of a process that holds them. Of one that is only mapped, the mapped part counts."""
+        found: dict[tuple[int, int], tuple[int, int]] = {}
+        for name in self._numbers():
+            if (folder := self._descriptor_folder(name)) is None:
+                continue
+            with contextlib.suppress(OSError):
+                for number in self._list(folder):
+                    with contextlib.suppress(OSError):
+                        info = os.stat(f"{folder}/{number}", dir_fd=self._proc)
+                        if stat.S_ISREG(info.st_mode) and info.st_nlink == 0:
+                            found[info.st_dev, info.st_ino] = info.st_blocks * 512, int(name)
+            with contextlib.suppress(OSError):
+                for file, size in mapped_without_name(self._read_whole(folder.removesuffix("fd") + "maps")):
+                    found.setdefault(file, (size, int(name)))
+        return found
 
     # Who started whom
 
