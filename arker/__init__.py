@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from ._async.computer import AsyncBranches, AsyncComputer
     from ._async.files import AsyncSync
     from ._async.filesystem import AsyncFile, AsyncFiles
+    from ._async.runs import AsyncRun, AsyncRunStream
     from ._sync.client import Arker
     from ._sync.computer import Branches, Computer
     from ._sync.files import Sync
     from ._sync.filesystem import File, Files
+    from ._sync.runs import Run, RunStream
     from .config import Timeouts
     from .errors import (
         ArkerError,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         UnauthorizedError,
         VmBusyError,
     )
+    from .events import OutputCut, RunInfo, RunOutput, Usage
     from .filevalues import FileChange, FileInfo, GrepMatch, TreeResult
     from .hooks import Hooks, RequestEvent, RetryEvent, TransferEvent
     from .ids import SOURCE_ALIASES
@@ -49,6 +52,8 @@ __all__ = [
     "AsyncComputer",
     "AsyncFile",
     "AsyncFiles",
+    "AsyncRun",
+    "AsyncRunStream",
     "AsyncSync",
     "BadRequestError",
     "Branches",
@@ -68,19 +73,25 @@ __all__ = [
     "NotFoundError",
     "Operation",
     "Outcome",
+    "OutputCut",
     "Processed",
     "QuotaExceededError",
     "RateLimitedError",
     "RequestEvent",
     "RetryEvent",
     "RetryPolicy",
+    "Run",
+    "RunInfo",
+    "RunOutput",
     "RunResult",
+    "RunStream",
     "Success",
     "Sync",
     "Timeouts",
     "TransferEvent",
     "TreeResult",
     "UnauthorizedError",
+    "Usage",
     "VmBusyError",
     "VmList",
     "VmSummary",
@@ -93,11 +104,14 @@ _MODULES = {
     "_async.computer": ["AsyncBranches", "AsyncComputer"],
     "_async.files": ["AsyncSync"],
     "_async.filesystem": ["AsyncFile", "AsyncFiles"],
+    "_async.runs": ["AsyncRun", "AsyncRunStream"],
     "_sync.client": ["Arker"],
     "_sync.computer": ["Branches", "Computer"],
     "_sync.files": ["Sync"],
     "_sync.filesystem": ["File", "Files"],
+    "_sync.runs": ["Run", "RunStream"],
     "config": ["Timeouts"],
+    "events": ["OutputCut", "RunInfo", "RunOutput", "Usage"],
     "filevalues": ["FileChange", "FileInfo", "GrepMatch", "TreeResult"],
     "errors": [
         "ArkerError",

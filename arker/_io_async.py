@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import socket
 import sys
 import weakref
@@ -128,6 +129,13 @@ class AsyncWaiter(Generic[T]):
             if not self._given:
                 raise TimeoutError("timed out")
         return self.value
+
+
+async def async_called(function: Callable[[T], Any], value: T) -> None:
+    """Call a function, which may be a coroutine function."""
+    result = function(value)
+    if inspect.isawaitable(result):
+        await result
 
 
 async def async_sleep(seconds: float) -> None:

@@ -79,6 +79,11 @@ class Waiter(Generic[T]):
         return self.value
 
 
+def called(function: Callable[[T], Any], value: T) -> None:
+    """Call a function."""
+    function(value)
+
+
 def sleep(seconds: float) -> None:
     """Pause the thread."""
     time.sleep(seconds)

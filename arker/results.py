@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 from .errors import ArkerError
+from .events import Usage
 
 if TYPE_CHECKING:
     from arker_api.control.models import VmPage
@@ -33,6 +34,9 @@ class RunResult:
         cwd: The folder that the session is in afterwards.
         completed: False when the timeout ended it.
         truncated: True when output was over the deployment's cap and its end was dropped.
+        reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`; None where
+            the deployment does not tell.
+        usage: What it took; None where the deployment does not tell.
     """
 
     stdout: bytes
@@ -43,6 +47,8 @@ class RunResult:
     cwd: str
     completed: bool = True
     truncated: bool = False
+    reason: str | None = None
+    usage: Usage | None = None
 
     @property
     def ok(self) -> bool:
@@ -53,6 +59,11 @@ class RunResult:
     def text(self) -> str:
         """`stdout` as text, with U+FFFD in place of what is not UTF-8."""
         return self.stdout.decode("utf-8", "replace")
+
+    @property
+    def error_text(self) -> str:
+        """`stderr` as text, with U+FFFD in place of what is not UTF-8."""
+        return self.stderr.decode("utf-8", "replace")
 
     def check(self) -> RunResult:
         """This result, if it is `ok`.
@@ -82,6 +93,8 @@ class RunResult:
             "cwd": self.cwd,
             "completed": self.completed,
             "truncated": self.truncated,
+            "reason": self.reason,
+            "usage": None if self.usage is None else asdict(self.usage),
         }
 
     @classmethod
@@ -100,6 +113,8 @@ class RunResult:
             data["cwd"],
             data["completed"],
             data["truncated"],
+            data.get("reason"),
+            None if data.get("usage") is None else Usage(**data["usage"]),
         )
 
 

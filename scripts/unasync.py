@@ -22,7 +22,8 @@ SOURCES = [*sorted((ROOT / "arker").rglob("_async")), *sorted((ROOT / "tests").r
 RULES: list[tuple[str, str]] = [
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
-    (r"\b__a(enter|exit)__", r"__\1__"),
+    (r"\b__a(enter|exit|iter|next)__", r"__\1__"),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\ba(close|iter_raw|next)\b", r"\1"),
     (r"\bAsync(\w+)", r"\1"),
     (r"\basync_(\w+)", r"\1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, overload
 
@@ -20,6 +20,7 @@ from arker._http._sync.pipeline import CANCELLING, Budget
 from arker._io_sync import CANCELLED, all_the_same
 from arker.config import check_seconds
 from arker.errors import ArkerError, bad_request
+from arker.events import command_line
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.operations import Operation
@@ -31,6 +32,7 @@ from .gather import gather
 if TYPE_CHECKING:
     from .client import Arker
     from .filesystem import Files
+    from .runs import Callback, Run, RunStream
 
 #: Forks of one computer on their way at a time.
 _AT_A_TIME = 16
@@ -212,7 +214,16 @@ class Computer:
             raise
 
     def run(
-        self, command: str, *, session_id: str | int | None = None, timeout: float | None = None
+        self,
+        command: str | Sequence[str],
+        *,
+        session_id: str | int | None = None,
+        timeout: float | None = None,
+        on_stdout: Callback | None = None,
+        on_stderr: Callback | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | str | None = None,
     ) -> RunResult:
         """Run a shell command and wait for its end. A non-zero exit code is a result, not an error.
 
@@ -223,12 +234,20 @@ class Computer:
         raised, with `processed="maybe"`, rather than the command run again; see `RetryPolicy`.
 
         Args:
-            command: What the shell is given.
+            command: What the shell is given; a list of arguments is quoted for it.
             session_id: The session to run it in: a persistent shell with its folder, variables and functions.
                 Default is session 0; another name makes another shell, side by side.
             timeout: Longest time that the command may run, in seconds, rounded up to a whole one; it is
                 killed then (`completed` False, exit code 124). Default: no limit, but the call waits for at
                 most `Timeouts.run`.
+            on_stdout: Called with what comes of standard output, piece by piece, while the command runs. What it
+                raises ends the command and the call.
+            on_stderr: The same for standard error.
+            cwd: Absolute path of its folder, for this command alone, which then runs in a subshell of the session.
+            env: Variables for this command alone, as `cwd`.
+            stdin: Its input, 2 MiB at most; default none.
+
+        `on_stdout` and those after it need a deployment of one's own; others answer `not_implemented`.
 
         Raises:
             ArkerError: `vm_busy` when the session runs a command already, `not_found`, `timeout` when no
@@ -236,12 +255,26 @@ class Computer:
             TypeError, ValueError: for arguments of the wrong kind.
         """
         client = self._client
-        if not isinstance(command, str):
-            raise TypeError(f"command is a str, not {type(command).__name__}")
+        command = command_line(command)
         if isinstance(session_id, bool) or not isinstance(session_id, (str, int, type(None))):
             raise TypeError(f"session_id is a str or an int, not {type(session_id).__name__}")
         if session_id == "":
             raise ValueError("session_id is empty; leave it out for session 0")
+        if any(given is not None for given in (on_stdout, on_stderr, cwd, env, stdin)):
+            from .runs import run_to_end
+
+            where = "0" if session_id is None else session_id
+            return run_to_end(
+                self,
+                command,
+                on_stdout,
+                on_stderr,
+                session_id=where,
+                timeout=timeout,
+                cwd=cwd,
+                env=env,
+                stdin=stdin,
+            )
         timeouts = client._timeouts
         body = RunRequest(command, 0 if session_id is None else session_id)
         limit = timeouts.run
@@ -266,6 +299,96 @@ class Computer:
             raise
         finally:
             running.discard(run)
+
+    def stream(
+        self,
+        command: str | Sequence[str],
+        *,
+        session_id: str | int | None = None,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | str | None = None,
+    ) -> RunStream:
+        """Start a shell command, and return what it writes, as it comes, to be iterated over.
+
+        The command goes on when nobody reads any more: `stream.run.cancel()` ends it. Needs a deployment of one's own.
+
+        Args:
+            command: What the shell is given; a list of arguments is quoted for it.
+            session_id: The session to run it in; default is session 0.
+            timeout: Longest time that the command may run, in seconds. Default: no limit.
+            cwd: Absolute path of its folder, for this command alone, which then runs in a subshell of the session.
+            env: Variables for this command alone, as `cwd`.
+            stdin: Its input, 2 MiB at most; default none.
+
+        Raises:
+            ArkerError: `vm_busy` when the session runs a command already, and whatever else fails.
+            TypeError, ValueError: for arguments of the wrong kind.
+        """
+        from .runs import open_run
+
+        where = "0" if session_id is None else session_id
+        return open_run(self, command, session_id=where, timeout=timeout, cwd=cwd, env=env, stdin=stdin)
+
+    def start(
+        self,
+        command: str | Sequence[str],
+        *,
+        session_id: str | int | None = None,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+    ) -> Run:
+        """Start a shell command and return at once; it goes on, whoever waits, until it ends or is cancelled, and keeps
+        its computer awake. Needs a deployment of one's own.
+
+        Args:
+            command: What the shell is given; a list of arguments is quoted for it.
+            session_id: The session to run it in, which is busy until it ends. Default: a session of its own, which
+                begins with what session 0 knows and leaves that free.
+            timeout: Longest time that the command may run, in seconds. Default: no limit.
+            cwd: Absolute path of its folder, for this command alone, which then runs in a subshell of the session.
+            env: Variables for this command alone, as `cwd`.
+            stdin: Whether it gets input by `run.write()`; else its input is empty.
+
+        Raises:
+            ArkerError: `vm_busy` when the session runs a command already, and whatever else fails.
+            TypeError, ValueError: for arguments of the wrong kind.
+        """
+        from .runs import start_run
+
+        return start_run(self, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin)
+
+    def runs(self, *, running: bool | None = None, limit: int = 100) -> list[Run]:
+        """The runs that were started by `start()` and `stream()`, newest first; the deployment keeps the last 256 of
+        those that ended, with their output.
+
+        Args:
+            running: True for those that go on alone, False for those that ended.
+            limit: How many at the most, up to 1000.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        from .runs import list_runs
+
+        return list_runs(self, running, limit)
+
+    def get_run(self, run_id: str) -> Run:
+        """A run by its id, from any process.
+
+        Args:
+            run_id: Its id.
+
+        Raises:
+            ArkerError: `not_found`.
+            ValueError: for what is no id.
+        """
+        from .runs import find_run
+
+        return find_run(self, run_id)
 
     def delete(self, *, timeout: float | None = None) -> None:
         """End everything that runs in it and remove its files. Computers forked from it stay.

@@ -88,7 +88,7 @@ def computers(arker: Arker) -> None:
         for outcome in children:
             assert_type(outcome.get(), Computer)
     vm.delete()
-    vm.run(["true"])  # type: ignore[arg-type]
+    vm.run(1)  # type: ignore[arg-type]
     vm.fork("name")  # type: ignore[call-overload]
 
 

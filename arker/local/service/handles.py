@@ -5,6 +5,8 @@ The engine keeps them, with their output, over restarts.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import math
 import secrets
@@ -38,6 +40,7 @@ class Handles:
         self._access = access
         self._computers = computers
         self._sandboxes = sandboxes
+        self._feeding: set[asyncio.Task[None]] = set()
         #: Bytes of input that runs of this process got, so that what is sent again is not given again.
         self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
 
@@ -50,6 +53,7 @@ class Handles:
         command: str,
         timeout: float | None,
         stdin: bool,
+        given: bytes | None,
         cwd: str | None,
         env: Mapping[str, str] | None,
         key: str | None,
@@ -59,6 +63,8 @@ class Handles:
         Args:
             session_id: where; None for a session of its own, which begins with what the default one knows.
             timeout: seconds after which it is ended; None for never.
+            stdin: whether it gets input by `write`.
+            given: all of its input, if that is known.
             cwd: its folder, for this command alone; as for `env`.
             key: what a repeat of the request has, too: it is answered with the run of the first.
 
@@ -75,21 +81,34 @@ class Handles:
                 if session_id is None:
                     session_id = f"run-{run_id}"
                     await self._engine.copy_session(vm_id, _DEFAULT_SESSION, session_id)
-                return await self._engine.start_run(
+                run = await self._engine.start_run(
                     vm_id,
                     session_id,
                     command,
                     timeout=timeout or math.inf,
                     run_id=run_id,
-                    stdin=stdin,
+                    stdin=stdin or given is not None,
                     cwd=cwd,
                     env=env,
                 )
+                if given is not None:
+                    self._feed(run, given)
+                return run
             except RunExists:
                 run = await self._engine.run_of(vm_id, run_id)
         if run.command != command:
             raise ApiError("idempotency_conflict", "the Idempotency-Key was used for another request")
         return run
+
+    def _feed(self, run: Run, given: bytes) -> None:
+        async def feed() -> None:
+            with contextlib.suppress(BrokenPipeError):  # it ended before it had read all
+                await run.write_stdin(given)
+            await run.close_stdin()
+
+        task = asyncio.create_task(feed())
+        self._feeding.add(task)
+        task.add_done_callback(self._feeding.discard)
 
     async def get(self, who: Principal, vm_id: str, run_id: str) -> Run:
         """A run.

@@ -34,6 +34,8 @@ class StartRequest(Body):
     session_id: Annotated[str, StringConstraints(pattern=_SESSION, max_length=64)] | None = None
     timeout: Annotated[float, Field(strict=False, ge=0, allow_inf_nan=False)] = 0
     stdin: bool = False
+    #: All of its input; `stdin` is then taken for granted.
+    input: bytes | None = None
     cwd: Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4095)] | None = None
     env: dict[Variable, Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]] | None = None
 
@@ -59,11 +61,12 @@ class Runs(Endpoint):
             command=asked.command,
             timeout=asked.timeout or None,
             stdin=asked.stdin,
+            given=asked.input,
             cwd=asked.cwd,
             env=asked.env,
             key=key,
         )
-        accepted = request.headers.get("accept", "")
+        accepted = _accepted(request)
         if FRAMES in accepted or SSE in accepted:
             return _events(request, run, 0)
         return json(run_fields(run, vm_id))
@@ -158,9 +161,13 @@ def _events(request: Request, run: Run, offset: int) -> Response:
         request.path_params["vm_id"],
         offset,
         follow=_flag(request, "follow") is not False,
-        frames=FRAMES in request.headers.get("accept", ""),
+        frames=FRAMES in _accepted(request),
         stopping=context(request).stopping,
     )
+
+
+def _accepted(request: Request) -> str:
+    return ",".join(request.headers.getlist("accept"))
 
 
 def _number(request: Request, name: str, default: int) -> int:

@@ -1,0 +1,557 @@
+"""Runs that go on: handles, and their events as they come."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import signal
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from arker._http._async.pipeline import Budget, dump
+from arker._http._async.request import AsyncRequest
+from arker._http._async.transport import AsyncReply
+from arker._http.deadline import Deadline
+from arker._io_async import async_called, async_sleep
+from arker.config import check_seconds
+from arker.errors import ArkerError
+from arker.events import (
+    FRAMES,
+    Event,
+    Frames,
+    Lines,
+    OutputCut,
+    RunInfo,
+    RunOutput,
+    StreamName,
+    command_line,
+    run_info,
+)
+from arker.hooks import logger
+from arker.ids import new_ulid
+from arker.results import RunResult
+
+if TYPE_CHECKING:
+    from .computer import AsyncComputer
+
+#: Bytes of each stream that a result holds.
+COLLECTED: Final = 16 << 20
+#: Bytes of input in one request.
+_INPUT: Final = 256 << 10
+#: Bytes of input that `run` takes.
+_LARGEST_INPUT: Final = 2 << 20
+#: Seconds that a command may take to read its input.
+_READING: Final = 24 * 3600.0
+#: Seconds without a word after which an answer is taken for dead; the deployment sends one every 15.
+_SILENCE: Final = 60.0
+#: Seconds for the cancellation of a run whose call was interrupted.
+_CANCELLING: Final = 1.0
+#: Seconds between two tries to follow a run again, at the most.
+_LONGEST_PAUSE: Final = 5.0
+
+T = TypeVar("T")
+
+Callback = Callable[[bytes], Any]
+
+
+class AsyncRun:
+    """A run: a command that goes on whether or not anybody waits for it; made by `computer.start()`, and found again by
+    `computer.get_run()`, also from another process, and after the deployment was restarted."""
+
+    __slots__ = ("_computer", "_given", "_info")
+
+    def __init__(self, computer: AsyncComputer, info: RunInfo) -> None:
+        self._computer = computer
+        self._info = info
+        self._given = 0
+
+    @property
+    def id(self) -> str:
+        """The id."""
+        return self._info.run_id
+
+    @property
+    def info(self) -> RunInfo:
+        """The run as it was last seen; `refresh()` looks again."""
+        return self._info
+
+    @property
+    def computer(self) -> AsyncComputer:
+        """Where it runs."""
+        return self._computer
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r}, {self._info.state})"
+
+    async def refresh(self) -> RunInfo:
+        """Look how it is.
+
+        Raises:
+            ArkerError: `not_found` when the deployment keeps it no more, and whatever else fails.
+        """
+        self._info = await _ask(self._computer, "GET", f"/{self.id}", run_info)
+        return self._info
+
+    def stream(self, offset: int = 0) -> AsyncRunStream:
+        """What it wrote and writes, until its end, to be iterated over.
+
+        Args:
+            offset: Bytes of both streams to leave out: the offset and length of the last piece that was seen.
+
+        Raises:
+            ValueError: for a negative offset.
+        """
+        if offset < 0:
+            raise ValueError(f"offset is 0 or more, not {offset}")
+        return AsyncRunStream(self, _follow(self, offset))
+
+    async def wait(
+        self,
+        *,
+        timeout: float | None = None,
+        on_stdout: Callback | None = None,
+        on_stderr: Callback | None = None,
+    ) -> RunResult:
+        """Wait for its end.
+
+        Args:
+            timeout: Longest time to wait, in seconds; the run goes on afterwards. Default: no limit.
+            on_stdout: Called with what it wrote to standard output, piece by piece.
+            on_stderr: The same for standard error.
+
+        Raises:
+            ArkerError: `timeout`; `unavailable` when the run ended without an exit code, as its computer was stopped.
+        """
+        deadline = None if timeout is None else Deadline(check_seconds("timeout", timeout))
+        async with AsyncRunStream(self, _follow(self, 0, deadline=deadline)) as stream:
+            return await stream.collect(on_stdout, on_stderr)
+
+    async def output(self) -> tuple[bytes, bytes]:
+        """What it wrote to standard output and standard error so far, up to 16 MiB each.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        kept = _Kept()
+        async with AsyncRunStream(self, _follow(self, 0, follow=False)) as stream:
+            async for event in stream:
+                kept.add(event)
+        return kept.value("stdout"), kept.value("stderr")
+
+    async def write(self, data: bytes | str) -> None:
+        """Give input to a run that was started with `stdin=True`. Waits while the command does not read.
+
+        Args:
+            data: The input; text in UTF-8.
+
+        Raises:
+            ArkerError: `conflict` when the input was closed or the run is over.
+        """
+        raw = data.encode() if isinstance(data, str) else data
+        for start in range(0, len(raw), _INPUT):
+            await self._input(raw[start : start + _INPUT], close=False)
+
+    async def close_stdin(self) -> None:
+        """End its input.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        await self._input(b"", close=True)
+
+    async def _input(self, data: bytes, *, close: bool) -> None:
+        # By its offset, so that what is sent again is given once.
+        path = f"/{self.id}/stdin?offset={self._given}&close={str(close).lower()}"
+
+        def received(fields: Mapping[str, Any]) -> int:
+            return int(fields["received"])
+
+        self._given = await _ask(self._computer, "POST", path, received, data, read=_READING)
+
+    async def send_signal(self, number: int | str) -> None:
+        """Send a signal to the command and what it started. Ignored when the run is over.
+
+        Args:
+            number: As `signal.SIGINT` or `"SIGINT"`.
+
+        Raises:
+            ArkerError: `bad_request` for a signal that cannot be sent.
+            ValueError: for what is no signal.
+        """
+        name = number if isinstance(number, str) else signal.Signals(number).name
+        body = dump({"signal": name if name.startswith("SIG") else f"SIG{name}"})
+        await _ask(self._computer, "POST", f"/{self.id}/signal", dict, body)
+
+    async def cancel(self) -> bool:
+        """End the command and all that it started; whether it was going on. `wait()` tells the end.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        return await self._cancel(None)
+
+    async def _cancel(self, seconds: float | None) -> bool:
+        def cancelled(fields: Mapping[str, Any]) -> bool:
+            return fields["cancelled"] is True
+
+        return await _ask(self._computer, "DELETE", f"/{self.id}", cancelled, timeout=seconds)
+
+
+class AsyncRunStream:
+    """The events of a run, as they come: `RunOutput` in the order in which it was read, perhaps an `OutputCut`. A
+    connection that is cut is made again, and goes on where it was. In a with-statement its connection is closed at the
+    end; the run goes on."""
+
+    __slots__ = ("_events", "_run")
+
+    def __init__(self, run: AsyncRun, events: AsyncGenerator[Event]) -> None:
+        self._run = run
+        self._events = events
+
+    @property
+    def run(self) -> AsyncRun:
+        """The run."""
+        return self._run
+
+    def __aiter__(self) -> AsyncRunStream:
+        return self
+
+    async def __anext__(self) -> RunOutput | OutputCut:
+        async for event in self._events:
+            if not isinstance(event, RunInfo):
+                return event
+            self._run._info = event
+        raise StopAsyncIteration
+
+    async def lines(self) -> AsyncGenerator[tuple[StreamName, str]]:
+        """The lines of both streams, as text without their ends, each with the name of its stream.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        lines: dict[StreamName, Lines] = {"stdout": Lines(), "stderr": Lines()}
+        async for event in self:
+            if isinstance(event, RunOutput):
+                for line in lines[event.stream].feed(event.data):
+                    yield event.stream, line
+        for name, rest in lines.items():
+            for line in rest.feed(b"", final=True):
+                yield name, line
+
+    async def collect(
+        self, on_stdout: Callback | None = None, on_stderr: Callback | None = None
+    ) -> RunResult:
+        """What is left of it, and how the run ended.
+
+        Args:
+            on_stdout: Called with what comes of standard output, piece by piece.
+            on_stderr: The same for standard error.
+
+        Raises:
+            ArkerError: `unavailable` when the run ended without an exit code, as its computer was stopped.
+        """
+        kept = _Kept()
+        async for event in self:
+            kept.add(event)
+            if isinstance(event, RunOutput):
+                callback = on_stdout if event.stream == "stdout" else on_stderr
+                if callback is not None:
+                    await async_called(callback, event.data)
+        return _result(self._run._info, kept)
+
+    async def aclose(self) -> None:
+        """Close its connection; the run goes on. May be called twice.
+
+        Raises:
+            ArkerError: never.
+        """
+        await self._events.aclose()
+
+    async def __aenter__(self) -> AsyncRunStream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class _Kept:
+    """What a result holds of the output of a run."""
+
+    def __init__(self) -> None:
+        self._parts: dict[StreamName, list[bytes]] = {"stdout": [], "stderr": []}
+        self._room: dict[StreamName, int] = {"stdout": COLLECTED, "stderr": COLLECTED}
+        self.truncated = False
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, OutputCut):
+            self.truncated = True
+        elif isinstance(event, RunOutput):
+            room = self._room[event.stream]
+            self.truncated = self.truncated or len(event.data) > room
+            self._parts[event.stream].append(event.data[:room])
+            self._room[event.stream] = room - len(self._parts[event.stream][-1])
+
+    def value(self, stream: StreamName) -> bytes:
+        return b"".join(self._parts[stream])
+
+
+def _result(info: RunInfo, kept: _Kept) -> RunResult:
+    if info.exit_code is None and info.reason != "cancelled":
+        why = "; ".join(info.notes) or "the run ended without an exit code"
+        raise ArkerError("unavailable", f"{why} ({info.reason})", processed="maybe")
+    return RunResult(
+        kept.value("stdout"),
+        kept.value("stderr"),
+        -1 if info.exit_code is None else info.exit_code,
+        info.duration_ms,
+        info.session_id,
+        info.cwd,
+        info.reason not in ("timed_out", "cancelled"),
+        kept.truncated,
+        info.reason,
+        info.usage,
+    )
+
+
+async def start_run(
+    computer: AsyncComputer,
+    command: str | Sequence[str],
+    *,
+    session_id: str | int | None,
+    timeout: float | None,
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+    stdin: bool,
+) -> AsyncRun:
+    """Start a command; its run. Raises ArkerError."""
+    fields = _fields(command, session_id, timeout, cwd, env)
+    body = dump({**fields, "stdin": stdin})
+    info = await _ask(computer, "POST", "", run_info, body, headers={"Idempotency-Key": new_ulid()})
+    return AsyncRun(computer, info)
+
+
+async def open_run(
+    computer: AsyncComputer,
+    command: str | Sequence[str],
+    *,
+    session_id: str | int | None,
+    timeout: float | None,
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+    stdin: bytes | str | None,
+) -> AsyncRunStream:
+    """Start a command and follow it, by one request. Raises ArkerError."""
+    fields = _fields(command, session_id, timeout, cwd, env)
+    if stdin is not None:
+        raw = stdin.encode() if isinstance(stdin, str) else stdin
+        if len(raw) > _LARGEST_INPUT:
+            raise ValueError(
+                f"stdin has at most {_LARGEST_INPUT} bytes here; for more, start(stdin=True) and write()"
+            )
+        fields["input"] = base64.b64encode(raw).decode()
+    headers = {"Idempotency-Key": new_ulid(), "Accept": FRAMES}
+    make = functools.partial(_request, computer, "POST", "", dump(fields), headers=headers, read=_SILENCE)
+    reply = await computer._client._pipeline.hold(computer._client._budget(None), make, 200)
+    frames = Frames(0)
+    try:
+        first: list[Event] = []
+        while not first:
+            piece = await reply.piece()
+            if piece is None:
+                raise ArkerError("network", "the answer ended before it began", processed="maybe")
+            first = list(frames.feed(piece))
+        assert isinstance(first[0], RunInfo)
+    except BaseException:
+        await reply.aclose()
+        raise
+    run = AsyncRun(computer, first[0])
+    return AsyncRunStream(run, _follow(run, 0, begun=(reply, frames, first)))
+
+
+async def list_runs(computer: AsyncComputer, running: bool | None, limit: int) -> list[AsyncRun]:
+    """The newest runs of a computer. Raises ArkerError."""
+
+    def runs(fields: Mapping[str, Any]) -> list[AsyncRun]:
+        return [AsyncRun(computer, run_info(run)) for run in fields["runs"]]
+
+    query = f"?limit={limit}" + ("" if running is None else f"&running={str(running).lower()}")
+    return await _ask(computer, "GET", query, runs)
+
+
+async def find_run(computer: AsyncComputer, run_id: str) -> AsyncRun:
+    """A run by its id. Raises ArkerError."""
+    return AsyncRun(computer, await _ask(computer, "GET", f"/{_id(run_id)}", run_info))
+
+
+async def run_to_end(
+    computer: AsyncComputer,
+    command: str,
+    on_stdout: Callback | None,
+    on_stderr: Callback | None,
+    *,
+    session_id: str | int,
+    timeout: float | None,
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+    stdin: bytes | str | None,
+) -> RunResult:
+    """Run a command with callbacks; if the call is interrupted, or a callback raises, the command is ended. Raises
+    ArkerError."""
+    stream = await open_run(
+        computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+    )
+    try:
+        async with stream:
+            return await stream.collect(on_stdout, on_stderr)
+    except BaseException:
+        if stream.run.info.state == "running":
+            await _interrupted(stream.run)
+        raise
+
+
+async def _interrupted(run: AsyncRun) -> None:
+    """The call for a run was interrupted: end the run, or try to for a moment."""
+    try:
+        await run._cancel(_CANCELLING)
+    except ArkerError as error:
+        logger.warning("run %s was not cancelled: %s", run.id, error)
+
+
+def _fields(
+    command: str | Sequence[str],
+    session_id: str | int | None,
+    timeout: float | None,
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {"command": command_line(command)}
+    if session_id is not None:
+        fields["session_id"] = str(session_id)
+    if timeout is not None:
+        fields["timeout"] = check_seconds("timeout", timeout)
+    if cwd is not None:
+        fields["cwd"] = cwd
+    if env is not None:
+        fields["env"] = dict(env)
+    return fields
+
+
+def _id(run_id: str) -> str:
+    if (
+        not run_id
+        or not run_id.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        or not run_id.isascii()
+    ):
+        raise ValueError(f"{run_id!r} is no id of a run")
+    return run_id
+
+
+async def _follow(
+    run: AsyncRun,
+    offset: int,
+    *,
+    follow: bool = True,
+    deadline: Deadline | None = None,
+    begun: tuple[AsyncReply, Frames, list[Event]] | None = None,
+) -> AsyncGenerator[Event]:
+    """The events of a run from `offset` on; the first and the last are the run. A cut connection is made again."""
+    client = run._computer._client
+    failures = 0
+    while True:
+        try:
+            if begun is None:
+                query = f"?offset={offset}&follow={str(follow).lower()}"
+                read = _SILENCE if deadline is None else max(0.001, min(_SILENCE, deadline.left))
+                make = functools.partial(
+                    _request,
+                    run._computer,
+                    "GET",
+                    f"/{run.id}/events{query}",
+                    headers={"Accept": FRAMES},
+                    read=read,
+                )
+                reply = await client._pipeline.hold(client._budget(None), make, 200)
+                frames, ready = Frames(offset), list[Event]()
+            else:
+                (reply, frames, ready), begun = begun, None
+            async with reply:
+                while True:
+                    for event in ready:
+                        yield event
+                        failures = 0
+                    if frames.ended:
+                        return
+                    offset = frames.offset
+                    piece = await reply.piece()
+                    if piece is None:
+                        break
+                    ready = list(frames.feed(piece))
+            if not follow:
+                return
+            failure = ArkerError("network", "the deployment ended the stream", processed="maybe")
+        except ArkerError as error:
+            failure = error
+        if deadline is not None and deadline.left <= 0:
+            raise ArkerError("timeout", f"the run {run.id} goes on", processed="maybe") from failure
+        failures += 1
+        if not failure.retryable or failures >= client._policy.attempts:
+            raise failure
+        await async_sleep(min(client._policy.backoff * 2**failures, _LONGEST_PAUSE))
+
+
+def _request(
+    computer: AsyncComputer,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    read: float | None = None,
+) -> AsyncRequest:
+    client = computer._client
+    return client._pipeline.request(
+        method,
+        f"/api/v1/local/vms/{computer._known_id('runs')}/runs{path}",
+        client._timeouts,
+        control=False,
+        # Each of these requests is the same however often it arrives: by its key, by its offset, or by nature.
+        repeatable=True,
+        body=body,
+        headers=headers,
+        read=read,
+    )
+
+
+async def _ask(
+    computer: AsyncComputer,
+    method: str,
+    path: str,
+    convert: Callable[[Any], T],
+    body: bytes | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    read: float | None = None,
+    timeout: float | None = None,
+) -> T:
+    client = computer._client
+    make = functools.partial(_request, computer, method, path, body, headers=headers, read=read)
+
+    async def consume(reply: AsyncReply) -> T:
+        answer = await client._pipeline.answer(reply)
+        try:
+            return convert(answer.body)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ArkerError("internal", "the answer is not what was asked for", processed="maybe") from error
+
+    budget = client._budget(timeout) if read is None else Budget(client._policy, read)
+    try:
+        return await client._pipeline.perform(budget, make, consume)
+    except ArkerError as error:
+        if error.code == "not_found" and "no such path" in error.message:
+            raise ArkerError(
+                "not_implemented", "this deployment has no runs of this kind", error.status, processed="no"
+            ) from error
+        raise

@@ -1,0 +1,200 @@
+"""What a run tells while it goes on, as values; and how it comes over the wire. Pure."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import shlex
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from ._io import Buffer
+from .errors import ArkerError
+
+__all__ = ["OutputCut", "RunInfo", "RunOutput", "Usage"]
+
+StreamName: TypeAlias = Literal["stdout", "stderr"]
+
+#: The media type of frames; see the deployment's `http/events.py`.
+FRAMES: Final = "application/vnd.arker.events"
+_FRAME: Final = struct.Struct("<cI")
+_LARGEST: Final = 64 << 20
+_STREAMS: Final[Mapping[bytes, StreamName]] = {b"O": "stdout", b"E": "stderr"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput:
+    """A piece of what a run wrote, in the order in which it was read.
+
+    Attributes:
+        stream: `stdout` or `stderr`.
+        offset: Bytes of both streams before it; a stream can be resumed from there.
+        data: The bytes. A character may be split between two pieces; `lines()` joins them.
+    """
+
+    stream: StreamName
+    offset: int
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """`data` as text, with U+FFFD in place of what is not UTF-8."""
+        return self.data.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCut:
+    """Output from here on was not kept: the run wrote more than the deployment keeps of one. The command goes on.
+
+    Attributes:
+        offset: Bytes of both streams that were kept.
+    """
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run took; None where the deployment cannot tell.
+
+    Attributes:
+        cpu_seconds: Time of processors, in seconds.
+        peak_memory: Memory at the most, in bytes.
+        bytes_written: Bytes written to the disk.
+        exact: False when the figures were sampled, and are lower bounds.
+    """
+
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    bytes_written: int | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run as the deployment knows it.
+
+    Attributes:
+        run_id: Its id; `computer.get_run(run_id)` is its handle.
+        session_id: The session that it runs in.
+        command: What was started.
+        state: `running`, `completed`, `cancelled`, or `failed` when the deployment could not see it to its end.
+        started_at: When.
+        exit_code: 128 + n after signal n, 124 when its timeout ended it; None while it goes on, and when nobody knows.
+        reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`,
+            `computer_stopped` or `infrastructure`; None while it goes on.
+        cwd: The folder that its session was in afterwards.
+        duration_ms: How long it took, in milliseconds.
+        usage: What it took.
+        notes: What the deployment has to say about it, a sentence each.
+    """
+
+    run_id: str
+    session_id: str
+    command: str
+    state: str
+    started_at: datetime
+    exit_code: int | None = None
+    reason: str | None = None
+    cwd: str = ""
+    duration_ms: float = 0.0
+    usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
+
+
+Event: TypeAlias = RunOutput | OutputCut | RunInfo
+
+
+def run_info(fields: Mapping[str, Any]) -> RunInfo:
+    """The run in an answer. Raises KeyError, TypeError or ValueError for what is none."""
+    usage = fields.get("usage") or {}
+    return RunInfo(
+        str(fields["run_id"]),
+        str(fields["session_id"]),
+        str(fields["command"]),
+        str(fields["state"]),
+        datetime.fromisoformat(fields["started_at"]),
+        fields.get("exit_code"),
+        fields.get("reason"),
+        fields.get("cwd") or "",
+        float(fields.get("duration_ms") or 0),
+        Usage(
+            usage.get("cpu_seconds"),
+            usage.get("peak_memory"),
+            usage.get("bytes_written"),
+            usage.get("exact") is True,
+        ),
+        tuple(fields.get("notes") or ()),
+    )
+
+
+class Frames:
+    """The frames of an answer, out of the pieces in which it comes."""
+
+    def __init__(self, offset: int) -> None:
+        #: Bytes of output before the next frame.
+        self.offset = offset
+        #: Whether the last one has come.
+        self.ended = False
+        self._rest = b""
+
+    def feed(self, piece: Buffer) -> Iterator[Event]:
+        """The events that are whole with this piece; the first and the last of all are the run. Raises ArkerError."""
+        data = self._rest + piece if self._rest else bytes(piece)
+        at = 0
+        while len(data) - at >= _FRAME.size:
+            letter, size = _FRAME.unpack_from(data, at)
+            if size > _LARGEST:
+                raise ArkerError("internal", "the answer is no stream of events", processed="maybe")
+            end = at + _FRAME.size + size
+            if end > len(data):
+                break
+            body = data[at + _FRAME.size : end]
+            at = end
+            if (stream := _STREAMS.get(letter)) is not None:
+                offset, self.offset = self.offset, self.offset + size
+                yield RunOutput(stream, offset, body)
+            elif letter == b"C":
+                yield OutputCut(self.offset)
+            elif letter in (b"S", b"X"):
+                self.ended = letter == b"X"
+                try:
+                    yield run_info(json.loads(body))
+                except (LookupError, TypeError, ValueError) as error:
+                    raise ArkerError("internal", "the answer is no run", processed="maybe") from error
+        self._rest = data[at:]
+
+
+class Lines:
+    """Lines of text out of pieces of bytes; incremental, with U+FFFD in place of what is not UTF-8."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def feed(self, data: bytes, *, final: bool = False) -> list[str]:
+        """The lines that are whole now, without their ends; with `final`, the last one, too."""
+        text = self._rest + self._decoder.decode(data, final)
+        *lines, self._rest = text.split("\n")
+        if final and self._rest:
+            lines.append(self._rest)
+            self._rest = ""
+        return [line.removesuffix("\r") for line in lines]
+
+
+def command_line(command: str | Sequence[str]) -> str:
+    """What the shell is given: a str as it is, a list of arguments quoted, never split.
+
+    Raises TypeError, ValueError.
+    """
+    if isinstance(command, str):
+        return command
+    arguments = list(command) if isinstance(command, Sequence) else None
+    if arguments is None or not all(isinstance(argument, str) for argument in arguments):
+        raise TypeError(f"command is a str or a list of str, not {type(command).__name__}")
+    if not arguments:
+        raise ValueError("command is an empty list")
+    return shlex.join(arguments)

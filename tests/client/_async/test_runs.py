@@ -1,0 +1,168 @@
+"""Runs that go on, by the client against the embedded deployment: live output, handles, input, cuts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from arker import ArkerError, AsyncArker, AsyncComputer, OutputCut, RetryPolicy, RunOutput
+from arker.local.process.launcher import Deployment
+from tests.faults.proxy import CuttingProxy
+
+
+@pytest.fixture
+def wire(deployment: Deployment) -> Iterator[CuttingProxy]:
+    with CuttingProxy(deployment.base_url) as proxy:
+        yield proxy
+
+
+def client(deployment: Deployment, url: str = "", **options: object) -> AsyncArker:
+    url = url or deployment.base_url
+    given = {"global_url": url, "retry": RetryPolicy(backoff=0.001), **options}
+    return AsyncArker(deployment.api_key, url, **given)  # type: ignore[arg-type]
+
+
+async def test_callbacks_see_output_as_it_comes_and_the_result_has_all_of_it(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        out: list[bytes] = []
+        err: list[bytes] = []
+        began = time.monotonic()
+        first = 0.0
+
+        def seen(data: bytes) -> None:
+            nonlocal first
+            first = first or time.monotonic() - began
+            out.append(data)
+
+        command = "echo one; echo two >&2; sleep 2; echo three; exit 3"
+        result = await vm.run(command, on_stdout=seen, on_stderr=err.append)
+        assert first < 1.9
+        assert b"".join(out) == result.stdout == b"one\nthree\n"
+        assert b"".join(err) == result.stderr == b"two\n"
+        assert (result.exit_code, result.reason, result.session_id) == (3, "exited", "0")
+        assert result.error_text == "two\n"
+        assert result.usage is not None
+
+
+async def test_what_a_callback_raises_ends_the_command_and_comes_out(deployment: Deployment) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(data: bytes) -> None:
+        raise Enough
+
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        with pytest.raises(Enough):
+            await vm.run("echo x; sleep 1000; touch reached", on_stdout=stop)
+        run = (await vm.runs())[0]
+        assert (await run.wait(timeout=30)).reason == "cancelled"
+        assert (await vm.run("ls")).stdout == b""
+
+
+async def test_a_stream_yields_pieces_and_lines(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        async with await vm.stream("seq 3; printf 'end'; echo e >&2") as stream:
+            events = [event async for event in stream]
+        assert not any(isinstance(event, OutputCut) for event in events)
+        text = b"".join(
+            event.data for event in events if isinstance(event, RunOutput) and event.stream == "stdout"
+        )
+        assert text == b"1\n2\n3\nend"
+        assert stream.run.info.exit_code == 0
+        lines = [line async for line in stream.run.stream().lines()]
+        assert [line for name, line in lines if name == "stdout"] == ["1", "2", "3", "end"]
+        rest = [event async for event in stream.run.stream(offset=len(text) + 2)]
+        assert rest == []
+
+
+async def test_a_run_in_the_background_is_found_again(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.run("cd /tmp; export WHAT=thing")
+        run = await vm.start("pwd; echo $WHAT; until [ -e go ]; do sleep 0.01; done; echo went; exit 4")
+        assert run.info.state == "running"
+        # Session 0 is free meanwhile.
+        assert (await vm.run("echo free")).stdout == b"free\n"
+        with pytest.raises(ArkerError) as caught:
+            await run.wait(timeout=0.2)
+        assert caught.value.code == "timeout"
+        async with client(deployment) as other:
+            found = await other.vm(vm.id).get_run(run.id)
+            assert (await found.output())[0] == b"/tmp\nthing\n"
+            assert [one.id for one in await other.vm(vm.id).runs(running=True)] == [run.id]
+            await vm.run("touch /tmp/go")
+            result = await found.wait(timeout=30)
+        assert (result.stdout, result.exit_code) == (b"/tmp\nthing\nwent\n", 4)
+        assert (await run.refresh()).state == "completed"
+        assert await vm.runs(running=True) == []
+
+
+async def test_input_signals_and_cancel(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        run = await vm.start("cat; echo end", stdin=True)
+        await run.write("häh ")
+        await run.write(b"x" * 1_000_000)
+        await run.close_stdin()
+        result = await run.wait(timeout=60)
+        assert result.stdout == "häh ".encode() + b"x" * 1_000_000 + b"end\n"
+        with pytest.raises(ArkerError) as caught:
+            await run.write(b"late")
+        assert caught.value.code == "conflict"
+        run = await vm.start("trap 'exit 9' INT; echo ready; while :; do :; done")
+        async with run.stream() as stream:
+            async for _ in stream:
+                break
+        await run.send_signal("INT")
+        assert (await run.wait(timeout=30)).exit_code == 9
+        run = await vm.start("sleep 1000")
+        assert await run.cancel() is True
+        assert (await run.wait(timeout=30)).reason == "cancelled"
+        assert await run.cancel() is False
+
+
+async def test_arguments_for_one_command(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        result = await vm.run("pwd; echo $A; cat; cd /", cwd="/tmp", env={"A": "b  c"}, stdin="in")
+        assert result.stdout == b"/tmp\nb c\nin"
+        assert (await vm.run("pwd")).stdout == b"/home/user\n"
+        assert (await vm.run(["printf", "%s|", "a b", "$HOME", "'"])).stdout == b"a b|$HOME|'|"
+        assert (await vm.run("sleep 1000", env={"A": ""}, timeout=0.2)).completed is False
+        with pytest.raises(ValueError, match="at most"):
+            await vm.run("cat", stdin=bytes(3 << 20))
+        with pytest.raises(TypeError):
+            await vm.run(["a", 1])  # type: ignore[list-item]
+
+
+async def test_a_cut_stream_goes_on_where_it_was(wire: CuttingProxy, deployment: Deployment) -> None:
+    async with client(deployment, wire.url) as arker, await arker.vm("arkuntu").fork() as vm:
+        got = b""
+        async with await vm.stream("for i in $(seq 300); do echo line $i; sleep 0.005; done") as stream:
+            async for event in stream:
+                assert isinstance(event, RunOutput)
+                assert event.offset == len(got)
+                got += event.data
+                if got.count(b"\n") in (20, 120):
+                    wire.lose(1)
+        assert got == b"".join(b"line %d\n" % number for number in range(1, 301))
+        assert wire.lost == 2
+
+
+async def test_a_start_whose_answer_is_lost_runs_once(wire: CuttingProxy, deployment: Deployment) -> None:
+    async with client(deployment, wire.url) as arker, await arker.vm("arkuntu").fork() as vm:
+        wire.lose(2)
+        run = await vm.start("echo x >>log")
+        await run.wait(timeout=30)
+        assert (await vm.run("cat log")).stdout == b"x\n"
+        assert len(await vm.runs()) == 1
+
+
+async def test_what_is_not_there(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        with pytest.raises(ArkerError) as caught:
+            await vm.get_run("nothing")
+        assert caught.value.code == "not_found"
+        with pytest.raises(ValueError, match="no id"):
+            await vm.get_run("../x")
+        with pytest.raises(ArkerError):
+            await AsyncComputer(arker, "arkuntu", by_id=False).start("true")
