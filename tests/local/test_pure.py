@@ -22,6 +22,7 @@ from arker.local.http.schemas import (
     SyncRequest,
     check_sync,
     parse,
+    parse_large,
     parse_query,
 )
 from arker.local.service import keys, ranges, signing
@@ -385,3 +386,43 @@ class TestKeys:
     def test_what_is_no_key(self, key: str) -> None:
         with pytest.raises(ValueError, match="API key"):
             keys.check(key)
+
+
+class TestLargeBodies:
+    """A body that is parsed in slices is what it is when parsed as a whole."""
+
+    ENTRY = {"path": '/home/user/\\"[{,:}]', "size": 1, "presigned": True}  # noqa: RUF012
+
+    @pytest.mark.parametrize("entries", [1, 2, 3000])
+    @pytest.mark.parametrize("first", ["op", "writes"])
+    @pytest.mark.parametrize("indent", [None, 2])
+    def test_nothing_is_lost(self, entries: int, first: str, indent: int | None) -> None:
+        body = {"op": "write", "writes": [{**self.ENTRY, "size": n} for n in range(entries)]}
+        text = json.dumps({first: body.pop(first), **body}, indent=indent).encode()
+        whole = parse(SyncRequest, text)
+        assert parse_large(SyncRequest, text, "writes", 1000) == whole
+        assert whole.writes is not None
+        assert len(whole.writes) == entries
+
+    @pytest.mark.parametrize("at", [0, 1, 1500, 2999])
+    def test_what_is_wrong_is_found_where_it_is(self, at: int) -> None:
+        body = {"op": "write", "writes": [dict(self.ENTRY) for _ in range(3000)]}
+        body["writes"][at]["size"] = -1  # type: ignore[index]
+        text = json.dumps(body).encode()
+        with refused("bad_request") as whole:
+            parse(SyncRequest, text)
+        with refused("bad_request") as sliced:
+            parse_large(SyncRequest, text, "writes", 1000)
+        assert sliced.value.message == whole.value.message
+        assert f"writes[{at}].size" in sliced.value.message
+
+    @given(st.binary(max_size=40) | st.text('[]{},:"\\\\ 0aopwrites', max_size=40).map(str.encode))
+    def test_what_is_no_json_is_refused(self, text: bytes) -> None:
+        for body in (text, b'{"op":"write","writes":[' + text + b"]}", b'{"op":"' + text + b'"}'):
+            try:
+                whole: object = parse(SyncRequest, body)
+            except ApiError:
+                with refused("bad_request"):
+                    parse_large(SyncRequest, body, "writes", 1000)
+            else:
+                assert parse_large(SyncRequest, body, "writes", 1000) == whole

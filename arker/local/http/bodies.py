@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
 from pydantic import BaseModel
@@ -15,13 +15,16 @@ from starlette.requests import Request
 from arker.local.service.errors import ApiError
 
 from .errors import DisconnectedError, HttpError
-from .schemas import parse
+from .schemas import parse, parse_large
+from .slices import MAX_STRUCTURE
 
 #: Bytes of a JSON body at the most, and of all that are held at once for one organization. What is no larger
 #: than a head is not counted, as heads are not.
 MAX_BODY: Final = 32 * 1024 * 1024
 MAX_BODIES: Final = 128 * 1024 * 1024
-_SMALL_BODY: Final = 16 * 1024
+_HEAD_LIKE: Final = 16 * 1024
+#: Bytes of a body that has no content of any size in it: it is parsed at once.
+SMALL_BODY: Final = 64 * 1024
 #: Seconds within which the next piece of a body has to come, and all of a JSON body.
 PIECE_WAIT: Final = 30.0
 BODY_WAIT: Final = 300.0
@@ -61,30 +64,60 @@ def room(request: Request, limit: int) -> contextlib.AbstractAsyncContextManager
     """Room for the body of a request. Each organization has its own, so that none waits for another."""
     length = content_length(request)
     size = limit if length is None else min(length, limit)
-    if size <= _SMALL_BODY:
+    if size <= _HEAD_LIKE:
         return contextlib.nullcontext()
     room: Room = request.app.state.rooms[request.scope["arker.who"].org_id]
     return room.held(size)
 
 
-async def body(request: Request, model: type[B], limit: int = MAX_BODY) -> B:
+async def body(
+    request: Request, model: type[B], limit: int = SMALL_BODY, *, structure: int = MAX_STRUCTURE
+) -> B:
     """The JSON body of a request.
+
+    Args:
+        limit: its bytes at the most.
+        structure: bytes of it that are not within strings, at the most.
 
     Raises:
         ApiError: it is not what it has to be, too large or too slow.
     """
     async with room(request, limit):
-        return await received(request, model, limit)
+        return await received(request, model, limit, structure=structure)
 
 
-async def received(request: Request, model: type[B], limit: int = MAX_BODY) -> B:
-    """The same, for a caller that has taken the room for it."""
+async def received(
+    request: Request,
+    model: type[B],
+    limit: int = SMALL_BODY,
+    *,
+    array: str | None = None,
+    structure: int = MAX_STRUCTURE,
+    check: Callable[[B], None] = lambda _: None,
+) -> B:
+    """The same, for a caller that has taken the room for it.
+
+    Args:
+        array: the field of the model that may have many elements; `structure` is for each of them, and for the rest.
+        check: further checks of what was parsed; in a worker thread where it is large.
+    """
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise ApiError(
             "unsupported_media_type", "the body must be JSON: send it with `Content-Type: application/json`"
         )
-    return parse(model, await raw(request, limit))
+    data = await raw(request, limit)
+    if len(data) <= SMALL_BODY:
+        parsed = parse(model, data)
+        check(parsed)
+        return parsed
+
+    def work() -> B:
+        parsed = parse_large(model, data, array, structure)
+        check(parsed)
+        return parsed
+
+    return await asyncio.to_thread(work)
 
 
 async def raw(request: Request, limit: int) -> bytearray:

@@ -7,7 +7,9 @@ is that entry's own error.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import re
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
@@ -16,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -24,6 +27,8 @@ from pydantic_core import PydanticCustomError
 from arker.local.service.errors import ApiError
 from arker.local.service.files import Entry
 from arker.local.service.uploads import MAX_CHUNK, MAX_FILE, Chunk, Commit, UploadRequest
+
+from .slices import Cut, StructureError
 
 #: A run's body; other bodies have the cap of the web app.
 MAX_RUN_BODY = 4 * 1024 * 1024
@@ -159,6 +164,54 @@ def parse(model: type[B], data: bytes | bytearray) -> B:
         return model.model_validate_json(data)
     except ValidationError as error:
         raise ApiError("bad_request", explain(error)) from None
+
+
+def parse_large(model: type[B], data: bytes | bytearray, array: str | None, structure: int) -> B:
+    """The same, of a body of any size, in steps that each take little: for a worker thread.
+
+    Args:
+        array: the field that may have many elements, if one may; its elements are parsed some at a time.
+
+    Raises:
+        ApiError: also when there is more structure than any valid body has.
+    """
+    text = Cut(data, array, structure)
+    elements: list[Any] = []
+    last: bytes | None = None
+    try:
+        for part in text.slices():
+            if last is not None:
+                elements += _parse_elements(model, array or "", last, len(elements))
+            last = part
+    except StructureError:
+        raise ApiError(
+            "bad_request",
+            f"the body has brackets or quotes that do not match, or a value with more than {structure} bytes "
+            "that are not text",
+        ) from None
+    if last is None or array is None:
+        return parse(model, text.before)
+    if elements:
+        elements += _parse_elements(model, array, last, len(elements))
+    rest = parse(model, text.before + last + text.after)
+    return rest.model_copy(update={array: elements}) if elements else rest
+
+
+@functools.cache
+def _elements_of(model: type[BaseModel], field: str) -> TypeAdapter[Any]:
+    return TypeAdapter(model.model_fields[field].rebuild_annotation())
+
+
+def _parse_elements(model: type[BaseModel], field: str, data: bytes, skipped: int) -> list[Any]:
+    """Some elements of a field, of which `skipped` came before."""
+    try:
+        parsed: list[Any] = _elements_of(model, field).validate_json(b"[" + data + b"]")
+    except ValidationError as error:
+        where = re.match(r"\[(\d+)]", message := _explain(error))
+        raise ApiError(
+            "bad_request", f"{field}[{int(where[1]) + skipped}]{message[where.end() :]}" if where else message
+        ) from None
+    return parsed
 
 
 def parse_query(model: type[B], pairs: list[tuple[str, str]]) -> B:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import encodings.idna  # noqa: F401 - after the privileges are dropped nothing may be there to import from
 import fcntl
+import gc
 import ipaddress
 import json
 import logging
@@ -113,6 +114,9 @@ def serve(
         )
 
         def ready() -> None:
+            # What is there by now stays: the collector of garbage need not look at it again and again.
+            gc.collect()
+            gc.freeze()
             _say(lock, {"pid": os.getpid(), "url": url})
             on_ready(Ready(url, state, new_key))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from .uploads import MAX_FILE, Chunk, Commit, UploadRequest, Uploads
 MAX_INLINE: Final = 4 * 1024 * 1024
 #: Ranges that the answer to a write lists at the most; entries beyond have to come in another request.
 MAX_LISTED: Final = 100_000
+#: Seconds after which a long loop lets others have a turn.
+_TURN: Final = 0.005
 #: Bytes read at least at a time.
 _SMALL: Final = 64 * 1024
 #: Files that a manifest lists at the most.
@@ -113,7 +116,12 @@ class Files:
         vm_id = self._use(who, vm_id)
         results: list[Result] = []
         listed = 0
+        began = time.monotonic()
         for entry in entries:
+            if time.monotonic() - began > _TURN:
+                # Most entries wait for nothing, and many of them must not keep others waiting.
+                await asyncio.sleep(0)
+                began = time.monotonic()
             try:
                 if listed >= MAX_LISTED:
                     raise ApiError(

@@ -86,6 +86,7 @@ class Uploads:
         self._engine = engine
         self._folder = folder
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._counts: dict[str, list[int]] = {}
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def chunk(self, vm_id: str, chunk: Chunk) -> list[Range]:
@@ -195,6 +196,7 @@ class Uploads:
 
     def forget_computer(self, vm_id: str) -> None:
         """Remove what was staged for a computer (its rows go with its own)."""
+        self._counts.pop(vm_id, None)
         for path in self._folder.glob(f"{vm_id}.*"):
             path.unlink(missing_ok=True)
 
@@ -202,6 +204,7 @@ class Uploads:
         """Forget abandoned uploads and remove staged files that no row knows; `starting`: also half-received
         ones."""
         await self._rows.forget(before_ms=_now() - LIFETIME_MS)
+        self._counts.clear()
         known = {f"{vm_id}.{upload_id}" for vm_id, upload_id in self._rows.all_pending()}
         now = time.time()
         for path in self._folder.iterdir():
@@ -211,13 +214,20 @@ class Uploads:
                     path.unlink()
 
     def _check_room(self, vm_id: str, size: int) -> None:
-        count, total = self._rows.pending(vm_id)
+        count, total = self._unfinished(vm_id)
         if total + size > MAX_PENDING or count >= MAX_UNFINISHED:
             raise ApiError(
                 "quota_exceeded",
                 f"the unfinished uploads of a computer are at most {MAX_UNFINISHED}, and have at most {MAX_PENDING} "
                 "bytes together; finish some, or wait until they expire, a day after they were last used",
             )
+
+    def _unfinished(self, vm_id: str) -> list[int]:
+        """How many unfinished uploads a computer has, and their bytes: counted once, then kept."""
+        counts = self._counts.get(vm_id)
+        if counts is None:
+            counts = self._counts[vm_id] = list(self._rows.pending(vm_id))
+        return counts
 
     def _lock(self, vm_id: str, upload_id: str) -> asyncio.Lock:
         return self._locks.setdefault((vm_id, upload_id), asyncio.Lock())
@@ -232,11 +242,19 @@ class Uploads:
     async def _save(
         self, vm_id: str, part: Chunk | Commit, kind: str, arrived: list[Range], *, written: bool
     ) -> None:
-        await self._rows.save(
-            Upload(
-                vm_id, part.upload_id, part.path, part.size, kind, tuple(arrived), written, self._boot, _now()
-            )
+        upload = Upload(
+            vm_id, part.upload_id, part.path, part.size, kind, tuple(arrived), written, self._boot, _now()
         )
+        # Counted anew after a failure, as it is not known then what was saved.
+        counts = self._counts.pop(vm_id, None)
+        before = None if counts is None else self._rows.find(vm_id, part.upload_id)
+        await self._rows.save(upload)
+        if counts is not None and vm_id not in self._counts:
+            for one, sign in ((before, -1), (upload, 1)):
+                if one is not None and not one.written:
+                    counts[0] += sign
+                    counts[1] += sign * one.size
+            self._counts[vm_id] = counts
 
 
 def check_chunk(chunk: Chunk) -> None:

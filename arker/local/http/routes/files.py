@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pydantic_core import to_json
@@ -18,7 +18,7 @@ from arker.local.http.bodies import MAX_BODY, content_length, pieces, received, 
 from arker.local.http.endpoint import Endpoint, base_url, context, json, platform, who
 from arker.local.http.errors import DisconnectedError, HttpError, entry_error, speaks_0_1
 from arker.local.http.rendering import text
-from arker.local.http.schemas import SyncRequest, check_sync
+from arker.local.http.schemas import SyncRequest, WriteEntry, check_sync
 from arker.local.service import ranges
 from arker.local.service.errors import ApiError
 from arker.local.service.files import Arrived, Committed, Entry, Granted, Link, Manifest, Readable, Result
@@ -27,8 +27,9 @@ log: logging.Logger = logging.getLogger("arker.web")
 
 #: Bytes read from a file at a time.
 _PIECE: Final = 1024 * 1024
-#: Content above this size (bytes) is encoded in a thread.
+#: Content above this size (bytes), and the results of more entries than this, are encoded in a thread.
 _LARGE: Final = 64 * 1024
+_MANY: Final = 100
 
 
 class Sync(Endpoint):
@@ -40,8 +41,7 @@ class Sync(Endpoint):
         """POST /api/v1/vms/{vm_id}/sync."""
         # Of a write the contents are held to its end.
         async with room(request, MAX_BODY):
-            asked = await received(request, SyncRequest)
-            check_sync(asked)
+            asked = await received(request, SyncRequest, MAX_BODY, array="writes", check=check_sync)
             files, vm_id, url = platform(request).files, request.path_params["vm_id"], base_url(request)
             if asked.op == "manifest":
                 assert asked.path is not None
@@ -52,18 +52,20 @@ class Sync(Endpoint):
                 if isinstance(found, bytes) and len(found) > _LARGE:
                     return json(await asyncio.to_thread(_read, asked.path, found))
                 return json(_read(asked.path, found))
-            entries = [entry.entry() for entry in asked.writes or ()]
+            writes, old = asked.writes or (), speaks_0_1(request.scope)
+            if len(writes) <= _MANY:
+                entries = _entries(writes)
+                results = await files.write(who(request), vm_id, entries, url)
+                return json(_all_written(entries, results, old))
+            entries = await asyncio.to_thread(_entries, writes)
+            # Many objects that live on are many for the collector of garbage to look at, in which all stands still.
+            del asked, writes
             results = await files.write(who(request), vm_id, entries, url)
-            return json(
-                {
-                    "ok": True,
-                    "op": "write",
-                    "results": [
-                        _written(entry, result, speaks_0_1(request.scope))
-                        for entry, result in zip(entries, results, strict=True)
-                    ],
-                }
-            )
+            return json(await asyncio.to_thread(_all_written, entries, results, old))
+
+
+def _entries(writes: Sequence[WriteEntry]) -> list[Entry]:
+    return [entry.entry() for entry in writes]
 
 
 class Signed(Endpoint):
@@ -161,6 +163,11 @@ def _manifest(path: str, found: Manifest) -> bytes:
             "truncated": found.truncated,
         }
     )
+
+
+def _all_written(entries: Sequence[Entry], results: Sequence[Result], old: bool) -> bytes:
+    written = [_written(entry, result, old) for entry, result in zip(entries, results, strict=True)]
+    return to_json({"ok": True, "op": "write", "results": written})
 
 
 def _written(entry: Entry, result: Result, old: bool) -> dict[str, Any]:

@@ -40,6 +40,8 @@ from arker.local.service.filesystem import LARGEST_PIECE, Conditions, Files, New
 
 #: Bytes of the body of an operation, and of a piece with the headers of its entries, at the most.
 MAX_OPERATION: Final = 8 << 20
+#: Bytes of it that are not within strings, at the most.
+MAX_STRUCTURE: Final = 1 << 20
 MAX_PIECE: Final = 2 * LARGEST_PIECE
 #: Reasons that are told of what a piece leaves out.
 _REASONS: Final = 20
@@ -50,7 +52,7 @@ class FileOperation(Endpoint):
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/files."""
-        asked = await bodies.body(request, Operation, MAX_OPERATION)
+        asked = await bodies.body(request, Operation, MAX_OPERATION, structure=MAX_STRUCTURE)
         async with bodies.cancelled_with(request):
             with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
                 return json(await asyncio.to_thread(to_json, await _perform(files, asked.root)))
@@ -173,7 +175,7 @@ class FilePack(Endpoint):
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/files/pack."""
-        asked = await bodies.body(request, Pack, MAX_OPERATION)
+        asked = await bodies.body(request, Pack, MAX_OPERATION, structure=MAX_STRUCTURE)
         budget = min(asked.budget, LARGEST_PIECE)
         with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
             entries, refused = await files.pack(asked.where, asked.wanted, budget=budget)

@@ -1,0 +1,119 @@
+"""Nothing keeps the event loop for more than 50 ms, whatever a request asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from arker.local.service import uploads
+
+from .kit import Bench, chunk, code, command, fork, ulid
+from .lag import watched
+
+MOST = 0.05
+
+
+async def test_the_watchdog_sees_what_takes_long() -> None:
+    async with watched() as lag:
+        await asyncio.sleep(0)
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+    assert lag.worst >= 0.02
+
+
+async def test_many_presigned_entries(bench: Bench) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        entries = [{"path": f"/home/user/{n}", "size": 1, "presigned": True} for n in range(20_000)]
+        body = json.dumps({"op": "write", "writes": entries})
+        began = time.thread_time()
+        async with watched() as lag:
+            answer = await client.post(
+                f"/api/v1/vms/{vm}/sync", content=body, headers={"Content-Type": "application/json"}
+            )
+        # It took 19 s when each entry counted all that were before it.
+        assert time.thread_time() - began < 10
+        results = answer.json()["results"]
+        made = [result for result in results if "upload_id" in result]
+        assert len(made) == uploads.MAX_UNFINISHED
+        assert all(result["error"]["code"] == "quota_exceeded" for result in results[len(made) :])
+        assert bench.database.all("SELECT count(*) FROM uploads")[0][0] == len(made)
+    assert lag.worst < MOST, lag.what
+
+
+async def test_a_large_body_of_small_values(bench: Bench) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        body = (
+            b'{"op":"write","writes":['
+            + b",".join([b'{"path":"/home/user/f","size":1,"x":[]}'] * 750_000)
+            + b"]}"
+        )
+        assert len(body) > 28_000_000
+        async with watched() as lag:
+            answer = await client.post(
+                f"/api/v1/vms/{vm}/sync", content=body, headers={"Content-Type": "application/json"}
+            )
+            assert code(answer) == "bad_request"
+            assert "writes[0].x: unknown field" in answer.json()["error"]["message"]
+    assert lag.worst < MOST, lag.what
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"op":"write","writes":[' + b"0," * 10_000_000 + b"0]}",
+        b'{"op":"write","x":[' + b"0," * 10_000_000 + b"0]}",
+        b'{"op":"write","writes":[{"path":[' + b"0," * 10_000_000 + b"0]}]}",
+        b"[" * 20_000_000,
+        b'{"op":"' + b'\\"' * 10_000_000,
+        b'{"op":"' + b"\\" * 20_000_000,
+        b" " * 20_000_000,
+    ],
+    ids=["elements", "member", "within", "brackets", "escapes", "backslashes", "blanks"],
+)
+async def test_a_large_body_of_nothing_that_is_asked_for(bench: Bench, body: bytes) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        async with watched() as lag:
+            answer = await client.post(
+                f"/api/v1/vms/{vm}/sync", content=body, headers={"Content-Type": "application/json"}
+            )
+        assert code(answer) == "bad_request"
+    assert lag.worst < MOST, lag.what
+
+
+async def test_contents_as_large_as_they_may_be(bench: Bench) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        data = bytes(range(256)) * (uploads.MAX_CHUNK // 256)
+        entries = [chunk(f"/home/user/{name}", data, ulid(name)) for name in "ABCDE"]
+        body = json.dumps({"op": "write", "writes": entries}).encode()
+        async with watched() as lag:
+            answer = await client.post(
+                f"/api/v1/vms/{vm}/sync", content=body, headers={"Content-Type": "application/json"}
+            )
+            assert all(result["written"] for result in answer.json()["results"])
+            assert set(bench.engine.files[vm].values()) == {data}
+            answer = await client.post(f"/api/v1/vms/{vm}/sync", json={"op": "read", "path": "/home/user/A"})
+            assert answer.json()["size"] == len(data)
+    # The client of the test is in this loop, too: it parses what it is answered.
+    assert lag.worst < 3 * MOST, lag.what
+
+
+async def test_a_command_as_large_as_it_may_be(bench: Bench) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        async with watched() as lag:
+            assert (await command(client, vm, ": " + "x" * 4_000_000)).status_code == 200
+            refused = await client.post(
+                f"/api/v1/vms/{vm}/run",
+                content=b'{"command":"id","session_id":0,"x":[' + b"0," * 2_000_000 + b"0]}",
+                headers={"Content-Type": "application/json"},
+            )
+            assert code(refused) == "bad_request"
+    assert lag.worst < MOST, lag.what
