@@ -207,7 +207,7 @@ def _parse_elements(model: type[BaseModel], field: str, data: bytes, skipped: in
     try:
         parsed: list[Any] = _elements_of(model, field).validate_json(b"[" + data + b"]")
     except ValidationError as error:
-        where = re.match(r"\[(\d+)]", message := _explain(error))
+        where = re.match(r"\[(\d+)]", message := explain(error))
         raise ApiError(
             "bad_request", f"{field}[{int(where[1]) + skipped}]{message[where.end() :]}" if where else message
         ) from None
