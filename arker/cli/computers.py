@@ -82,16 +82,24 @@ def _warn_of_namesakes(client: Arker, name: str) -> None:
 @click.command(cls=Command)
 @click.argument("text", required=False)
 @click.option("--tree", is_flag=True, help="Show which computer was forked from which.")
-@click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@click.option("-r", "--recursive", is_flag=True, help="Of a folder, list the folders below as well.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids, or names of files, only.")
 @as_json
 @connected
-def ls(client: Arker, text: str | None, tree: bool, quiet: bool, as_json: bool) -> None:
-    """List computers, newest first.
+def ls(client: Arker, text: str | None, tree: bool, recursive: bool, quiet: bool, as_json: bool) -> None:
+    """List computers, newest first, or the files of a folder: arker ls VM:src
 
-    With TEXT, lists those whose name contains it.
+    With TEXT, lists the computers whose name contains it; with VM:PATH, what is in that folder.
     """
     if quiet and (tree or as_json):
         raise click.UsageError("--quiet prints ids only: leave out --tree and --json")
+    if text is not None and ":" in text:
+        from .files import list_files
+
+        list_files(client, text, recursive=recursive, quiet=quiet, as_json=as_json)
+        return
+    if recursive:
+        raise click.UsageError("--recursive is for the files of a computer: VM:PATH")
     if tree:
         _show_tree(client, text, as_json=as_json)
         return

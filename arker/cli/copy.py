@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-import shlex
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from . import names
-from .base import Command, Failure, as_json, is_utf8, show_json, write_bytes
+from .base import Command, Failure, as_json, is_utf8, show_json, warn, write_bytes
 from .deployments import connected
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from arker import Arker
     from arker.errors import ArkerError
+    from arker.filevalues import TreeResult
 
 _HOME: Final = "/home/user"
 
@@ -54,7 +54,8 @@ def target_in(folder_or_file: str, source: str) -> str:
     return folder_or_file + posixpath.basename(source) if folder_or_file.endswith("/") else folder_or_file
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Local files, and computers with a colon behind them."""
     from click.shell_completion import CompletionItem
 
     if ":" in incomplete or "/" in incomplete or incomplete.startswith("."):
@@ -72,35 +73,94 @@ class _Copy(Command):
 
 
 @click.command(cls=_Copy)
-@click.argument("source", shell_complete=_complete)
-@click.argument("target", shell_complete=_complete)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete)
+@click.argument("target", shell_complete=complete)
+@click.option("-r", "--recursive", is_flag=True, help="Copy folders, with all that is in them.")
 @as_json
 @connected
-def cp(client: Arker, source: str, target: str, as_json: bool) -> None:
-    """Copy a file: arker cp report.csv VM:data/
+def cp(client: Arker, sources: tuple[str, ...], target: str, recursive: bool, as_json: bool) -> None:
+    """Copy files: arker cp report.csv VM:data/
 
     VM:PATH is a file in a computer, relative to /home/user; - is standard input or output. A target that ends
     with / is a folder, as is a local folder: the copy keeps the name of the file. An existing file is replaced
-    when the copy is complete.
+    when the copy is complete. With several sources, the target is a folder.
+
+    A folder that is copied again with -r sends only what differs.
     """
-    from_vm, to_vm = parse(source), parse(target)
-    for remote in (from_vm, to_vm):
+    for text in (*sources, target):
+        remote = parse(text)
         if remote is not None and not is_utf8(remote.vm + remote.path):
             raise click.UsageError(f"{remote.vm}:{remote.path} is not UTF-8")
-    if from_vm is not None and to_vm is not None:
-        raise click.UsageError(
-            "one of the two files must be on this machine; use a pipe: arker cp A:x - | arker cp - B:x"
-        )
-    if from_vm is not None:
-        done = _download(client, from_vm, target, as_json=as_json)
-    elif to_vm is not None:
-        done = _upload(client, source, to_vm, as_json=as_json)
-    else:
+    if len(sources) > 1:
+        if target == "-" or "-" in sources:
+            raise click.UsageError("standard input and output are for one file")
+        target = target if target.endswith(("/", ":")) else f"{target}/"
+        if parse(target) is None and not Path(target).is_dir():
+            raise Failure(f"there is no folder {target}", code="local_file")
+    done = [
+        (source, *_copy(client, source, target, recursive=recursive, as_json=as_json)) for source in sources
+    ]
+    if as_json and target != "-":
+        shown = [{"source": source, "target": place, "size": size} for source, place, size in done]
+        show_json(shown if len(sources) > 1 else shown[0])
+
+
+def _copy(client: Arker, source: str, target: str, *, recursive: bool, as_json: bool) -> tuple[str, int]:
+    """Copy one source; where it is then, and its bytes."""
+    from_vm, to_vm = parse(source), parse(target)
+    if from_vm is None and to_vm is None:
         raise click.UsageError(
             "one of the two files must be in a computer: VM:PATH (write a local file with a colon as ./a:b)"
         )
-    if as_json and target != "-":
-        show_json({"source": source, "target": done[0], "size": done[1]})
+    if recursive and source != "-" and target != "-":
+        done = _copy_tree(client, source, target, as_json=as_json)
+        if done is not None:
+            return done
+    if from_vm is not None and to_vm is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            whole = str(Path(folder) / posixpath.basename(from_vm.path))
+            _download(client, from_vm, whole, as_json=as_json)
+            return _upload(client, whole, to_vm, as_json=as_json)
+    if from_vm is not None:
+        return _download(client, from_vm, target, as_json=as_json)
+    assert to_vm is not None
+    return _upload(client, source, to_vm, as_json=as_json)
+
+
+def _copy_tree(client: Arker, source: str, target: str, *, as_json: bool) -> tuple[str, int] | None:
+    """Copy a folder; None when the source is a file."""
+    from_vm, to_vm = parse(source), parse(target)
+    name = posixpath.basename((from_vm.path if from_vm else str(Path(source).resolve())).rstrip("/"))
+    theirs = None if from_vm is None else names.computer(client, from_vm.vm).files
+    if theirs is not None and from_vm is not None:
+        if not theirs.stat(from_vm.path).is_directory:
+            return None
+    elif not Path(source).is_dir():
+        return None
+    with _progress(source, shown=not as_json) as progress, tempfile.TemporaryDirectory() as between:
+        if to_vm is None:
+            assert theirs is not None
+            assert from_vm is not None
+            place = str(Path(target) / name) if Path(target).is_dir() else target
+            done = theirs.pull(from_vm.path, place, progress=progress.update)
+        else:
+            files = names.computer(client, to_vm.vm).files
+            where = to_vm.path.rstrip("/") or "/"
+            if to_vm.path.endswith("/") or (files.exists(where) and files.stat(where).is_directory):
+                where = posixpath.join(where, name)
+            place = f"{to_vm.vm}:{where}"
+            if theirs is not None and from_vm is not None:
+                tell_skipped(theirs.pull(from_vm.path, between))
+                source = between
+            done = files.push(source, where, progress=progress.update)
+    tell_skipped(done)
+    return place, done.size
+
+
+def tell_skipped(result: TreeResult) -> None:
+    """Say on standard error what was left out of a tree."""
+    for path, why in result.skipped.items():
+        warn(f"{path} was left out: {why}")
 
 
 def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tuple[str, int]:
@@ -110,7 +170,7 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
                 f"standard input has no name to keep; give one: {target.vm}:{target.path}NAME"
             )
     elif Path(source).is_dir():
-        raise Failure(f"{source} is a folder; pack it: {packed_up(source, target)}", code="usage", status=2)
+        raise Failure(f"{source} is a folder; copy it with -r", code="usage", status=2)
     from arker.errors import ArkerError
 
     computer = names.computer(client, target.vm)
@@ -126,26 +186,6 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
     return f"{target.vm}:{path}", progress.size
 
 
-def packed_up(source: str, target: Remote) -> str:
-    """The line for a shell that copies a local folder into a folder of a computer."""
-    whole = Path(source).resolve()
-    into = target.path.rstrip("/")
-    archive = f"{into}/.packed.tar"
-    pack = ["tar", "cf", "-", "-C", str(whole.parent), whole.name]
-    unpack = ["arker", "run", target.vm, "--", "tar", "xf", archive, "-C", into]
-    return f"{shlex.join(pack)} | arker cp - {shlex.quote(f'{target.vm}:{archive}')} && {shlex.join(unpack)}"
-
-
-def packed_down(source: Remote, target: str) -> str:
-    """The line for a shell that copies a folder of a computer into a local one."""
-    whole = source.path.rstrip("/")
-    parent, name = (_HOME, ".") if whole == _HOME else posixpath.split(whole)
-    archive = f"{_HOME}/.packed.tar"
-    pack = ["arker", "run", source.vm, "--", "tar", "cf", archive, "-C", parent, name]
-    unpack = ["tar", "xf", "-", "-C", target]
-    return f"{shlex.join(pack)} && arker cp {shlex.quote(f'{source.vm}:{archive}')} - | {shlex.join(unpack)}"
-
-
 def _folders(error: ArkerError, remote: Remote, instead: str) -> Exception:
     """The error to raise; where it says that the remote file is a folder, with what to do instead."""
     if error.code == "bad_request" and error.message == f"{remote.path} is a folder":
@@ -156,7 +196,7 @@ def _folders(error: ArkerError, remote: Remote, instead: str) -> Exception:
 def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> tuple[str, int]:
     from arker.errors import ArkerError
 
-    instead = f"pack it: {packed_down(source, '.' if target == '-' else target)}"
+    instead = "copy it with -r"
     if source.path.endswith("/"):
         raise Failure(f"{source.vm}:{source.path} is a folder; {instead}", code="usage", status=2)
     if target != "-":

@@ -308,42 +308,128 @@ def test_cp_takes_a_local_file_of_any_name(cli: Cli, vm: str, tmp_path: Path) ->
     assert "not valid Unicode" in cli("cp", str(file), f"{vm}:", code=1).stderr
 
 
-def test_cp_of_a_folder_tells_the_commands_that_do_it(
-    cli: Cli, environment: dict[str, str], vm: str, tmp_path: Path
-) -> None:
-    source, target = tmp_path / "a folder" / "it's", tmp_path / "target"
+def test_cp_of_folders(cli: Cli, vm: str, tmp_path: Path) -> None:
+    source, target = tmp_path / "it's", tmp_path / "target"
     (source / "sub").mkdir(parents=True)
     target.mkdir()
     (source / "sub" / "file").write_text("content")
-    # The commands find `arker` where the shell does.
-    (tmp_path / "arker").write_text(f'#!/bin/sh\nexec {shlex.join(command())} "$@"\n')
-    (tmp_path / "arker").chmod(0o755)
-    path = f"{tmp_path}:{os.environ['PATH']}"
+    cli("cp", "-r", str(source), f"{vm}:new")
+    cli("cp", "-r", str(source), f"{vm}:new")
+    cli("cp", "-r", str(source), f"{vm}:in/")
+    cli("cp", "-r", f"{vm}:new", f"{vm}:again/")
+    copied = cli("run", vm, "--", "find . -type f | sort").stdout
+    assert (
+        copied
+        == "./again/new/it's/sub/file\n./again/new/sub/file\n./in/it's/sub/file\n./new/it's/sub/file\n./new/sub/file\n"
+    )
+    cli("cp", "-r", f"{vm}:in", str(target))
+    assert (target / "in" / "it's" / "sub" / "file").read_text() == "content"
+    cli("cp", "-r", f"{vm}:in", str(target / "other"))
+    assert (target / "other" / "it's" / "sub" / "file").read_text() == "content"
 
-    def told(*arguments: str, code: int) -> None:
-        line = cli("cp", *arguments, code=code).stderr.split("pack it: ", 1)[1]
-        subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", line], env={**environment, "PATH": path}, check=True
-        )
 
-    told(str(source), f"{vm}:in to", code=2)
-    assert cli("run", vm, "--", "cat 'in to/it'\\''s/sub/file'").stdout == "content"
-    told(f"{vm}:in to/it's/", str(target), code=2)
-    assert (target / "it's" / "sub" / "file").read_text() == "content"
-    told(f"{vm}:in to", str(target), code=1)
-    assert (target / "in to" / "it's" / "sub" / "file").read_text() == "content"
-    told(f"{vm}:", str(target), code=2)
-    assert "in to" in [file.name for file in target.iterdir()]
+def test_cp_of_several_files_and_between_computers(cli: Cli, vm: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    (tmp_path / "down").mkdir()
+    cli("cp", str(tmp_path / "a"), str(tmp_path / "b"), f"{vm}:sub")
+    cli("cp", f"{vm}:sub/a", f"{vm}:sub/b", str(tmp_path / "down"))
+    assert sorted(path.name for path in (tmp_path / "down").iterdir()) == ["a", "b"]
+    cli("cp", f"{vm}:sub/a", f"{vm}:c")
+    assert cli("cat", f"{vm}:c", f"{vm}:sub/b").stdout == "ab"
+    assert cli("cp", str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "none"), code=1)
+
+
+def test_ls_of_a_folder(cli: Cli, vm: str) -> None:
+    cli("run", vm, "--", "mkdir -p d/e; printf 123 > d/f; chmod 640 d/f; ln -s f d/l")
+    assert cli("ls", "-q", f"{vm}:d").stdout == "e\nf\nl\n"
+    assert cli("ls", "-qr", f"{vm}:").stdout == "d\nd/e\nd/f\nd/l\n"
+    rows = [line.split("\t") for line in cli("ls", f"{vm}:d").stdout.splitlines()]
+    assert [(row[0], row[1], row[3]) for row in rows] == [
+        ("drwxr-xr-x", "0", "e"),
+        ("-rw-r-----", "3", "f"),
+        ("lrwxrwxrwx", "0", "l -> f"),
+    ]
+    assert json.loads(cli("ls", "--json", f"{vm}:d/f").stdout)[0]["size"] == 3
+    assert "not_found" in cli("ls", f"{vm}:none", code=1).stderr
+    assert "for the files" in cli("ls", "-r", code=2).stderr
+
+
+def test_edit(cli: Cli, vm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "editor"
+    script.write_text('#!/bin/sh\necho more >> "$1"\n')
+    script.chmod(0o755)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", str(script))
+    cli("edit", f"{vm}:new")
+    cli("edit", f"{vm}:new")
+    assert cli("cat", f"{vm}:new").stdout == "more\nmore\n"
+    monkeypatch.setenv("EDITOR", "true")
+    cli("edit", f"{vm}:new")
+    monkeypatch.setenv("EDITOR", "false")
+    assert "nothing was written" in cli("edit", f"{vm}:new", code=1).stderr
+
+
+def test_edit_keeps_what_could_not_be_written(
+    cli: Cli, vm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("run", vm, "--", "echo old > f")
+    script = tmp_path / "editor"
+    script.write_text(
+        f'#!/bin/sh\necho mine > "$1"\n{shlex.join(command("run", vm, "--", "echo theirs > f"))}\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(script))
+    said = cli("edit", f"{vm}:f", code=1).stderr
+    copy = Path(said.split("your copy is ")[1].split("\n")[0])
+    assert copy.read_text() == "mine\n"
+    shutil.rmtree(copy.parent)
+    assert cli("cat", f"{vm}:f").stdout == "theirs\n"
+
+
+def test_sync(cli: Cli, vm: str, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.py").write_text("a")
+    (tmp_path / "src/a.pyc").write_text("a")
+    (tmp_path / "src/.git").mkdir()
+    (tmp_path / "src/.gitignore").write_text("*.pyc\n")
+    assert cli("sync", str(tmp_path / "src"), f"{vm}:p").stdout == "+ .gitignore\n+ a.py\n"
+    (tmp_path / "src/a.py").rename(tmp_path / "src/b.py")
+    assert cli("sync", "--delete", str(tmp_path / "src"), f"{vm}:p").stdout == "+ b.py\n- a.py\n"
+    assert cli("sync", "--ignore", "b.py", str(tmp_path / "src"), f"{vm}:p").stdout == ""
+
+
+def test_sync_goes_on_until_it_is_interrupted(
+    environment: dict[str, str], cli: Cli, vm: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("a")
+    watching = subprocess.Popen(
+        command("sync", "--watch", "--delete", str(tmp_path), f"{vm}:p"),
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "+ a\n"
+        (tmp_path / "b").write_text("b")
+        assert watching.stdout.readline() == "+ b\n"
+        (tmp_path / "a").unlink()
+        assert watching.stdout.readline() == "- a\n"
+    finally:
+        watching.send_signal(signal.SIGINT)
+        watching.wait(60)
+        watching.stdout.close()  # type: ignore[union-attr]
+    assert cli("ls", "-q", f"{vm}:p").stdout == "b\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         (["x", "y"], 2, "one of the two files must be in a computer"),
-        (["{vm}:x", "{vm}:y"], 2, "one of the two files must be on this machine"),
         (["-", "{vm}:"], 2, "has no name to keep"),
-        (["{tmp}", "{vm}:x"], 2, "is a folder; pack it"),
-        (["{vm}:sub/", "{tmp}"], 2, "is a folder; pack it"),
+        (["{tmp}", "{vm}:x"], 2, "is a folder; copy it with -r"),
+        (["{vm}:sub/", "{tmp}"], 2, "is a folder; copy it with -r"),
         (["{vm}:x", "{tmp}/none/"], 1, "there is no folder {tmp}/none\n"),
         (["{vm}:x", "{tmp}/none/x"], 1, "there is no folder {tmp}/none\n"),
         (["{vm}:none", "{tmp}"], 1, "not_found"),

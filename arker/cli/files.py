@@ -1,0 +1,195 @@
+"""cat, edit, sync, and `ls VM:PATH`: files in computers, where they are."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import names
+from .base import Command, Failure, as_json, iso, show_json, show_table, show_time, warn, write_bytes
+from .copy import Remote, complete, parse, tell_skipped
+from .deployments import connected
+
+if TYPE_CHECKING:
+    from arker import Arker, FileInfo, Files
+
+
+def _remote(text: str) -> Remote:
+    remote = parse(text)
+    if remote is None:
+        raise click.UsageError(f"{text!r} is not in a computer; write VM:PATH")
+    return remote
+
+
+def list_files(client: Arker, text: str, *, recursive: bool, quiet: bool, as_json: bool) -> None:
+    """Show the files of a folder in a computer, or one file."""
+    remote = _remote(text)
+    files = names.computer(client, remote.vm).files
+    top = files.stat(remote.path)
+    found = list(files.list(remote.path, recursive=recursive)) if top.is_directory else [top]
+    base = remote.path.rstrip("/") + "/"
+    if as_json:
+        show_json([_shown(info) for info in found])
+    elif quiet:
+        for info in found:
+            click.echo(os.fsencode(info.path.removeprefix(base)))
+    else:
+        kinds = {"directory": stat.S_IFDIR, "symlink": stat.S_IFLNK, "file": stat.S_IFREG}
+        show_table(
+            ["mode", "size", "modified", "name"],
+            [
+                (
+                    stat.filemode(kinds.get(info.kind, 0) | info.mode),
+                    str(info.size),
+                    show_time(info.modified),
+                    info.path.removeprefix(base) + (f" -> {info.target}" if info.target is not None else ""),
+                )
+                for info in found
+            ],
+        )
+
+
+def _shown(info: FileInfo) -> dict[str, Any]:
+    text = info.path.encode("utf-8", "surrogateescape").decode(errors="replace")
+    return {
+        "path": text,
+        "kind": info.kind,
+        "size": info.size,
+        "mode": f"{info.mode:04o}",
+        "modified": iso(info.modified),
+        "version": info.version,
+        "target": info.target,
+    }
+
+
+@click.command(cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="VM:PATH...", shell_complete=complete)
+@connected
+def cat(client: Arker, files: tuple[str, ...]) -> None:
+    """Print files of computers to standard output, one after another."""
+    for text in files:
+        remote = _remote(text)
+        opened = names.computer(client, remote.vm).files.open(remote.path)
+        with opened:
+            while piece := opened.read(1 << 20):
+                write_bytes(sys.stdout.buffer, piece)
+
+
+@click.command(cls=Command)
+@click.argument("file", metavar="VM:PATH", shell_complete=complete)
+@connected
+def edit(client: Arker, file: str) -> None:
+    """Edit a file of a computer in $VISUAL or $EDITOR.
+
+    It is written back when the editor ends, unless it was changed in the computer meanwhile; then the edited
+    copy is kept on this machine. A file that does not exist is created.
+    """
+    from arker.errors import ArkerError
+
+    remote = _remote(file)
+    files = names.computer(client, remote.vm).files
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    before, version = _known(files, remote.path)
+    folder = tempfile.mkdtemp(prefix="arker-edit-")
+    local = Path(folder) / Path(remote.path).name
+    local.write_bytes(before)
+    done = subprocess.run([*shlex.split(editor), str(local)], check=False)
+    after = local.read_bytes()
+    kept = False
+    try:
+        if done.returncode:
+            kept = after != before
+            raise Failure(f"{editor} ended with {done.returncode}; nothing was written")
+        if after != before or version is None:
+            try:
+                files.write(remote.path, after, if_match=version, if_absent=version is None)
+            except ArkerError as error:
+                kept = True
+                if error.code not in ("conflict", "already_exists", "not_found"):
+                    raise
+                raise Failure(
+                    f"{file} was changed meanwhile; your copy is {local}", code=error.code
+                ) from error
+    finally:
+        if kept:
+            warn(f"your copy is {local}")
+        else:
+            local.unlink()
+            Path(folder).rmdir()
+
+
+def _known(files: Files, path: str) -> tuple[bytes, str | None]:
+    from arker.errors import ArkerError
+
+    try:
+        with files.open(path) as opened:
+            return opened.read(), opened.info.version
+    except ArkerError as error:
+        if error.code != "not_found":
+            raise
+        return b"", None
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="FOLDER", type=click.Path(exists=True, file_okay=False))
+@click.argument("target", metavar="VM:PATH", shell_complete=complete)
+@click.option("--delete", is_flag=True, help="Remove from the computer what FOLDER does not have.")
+@click.option(
+    "--ignore", multiple=True, metavar="PATTERN", help="Leave these alone, as in .gitignore; repeatable."
+)
+@click.option("--watch", is_flag=True, help="Go on, and send what changes until Ctrl-C.")
+@as_json
+@connected
+def sync(
+    client: Arker, source: str, target: str, delete: bool, ignore: tuple[str, ...], watch: bool, as_json: bool
+) -> None:
+    """Make a folder of a computer like a local one: arker sync . VM:project
+
+    Sends only what differs. The patterns of a .gitignore in FOLDER count as well, and .git is left alone.
+    """
+    remote = _remote(target)
+    files = names.computer(client, remote.vm).files
+    known: object = None
+    while True:
+        picture = _picture(source) if watch else None
+        if not watch or picture != known:
+            known = picture
+            result = files.push(source, remote.path, delete=delete, ignore=_patterns(source, ignore))
+            tell_skipped(result)
+            if as_json:
+                show_json({"sent": list(result.sent), "removed": list(result.removed), "size": result.size})
+            else:
+                for sign, paths in (("+", result.sent), ("-", result.removed)):
+                    for path in paths:
+                        click.echo(os.fsencode(f"{sign} {path}"))
+            sys.stdout.flush()
+        if not watch:
+            return
+        _pause()
+
+
+def _pause() -> None:
+    import time
+
+    time.sleep(0.3)
+
+
+def _patterns(source: str, given: tuple[str, ...]) -> list[str]:
+    file = Path(source) / ".gitignore"
+    lines = file.read_text(errors="surrogateescape").splitlines() if file.is_file() else []
+    return [".git/", *lines, *given]
+
+
+def _picture(source: str) -> object:
+    """What tells whether anything below a folder has changed."""
+    from arker.folders import LocalTree
+
+    return LocalTree(source).scan(lambda path: path == ".git/")
