@@ -1,15 +1,9 @@
-"""Which paths the contract allows."""
+"""Paths of users, checked before anything is sent."""
 
 from __future__ import annotations
 
+from .contract import HOME, path_problem
 from .errors import bad_request
-
-__all__ = ["check_path", "path_problem"]
-
-HOME = "/home/user/"
-#: What Linux takes, in bytes: PATH_MAX less the NUL at its end, and NAME_MAX.
-LONGEST = 4095
-LONGEST_NAME = 255
 
 
 def check_path(path: str) -> str:
@@ -28,25 +22,3 @@ def check_path(path: str) -> str:
             f"path {path[:200]!r} {wrong}; a path is absolute, below {HOME}, such as {HOME}hello.txt"
         )
     return path
-
-
-def path_problem(path: str, below: str = HOME) -> str:
-    """What keeps `path` from being that of a file in a computer; empty when nothing does."""
-    if not path.startswith(below):
-        return f"is not below {below}" if below != "/" else "is not absolute"
-    if "\0" in path:
-        return "contains a NUL character"
-    segments = path.split("/")
-    if ".." in segments:
-        return "contains a .. segment"
-    if segments[-1] in ("", "."):
-        return "names a folder, not a file"
-    try:
-        sizes = [len(segment.encode()) for segment in segments]
-    except UnicodeEncodeError:
-        return "is not valid Unicode"
-    if sum(sizes) + len(sizes) - 1 > LONGEST:
-        return f"is longer than {LONGEST} bytes"
-    if max(sizes) > LONGEST_NAME:
-        return f"has a segment longer than {LONGEST_NAME} bytes"
-    return ""

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import IO, Any, Protocol, cast
 
+from .contract import LARGEST_CHUNK, LARGEST_FILE
 from .errors import ArkerError
-from .uploads import LARGEST_CHUNK, LARGEST_FILE, too_large
+from .uploads import too_large
 
 Buffer = bytes | bytearray | memoryview
 

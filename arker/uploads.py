@@ -1,4 +1,4 @@
-"""How bytes are cut up for the wire: limits, ranges, batches. No I/O here."""
+"""How bytes are cut up for the wire: ranges and batches. No I/O here."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
+from .contract import LARGEST_CHUNK, LARGEST_FILE
 from .errors import ArkerError
 
 _SHA256 = re.compile(r"(?:^|,)[ \t]*sha-256=:([0-9A-Za-z+/]{43}=):")
 
-#: Largest file, in bytes.
-LARGEST_FILE: Final = 100_000_000
-#: Largest chunk of a file in one entry, in bytes.
-LARGEST_CHUNK: Final = 4 * 1024 * 1024
 #: Most entries in one write; the contract names no limit, so this one is modest.
 MOST_ENTRIES: Final = 64
-#: Bytes handed to a socket at a time: smaller ones cost speed, larger ones memory.
+#: Bytes handed on at a time: smaller ones cost speed, larger ones memory.
 PIECE: Final = 256 * 1024
 #: Bytes read from or written to a local file at a time; an asyncio client asks a thread for each.
 READ_AHEAD: Final = 2 * PIECE

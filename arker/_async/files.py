@@ -35,6 +35,7 @@ from arker._http._async.transport import AsyncReply
 from arker._io import Buffer
 from arker._io_async import async_in_thread, async_iterate
 from arker.config import Url, parse_url
+from arker.contract import LARGEST_CHUNK, LARGEST_FILE
 from arker.errors import ArkerError, entry_error, read_answer
 from arker.hooks import TransferEvent, tell
 from arker.ids import new_ulid
@@ -42,8 +43,6 @@ from arker.paths import check_path
 from arker.results import Failure, Outcome, Success, decode, expected
 from arker.sources import Source, Spool, known, local
 from arker.uploads import (
-    LARGEST_CHUNK,
-    LARGEST_FILE,
     PIECE,
     READ_AHEAD,
     SLOWEST,

@@ -10,7 +10,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from arker_api.control.api.computers import list_vms
 from arker_api.control.types import UNSET
@@ -18,6 +18,7 @@ from arker_api.control.types import UNSET
 from arker._http._sync.pipeline import Budget, Pipeline
 from arker._io_sync import in_thread
 from arker.config import UNCHANGED, Timeouts, Unchanged, check_seconds, resolve
+from arker.contract import LARGEST_PAGE, PAGE, SORTS, Sort
 from arker.errors import ArkerError, bad_request
 from arker.hooks import Hooks
 from arker.ids import SOURCE_ALIASES, is_vm_id
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-Sort = Literal["created_at", "-created_at", "region", "-region"]
-_SORTS: Final = ("created_at", "-created_at", "region", "-region")
 
 
 class Arker:
@@ -225,7 +223,7 @@ class Arker:
     def list(
         self,
         *,
-        limit: int = 25,
+        limit: int = PAGE,
         offset: int = 0,
         q: str | None = None,
         sort: Sort | None = None,
@@ -243,12 +241,12 @@ class Arker:
         Raises:
             ArkerError: `bad_request` for a limit, offset or sort that there is not, and whatever else fails.
         """
-        if not 1 <= limit <= 100:
-            raise bad_request(f"limit is from 1 to 100, not {limit}")
+        if not 1 <= limit <= LARGEST_PAGE:
+            raise bad_request(f"limit is from 1 to {LARGEST_PAGE}, not {limit}")
         if offset < 0:
             raise bad_request(f"offset is 0 or more, not {offset}")
-        if sort is not None and sort not in _SORTS:
-            raise bad_request(f"sort is one of {', '.join(_SORTS)}, not {sort!r}")
+        if sort is not None and sort not in SORTS:
+            raise bad_request(f"sort is one of {', '.join(SORTS)}, not {sort!r}")
         parts = list_vms.build(
             limit=limit, offset=offset, q=UNSET if q is None else q, sort=UNSET if sort is None else sort
         )
@@ -259,7 +257,7 @@ class Arker:
         *,
         q: str | None = None,
         sort: Sort | None = None,
-        page_size: int = 100,
+        page_size: int = LARGEST_PAGE,
         timeout: float | None = None,
     ) -> Iterator[VmSummary]:
         """All computers of the organization, page by page as they are needed. One that is made or deleted

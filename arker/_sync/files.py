@@ -36,6 +36,7 @@ from arker._http._sync.transport import Reply
 from arker._io import Buffer
 from arker._io_sync import in_thread, iterate
 from arker.config import Url, parse_url
+from arker.contract import LARGEST_CHUNK, LARGEST_FILE
 from arker.errors import ArkerError, entry_error, read_answer
 from arker.hooks import TransferEvent, tell
 from arker.ids import new_ulid
@@ -43,8 +44,6 @@ from arker.paths import check_path
 from arker.results import Failure, Outcome, Success, decode, expected
 from arker.sources import Source, Spool, known, local
 from arker.uploads import (
-    LARGEST_CHUNK,
-    LARGEST_FILE,
     PIECE,
     READ_AHEAD,
     SLOWEST,

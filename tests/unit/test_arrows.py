@@ -22,7 +22,7 @@ LOCAL = {
 #: What of the engine is about engines of any kind: the protocol, and what is made of it.
 ENGINE = {"protocol", "file_protocol", "runs", "readable"}
 #: Modules without I/O of their own, which both the client and the deployment use.
-PURE = {"arker.archive", "arker.ids", "arker.paths"}
+PURE = {"arker.archive", "arker.contract", "arker.ids"}
 #: What only some layers may import of other projects.
 OTHERS = {
     "sqlite3": {"storage", "engine"},

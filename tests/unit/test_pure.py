@@ -20,11 +20,12 @@ from pydantic import TypeAdapter
 import arker
 from arker import ArkerError, Failure, RunResult, Success, Timeouts, VmList, VmSummary
 from arker.config import BASE_URL, GLOBAL_URL, parse_url, resolve
+from arker.contract import LARGEST_CHUNK
 from arker.ids import is_vm_id, new_ulid
 from arker.operations import route, target
 from arker.paths import check_path
 from arker.results import expected, run_result, vm_list
-from arker.uploads import LARGEST_CHUNK, MOST_ENTRIES, batches, chunks, resume_at, sha256_of
+from arker.uploads import MOST_ENTRIES, batches, chunks, resume_at, sha256_of
 
 
 class TestPaths:

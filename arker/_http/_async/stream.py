@@ -34,14 +34,12 @@ class AsyncStream:
     Operations raise nothing but OSError (TimeoutError among them).
     """
 
-    __slots__ = ("__weakref__", "_lock", "_quiet", "_sock")
+    __slots__ = ("__weakref__", "_lock", "_sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         #: OpenSSL must not read and write at the same time.
         self._lock = threading.Lock()
-        #: Whether nothing can have come yet, as something has just been sent.
-        self._quiet = True
 
     @classmethod
     async def connect(cls, host: str, port: int, *, tls: bool, timeout: float) -> AsyncStream:
@@ -74,9 +72,6 @@ class AsyncStream:
 
     async def read(self, timeout: float) -> bytes:
         """Some bytes; none at the end of the stream."""
-        if self._quiet:
-            self._quiet = False
-            await async_readable(self._sock, timeout)
         return await self._when_ready(self._receive, async_readable, timeout)
 
     async def write(self, data: Buffer, timeout: float) -> None:
@@ -88,7 +83,6 @@ class AsyncStream:
 
         while rest:
             rest = rest[await self._when_ready(send, async_writable, timeout) :]
-        self._quiet = True
 
     async def _when_ready(self, operation: Callable[[], T], wait: Wait, timeout: float) -> T:
         """Do an operation of the socket as soon as it can be done; `wait` is what it waits for without TLS."""

@@ -35,14 +35,12 @@ class Stream:
     Operations raise nothing but OSError (TimeoutError among them).
     """
 
-    __slots__ = ("__weakref__", "_lock", "_quiet", "_sock")
+    __slots__ = ("__weakref__", "_lock", "_sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         #: OpenSSL must not read and write at the same time.
         self._lock = threading.Lock()
-        #: Whether nothing can have come yet, as something has just been sent.
-        self._quiet = True
 
     @classmethod
     def connect(cls, host: str, port: int, *, tls: bool, timeout: float) -> Stream:
@@ -75,9 +73,6 @@ class Stream:
 
     def read(self, timeout: float) -> bytes:
         """Some bytes; none at the end of the stream."""
-        if self._quiet:
-            self._quiet = False
-            readable(self._sock, timeout)
         return self._when_ready(self._receive, readable, timeout)
 
     def write(self, data: Buffer, timeout: float) -> None:
@@ -89,7 +84,6 @@ class Stream:
 
         while rest:
             rest = rest[self._when_ready(send, writable, timeout) :]
-        self._quiet = True
 
     def _when_ready(self, operation: Callable[[], T], wait: Wait, timeout: float) -> T:
         """Do an operation of the socket as soon as it can be done; `wait` is what it waits for without TLS."""

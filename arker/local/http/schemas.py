@@ -24,9 +24,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from arker.contract import LARGEST_CHUNK, LARGEST_FILE, LARGEST_PAGE, PAGE, SORTS
 from arker.local.service.errors import ApiError
 from arker.local.service.files import Entry
-from arker.local.service.uploads import MAX_CHUNK, MAX_FILE, Chunk, Commit, UploadRequest
+from arker.local.service.uploads import Chunk, Commit, UploadRequest
 
 from .slices import Cut, StructureError
 
@@ -145,10 +146,10 @@ class SyncRequest(Body):
 class ListQuery(Body):
     """The query of a list."""
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 25
+    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = PAGE
     offset: Annotated[int, Field(ge=0)] = 0
     q: Annotated[str, StringConstraints(max_length=128)] = ""
-    sort: Annotated[str, StringConstraints(pattern=r"^-?(created_at|region)$")] = "-created_at"
+    sort: Annotated[str, StringConstraints(pattern=f"^({'|'.join(SORTS)})$")] = "-created_at"
 
 
 B = TypeVar("B", bound=BaseModel)
@@ -276,10 +277,10 @@ def _check_shape(prefix: str, entry: WriteEntry) -> None:
     else:
         _demand("a commit", prefix, fields, {"path", "size", "upload_id"}, {"sha256"})
     for name in ("size", "start", "end"):
-        if (getattr(entry, name) or 0) > MAX_FILE:
-            raise ApiError("payload_too_large", f"{prefix}{name}: a file has at most {MAX_FILE} bytes")
-    if entry.content is not None and len(entry.content) > MAX_CHUNK:
-        raise ApiError("payload_too_large", f"{prefix}content: a chunk has at most {MAX_CHUNK} bytes")
+        if (getattr(entry, name) or 0) > LARGEST_FILE:
+            raise ApiError("payload_too_large", f"{prefix}{name}: a file has at most {LARGEST_FILE} bytes")
+    if entry.content is not None and len(entry.content) > LARGEST_CHUNK:
+        raise ApiError("payload_too_large", f"{prefix}content: a chunk has at most {LARGEST_CHUNK} bytes")
 
 
 def _demand(what: str, prefix: str, given: set[str], required: set[str], optional: set[str]) -> None:

@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from arker.contract import LARGEST_FILE, path_problem
 from arker.local.engine.file_protocol import FileInfo
 from arker.local.engine.protocol import Engine, FileMissing, Readable
 from arker.local.storage.uploads import Range
-from arker.paths import path_problem
 
 from . import signing
 from .access import Access, Principal
 from .computers import Computers
 from .errors import ApiError
 from .translation import Sandboxes
-from .uploads import MAX_FILE, Chunk, Commit, UploadRequest, Uploads
+from .uploads import Chunk, Commit, UploadRequest, Uploads
 
 #: Files up to this size are read inline, larger ones by a signed URL; in bytes.
 MAX_INLINE: Final = 4 * 1024 * 1024
@@ -188,9 +188,11 @@ class Files:
             except FileMissing:
                 # Word for word what the original SDK documents, and programs match.
                 raise ApiError("not_found", f"file not found: {path}") from None
-        if file.size > MAX_FILE:
+        if file.size > LARGEST_FILE:
             await file.close()
-            raise ApiError("payload_too_large", f"{path} has {file.size} bytes, and the limit is {MAX_FILE}")
+            raise ApiError(
+                "payload_too_large", f"{path} has {file.size} bytes, and the limit is {LARGEST_FILE}"
+            )
         return file
 
     def _signed(

@@ -32,9 +32,6 @@ from arker.local.storage.uploads import Range, Upload, UploadRows
 from . import ranges
 from .errors import ApiError
 
-#: Bytes of a file at the most, and of a chunk of it.
-MAX_FILE: Final = 100_000_000
-MAX_CHUNK: Final = 4 * 1024 * 1024
 #: An upload that nothing happens to for so long is forgotten.
 LIFETIME_MS: Final = 24 * 3600 * 1000
 #: Bytes that the unfinished uploads of one computer may have together: its share of the disk is for what is

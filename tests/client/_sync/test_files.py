@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy, Sync, TransferEvent
+from arker.contract import LARGEST_CHUNK, LARGEST_FILE
 from arker.hooks import Hooks
-from arker.uploads import LARGEST_CHUNK, LARGEST_FILE
 from tests.faults import server as faults
 from tests.faults.server import KEY, Answer, Server
 
