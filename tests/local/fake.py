@@ -60,11 +60,13 @@ class FakeEngine:
         self.fail: Exception | None = None
         self.command: Command | None = None
         self.names = ["arkuntu"]
+        #: Bytes that are kept of the output of a run.
+        self.limit = 1 << 30
         self._book = RunBook(folder / "runs", 1 << 30, lambda: None)
         self._live: dict[tuple[str, str], _FakeCommand] = {}
 
     async def start(self) -> None:
-        self._book = RunBook(self._folder / "runs", 1 << 30, lambda: None)
+        self._book = RunBook(self._folder / "runs", self.limit, lambda: None)
 
     async def close(self) -> None:
         for command in list(self._live.values()):

@@ -324,6 +324,15 @@ class Computer:
             self._use()
             raise
 
+    async def end_session(self, id_: str) -> None:
+        """End a session with all that it started, and forget it."""
+        session = self.sessions.get(id_)
+        if session is not None:
+            await session.end()
+            self.sessions.pop(id_, None)
+        if (terminal := self._terminals.get(id_)) is not None:
+            terminal.kill()
+
     def _retire(self) -> None:
         """Make room for another shell: those that idle for longest go, and come back from their checkpoints."""
         idle = [s for s in self.sessions.values() if s.shell is not None and s.settled]
@@ -336,22 +345,6 @@ class Computer:
         for pid in pids:
             if self.sandbox is not None:
                 self.sandbox.processes.send(pid, number)
-
-    async def end_session(self, session: Session) -> None:
-        """End a session: its command, its shell, and what either started."""
-        if session.run is not None:
-            await session.run.cancel()
-            await session.run.wait()
-        terminal = self._terminals.get(session.id)
-        if terminal is not None:
-            terminal.kill()
-        shell = session.shell
-        session.leave()
-        if shell is not None and shell.pid is not None and self.sandbox is not None:
-            family = {process.pid for process in self.sandbox.processes.started_by(shell.pid, 0)}
-            same = {process.pid for process in self.sandbox.processes.all() if process.session == shell.pid}
-            self._send([*(family | same), shell.pid], signal.SIGKILL)
-        del self.sessions[session.id]
 
     # Files
 

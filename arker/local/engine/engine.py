@@ -546,17 +546,20 @@ class BubblewrapEngine:
         written = await self._in(self._files, self._runs.written, vm_id, {run.id for run in held})
         return sorted([*held, *written], key=lambda run: (run.started_ms, run.id), reverse=True)
 
+    async def end_session(self, vm_id: str, session_id: str) -> None:
+        """Cancel the run of a session, end its shell and all that its commands started, and forget what it knew.
+
+        Ignored when there is none. Raises VmMissing, StorageFull.
+        """
+        await self._whole(self._end_session(self._computer(vm_id), session_id))
+
+    async def _end_session(self, computer: Computer, session_id: str) -> None:
+        await computer.end_session(session_id)
+        await self._commit(lambda store: store.delete_session(computer.id, session_id))
+
     async def forget_run(self, vm_id: str, run_id: str) -> None:
         """Drop the run and its output; one that goes on is dropped when it ends. Ignored when there is none."""
         self._runs.forget(vm_id, run_id)
-
-    async def end_session(self, vm_id: str, session_id: str) -> None:
-        """End a session with all that it started, and forget it. Ignored when there is none. Raises VmMissing."""
-        computer = self._computer(vm_id)
-        session = computer.sessions.get(session_id)
-        if session is not None:
-            await computer.end_session(session)
-        await self._commit(lambda store: store.delete_session(vm_id, session_id))
 
     async def set_mounts(self, vm_id: str, mounts: Mapping[str, str]) -> None:
         """Which file systems, by their paths below `/mnt`, a computer has from its next start on. A file system that is

@@ -21,7 +21,7 @@ import secrets
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -328,6 +328,14 @@ class Processes:
             return [p for p in processes if p.pid in family - spared]
         others = self._given - {mark}
         return [p for p in processes if p.pid not in spared and self._mark_of(p) not in (None, *others)]
+
+    def marks(self) -> set[int]:
+        """The marks of all processes that have one."""
+        return {mark for process in self.all() if (mark := self._mark_of(process)) is not None}
+
+    def marked(self, marks: Collection[int]) -> list[Process]:
+        """What was started by the commands that got these marks."""
+        return [process for process in self.all() if self._mark_of(process) in marks]
 
     def _mark_of(self, process: Process) -> int | None:
         """The mark of a process; None without, or when it is gone."""

@@ -425,6 +425,11 @@ class Engine(Ports, Terminals, Protocol):
         """Let a session, made if it is new, begin with what another knows. Raises LimitReached."""
         ...
 
+    async def end_session(self, vm_id: str, session_id: str) -> None:
+        """Cancel the run of a session, end its shell and all that its commands started, and forget what it knew: the
+        next use of its name makes a new one. Ignored when there is none."""
+        ...
+
     # Computers
 
     async def create(self, vm_id: str, image: str) -> None:
@@ -487,10 +492,6 @@ class Engine(Ports, Terminals, Protocol):
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:
         """Drop the run and its output; one that goes on is dropped when it ends. Ignored when there is none."""
-        ...
-
-    async def end_session(self, vm_id: str, session_id: str) -> None:
-        """End a session with all that it started, and forget it. Ignored when there is none."""
         ...
 
     # File systems that outlive computers

@@ -280,6 +280,8 @@ class Sandbox:
         self.root: int = -1
         self._processes: Processes | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
+        #: Whether it was told to end.
+        self.stopping: bool = False
         self._loop.add_reader(self._monitor, self._reap)
 
     @classmethod
@@ -350,6 +352,7 @@ class Sandbox:
 
     def kill(self) -> None:
         """Kill every process of the sandbox; `ended` tells when they are gone and the mounts with them."""
+        self.stopping = True
         if self._first >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._first, signal.SIGKILL)

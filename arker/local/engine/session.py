@@ -13,11 +13,13 @@ from signal import Signals
 from arker.local.engine import trees
 from arker.local.engine.checkpoint import TOTAL, Checkpoint, restoration, trimmed
 from arker.local.engine.images import HOME, Image
+from arker.local.engine.processes import Process, Processes
 from arker.local.engine.protocol import (
     End,
     EngineError,
     LimitReached,
     Reason,
+    SandboxUnavailable,
     SessionBusy,
     Stream,
 )
@@ -33,6 +35,8 @@ _KILL_SECONDS = 5.0
 _SHELL_SECONDS = 15.0
 _TELL_SECONDS = 5.0
 _TIMED_OUT = 124
+#: Marks that are remembered before those of which nothing is alive are forgotten.
+_MARKS = 256
 
 
 class SessionPhase(enum.Enum):
@@ -87,6 +91,8 @@ class Session:
     status: int = 0
     unsaved: bool = False
     used: float = 0.0
+    #: The marks of its commands, as far as something of them may be alive.
+    marks: set[int] = field(default_factory=set)
 
     @classmethod
     def from_row(cls, row: SessionRow, around: Surroundings) -> Session:
@@ -143,6 +149,9 @@ class Session:
         assert self.run is not None
         shell = await self._ready(sandbox, control, image)
         future = shell.run(command, self.run.journal, stdin=stdin)
+        if len(self.marks) >= _MARKS:
+            self.marks &= sandbox.processes.marks()
+        self.marks.add(shell.mark)
         self._move(SessionPhase.RUNNING)
         _Command(self, shell, self.run, future, seconds)
 
@@ -156,6 +165,10 @@ class Session:
                 return shell
             await shell.up
             if shell.pid is None:
+                if (refusal := self.around.refusal()) is not None:
+                    raise refusal
+                if sandbox.stopping or sandbox.ended.done():
+                    raise SandboxUnavailable("the sandbox ended before the command could start")
                 raise LimitReached("the shell of the session did not start; are there too many processes?")
             try:
                 async with asyncio.timeout(_TELL_SECONDS):
@@ -195,6 +208,24 @@ class Session:
         if self.shell is not None:
             self.shell.close()
             self.shell = None
+
+    async def end(self) -> None:
+        """End the command that runs, the shell, and all that commands of the session have started."""
+        if self.run is not None and self.run.control is not None:
+            self.run.control.cancel()
+            await self.run.wait()
+        shell, self.checkpoint = self.shell, None
+        if shell is None or shell.sandbox.ended.done():
+            return
+        shell.kill()
+        self.leave()
+        processes = shell.sandbox.processes
+        await _send_until_gone(
+            processes, lambda: processes.marked(self.marks), Signals.SIGTERM, _TERM_SECONDS
+        )
+        await _send_until_gone(
+            processes, lambda: processes.marked(self.marks), Signals.SIGKILL, _KILL_SECONDS
+        )
 
     def begin_ending(self) -> None:
         """What the command started is about to be ended."""
@@ -237,6 +268,19 @@ def end_run(run: LocalRun, result: Result, cwd: bytes, refusal: EngineError | No
     )
 
 
+async def _send_until_gone(
+    processes: Processes, find: Callable[[], list[Process]], number: Signals, seconds: float
+) -> None:
+    """Send a signal once to each of the processes that `find` finds, until it finds none or the time is over."""
+    until = time.monotonic() + seconds
+    sent: set[int] = set()
+    while (left := {process.pid for process in find()}) and time.monotonic() < until:
+        for pid in left - sent:
+            processes.send(pid, number)
+        sent |= left
+        await asyncio.sleep(0.002)
+
+
 class _Command:
     """The command that runs in a session, as its run controls it."""
 
@@ -269,19 +313,19 @@ class _Command:
             await self._shell.input.end()
 
     def signal(self, number: Signals) -> None:
-        for pid in (*self._started(), self._shell.pid):
-            if pid is not None:
+        if self._shell.pid is not None:
+            for pid in (*(process.pid for process in self._started()), self._shell.pid):
                 self._shell.sandbox.processes.send(pid, number)
 
     def cancel(self) -> None:
         self._begin_ending(Reason.CANCELLED)
 
-    def _started(self) -> list[int]:
+    def _started(self) -> list[Process]:
         """What the command has started, however that hides."""
         shell = self._shell
         if shell.pid is None or shell.sandbox.ended.done():
             return []
-        return [process.pid for process in shell.sandbox.processes.started_by(shell.pid, shell.mark)]
+        return shell.sandbox.processes.started_by(shell.pid, shell.mark)
 
     def _begin_ending(self, reason: Reason) -> None:
         if not self._future.done() and self._run.begin_ending(reason):
@@ -291,21 +335,12 @@ class _Command:
     async def _end(self) -> None:
         """End the shell, so that it goes on to no other command, and then all that the command started."""
         self._shell.kill()
-        await self._send_until_gone(Signals.SIGTERM, _TERM_SECONDS, again=False)
-        await self._send_until_gone(Signals.SIGKILL, _KILL_SECONDS, again=True)
+        processes = self._shell.sandbox.processes
+        await _send_until_gone(processes, self._started, Signals.SIGTERM, _TERM_SECONDS)
+        await _send_until_gone(processes, self._started, Signals.SIGKILL, _KILL_SECONDS)
         await asyncio.wait({self._future}, timeout=1.0)
         if not self._future.done():
             self._shell.close()
-
-    async def _send_until_gone(self, number: Signals, seconds: float, *, again: bool) -> None:
-        until = time.monotonic() + seconds
-        sent: set[int] = set()
-        while (left := self._started()) and time.monotonic() < until:
-            for pid in left:
-                if again or pid not in sent:
-                    self._shell.sandbox.processes.send(pid, number)
-            sent.update(left)
-            await asyncio.sleep(0.002)
 
     def _ended(self, future: asyncio.Future[Result]) -> None:
         """The shell told how the command ended; the run ends once all that is to end with it did."""

@@ -123,6 +123,11 @@ def _telling(secret: bytes, kind: str, after: str = ":") -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
+_RECORD = re.compile(
+    rb"\0(?:(?P<kind>[SX])(?P<number>\d{1,9})|(?P<teller>[KLEF])\0(?P<told>.*?)\0Z)\0", re.DOTALL
+)
+
+
 def in_subshell(command: str, cwd: str | None, env: Mapping[str, str] | None) -> bytes:
     """The text of a command, to be run in a subshell where it has a folder or variables of its own; pure.
 
@@ -288,7 +293,7 @@ class Shell:
         self._loop = asyncio.get_running_loop()
         self._on_told = on_told
         self._folder = control / name
-        self._secret_folder = control / secrets.token_hex(8)
+        self._secret_folder = control / secrets.token_urlsafe(8)
         self._path = f"{CONTROL}/{name}".encode()
         self._secret = f"{CONTROL}/{self._secret_folder.name}".encode()
         self._cwd = cwd
@@ -315,10 +320,11 @@ class Shell:
         self._done: Result | None = None
         #: Whether what it knows after the command was told.
         self._told = True
-        # Records: what is not complete, and the fields of a checkpoint so far.
-        self._tail = bytearray()
-        self._fields: list[bytes] | None = None
-        self._size = 0
+        #: Records that are not complete.
+        self._unread = bytearray()
+        #: What was told last, as it came.
+        self._sections = b""
+        self._told_cwd = b""
         self._leaving = False
         self._make(told, environment)
 
@@ -390,10 +396,6 @@ class Shell:
         """Whether it takes commands, now or once it told what it knows."""
         return self.state is not ShellState.CLOSED and self.damage is None
 
-    @property
-    def _closed(self) -> bool:
-        return self.state is ShellState.CLOSED
-
     # A command
 
     def run(self, command: bytes, journal: Journal, *, stdin: bool = False) -> asyncio.Future[Result]:
@@ -404,7 +406,7 @@ class Shell:
         if stdin:
             self.input = Input(self._folder / "i")
             source = self._path + b"/i"
-        nonce = secrets.token_hex(4).encode()
+        nonce = secrets.token_hex(3).encode()
         text = self._lines(command, source, nonce)
         self.mark = self.sandbox.processes.mark(self.pid)
         written = os.write(self._commands, text)
@@ -544,23 +546,30 @@ class Shell:
             data = os.read(self._records, _READ)
         except BlockingIOError:
             return False
-        head, *fields = data.split(b"\0")
-        self._grow(head)
-        for field in fields:
-            complete = bytes(self._tail)
-            self._tail.clear()
-            self._take(complete)
-            if self._closed:
-                return True
-            self._grow(field)
-        if self.state is ShellState.RUNNING and self._tail:
-            self._find_record(bytes(self._tail))
+        if len(self._unread) > _TOLD:
+            # Of the rest no record is made, and the shell is replaced for owing one.
+            self._unread.clear()
+        self._unread += data
+        if self.state is ShellState.RUNNING:
+            self._find_record(bytes(self._unread))
+        if data.endswith(b"\0"):
+            text, end = bytes(self._unread), 0
+            for match in _RECORD.finditer(text):
+                self._take(match)
+                end = match.end()
+            del self._unread[:end]
         return True
 
-    def _grow(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size <= _TOLD:
-            self._tail += data
+    def _take(self, record: re.Match[bytes]) -> None:
+        if self.state is ShellState.CLOSED:
+            return
+        if record["teller"] is not None:
+            self._take_checkpoint(record["teller"].decode(), record["told"])
+        elif record["kind"] == b"X":
+            self._gone(int(record["number"]))
+        elif self.state is ShellState.STARTING:
+            self.pid = int(record["number"])
+            self._move(ShellState.READY)
 
     def _find_record(self, text: bytes) -> None:
         """Look for the name of the file that does not exist, in bash's message of that."""
@@ -576,49 +585,33 @@ class Shell:
         if folder.startswith(b"/") and len(folder) < _CWD:
             self._cwd = folder
 
-    def _take(self, field: bytes) -> None:
-        if self._fields is not None:
-            if field.startswith(b"X") and field[1:].isdigit() and len(field) < 5 and self._fields[0] != b"S":
-                # It ended in the middle.
-                self._fields = None
-                self._gone(int(field[1:]))
-                return
-            self._fields.append(field)
-            if field == b"Z" and len(self._fields) > 2:
-                fields, self._fields = self._fields, None
-                self._take_checkpoint(fields)
-            return
-        if self.state is ShellState.RUNNING:
-            self._find_record(field)
-        if field.decode(errors="replace") in _TELLS:
-            self._fields = [field]
-            self._size = 0
-        elif field.startswith(b"S") and self.state is ShellState.STARTING:
-            self.pid = int(field[1:])
-            self._move(ShellState.READY)
-        elif field.startswith(b"X") and field[1:].isdigit():
-            self._gone(int(field[1:]))
-
-    def _take_checkpoint(self, fields: list[bytes]) -> None:
-        kind, folder, *texts, _ = fields
-        names = _TELLS[kind.decode()]
-        too_much, self._size = self._size > _TOLD, 0
-        if len(texts) == len(names) and not too_much:
-            self._go(folder)
-            told = Checkpoint({**self._checkpoint.sections, **dict(zip(names, texts, strict=True))})
-            options = told.sections["options"]
-            self._passing = self._apart and any(b"set -o " + name in options for name in _PASSING_NAMES)
-            self._checkpoint = self._without_ours(told)
+    def _take_checkpoint(self, kind: str, told: bytes) -> None:
+        folder, _, sections = told.partition(b"\0")
+        self._go(folder)
+        changed = sections != self._sections
+        if changed:
+            self._sections = sections
+            self._change_checkpoint(kind, sections.split(b"\0"))
+        if changed or self._cwd != self._told_cwd:
+            self._told_cwd = self._cwd
             self._on_told(self._cwd, self._checkpoint)
-            self.damage = self.damage or told.damage()
-        elif not too_much:
-            self.damage = "it did not tell all that it knows"
-        if kind in b"EF":
+        if kind in "EF":
             self._leaving = True
             return
         self._told = True
         if self.state is ShellState.TELLING:
             self._move(ShellState.READY)
+
+    def _change_checkpoint(self, kind: str, texts: list[bytes]) -> None:
+        names = _TELLS[kind]
+        if len(texts) != len(names):
+            self.damage = "it did not tell all that it knows"
+            return
+        told = Checkpoint({**self._checkpoint.sections, **dict(zip(names, texts, strict=True))})
+        options = told.sections["options"]
+        self._passing = self._apart and any(b"set -o " + name in options for name in _PASSING_NAMES)
+        self._checkpoint = self._without_ours(told)
+        self.damage = self.damage or told.damage()
 
     def _without_ours(self, told: Checkpoint) -> Checkpoint:
         """What the shell knows without the engine's own trap on EXIT, or function."""
@@ -639,7 +632,10 @@ class Shell:
 
     def _gone(self, status: int) -> None:
         """The shell is no more; a command that ran ended with it."""
-        if self.state is ShellState.RUNNING:
+        if self.sandbox.stopping:
+            # Its end says nothing of the command.
+            self.close()
+        elif self.state is ShellState.RUNNING:
             self._command_done(status & 0xFF, gone=True)
         elif self.state is ShellState.DRAINING:
             self._told = True

@@ -21,12 +21,14 @@ class Input:
         self._fd = -1
         self._over = False
         self._turn = asyncio.Lock()
+        # At once: whoever opens the pipe waits for its other end.
+        self._connecting = asyncio.get_running_loop().create_task(self._connect())
         self._ready: asyncio.Future[None] | None = None
 
     async def write(self, data: bytes) -> None:
         """Write all of `data`, waiting while nobody reads. Raises BrokenPipeError when nobody will."""
         async with self._turn:
-            await self._connect()
+            await asyncio.shield(self._connecting)
             view = memoryview(data)
             while view:
                 if self._over:
@@ -44,7 +46,8 @@ class Input:
                 self._fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError as error:
                 if error.errno != errno.ENXIO:
-                    raise BrokenPipeError(errno.EPIPE, "the input is closed") from error
+                    self._over = True
+                    return
                 await asyncio.sleep(_LOOK)
 
     async def _writable(self) -> None:
@@ -60,7 +63,7 @@ class Input:
     async def end(self) -> None:
         """Let the reader see the end of the input, after what was written."""
         async with self._turn:
-            await self._connect()
+            await asyncio.shield(self._connecting)
             self.close()
 
     def close(self) -> None:

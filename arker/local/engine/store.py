@@ -205,16 +205,19 @@ class Store:
                 if self._db.execute("SELECT 1 FROM vms WHERE id = ?", (vm,)).fetchone():
                     self._put_sessions(vm, (session,))
 
-    def delete_session(self, vm: str, session: str) -> None:
-        """Forget a session. Raises StorageFull."""
-        with self._transaction():
-            self._db.execute("DELETE FROM sessions WHERE vm = ? AND id = ?", (vm, session))
-
     def delete(self, vm: str) -> None:
         """Forget a computer. Raises StorageFull."""
         with self._transaction():
             was = [row[0] for row in self._db.execute("SELECT state FROM sessions WHERE vm = ?", (vm,))]
             self._db.execute("DELETE FROM vms WHERE id = ?", (vm,))
+            self._forget(was)
+
+    def delete_session(self, vm: str, session: str) -> None:
+        """Forget a session. Raises StorageFull."""
+        with self._transaction():
+            where = "FROM sessions WHERE vm = ? AND id = ?"
+            was = [row[0] for row in self._db.execute(f"SELECT state {where}", (vm, session))]
+            self._db.execute(f"DELETE {where}", (vm, session))
             self._forget(was)
 
     def _put_sessions(self, vm: str, sessions: Iterable[SessionRow]) -> None:
