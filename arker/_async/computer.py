@@ -70,7 +70,7 @@ class AsyncComputer:
 
     @property
     def files(self) -> AsyncFiles:
-        """Its files, folders and trees: any path, any size.
+        """The files, folders and trees of this computer, at any path and of any size.
 
         Raises:
             ArkerError: `bad_request` for a computer that is known by a name only.

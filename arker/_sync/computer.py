@@ -71,7 +71,7 @@ class Computer:
 
     @property
     def files(self) -> Files:
-        """Its files, folders and trees: any path, any size.
+        """The files, folders and trees of this computer, at any path and of any size.
 
         Raises:
             ArkerError: `bad_request` for a computer that is known by a name only.
