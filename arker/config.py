@@ -204,7 +204,10 @@ def _key(key: str | None) -> Secret:
         raise TypeError(f"api_key is a str, not {type(key).__name__}")
     if not key:
         raise ArkerError(
-            "unauthorized", "no API key: pass api_key= or set ARKER_API_KEY; Arker.local() needs none", 401
+            "unauthorized",
+            "no API key: pass api_key=, or set ARKER_API_KEY (and for a deployment of your own the URLs; `arker serve` "
+            "prints all three); Arker.local() needs no key",
+            401,
         )
     # Never show it, not even in part.
     key = Secret(key)

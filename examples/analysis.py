@@ -1,4 +1,4 @@
-"""Data analysis: a file up, a program of unknown origin on it, results down.
+"""Data analysis: upload a file, run an untrusted program on it, download the results.
 
 It prints:
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from arker import Arker
 
-# What a model wrote, say. It reads one file and writes another, and can do no harm beyond its computer.
+# For example, a program that a model wrote. It can do no harm beyond its computer.
 PROGRAM = """
 import csv, collections
 orders = collections.Counter()

@@ -1,4 +1,4 @@
-"""Run 100 snippets of unknown origin, each in a computer of its own, 16 at a time.
+"""Run 100 untrusted snippets, each in its own computer, 16 at a time.
 
 It prints:
 
@@ -18,7 +18,7 @@ SNIPPETS = [f"print(sum(range({n})) // {0 if n % 10 == 7 else n + 1})" for n in 
 
 
 def judge(prepared: AsyncComputer) -> Callable[[str], Awaitable[str]]:
-    """What runs one snippet: in a fork, which is gone afterwards with whatever the snippet did to it."""
+    """A function that runs one snippet in a fork, which is deleted afterwards with everything the snippet did."""
 
     async def run(snippet: str) -> str:
         async with await prepared.fork() as computer:

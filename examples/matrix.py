@@ -37,7 +37,7 @@ OPTIMIZED = [0, 1]
 
 
 def suite(job: tuple[Computer, tuple[str, int]]) -> str:
-    """Run the suite in one setting; the last line tells how it went."""
+    """Run the suite in one setting; returns the last line of its output."""
     computer, (encoding, optimized) = job
     result = computer.run(f"ENCODING={encoding} PYTHONOPTIMIZE={optimized} python3 suite.py", timeout=60)
     return "pass" if result.ok else "FAIL  " + result.stderr.decode().split("Error: ")[1].splitlines()[0]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from arker import Arker, ArkerError
 
-# The embedded deployment. For the cloud: Arker(), with ARKER_API_KEY set; nothing else changes.
+# The embedded deployment. For the cloud, use Arker() and set ARKER_API_KEY; nothing else changes.
 with Arker.local() as arker:
     with arker.vm("arkuntu").fork(name="quickstart") as computer:
         print("a computer with", computer.run("python3 --version").check().text.split(".")[0])
@@ -25,7 +25,7 @@ with Arker.local() as arker:
         print(computer.run("python3 main.py").check().text, end="")
         print("main.py:", computer.sync.read_file("/home/user/project/main.py").decode())
 
-        # A fork has everything its parent had, and its own future.
+        # A fork starts with everything its parent has; from then on the two are separate.
         with computer.fork() as branch:
             branch.run("touch touched.txt")
             assert branch.run("ls").text.split() == ["main.py", "touched.txt"]

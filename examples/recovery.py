@@ -1,4 +1,4 @@
-"""What can go wrong, and how to go on: every step in a fork, and only a good fork becomes the next state.
+"""Failures, and how to continue: every step runs in a fork, and only a successful fork becomes the next state.
 
 It prints:
 
@@ -54,7 +54,7 @@ def advance(state: Computer, name: str, command: str, tries: int, seconds: int) 
 
 
 def codes(computer: Computer) -> None:
-    """An error has a code to decide by, and says whether a second try may help and what the first one did."""
+    """Errors have a code to decide by, and say whether a retry may help and whether the first attempt had an effect."""
     started = threading.Thread(
         target=computer.run, args=("touch here; until [ -e done ]; do sleep 0.01; done",)
     )

@@ -1,8 +1,7 @@
 """A code-review agent: a model reads a change, tries its ideas in forks, and reports what it could prove.
 
-The loop is the one of any agent: the model asks for tools, they are run, their results go back, until it is
-done. The model here follows a script, so that the example runs anywhere; `Model.reply` is where yours is
-called.
+The loop is that of any agent: the model asks for tools, the program runs them and returns their results, until the
+model is done. The model here follows a script, so that the example runs anywhere; call yours in `Model.reply`.
 
 It prints:
 
@@ -40,12 +39,12 @@ MEND = (
 
 @dataclass
 class Model:
-    """A model that follows a script: what it says depends on what its tools answered, as with any."""
+    """A model that follows a script: what it says depends on the results of its tools."""
 
     seen: list[dict[str, Any]] = field(default_factory=list)
 
     def reply(self, results: list[dict[str, Any]]) -> dict[str, Any]:
-        """Calls of tools, or the final text."""
+        """Tool calls, or the final text."""
         self.seen += results
         match len(self.seen):
             case 0:
@@ -66,12 +65,12 @@ class Model:
 
 
 def call(tool: str, **arguments: str) -> dict[str, Any]:
-    """What a model says to use a tool."""
+    """A tool call of the model."""
     return {"tool": tool, "arguments": arguments}
 
 
 def use_tool(computer: Computer, tool: str, arguments: dict[str, str]) -> dict[str, Any]:
-    """What the model gets back: always something it can read, also when its idea was bad."""
+    """The result for the model: always readable text, also when a tool fails."""
     match tool:
         case "read_file":
             return {"content": computer.sync.read_file(f"/home/user/{arguments['path']}").decode()}
@@ -84,7 +83,7 @@ def use_tool(computer: Computer, tool: str, arguments: dict[str, str]) -> dict[s
 
 
 def review(computer: Computer, model: Model) -> str:
-    """Let the model work until it has said what it thinks; at most 20 turns."""
+    """Let the model work until it gives its final text; at most 20 turns."""
     results: list[dict[str, Any]] = []
     for _ in range(20):
         said = model.reply(results)

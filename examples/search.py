@@ -1,4 +1,4 @@
-"""Search by forks: every state is a computer, every move is tried in a fork of it, the best few go on.
+"""Search with forks: every state is a computer, every move runs in a fork of it, and the best few continue.
 
 The task is a maze; the walker is a shell in the computer, and its state is whatever it has done there.
 Nothing is undone and nothing is run twice: a dead end is deleted, and a good state is forked as often as it
@@ -43,7 +43,7 @@ BEAM = 3
 
 
 def attempt(job: tuple[Computer, str]) -> tuple[int, Computer] | None:
-    """Make a move in a fork; how far from the exit it ends, or None for a move that cannot be."""
+    """Make a move in a fork; returns its distance from the exit, or None for an impossible move."""
     state, move = job
     child = state.fork()
     result = child.run(f"go {move}")
@@ -54,7 +54,7 @@ def attempt(job: tuple[Computer, str]) -> tuple[int, Computer] | None:
 
 
 def search(arker: Arker, start: Computer) -> None:
-    """Go on from the best states, until one is at the exit."""
+    """Continue from the best states until one is at the exit."""
     states = [start]
     for step in range(1, 20):
         outcomes = arker.map(attempt, [(state, move) for state in states for move in MOVES], concurrency=8)

@@ -21,7 +21,7 @@ from arker import ArkerError, AsyncArker, AsyncComputer, RunResult
 
 
 class Computers:
-    """The computers of the users. Requests that come while a user's is being made wait for it."""
+    """The computers of the users. Requests that arrive while a user's computer is being made wait for it."""
 
     def __init__(self, arker: AsyncArker) -> None:
         self._arker = arker
@@ -36,7 +36,7 @@ class Computers:
         return await asyncio.shield(task)
 
     async def delete(self) -> None:
-        """Delete them all."""
+        """Delete all computers."""
         made = await asyncio.gather(*self._of.values(), return_exceptions=True)
         await asyncio.gather(*(one.delete() for one in made if isinstance(one, AsyncComputer)))
 
@@ -54,7 +54,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 async def computer_of(request: Request, user: str) -> AsyncComputer:
-    """The computer of the user in the path. A real service would ask for a token, of course."""
+    """The computer of the user in the path. A real service would check a token."""
     computer: AsyncComputer = await request.app.state.computers.of(user)
     return computer
 
@@ -63,7 +63,7 @@ UsersComputer = Annotated[AsyncComputer, Depends(computer_of)]
 
 
 class Command(BaseModel):
-    """A command to run, and the most seconds that it may take."""
+    """A command to run, and its timeout in seconds."""
 
     command: str
     timeout: Annotated[int, Field(ge=1, le=300)] = 60
@@ -71,7 +71,7 @@ class Command(BaseModel):
 
 @app.post("/users/{user}/run")
 async def run(command: Command, computer: UsersComputer) -> dict[str, object]:
-    """Run a command in the user's computer; its folder and variables stay for the next one."""
+    """Run a command in the user's computer; its folder and variables stay for the next command."""
     result: RunResult = await computer.run(command.command, timeout=command.timeout)
     return result.to_dict()
 
@@ -86,11 +86,11 @@ async def read(path: str, computer: UsersComputer) -> Response:
 
 @app.put("/users/{user}/files/{path:path}", status_code=204)
 async def write(path: str, request: Request, computer: UsersComputer) -> None:
-    """Put a file there; the body goes through in constant memory."""
+    """Write a file; the body is streamed in constant memory."""
     await computer.sync.write_file(f"/home/user/{path}", request.stream())
 
 
 @app.exception_handler(ArkerError)
 async def failed(request: Request, error: ArkerError) -> JSONResponse:
-    """What Arker refused, told to the user in its own words."""
+    """Pass an error of Arker on to the user."""
     return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status or 503)
