@@ -33,6 +33,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(os|pathlib|ssl|datetime|collections|typing|asyncio|concurrent|httpx|attrs?)\..*"),
     ("py:.*", r"(arker_api|generated)\..*"),
     # Type variables, and the mark of an argument that was not given.
+    ("py:class", "Callback"),
     ("py:(class|obj)", r"arker\..*\.(E|P|R|T|T_co|Unchanged)"),
 ]
 
