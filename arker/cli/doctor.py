@@ -40,6 +40,7 @@ def doctor(state: Path | None, as_json: bool) -> None:
                 f"{click.style(f'{mark:8}', fg=colour)}{check.name:11}{printable(check.detail + mend)}"
             )
     limits = _limits()
+    held_by = _held_by()
     if as_json:
         url = running.url if running else None
         show_json(
@@ -48,6 +49,7 @@ def doctor(state: Path | None, as_json: bool) -> None:
                 "state": str(folder),
                 "running": url,
                 "limits": limits,
+                "held_by": held_by,
             }
         )
     else:
@@ -55,6 +57,9 @@ def doctor(state: Path | None, as_json: bool) -> None:
         click.echo(
             f"limits: {' '.join(f'{name}={units.show(name, value)}' for name, value in limits.items())}"
         )
+        click.echo("\nheld by:")
+        for what, how in held_by.items():
+            click.echo(f"  {what:33}{how}")
     if not all(check.ok for check in checks if check.needed):
         raise Failure(
             "this machine cannot run computers yet; the failed checks say what to fix", code="unavailable"
@@ -85,6 +90,12 @@ def _try_a_computer() -> Check:
     except ArkerError as error:
         return Check("computers", False, error.message)
     return Check("computers", True, f"one was forked and ran a command in {result.duration_ms:.0f} ms")
+
+
+def _held_by() -> dict[str, str]:
+    from arker.local.engine import expected_cgroups, means
+
+    return means(expected_cgroups())
 
 
 def _limits() -> dict[str, float]:

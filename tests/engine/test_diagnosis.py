@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from arker.local.engine import diagnose
-from arker.local.engine.diagnosis import Facts, explain, namespaces
+from arker.local.engine.diagnosis import Facts, explain, means, namespaces
 
 FINE = Facts(kernel=(6, 8), apparmor=False, clone=True, most_namespaces=1000, container=False)
 REFUSED = "bwrap: Creating new namespace failed: Operation not permitted"
@@ -56,3 +56,12 @@ def test_this_machine(tmp_path: Path) -> None:
     assert found.keys() == {"bwrap", "namespaces", "bash", "setsid", "python3", "node", "disk"}
     assert all(check.ok for check in found.values() if check.needed)
     assert all(check.mend for check in found.values() if not check.ok)
+
+
+def test_what_holds_a_computer_depends_on_cgroups() -> None:
+    without, with_all = means(set()), means({"freeze", "cpu", "memory", "pids"})
+    assert without.keys() == with_all.keys()
+    assert without["standstill for a fork"] == "SIGSTOP to every thread"
+    assert without["CPU"].startswith("nothing")
+    assert with_all["standstill for a fork"] == "cgroup.freeze"
+    assert with_all["memory"] == f"memory.max; {without['memory']}"

@@ -1,6 +1,7 @@
 """Computers on this machine: bubblewrap sandboxes over stacks of overlay layers. Knows nothing of HTTP or accounts."""
 
-from arker.local.engine.diagnosis import Check, diagnose
+from arker.local.engine.cgroups import expected as expected_cgroups
+from arker.local.engine.diagnosis import Check, diagnose, means
 from arker.local.engine.engine import BubblewrapEngine
 from arker.local.engine.limits import Limits
 from arker.local.engine.privileges import DEFAULT_UID, drop_privileges
@@ -78,5 +79,7 @@ __all__ = [
     "collect",
     "diagnose",
     "drop_privileges",
+    "expected_cgroups",
+    "means",
     "run",
 ]

@@ -85,6 +85,8 @@ class Host:
     #: Makes sockets in sandboxes, and sets their bounds.
     helper: Helper
     bounds: Mapping[str, str]
+    #: The part of the cgroup tree that is the deployment's.
+    part: Path | None
     #: Called when sessions have something to be saved.
     unsaved: Callable[[], None]
 
@@ -198,7 +200,13 @@ class Computer:
         try:
             async with host.starts:
                 sandbox = await Sandbox.start(
-                    self.image, disk, control, host.limits, network=host.network, mounts=mounts
+                    self.image,
+                    disk,
+                    control,
+                    host.limits,
+                    network=host.network,
+                    mounts=mounts,
+                    part=host.part,
                 )
                 try:
                     await host.helper.bound(sandbox, host.bounds)

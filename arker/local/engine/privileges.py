@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from arker.local.engine import _linux
+from arker.local.engine import _linux, cgroups
 from arker.local.engine.protocol import SandboxUnavailable
 
 #: Who a deployment is that root started: a number that needs no entry anywhere, and fits into a rootless container.
@@ -21,8 +21,8 @@ def drop_privileges(store: Path, uid: int | None = None) -> Path:
     bwrap started by root would leave sandboxes the host's /proc/sys to write. `uid` defaults to the owner of `store`,
     or DEFAULT_UID where that is root. Folders on the way to the store and to this Python's own modules that the user
     may not search (a root home of mode 0700) are replaced, for this process and its children alone, by ones in which
-    only those are seen. Returns `store`. Raises SandboxUnavailable when the store cannot be brought in reach; needs
-    uid 0, and no other thread may run.
+    only those are seen. Where there is a cgroup v2 tree to write to, the user is given a part of it. Returns `store`.
+    Raises SandboxUnavailable when the store cannot be brought in reach; needs uid 0, and no other thread may run.
     """
     store = store.absolute()
     store.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -30,6 +30,7 @@ def drop_privileges(store: Path, uid: int | None = None) -> Path:
         uid = store.stat().st_uid or DEFAULT_UID
     _give(store, uid)
     _open_ways([store, *_own_folders()], store, uid)
+    cgroups.make_part(uid)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)

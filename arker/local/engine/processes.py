@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from arker.local.engine.cgroups import Group
 from arker.local.engine.protocol import ComputerBusy
 
 _T = TypeVar("_T")
@@ -85,10 +86,12 @@ def mapped_without_name(maps: bytes) -> Iterator[tuple[tuple[int, int], int]]:
 
 
 class Processes:
-    """The processes of one sandbox; `proc` is a descriptor of its /proc, `first` its process 1 as numbered outside."""
+    """The processes of one sandbox; `proc` is a descriptor of its /proc, `first` its process 1 as numbered outside,
+    `group` the cgroup that it is in, if there is one."""
 
-    def __init__(self, proc: int, first: int) -> None:
+    def __init__(self, proc: int, first: int, group: Group | None = None) -> None:
         self._proc = proc
+        self._group = group
         #: Threads that use the descriptor, which stays open for them.
         self._readers = 0
         self._ended = False
@@ -370,6 +373,8 @@ class Processes:
     def awake(self, *, patient: bool = True) -> list[int]:
         """Processes of which a thread may still do something, process 1 left out. Unless `patient`, a thread that waits
         in the kernel until its child, which stands still, executes a program counts as still."""
+        if self._group is not None and self._group.frozen:
+            return []
         return [
             process.pid
             for process in self.all()
@@ -388,6 +393,9 @@ class Processes:
     async def freeze(self) -> set[int]:
         """Stop every thread of every process; the pids of those that did run, for `thaw`. Raises ComputerBusy."""
         stopped: set[int] = set()
+        if self._group is not None:
+            await self._group.freeze()
+            return stopped
         began = time.monotonic()
         still = 0
         try:
@@ -412,5 +420,7 @@ class Processes:
 
     def thaw(self, stopped: set[int]) -> None:
         """Let processes go on."""
+        if self._group is not None:
+            self._group.thaw()
         for pid in stopped:
             self.send(pid, signal.SIGCONT)

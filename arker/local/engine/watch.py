@@ -47,6 +47,8 @@ class _Look:
     cost: float = 0.0
     available: int = 0
     under_way: bool = False
+    #: Processes that the kernel had killed for memory.
+    killed: int = 0
 
 
 def interval(cost: float, *, in_need: bool) -> float:
@@ -171,6 +173,10 @@ class Watch:
         used, held = await processes.aside(self._threads, read)
         if computer.sandbox is not sandbox:
             return
+        if sandbox.group is not None and (killed_by_kernel := sandbox.group.killed) > look.killed:
+            look.killed = killed_by_kernel
+            why = f"the computer used more than its {self._limits.memory} bytes of memory"
+            computer.kill_commands([], Reason.OUT_OF_MEMORY, why)
         over = sum(used.values()) - self._limits.memory
         largest = sorted(used, key=lambda pid: used[pid])
         killed = []

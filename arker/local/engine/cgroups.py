@@ -1,0 +1,229 @@
+"""A part of the cgroup v2 tree that is ours, where there is one, with a group for each sandbox.
+
+    <ours>/deployment     this process: a group that passes controllers on may have no processes itself
+    <ours>/<sandbox>      everything in one sandbox
+
+Root makes such a part before it drops its powers; a systemd service with `Delegate=yes` is given one. Elsewhere there
+is none, and signals, resource limits and the watch have to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from arker.local.engine.limits import Limits
+from arker.local.engine.protocol import ComputerBusy
+
+_DEPLOYMENT = "deployment"
+_PREFIX = "arker-"
+_CONTROLLERS = ("cpu", "memory", "pids")
+_FREEZE_SECONDS = 2.0
+_YOUNG_SECONDS = 60.0
+#: Processes of a sandbox beside those that its limit counts: process 1, and shells' own.
+_MORE_PROCESSES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a sandbox has used since it started. None where no controller tells."""
+
+    cpu_seconds: float | None
+    peak_memory: int | None
+
+
+def mount_point(mounts: str) -> Path | None:
+    """Where the cgroup v2 tree is mounted, by `/proc/self/mounts`; pure."""
+    for line in mounts.splitlines():
+        fields = line.split()
+        if len(fields) > 2 and fields[2] == "cgroup2":
+            return Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]))
+    return None
+
+
+def own_group(membership: str) -> str | None:
+    """The path of one's own v2 group, by `/proc/self/cgroup`; pure."""
+    for line in membership.splitlines():
+        if line.startswith("0::/"):
+            return line.removeprefix("0::/")
+    return None
+
+
+def _own() -> Path | None:
+    with contextlib.suppress(OSError):
+        mounted = mount_point(Path("/proc/self/mounts").read_text())
+        group = own_group(Path("/proc/self/cgroup").read_text())
+        if mounted is not None and group is not None and (mounted / group).is_dir():
+            return mounted / group
+    return None
+
+
+def _pass_on(group: Path) -> None:
+    """Let groups below have the controllers that there are; without some, what they do is left to other means."""
+    for name in _CONTROLLERS:
+        with contextlib.suppress(OSError):
+            (group / "cgroup.subtree_control").write_text(f"+{name}")
+
+
+def make_part(uid: int) -> None:
+    """As root, make a part of the tree for this process and give it to a user; where that fails, there is none."""
+    own = _own()
+    if own is None:
+        return
+    if own.name == _DEPLOYMENT:
+        own = own.parent.parent
+    for old in own.glob(f"{_PREFIX}*"):
+        _remove(old)
+    part = own / f"{_PREFIX}{os.getpid()}"
+    try:
+        part.mkdir()
+        (part / _DEPLOYMENT).mkdir()
+        _pass_on(own)
+        _pass_on(part)
+        for group in (part, part / _DEPLOYMENT):
+            for path in (
+                group,
+                *(group / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control")),
+            ):
+                os.chown(path, uid, uid)
+        (part / _DEPLOYMENT / "cgroup.procs").write_text("0")
+    except OSError:
+        for group in (part / _DEPLOYMENT, part):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
+
+def _remove(part: Path) -> None:
+    """Remove a part whose deployment is gone, with what may be left in it. One that is new may be about to be used."""
+    with contextlib.suppress(OSError):
+        young = time.time() - part.stat().st_mtime < _YOUNG_SECONDS
+        if young or (part / _DEPLOYMENT / "cgroup.procs").read_text():
+            return
+        (part / "cgroup.kill").write_text("1")
+        for group in part.iterdir():
+            if group.is_dir():
+                group.rmdir()
+        part.rmdir()
+
+
+def find_part() -> Path | None:
+    """The part of the tree that is this process's to use; None where there is none."""
+    own = _own()
+    if own is None or not os.access(own, os.W_OK):
+        return None
+    if own.name == _DEPLOYMENT:
+        return own.parent if os.access(own.parent, os.W_OK) else None
+    try:
+        (own / _DEPLOYMENT).mkdir(exist_ok=True)
+        (own / _DEPLOYMENT / "cgroup.procs").write_text("0")
+    except OSError:
+        return None
+    _pass_on(own)
+    return own
+
+
+def expected() -> set[str]:
+    """What the groups of sandboxes would have if this process started a deployment; changes nothing."""
+    own = _own()
+    if own is None or not os.access(own, os.W_OK):
+        return set()
+    found = {"freeze"}
+    with contextlib.suppress(OSError):
+        found.update(set((own / "cgroup.controllers").read_text().split()) & set(_CONTROLLERS))
+    return found
+
+
+def controllers(part: Path | None) -> set[str]:
+    """What the groups of sandboxes in a part have: `freeze`, and of `cpu`, `memory`, `pids`."""
+    if part is None:
+        return set()
+    found = {"freeze"}
+    with contextlib.suppress(OSError):
+        found.update(set((part / "cgroup.subtree_control").read_text().split()) & set(_CONTROLLERS))
+    return found
+
+
+class Group:
+    """The group of one sandbox."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def make(cls, part: Path, name: str, process: int, limits: Limits) -> Group | None:
+        """A group for a process and all that it starts from now on; None when it cannot be made."""
+        group = cls(part / name)
+        try:
+            group._path.mkdir()
+            (group._path / "cgroup.procs").write_text(str(process))
+        except OSError:
+            group.remove()
+            return None
+        settings = {
+            "memory.max": limits.memory,
+            "pids.max": limits.processes + _MORE_PROCESSES,
+            "cpu.weight": 100,
+        }
+        for file, value in settings.items():
+            if (group._path / file).exists():  # a file only where its controller is passed on
+                with contextlib.suppress(OSError):
+                    (group._path / file).write_text(str(value))
+        return group
+
+    async def freeze(self) -> None:
+        """Stop everything in it, unnoticed by what is stopped. Raises ComputerBusy."""
+        until = time.monotonic() + _FREEZE_SECONDS
+        self._set_frozen(1)
+        try:
+            while not self.frozen:
+                if time.monotonic() > until:
+                    raise ComputerBusy("the processes of the computer did not stop for the fork; try again")
+                await asyncio.sleep(0.0005)
+        except BaseException:
+            self.thaw()
+            raise
+
+    def thaw(self) -> None:
+        """Let everything go on."""
+        with contextlib.suppress(OSError):
+            self._set_frozen(0)
+
+    def _set_frozen(self, value: int) -> None:
+        (self._path / "cgroup.freeze").write_text(str(value))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether all in it stands still."""
+        return "frozen 1" in self._read("cgroup.events")
+
+    @property
+    def killed(self) -> int:
+        """How many processes the kernel killed for memory."""
+        return self._number("memory.events", "oom_kill ") or 0
+
+    def usage(self) -> Usage:
+        """What it has used so far."""
+        cpu = self._number("cpu.stat", "usage_usec ")
+        return Usage(None if cpu is None else cpu / 1e6, self._number("memory.peak", ""))
+
+    def _read(self, file: str) -> str:
+        try:
+            return (self._path / file).read_text()
+        except OSError:
+            return ""
+
+    def _number(self, file: str, key: str) -> int | None:
+        for line in self._read(file).splitlines():
+            if line.startswith(key) and line.removeprefix(key).isdigit():
+                return int(line.removeprefix(key))
+        return None
+
+    def remove(self) -> None:
+        """Remove it, once it is empty."""
+        with contextlib.suppress(OSError):
+            self._path.rmdir()
