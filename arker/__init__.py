@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from ._async.computer import AsyncBranches, AsyncComputer
     from ._async.files import AsyncSync
     from ._async.filesystem import AsyncFile, AsyncFiles
+    from ._async.ports import AsyncPort, AsyncPortConnection
     from ._async.runs import AsyncRun, AsyncRunStream
+    from ._async.terminal import AsyncTerminal
     from ._sync.client import Arker
     from ._sync.computer import Branches, Computer
     from ._sync.files import Sync
     from ._sync.filesystem import File, Files
+    from ._sync.ports import Port, PortConnection
     from ._sync.runs import Run, RunStream
+    from ._sync.terminal import Terminal
     from .config import Timeouts
     from .errors import (
         ArkerError,
@@ -52,9 +56,12 @@ __all__ = [
     "AsyncComputer",
     "AsyncFile",
     "AsyncFiles",
+    "AsyncPort",
+    "AsyncPortConnection",
     "AsyncRun",
     "AsyncRunStream",
     "AsyncSync",
+    "AsyncTerminal",
     "BadRequestError",
     "Branches",
     "CommandFailedError",
@@ -74,6 +81,8 @@ __all__ = [
     "Operation",
     "Outcome",
     "OutputCut",
+    "Port",
+    "PortConnection",
     "Processed",
     "QuotaExceededError",
     "RateLimitedError",
@@ -87,6 +96,7 @@ __all__ = [
     "RunStream",
     "Success",
     "Sync",
+    "Terminal",
     "Timeouts",
     "TransferEvent",
     "TreeResult",
@@ -104,12 +114,16 @@ _MODULES = {
     "_async.computer": ["AsyncBranches", "AsyncComputer"],
     "_async.files": ["AsyncSync"],
     "_async.filesystem": ["AsyncFile", "AsyncFiles"],
+    "_async.ports": ["AsyncPort", "AsyncPortConnection"],
     "_async.runs": ["AsyncRun", "AsyncRunStream"],
+    "_async.terminal": ["AsyncTerminal"],
     "_sync.client": ["Arker"],
     "_sync.computer": ["Branches", "Computer"],
     "_sync.files": ["Sync"],
     "_sync.filesystem": ["File", "Files"],
+    "_sync.ports": ["Port", "PortConnection"],
     "_sync.runs": ["Run", "RunStream"],
+    "_sync.terminal": ["Terminal"],
     "config": ["Timeouts"],
     "events": ["OutputCut", "RunInfo", "RunOutput", "Usage"],
     "filevalues": ["FileChange", "FileInfo", "GrepMatch", "TreeResult"],

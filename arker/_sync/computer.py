@@ -32,7 +32,9 @@ from .gather import gather
 if TYPE_CHECKING:
     from .client import Arker
     from .filesystem import Files
+    from .ports import Port
     from .runs import Callback, Run, RunStream
+    from .terminal import Terminal
 
 #: Forks of one computer on their way at a time.
 _AT_A_TIME = 16
@@ -389,6 +391,54 @@ class Computer:
         from .runs import find_run
 
         return find_run(self, run_id)
+
+    def terminal(
+        self,
+        *,
+        session_id: str | int | None = None,
+        columns: int = 80,
+        rows: int = 24,
+        command: str | None = None,
+        persist: bool = True,
+        idle: float | None = None,
+    ) -> Terminal:
+        """Attach to the terminal of a session, which is made if there is none; what was drawn comes first, the last
+        256 KiB of it. Whoever was attached is no more. Needs `wsproto`.
+
+        Args:
+            session_id: The session; its shell begins with what that knows, and changes nothing of it. Default: 0.
+            columns: Of the window, from 1 to 1000.
+            rows: Of the window, from 1 to 1000.
+            command: Path of a program to run instead of a shell.
+            persist: False to end the terminal when this attachment does.
+            idle: Seconds without anybody attached after which the terminal ends. Default: never.
+
+        Raises:
+            ArkerError: `not_found`, `quota_exceeded` and whatever else fails.
+            ImportError: without `wsproto`.
+        """
+        from .terminal import open_terminal
+
+        where = 0 if session_id is None else session_id
+        return open_terminal(
+            self, session_id=where, columns=columns, rows=rows, command=command, persist=persist, idle=idle
+        )
+
+    def port(self, number: int) -> Port:
+        """A port of it, to reach a server inside. Nothing is asked yet.
+
+        Args:
+            number: From 1 to 65535.
+
+        Raises:
+            ValueError: for any other number.
+        """
+        from .ports import Port
+
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 65535:
+            raise ValueError(f"a port is a number from 1 to 65535, not {number!r}")
+        self._known_id("port")
+        return Port(self, number)
 
     def delete(self, *, timeout: float | None = None) -> None:
         """End everything that runs in it and remove its files. Computers forked from it stay.

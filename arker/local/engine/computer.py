@@ -38,7 +38,7 @@ from arker.local.engine.runs import LocalRun
 from arker.local.engine.sandbox import FIRST, Disk, Sandbox, disk_usage
 from arker.local.engine.session import Session, Surroundings
 from arker.local.engine.store import VmRow, new_layer
-from arker.local.engine.terminal import Attachment, Terminal
+from arker.local.engine.terminal import Attachment, State, Terminal
 
 log: logging.Logger = logging.getLogger("arker.engine")
 
@@ -413,7 +413,11 @@ class Computer:
         async with self.gate.shared():
             sandbox = await self.live()
             await self.settle()
-            terminal = self._terminals.get(session.id)
+            while (terminal := self._terminals.get(session.id)) is not None:
+                await terminal.up()
+                if terminal.state is State.RUNNING:
+                    break
+                await asyncio.wait({terminal.ended})
             if terminal is None:
                 if len(self._terminals) >= _TERMINALS:
                     raise LimitReached(f"a computer has at most {_TERMINALS} terminals")
@@ -433,7 +437,7 @@ class Computer:
                     raise storage_error(error, "the terminal cannot be opened") from error
                 self._terminals[session.id] = terminal
                 self.watched = True
-            await terminal.up()
+                await terminal.up()
             terminal.idle = idle
             terminal.resize(size)
             return terminal.attach()

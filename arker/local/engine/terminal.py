@@ -73,6 +73,8 @@ class State(enum.Enum):
 
     STARTING = enum.auto()
     RUNNING = enum.auto()
+    #: It was killed, and is about to end.
+    ENDING = enum.auto()
     ENDED = enum.auto()
 
 
@@ -313,6 +315,7 @@ class Terminal:
         """End it: its shell and all that belongs to its session of processes."""
         if self.state is not State.RUNNING:
             return
+        self.state = State.ENDING
         for process in self._sandbox.processes.all():
             if process.session == self._shell or process.pid == self._shell:
                 self._sandbox.processes.send(process.pid, signal.SIGKILL)
@@ -379,8 +382,9 @@ class Attachment:
         self._terminal.resize(size)
 
     async def kill(self) -> None:
-        """End the terminal with its shell and all that belongs to it."""
-        self._terminal.kill()
+        """End the terminal with its shell and all that belongs to it. Ignored once somebody else attached."""
+        if self._terminal._attached is self:
+            self._terminal.kill()
 
     async def wait(self) -> int | None:
         """Wait until the terminal ends; the exit code of its shell, None where nobody can tell."""

@@ -19,7 +19,7 @@ from .metrics import Metrics
 from .middleware import Edge, Prefix
 from .ratelimit import RateLimit
 from .routes import computers, deployment, files, filesystem, handles, ports, runs
-from .v03 import filesystems, organization, recorded, sessions, vms
+from .v03 import filesystems, organization, pty, recorded, sessions, vms
 
 
 def create_app(
@@ -48,6 +48,7 @@ def create_app(
             *ports.ROUTES,
             *recorded.ROUTES,
             *sessions.ROUTES,
+            *pty.ROUTES,
             *filesystems.ROUTES,
             *files.ROUTES,
             *filesystem.ROUTES,

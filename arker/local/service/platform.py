@@ -35,6 +35,7 @@ from .recorded import Recorded
 from .reserve import MIN_FREE, Reserve
 from .runs import Runs
 from .sessions import Sessions
+from .terminals import Terminals
 from .translation import Sandboxes
 from .turns import Turns
 from .uploads import Uploads
@@ -66,6 +67,7 @@ class Platform:
         activity: what computers did.
         files: reads and writes.
         filesystem: files and trees, beyond reads and writes.
+        terminals: terminals of sessions.
         handles: runs as things of their own.
         ports: connections into computers.
     """
@@ -119,6 +121,7 @@ class Platform:
             engine, self.access, self.computers, self._uploads, self._sandboxes, database.secret()
         )
         self.filesystem: FileSystem = FileSystem(engine, self.access, self.computers, self._sandboxes)
+        self.terminals: Terminals = Terminals(engine, self.computers, self._sandboxes)
         self.handles: Handles = Handles(engine, self.access, self.computers, self._sandboxes)
         self.ports: Ports = Ports(engine, self.access, self.computers, self._sandboxes, database.secret())
         self._sweeper: asyncio.Task[None] | None = None

@@ -13,6 +13,7 @@ from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, json, platform, who
 from arker.local.service.computers import Computer
 from arker.local.service.sessions import TICKET_LIFETIME
+from arker.local.service.terminals import TerminalSize
 
 from . import rendering
 from .schemas import CreateSessionRequest, Empty, PatchSessionRequest, SessionQuery, cursor, query
@@ -74,11 +75,13 @@ class OneSession(Endpoint):
 
     async def patch(self, request: Request) -> Response:
         """PATCH /api/v1/vms/{vm_id}/sessions/{sid}."""
-        # It concerns a terminal; a session without one has nothing to change.
-        await body(request, PatchSessionRequest)
+        asked = await body(request, PatchSessionRequest)
         computer = _computer(request, "changed")
         sid = request.path_params["sid"]
         found = await platform(request).sessions.get(who(request), computer.vm_id, sid)
+        if asked.cols is not None and asked.rows is not None:
+            size = TerminalSize(asked.cols, asked.rows)
+            await platform(request).terminals.resize(computer.vm_id, found.session_id, size)
         return json({"ok": True, "session_id": found.session_id})
 
     async def delete(self, request: Request) -> Response:

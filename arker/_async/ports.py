@@ -1,0 +1,170 @@
+"""Ports of computers: servers inside, reached from outside."""
+
+from __future__ import annotations
+
+import functools
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from arker._http._async.transport import AsyncReply
+from arker._io_async import async_sleep
+from arker.errors import ArkerError
+
+if TYPE_CHECKING:
+    from .computer import AsyncComputer
+
+#: Seconds that a piece may take to be sent.
+_SENDING: Final = 300.0
+_FOREVER: Final = 365 * 24 * 3600.0
+
+
+class AsyncPort:
+    """A port of a computer; made by `computer.port()`. Needs a deployment of one's own."""
+
+    __slots__ = ("_computer", "_number")
+
+    def __init__(self, computer: AsyncComputer, number: int) -> None:
+        self._computer = computer
+        self._number = number
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return self._number
+
+    @property
+    def url(self) -> str:
+        """Where HTTP and WebSockets of a server at this port answer, for requests with the key in `Authorization`.
+
+        The key does not reach the server. The name leads to this machine.
+        """
+        base = urlsplit(str(self._computer._client._pipeline.config.regional))
+        where = f":{base.port}" if base.port else ""
+        return f"{base.scheme}://{self._computer._known_id('port').lower()}-{self._number}.localhost{where}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._computer.id!r}, {self._number})"
+
+    async def link(self) -> str:
+        """A URL that opens the server in a browser, without the key, for 15 minutes.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        client = self._computer._client
+        make = functools.partial(
+            client._pipeline.request,
+            "post",
+            f"{self._path}/link",
+            client._timeouts,
+            control=False,
+            repeatable=True,
+        )
+
+        async def consume(reply: AsyncReply) -> str:
+            answer = await client._pipeline.answer(reply)
+            try:
+                return str(answer.body["url"])
+            except (LookupError, TypeError) as error:
+                raise ArkerError("internal", "the answer is no link", processed="yes") from error
+
+        return await client._pipeline.perform(client._budget(None), make, consume)
+
+    async def connect(self) -> AsyncPortConnection:
+        """A TCP connection to the server.
+
+        Raises:
+            ArkerError: `port_closed` when nothing listens there, and whatever else fails.
+        """
+        client = self._computer._client
+        make = functools.partial(
+            client._pipeline.request,
+            "post",
+            self._path,
+            client._timeouts,
+            control=False,
+            # Nothing was sent through it yet.
+            repeatable=True,
+            headers={"Connection": "Upgrade", "Upgrade": "tcp"},
+        )
+        return AsyncPortConnection(await client._pipeline.hold(client._budget(None), make, 101))
+
+    async def wait(self, *, timeout: float = 60.0) -> None:
+        """Wait until a server accepts connections.
+
+        Args:
+            timeout: Longest time to wait, in seconds.
+
+        Raises:
+            ArkerError: `timeout`, and whatever else fails.
+        """
+        pause, waited = 0.02, 0.0
+        while True:
+            try:
+                connection = await self.connect()
+            except ArkerError as error:
+                if error.code != "port_closed":
+                    raise
+                if waited >= timeout:
+                    message = f"nothing listens on port {self._number} after {timeout:g} s"
+                    raise ArkerError("timeout", message, processed="yes") from error
+            else:
+                await connection.aclose()
+                return
+            await async_sleep(pause)
+            waited += pause
+            pause = min(pause * 1.5, 0.5)
+
+    @property
+    def _path(self) -> str:
+        return f"/api/v1/local/vms/{self._computer._known_id('port')}/ports/{self._number}"
+
+
+class AsyncPortConnection:
+    """A TCP connection to a server in a computer. One task may read while another writes; in a with-statement it is
+    closed at the end."""
+
+    __slots__ = ("_reply", "_stream")
+
+    def __init__(self, reply: AsyncReply) -> None:
+        self._reply = reply
+        self._stream = reply.upgraded()
+
+    async def read(self, *, timeout: float | None = None) -> bytes:
+        """What comes next; b"" at the end.
+
+        Args:
+            timeout: Longest time to wait, in seconds; one may read on afterwards. Default: no limit.
+
+        Raises:
+            ArkerError: `timeout`, or `network` when the connection was cut.
+        """
+        return await self._stream.read(_FOREVER if timeout is None else timeout)
+
+    async def write(self, data: bytes) -> None:
+        """Send all of `data`. Waits while the server does not read.
+
+        Args:
+            data: The bytes.
+
+        Raises:
+            ArkerError: `network` when the connection was cut.
+        """
+        await self._stream.write(data, _SENDING)
+
+    async def aclose(self) -> None:
+        """Close it. May be called twice.
+
+        Raises:
+            ArkerError: never.
+        """
+        await self._reply.aclose()
+
+    async def __aenter__(self) -> AsyncPortConnection:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

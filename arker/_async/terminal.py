@@ -1,0 +1,186 @@
+"""Terminals: the screen and keyboard of a session, by a WebSocket."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import re
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+from arker._http._async.transport import AsyncReply
+from arker.errors import ArkerError
+
+if TYPE_CHECKING:
+    from wsproto.events import Event
+
+    from .computer import AsyncComputer
+
+#: Bytes of one message at the most.
+_MESSAGE: Final = 64 << 10
+#: Seconds that a message may take to be sent.
+_SENDING: Final = 300.0
+_FOREVER: Final = 365 * 24 * 3600.0
+_EXIT: Final = re.compile(r"exit code (\d+)")
+
+
+class AsyncTerminal:
+    """A terminal of a session: what is written is typed, what is read is drawn; made by `computer.terminal()`.
+
+    One task may read while another writes. Leaving its with-statement detaches: the terminal goes on, and whoever
+    attaches next sees what was drawn meanwhile.
+    """
+
+    __slots__ = ("_events", "_exit_code", "_protocol", "_reply", "_stream")
+
+    def __init__(self, reply: AsyncReply) -> None:
+        from wsproto.connection import Connection, ConnectionType
+
+        self._reply = reply
+        self._stream = reply.upgraded()
+        self._protocol = Connection(ConnectionType.CLIENT)
+        self._events: Iterator[Event] = iter(())
+        self._exit_code: int | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of its shell, once `read` has returned b"" and where the deployment tells it."""
+        return self._exit_code
+
+    async def read(self, *, timeout: float | None = None) -> bytes:
+        """What is drawn next; b"" when the terminal ended, or somebody else attached to it.
+
+        Args:
+            timeout: Longest time to wait, in seconds; one may read on afterwards. Default: no limit.
+
+        Raises:
+            ArkerError: `timeout`, or `network` when the connection was cut.
+        """
+        from wsproto.events import BytesMessage, CloseConnection, TextMessage
+
+        while True:
+            for event in self._events:
+                if isinstance(event, BytesMessage | TextMessage):
+                    data = event.data if isinstance(event.data, str) else bytes(event.data)
+                    if data:
+                        return data.encode() if isinstance(data, str) else data
+                elif isinstance(event, CloseConnection):
+                    found = _EXIT.fullmatch(event.reason or "")
+                    self._exit_code = int(found[1]) if found else None
+                    await self.detach()
+                    return b""
+            raw = await self._stream.read(_FOREVER if timeout is None else timeout)
+            if not raw:
+                raise ArkerError("network", "the connection to the terminal was cut", processed="yes")
+            self._protocol.receive_data(raw)
+            self._events = self._protocol.events()
+
+    async def write(self, data: bytes | str) -> None:
+        """Type. Waits while the program does not read.
+
+        Args:
+            data: What is typed; text in UTF-8. Enter is a carriage return, Ctrl-C is `\\x03`.
+
+        Raises:
+            ArkerError: `network` when the connection was cut or closed.
+        """
+        from wsproto.events import BytesMessage
+
+        raw = data.encode() if isinstance(data, str) else data
+        for start in range(0, len(raw), _MESSAGE):
+            await self._send(BytesMessage(raw[start : start + _MESSAGE]))
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Tell the programs in it that the window has another size.
+
+        Args:
+            columns: From 1 to 1000.
+            rows: From 1 to 1000.
+
+        Raises:
+            ArkerError: `network` when the connection was cut or closed.
+        """
+        await self._control({"type": "resize", "cols": columns, "rows": rows})
+
+    async def kill(self) -> None:
+        """End it, with its shell and all that belongs to it; `read` returns b"" then.
+
+        Raises:
+            ArkerError: `network` when the connection was cut or closed.
+        """
+        await self._control({"type": "kill"})
+
+    async def detach(self) -> None:
+        """Let go of it; it goes on. May be called twice.
+
+        Raises:
+            ArkerError: never.
+        """
+        await self._reply.aclose()
+
+    async def _control(self, message: dict[str, Any]) -> None:
+        from wsproto.events import TextMessage
+
+        await self._send(TextMessage(json.dumps(message)))
+
+    async def _send(self, event: Event) -> None:
+        from wsproto.utilities import LocalProtocolError
+
+        try:
+            await self._stream.write(self._protocol.send(event), _SENDING)
+        except (LocalProtocolError, ValueError) as error:
+            raise ArkerError("network", "the terminal is closed", processed="no") from error
+
+    async def __aenter__(self) -> AsyncTerminal:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.detach()
+
+
+async def open_terminal(
+    computer: AsyncComputer,
+    *,
+    session_id: str | int,
+    columns: int,
+    rows: int,
+    command: str | None,
+    persist: bool,
+    idle: float | None,
+) -> AsyncTerminal:
+    """Attach to the terminal of a session. Raises ArkerError."""
+    try:
+        import wsproto  # noqa: F401
+    except ImportError as error:
+        raise ImportError("terminals need wsproto: pip install 'wsproto>=1.2,<2'") from error
+    client = computer._client
+    fields: dict[str, Any] = {"cols": columns, "rows": rows}
+    if command is not None:
+        fields["command"] = command
+    if not persist:
+        fields["persist"] = "false"
+    if idle is not None:
+        fields["cancel_ttl_secs"] = max(1, round(idle))
+    path = f"/api/v1/vms/{computer._known_id('terminal')}/sessions/{quote(str(session_id), safe='')}/pty"
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+    }
+    make = functools.partial(
+        client._pipeline.request,
+        "get",
+        f"{path}?{urlencode(fields)}",
+        client._timeouts,
+        control=False,
+        repeatable=True,
+        headers=headers,
+    )
+    return AsyncTerminal(await client._pipeline.hold(client._budget(None), make, 101))

@@ -1,0 +1,111 @@
+"""Terminals and ports by the client, against the embedded deployment."""
+
+from __future__ import annotations
+
+import pytest
+
+from arker import ArkerError, AsyncArker, AsyncTerminal
+from arker.local.process.launcher import Deployment
+
+
+def client(deployment: Deployment) -> AsyncArker:
+    return AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
+
+
+async def until(terminal: AsyncTerminal, text: bytes) -> bytes:
+    seen = b""
+    while text not in seen:
+        data = await terminal.read(timeout=30)
+        assert data, seen
+        seen += data
+    return seen
+
+
+async def test_a_terminal_of_a_session(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.run("mkdir work; cd work; export GREETING=hi")
+        async with await vm.terminal(columns=100, rows=30) as terminal:
+            await terminal.write("pwd; echo $GREETING; stty size\r")
+            await until(terminal, b"/home/user/work\r\nhi\r\n30 100\r\n")
+            await terminal.resize(60, 20)
+            await terminal.write("stty size; echo st''ays\r")
+            await until(terminal, b"20 60\r\nstays")
+        # It goes on, and shows what was drawn.
+        again = await vm.terminal()
+        await until(again, b"stays")
+        third = await vm.terminal()
+        assert await _rest(again) == b""
+        await third.write("exit 7\r")
+        await _rest(third)
+        assert third.exit_code == 7
+        with pytest.raises(ArkerError) as caught:
+            await third.write("x")
+        assert caught.value.code == "network"
+
+
+async def _rest(terminal: AsyncTerminal) -> bytes:
+    while data := await terminal.read(timeout=30):
+        pass
+    return data
+
+
+async def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        terminal = await vm.terminal()
+        await terminal.write("trap '' HUP TERM; sleep 1000\r")
+        await until(terminal, b"sleep")
+        await terminal.kill()
+        await _rest(terminal)
+        assert terminal.exit_code == 137
+        async with await vm.terminal(persist=False) as terminal:
+            await terminal.write("X=kept\r")
+            await until(terminal, b"kept")
+        # The deployment has to notice that it was left.
+        seen = b"[kept]"
+        while b"[kept]" in seen:
+            async with await vm.terminal() as terminal:
+                await terminal.write("echo [$X] do''ne\r")
+                seen = await until(terminal, b"done")
+        assert b"[] done" in seen
+
+
+async def test_a_program_and_what_is_refused(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        terminal = await vm.terminal(command="/usr/bin/tty")
+        await until(terminal, b"/dev/pts/0")
+        await _rest(terminal)
+        assert terminal.exit_code == 0
+        with pytest.raises(ArkerError) as caught:
+            await vm.terminal(session_id="nothing")
+        assert caught.value.code == "not_found"
+        with pytest.raises(ArkerError) as caught:
+            await vm.terminal(columns=5000)
+        assert caught.value.code == "bad_request"
+
+
+async def test_a_port(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        port = vm.port(8000)
+        with pytest.raises(ArkerError) as caught:
+            await port.connect()
+        assert caught.value.code == "port_closed"
+        with pytest.raises(ArkerError) as caught:
+            await port.wait(timeout=0.1)
+        assert caught.value.code == "timeout"
+        await vm.sync.write_file("/home/user/index.html", "<h1>hello</h1>")
+        run = await vm.start("exec python3 -m http.server 8000 --bind 127.0.0.1")
+        await port.wait()
+        async with await port.connect() as connection:
+            await connection.write(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while data := await connection.read(timeout=30):
+                answer += data
+        assert answer.endswith(b"<h1>hello</h1>")
+        assert port.url.endswith(f"{vm.id.lower()}-8000.localhost:{deployment.base_url.rpartition(':')[2]}")
+        assert (await port.link()).startswith(port.url)
+        await run.cancel()
+        await run.wait(timeout=30)
+        with pytest.raises(ArkerError):
+            await port.connect()
+        with pytest.raises(ValueError, match="from 1 to 65535"):
+            vm.port(0)
