@@ -86,3 +86,7 @@ def test_the_live_tests_of_1_3_0(run: Run, today: dict[str, str]) -> None:
 def test_the_scripts_of_1_3_0(script: str, run: Run, today: dict[str, str]) -> None:
     said = run("1.3.0", f"tests/{script}", **today)
     assert "failures by code" not in said
+
+
+def test_a_tour_of_what_1_3_0_can_ask(run: Run, today: dict[str, str], oracle: Oracle) -> None:
+    assert "the whole tour" in run("1.3.0", str(Path(__file__).with_name("tour.py")), **today)

@@ -285,7 +285,7 @@ class Recorded:
     async def output(self, run: RunRow) -> Result:
         """What a run has written so far, up to `SHOWN` bytes of each stream."""
         kept: dict[Stream, bytearray] = {Stream.STDOUT: bytearray(), Stream.STDERR: bytearray()}
-        with contextlib.suppress(RunMissing), api_errors():
+        with api_errors(), contextlib.suppress(RunMissing):
             handle = await self._engine.run_of(run.vm_id, run.run_id)
             async for event in handle.events(follow=False):
                 if isinstance(event, Output):

@@ -57,6 +57,7 @@ def _check_features(asked: ForkRequest | PatchVmRequest) -> None:
 
 async def _shown(request: Request, vm_id: str) -> dict[str, Any]:
     look = await platform(request).computers.look(who(request), vm_id)
+    vm_id = look.computer.vm_id
     sessions = await platform(request).sessions.listed(who(request), vm_id) if look.mine else []
     answer = rendering.vm(look, sessions, platform(request).computers.resources)
     return {**answer, **_ours(look)} if wants_ours(request) else answer
@@ -87,20 +88,26 @@ class Fork(Endpoint):
                 f"platforms: this deployment has {PLATFORM}",
                 details={"reason": "platform_mismatch", "feature": "platform"},
             )
-        vm_id = await platform(request).computers.create(
-            who(request),
-            vm_id=asked.source_vm_id,
-            name=asked.source_vm_name,
-            org=asked.source_org_name or asked.source_org_id,
-            wanted=Wanted(
-                asked.name,
-                bool(asked.public),
-                description=_blank(asked.description),
-                unique=asked.name is not None,
-                warm=asked.layers is None or "memory" in asked.layers,
-            ),
-            once=once(key, asked),
-        )
+        try:
+            vm_id = await platform(request).computers.create(
+                who(request),
+                vm_id=asked.source_vm_id,
+                name=asked.source_vm_name,
+                org=asked.source_org_name or asked.source_org_id,
+                wanted=Wanted(
+                    asked.name,
+                    bool(asked.public),
+                    description=_blank(asked.description),
+                    unique=asked.name is not None,
+                    warm=asked.layers is None or "memory" in asked.layers,
+                ),
+                once=once(key, asked),
+            )
+        except ApiError as error:
+            if error.code != "idempotency_conflict":
+                raise
+            # Contract 0.3 has that code for runs alone.
+            raise ApiError("conflict", error.message, resource="vm") from None
         if asked.command:
             # Under a key of its own, so that a fork that is asked for again does not run it again.
             await platform(request).recorded.create(
