@@ -286,7 +286,9 @@ def _announce(said: dict[str, Any], *, given: bool, as_json: bool) -> None:
     last = f"{key}   # shown this once" if key is not None else f"...   # {known}"
     click.echo(
         f"Arker serves at {url} (state: {said['state']}, pid {said['pid']})\n\n"
-        f"export ARKER_BASE_URL={url}\nexport ARKER_GLOBAL_URL={url}\nexport ARKER_API_KEY={last}\n"
+        f"export ARKER_BASE_URL={url}\nexport ARKER_GLOBAL_URL={url}\n"
+        # For the published SDK of contract 0.3.
+        f"export ARKER_CONTROL_BASE_URL={url}\nexport ARKER_API_KEY={last}\n"
     )
     sys.stdout.flush()
 

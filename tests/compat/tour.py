@@ -5,32 +5,39 @@ import pathlib
 import tempfile
 import time
 
+import pytest
+
 from arker import Arker, ArkerError
 
 arker = Arker()
 name = f"tour-{os.getpid()}"
 
 
-def refused(code: str, call, *args, **kwargs) -> ArkerError:
-    try:
+def refused(code: str, call, *args, **kwargs) -> None:
+    with pytest.raises(ArkerError) as caught:
         call(*args, **kwargs)
-    except ArkerError as error:
-        # A body that does not fit the document has no type.
-        assert error.code == code, error
-        assert error.body is not None, error.raw
-        return error
-    raise AssertionError(f"expected {code}")
+    assert caught.value.code == code, caught.value
+    # A body that does not fit the document has no type.
+    assert caught.value.body is not None, caught.value.raw
 
 
 vm = arker.fork(source_vm_name="arkuntu", name=name, description="A tour.", idempotency_key=name)
 try:
     # Computers
-    assert arker.fork(source_vm_name="arkuntu", name=name, description="A tour.", idempotency_key=name).id == vm.id
+    assert (
+        arker.fork(source_vm_name="arkuntu", name=name, description="A tour.", idempotency_key=name).id
+        == vm.id
+    )
     refused("conflict", arker.fork, source_vm_name="arkuntu", idempotency_key=name)
     refused("already_exists", arker.fork, source_vm_name="arkuntu", name=name)
     refused("not_found", arker.fork, source_vm_name="no-such-base")
     refused("unsupported_operation", arker.fork, image="debian:12")
-    refused("unsupported_operation", arker.fork, source_vm_name="arkuntu", policies={"rules": {}, "secrets": {"a": "b"}})
+    refused(
+        "unsupported_operation",
+        arker.fork,
+        source_vm_name="arkuntu",
+        policies={"rules": {}, "secrets": {"a": "b"}},
+    )
     assert arker.get_vm(name).vm_id == vm.id
     assert arker.get_vm(vm.id).description == "A tour."
     assert vm.update(description="").description is None
@@ -57,7 +64,9 @@ try:
     assert vm.run("sleep 30", timeout=1).exit_code == 124
     once = vm.run("echo $RANDOM", idempotency_key="run").stdout
     assert vm.run("echo $RANDOM", idempotency_key="run").stdout == once
-    background = vm.run("echo begun; until [ -e /home/user/go ]; do sleep 0.05; done; echo done", time_to_background=0)
+    background = vm.run(
+        "echo begun; until [ -e /home/user/go ]; do sleep 0.05; done; echo done", time_to_background=0
+    )
     queued = vm.run("echo queued", time_to_background=0)
     assert vm.get_run(queued.run_id).state == "pending"
     while vm.get_run(background.run_id).stdout != "begun\n":
@@ -130,7 +139,10 @@ try:
         assert again.mount_id == mount.mount_id
         refused("conflict", other.create_mount, filesystem_id=filesystem.filesystem_id, path="/mnt/elsewhere")
         refused(
-            "unsupported_operation", other.create_mount, filesystem_id=filesystem.filesystem_id, path="/home/user/x"
+            "unsupported_operation",
+            other.create_mount,
+            filesystem_id=filesystem.filesystem_id,
+            path="/home/user/x",
         )
     others[0].run("echo shared > /mnt/shared/file")
     assert others[1].run("cat /mnt/shared/file").stdout == "shared\n"

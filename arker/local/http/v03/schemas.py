@@ -1,4 +1,4 @@
-"""Requests of contract 0.3. A null is the same as a field that is left out."""
+"""Requests of contract 0.3."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ _PAGE: Final = 100
 
 
 class Nullable(Body):
-    """Base of the bodies of contract 0.3."""
+    """Base of those in which a null is the same as a field that is left out."""
 
     @model_validator(mode="after")
     def _no_null(self) -> Self:
         return self
 
 
+Uuid = Annotated[
+    str, StringConstraints(pattern="^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$", max_length=36)
+]
 Seconds = Annotated[int, Field(ge=0)]
 Text = Annotated[str, StringConstraints(max_length=1024)]
 
@@ -65,7 +68,7 @@ class ForkRequest(Nullable):
     policies: dict[str, Any] | None = None
     resources: Resources | None = None
     registry_auth: dict[str, str] | None = None
-    pool_id: str | None = None
+    pool_id: Uuid | None = None
     pool_name: str | None = None
     command: str | None = None
 
@@ -96,7 +99,7 @@ class PatchVmRequest(Nullable):
     resources: Resources | None = None
     ssh_public_keys: dict[str, Any] | list[str] | None = None
     policies: dict[str, Any] | None = None
-    pool_id: str | None = None
+    pool_id: Uuid | None = None
     pool_name: str | None = None
 
 
@@ -136,7 +139,7 @@ class CreateSessionRequest(Nullable):
     command: str | None = None
 
 
-class PatchSessionRequest(Nullable):
+class PatchSessionRequest(Body):
     """What to change of a session."""
 
     cols: Annotated[int, Field(ge=1, le=1000)] | None = None
@@ -154,27 +157,27 @@ class Empty(Nullable):
     """A body that says nothing."""
 
 
-class FilesystemCreateRequest(Nullable):
+class FilesystemCreateRequest(Body):
     """A file system to make."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
-class MountCreateRequest(Nullable):
+class MountCreateRequest(Body):
     """What to mount where."""
 
     filesystem_id: str
     path: str | None = None
 
 
-class ApiKeyScope(Nullable):
+class ApiKeyScope(Body):
     """A computer or a pool."""
 
     vm_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
-    pool_id: str | None = None
+    pool_id: Uuid | None = None
 
 
-class CreateApiKeyRequest(Nullable):
+class CreateApiKeyRequest(Body):
     """A key to make."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
@@ -254,7 +257,7 @@ class VmQuery(PageQuery):
     platform: str | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
-    pool_id: str | None = None
+    pool_id: Uuid | None = None
 
 
 class RunQuery(PageQuery):

@@ -1,0 +1,408 @@
+"""Contract 0.3 on an engine in memory: names, errors, runs as resources, what is closed and what is ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from arker.local.engine import protocol as engine
+from arker.local.service import recorded
+from arker.local.service.sessions import index_of
+
+from .fake import outcome
+from .kit import BASE, Bench, fork
+
+OLD = {"User-Agent": "Python-urllib/3.11"}
+
+
+async def make(client: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
+    answer = await client.post("/v1/fork", json={"source_vm_name": "arkuntu", **body})
+    assert answer.status_code == 200, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def start(client: httpx.AsyncClient, vm: str, command: str, **body: Any) -> dict[str, Any]:
+    answer = await client.post(
+        f"/v1/vms/{vm}/runs", json={"command": command, "time_to_background": 0, **body}
+    )
+    assert answer.status_code in (200, 202), answer.text
+    run: dict[str, Any] = answer.json()
+    return run
+
+
+async def until(client: httpx.AsyncClient, vm: str, run_id: str, state: str) -> dict[str, Any]:
+    while True:
+        run: dict[str, Any] = (await client.get(f"/v1/vms/{vm}/runs/{run_id}")).json()
+        if run["state"] == state:
+            return run
+        assert run["state"] in ("pending", "running"), run
+        await asyncio.sleep(0.005)
+
+
+def error(answer: httpx.Response) -> dict[str, Any]:
+    assert list(answer.json()) == ["error"]
+    found: dict[str, Any] = answer.json()["error"]
+    assert found["request_id"] == answer.headers["x-request-id"]
+    return found
+
+
+class TestErrors:
+    async def test_each_contract_has_its_envelope(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            missing = f"/api/v1/vms/{'0' * 26}"
+            new = error(await client.delete(missing))
+            assert (new["code"], new["details"], new["recovery"]) == (
+                "not_found",
+                {"resource": "vm"},
+                {"work": "not_started"},
+            )
+            assert new["request"] == {"kind": "matched", "operation_id": "deleteVm"}
+            old = (await client.delete(missing, headers=OLD)).json()
+            assert (old["ok"], old["error"]["code"]) == (False, "not_found")
+            # A path that only 0.1 has answers as 0.1 does, whoever asks.
+            assert (await client.post(f"{missing}/fork", json={"is_public": False})).json()["ok"] is False
+
+    async def test_what_matches_nothing_says_so(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            found = error(await client.get("/v1/nothing"))
+            assert (found["code"], found["request"]) == ("not_found", {"kind": "unmatched", "method": "GET"})
+            answer = await client.put("/v1/fork", json={})
+            found = error(answer)
+            assert (answer.status_code, found["details"]) == (405, {"allowed_methods": ["POST"]})
+            assert answer.headers["allow"] == "POST"
+
+    async def test_a_rate_limit_says_that_nothing_began(self, make_bench: Callable[..., Bench]) -> None:
+        async with make_bench(rate_limit=1).client() as client:
+            while (answer := await client.post("/v1/fork", json={"source_vm_name": "arkuntu"})).is_success:
+                pass
+            found = error(answer)
+            assert answer.status_code == 429
+            assert (found["code"], found["details"]) == ("rate_limited", {"limiter": "arker"})
+            assert found["recovery"] == {"work": "not_started"}
+            assert str(found["retry_after_seconds"]) == answer.headers["retry-after"]
+
+    async def test_what_failed_inside_has_an_unknown_outcome(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            bench.engine.fail = RuntimeError("boom")
+            answer = await client.post(f"/v1/vms/{vm}/sync", json={"op": "read", "path": "/home/user/f"})
+            assert (answer.status_code, error(answer)["recovery"]) == (500, {"work": "unknown"})
+
+    @pytest.mark.parametrize(
+        ("body", "feature"),
+        [
+            ({"image": "debian:12"}, "platform"),
+            ({"source_vm_name": "arkuntu", "nestedvirt": True}, "nested_virtualization"),
+            ({"source_vm_name": "arkuntu", "disk": False}, "diskless"),
+            ({"source_vm_name": "arkuntu", "resources": {"vcpu": 8}}, "platform"),
+            ({"source_vm_name": "arkuntu", "policies": {"rules": {"a": {}}}}, "network_policy"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    async def test_what_one_machine_has_not(self, bench: Bench, body: dict[str, Any], feature: str) -> None:
+        async with bench.client() as client:
+            answer = await client.post("/v1/fork", json=body)
+            found = error(answer)
+            assert (answer.status_code, found["code"]) == (422, "unsupported_operation")
+            assert found["details"] == {"reason": "feature_not_supported", "feature": feature}
+
+
+class TestNames:
+    async def test_a_path_takes_an_id_or_a_name(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = await make(client, name="web")
+            for path in ("/v1/vms/web", "/api/v1/vms/web", f"/v1/vms/{vm['vm_id']}"):
+                assert (await client.get(path)).json()["vm_id"] == vm["vm_id"]
+            run = await client.post("/api/v1/vms/web/run", json={"command": "x", "session_id": 0})
+            assert run.json()["stdout"] == "x"
+            assert (await client.get("/v1/vms/arkuntu")).json()["vm_id"] == BASE
+            assert (await client.delete("/v1/vms/web")).json() == {"deleted": True}
+            assert (await client.get("/v1/vms/web")).status_code == 404
+
+    async def test_a_name_is_unique_in_0_3_and_ambiguous_after_0_1(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            first = await make(client, name="web")
+            for name in ("web", "arkuntu"):
+                answer = await client.post("/v1/fork", json={"source_vm_name": "arkuntu", "name": name})
+                assert (answer.status_code, error(answer)["code"]) == (409, "already_exists")
+            second = await fork(client, name="web")
+            answer = await client.get("/v1/vms/web")
+            found = error(answer)
+            assert (answer.status_code, found["code"]) == (409, "conflict")
+            assert first["vm_id"] in found["message"]
+            assert second in found["message"]
+
+    async def test_a_name_is_no_id(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            answer = await client.post("/v1/fork", json={"source_vm_name": "arkuntu", "name": "0" * 26})
+            assert (answer.status_code, error(answer)["code"]) == (400, "bad_request")
+
+
+class TestVms:
+    async def test_what_is_ours_comes_on_request_alone(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = await make(client)
+            plain = (await client.get(f"/v1/vms/{vm['vm_id']}")).json()
+            ours = (await client.get(f"/v1/vms/{vm['vm_id']}", headers={"Arker-Local": "1"})).json()
+            assert "parent_vm_id" not in plain
+            assert ours["parent_vm_id"] == BASE
+            assert plain["hostname"] is None
+
+    async def test_a_list_goes_through_all_computers_once(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            made = [(await make(client))["vm_id"] for _ in range(5)]
+            seen: list[str] = []
+            cursor: dict[str, str] = {}
+            while True:
+                page = (await client.get("/v1/vms", params={"limit": 2, **cursor})).json()
+                assert all(vm["provider"] is None for vm in page["vms"])
+                seen += [vm["vm_id"] for vm in page["vms"]]
+                if page["next_cursor"] is None:
+                    break
+                cursor = {"cursor": page["next_cursor"]}
+            assert seen == sorted(seen, reverse=True)
+            assert set(seen) == set(made)
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            {"cursor": "nonsense"},
+            {"limit": "0"},
+            {"created_after": "2025-11-27T00:00:00"},
+            {"public": "perhaps"},
+            {"colour": "red"},
+        ],
+        ids=str,
+    )
+    async def test_what_is_no_query(self, bench: Bench, query: dict[str, str]) -> None:
+        async with bench.client() as client:
+            assert (await client.get("/v1/vms", params=query)).status_code == 400
+
+    async def test_a_description_is_changed_and_cleared_and_not_inherited(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client, description="first"))["vm_id"]
+            path = f"/v1/vms/{vm}"
+            assert (await client.patch(path, json={"description": "second"})).json()[
+                "description"
+            ] == "second"
+            child = await client.post("/v1/fork", json={"source_vm_id": vm})
+            assert child.json()["description"] is None
+            assert (await client.patch(path, json={})).json()["description"] == "second"
+            for empty in (None, "  "):
+                assert (await client.patch(path, json={"description": empty})).json()["description"] is None
+
+    async def test_a_fork_under_a_key_is_made_once_and_missed_when_it_is_gone(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            headers, body = {"Idempotency-Key": "k"}, {"source_vm_name": "arkuntu", "command": "begin"}
+            made = [(await client.post("/v1/fork", json=body, headers=headers)).json() for _ in range(2)]
+            assert made[0]["vm_id"] == made[1]["vm_id"]
+            vm = made[0]["vm_id"]
+            assert [run["command"] for run in (await client.get(f"/v1/vms/{vm}/runs")).json()["runs"]] == [
+                "begin"
+            ]
+            await client.delete(f"/v1/vms/{vm}")
+            answer = await client.post("/v1/fork", json=body, headers=headers)
+            assert answer.status_code == 404
+
+
+class TestRuns:
+    async def test_a_run_waits_for_the_one_before_it(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            go = asyncio.Event()
+
+            async def command(text: str) -> engine.RunOutcome:
+                if text == "first":
+                    await go.wait()
+                return outcome(text.encode())
+
+            bench.engine.command = command
+            first, second = [await start(client, vm, text) for text in ("first", "second")]
+            await until(client, vm, first["run_id"], "running")
+            assert (await client.get(f"/v1/vms/{vm}/runs/{second['run_id']}")).json()["state"] == "pending"
+            # Contract 0.1 has another answer to the same, on its own path.
+            busy = await client.post(f"/api/v1/vms/{vm}/run", json={"command": "x", "session_id": 0})
+            assert (busy.status_code, busy.json()["error"]["code"]) == (409, "vm_busy")
+            beside = await client.post(f"/v1/vms/{vm}/runs", json={"command": "beside", "session_idx": 1})
+            assert beside.json()["stdout"] == "beside"
+            go.set()
+            ended = await until(client, vm, second["run_id"], "completed")
+            assert (ended["stdout"], ended["exit_code"]) == ("second", 0)
+            assert bench.engine.commands == ["first", "beside", "second"]
+
+    async def test_a_pending_run_that_is_cancelled_never_begins(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            go = asyncio.Event()
+
+            async def command(text: str) -> engine.RunOutcome:
+                await go.wait()
+                return outcome()
+
+            bench.engine.command = command
+            first, second = [await start(client, vm, text) for text in ("first", "second")]
+            path = f"/v1/vms/{vm}/runs"
+            for run in (second, first):
+                assert (await client.delete(f"{path}/{run['run_id']}")).json() == {"cancelled": True}
+                await until(client, vm, run["run_id"], "cancelled")
+                assert (await client.delete(f"{path}/{run['run_id']}")).json() == {"cancelled": False}
+            assert bench.engine.commands == ["first"]
+
+    async def test_a_run_that_cannot_start_is_refused_and_recorded(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            bench.engine.fail = engine.SandboxUnavailable("no namespaces here")
+            answer = await client.post(f"/v1/vms/{vm}/runs", json={"command": "x"})
+            assert (answer.status_code, error(answer)["code"]) == (503, "unavailable")
+            (run,) = (await client.get(f"/v1/vms/{vm}/runs")).json()["runs"]
+            assert (run["state"], run["fail_reason"]) == ("failed", "no namespaces here")
+
+    async def test_a_run_that_a_restart_cut_has_failed(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+
+            async def command(text: str) -> engine.RunOutcome:
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            bench.engine.command = command
+            run = await start(client, vm, "endless")
+            await until(client, vm, run["run_id"], "running")
+        async with bench.client() as client:
+            found = (await client.get(f"/v1/vms/{vm}/runs/{run['run_id']}")).json()
+            assert (found["state"], found["exit_code"]) == ("failed", None)
+            assert "the deployment ended" in found["fail_reason"]
+
+    async def test_the_same_request_under_a_key_is_one_run(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            headers, path = {"Idempotency-Key": "k"}, f"/v1/vms/{vm}/runs"
+            answers = await asyncio.gather(
+                *(client.post(path, json={"command": "x"}, headers=headers) for _ in range(5))
+            )
+            assert len({answer.json()["run_id"] for answer in answers}) == 1
+            assert bench.engine.commands == ["x"]
+            other = await client.post(path, json={"command": "y"}, headers=headers)
+            assert error(other)["code"] == "idempotency_conflict"
+
+    async def test_records_are_kept_for_a_while(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(recorded, "KEPT", 3)
+        async with bench.platform() as platform, bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            ids = [(await start(client, vm, str(n)))["run_id"] for n in range(5)]
+            await until(client, vm, ids[-1], "completed")
+            await platform.recorded.sweep()
+            kept = (await client.get(f"/v1/vms/{vm}/runs")).json()["runs"]
+            assert {run["run_id"] for run in kept} == set(ids[2:])
+            monkeypatch.setattr(recorded, "KEPT_MS", -1000)
+            await platform.recorded.sweep()
+            assert (await client.get(f"/v1/vms/{vm}/runs")).json()["runs"] == []
+
+    @pytest.mark.parametrize(
+        ("so_far", "shown"),
+        [("é".encode()[:1], ""), (b"a" + "€".encode()[:2], "a"), ("é".encode(), "é"), (b"\xff", None)],
+    )
+    async def test_growing_output_stays_text(self, bench: Bench, so_far: bytes, shown: str | None) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            written = asyncio.Event()
+
+            async def command(text: str) -> engine.RunOutcome:
+                journal = next(iter(bench.engine._live.values())).run.journal
+                journal.append(engine.Stream.STDOUT, so_far)
+                written.set()
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            bench.engine.command = command
+            run = await start(client, vm, "x")
+            await written.wait()
+            found = (await client.get(f"/v1/vms/{vm}/runs/{run['run_id']}")).json()
+            if shown is None:
+                assert found["stdout_encoding"] == "base64"
+            else:
+                assert (found["stdout"], found["stdout_encoding"]) == (shown, "utf-8")
+            await client.delete(f"/v1/vms/{vm}/runs/{run['run_id']}")
+            await until(client, vm, run["run_id"], "cancelled")
+
+
+class TestOrganizations:
+    async def test_keys_are_made_listed_and_revoked(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            answer = await client.post("/v1/api-keys", json={"name": "A Longer Name Than Fits"})
+            made = answer.json()
+            assert answer.status_code == 201
+            assert made["api_key_id"].startswith("a-longer-name-")
+            headers = {"Authorization": f"Bearer {made['key']}"}
+            assert (await client.get("/v1/whoami", headers=headers)).status_code == 200
+            (listed,) = (await client.get("/v1/api-keys")).json()["api_keys"]
+            assert "key" not in listed
+            assert (await client.delete(f"/v1/api-keys/{made['api_key_id']}")).status_code == 204
+            assert (await client.get("/v1/whoami", headers=headers)).status_code == 401
+            again = await client.delete(f"/v1/api-keys/{made['api_key_id']}")
+            assert error(again)["details"] == {"resource": "api_key"}
+
+    async def test_what_was_done_is_listed_after_its_computer_is_gone(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            for text in ("one", "two"):
+                await client.post(f"/v1/vms/{vm}/runs", json={"command": text})
+            await client.delete(f"/v1/vms/{vm}")
+            answer = (await client.get("/v1/runs", params={"vm": vm, "sort": "when", "dir": "asc"})).json()
+            assert [row["command"] for row in answer["rows"]] == ["one", "two"]
+            assert (await client.get("/v1/runs", params={"search": "tw"})).json()["rows"][0][
+                "command"
+            ] == "two"
+
+    async def test_there_are_no_pools(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            for method, path in (("GET", "/v1/pools"), ("POST", "/v1/pools"), ("GET", "/v1/pools/x/workers")):
+                answer = await client.request(method, path)
+                assert (answer.status_code, error(answer)["details"]) == (404, {"resource": "pool"})
+
+
+class TestFilesystems:
+    async def test_mounts_are_told_to_the_engine_also_after_a_restart(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            made = (await client.post("/v1/filesystems", json={"name": "data"})).json()
+            mount = {"filesystem_id": made["filesystem_id"]}
+            answer = await client.post(f"/v1/vms/{vm}/mounts", json=mount)
+            assert (answer.json()["path"], answer.json()["state"]) == ("/mnt/data", "attaching")
+            expected = {vm: {"/mnt/data": made["filesystem_id"]}}
+            assert bench.engine.mounts == expected
+        bench.engine.mounts.clear()
+        async with bench.client() as client:
+            assert bench.engine.mounts == expected
+            used = await client.delete(f"/v1/filesystems/{made['filesystem_id']}")
+            assert (used.status_code, bench.engine.deleted_filesystems) == (422, [])
+            await client.delete(f"/v1/vms/{vm}")
+            gone = await client.delete(f"/v1/filesystems/{made['filesystem_id']}")
+            assert gone.json() == {"deleted": True}
+            assert bench.engine.deleted_filesystems == [made["filesystem_id"]]
+
+    @pytest.mark.parametrize("path", ["/mnt", "/mnt/../etc", "/etc/x", "/home/user/x", "/mnt//x"])
+    async def test_a_mount_is_below_mnt(self, bench: Bench, path: str) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            made = (await client.post("/v1/filesystems", json={"name": "data"})).json()
+            answer = await client.post(
+                f"/v1/vms/{vm}/mounts", json={"filesystem_id": made["filesystem_id"], "path": path}
+            )
+            assert answer.status_code == 422
+            assert bench.engine.mounts == {}
+
+
+@pytest.mark.parametrize(("name", "index"), [("0", 0), ("7", 7), ("2147483647", 2147483647)])
+def test_a_number_is_its_own_index(name: str, index: int) -> None:
+    assert index_of(name) == index
+
+
+@pytest.mark.parametrize("name", ["build", "07", "2147483648", "99999999999", "-1"])
+def test_any_other_name_has_an_index_of_the_upper_half(name: str) -> None:
+    assert 2**31 <= index_of(name) < 2**32
