@@ -51,6 +51,7 @@ pythons: ## Run the tests with every supported Python that this machine has; TES
 check: .venv/check ## Specs, generated and derived code, format, lint, types
 	$(PY) scripts/generate.py --check
 	$(PY) scripts/unasync.py --check
+	$(PY) scripts/house.py --check
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
@@ -76,9 +77,10 @@ docs: .venv/docs ## Build the site into site/; a broken link or an undescribed t
 linkcheck: .venv/docs ## Visit every external link of the site; needs the network
 	$(PY) -m sphinx --builder linkcheck --quiet docs site/.linkcheck
 
-generate: .venv/check ## Regenerate generated/ from openapi/, and arker/_sync from arker/_async
+generate: .venv/check ## Regenerate generated/ from openapi/, each _sync from its _async, and docs/house.svg
 	$(PY) scripts/generate.py
 	$(PY) scripts/unasync.py
+	$(PY) scripts/house.py
 
 format: .venv/check ## Format, and mend what the linter can
 	$(PY) -m ruff format .

@@ -17,9 +17,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import anyio
 import pytest
 
-from arker import Arker, ArkerError, AsyncArker, AsyncComputer, RetryPolicy
+from arker import Arker, ArkerError, AsyncArker, AsyncComputer, RetryPolicy, VmBusyError
 from arker._async.gather import AsyncWork
 from arker._http._async.stream import AsyncStream
+from arker.local.process.launcher import Deployment
 from tests.faults import server as faults
 from tests.faults.server import KEY, Answer, Request, Server
 
@@ -578,3 +579,46 @@ async def test_where_keys_may_not_be_honoured_a_cancelled_fork_is_named(
     assert "was cancelled, and may have been made" in caplog.text
     assert (name or str(keys_of(server, "fork")[0])) in caplog.text
     assert keys_of(server, "fork") == keys_of(server, "fork")[:1]
+
+
+async def test_a_cancelled_command_ends_within_a_second(deployment: Deployment) -> None:
+    async with (
+        AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url) as arker,
+        await arker.vm("arkuntu").fork() as vm,
+    ):
+        task = asyncio.create_task(vm.run("echo begun > begun; sleep 300"))
+        while not (await vm.run("test -s begun", session_id="watcher")).ok:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # Were it not cancelled, the session would be busy for 5 minutes. It takes a second on a quiet machine.
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    assert (await vm.run("pgrep -x sleep || echo ended")).text == "ended\n"
+                    break
+                except VmBusyError:
+                    await asyncio.sleep(0.01)
+
+
+async def test_a_cancelled_fork_of_a_deployment_leaves_no_computer(deployment: Deployment) -> None:
+    moments = random.Random(3)
+    async with AsyncArker(
+        deployment.api_key,
+        deployment.base_url,
+        global_url=deployment.base_url,
+        retry=RetryPolicy(resend=True),
+    ) as arker:
+
+        async def work(n: int) -> None:
+            async with await arker.vm("arkuntu").fork(name=f"cancelled-{n}"):
+                await asyncio.sleep(60)
+
+        for n in range(8):
+            task = asyncio.create_task(work(n))
+            await asyncio.sleep(moments.random() * 0.03)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert [vm.name async for vm in arker.iter_vms(q="cancelled-")] == []

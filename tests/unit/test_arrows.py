@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +121,49 @@ def test_the_client_reaches_the_deployment_in_one_place() -> None:
         and any(name.startswith("arker.local") for name in imports(path))
     }
     assert reaching == {"_async/client.py", "_sync/client.py"}
+
+
+# --- the client ---
+
+#: The parts of the client that wait or connect.
+CLIENT = {"_async", "_sync", "_http", "_io_async", "_io_sync"}
+
+
+def test_http_knows_no_operation_and_no_computer() -> None:
+    for path in [*files("_http"), ROOT / "_io_async.py", ROOT / "_io_sync.py"]:
+        for name in imports(path):
+            wrong = name.startswith(("arker._async", "arker._sync", "arker_api", "arker.local", "arker.cli"))
+            assert not wrong, f"{path.name}: {name}"
+
+
+def test_values_and_decisions_know_no_connection() -> None:
+    for path in ROOT.glob("*.py"):
+        if path.stem not in {*CLIENT, "__init__", "__main__", "computer", "testing"}:
+            for name in imports(path):
+                first, _, rest = name.partition(".")
+                assert first != "arker" or rest.partition(".")[0] not in {*CLIENT, "local", "cli"}, (
+                    f"{path.name}: {name}"
+                )
+                assert first not in ("httpx", "h11", "socket", "ssl"), f"{path.name}: {name}"
+
+
+def test_the_generated_client_knows_nothing_of_ours() -> None:
+    for path in (ROOT.parent / "generated" / "arker_api").rglob("*.py"):
+        assert "import arker\n" not in path.read_text()
+        assert "from arker." not in path.read_text()
+
+
+def test_no_part_imports_one_that_imports_it() -> None:
+    spec = importlib.util.spec_from_file_location("house", ROOT.parent / "scripts" / "house.py")
+    assert spec is not None
+    assert spec.loader is not None
+    house = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules["house"] = house
+    spec.loader.exec_module(house)
+    arrows = set(house.arrows())
+    while arrows:
+        # What nothing left points at can be taken away, and so everything at last.
+        tops = {source for source, _ in arrows} - {target for _, target in arrows}
+        assert tops, f"in a circle: {sorted(arrows)}"
+        arrows = {(source, target) for source, target in arrows if source not in tops}
