@@ -99,11 +99,31 @@ async def run(
 
     Cancelling the call cancels the run. Raises what `start_run` and `collect` raise.
     """
+    async with running(
+        engine, vm_id, session_id, command, timeout=timeout, run_id=run_id, cwd=cwd, env=env
+    ) as handle:
+        return await collect(handle, limit)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    engine: Engine,
+    vm_id: str,
+    session_id: str,
+    command: str,
+    *,
+    timeout: float | None = None,
+    run_id: str | None = None,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> AsyncIterator[Run]:
+    """Start a command for the block, which waits for its end, and drop the run afterwards; the arguments are those of
+    `Engine.start_run`. Cancelling the block cancels the run."""
     handle = await engine.start_run(
         vm_id, session_id, command, timeout=timeout, run_id=run_id, cwd=cwd, env=env
     )
     try:
-        return await collect(handle, limit)
+        yield handle
     except asyncio.CancelledError:
         await handle.cancel()
         raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from arker.local.service.errors import ApiError
+from arker.local.service.rooms import Rooms
 
 from .errors import DisconnectedError, HttpError
 from .schemas import parse, parse_large
@@ -22,6 +22,8 @@ from .slices import MAX_STRUCTURE
 #: than a head is not counted, as heads are not.
 MAX_BODY: Final = 32 * 1024 * 1024
 MAX_BODIES: Final = 128 * 1024 * 1024
+#: The same for all organizations together.
+MAX_ALL_BODIES: Final = 512 * 1024 * 1024
 _HEAD_LIKE: Final = 16 * 1024
 #: Bytes of a body that has no content of any size in it: it is parsed at once.
 SMALL_BODY: Final = 64 * 1024
@@ -32,42 +34,19 @@ BODY_WAIT: Final = 300.0
 B = TypeVar("B", bound=BaseModel)
 
 
-class Room:
-    """So many bytes that may be held at once. Who does not fit in waits, first come, first served."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._turn = asyncio.Lock()
-        self._freed = asyncio.Event()
-
-    @contextlib.asynccontextmanager
-    async def held(self, size: int) -> AsyncIterator[None]:
-        """Hold `size` bytes for as long as the block takes."""
-        async with self._turn:
-            while self._free < size:
-                self._freed.clear()
-                await self._freed.wait()
-            self._free -= size
-        try:
-            yield
-        finally:
-            self._free += size
-            self._freed.set()
-
-
-def rooms() -> defaultdict[str, Room]:
-    """Room for the bodies of each organization."""
-    return defaultdict(lambda: Room(MAX_BODIES))
+def rooms() -> Rooms:
+    """Room for the bodies of requests."""
+    return Rooms(MAX_BODIES, MAX_ALL_BODIES)
 
 
 def room(request: Request, limit: int) -> contextlib.AbstractAsyncContextManager[None]:
-    """Room for the body of a request. Each organization has its own, so that none waits for another."""
+    """Room for the body of a request."""
     length = content_length(request)
     size = limit if length is None else min(length, limit)
     if size <= _HEAD_LIKE:
         return contextlib.nullcontext()
-    room: Room = request.app.state.rooms[request.scope["arker.who"].org_id]
-    return room.held(size)
+    rooms: Rooms = request.app.state.rooms
+    return rooms.held(request.scope["arker.who"].org_id, size)
 
 
 async def body(

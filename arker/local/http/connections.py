@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Final
+from typing import ClassVar, Final
 
 import httptools
 from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from arker.local.service.access import Principal
 from arker.local.service.errors import ApiError
 
+from .bounds import Bounds
 from .errors import error_body
 from .upgrades import TAKEN, UPGRADE, Headers, Upgraded
 
@@ -21,8 +23,9 @@ HEAD_WAIT: Final = 30.0
 
 
 class Connection(HttpToolsProtocol):
-    """A connection of a client."""
+    """A connection of a client; `bounded` makes the class for a deployment."""
 
+    bounds: ClassVar[Bounds]
     _head = 0  # bytes since the last that were of a body, or ended a head or a request
     _head_timer: asyncio.TimerHandle | None = None
     _in_head = True
@@ -35,10 +38,12 @@ class Connection(HttpToolsProtocol):
         """Wait for the first head."""
         super().connection_made(transport)
         self._wait_for_head()
+        self.bounds.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the timer."""
         self._head_arrived()
+        self.bounds.closed(self)
         if self._upgraded is not None:
             self._upgraded.end(lost=True)
         super().connection_lost(exc)
@@ -64,8 +69,10 @@ class Connection(HttpToolsProtocol):
             else:
                 # Trailers, extensions of a chunk, blank lines: perhaps an answer is on its way already.
                 self.transport.close()
-        elif self._in_head and self._head_timer is None:
-            self._wait_for_head()
+        elif self._in_head:
+            self.bounds.head(self, self._head)
+            if self._head_timer is None:
+                self._wait_for_head()
 
     def _parse(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -114,6 +121,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._head = 0
         self._head_arrived()
+        self.bounds.busy(self)
         if self.parser.should_upgrade():
             self.scope[UPGRADE] = self._take_over  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
@@ -133,9 +141,30 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The request is answered."""
         super().on_response_complete()
+        if self.cycle.response_complete:
+            self.bounds.waits(self, keyed=bool(self._whose()))
         if self._in_request and self._head_timer is None and not self.transport.is_closing():
             # Answered before the request had ended: its rest has as long to come as a head.
             self._wait_for_head()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is sent to."""
+        super().pause_writing()
+        self.bounds.stuck(self, self._whose(), self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """It reads on."""
+        super().resume_writing()
+        self.bounds.moves(self)
+
+    def give_up(self) -> None:
+        """End it at once: others need what it takes."""
+        self.transport.abort()
+
+    def _whose(self) -> str:
+        """The organization whose key the last request had; empty without a valid one."""
+        who: Principal | None = self.cycle.scope.get("arker.who")  # type: ignore[assignment]
+        return "" if who is None else who.org_id
 
     def _wait_for_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_WAIT, self._head_is_late)
@@ -161,3 +190,12 @@ class Connection(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+def bounded(sums: Bounds) -> type[Connection]:
+    """The class of connections that share bounds."""
+
+    class Bound(Connection):
+        bounds = sums
+
+    return Bound

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import dataclasses
 import encodings.idna  # noqa: F401 - after the privileges are dropped nothing may be there to import from
+import errno
 import fcntl
 import gc
 import ipaddress
 import json
 import logging
+import math
 import os
 import resource
 import signal
@@ -25,7 +27,8 @@ from starlette.types import ASGIApp
 
 from arker.local.engine import BubblewrapEngine, EngineError, Limits, SandboxUnavailable, drop_privileges
 from arker.local.http.app import create_app
-from arker.local.http.connections import Connection
+from arker.local.http.bounds import Bounds
+from arker.local.http.connections import bounded
 from arker.local.http.metrics import Metrics
 from arker.local.service.keys import generate, open_keys
 from arker.local.service.platform import Platform
@@ -40,6 +43,11 @@ log: logging.Logger = logging.getLogger("arker.server")
 
 #: Seconds that a client may take to read on: what it was answered is in our memory meanwhile.
 READ_WAIT: Final = 300.0
+#: Connections that wait to be accepted at the most, and that are accepted at a time.
+_BACKLOG: Final = 2048
+_ACCEPTED: Final = 64
+#: Seconds after which it is said again that no connection can be accepted.
+_SAID_AGAIN: Final = 60.0
 #: Seconds that an idle connection is kept.
 KEEP_ALIVE: Final = 120
 
@@ -156,12 +164,19 @@ class _Server(uvicorn.Server):
     """uvicorn's server, stopped by us: it neither takes signals over nor polls."""
 
     def __init__(
-        self, app: ASGIApp, grace: float, on_ready: Callable[[], None], on_stopping: Callable[[], None]
+        self,
+        app: ASGIApp,
+        grace: float,
+        on_ready: Callable[[], None],
+        on_stopping: Callable[[], None],
+        *,
+        bounds: Bounds | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Connection,
+                http=bounded(bounds or Bounds()),
+                backlog=_ACCEPTED,
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -207,6 +222,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so."""
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)
+        asyncio.get_running_loop().set_exception_handler(_quiet())
         self._on_ready()
 
     async def main_loop(self) -> None:
@@ -216,6 +234,24 @@ class _Server(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1)
         self._on_stopping()
+
+
+def _quiet() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """A handler of exceptions that nobody handles. That no connection can be accepted is said now and then, not with a
+    traceback for each."""
+    said = -math.inf
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal said
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            if loop.time() - said > _SAID_AGAIN:
+                said = loop.time()
+                log.error("no connection can be accepted for now: %s", error.strerror)
+        else:
+            loop.default_exception_handler(context)
+
+    return handle
 
 
 def _more_files() -> None:

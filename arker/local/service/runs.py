@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections import OrderedDict
@@ -9,13 +10,14 @@ from collections.abc import Callable
 from typing import Final
 
 from arker.local.engine.protocol import Engine, RunMissing, RunOutcome
-from arker.local.engine.runs import new_run_id, run
+from arker.local.engine.runs import COLLECTED, collect, new_run_id, running
 from arker.local.storage.notes import Identity
 
 from .access import Access, Principal
 from .computers import Computers
 from .errors import ApiError
 from .idempotency import Idempotency, Once
+from .rooms import Rooms
 from .translation import Sandboxes, api_errors
 from .turns import Turns
 
@@ -24,6 +26,11 @@ __all__ = ["RunOutcome", "Runs"]
 #: Seconds for which a cancellation that overtook its run is remembered, and how many of them at the most.
 EARLY: Final = 30.0
 _MOST_EARLY: Final = 10_000
+#: Bytes of output that are collected and rendered at once for an organization, and for all together.
+MAX_OUTPUTS: Final = 64 * 1024 * 1024
+MAX_ALL_OUTPUTS: Final = 128 * 1024 * 1024
+#: Output up to this size (bytes) is not counted, and rendered at once.
+_SMALL: Final = 64 * 1024
 
 
 class Runs:
@@ -44,6 +51,7 @@ class Runs:
         self._idempotency = idempotency
         self._sandboxes = sandboxes
         self._turns = turns
+        self._outputs = Rooms(MAX_OUTPUTS, MAX_ALL_OUTPUTS)
         #: The engine's runs under Idempotency-Keys; and until when a key is cancelled whose run has not come yet.
         self._under_way: dict[Identity, str] = {}
         self._early: OrderedDict[Identity, float] = OrderedDict()
@@ -76,11 +84,17 @@ class Runs:
             taken = self._turns.taken(vm_id, session_id)
             async with contextlib.nullcontext() if taken else self._turns.turn(vm_id, session_id):
                 with self._sandboxes.used():
-                    outcome = await run(
+                    async with running(
                         self._engine, vm_id, session_id, command, timeout=timeout, run_id=run_id
-                    )
-            self._computers.touch(vm_id)
-            return answer(outcome)
+                    ) as handle:
+                        end = await handle.wait()
+                        size = min(end.stdout_bytes, COLLECTED) + min(end.stderr_bytes, COLLECTED)
+                        self._computers.touch(vm_id)
+                        if size <= _SMALL:
+                            return answer(await collect(handle))
+                        # Until now the engine keeps it, on disk. Many large outputs come into memory one after another.
+                        async with self._outputs.held(who.org_id, size):
+                            return await asyncio.to_thread(answer, await collect(handle))
 
         if once is None:
             return await work()

@@ -1,0 +1,125 @@
+"""What the connections of a deployment may take together: descriptors, unfinished heads, unread answers.
+
+Each connection has bounds of its own; these are for their sums. Who has shown no key yet goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import OrderedDict
+from typing import Final, Protocol
+
+#: Bytes of all heads that have begun and not ended.
+MAX_HEADS: Final = 16 * 1024 * 1024
+#: Bytes of answers that clients do not read, for one organization and for all; those without a key count as one. Above
+#: it, the oldest that have not moved for `STALLED` seconds are given up.
+MAX_UNREAD: Final = 64 * 1024 * 1024
+MAX_ALL_UNREAD: Final = 256 * 1024 * 1024
+STALLED: Final = 5.0
+#: Connections at the most, however many descriptors there are.
+_MOST: Final = 16_384
+
+
+class Bounded(Protocol):
+    """A connection, as these bounds see it."""
+
+    def give_up(self) -> None:
+        """End it at once."""
+        ...
+
+
+class Bounds:
+    """The sums of a deployment.
+
+    Args:
+        connections: how many there may be; as a rule so many that a fourth of the descriptors is left for sandboxes
+            and files.
+    """
+
+    def __init__(self, connections: int | None = None) -> None:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = min(limit * 3 // 4, _MOST) if connections is None else connections
+        self._open: set[Bounded] = set()
+        #: Connections in or before a head, the one that has waited longest first: without a key, and with one.
+        self._waiting: tuple[OrderedDict[Bounded, int], OrderedDict[Bounded, int]] = (
+            OrderedDict(),
+            OrderedDict(),
+        )
+        self._heads = 0
+        #: Connections with unread answers: whose, how many bytes, since when; the oldest first.
+        self._unread: OrderedDict[Bounded, tuple[str, int, float]] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def opened(self, connection: Bounded) -> None:
+        """Count a new connection, which waits for its first head; the oldest idle one goes if there are too many."""
+        self._open.add(connection)
+        self.waits(connection, keyed=False)
+        while len(self._open) > self._most:
+            victim = self._oldest(besides=connection) or connection
+            self.closed(victim)
+            victim.give_up()
+
+    def closed(self, connection: Bounded) -> None:
+        """A connection is gone."""
+        self._open.discard(connection)
+        self.busy(connection)
+        self._unread.pop(connection, None)
+
+    def waits(self, connection: Bounded, *, keyed: bool) -> None:
+        """A connection waits for a head from now on."""
+        if connection in self._open:
+            self.busy(connection)
+            self._waiting[keyed][connection] = 0
+
+    def head(self, connection: Bounded, size: int) -> None:
+        """`size` bytes of a head have come; the oldest unfinished one goes if all are too large."""
+        for waiting in self._waiting:
+            if connection in waiting:
+                self._heads += size - waiting[connection]
+                waiting[connection] = size
+        while self._heads > MAX_HEADS:
+            victim = next(one for waiting in self._waiting for one, held in waiting.items() if held)
+            self.closed(victim)
+            victim.give_up()
+
+    def busy(self, connection: Bounded) -> None:
+        """The head has come: a request is under way, for which the connection is kept."""
+        for waiting in self._waiting:
+            self._heads -= waiting.pop(connection, 0)
+
+    def _oldest(self, *, besides: Bounded) -> Bounded | None:
+        return next((one for waiting in self._waiting for one in waiting if one is not besides), None)
+
+    def stuck(self, connection: Bounded, whose: str, size: int) -> None:
+        """The client does not read `size` bytes of an answer to `whose`, an organization or nobody known."""
+        self._unread[connection] = (whose, size, asyncio.get_running_loop().time())
+        self._give_up_stalled()
+
+    def moves(self, connection: Bounded) -> None:
+        """The client reads on."""
+        self._unread.pop(connection, None)
+
+    def _give_up_stalled(self) -> None:
+        """Give up the oldest unread answers of whoever has too many, and look again while there are any."""
+        now = asyncio.get_running_loop().time()
+        sums: dict[str, int] = {}
+        total = 0
+        for whose, size, _ in self._unread.values():
+            sums[whose] = sums.get(whose, 0) + size
+            total += size
+        over = False
+        for connection, (whose, size, since) in list(self._unread.items()):
+            if sums[whose] <= MAX_UNREAD and total <= MAX_ALL_UNREAD:
+                continue
+            over = True
+            if now - since < STALLED:
+                break
+            sums[whose] -= size
+            total -= size
+            self.closed(connection)
+            connection.give_up()
+        if self._timer is not None:
+            self._timer.cancel()
+        again = asyncio.get_running_loop().call_later
+        self._timer = again(STALLED / 4, self._give_up_stalled) if over else None

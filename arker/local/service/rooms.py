@@ -1,0 +1,51 @@
+"""Memory for large contents: bounded for each organization and for the deployment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+
+class Room:
+    """So many bytes that may be held at once. Who does not fit in waits, first come, first served."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def held(self, size: int) -> AsyncIterator[None]:
+        """Hold `size` bytes for as long as the block takes."""
+        async with self._turn:
+            while self._free < size:
+                self._freed.clear()
+                await self._freed.wait()
+            self._free -= size
+        try:
+            yield
+        finally:
+            self._free += size
+            self._freed.set()
+
+
+class Rooms:
+    """Room for each organization, within room for all of them.
+
+    Args:
+        each: bytes that one organization may hold.
+        all_together: bytes that all of them may hold; at least `each`.
+    """
+
+    def __init__(self, each: int, all_together: int) -> None:
+        self._each = defaultdict[str, Room](lambda: Room(each))
+        self._all = Room(all_together)
+
+    @contextlib.asynccontextmanager
+    async def held(self, org_id: str, size: int) -> AsyncIterator[None]:
+        """Hold `size` bytes for an organization for as long as the block takes."""
+        # Its own first: an organization that waits for itself keeps no other waiting.
+        async with self._each[org_id].held(size), self._all.held(size):
+            yield

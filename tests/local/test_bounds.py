@@ -1,0 +1,223 @@
+"""What connections may take together: who has shown no key goes first, and keyed calls are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from arker.local.http import bounds
+from arker.local.http.app import create_app
+from arker.local.http.bounds import Bounds
+from arker.local.http.metrics import Metrics
+from arker.local.process import server
+from arker.local.service import runs
+from arker.local.service.rooms import Rooms
+
+from .fake import outcome
+from .kit import KEY, Bench, command, fork
+
+Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+WHOAMI = f"GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
+
+
+@asynccontextmanager
+async def serving(bench: Bench, sums: Bounds | int) -> AsyncIterator[tuple[str, int]]:
+    """The bench's platform behind the deployment's own HTTP server, with so many connections at the most."""
+    sums = Bounds(sums) if isinstance(sums, int) else sums
+    ready = asyncio.Event()
+    async with bench.platform() as platform:
+        app = create_app(platform, Metrics(), own_url="http://127.0.0.1:1")
+        listener = server._listen("127.0.0.1", 0)
+        one = server._Server(app, 1, ready.set, lambda: None, bounds=sums)
+        task = asyncio.create_task(one.serve(sockets=[listener]))
+        await ready.wait()
+        try:
+            yield listener.getsockname()
+        finally:
+            one._stopping.set()
+            await task
+
+
+@asynccontextmanager
+async def opened(address: tuple[str, int], count: int, first: bytes = b"") -> AsyncIterator[list[Pair]]:
+    """Connections, one after another, that send the same."""
+    pairs: list[Pair] = []
+    try:
+        for _ in range(count):
+            reader, writer = await asyncio.open_connection(*address)
+            pairs.append((reader, writer))
+            writer.write(first)
+            await asyncio.sleep(0)
+        yield pairs
+    finally:
+        for _, writer in pairs:
+            writer.transport.abort()
+
+
+async def status(pair: Pair, request: bytes = WHOAMI) -> int:
+    reader, writer = pair
+    writer.write(request)
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode()
+    length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length"))
+    await reader.readexactly(int(length.partition(":")[2]))
+    return int(head.split()[1])
+
+
+async def ended(pair: Pair) -> bool:
+    """Whether the other side closes it within some time; what it sent before is read."""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(5):
+            while await pair[0].read(1 << 16):
+                pass
+            return True
+    return pair[0].exception() is not None
+
+
+async def test_idle_connections_without_a_key_make_room(bench: Bench) -> None:
+    async with serving(bench, 10) as address, opened(address, 3) as keyed:
+        assert [await status(pair) for pair in keyed] == [200] * 3
+        async with opened(address, 40) as idle:
+            async with opened(address, 1) as (new,):
+                assert await status(new) == 200
+            # The oldest of those without a key went; those that had shown one did not.
+            assert all([await ended(pair) for pair in idle[:30]])
+            assert await status(idle[-1]) == 200
+            assert [await status(pair) for pair in keyed] == [200] * 3
+
+
+async def test_of_connections_with_a_key_the_oldest_idle_one_makes_room(bench: Bench) -> None:
+    async with serving(bench, 3) as address, opened(address, 3) as keyed:
+        assert [await status(pair) for pair in keyed] == [200] * 3
+        async with opened(address, 1) as (new,):
+            assert await status(new) == 200
+            assert await ended(keyed[0])
+            assert await status(keyed[1]) == 200
+
+
+async def test_a_request_under_way_is_not_given_up_for_a_new_connection(bench: Bench) -> None:
+    async with serving(bench, 1) as address, opened(address, 1) as (busy,):
+        begun = WHOAMI.replace(b"GET /api/v1/whoami", b"POST /api/v1/vms/fork")
+        busy[1].write(begun.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"))
+        # It is under way as soon as its head has come: the deployment asks for the body.
+        assert await busy[0].readline() == b"HTTP/1.1 100 Continue\r\n"
+        await busy[0].readline()
+        async with opened(address, 1) as (new,):
+            assert await ended(new)
+        assert await status(busy, b"{}") == 400
+
+
+async def test_unfinished_heads_have_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "MAX_HEADS", 200_000)
+    head = WHOAMI[:-2] + b"X: " + b"x" * 50_000
+    async with serving(bench, 100) as address, opened(address, 20, head) as heads:
+        assert all([await ended(pair) for pair in heads[:16]])
+        assert await status(heads[-1], b"\r\n\r\n") == 200
+
+
+async def test_unread_answers_have_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "MAX_UNREAD", 8_000_000)
+    monkeypatch.setattr(bounds, "STALLED", 0.2)
+    async with bench.client() as client:
+        vm = await fork(client)
+    bench.engine.files[vm]["/home/user/f"] = os.urandom(4_000_000)
+    body = b'{"op": "read", "path": "/home/user/f"}'
+    read = (
+        f"POST /api/v1/vms/{vm}/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    sums = Bounds(100)
+
+    def unread() -> int:
+        return sum(size for _, size, _ in sums._unread.values())
+
+    async with serving(bench, sums) as address, contextlib.AsyncExitStack() as stack:
+        for _ in range(20):
+            slow = stack.enter_context(socket.socket())
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(slow, address)
+            slow.send(read)
+        async with asyncio.timeout(30):
+            while unread() <= bounds.MAX_UNREAD:
+                await asyncio.sleep(0.01)
+            # Who reads gets all of it, however many do not.
+            async with opened(address, 1) as (new,):
+                assert await status(new, read) == 200
+            while unread() > bounds.MAX_UNREAD:
+                await asyncio.sleep(0.01)
+        # No more are given up than have to be.
+        assert unread() > bounds.MAX_UNREAD - 6_000_000
+
+
+async def test_large_outputs_come_into_memory_one_after_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "MAX_OUTPUTS", 3_000_000)
+    held: list[int] = []
+    most: list[int] = []
+    original = Rooms.held
+
+    @asynccontextmanager
+    async def counting(self: Rooms, org_id: str, size: int) -> AsyncIterator[None]:
+        async with original(self, org_id, size):
+            held.append(size)
+            most.append(sum(held))
+            yield
+            held.remove(size)
+
+    monkeypatch.setattr(Rooms, "held", counting)
+
+    async def verbose(text: str) -> object:
+        return outcome(b"x" * 1_000_000)
+
+    bench.engine.command = verbose  # type: ignore[assignment]
+    async with bench.client() as client:
+        vm = await fork(client)
+        answers = await asyncio.gather(*(command(client, vm, "x", session_id=f"s{n}") for n in range(12)))
+        assert [len(answer.json()["stdout"]) for answer in answers] == [1_000_000] * 12
+    assert max(most) == 3_000_000
+
+
+def test_connections_that_use_up_descriptors_stop_nobody_with_a_key(tmp_path: Path) -> None:
+    # Not below pytest's own folder: the deployment has to reach it when it has dropped root's powers.
+    state = tempfile.mkdtemp(prefix="arker-test-")
+    serve = ["-m", "arker", "serve", "--port", "0", "--state", state, "--log-level", "warning"]
+    log = tmp_path / "log"
+    with contextlib.ExitStack() as stack:
+        stack.callback(subprocess.run, ["rm", "-rf", state], check=False)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, *serve],
+                env={**os.environ, "ARKER_API_KEY": KEY},
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
+            )
+        stack.callback(process.wait, 30)
+        stack.callback(process.terminate)
+        assert process.stdout is not None
+        stack.enter_context(process.stdout)
+        url = next(line.strip().partition("=")[2] for line in process.stdout if "ARKER_BASE_URL" in line)
+        host, _, port = url.removeprefix("http://").rpartition(":")
+
+        async def flood() -> None:
+            async with opened((host, int(port)), 600):
+                for _ in range(3):
+                    async with opened((host, int(port)), 1) as (keyed,):
+                        assert await status(keyed) == 200
+
+        asyncio.run(flood())
+        assert log.stat().st_size < 10_000, log.read_text()[-2000:]
+        assert "Traceback" not in log.read_text()
