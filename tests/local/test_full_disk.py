@@ -25,8 +25,8 @@ class Small:
 
     api_key = KEY
 
-    def __init__(self, folder: Path) -> None:
-        program = 'mount -t tmpfs -o size=96m none "$0" && exec "$@"'
+    def __init__(self, folder: Path, options: str = "size=96m", before: str = ":") -> None:
+        program = f'mount -t tmpfs -o {options} none "$0" && {{ {before}; }} && exec "$@"'
         serve = [
             sys.executable,
             "-m",
@@ -133,3 +133,21 @@ def test_a_full_disk_is_said_to_be_full_and_recovers(small: Small) -> None:
         time.sleep(0.05)
     assert write(small, other, "/home/user/f", 4_000_000)["written"]
     assert run(small, other, "wc -c < f")["stdout"] == "4000000\n"
+
+
+def test_a_disk_without_a_file_left_can_be_started_from_and_cleaned_up(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small disk")
+    # Served once, so that there is a reserve; then a program takes all the files that are left; then served again.
+    serve = f"{sys.executable} -m arker serve --port 0 --state $0 --log-level warning"
+    fill = "i=0; while : > $0/taken$i; do i=$((i+1)); done 2>/dev/null"
+    before = (
+        f"{serve} > /dev/null & "
+        'while [ ! -e "$0/spare/127" ]; do sleep 0.05; done; kill $! && wait $!; '
+        f"({fill}); ! touch $0/one-more 2>/dev/null"
+    )
+    one = Small(tmp_path, "size=96m,nr_inodes=2000", before)
+    try:
+        assert call(one, "GET", "/api/v1/whoami")[0] == 200
+    finally:
+        one.close()

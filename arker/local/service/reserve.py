@@ -1,4 +1,4 @@
-"""Disk space in reserve: a file that is given up so that a full disk can still be started from and cleaned up."""
+"""Disk space in reserve: files that are given up so that a full disk can still be started from and cleaned up."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ T = TypeVar("T")
 MIN_FREE: Final = 64 * 1024 * 1024
 _NAME: Final = "spare"
 _SIZE: Final = 4 * 1024 * 1024
+#: Files in reserve, as a disk runs out of them, too.
+_FILES: Final = 128
+_MIN_FREE_FILES: Final = 4 * _FILES
 
 
 class Reserve:
@@ -24,7 +27,7 @@ class Reserve:
 
     def __init__(self, state: Path) -> None:
         self._state = state
-        self._file = state / _NAME
+        self._folder = state / _NAME
 
     def free(self) -> int:
         """Free space on the disk of the state folder, in bytes."""
@@ -32,20 +35,32 @@ class Reserve:
 
     def release(self) -> None:
         """Give up the reserve."""
-        self._file.unlink(missing_ok=True)
+        if self._folder.is_dir():
+            shutil.rmtree(self._folder, ignore_errors=True)
+        else:  # a file, as releases before 0.3 made it
+            self._folder.unlink(missing_ok=True)
 
     def refill(self) -> None:
         """Make the reserve again, if there is room for it."""
-        if not self._file.exists() and self.free() > MIN_FREE:
-            with self._file.open("wb") as file, contextlib.suppress(OSError):
+        if self._folder.exists() or self.free() <= MIN_FREE or self._few_files():
+            return
+        with contextlib.suppress(OSError):
+            self._folder.mkdir()
+            with (self._folder / "space").open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, _SIZE)
+            for number in range(_FILES):
+                (self._folder / str(number)).touch()
+
+    def _few_files(self) -> bool:
+        disk = os.statvfs(self._state)
+        return disk.f_files > 0 and disk.f_favail < _MIN_FREE_FILES  # some file systems have no bound
 
     async def spend(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do what makes room; on a full disk, once more with the reserve given up."""
         try:
             return await work()
         except ApiError as error:
-            if error.code != "unavailable" or not self._file.exists():
+            if error.code != "unavailable" or not self._folder.exists():
                 raise
         self.release()
         return await work()
