@@ -25,11 +25,11 @@ from arker.ids import new_ulid
 from arker.operations import Operation
 from arker.results import Outcome, RunResult, expected, run_result
 
-from .files import AsyncSync
 from .gather import async_gather
 
 if TYPE_CHECKING:
     from .client import AsyncArker
+    from .files import AsyncSync
     from .filesystem import AsyncFiles
     from .ports import AsyncPort
     from .runs import AsyncRun, AsyncRunStream, Callback
@@ -68,6 +68,9 @@ class AsyncComputer:
         Raises:
             ArkerError: `bad_request` for a computer that is known by a name only.
         """
+        # When it is needed: it is a quarter of the import.
+        from .files import AsyncSync
+
         return AsyncSync(self._client, self._known_id("sync"))
 
     @property

@@ -26,11 +26,11 @@ from arker.ids import new_ulid
 from arker.operations import Operation
 from arker.results import Outcome, RunResult, expected, run_result
 
-from .files import Sync
 from .gather import gather
 
 if TYPE_CHECKING:
     from .client import Arker
+    from .files import Sync
     from .filesystem import Files
     from .ports import Port
     from .runs import Callback, Run, RunStream
@@ -69,6 +69,9 @@ class Computer:
         Raises:
             ArkerError: `bad_request` for a computer that is known by a name only.
         """
+        # When it is needed: it is a quarter of the import.
+        from .files import Sync
+
         return Sync(self._client, self._known_id("sync"))
 
     @property

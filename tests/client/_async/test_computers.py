@@ -134,7 +134,7 @@ async def test_run_sends_what_was_asked_for(
     "wrong",
     [
         {"command": b"x"},
-        {"command": ["x"]},
+        {"command": ["x", 1]},
         {"session_id": True},
         {"session_id": ""},
         {"session_id": 1.5},
