@@ -43,7 +43,7 @@ _DYNAMIC = frozenset(
     b"""_ BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND BASH_LINENO
     BASH_MONOSECONDS BASH_REMATCH BASH_SOURCE BASH_SUBSHELL BASH_VERSINFO BASH_VERSION COMP_WORDBREAKS DIRSTACK
     EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD HOSTTYPE LINENO MACHTYPE OSTYPE PIPESTATUS PPID PWD RANDOM
-    SHELLOPTS SHLVL SRANDOM UID""".split()
+    POSIXLY_CORRECT SHELLOPTS SHLVL SRANDOM UID""".split()
 )
 #: Options that end with the command that set them, and some that would end or bind the next shell.
 _PASSING = (
@@ -190,7 +190,7 @@ def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
         return b"\\builtin eval " + quote(b"\\builtin " + definition)
 
     names = [name.encode() for name in environment if name.encode() not in _DYNAMIC]
-    yield b"\\builtin unset -v OLDPWD " + b" ".join(names)
+    yield b"\\builtin unset -v " + b" ".join(names)
     for name, definition in told.variables().items():
         if name not in _DYNAMIC:
             # Lists are read as such after a bare `declare` only. There are no functions yet that could be called so.

@@ -254,6 +254,14 @@ class Processes:
                 return (os.stat(folder, dir_fd=self._proc).st_size // 2) ** 2
         return found
 
+    def parent(self, pid: int) -> int | None:
+        """The parent of a process; None if it is gone."""
+        try:
+            process = parse_stat(self._read(f"{pid}/stat"))
+        except (OSError, ValueError, IndexError):
+            return None
+        return None if process is None else process.parent
+
     def waits_in(self, pid: int) -> bytes:
         """The system call that a process waits in: its number and arguments; empty when it runs or is gone."""
         try:

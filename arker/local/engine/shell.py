@@ -78,11 +78,11 @@ _ABOVE = """\
 printf '\\0X%d\\0' $? >&3; }} 3>{secret}/s </dev/null &
 """
 
-_START = rb"""\builtin printf '\0S%%d\0' "$$" >%(secret)b/s
+_START = rb"""\builtin cd -- %(cwd)b || \builtin cd
+\builtin unset -v OLDPWD
 %(restoration)b
-\builtin cd -- %(cwd)b || \builtin cd
-\builtin unset -v %(unset)b
 %(hook)b
+\builtin printf '\0S%%d\0' "$$" >%(secret)b/s
 """
 # The only place from which the number of the next line can be set is a redirection. This one fails, as there is no such
 # file, and the second makes the status 0 again; neither executes anything.
@@ -90,10 +90,13 @@ _RESET = b"{ :;} <\"/$((LINENO=0))\"||if { :;} <'';then :;fi\n"
 #: Keeps `eval` from being taken for a failed command itself: an ERR trap would run twice.
 _EXCUSED = b"&&if { :;} <'';then :;fi"
 _COMMAND = b'%b\\builtin eval %b <%b >%b/o 2>%b/e%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";then :;fi\n'
-# Not if the pipe cannot be opened: the next command would be taken for the one that had no record.
-_TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;fi;" + _RESET
+# `:` leaves its name in `$_`, instead of one that is secret. Nothing is executed if the pipe cannot be opened: the
+# command would be taken for the one that had no record.
+_TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi;" + _RESET
 _TELL_APART = b"(\\builtin . %b/%b);" + _RESET
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
+#: Commands with such a word may show functions.
+_FUNCTIONS = re.compile(rb"\b(?:declare|typeset|compgen|type|command|set)\b")
 _PASSING_NAMES = (b"errexit", b"nounset", b"pipefail")
 _PASSING = b"\\builtin set +eu +o pipefail;"
 _HOOK = b'\\builtin . %b/x "$?"'
@@ -280,6 +283,8 @@ class Shell:
         self.sandbox = sandbox
         self.pid: int | None = None
         self.state = ShellState.STARTING
+        #: The process above it, which tells how it ended.
+        self._keeper: int | None = None
         #: Why it is not to be used any more.
         self.damage: str | None = None
         #: Done once it is up, or closed.
@@ -314,6 +319,8 @@ class Shell:
         self._began = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
+        #: Whether the command may end within a command substitution.
+        self._open_ended = False
         self._asked_to_leave = False
         self._hung_up = False
         #: How it ended, while its output may still come.
@@ -353,7 +360,6 @@ class Shell:
             b"secret": secret,
             b"restoration": code,
             b"cwd": quote(self._cwd),
-            b"unset": b"" if told else b"OLDPWD",
             b"hook": hook,
         }
         (self._secret_folder / "start").write_bytes(start)
@@ -366,7 +372,7 @@ class Shell:
         self._held: list[_Reader] = []
         self._loop.add_reader(self._records, self._read_records)
         self.sandbox.control(_ABOVE.format(path=self._path.decode(), secret=secret.decode()).encode())
-        os.write(self._commands, b"\\builtin . " + secret + b"/start;" + late + _RESET)
+        os.write(self._commands, b"\\builtin . " + secret + b"/start;\\:;" + late + _RESET)
 
     def _tell_at_exit(self, kind: str) -> None:
         """Let the shell tell at its end all that the last command may have changed."""
@@ -391,11 +397,6 @@ class Shell:
         else:
             self.settled.clear()
 
-    @property
-    def usable(self) -> bool:
-        """Whether it takes commands, now or once it told what it knows."""
-        return self.state is not ShellState.CLOSED and self.damage is None
-
     # A command
 
     def run(self, command: bytes, journal: Journal, *, stdin: bool = False) -> asyncio.Future[Result]:
@@ -413,6 +414,7 @@ class Shell:
         if written != len(text):
             raise BlockingIOError(f"the shell has {written} bytes of a command")
         self._move(ShellState.RUNNING)
+        self._open_ended = b"$(" in command and command.count(b"(") != command.count(b")")
         self._nonce = nonce
         self._told = False
         self._out.journal = self._err.journal = journal
@@ -428,10 +430,6 @@ class Shell:
         before = b""
         if careful and self._hooked:
             before = b"\\builtin trap " + (self._on_exit or b"-") + b" EXIT;"
-            posix = b"set -o posix" in self._checkpoint.sections.get("options", b"")
-            if not posix and b"exit" not in self._checkpoint.functions():
-                before += _EXIT % secret
-                self._exit_is_ours = True
             self._hooked = False
         elif not careful and not self._hooked:
             if self._exit_is_ours:
@@ -439,6 +437,13 @@ class Shell:
                 self._exit_is_ours = False
             before += b"\\builtin trap " + self._hook() + b" EXIT;"
             self._hooked = True
+        if careful:
+            ours = self._may_define_exit(command)
+            if ours and not self._exit_is_ours:
+                before += _EXIT % secret
+            elif self._exit_is_ours and not ours:
+                before += b"\\builtin unset -f exit;"
+            self._exit_is_ours = ours
         if self._passing:
             before += _PASSING
             self._passing = False
@@ -464,6 +469,11 @@ class Shell:
             or b"trap" in known.get("functions", b"")
             or any(name in known.get("traps", b"") for name in (b" DEBUG\n", b" ERR\n", b" RETURN\n"))
         )
+
+    def _may_define_exit(self, command: bytes) -> bool:
+        """Whether `exit` can be the engine's function while a command runs, and the command does not look."""
+        posix = b"set -o posix" in self._checkpoint.sections.get("options", b"")
+        return not posix and b"exit" not in self._checkpoint.functions() and not _FUNCTIONS.search(command)
 
     def _word(self, command: bytes) -> bytes:
         if len(command) <= _INLINE:
@@ -532,7 +542,8 @@ class Shell:
         self.close(why)
 
     def kill(self) -> None:
-        """Kill the shell, and nothing that it started."""
+        """Kill the shell, and nothing that it started; it takes no more commands."""
+        self.damage = self.damage or "it was killed"
         if self.pid is not None:
             self.sandbox.processes.send(self.pid, signal.SIGKILL)
 
@@ -569,6 +580,9 @@ class Shell:
             self._gone(int(record["number"]))
         elif self.state is ShellState.STARTING:
             self.pid = int(record["number"])
+            # It has its script open; nobody else is to find it.
+            (self._folder / "bash").unlink()
+            self._keeper = self.sandbox.processes.parent(self.pid)
             self._move(ShellState.READY)
 
     def _find_record(self, text: bytes) -> None:
@@ -599,6 +613,9 @@ class Shell:
             self._leaving = True
             return
         self._told = True
+        if self.state is ShellState.RUNNING:
+            # An error, too many arguments of `exit` say, made bash skip the rest of the line.
+            self._command_done(1)
         if self.state is ShellState.TELLING:
             self._move(ShellState.READY)
 
@@ -645,16 +662,14 @@ class Shell:
 
     def lost(self) -> bool:
         """Look whether shell and the process above it vanished without a record; if so the command ends by it."""
-        if (
-            self.state is not ShellState.CLOSED
-            and self.pid is not None
-            and not self.sandbox.processes.alive(self.pid)
-        ):
+        alive = self.sandbox.processes.alive
+        gone = self.pid is not None and not alive(self.pid) and not (self._keeper and alive(self._keeper))
+        if self.state is not ShellState.CLOSED and gone:
             while self._read_records():
                 pass
             if self.state in (ShellState.READY, ShellState.RUNNING, ShellState.TELLING):
                 self._gone(128 + signal.SIGKILL)
-        return not self.usable
+        return self.state is ShellState.CLOSED or (self.damage is not None and self.settled.is_set())
 
     # The end of a command
 
@@ -670,6 +685,9 @@ class Shell:
         if gone:
             self._told = True
             self.damage = self.damage or "it ended"
+        elif status == 2 and self._open_ended:
+            # bash 5.2 does not recover from that: it aborts a little later.
+            self.damage = "bash is confused by an incomplete command substitution"
         self._close_input()
         for reader in (self._out, self._err):
             reader.unwatch()

@@ -1,0 +1,282 @@
+"""What a shell of a session must do, whatever its commands do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from arker.local.engine import BubblewrapEngine, Reason, run
+from arker.local.engine.checkpoint import Checkpoint, trimmed
+
+from .harness import attempt, sh
+
+# An answer is of the command
+
+
+@pytest.mark.parametrize(
+    ("damage", "status"),
+    [
+        ("set -t; x=1", 0),
+        ("set +o posix\na-b() { :; }; x=1; set -o posix", 0),
+        ("enable -n eval; x=1", 0),
+        ("enable -n builtin printf . trap declare; x=1; (exit 3)", 3),
+        ("x=1; shopt -s expand_aliases; alias '{'=echo; alias if=false", 0),
+        ("x=1; builtin() { :; }; (exit 4)", 4),
+        ("x=1; readonly LINENO; (exit 5)", 5),
+        ("x=1; set -r; (exit 6)", 6),
+        ("x=1; ulimit -n 3; (exit 7)", 7),
+        ("x=1; readonly __arker; (exit 8)", 8),
+        ("x=1; unset PWD PIPESTATUS; (exit 9)", 9),
+        ("x=1; set -n", 0),
+        ("x=1; exit 3 4", 1),
+    ],
+)
+async def test_a_damaged_shell_answers_and_is_replaced(
+    engine: BubblewrapEngine, damage: str, status: int
+) -> None:
+    began = time.monotonic()
+    for _ in range(2):
+        assert (await attempt(engine, damage, timeout=60)).exit_code == status
+        for n in range(3):
+            outcome = await attempt(engine, f"\\builtin echo ran {n}; (exit 2)", timeout=60)
+            assert (outcome.stdout, outcome.exit_code) == (f"ran {n}\n".encode(), 2), outcome
+        await attempt(engine, "exit", timeout=60)
+        assert (await attempt(engine, "\\builtin echo again", timeout=60)).stdout == b"again\n"
+    assert time.monotonic() - began < 30
+
+
+async def test_nothing_of_the_engines_can_be_written_to_from_inside(engine: BubblewrapEngine) -> None:
+    listed = await attempt(engine, "ls /run/arker; ls -a /run/arker/0; find /run/arker -maxdepth 1")
+    assert listed.stdout == b".\n..\ne\no\n/run/arker\n"
+    forged = (
+        "for n in $(seq 300); do for p in /run/arker/0/*; do "
+        "timeout 0.01 bash -c 'printf \"\\0K\\0/etc\\0\\0Z\\0/x/9//etc/x/\" >'$p; done; done & sleep 0.01"
+    )
+    await attempt(engine, forged)
+    for n in range(50):
+        outcome = await attempt(engine, f"(exit {n})")
+        assert (outcome.exit_code, outcome.cwd) == (n, "/home/user")
+
+
+# State
+
+
+@pytest.mark.parametrize("end", ["exit", "exit 3", "kill -9 $$", "exec true", "set -e; false"])
+async def test_definitions_survive_one_by_one(engine: BubblewrapEngine, end: str) -> None:
+    define = r"""
+shopt -s extglob
+f() { : !(x); }; shopt -u extglob; umask 077
+g() { cat <<A && cat <<B; }
+a
+A
+b
+B
+set() { echo mine; }; declare() { echo mine; }; umask() { echo mine; }
+unset -f set declare umask; set2() { :; }
+unset LANG; export -n HOME; later=here; cd /usr
+"""
+    await attempt(engine, define)
+    await attempt(engine, end)
+    look = "umask; echo ${LANG-unset} $later $PWD; bash -c 'echo ${HOME-none}'; declare -F"
+    assert (
+        await sh(engine, look) == "0077\nunset here /usr\nnone\ndeclare -f f\ndeclare -f g\ndeclare -f set2\n"
+    )
+
+
+async def test_functions_with_the_names_of_builtins(engine: BubblewrapEngine) -> None:
+    names = (
+        "set",
+        "declare",
+        "umask",
+        "printf",
+        "trap",
+        "shopt",
+        "alias",
+        "cd",
+        "unset",
+        "eval",
+        "enable",
+        "hash",
+    )
+    await attempt(
+        engine, "".join(f"{name}() {{ echo {name}; }}; " for name in names) + "x=1; builtin cd /tmp"
+    )
+    await attempt(engine, "\\builtin exit")
+    assert await sh(engine, "echo $x $PWD; declare; builtin unset -f declare") == "1 /tmp\ndeclare\n"
+    await attempt(engine, "kill -9 $$")
+    assert await sh(engine, "umask; builtin declare -F | wc -l") == f"umask\n{len(names) - 1}\n"
+
+
+async def test_a_trap_on_exit_runs_and_costs_no_state(engine: BubblewrapEngine) -> None:
+    assert (await attempt(engine, "trap 'echo bye' EXIT; x=1; exit 4")).stdout == b"bye\n"
+    assert await sh(engine, "echo $x; trap -p") == "1\ntrap -- 'echo bye' EXIT\n"
+    outcome = await attempt(engine, "x=2; exit 5")
+    assert (outcome.stdout, outcome.exit_code) == (b"bye\n", 5)
+    assert await sh(engine, "echo $x; trap - EXIT; trap -p") == "2\n"
+    outcome = await attempt(engine, "x=3; exit 6")
+    assert (outcome.stdout, outcome.exit_code) == (b"", 6)
+    assert await sh(engine, "echo $x") == "3\n"
+
+
+async def test_what_a_checkpoint_carries_besides(engine: BubblewrapEngine) -> None:
+    await attempt(
+        engine, "set -- 'a b' $'c\\nd'; pushd /tmp; pushd /usr; ulimit -S -n 100; hash -p /bin/false zz"
+    )
+    look = 'echo $#; echo "$2"; dirs; ulimit -n; zz; echo $?'
+    expected = "2\nc\nd\n/usr /tmp ~\n100\n1\n"
+    assert await sh(engine, look) == expected
+    await attempt(engine, "exit")
+    assert await sh(engine, look) == expected
+    await engine.fork("a", "b")
+    assert await sh(engine, look, vm="b") == expected
+    assert await sh(engine, look) == expected
+
+
+async def test_siblings_do_not_share_their_random_numbers(engine: BubblewrapEngine) -> None:
+    await sh(engine, "RANDOM=1; : $RANDOM")
+    await engine.fork("a", "b")
+    await engine.fork("a", "c")
+    numbers = {await sh(engine, "echo $RANDOM $RANDOM $RANDOM", vm=vm) for vm in ("a", "b", "c")}
+    assert len(numbers) == 3
+
+
+async def test_the_parent_of_a_fork_keeps_what_was_removed(engine: BubblewrapEngine) -> None:
+    await attempt(engine, "unset LANG; export -n HOME; set -f")
+    await engine.fork("a", "b")
+    for vm in ("a", "b"):
+        assert (
+            await sh(engine, "echo ${LANG-unset}; bash -c 'echo ${HOME-none}'; set +f", vm=vm)
+            == "unset\nnone\n"
+        )
+
+
+async def test_options_for_scripts_end_with_their_command(engine: BubblewrapEngine) -> None:
+    assert (await attempt(engine, "set -euo pipefail; x=1; false | true; echo not")).exit_code == 1
+    assert await sh(
+        engine, "echo $x $- ${nope-}; echo $nope; false | true; echo $?; shopt -qo pipefail || echo off"
+    ) == ("1 hB\n\n0\noff\n")
+    assert (await attempt(engine, "set -euo pipefail; trap 'true' ERR; x=2")).exit_code == 0
+    assert await sh(engine, "false; echo $x $nope; trap - ERR") == "2\n"
+
+
+async def test_a_removed_folder_is_left(engine: BubblewrapEngine) -> None:
+    await attempt(engine, "mkdir ~/d; cd ~/d; rmdir ~/d; exit")
+    outcome = await attempt(engine, "pwd")
+    assert (outcome.stdout, outcome.cwd) == (b"/home/user\n", "/home/user")
+
+
+# Timeouts
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+async def test_only_what_the_command_started_ends(engine: BubblewrapEngine, how: str) -> None:
+    await sh(engine, "x=1; cd /tmp; sleep 1001 & setsid sleep 1002 & (env -i setsid sleep 1003 &)")
+    await sh(engine, "sleep 1004 &", session="other")
+    command = (
+        "x=2; cd /; ulimit -S -n 99; sleep 2001 & (env -i setsid sleep 2002 &) ; echo up; sleep 2003; x=3"
+    )
+    handle = await engine.start_run("a", "0", command, timeout=1 if how == "timeout" else None)
+    async for _ in handle.events():
+        break
+    if how == "cancel":
+        await handle.cancel()
+    end = await asyncio.wait_for(handle.wait(), 60)
+    assert end.reason is (Reason.TIMED_OUT if how == "timeout" else Reason.CANCELLED)
+    look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep [0-9][0-9]*' | sort"
+    assert await sh(
+        engine, look, session="third"
+    ) == "sleep 1001 \nsleep 1002 \nsleep 1003 \nsleep 1004 \n".replace(" \n", "\n")
+    assert await sh(engine, "echo $x $PWD $(ulimit -n)") == "1 /tmp 8192\n"
+
+
+async def test_a_cancelled_command_goes_on_to_nothing(engine: BubblewrapEngine) -> None:
+    for n in range(20):
+        handle = await engine.start_run("a", "0", f"touch a{n}; echo up; sleep 60; touch b{n}")
+        async for _ in handle.events():
+            break
+        began = time.monotonic()
+        await handle.cancel()
+        await asyncio.wait_for(handle.wait(), 60)
+        assert time.monotonic() - began < 20
+    assert await sh(engine, "ls | grep -c a; ls | grep b || echo none") == "20\nnone\n"
+
+
+# Nothing of the engine's shows
+
+
+async def test_traps_see_the_command_alone(engine: BubblewrapEngine) -> None:
+    await sh(engine, "trap 'echo err >>~/err' ERR")
+    assert (await attempt(engine, "false")).exit_code == 1
+    assert await sh(engine, "cat ~/err; trap - ERR") == "err\n"
+    await sh(engine, "trap 'echo debug' DEBUG")
+    assert await sh(engine, "echo a") == "debug\na\n"
+    assert await sh(engine, "trap - DEBUG") == "debug\n"
+
+
+async def test_a_pristine_shell_shows_nothing(engine: BubblewrapEngine) -> None:
+    assert await sh(engine, "trap -p; declare -F; alias; dirs; echo $# $- $0 $?; jobs") == "~\n0 hB bash 0\n"
+    environment = (await sh(engine, "env | cut -d= -f1 | sort")).split()
+    assert environment == ["HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "SHLVL", "TERM", "USER", "_"]
+    assert await sh(engine, "echo $_; declare -p | grep /run/arker || echo none") == ":\nnone\n"
+    await sh(engine, "true")
+    held = await sh(engine, "readlink /proc/$$/fd/* | sort -u")
+    assert sorted(held.split()) == [
+        "(deleted)",
+        "/dev/null",
+        "/run/arker/0/bash",
+        "/run/arker/0/e",
+        "/run/arker/0/o",
+    ]
+
+
+async def test_the_status_of_the_last_command(engine: BubblewrapEngine) -> None:
+    for status in (0, 1, 2, 42, 127, 255):
+        await attempt(engine, f"(exit {status})")
+        assert (await attempt(engine, "echo $?")).stdout == f"{status}\n".encode()
+    await attempt(engine, "exit 9")
+    assert (await attempt(engine, "echo $?")).stdout == b"9\n"
+
+
+# Ends
+
+
+async def test_signals_are_told_from_exit_codes(engine: BubblewrapEngine) -> None:
+    assert (await attempt(engine, "kill -9 $$")).reason is Reason.SIGNALLED
+    assert (await attempt(engine, "exit 137")).reason is Reason.EXITED
+    assert (await attempt(engine, "(exit 137)")).reason is Reason.EXITED
+
+
+async def test_commands_in_many_sessions_cancelled_at_any_moment_are_answered_rightly(
+    engine: BubblewrapEngine,
+) -> None:
+    async def work(session: str) -> None:
+        for n in range(40):
+            task = asyncio.create_task(
+                run(engine, "a", session, f"x={n}; echo {n}; sleep 0.00{n % 5}; (exit {n})")
+            )
+            if n % 3 == 0:
+                await asyncio.sleep(n % 7 * 0.002)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            else:
+                outcome = await task
+                assert (outcome.stdout, outcome.exit_code) == (f"{n}\n".encode(), n)
+
+    await asyncio.gather(*(work(f"s{i}") for i in range(4)))
+
+
+def test_what_does_not_fit_is_left_out_alone() -> None:
+    sections = {
+        "variables": b'declare -- a="1"\ndeclare -- big="' + b"x" * 5000 + b'"\ndeclare -a l=([0]="z")\n',
+        "functions": b"f () \n{ \n    :\n}\n",
+        "names": b"declare -f f\n",
+        "arguments": b"'p' ",
+    }
+    kept, left_out = trimmed(Checkpoint(sections), 1000)
+    assert left_out == ["variable big (5017 bytes)"]
+    assert set(kept.variables()) == {b"a", b"l"}
+    assert kept.functions() == {b"f": b"f () \n{ \n    :\n}\n"}
+    assert Checkpoint.load(kept.dump()) == kept
+    assert Checkpoint.load(b"x=1\n") is None
