@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from arker._http._async.transport import AsyncReply
+from arker._http.deadline import FURTHEST
 from arker._io_async import async_sleep
 from arker.errors import ArkerError
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a piece may take to be sent.
 _SENDING: Final = 300.0
-_FOREVER: Final = 365 * 24 * 3600.0
 
 
 class AsyncPort:
@@ -140,7 +140,7 @@ class AsyncPortConnection:
         Raises:
             ArkerError: `timeout`, or `network` when the connection was cut.
         """
-        return await self._stream.read(_FOREVER if timeout is None else timeout)
+        return await self._stream.read(FURTHEST if timeout is None else timeout)
 
     async def write(self, data: bytes) -> None:
         """Send all of `data`. Waits while the server does not read.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from arker._http._async.transport import AsyncReply
+from arker._http.deadline import FURTHEST
 from arker.errors import ArkerError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _MESSAGE: Final = 64 << 10
 #: Seconds that a message may take to be sent.
 _SENDING: Final = 300.0
-_FOREVER: Final = 365 * 24 * 3600.0
 _EXIT: Final = re.compile(r"exit code (\d+)")
 
 
@@ -73,7 +73,7 @@ class AsyncTerminal:
                     self._exit_code = int(found[1]) if found else None
                     await self.detach()
                     return b""
-            raw = await self._stream.read(_FOREVER if timeout is None else timeout)
+            raw = await self._stream.read(FURTHEST if timeout is None else timeout)
             if not raw:
                 raise ArkerError("network", "the connection to the terminal was cut", processed="yes")
             self._protocol.receive_data(raw)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from arker._http._sync.transport import Reply
+from arker._http.deadline import FURTHEST
 from arker._io_sync import sleep
 from arker.errors import ArkerError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a piece may take to be sent.
 _SENDING: Final = 300.0
-_FOREVER: Final = 365 * 24 * 3600.0
 
 
 class Port:
@@ -141,7 +141,7 @@ class PortConnection:
         Raises:
             ArkerError: `timeout`, or `network` when the connection was cut.
         """
-        return self._stream.read(_FOREVER if timeout is None else timeout)
+        return self._stream.read(FURTHEST if timeout is None else timeout)
 
     def write(self, data: bytes) -> None:
         """Send all of `data`. Waits while the server does not read.

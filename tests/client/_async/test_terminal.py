@@ -44,7 +44,7 @@ async def test_a_terminal_of_a_session(deployment: Deployment) -> None:
 
 
 async def _rest(terminal: AsyncTerminal) -> bytes:
-    while data := await terminal.read(timeout=30):
+    while data := await terminal.read():
         pass
     return data
 

@@ -45,7 +45,7 @@ def test_a_terminal_of_a_session(deployment: Deployment) -> None:
 
 
 def _rest(terminal: Terminal) -> bytes:
-    while data := terminal.read(timeout=30):
+    while data := terminal.read():
         pass
     return data
 
