@@ -7,11 +7,14 @@ import contextlib
 import os
 import select
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from arker.local.engine import EngineError, sandbox
+from arker.local.engine import EngineError, _entering, sandbox
 from arker.local.engine.predecessors import end_predecessors
 
 from .harness import Box, attempt, sh
@@ -139,3 +142,17 @@ def test_who_does_not_end_is_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
+
+
+def test_the_helper_ends_without_a_word_when_nobody_reads_its_answer() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, open("/proc/self/ns/net", "rb") as namespace:  # noqa: PTH123
+        # One of the host: it may not be entered, which is an answer as well.
+        for _ in range(2):
+            socket.send_fds(ours, [_entering.REQUEST.pack(socket.AF_INET, 1)], [namespace.fileno()])
+        command = [sys.executable, "-I", "-S", _entering.__file__]
+        helper = subprocess.Popen(command, stdin=theirs, stderr=subprocess.PIPE)
+        assert select.select([ours], [], [], 30)[0]
+        ours.close()
+    _, said = helper.communicate(timeout=30)
+    assert (helper.returncode, said) == (0, b"")

@@ -15,6 +15,7 @@ import fcntl
 import os
 import socket
 import struct
+import sys
 
 #: Address family, and how many sockets. Without a family a request is for bounds: names below /proc/sys with their
 #: values follow, one a line.
@@ -67,10 +68,7 @@ def _bound(libc: ctypes.CDLL, channel: socket.socket, namespace: int, settings: 
     channel.send(ANSWER.pack(failure))
 
 
-def main() -> None:
-    """Serve requests until the channel ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    channel = socket.socket(fileno=0)
+def _serve(libc: ctypes.CDLL, channel: socket.socket) -> None:
     while True:
         data, fds, _, _ = socket.recv_fds(channel, MOST, 1)
         if not data:
@@ -86,6 +84,14 @@ def main() -> None:
         os.close(fds[0])
         if os.waitpid(pid, 0)[1] != 0:
             channel.send(ANSWER.pack(errno.EIO))
+
+
+def main() -> None:
+    """Serve requests until the channel ends, in the middle of an answer perhaps."""
+    try:
+        _serve(ctypes.CDLL(None, use_errno=True), socket.socket(fileno=0))
+    except ConnectionError:
+        sys.exit(0)
 
 
 if __name__ == "__main__":

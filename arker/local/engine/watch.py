@@ -131,6 +131,10 @@ class Watch:
             for session in computer.sessions.values():
                 if session.shell is not None:
                     session.shell.lost()
+            if not computer.watched:
+                look.cost = 0.0
+                if now - computer.used <= self._limits.idle:
+                    continue
             in_need = available < look.available - step
             if not look.under_way and now >= look.at + interval(cost, in_need=in_need):
                 look.at, look.available, look.under_way = now, available, True
