@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .filevalues import FileChange, FileInfo, GrepMatch, TreeResult
     from .hooks import Hooks, RequestEvent, RetryEvent, TransferEvent
     from .ids import SOURCE_ALIASES
+    from .info import ComputerInfo, Organization, Region, SessionInfo
     from .operations import Operation
     from .results import Failure, Outcome, RunResult, Success, VmList, VmSummary
     from .retry import RetryPolicy
@@ -66,6 +67,7 @@ __all__ = [
     "Branches",
     "CommandFailedError",
     "Computer",
+    "ComputerInfo",
     "ConflictError",
     "ErrorCode",
     "Failure",
@@ -79,6 +81,7 @@ __all__ = [
     "NetworkError",
     "NotFoundError",
     "Operation",
+    "Organization",
     "Outcome",
     "OutputCut",
     "Port",
@@ -86,6 +89,7 @@ __all__ = [
     "Processed",
     "QuotaExceededError",
     "RateLimitedError",
+    "Region",
     "RequestEvent",
     "RetryEvent",
     "RetryPolicy",
@@ -94,6 +98,7 @@ __all__ = [
     "RunOutput",
     "RunResult",
     "RunStream",
+    "SessionInfo",
     "Success",
     "Sync",
     "Terminal",
@@ -145,6 +150,7 @@ _MODULES = {
     ],
     "hooks": ["Hooks", "RequestEvent", "RetryEvent", "TransferEvent"],
     "ids": ["SOURCE_ALIASES"],
+    "info": ["ComputerInfo", "Organization", "Region", "SessionInfo"],
     "operations": ["Operation"],
     "results": ["Failure", "Outcome", "RunResult", "Success", "VmList", "VmSummary"],
     "retry": ["RetryPolicy"],

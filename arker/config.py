@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -58,6 +59,9 @@ def check_seconds(name: str, value: float) -> float:
     if not 0 < value <= LONGEST:
         raise ValueError(f"{name} must be above 0 and at most {LONGEST} seconds, not {str(value)[:20]}")
     return value
+
+
+_PLACE: Final = re.compile("[a-z0-9-]{1,40}")
 
 
 class Unchanged:
@@ -175,6 +179,8 @@ def resolve(
     global_url: str | None,
     environ: Mapping[str, str],
     *,
+    provider: str | None = None,
+    region: str | None = None,
     allow_http: bool = False,
 ) -> Config:
     """Arguments before environment before defaults; an empty variable counts as absent.
@@ -182,10 +188,17 @@ def resolve(
     Raises ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work;
     TypeError.
     """
-    key, base, control = [
-        Secret(environ.get(name, "")) or None
-        for name in ("ARKER_API_KEY", "ARKER_BASE_URL", "ARKER_GLOBAL_URL")
+    names = (
+        "ARKER_API_KEY", "ARKER_BASE_URL", "ARKER_GLOBAL_URL", "ARKER_CONTROL_BASE_URL",
+        "ARKER_PROVIDER", "ARKER_REGION",
+    )  # fmt: skip
+    key, base, control, control_base, its_provider, its_region = [
+        Secret(environ.get(name, "")) or None for name in names
     ]
+    control = control or control_base
+    placed = _placed(provider or its_provider, region or its_region)
+    if base_url is None and (base is None or provider or region):
+        base = placed or base
     # All secrets of the process may be in it, and tracebacks with their variables would show them.
     del environ
     key = _key(api_key if api_key is not None else key)
@@ -197,6 +210,17 @@ def resolve(
         _base("global_url", "ARKER_GLOBAL_URL", global_url, control, GLOBAL_URL, allow_http),
         mixed=not given and not is_platform(regional.host),
     )
+
+
+def _placed(provider: str | None, region: str | None) -> Secret | None:
+    """The platform's host of a region; None when none is named."""
+    if provider is None and region is None:
+        return None
+    if provider is None or region is None:
+        raise bad_request("provider and region go together: give both, or neither")
+    if not _PLACE.fullmatch(provider) or not _PLACE.fullmatch(region):
+        raise bad_request("provider and region are lowercase letters, digits and `-`")
+    return Secret(f"https://{provider}-{region}.arker.ai")
 
 
 def _key(key: str | None) -> Secret:
@@ -235,7 +259,8 @@ def _base(
             f"{origin}: http:// would send the API key in clear to {url.host}; use https://, or "
             "allow_http=True on a network that you trust"
         )
-    return Url(url.scheme, url.host, url.port, url.target.rstrip("/"))
+    # The URLs of contract 0.3 end with what the paths of contract 0.1 begin with.
+    return Url(url.scheme, url.host, url.port, url.target.rstrip("/").removesuffix("/api"))
 
 
 def is_loopback(host: str) -> bool:

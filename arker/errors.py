@@ -132,6 +132,8 @@ class ArkerError(Exception):
     processed: Processed
     retry_after: float | None
     result: RunResult | None
+    #: The operation that contract 0.3 took the request for; empty for none, None where the answer does not say.
+    _operation: str | None = None
 
     def __new__(cls, code: ErrorCode = "", *_: Any, **__: Any) -> Self:
         """An error of the class that belongs to its code."""
@@ -305,7 +307,7 @@ def read_answer(
     if failed and isinstance(envelope, dict) and isinstance(envelope.get("code"), str):
         code = envelope["code"]
         named = envelope.get("request_id")
-        raise ArkerError(
+        refused = ArkerError(
             code,
             redact(str(envelope.get("message") or f"HTTP {status}"), *secrets)[:_LONGEST_MESSAGE],
             status,
@@ -313,6 +315,10 @@ def read_answer(
             processed=_processed(status, code),
             retry_after=retry_after(headers),
         )
+        matched = envelope.get("request")
+        if isinstance(matched, dict):
+            refused._operation = str(matched.get("operation_id", ""))
+        raise refused
     if failed or malformed is not None or not 200 <= status < 300:
         what = headers.get("content-type", "no content type").partition(";")[0]
         why = "a redirect, which is never followed" if 300 <= status < 400 else "not an answer of Arker's"

@@ -56,6 +56,12 @@ def _template(match: re.Match[str]) -> str:
     return f"/{kind}/{{{'vm_id' if kind == 'vms' else kind[:-1] + '_id'}}}"
 
 
+def full(path: str) -> str:
+    """The path of an operation below the URL of a host. Contract 0.3 has `/api` in the URLs of its hosts, and no
+    path of it begins with that; here no URL of a host ends with it."""
+    return f"/api{path}" if path.startswith("/v1/") else path
+
+
 def target(path: str, params: Mapping[str, Any]) -> str:
     """A path with its query."""
     pairs = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}

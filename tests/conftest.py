@@ -36,7 +36,7 @@ def deployment() -> Iterator[Deployment]:
 
     Tests share it: they delete what they fork, and do not count on being alone.
     """
-    with launch() as running:
+    with launch(contract=os.environ.get("ARKER_TEST_CONTRACT", "both")) as running:
         yield running
 
 

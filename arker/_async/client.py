@@ -27,10 +27,13 @@ from arker.retry import DEFAULT, NEVER, RetryPolicy
 from arker.uploads import SLOWEST
 
 from .computer import AsyncComputer
+from .contracts import CONTRACTS, Speaks
 from .gather import async_gather
 
 if TYPE_CHECKING:
     import httpx
+
+    from arker.info import ComputerInfo, Organization, Region
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -58,6 +61,11 @@ class AsyncArker:
             is its own: httpx logs URLs, signed ones too, under `httpx` at level INFO.
         hooks: What to call when something happened.
         allow_http: Allow a `http://` URL of another machine, over which the key travels in clear.
+        provider: With `region`, the platform's host to use instead of a `base_url`; default `ARKER_PROVIDER`.
+        region: Default `ARKER_REGION`.
+        contract: Which contract to speak: `0.1`, `0.3`, or `auto`: 0.1 until a host answers that it does not know a
+            path of it, and 0.3 to that host from then on. Over 0.3, `list` walks through all computers, and the name
+            of a session stands for one that this client made.
 
     Raises:
         ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work.
@@ -76,6 +84,9 @@ class AsyncArker:
         http_client: httpx.AsyncClient | None = None,
         hooks: Hooks | None = None,
         allow_http: bool = False,
+        provider: str | None = None,
+        region: str | None = None,
+        contract: Literal["auto", "0.1", "0.3"] = "auto",
     ) -> None:
         if isinstance(max_connections, bool) or not isinstance(max_connections, int):
             raise TypeError(f"max_connections is an int, not {type(max_connections).__name__}")
@@ -83,7 +94,12 @@ class AsyncArker:
             raise ValueError(f"max_connections must be 1 or more, not {max_connections}")
         if not isinstance(hooks, Hooks | None):
             raise TypeError(f"hooks is a Hooks, not {type(hooks).__name__}")
-        config = resolve(api_key, base_url, global_url, os.environ, allow_http=allow_http)
+        if contract not in CONTRACTS:
+            raise ValueError(f"contract is one of {', '.join(CONTRACTS)}, not {contract!r}")
+        config = resolve(
+            api_key, base_url, global_url, os.environ, provider=provider, region=region, allow_http=allow_http
+        )
+        self._speaks = Speaks(contract)
         self._timeouts = _timeouts(timeout)
         self._policy = _policy(retry)
         self._host: Literal["regional", "global"] | None = None
@@ -249,7 +265,89 @@ class AsyncArker:
         parts = list_vms.build(
             limit=limit, offset=offset, q=UNSET if q is None else q, sort=UNSET if sort is None else sort
         )
-        return await self._pipeline.operate(self._budget(timeout), self._timeouts, list_vms, parts, vm_list)
+        budget = self._budget(timeout)
+
+        async def old() -> VmList:
+            return await self._pipeline.operate(budget, self._timeouts, list_vms, parts, vm_list)
+
+        async def new() -> VmList:
+            from .today import page_of
+
+            return await page_of(self, budget, limit, offset, q, sort)
+
+        return await self._either("global", old, new)
+
+    async def vms(
+        self, *, state: Literal["idle", "running"] | None = None, timeout: float | None = None
+    ) -> AsyncIterator[ComputerInfo]:
+        """All computers of the organization, newest first, with all that the platform knows of each; asked for page by
+        page.
+
+        Args:
+            state: Only those in this state.
+            timeout: Longest time for the whole walk, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        from .today import computers
+
+        async for info in computers(self, self._budget(timeout), state):
+            yield info
+
+    async def regions(self, *, timeout: float | None = None) -> tuple[Region, ...]:
+        """Where computers can live.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        from .today import regions_of
+
+        return await regions_of(self, self._budget(timeout))
+
+    async def whoami(self, *, timeout: float | None = None) -> Organization:
+        """The organization that the key belongs to.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `unauthorized`, and whatever else fails.
+        """
+        from .today import organization_of
+
+        return await organization_of(self, self._budget(timeout))
+
+    async def health(self, *, timeout: float | None = None) -> None:
+        """Return if computers can be forked and used.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `unavailable`, whose message says what is missing, and whatever else fails.
+        """
+        from .today import check_health
+
+        await check_health(self, self._budget(timeout))
+
+    async def _either(
+        self,
+        host: Literal["regional", "global"],
+        old: Callable[[], Awaitable[T]],
+        new: Callable[[], Awaitable[T]],
+    ) -> T:
+        """Call `old` where contract 0.1 is spoken, and `new` where it is not."""
+        if self._speaks.old(host):
+            try:
+                return await old()
+            except ArkerError as error:
+                if not self._speaks.learn(host, error):
+                    raise
+        return await new()
 
     async def iter_vms(
         self,

@@ -28,6 +28,8 @@ from arker.results import Outcome, RunResult, expected, run_result
 from .gather import async_gather
 
 if TYPE_CHECKING:
+    from arker.info import ComputerInfo
+
     from .client import AsyncArker
     from .files import AsyncSync
     from .filesystem import AsyncFiles
@@ -195,7 +197,16 @@ class AsyncComputer:
         parts = operation.build(*where, body=body, idempotency_key=key)
 
         async def fork(budget: Budget) -> AsyncComputer:
-            return await client._pipeline.operate(budget, client._timeouts, operation, parts, child)
+            async def old() -> AsyncComputer:
+                return await client._pipeline.operate(budget, client._timeouts, operation, parts, child)
+
+            async def new() -> AsyncComputer:
+                from .today import fork_of
+
+                made = await fork_of(client, budget, self._id, name, is_public, key)
+                return AsyncComputer(client, made)
+
+            return await client._either(operation.HOST, old, new)
 
         async def undo() -> None:
             # Under the same key: it answers with the child that was made, if one was.
@@ -291,15 +302,21 @@ class AsyncComputer:
         longest = limit + timeouts.read
         running = client._pipeline.running
         running.add(run)
-        try:
+        budget = Budget(client._policy, longest + timeouts.total)
+
+        async def old() -> RunResult:
             return await client._pipeline.operate(
-                Budget(client._policy, longest + timeouts.total),
-                timeouts,
-                run_command,
-                parts,
-                run_result,
-                read=longest,
+                budget, timeouts, run_command, parts, run_result, read=longest
             )
+
+        async def new() -> RunResult:
+            from .today import run_in
+
+            seconds = None if timeout is None else math.ceil(timeout)
+            return await run_in(client, budget, run[0], command, session_id or 0, seconds, run[1])
+
+        try:
+            return await client._either("regional", old, new)
         except CANCELLED:
             await async_all_the_same(functools.partial(client._pipeline.cancel, *run), CANCELLING)
             raise
@@ -465,6 +482,33 @@ class AsyncComputer:
             # A try that went unanswered has done it.
             if error.code != "not_found" or not budget.doubtful:
                 raise
+
+    async def info(self, *, timeout: float | None = None) -> ComputerInfo:
+        """What the platform knows of it: its name, state, parent, sessions, description, resources ...; also by name.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `not_found`, and whatever else fails.
+        """
+        from .today import info_of
+
+        return await info_of(self._client, self._client._budget(timeout), self._id)
+
+    async def update(self, *, description: str | None, timeout: float | None = None) -> ComputerInfo:
+        """Change what it is for; also by name.
+
+        Args:
+            description: At most 1024 characters; None for nothing.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `not_found`, and whatever else fails.
+        """
+        from .today import describe
+
+        return await describe(self._client, self._client._budget(timeout), self._id, description)
 
     async def __aenter__(self) -> AsyncComputer:
         # Not when the block is done, and its end needs the id.

@@ -28,10 +28,13 @@ from arker.retry import DEFAULT, NEVER, RetryPolicy
 from arker.uploads import SLOWEST
 
 from .computer import Computer
+from .contracts import CONTRACTS, Speaks
 from .gather import gather
 
 if TYPE_CHECKING:
     import httpx
+
+    from arker.info import ComputerInfo, Organization, Region
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,6 +62,11 @@ class Arker:
             is its own: httpx logs URLs, signed ones too, under `httpx` at level INFO.
         hooks: What to call when something happened.
         allow_http: Allow a `http://` URL of another machine, over which the key travels in clear.
+        provider: With `region`, the platform's host to use instead of a `base_url`; default `ARKER_PROVIDER`.
+        region: Default `ARKER_REGION`.
+        contract: Which contract to speak: `0.1`, `0.3`, or `auto`: 0.1 until a host answers that it does not know a
+            path of it, and 0.3 to that host from then on. Over 0.3, `list` walks through all computers, and the name
+            of a session stands for one that this client made.
 
     Raises:
         ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work.
@@ -77,6 +85,9 @@ class Arker:
         http_client: httpx.Client | None = None,
         hooks: Hooks | None = None,
         allow_http: bool = False,
+        provider: str | None = None,
+        region: str | None = None,
+        contract: Literal["auto", "0.1", "0.3"] = "auto",
     ) -> None:
         if isinstance(max_connections, bool) or not isinstance(max_connections, int):
             raise TypeError(f"max_connections is an int, not {type(max_connections).__name__}")
@@ -84,7 +95,12 @@ class Arker:
             raise ValueError(f"max_connections must be 1 or more, not {max_connections}")
         if not isinstance(hooks, Hooks | None):
             raise TypeError(f"hooks is a Hooks, not {type(hooks).__name__}")
-        config = resolve(api_key, base_url, global_url, os.environ, allow_http=allow_http)
+        if contract not in CONTRACTS:
+            raise ValueError(f"contract is one of {', '.join(CONTRACTS)}, not {contract!r}")
+        config = resolve(
+            api_key, base_url, global_url, os.environ, provider=provider, region=region, allow_http=allow_http
+        )
+        self._speaks = Speaks(contract)
         self._timeouts = _timeouts(timeout)
         self._policy = _policy(retry)
         self._host: Literal["regional", "global"] | None = None
@@ -250,7 +266,89 @@ class Arker:
         parts = list_vms.build(
             limit=limit, offset=offset, q=UNSET if q is None else q, sort=UNSET if sort is None else sort
         )
-        return self._pipeline.operate(self._budget(timeout), self._timeouts, list_vms, parts, vm_list)
+        budget = self._budget(timeout)
+
+        def old() -> VmList:
+            return self._pipeline.operate(budget, self._timeouts, list_vms, parts, vm_list)
+
+        def new() -> VmList:
+            from .today import page_of
+
+            return page_of(self, budget, limit, offset, q, sort)
+
+        return self._either("global", old, new)
+
+    def vms(
+        self, *, state: Literal["idle", "running"] | None = None, timeout: float | None = None
+    ) -> Iterator[ComputerInfo]:
+        """All computers of the organization, newest first, with all that the platform knows of each; asked for page by
+        page.
+
+        Args:
+            state: Only those in this state.
+            timeout: Longest time for the whole walk, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        from .today import computers
+
+        for info in computers(self, self._budget(timeout), state):
+            yield info
+
+    def regions(self, *, timeout: float | None = None) -> tuple[Region, ...]:
+        """Where computers can live.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: whatever fails.
+        """
+        from .today import regions_of
+
+        return regions_of(self, self._budget(timeout))
+
+    def whoami(self, *, timeout: float | None = None) -> Organization:
+        """The organization that the key belongs to.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `unauthorized`, and whatever else fails.
+        """
+        from .today import organization_of
+
+        return organization_of(self, self._budget(timeout))
+
+    def health(self, *, timeout: float | None = None) -> None:
+        """Return if computers can be forked and used.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `unavailable`, whose message says what is missing, and whatever else fails.
+        """
+        from .today import check_health
+
+        check_health(self, self._budget(timeout))
+
+    def _either(
+        self,
+        host: Literal["regional", "global"],
+        old: Callable[[], T],
+        new: Callable[[], T],
+    ) -> T:
+        """Call `old` where contract 0.1 is spoken, and `new` where it is not."""
+        if self._speaks.old(host):
+            try:
+                return old()
+            except ArkerError as error:
+                if not self._speaks.learn(host, error):
+                    raise
+        return new()
 
     def iter_vms(
         self,

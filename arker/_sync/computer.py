@@ -29,6 +29,8 @@ from arker.results import Outcome, RunResult, expected, run_result
 from .gather import gather
 
 if TYPE_CHECKING:
+    from arker.info import ComputerInfo
+
     from .client import Arker
     from .files import Sync
     from .filesystem import Files
@@ -194,7 +196,16 @@ class Computer:
         parts = operation.build(*where, body=body, idempotency_key=key)
 
         def fork(budget: Budget) -> Computer:
-            return client._pipeline.operate(budget, client._timeouts, operation, parts, child)
+            def old() -> Computer:
+                return client._pipeline.operate(budget, client._timeouts, operation, parts, child)
+
+            def new() -> Computer:
+                from .today import fork_of
+
+                made = fork_of(client, budget, self._id, name, is_public, key)
+                return Computer(client, made)
+
+            return client._either(operation.HOST, old, new)
 
         def undo() -> None:
             # Under the same key: it answers with the child that was made, if one was.
@@ -290,15 +301,19 @@ class Computer:
         longest = limit + timeouts.read
         running = client._pipeline.running
         running.add(run)
+        budget = Budget(client._policy, longest + timeouts.total)
+
+        def old() -> RunResult:
+            return client._pipeline.operate(budget, timeouts, run_command, parts, run_result, read=longest)
+
+        def new() -> RunResult:
+            from .today import run_in
+
+            seconds = None if timeout is None else math.ceil(timeout)
+            return run_in(client, budget, run[0], command, session_id or 0, seconds, run[1])
+
         try:
-            return client._pipeline.operate(
-                Budget(client._policy, longest + timeouts.total),
-                timeouts,
-                run_command,
-                parts,
-                run_result,
-                read=longest,
-            )
+            return client._either("regional", old, new)
         except CANCELLED:
             all_the_same(functools.partial(client._pipeline.cancel, *run), CANCELLING)
             raise
@@ -462,6 +477,33 @@ class Computer:
             # A try that went unanswered has done it.
             if error.code != "not_found" or not budget.doubtful:
                 raise
+
+    def info(self, *, timeout: float | None = None) -> ComputerInfo:
+        """What the platform knows of it: its name, state, parent, sessions, description, resources ...; also by name.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `not_found`, and whatever else fails.
+        """
+        from .today import info_of
+
+        return info_of(self._client, self._client._budget(timeout), self._id)
+
+    def update(self, *, description: str | None, timeout: float | None = None) -> ComputerInfo:
+        """Change what it is for; also by name.
+
+        Args:
+            description: At most 1024 characters; None for nothing.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `not_found`, and whatever else fails.
+        """
+        from .today import describe
+
+        return describe(self._client, self._client._budget(timeout), self._id, description)
 
     def __enter__(self) -> Computer:
         # Not when the block is done, and its end needs the id.

@@ -85,6 +85,12 @@ def state_option(command: F) -> F:
     "--max-vms", default=0, metavar="NUMBER", help="Computers of an organization.  [default: no limit]"
 )
 @click.option(
+    "--contract",
+    type=click.Choice(["both", "0.1", "0.3"]),
+    default="both",
+    help="Which contract to speak; one alone shows what a client makes of it.  [default: both]",
+)
+@click.option(
     "--grace",
     default=10.0,
     show_default=True,

@@ -29,6 +29,8 @@ from arker_api.regional.models import (
     Vm,
     WriteResponse,
 )
+from arker_api.v03.api.runs import get_run
+from arker_api.v03.models import Run
 
 from arker import (
     ArkerError,
@@ -36,11 +38,13 @@ from arker import (
     AsyncBranches,
     AsyncComputer,
     AsyncSync,
+    ComputerInfo,
     Outcome,
     RunResult,
     VmList,
     VmSummary,
 )
+from arker import Organization as WhoseKey
 
 
 async def clients() -> None:
@@ -98,6 +102,9 @@ async def every_operation(arker: AsyncArker) -> None:
     assert_type(await arker.call(list_vms, limit=5), VmPage)
     assert_type(await arker.call(fork_by_name, body=ForkByNameRequest("name", False)), ForkByNameResponse)
     assert_type(await arker.call(health), Health)
+    assert_type(await arker.call(get_run, "id", "run"), Run)
+    assert_type(await arker.whoami(), WhoseKey)
+    assert_type(await arker.vm("name").info(), ComputerInfo)
     assert_type(await arker.call(get_vm, "id"), Vm)
     assert_type(await arker.call(delete_vm, "id"), Deleted)
     assert_type(await arker.call(fork_vm, "id", body=ForkRequest(False)), ForkResponse)

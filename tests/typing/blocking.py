@@ -29,12 +29,15 @@ from arker_api.regional.models import (
     Vm,
     WriteResponse,
 )
+from arker_api.v03.api.runs import get_run
+from arker_api.v03.models import Run
 
 from arker import (
     Arker,
     ArkerError,
     Branches,
     Computer,
+    ComputerInfo,
     ErrorCode,
     Hooks,
     Outcome,
@@ -47,6 +50,7 @@ from arker import (
     VmList,
     VmSummary,
 )
+from arker import Organization as WhoseKey
 
 
 def clients() -> None:
@@ -143,6 +147,9 @@ def every_operation(arker: Arker) -> None:
     assert_type(arker.call(list_vms, limit=5), VmPage)
     assert_type(arker.call(fork_by_name, body=ForkByNameRequest("name", False)), ForkByNameResponse)
     assert_type(arker.call(health), Health)
+    assert_type(arker.call(get_run, "id", "run"), Run)
+    assert_type(arker.whoami(), WhoseKey)
+    assert_type(arker.vm("name").info(), ComputerInfo)
     assert_type(arker.call(get_vm, "id"), Vm)
     assert_type(arker.call(delete_vm, "id"), Deleted)
     assert_type(arker.call(fork_vm, "id", body=ForkRequest(False), idempotency_key="key"), ForkResponse)

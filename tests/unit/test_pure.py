@@ -209,6 +209,28 @@ class TestConfig:
     def test_the_global_host_does_not_follow_the_regional_one(self) -> None:
         assert str(resolve("k", "https://elsewhere", None, {}).control) == GLOBAL_URL
 
+    def test_a_url_of_contract_0_3_is_that_of_its_host(self) -> None:
+        config = resolve("k", "https://a/api/", None, {"ARKER_CONTROL_BASE_URL": "https://b/api"})
+        assert (str(config.regional), str(config.control)) == ("https://a", "https://b")
+        environ = {"ARKER_CONTROL_BASE_URL": "https://b/api", "ARKER_GLOBAL_URL": "https://c"}
+        assert str(resolve("k", None, None, environ).control) == "https://c"
+
+    def test_a_region_of_the_platform_has_its_host(self) -> None:
+        environ = {"ARKER_PROVIDER": "aws", "ARKER_REGION": "us-east-1"}
+        assert str(resolve("k", None, None, environ).regional) == "https://aws-us-east-1.arker.ai"
+        given = resolve("k", None, None, environ, provider="gcp", region="europe-west1")
+        assert str(given.regional) == "https://gcp-europe-west1.arker.ai"
+        assert str(resolve("k", "https://mine", None, environ).regional) == "https://mine"
+        environ["ARKER_BASE_URL"] = "https://set"
+        assert str(resolve("k", None, None, environ).regional) == "https://set"
+
+    @pytest.mark.parametrize(
+        ("provider", "region"), [("aws", None), (None, "x"), ("a.b", "x"), ("aws", "/x")]
+    )
+    def test_what_is_no_region(self, provider: str | None, region: str | None) -> None:
+        with pytest.raises(ArkerError, match="provider and region"):
+            resolve("k", None, None, {}, provider=provider, region=region)
+
     def test_an_empty_variable_is_absent(self) -> None:
         assert str(resolve("k", None, None, {"ARKER_BASE_URL": ""}).regional) == BASE_URL
 

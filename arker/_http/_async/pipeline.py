@@ -336,7 +336,7 @@ class AsyncPipeline:
         is not what the contract says, and is then dealt with like any other failure. Raises ArkerError."""
         request = self.request(
             parts["method"],
-            operations.target(parts["url"], parts.get("params") or {}),
+            operations.target(operations.full(parts["url"]), parts.get("params") or {}),
             timeouts,
             control=operation.HOST == "global" if control is None else control,
             repeatable=parts["method"].upper() in _REPEATABLE if repeatable is None else repeatable,

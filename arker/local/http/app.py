@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from arker.local.service.digests import Digests
 from arker.local.service.errors import ApiError
@@ -29,6 +30,7 @@ def create_app(
     rate_limit: float = 0,
     public_url: str | None = None,
     own_url: str,
+    contract: str = "both",
 ) -> Starlette:
     """The app of both APIs.
 
@@ -37,25 +39,26 @@ def create_app(
         public_url: where clients reach the deployment; if None, wherever the request says that it was sent
             to.
         own_url: where the deployment listens, for requests that do not say.
+        contract: which contract to speak: `0.1`, `0.3` or `both`.
     """
+    # In this order: the last of the computers' routes takes whatever else is below a computer.
+    routes: list[BaseRoute] = [
+        *deployment.ROUTES,
+        *organization.ROUTES,
+        *runs.ROUTES,
+        *handles.ROUTES,
+        *ports.ROUTES,
+        *recorded.ROUTES,
+        *sessions.ROUTES,
+        *pty.ROUTES,
+        *filesystems.ROUTES,
+        *files.ROUTES,
+        *filesystem.ROUTES,
+        *computers.ROUTES,
+        *vms.ROUTES,
+    ]
     app = Starlette(
-        # In this order: the last of the computers' routes takes whatever else is below a computer.
-        routes=[
-            *deployment.ROUTES,
-            *organization.ROUTES,
-            *runs.ROUTES,
-            *handles.ROUTES,
-            *ports.ROUTES,
-            *recorded.ROUTES,
-            *sessions.ROUTES,
-            *pty.ROUTES,
-            *filesystems.ROUTES,
-            *files.ROUTES,
-            *filesystem.ROUTES,
-            *computers.ROUTES,
-            # Last, as it takes whatever else is below a computer.
-            *vms.ROUTES,
-        ],
+        routes=[route for route in routes if _spoken(route, contract)],
         middleware=[Middleware(Edge, metrics=metrics), Middleware(ports.ByHost), Middleware(Prefix)],
         exception_handlers={HTTPException: _http_exception},
     )
@@ -63,6 +66,14 @@ def create_app(
     app.state.context = Context(platform, metrics, RateLimit(rate_limit), Digests(), public_url, own_url)
     app.state.rooms = rooms()
     return app
+
+
+def _spoken(route: BaseRoute, contract: str) -> bool:
+    endpoint = getattr(route, "endpoint", None)
+    return not (
+        (contract == "0.3" and getattr(endpoint, "only_0_1", False))
+        or (contract == "0.1" and getattr(endpoint, "only_0_3", False))
+    )
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

@@ -56,6 +56,8 @@ class Endpoint(HTTPEndpoint):
     public: ClassVar[bool] = False
     #: Whether the path is of contract 0.1 alone.
     only_0_1: ClassVar[bool] = False
+    #: Whether it is of contract 0.3 alone.
+    only_0_3: ClassVar[bool] = False
     #: The names that contract 0.3 has for what its methods do.
     operations: ClassVar[Mapping[str, str]] = {}
 

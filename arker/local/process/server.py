@@ -118,7 +118,12 @@ def serve(
             database, engine, state, resources=resources, max_vms=settings.max_vms, guest_key=guest_key
         )
         app = create_app(
-            platform, Metrics(), rate_limit=settings.rate_limit, public_url=settings.public_url, own_url=url
+            platform,
+            Metrics(),
+            rate_limit=settings.rate_limit,
+            public_url=settings.public_url,
+            own_url=url,
+            contract=settings.contract,
         )
 
         def ready() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -31,6 +31,7 @@ class Settings(BaseModel):
         limits: fields of the engine's `Limits` that differ from their defaults.
         rate_limit: requests a second that an organization may make; 0 for no limit.
         max_vms: computers that an organization may have; 0 for no limit.
+        contract: which contract to speak: `0.1`, `0.3` or `both`.
         grace: seconds that a stop waits for requests under way.
         log_level: what to log: `debug`, `info`, `warning` or `error`.
     """
@@ -46,6 +47,7 @@ class Settings(BaseModel):
     limits: dict[str, float] = {}
     rate_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     max_vms: Annotated[int, Field(ge=0)] = 0
+    contract: Literal["both", "0.1", "0.3"] = "both"
     grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 

@@ -26,6 +26,7 @@ from .schemas import (
 class Filesystems(Endpoint):
     """The organization's file systems."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listFilesystems", "post": "createFilesystem"}
 
     async def get(self, request: Request) -> Response:
@@ -54,6 +55,7 @@ class Filesystems(Endpoint):
 class OneFilesystem(Endpoint):
     """A file system."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "getFilesystem", "delete": "deleteFilesystem"}
 
     async def get(self, request: Request) -> Response:
@@ -70,6 +72,7 @@ class OneFilesystem(Endpoint):
 class Mounts(Endpoint):
     """The mounts of a computer."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listMounts", "post": "createMount"}
 
     async def get(self, request: Request) -> Response:
@@ -106,6 +109,7 @@ class Mounts(Endpoint):
 class OneMount(Endpoint):
     """A mount."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"delete": "deleteMount"}
 
     async def delete(self, request: Request) -> Response:

@@ -29,6 +29,7 @@ _PATHS: Final = {"run": "/v1/vms/{id}/runs", "fork": "/v1/fork", "sync": "/v1/vm
 class OrgRuns(Endpoint):
     """What the organization's computers did."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listOrgRuns"}
 
     async def get(self, request: Request) -> Response:
@@ -113,6 +114,7 @@ def _row(act: ActivityRow, resources: Any) -> dict[str, Any]:
 class ApiKeys(Endpoint):
     """The organization's keys."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listApiKeys", "post": "createApiKey"}
 
     async def get(self, request: Request) -> Response:
@@ -131,6 +133,7 @@ class ApiKeys(Endpoint):
 class OneApiKey(Endpoint):
     """A key."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"delete": "revokeApiKey"}
 
     async def delete(self, request: Request) -> Response:
@@ -154,6 +157,7 @@ def _key(key: KeyRow) -> dict[str, Any]:
 class Pools(Endpoint):
     """Anything about pools."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listPools", "post": "createPool"}
 
     async def dispatch(self) -> None:

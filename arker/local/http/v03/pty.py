@@ -38,6 +38,7 @@ class _Control(Body):
 class Pty(Endpoint):
     """The terminal of a session."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "attachSessionPty"}
     #: A ticket stands for the key.
     public: ClassVar[bool] = True

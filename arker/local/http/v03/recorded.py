@@ -30,6 +30,7 @@ _LARGE: Final = 64 * 1024
 class Runs(Endpoint):
     """The runs of a computer."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listRuns", "post": "createRun"}
 
     async def post(self, request: Request) -> Response:
@@ -86,6 +87,7 @@ class Runs(Endpoint):
 class OneRun(Endpoint):
     """A run."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "getRun", "delete": "cancelRun"}
 
     async def get(self, request: Request) -> Response:

@@ -26,6 +26,7 @@ def _computer(request: Request, action: str) -> Computer:
 class Sessions(Endpoint):
     """The sessions of a computer."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listSessions", "post": "createSession"}
 
     async def get(self, request: Request) -> Response:
@@ -60,6 +61,7 @@ class Sessions(Endpoint):
 class OneSession(Endpoint):
     """A session."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {
         "get": "getSession",
         "patch": "patchSession",
@@ -94,6 +96,7 @@ class OneSession(Endpoint):
 class PtyTicket(Endpoint):
     """A ticket for the terminal of a session."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"post": "mintSessionPtyTicket"}
 
     async def post(self, request: Request) -> Response:

@@ -73,6 +73,7 @@ def _ours(look: Look) -> dict[str, Any]:
 class Fork(Endpoint):
     """Fork a computer."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"post": "fork"}
 
     async def post(self, request: Request) -> Response:
@@ -125,6 +126,7 @@ class Fork(Endpoint):
 class Vms(Endpoint):
     """The organization's computers."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listVms"}
 
     async def get(self, request: Request) -> Response:
@@ -193,6 +195,7 @@ class OneVm(Endpoint):
 class Policies(Endpoint):
     """Rules of the network, which this deployment has for all computers together."""
 
+    only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "getVmPolicies", "put": "putVmPolicies"}
 
     async def get(self, request: Request) -> Response:

@@ -1,0 +1,204 @@
+"""The client's calls over contract 0.3: what it does where contract 0.1 is not spoken, and what only 0.3 has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from arker_api.v03.api.computers import fork, get_vm, patch_vm
+from arker_api.v03.api.organization import list_regions, list_vms, whoami
+from arker_api.v03.api.runs import create_run, get_run
+from arker_api.v03.api.service import health
+from arker_api.v03.api.sessions import create_session, get_session
+from arker_api.v03.models import (
+    CreateSessionRequest,
+    ForkRequest,
+    PatchVmRequest,
+    Run,
+    RunAnswer,
+    RunRequest,
+)
+from arker_api.v03.types import UNSET, Unset
+
+from arker._http._async.pipeline import Budget
+from arker._io_async import async_sleep
+from arker.errors import ArkerError
+from arker.ids import SOURCE_ALIASES, is_vm_id
+from arker.info import ComputerInfo, Organization, Region, computer_info, given
+from arker.operations import Operation
+from arker.results import RunResult, VmList, VmSummary, decode
+
+if TYPE_CHECKING:
+    from .client import AsyncArker
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Seconds between looks at a run that goes on: at first, and at the most; each is longer by half.
+_FIRST_LOOK: Final = 0.5
+_LAST_LOOK: Final = 3.0
+#: The longest that the platform holds a run's answer back, in seconds.
+_HELD: Final = 300
+#: Computers of a page.
+_PAGE: Final = 1000
+_ALIASES: Final = {vm_id: name for name, vm_id in SOURCE_ALIASES.items()}
+#: What a command that its timeout ended exits with.
+_TIMED_OUT: Final = 124
+
+
+async def _ask(
+    client: AsyncArker,
+    budget: Budget,
+    operation: Operation[..., T],
+    parts: dict[str, Any],
+    convert: Callable[[T], R],
+    read: float | None = None,
+) -> R:
+    return await client._pipeline.operate(budget, client._timeouts, operation, parts, convert, read=read)
+
+
+async def fork_of(
+    client: AsyncArker, budget: Budget, source: str, name: str | None, is_public: bool, key: str
+) -> str:
+    """Fork a computer, by its id or name; the id of the child."""
+    body = ForkRequest(public=is_public)
+    if source in _ALIASES:
+        # The platform knows its bases by name.
+        body.source_vm_name = _ALIASES[source]
+    elif is_vm_id(source):
+        body.source_vm_id = source
+    else:
+        body.source_vm_name = source
+    if name is not None:
+        body.name = name
+    parts = fork.build(body=body, idempotency_key=key)
+    return await _ask(client, budget, fork, parts, lambda vm: vm.vm_id)
+
+
+async def run_in(
+    client: AsyncArker,
+    budget: Budget,
+    vm_id: str,
+    command: str,
+    session_id: str | int,
+    timeout: int | None,
+    key: str,
+) -> RunResult:
+    """Run a command and look after it until it has ended."""
+    began = time.monotonic()
+    body = RunRequest(command=command)
+    if timeout:
+        body.timeout = timeout
+    where = str(session_id)
+    if where.isdecimal():
+        body.session_idx = int(where)
+    else:
+        body.session_id = await _session(client, budget, vm_id, where)
+    parts = create_run.build(vm_id, body=body, idempotency_key=key)
+    read = _HELD + client._timeouts.read
+    run: RunAnswer | Run = await _ask(client, budget, create_run, parts, _same, read)
+    wait = _FIRST_LOOK
+    while not isinstance(run.stdout, str) or run.state in ("pending", "running"):
+        left = budget.deadline.left
+        if left <= 0:
+            raise ArkerError(
+                "timeout", f"the run {run.run_id} goes on, and the time for it is over", processed="yes"
+            )
+        await async_sleep(min(wait, left))
+        wait = min(1.5 * wait, _LAST_LOOK)
+        run = await _ask(client, budget, get_run, get_run.build(vm_id, str(run.run_id)), _same)
+    exit_code = given(run.exit_code, int)
+    if exit_code is None or exit_code < 0 or run.state == "failed":
+        why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
+        raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
+    # What the shell of the session is in, only the session tells.
+    parts = get_session.build(vm_id, str(run.session_id))
+    cwd = await _ask(client, budget, get_session, parts, lambda session: session.cwd)
+    return RunResult(
+        decode(run.stdout, run.stdout_encoding),
+        decode(run.stderr, run.stderr_encoding),
+        exit_code,
+        (time.monotonic() - began) * 1000,
+        where,
+        cwd,
+        not (timeout and exit_code == _TIMED_OUT),
+        False,
+    )
+
+
+async def _session(client: AsyncArker, budget: Budget, vm_id: str, name: str) -> str:
+    """The session of the platform that stands for a name: it has none of its own, so the client remembers."""
+    known = client._speaks.sessions
+    if (vm_id, name) not in known:
+        parts = create_session.build(vm_id, body=CreateSessionRequest())
+        known[vm_id, name] = await _ask(
+            client, budget, create_session, parts, lambda session: session.session_id
+        )
+    return known[vm_id, name]
+
+
+async def page_of(
+    client: AsyncArker, budget: Budget, limit: int, offset: int, q: str | None, sort: str | None
+) -> VmList:
+    """A page of the computers, out of a walk through all of them: contract 0.3 neither searches nor counts."""
+    found = [
+        VmSummary(info.vm_id, info.name, info.base_name or "", info.region or "", info.created_at)
+        async for info in computers(client, budget, None)
+        if q is None or q in (info.name or "")
+    ]
+    if sort is not None:
+        attribute = sort.removeprefix("-")
+        found.sort(key=lambda vm: getattr(vm, attribute), reverse=sort.startswith("-"))
+    return VmList(tuple(found[offset : offset + limit]), len(found))
+
+
+async def computers(
+    client: AsyncArker, budget: Budget, state: Literal["idle", "running"] | None
+) -> AsyncIterator[ComputerInfo]:
+    """All computers of the organization, newest first."""
+    cursor: str | Unset = UNSET
+    while True:
+        parts = list_vms.build(limit=_PAGE, state=UNSET if state is None else state, cursor=cursor)
+        page = await _ask(client, budget, list_vms, parts, _same)
+        for vm in page.vms:
+            yield computer_info(vm)
+        following = given(page.next_cursor, str)
+        if following is None:
+            return
+        cursor = following
+
+
+async def info_of(client: AsyncArker, budget: Budget, vm_id: str) -> ComputerInfo:
+    """What the platform knows of a computer."""
+    parts = get_vm.build(vm_id)
+    # Fields of an embedded deployment's own come on request only; others ignore it.
+    parts["headers"] = {"Arker-Local": "1"}
+    return await _ask(client, budget, get_vm, parts, computer_info)
+
+
+async def describe(client: AsyncArker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
+    """Change what a computer is for."""
+    parts = patch_vm.build(vm_id, body=PatchVmRequest(description=description))
+    return await _ask(client, budget, patch_vm, parts, computer_info)
+
+
+async def regions_of(client: AsyncArker, budget: Budget) -> tuple[Region, ...]:
+    """Where computers can live."""
+    page = await _ask(client, budget, list_regions, list_regions.build(), _same)
+    return tuple(Region(one.provider, one.region, one.endpoint, tuple(one.platforms)) for one in page.regions)
+
+
+async def organization_of(client: AsyncArker, budget: Budget) -> Organization:
+    """Whose the key is."""
+    parts = whoami.build()
+    return await _ask(client, budget, whoami, parts, lambda one: Organization(one.org_id, one.org_name))
+
+
+async def check_health(client: AsyncArker, budget: Budget) -> None:
+    """Whether the deployment is well. Raises ArkerError."""
+    await _ask(client, budget, health, health.build(), _same)
+
+
+def _same(answer: T) -> T:
+    return answer

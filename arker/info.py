@@ -1,0 +1,129 @@
+"""What the platform tells of computers, sessions, regions and organizations; values of contract 0.3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from arker_api.v03.models import Session, Vm
+
+__all__ = ["ComputerInfo", "Organization", "Region", "SessionInfo"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session of a computer.
+
+    Attributes:
+        session_id: Its id.
+        index: Its number; 0 is the default session.
+        state: `idle`, `pending` or `running`.
+        cwd: Its folder; empty before its first command.
+    """
+
+    session_id: str
+    index: int
+    state: str
+    cwd: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComputerInfo:
+    """A computer as the platform knows it; `client.vm(info.vm_id)` is its handle.
+
+    Attributes:
+        vm_id: Its id.
+        name: Its name, or None.
+        description: What it is for, or None.
+        state: `running` while something uses it, else `idle`.
+        is_public: Whether other organizations may fork it.
+        created_at: When it was made (UTC).
+        last_active_at: When it was last used (UTC), or None.
+        base_id: The base at the root of its line of forks, or None.
+        base_name: The name of that, or None.
+        parent_id: The computer that it was forked from, where the deployment tells it; else None.
+        region: Where it lives, or None.
+        sessions: Its sessions.
+        resources: What it may use: `vcpu`, `memory_mib`, `disk_mib` ...; without what is not known.
+    """
+
+    vm_id: str
+    name: str | None
+    description: str | None
+    state: str
+    is_public: bool
+    created_at: datetime
+    last_active_at: datetime | None
+    base_id: str | None
+    base_name: str | None
+    parent_id: str | None
+    region: str | None
+    sessions: tuple[SessionInfo, ...]
+    resources: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A place for computers.
+
+    Attributes:
+        provider: Who runs the machines.
+        region: Where they are.
+        endpoint: The URL of its host.
+        platforms: The platforms that it offers.
+    """
+
+    provider: str
+    region: str
+    endpoint: str
+    platforms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """Whose an API key is.
+
+    Attributes:
+        org_id: Its id.
+        name: Its name.
+    """
+
+    org_id: str
+    name: str
+
+
+def given(value: object, kind: type[T]) -> T | None:
+    """A field of an answer, if it is there and not null."""
+    return value if isinstance(value, kind) else None
+
+
+def computer_info(vm: Vm) -> ComputerInfo:
+    """The computer in an answer. Raises TypeError for one that is not what the contract says."""
+    created, active = given(vm.created_at, datetime), given(vm.last_active_at, datetime)
+    if created is None:
+        raise TypeError("no created_at")
+    resources = vm.resources.to_dict()
+    return ComputerInfo(
+        vm.vm_id,
+        given(vm.name, str),
+        given(vm.description, str),
+        vm.state,
+        vm.public,
+        created.astimezone(UTC),
+        None if active is None else active.astimezone(UTC),
+        given(vm.root_source_vm_id, str),
+        given(vm.root_source_vm_name, str),
+        given(vm.additional_properties.get("parent_vm_id"), str),
+        given(vm.region, str),
+        tuple(_session(session) for session in vm.sessions),
+        {name: value for name, value in resources.items() if isinstance(value, int)},
+    )
+
+
+def _session(session: Session) -> SessionInfo:
+    return SessionInfo(session.session_id, given(session.session_idx, int) or 0, session.state, session.cwd)

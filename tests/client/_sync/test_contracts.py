@@ -1,0 +1,103 @@
+# Derived from tests/client/_async/test_contracts.py by `make generate`; do not edit.
+"""The client over either contract: the same calls, the same results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from arker import Arker, ArkerError, NotFoundError
+from arker.local.process.launcher import Deployment, launch
+
+CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("0.3", "auto")]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[1]} with {case[0]}")
+def case(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, str]]:
+    served, spoken = request.param
+    with launch(contract=served) as deployment:
+        yield deployment, spoken
+
+
+def client(case: tuple[Deployment, str]) -> Arker:
+    deployment, spoken = case
+    return Arker(
+        deployment.api_key,
+        f"{deployment.base_url}/api",
+        global_url=deployment.base_url,
+        contract=spoken,  # type: ignore[arg-type]
+    )
+
+
+def test_a_computer_is_forked_used_and_deleted(case: tuple[Deployment, str]) -> None:
+    with client(case) as arker, arker.vm("arkuntu").fork(name="either") as vm:
+        result = vm.run("cd /tmp; echo out; echo err >&2; exit 3")
+        assert (result.stdout, result.stderr, result.exit_code) == (b"out\n", b"err\n", 3)
+        assert (result.cwd, result.session_id, result.completed) == ("/tmp", "0", True)
+        assert (vm.run("printf '\\377'")).stdout == b"\xff"
+        assert not (vm.run("sleep 60", timeout=1)).completed
+        vm.sync.write_file("/home/user/file", b"x")
+        with vm.fork() as child:
+            assert child.sync.read_file("/home/user/file") == b"x"
+        with pytest.raises(NotFoundError):
+            child.run("true")
+
+
+def test_sessions_have_names_and_numbers(case: tuple[Deployment, str]) -> None:
+    with client(case) as arker, arker.vm("arkuntu").fork() as vm:
+        for session in ("build", 3):
+            result = vm.run("x=5; cd /", session_id=session)
+            assert result.session_id == str(session)
+            assert (vm.run("echo $x $PWD", session_id=session)).stdout == b"5 /\n"
+        assert (vm.run("echo $x")).stdout == b"\n"
+
+
+def test_a_list_searches_sorts_and_counts(case: tuple[Deployment, str]) -> None:
+    with client(case) as arker:
+        made = [arker.vm("arkuntu").fork(name=f"listed-{n}") for n in range(3)]
+        try:
+            page = arker.list(q="listed-", limit=2, offset=1, sort="created_at")
+            assert [vm.name for vm in page] == ["listed-1", "listed-2"]
+            assert page.total == 3
+            assert {vm.base_image for vm in page} == {"arkuntu"}
+            assert {vm.name for vm in arker.iter_vms(q="listed-")} == {f"listed-{n}" for n in range(3)}
+        finally:
+            for vm in made:
+                vm.delete()
+
+
+@pytest.mark.parametrize("spoken", ["0.1", "0.3"])
+def test_what_is_not_there_is_not_taken_for_another_contract(spoken: str, deployment: Deployment) -> None:
+    with client((deployment, spoken)) as arker:
+        for vm in ("0" * 26, "no-such-name"):
+            with pytest.raises(NotFoundError):
+                arker.vm(vm).fork()
+
+
+def test_a_contract_that_is_not_spoken_is_an_error_unless_it_may_be_found_out() -> None:
+    with launch(contract="0.3") as deployment:
+        with client((deployment, "0.1")) as arker:
+            with pytest.raises(ArkerError):
+                arker.vm("arkuntu").fork()
+
+
+def test_what_the_platform_knows(deployment: Deployment) -> None:
+    with client((deployment, "auto")) as arker, arker.vm("arkuntu").fork(name="known") as vm:
+        vm.run("cd /tmp")
+        info = arker.vm("known").info()
+        assert (info.vm_id, info.name, info.base_name, info.description) == (vm.id, "known", "arkuntu", None)
+        assert [(session.index, session.cwd) for session in info.sessions] == [(0, "/tmp")]
+        assert (vm.update(description="What for.")).description == "What for."
+        assert (vm.update(description=None)).description is None
+        with vm.fork() as child:
+            assert (child.info()).parent_id == vm.id
+            assert {vm.id, child.id} <= {one.vm_id for one in arker.vms()}
+        assert (arker.whoami()).org_id == "org_local"
+        assert [region.region for region in arker.regions()] == ["local"]
+        arker.health()
+
+
+def test_there_are_two_contracts() -> None:
+    with pytest.raises(ValueError, match="contract is one of"):
+        Arker("ark_key", contract="0.2")  # type: ignore[arg-type]
