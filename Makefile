@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos pythons compat check bench docs linkcheck generate format clean
+.PHONY: help demo test test-quick chaos pythons compat check bench docs linkcheck generate format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ pythons: ## Run the tests with every supported Python that this machine has; TES
 
 chaos: .venv/test ## Kill, flood and fill a deployment for five minutes; every acknowledged effect is checked
 	ARKER_CHAOS_SECONDS=$${ARKER_CHAOS_SECONDS:-300} $(PY) -m pytest -q -s tests/chaos
+
+test-quick: .venv/test ## Run what most changes need: all but the slow tests
+	$(PY) -m pytest -n auto --dist loadgroup -m 'not slow'
 
 check: .venv/check ## Specs, generated and derived code, format, lint, types
 	$(PY) scripts/generate.py --check

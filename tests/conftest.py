@@ -26,6 +26,21 @@ hypothesis.settings.load_profile("patient")
 # A job in the background of a script is started with SIGINT ignored, and so is all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: Files and folders of tests that take long: processes that are killed, images, every snippet and example.
+SLOW = (
+    "benchmarks", "chaos", "cli/test_deployments.py", "compat", "contract/test_malformed.py", "docs/test_snippets.py",
+    "examples", "local/test_durability.py", "local/test_full_disk.py", "local/test_images.py",
+    "local/test_process.py", "packaging", "security", "testing",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if str(item.path.relative_to(here)).startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 #: How often something is killed at a random moment, in all tests together.
 KILLS = int(os.environ.get("ARKER_TEST_KILLS", "60"))
 
@@ -69,7 +84,7 @@ class FreshDeployment:
             self.announced += line
             if line.startswith("export ARKER_BASE_URL="):
                 self.base_url = line.strip().partition("=")[2]
-            if line.startswith("export ARKER_API_KEY="):
+            if "ARKER_API_KEY" in line:
                 return self
         raise AssertionError(f"it did not start: {self.log}")
 

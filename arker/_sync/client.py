@@ -117,10 +117,11 @@ class Arker:
         cls,
         state: str | os.PathLike[str] | None = None,
         *,
-        network: bool = False,
+        attach: bool = False,
+        network: bool | None = None,
         limits: Mapping[str, float] | None = None,
-        max_vms: int = 0,
-        rate_limit: float = 0,
+        max_vms: int | None = None,
+        rate_limit: float | None = None,
         timeout: float | Timeouts | None = None,
         retry: RetryPolicy | None = RetryPolicy(resend=True),  # noqa: B008  # immutable
         max_connections: int = 1000,
@@ -133,26 +134,30 @@ class Arker:
         unanswered is sent again.
 
         Args:
-            state: The folder for its computers; default a temporary one, removed at the end.
-            network: Whether computers reach the network.
+            state: The folder for its computers; default a temporary one, removed at the end. Programs that
+                name the same folder share one deployment.
+            attach: Whether to use a deployment that `arker serve` started on the folder, if one serves it.
+            network: Whether computers reach the network; default no. This and the following options have to
+                agree with a deployment that serves the folder already, where they are given.
             limits: Limits of a computer that differ from their defaults, such as `{"processes": 64}`; `arker
                 doctor` lists them.
-            max_vms: Most computers; 0 for any number.
-            rate_limit: Most requests a second; 0 for any number.
+            max_vms: Most computers; default 0, for any number.
+            rate_limit: Most requests a second; default 0, for any number.
             timeout: See the class.
             retry: See the class.
             max_connections: See the class.
             hooks: See the class.
 
         Raises:
-            ArkerError: `unavailable` when it is not installed (`pip install 'arker[local]'`) or cannot start;
-                the message says why.
+            ArkerError: `unavailable` when it is not installed (`pip install 'arker[local]'`) or cannot start, or
+                serves the folder with other options; the message says why.
         """
         from arker.local.process.launcher import LaunchError, launch
 
         given = {"network": network, "limits": limits, "max_vms": max_vms, "rate_limit": rate_limit}
         try:
-            deployment = launch(state, **{name: value for name, value in given.items() if value})
+            options = {name: value for name, value in given.items() if value is not None}
+            deployment = launch(state, attach=attach, **options)
         except (LaunchError, OSError) as error:
             raise ArkerError("unavailable", f"the embedded deployment could not start: {error}") from error
         try:

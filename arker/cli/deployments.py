@@ -122,6 +122,15 @@ def resolve(
 
 
 def _of_machine(running: local.Running) -> Deployment:
+    return Deployment(profiles.LOCAL, running.url, running.url, key_of(running))
+
+
+def key_of(running: local.Running) -> str:
+    """The key of this user's commands to a deployment of this machine, made if there is none.
+
+    Raises:
+        Failure: it cannot be made or kept.
+    """
     from arker.local.service.keys import StateError, generate
 
     kept = profiles.find_key(profiles.folder(os.environ), _name_of(running), "file")
@@ -138,7 +147,7 @@ def _of_machine(running: local.Running) -> Deployment:
         ) from None
     if key != kept:
         _keep(key, running)
-    return Deployment(profiles.LOCAL, running.url, running.url, key)
+    return key
 
 
 def _name_of(running: local.Running) -> str:

@@ -141,13 +141,19 @@ def serve(
         )
     running = local.running(folder)
     if running is not None:
-        raise Failure(
+        already = (
             f"a deployment serves {folder} already, at {running.url} (pid {running.pid}); `arker serve --stop` "
-            "stops it",
-            code="conflict",
+            "stops it"
         )
+        if not detach:
+            raise Failure(already, code="conflict")
+        # What the caller wants is there, though perhaps with other options.
+        warn(already)
+        said = {"url": running.url, "state": str(folder), "pid": running.pid, "new_key": None}
+        _announce(_with_key(said, given=given), given=given, as_json=as_json)
+        return
     if detach:
-        _announce(_detach(settings), given=given, as_json=as_json)
+        _announce(_with_key(_detach(settings), given=given), given=given, as_json=as_json)
         return
 
     def ready(what: Ready) -> None:
@@ -282,19 +288,34 @@ def _stop(state: Path) -> None:
 # --- What is said
 
 
+def _with_key(said: dict[str, Any], *, given: bool) -> dict[str, Any]:
+    """With a key to export: the one that this user's commands use, where none was made or given."""
+    if given or said["new_key"] is not None:
+        return said
+    from .deployments import key_of
+
+    return {**said, "key": key_of(local.Running(said["url"], said["pid"], Path(said["state"])))}
+
+
 def _announce(said: dict[str, Any], *, given: bool, as_json: bool) -> None:
     if as_json:
         show_json(said)
         sys.stdout.flush()
         return
     url, key = said["url"], said["new_key"]
-    known = "the key that you gave" if given else "one that you have; `arker keys create` makes another"
-    last = f"{key}   # shown this once" if key is not None else f"...   # {known}"
+    if key is not None:
+        last = f"export ARKER_API_KEY={key}   # shown this once"
+    elif "key" in said:
+        last = f"export ARKER_API_KEY={said['key']}   # the key of the arker command"
+    elif given:
+        last = "# ARKER_API_KEY: the key that you gave"
+    else:
+        last = "# ARKER_API_KEY: a key that you have; `arker keys create` makes another"
     click.echo(
         f"Arker serves at {url} (state: {said['state']}, pid {said['pid']})\n\n"
         f"export ARKER_BASE_URL={url}\nexport ARKER_GLOBAL_URL={url}\n"
         # For the published SDK of contract 0.3.
-        f"export ARKER_CONTROL_BASE_URL={url}\nexport ARKER_API_KEY={last}\n"
+        f"export ARKER_CONTROL_BASE_URL={url}\n{last}\n"
     )
     sys.stdout.flush()
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,6 +191,12 @@ def gone(pid: int) -> bool:
         return True
 
 
+def exported(said: str) -> dict[str, str]:
+    """The variables that a shell has after `eval "$(... | grep ^export)"`."""
+    lines = [line.removeprefix("export ") for line in said.splitlines() if line.startswith("export ")]
+    return {name: value.split()[0] for name, _, value in (line.partition("=") for line in lines)}
+
+
 def test_a_deployment_in_the_background(state: Path) -> None:
     said = json.loads(arker("serve", "--detach", "--port", "0", "--json"))
     assert said["state"] == str(state)
@@ -206,15 +213,24 @@ def test_a_deployment_in_the_background(state: Path) -> None:
     ]
     assert said["new_key"] not in (state / "deployment.log").read_text()
 
-    again = invoke("serve", "--detach", "--port", "0", code=1).stderr
-    assert f"at {said['url']} (pid {said['pid']}); `arker serve --stop` stops it" in again
+    # The lines to export are there the second time, too, with a key that is valid.
+    again = invoke("serve", "--detach", "--port", "0")
+    assert f"at {said['url']} (pid {said['pid']}); `arker serve --stop` stops it" in again.stderr
+    assert exported(again.stdout)["ARKER_BASE_URL"] == said["url"]
+    first = exported(again.stdout)["ARKER_API_KEY"]
+    asked = urllib.request.Request(
+        f"{said['url']}/api/v1/whoami", headers={"Authorization": f"Bearer {first}"}
+    )
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.status == 200
+    assert len(json.loads(arker("keys", "list", "--json"))) == 2
     arker("serve", "--stop")
     assert gone(said["pid"])
     assert local.running(state) is None
     arker("serve", "--stop", code=1)
 
-    # What was there is there again.
-    arker("serve", "--detach", "--port", "0")
+    # What was there is there again, and so is the key.
+    assert exported(arker("serve", "--detach", "--port", "0"))["ARKER_API_KEY"] == first
     assert arker("ls", "-q") == f"{vm_id}\n"
     arker("serve", "--stop")
 

@@ -414,8 +414,14 @@ class TestLauncher:
             assert call(one, "GET", f"/api/v1/vms/{vm}")[0] == 200
 
     def test_a_deployment_that_serves_a_state_already_is_joined(self, fresh_deployment: Fresh) -> None:
-        served = fresh_deployment().start()
-        with launch(served.state) as joined:
+        served = fresh_deployment("--limit", "processes=99").start()
+        with pytest.raises(LaunchError, match=r"`arker serve` serves .*attach=True"):
+            launch(served.state)
+        with pytest.raises(
+            LaunchError, match=r"network is False there, not True; limits.processes is 99 there, not 100"
+        ):
+            launch(served.state, attach=True, network=True, limits={"processes": 100, "shells": 32})
+        with launch(served.state, attach=True, network=False, limits={"processes": 99}) as joined:
             assert joined.base_url == served.base_url
             assert joined.api_key != served.api_key
             vm = fork(joined)
@@ -423,6 +429,17 @@ class TestLauncher:
         assert call(served, "GET", f"/api/v1/vms/{vm}")[0] == 200
         served.api_key = key
         assert call(served, "GET", "/api/v1/whoami")[0] == 401
+
+    def test_options_that_differ_from_those_of_a_launched_deployment_are_refused(
+        self, fresh_deployment: Fresh
+    ) -> None:
+        state = fresh_deployment().state
+        with launch(state, max_vms=3) as one:
+            with pytest.raises(LaunchError, match=r"max_vms is 3 there, not 4"):
+                launch(state, max_vms=4)
+            # Options that were not given are as they are there.
+            with launch(state) as two:
+                assert two.base_url == one.base_url
 
     def test_a_state_folder_can_be_launched_again_at_once(self, fresh_deployment: Fresh) -> None:
         state = fresh_deployment().state

@@ -6,15 +6,23 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Holder(NamedTuple):
-    """What a deployment wrote into the lock of its state folder; `stopping`: it takes no requests any more."""
+    """What a deployment wrote into the lock of its state folder.
+
+    Attributes:
+        stopping: it takes no requests any more.
+        launched: a program started it for itself; else somebody did, with `arker serve`.
+        options: what it serves with, by the names of `Settings`; limits with their defaults.
+    """
 
     pid: int
     url: str
     stopping: bool
+    launched: bool
+    options: dict[str, Any]
 
 
 def lock_file(state: Path) -> Path:
@@ -27,7 +35,13 @@ def holder(state: Path) -> Holder | None:
     if somebody does, it may be starting, and say nothing yet."""
     try:
         said = json.loads(lock_file(state).read_bytes())
-        return Holder(int(said["pid"]), str(said["url"]), "stopping" in said)
+        return Holder(
+            int(said["pid"]),
+            str(said["url"]),
+            "stopping" in said,
+            bool(said.get("launched")),
+            dict(said.get("options", {})),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -21,6 +21,8 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from .folder import holder
+
 #: Seconds that a deployment may take to start, and to end before it is killed.
 _START: Final = 60.0
 _END: Final = 15.0
@@ -81,18 +83,22 @@ class Deployment:
         return f"Deployment(base_url={self.base_url!r})"
 
 
-def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deployment:
+def launch(
+    state: str | os.PathLike[str] | None = None, *, attach: bool = False, **options: Any
+) -> Deployment:
     """A deployment on a free port of this machine. Safe in any thread; blocks for some 0.3 s.
 
     Args:
-        state: folder for what lasts. The deployments of one folder are one: a deployment that serves it
-            already, of this process or not, is used as it is. None for a temporary one, which all callers in
+        state: folder for what lasts. The deployments of one folder are one: one that a program has launched
+            there already, this process or another, is shared. None for a temporary one, which all callers in
             this process with the same options share.
+        attach: whether to use a deployment that `arker serve` started on the folder, if one serves it.
         options: further fields of `Settings`, such as `network=True` or `limits={"processes": 64}`.
 
     Raises:
         LaunchError: it could not be started: the machine lacks something, an option is wrong, or the folder
-            cannot be used.
+            cannot be used; or the folder is served already, with other options than those given, or by
+            `arker serve` and `attach` is not set.
     """
     check_installed()
     folder = None if state is None else Path(state).expanduser().absolute()
@@ -103,7 +109,7 @@ def launch(state: str | os.PathLike[str] | None = None, **options: Any) -> Deplo
     with _lock:
         shared = _running.get(name)
         if shared is None or not shared.alive():
-            shared = _running[name] = _Shared(name, folder, options)
+            shared = _running[name] = _Shared(name, folder, options, attach)
         shared.users += 1
     return Deployment(shared)
 
@@ -129,10 +135,13 @@ def check_installed() -> None:
 class _Shared:
     """What the deployments of one state folder in one process share. Made and released under the lock."""
 
-    def __init__(self, name: tuple[str | None, str], state: Path | None, options: dict[str, Any]) -> None:
+    def __init__(
+        self, name: tuple[str | None, str], state: Path | None, options: dict[str, Any], attach: bool
+    ) -> None:
         from arker.local.service.keys import generate
 
         self._name = name
+        self._attach = attach
         self._owner = os.getpid()
         self._temporary: Path | None = None
         self._joined: tuple[Path, str] | None = None
@@ -216,11 +225,22 @@ class _Shared:
             return str(answer["url"])
         self._end()
         if "other" in answer:
-            return self._join(state, str(answer["other"]))
+            return self._join(state, str(answer["other"]), options)
         raise (_UnfitError if answer.get("unfit") else LaunchError)(str(answer["error"]))
 
-    def _join(self, state: Path, url: str) -> str:
+    def _join(self, state: Path, url: str, options: dict[str, Any]) -> str:
         """Use a deployment of another process: whoever can write its state folder can make a key for it."""
+        found = holder(state)
+        if found is not None and not (found.launched or self._attach):
+            raise LaunchError(
+                f"`arker serve` serves {state} at {url} (pid {found.pid}); pass attach=True to use it, or name "
+                "another state folder"
+            )
+        if found is not None and (differing := _differing(options, found.options)):
+            raise LaunchError(
+                f"a deployment serves {state} at {url} with other options: {'; '.join(differing)}. Leave them "
+                "out to use it as it is, stop it, or name another state folder"
+            )
         from arker.local.service.keys import StateError, open_keys
 
         try:
@@ -292,6 +312,15 @@ def remove(folder: Path) -> None:
             else:
                 path.unlink()
         folder.rmdir()
+
+
+def _differing(given: dict[str, Any], there: dict[str, Any]) -> list[str]:
+    """Which of the options that were given are others than those of a running deployment."""
+    pairs = [(name, value, there.get(name, value)) for name, value in given.items() if name != "limits"]
+    limits = there.get("limits", {})
+    for name, value in (given.get("limits") or {}).items():
+        pairs.append((f"limits.{name}", value, limits.get(name, value)))
+    return [f"{name} is {has!r} there, not {wanted!r}" for name, wanted, has in pairs if wanted != has]
 
 
 def _last_words(log: Path) -> str:

@@ -126,15 +126,25 @@ def serve(
             contract=settings.contract,
         )
 
+        about = {
+            "pid": os.getpid(),
+            "url": url,
+            "launched": guest_key is not None,
+            "options": {
+                "limits": dataclasses.asdict(limits),
+                **settings.model_dump(include={"network", "max_vms", "rate_limit", "public_url"}),
+            },
+        }
+
         def ready() -> None:
             # What is there by now stays: the collector of garbage need not look at it again and again.
             gc.collect()
             gc.freeze()
-            _say(lock, {"pid": os.getpid(), "url": url})
+            _say(lock, about)
             on_ready(Ready(url, state, new_key))
 
         def stopping() -> None:
-            _say(lock, {"pid": os.getpid(), "url": url, "stopping": True})
+            _say(lock, {**about, "stopping": True})
             app.state.context.stopping.set()
 
         server = _Server(app, settings.grace, ready, stopping)
