@@ -622,3 +622,13 @@ async def test_a_cancelled_fork_of_a_deployment_leaves_no_computer(deployment: D
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert [vm.name async for vm in arker.iter_vms(q="cancelled-")] == []
+
+
+async def test_an_event_loop_that_cannot_wait_for_sockets_goes_through_httpx(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of Windows."""
+    monkeypatch.setattr("arker._http._async.pipeline.async_waits_for_sockets", lambda: False)
+    async with client(server) as arker:
+        assert (await arker.vm(server.vm()).run("x")).stdout == b"x"
+        assert not arker._pipeline._pooled._pools.all()

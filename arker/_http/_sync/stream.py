@@ -35,12 +35,16 @@ class Stream:
     Operations raise nothing but OSError (TimeoutError among them).
     """
 
-    __slots__ = ("__weakref__", "_lock", "_sock")
+    __slots__ = ("__weakref__", "_closed", "_lock", "_sock", "_waiting")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         #: OpenSSL must not read and write at the same time.
         self._lock = threading.Lock()
+        #: How many wait for the socket. While one does, its descriptor must not be closed: nobody would be woken, and
+        #: the number may be that of another file in the next moment.
+        self._waiting = 0
+        self._closed = False
 
     @classmethod
     def connect(cls, host: str, port: int, *, tls: bool, timeout: float) -> Stream:
@@ -101,7 +105,15 @@ class Stream:
             except ssl.SSLWantWriteError:
                 wait = writable
             end = end or time.monotonic() + timeout
-            wait(self._sock, max(0, end - time.monotonic()))
+            with self._lock:
+                self._waiting += 1
+            try:
+                wait(self._sock, max(0, end - time.monotonic()))
+            finally:
+                with self._lock:
+                    self._waiting -= 1
+                    if self._closed and not self._waiting:
+                        self._sock.close()
 
     def _receive(self) -> bytes:
         data = self._sock.recv(READ)
@@ -140,8 +152,13 @@ class Stream:
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close it; harmless when it is closed."""
-        self._sock.close()
+        """Close it, and end what reads or writes; from any thread, and harmless when it is closed."""
+        with self._lock:
+            self._closed = True
+            if not self._waiting:
+                self._sock.close()
+                return
+        self.abort()
 
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError):  # a Ctrl-C in __init__

@@ -6,16 +6,18 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from arker_api.regional.api.service import health
 
 from arker import ArkerError, AsyncArker, RetryPolicy, Timeouts
+from arker._async.gather import async_gather
 from arker._http._async.pipeline import Budget
 from arker._http._async.request import AsyncRequest
 from arker._http._async.transport import AsyncReply, whole
-from arker._io_async import async_in_thread
+from arker._io_async import async_in_thread, async_sleep
 from arker.retry import NEVER
 from tests.faults.server import CERTIFICATE, KEY
 
@@ -215,6 +217,33 @@ async def test_bytes_both_ways_after_a_switch_of_protocols() -> None:
                 assert await stream.read(10) == b"ping"
             assert await async_in_thread(peer.ended[0].wait, 30)
             assert len(arker._pipeline._pooled._pools.get()._open) == 0
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_closing_ends_a_read_of_another(tls: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
+    monkeypatch.setattr("arker._http._async.stream.ssl_context", lambda: trusting)
+    with Peer(echo, tls=tls) as peer:
+        async with AsyncArker(KEY, f"http{'s' * tls}://127.0.0.1:{peer.port}", retry=None) as arker:
+            reply = await hold(arker, 101)
+            stream = reply.upgraded()
+            assert await stream.read(10) == b"hello"
+
+            async def read() -> bytes:
+                return await stream.read(60)
+
+            async def close() -> None:
+                await async_sleep(0.05)
+                await stream.write(b"", 10)
+                await reply.aclose()
+
+            started = time.monotonic()
+            outcome, closed = await async_gather([read, close], 2)
+            assert time.monotonic() - started < 30
+            closed.get()
+            # Its end, or that it was closed.
+            assert outcome.value == b"" or isinstance(outcome.error, ArkerError)
+            assert await async_in_thread(peer.ended[0].wait, 30)
 
 
 async def test_a_switch_that_is_refused() -> None:

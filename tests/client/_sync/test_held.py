@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,7 +17,8 @@ from arker import Arker, ArkerError, RetryPolicy, Timeouts
 from arker._http._sync.pipeline import Budget
 from arker._http._sync.request import Request
 from arker._http._sync.transport import Reply, whole
-from arker._io_sync import in_thread
+from arker._io_sync import in_thread, sleep
+from arker._sync.gather import gather
 from arker.retry import NEVER
 from tests.faults.server import CERTIFICATE, KEY
 
@@ -216,6 +218,33 @@ def test_bytes_both_ways_after_a_switch_of_protocols() -> None:
                 assert stream.read(10) == b"ping"
             assert in_thread(peer.ended[0].wait, 30)
             assert len(arker._pipeline._pooled._pools.get()._open) == 0
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_closing_ends_a_read_of_another(tls: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
+    monkeypatch.setattr("arker._http._sync.stream.ssl_context", lambda: trusting)
+    with Peer(echo, tls=tls) as peer:
+        with Arker(KEY, f"http{'s' * tls}://127.0.0.1:{peer.port}", retry=None) as arker:
+            reply = hold(arker, 101)
+            stream = reply.upgraded()
+            assert stream.read(10) == b"hello"
+
+            def read() -> bytes:
+                return stream.read(60)
+
+            def close() -> None:
+                sleep(0.05)
+                stream.write(b"", 10)
+                reply.close()
+
+            started = time.monotonic()
+            outcome, closed = gather([read, close], 2)
+            assert time.monotonic() - started < 30
+            closed.get()
+            # Its end, or that it was closed.
+            assert outcome.value == b"" or isinstance(outcome.error, ArkerError)
+            assert in_thread(peer.ended[0].wait, 30)
 
 
 def test_a_switch_that_is_refused() -> None:
