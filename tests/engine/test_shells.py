@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from pathlib import Path
 
 import pytest
 
 from arker.local.engine import BubblewrapEngine, Reason, run
 from arker.local.engine.checkpoint import Checkpoint, trimmed
 
-from .harness import attempt, sh
+from .harness import Box, attempt, sh
 
 # An answer is of the command
 
@@ -221,8 +223,8 @@ async def test_a_pristine_shell_shows_nothing(engine: BubblewrapEngine) -> None:
     assert environment == ["HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "SHLVL", "TERM", "USER", "_"]
     assert await sh(engine, "echo $_; declare -p | grep /run/arker || echo none") == ":\nnone\n"
     await sh(engine, "true")
-    held = await sh(engine, "readlink /proc/$$/fd/* | sort -u")
-    assert sorted(held.split()) == [
+    held = await sh(engine, "readlink /proc/$$/fd/*")
+    assert sorted(set(held.split())) == [
         "(deleted)",
         "/dev/null",
         "/run/arker/0/bash",
@@ -231,12 +233,36 @@ async def test_a_pristine_shell_shows_nothing(engine: BubblewrapEngine) -> None:
     ]
 
 
+async def test_calls_of_programs_need_not_be_told(engine: BubblewrapEngine) -> None:
+    await attempt(
+        engine, "cd /tmp; x=1; shopt -s expand_aliases\nalias ls='y=2; echo'; f() { x=3; }; pwd() { x=4; }"
+    )
+    for command in ("ls", "pwd", "f", "/bin/true", "echo 'a b' \"c\""):
+        await attempt(engine, command)
+        await attempt(engine, "kill -9 $$")
+    assert await sh(engine, "echo $x $y $PWD") == "3 2 /tmp\n"
+
+
 async def test_the_status_of_the_last_command(engine: BubblewrapEngine) -> None:
     for status in (0, 1, 2, 42, 127, 255):
         await attempt(engine, f"(exit {status})")
         assert (await attempt(engine, "echo $?")).stdout == f"{status}\n".encode()
     await attempt(engine, "exit 9")
     assert (await attempt(engine, "echo $?")).stdout == b"9\n"
+
+
+async def test_a_sandbox_inherits_no_descriptor_and_standard_ones_may_be_closed(box: Box) -> None:
+    for fd in (0, 1, 2):
+        os.close(fd)
+    secret = os.open("/etc/hostname", os.O_RDONLY)
+    os.dup2(secret, 77, inheritable=True)
+    async with box.engine() as engine:
+        assert all(Path(f"/proc/self/fd/{fd}").exists() for fd in (0, 1, 2))
+        await engine.create("a", "arkuntu")
+        look = "x=1; for f in /proc/[0-9]*/fd/*; do readlink $f; done | grep hostname || echo none"
+        assert await sh(engine, look) == "none\n"
+        assert (await attempt(engine, "echo $x; cat; exit 3")).stdout == b"1\n"
+        assert await sh(engine, "echo $x") == "1\n"
 
 
 # Ends

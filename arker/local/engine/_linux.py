@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -64,6 +65,24 @@ def rename_new(source: int, name: str, target: int, new: str) -> None:
 def sync_filesystem(fd: int) -> None:
     """Write everything of the file system that `fd` is on to its disk."""
     _check(_libc.syncfs(fd), "syncfs")
+
+
+def fill_standard_descriptors() -> None:
+    """Open /dev/null as those of descriptors 0, 1 and 2 that are closed: a file that got such a number would be
+    written to by whoever prints."""
+    while (fd := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(fd)
+
+
+def inheritable_descriptors() -> list[int]:
+    """The descriptors above 2 that a program started by this process would inherit."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with contextlib.suppress(OSError):  # that of the listing itself
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def set_dumpable() -> None:

@@ -120,6 +120,7 @@ class BubblewrapEngine:
         if os.geteuid() == 0:
             # A sandbox's user would be the host's root, whose /proc/sys it could write.
             raise SandboxUnavailable("the engine does not run as root; call drop_privileges first")
+        _linux.fill_standard_descriptors()
         self._most_layers = layer_budget(self._path)
         self._layers = min(_LAYERS, self._most_layers * 2 // 3)
         try:

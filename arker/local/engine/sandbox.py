@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from arker.local.engine import seccomp
+from arker.local.engine import _linux, seccomp
 from arker.local.engine.cgroups import Group, Usage
 from arker.local.engine.diagnosis import explain, facts, find_bwrap
 from arker.local.engine.images import HOME, Image
@@ -232,7 +232,9 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
             said, stdout = held(ours, said), held(theirs, stdout)
             # No pipe: bwrap, writing to one that lost its reader, would die and leave a child that waits for it.
             info = held(ours, os.memfd_create("info"))
-            actions: list[tuple[int, int, int]] = [
+            # What this process was started with is not for sandboxes.
+            actions: list[tuple[int, int, int] | tuple[int, int]] = [
+                *((os.POSIX_SPAWN_CLOSE, fd) for fd in _linux.inheritable_descriptors()),
                 (os.POSIX_SPAWN_DUP2, stdin, 0),
                 (os.POSIX_SPAWN_DUP2, stdout, 1),
                 (os.POSIX_SPAWN_DUP2, stdout, 2),

@@ -95,6 +95,16 @@ _COMMAND = b'%b\\builtin eval %b <%b >%b/o 2>%b/e%b;if { :;} 2>%b/s <"/%b/$?/${P
 _TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi;" + _RESET
 _TELL_APART = b"(\\builtin . %b/%b);" + _RESET
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
+#: One call of a program or of a builtin, without expansions, assignments or redirections.
+_CALL = re.compile(rb"""(?P<name>[\w./+-]+)(?: +(?:[\w@%+:,./=-]|'[^'\n]*'|"[^"\n$`\\]*")+)*\n?""", re.ASCII)
+#: Builtins and words of the grammar after which a shell may know something else than before.
+_CHANGING = frozenset(
+    b""". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs
+    disown do done elif else enable esac eval exec exit export fc fg fi for function getopts hash help history if in
+    jobs
+    kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend
+    then time times trap type typeset ulimit umask unalias unset until wait while""".split()
+)
 #: Commands with such a word may show functions.
 _FUNCTIONS = re.compile(rb"\b(?:declare|typeset|compgen|type|command|set)\b")
 _PASSING_NAMES = (b"errexit", b"nounset", b"pipefail")
@@ -302,6 +312,8 @@ class Shell:
         self._path = f"{CONTROL}/{name}".encode()
         self._secret = f"{CONTROL}/{self._secret_folder.name}".encode()
         self._cwd = cwd
+        #: Whether it may know something that was not told: it was started from code of an older release.
+        self._unknown = isinstance(told, bytes)
         self._checkpoint = told if isinstance(told, Checkpoint) else Checkpoint({})
         #: The user's own trap on EXIT, and whether the engine's is in its place.
         self._on_exit = self._checkpoint.traps().get(b"EXIT")
@@ -416,7 +428,6 @@ class Shell:
         self._move(ShellState.RUNNING)
         self._open_ended = b"$(" in command and command.count(b"(") != command.count(b")")
         self._nonce = nonce
-        self._told = False
         self._out.journal = self._err.journal = journal
         self._began = time.perf_counter()
         self._result = self._loop.create_future()
@@ -455,6 +466,10 @@ class Shell:
         path = self._path
         excused = _EXCUSED if careful else b""
         first = _COMMAND % (before, word, source, path, path, excused, secret, nonce, nonce)
+        if not careful and not before and self._changes_nothing(command):
+            self._told = True
+            return first + _RESET
+        self._told = False
         more = CHANGES_ON_DEMAND.search(command)
         kind = b"l" if more else b"k"
         if self._at_exit != (at_exit := "F" if more else "E"):
@@ -474,6 +489,18 @@ class Shell:
         """Whether `exit` can be the engine's function while a command runs, and the command does not look."""
         posix = b"set -o posix" in self._checkpoint.sections.get("options", b"")
         return not posix and b"exit" not in self._checkpoint.functions() and not _FUNCTIONS.search(command)
+
+    def _changes_nothing(self, command: bytes) -> bool:
+        """Whether the shell will know after a command what it knows now, so that it need not tell."""
+        match = _CALL.fullmatch(command)
+        if match is None or self._unknown:
+            return False
+        name, known = match["name"], self._checkpoint.sections
+        return (
+            name not in _CHANGING
+            and not known.get("aliases")
+            and b" " + name + b"\n" not in known.get("names", b"")
+        )
 
     def _word(self, command: bytes) -> bytes:
         if len(command) <= _INLINE:
@@ -628,6 +655,7 @@ class Shell:
         options = told.sections["options"]
         self._passing = self._apart and any(b"set -o " + name in options for name in _PASSING_NAMES)
         self._checkpoint = self._without_ours(told)
+        self._unknown = False
         self.damage = self.damage or told.damage()
 
     def _without_ours(self, told: Checkpoint) -> Checkpoint:
