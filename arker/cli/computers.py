@@ -197,6 +197,10 @@ class _Run(Command):
     "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,
     help="Kill the command after this time; fractions are rounded up.  [default: no timeout]",
 )  # fmt: skip
+@click.option("--follow", "-f", is_flag=True, help="Print the output while the command runs.")
+@click.option(
+    "--interactive", "-i", is_flag=True, help="Give it the standard input of this command; with --follow."
+)
 @as_json
 @connected
 def run(
@@ -205,16 +209,28 @@ def run(
     command: tuple[str, ...],
     session: str | None,
     timeout: int | None,
+    follow: bool,
+    interactive: bool,
     as_json: bool,
 ) -> None:
     """Run a command: arker run VM -- COMMAND
 
     A single argument is a line for the shell, such as 'cd src && make'; of several arguments, each stays one
     word. A session keeps its folder, variables and functions for its next command. The output is printed
-    unchanged when the command has ended, and its exit code becomes that of arker run. Standard input of the
-    command is empty: copy what it needs into the computer first (arker cp - VM:input).
+    unchanged when the command has ended, or with --follow as it comes, and its exit code becomes that of arker
+    run. Standard input of the command is empty without --interactive. With --follow, Ctrl-C interrupts the
+    command, and a second one ends it.
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
+    if follow or interactive:
+        from .runs import follow as followed
+
+        if as_json:
+            raise click.UsageError("--follow prints the output as it comes: leave out --json")
+        started = names.computer(client, vm).start(
+            line, session_id=session or 0, timeout=timeout, stdin=interactive
+        )
+        click.get_current_context().exit(followed(started, stdin=interactive))
     result = _run(client, names.computer(client, vm).id, line, session, timeout)
     if as_json:
         show_json(result.to_dict())

@@ -98,7 +98,7 @@ async def test_a_port(deployment: Deployment) -> None:
         async with await port.connect() as connection:
             await connection.write(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
-            while data := await connection.read(timeout=30):
+            while data := await connection.read():
                 answer += data
         assert answer.endswith(b"<h1>hello</h1>")
         assert port.url.endswith(f"{vm.id.lower()}-8000.localhost:{deployment.base_url.rpartition(':')[2]}")
