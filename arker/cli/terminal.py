@@ -158,7 +158,8 @@ def _raw(fd: int) -> Iterator[None]:
     import tty
 
     before = termios.tcgetattr(fd)
-    tty.setraw(fd)
+    # What was typed ahead stays.
+    tty.setraw(fd, termios.TCSADRAIN)
     try:
         yield
     finally:
