@@ -136,7 +136,9 @@ def remote_path(path: RemotePath) -> str:
         raise bad_request(f"path {text[:200]!r} {'contains a NUL character' if text else 'is empty'}")
     if text == "~" or text.startswith("~/"):
         text = f"{HOME}/{text[2:]}"
-    return posixpath.join(HOME, text)
+    whole = posixpath.join(HOME, text)
+    # Not `..`: where that leads depends on the links before it.
+    return "/" + "/".join(part for part in whole.split("/") if part not in ("", "."))
 
 
 def text_fields(name: str, text: str) -> dict[str, str]:

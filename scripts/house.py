@@ -39,7 +39,9 @@ class Part:
 
 PARTS = {
     "cli": Part("arker/cli", "the command line", (250, 20), ("arker.cli", "arker.__main__")),
-    "testing": Part("arker/testing.py", "fixtures for pytest", (20, 20), ("arker.testing",)),
+    "testing": Part(
+        "testing, integrations", "pytest, fsspec ...", (20, 20), ("arker.testing", "arker.integrations")
+    ),
     "client": Part(
         "arker/_async → _sync",
         "client, computers, files",

@@ -147,6 +147,8 @@ class AsyncFiles:
             ArkerError: See the class.
         """
         where = remote_path(path)
+        if os.fspath(path)[-1:] in ("/", b"/"):
+            raise bad_request(f"{where} is to be a file, and the path names a folder")
         conditions = {"if_match": if_match, "if_absent": if_absent, "read_only": replace_read_only}
         source = await _source(data)
         try:

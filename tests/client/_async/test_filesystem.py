@@ -112,6 +112,7 @@ async def test_folders(wire: CuttingProxy, deployment: Deployment) -> None:
             (f"{HOME}/a/b/f.py", "file"),
             (f"{HOME}/a/link", "symlink"),
         ]
+        assert [i.path async for i in files.list("./a//./b/")] == [f"{HOME}/a/b/f.py"]
         assert [i.name async for i in files.list(glob="**/*.py")] == ["f.py"]
         await files.copy("a", "c", recursive=True)
         await files.move("c/b/f.py", "c/g")

@@ -113,6 +113,7 @@ def test_folders(wire: CuttingProxy, deployment: Deployment) -> None:
             (f"{HOME}/a/b/f.py", "file"),
             (f"{HOME}/a/link", "symlink"),
         ]
+        assert [i.path for i in files.list("./a//./b/")] == [f"{HOME}/a/b/f.py"]
         assert [i.name for i in files.list(glob="**/*.py")] == ["f.py"]
         files.copy("a", "c", recursive=True)
         files.move("c/b/f.py", "c/g")

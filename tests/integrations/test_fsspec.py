@@ -1,0 +1,136 @@
+"""Files of computers by fsspec: its own suites, and programs that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+import fsspec.generic
+import pytest
+from fsspec.tests import abstract
+
+from arker import Arker, Computer
+from arker.integrations.fsspec import ArkerFileSystem
+from arker.local.process.launcher import Deployment
+
+
+@pytest.fixture(scope="module")
+def client(deployment: Deployment) -> Iterator[Arker]:
+    with Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def computer(client: Arker) -> Iterator[Computer]:
+    with client.vm("arkuntu").fork(name="fsspec-computer") as computer:
+        yield computer
+
+
+@pytest.fixture
+def fs(client: Arker, computer: Computer) -> Iterator[ArkerFileSystem]:
+    yield ArkerFileSystem(client=client, skip_instance_cache=True)
+    assert computer.run("rm -rf /home/user/* /home/user/.arker*").exit_code == 0
+    assert computer.run("ls -A").text == ""
+
+
+class Fixtures(abstract.AbstractFixtures):  # type: ignore[misc]
+    @pytest.fixture
+    def fs(self, client: Arker) -> ArkerFileSystem:
+        return ArkerFileSystem(client=client, skip_instance_cache=True)
+
+    @pytest.fixture
+    def fs_join(self) -> Any:
+        return lambda *parts: "/".join(parts)
+
+    @pytest.fixture
+    def fs_path(self, computer: Computer) -> str:
+        return f"{computer.id}/home/user"
+
+
+class TestCopy(abstract.AbstractCopyTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+class TestGet(abstract.AbstractGetTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+class TestPut(abstract.AbstractPutTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+class TestPipe(abstract.AbstractPipeTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+class TestOpen(abstract.AbstractOpenTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+def test_a_url_is_enough(
+    fs: ArkerFileSystem, computer: Computer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARKER_API_KEY", deployment.api_key)
+    monkeypatch.setenv("ARKER_BASE_URL", deployment.base_url)
+    monkeypatch.setenv("ARKER_GLOBAL_URL", deployment.base_url)
+    fsspec.register_implementation("arker", "arker.integrations.fsspec.ArkerFileSystem", clobber=True)
+    with fsspec.open(f"arker://{computer.id}/home/user/a.txt", "w") as file:
+        file.write("hello")
+    with fsspec.open("arker://fsspec-computer/home/user/a.txt", "r") as file:
+        assert file.read() == "hello"
+    found = fsspec.filesystem("arker")
+    assert found.ls(f"{computer.id}/home/user", detail=False) == [f"{computer.id}/home/user/a.txt"]
+    assert "fsspec-computer" in found.ls("", detail=False)
+    found.client.close()
+    ArkerFileSystem.clear_instance_cache()
+
+
+def test_large_files_are_written_in_parts_and_appear_when_complete(
+    fs: ArkerFileSystem, computer: Computer
+) -> None:
+    path = f"{computer.id}/home/user/big"
+    data = bytes(range(256)) * 40_000
+    with fs.open(path, "wb", block_size=1 << 20) as file:
+        for start in range(0, len(data), 1 << 19):
+            file.write(data[start : start + (1 << 19)])
+            assert not fs.exists(path)
+    assert fs.cat_file(path) == data
+    with fs.open(path, "rb", block_size=1 << 20) as file:
+        file.seek(-10, 2)
+        assert file.read() == data[-10:]
+    with fs.open(path, "ab") as file:
+        file.write(b"end")
+    assert fs.cat_file(path, start=-4) == data[-1:] + b"end"
+    assert fs.ls(f"{computer.id}/home/user", detail=False) == [path]
+
+
+def test_failures_are_those_of_local_files(fs: ArkerFileSystem, computer: Computer) -> None:
+    home = f"{computer.id}/home/user"
+    fs.mkdir(f"{home}/d")
+    fs.pipe_file(f"{home}/d/f", b"x")
+    with pytest.raises(FileExistsError):
+        fs.mkdir(f"{home}/d")
+    with pytest.raises(FileNotFoundError):
+        fs.info(f"{home}/none")
+    with pytest.raises(FileNotFoundError):
+        fs.cat_file(f"{home}/none")
+    with pytest.raises(FileNotFoundError):
+        fs.ls("no-such-computer/home")
+    with pytest.raises(IsADirectoryError):
+        fs.rm(f"{home}/d")
+    with pytest.raises(FileExistsError):
+        fs.pipe_file(f"{home}/d/f", b"y", mode="create")
+    fs.mv(f"{home}/d/f", f"{home}/d/g")
+    assert fs.find(home) == [f"{home}/d/g"]
+
+
+def test_rsync(fs: ArkerFileSystem, computer: Computer, tmp_path: Any) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/f").write_text("one")
+    (tmp_path / "g").write_text("two")
+    fs.put(f"{tmp_path}/", f"{computer.id}/home/user/t/", recursive=True)
+    assert sorted(fs.find(f"{computer.id}/home/user/t")) == [
+        f"{computer.id}/home/user/t/a/f",
+        f"{computer.id}/home/user/t/g",
+    ]
