@@ -9,8 +9,10 @@ import pytest
 
 from arker.local.engine import BubblewrapEngine, Limits, run
 from arker.local.engine.kernel import Held, Most, bounds
+from arker.local.engine.meminfo import meminfo
 
 from .harness import attempt, content, sh
+from .test_processes import until
 
 MIB = 1 << 20
 LIBC = "import ctypes, os, time; libc = ctypes.CDLL(None, use_errno=True)"
@@ -109,3 +111,30 @@ async def test_who_takes_too_much_is_ended(engine: BubblewrapEngine, hog: str, w
     ended = await run(engine, "a", "0", f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=50)
     assert (ended.exit_code, ended.completed) == (137, True), ended
     assert words in ended.stderr.decode()
+
+
+def test_what_a_computer_may_use_is_what_it_has() -> None:
+    host = "MemTotal:       24684000 kB\nMemFree:          400000 kB\nMemAvailable:    5000000 kB\n"
+    told = dict(line.split(":") for line in meminfo(host, 4 << 30, 1 << 30).splitlines())
+    assert (told["MemTotal"].split(), told["MemAvailable"].split()) == (["4194304", "kB"], ["3145728", "kB"])
+    told = dict(line.split(":") for line in meminfo(host, 8 << 30, 1 << 30).splitlines())
+    assert (told["MemTotal"].split()[0], told["MemAvailable"].split()[0]) == ("8388608", "5000000")
+    assert "MemFree:               0 kB" in meminfo(host, 1 << 30, 2 << 30)
+
+
+@pytest.mark.engine(memory=512 * MIB)
+async def test_meminfo_tells_the_limit_and_what_is_left(engine: BubblewrapEngine) -> None:
+    free = "awk '/MemTotal|MemAvailable/ { print $2 }' /proc/meminfo"
+    total, left = map(int, (await sh(engine, free)).split())
+    assert total == 512 * 1024
+    assert left > 400 * 1024
+    await sh(
+        engine,
+        "python3 -c 'import time; b = bytearray(b\"x\") * (200 << 20); time.sleep(60)' >/dev/null 2>&1 &",
+    )
+
+    async def less() -> bool:
+        return int((await sh(engine, free)).split()[1]) < 330 * 1024
+
+    await until(less)
+    assert (await attempt(engine, "echo x > /proc/meminfo")).exit_code != 0

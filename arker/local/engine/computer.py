@@ -21,6 +21,7 @@ from arker.local.engine.checkpoint import Checkpoint
 from arker.local.engine.gate import Gate
 from arker.local.engine.images import MOUNT_POINTS, Image
 from arker.local.engine.limits import Limits
+from arker.local.engine.meminfo import host_meminfo, meminfo
 from arker.local.engine.ports import Connection, Helper, Ports
 from arker.local.engine.processes import Process
 from arker.local.engine.protocol import (
@@ -35,7 +36,7 @@ from arker.local.engine.protocol import (
 )
 from arker.local.engine.readable import LocalFile
 from arker.local.engine.runs import LocalRun
-from arker.local.engine.sandbox import FIRST, Disk, Sandbox, disk_usage
+from arker.local.engine.sandbox import FIRST, MEMINFO, Disk, Sandbox, disk_usage
 from arker.local.engine.session import Session, Surroundings
 from arker.local.engine.store import VmRow, new_layer
 from arker.local.engine.terminal import Attachment, State, Terminal
@@ -192,6 +193,7 @@ class Computer:
             # Not to be listed: names in it are known to those whom they are for.
             control.mkdir(mode=0o311)
             os.link(self.image.first, control / FIRST)
+            (control / MEMINFO).write_text(meminfo(host_meminfo(), host.limits.memory, 0))
         except OSError as error:
             raise storage_error(error, "the sandbox cannot be started") from error
         mounted = (*self.frozen, self.top)
@@ -392,6 +394,13 @@ class Computer:
             await self.measure()  # what was replaced since it was measured counts no more
         if self.size + size > self.host.limits.disk:
             raise StorageFull(f"the computer may write {self.host.limits.disk} bytes to its disk, and did")
+
+    def tell_memory(self, used: int) -> None:
+        """Let the sandbox see how much memory it uses."""
+        with contextlib.suppress(OSError), (self._control / MEMINFO).open("r+") as file:
+            # In place, as the file is what the sandbox has mounted.
+            file.write(meminfo(host_meminfo(), self.host.limits.memory, used))
+            file.truncate()
 
     async def measure(self) -> None:
         """Find out how much is written, by this computer and by those that it was forked from: files, those without a

@@ -39,6 +39,8 @@ MOUNTS = "/mnt"
 CONTROL = "/run/arker"
 #: The program of process 1, in that folder; no session has a name like it.
 FIRST = ".first"
+#: What the sandbox sees as /proc/meminfo, in that folder.
+MEMINFO = ".meminfo"
 _SHM = "/dev/shm"  # noqa: S108
 #: What a file takes of a disk beside its content.
 FILE_BYTES = 4096
@@ -111,7 +113,7 @@ def arguments(
     args += [*image.fixed, "--proc", "/proc", "--dev", "/dev"]
     args += ["--size", str(limits.shared_memory), "--perms", "1777", "--tmpfs", _SHM, "--remount-ro", "/dev"]
     # Nothing that steers the kernel is for a guest to write: sysctls, or who dies first when memory runs out.
-    args += ["--remount-ro", "/proc"]
+    args += ["--ro-bind", str(control / MEMINFO), "/proc/meminfo", "--remount-ro", "/proc"]
     args += ["--ro-bind", str(control), CONTROL]
     if mounts:
         # In a folder of its own: below one that the guest may change, a link could lead a mount elsewhere.

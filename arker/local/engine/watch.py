@@ -20,6 +20,7 @@ from typing import Any
 from arker.local.engine.computer import Computer
 from arker.local.engine.kernel import Held, Most
 from arker.local.engine.limits import Limits
+from arker.local.engine.meminfo import host_meminfo
 from arker.local.engine.processes import Processes
 from arker.local.engine.protocol import Reason
 from arker.local.engine.sandbox import FILE_BYTES
@@ -56,13 +57,9 @@ def interval(cost: float, *, in_need: bool) -> float:
     return min(max(_TICK_SECONDS, cost / (_SHARE_IN_NEED if in_need else _SHARE)), _MOST_SECONDS)
 
 
-def available_memory() -> int:
-    """Bytes of memory that the host has for whoever wants it; 0 when that cannot be told."""
-    try:
-        text = Path("/proc/meminfo").read_text()
-    except OSError:
-        return 0
-    words = text.partition("MemAvailable:")[2].split(None, 1)
+def available_memory(meminfo: str) -> int:
+    """Bytes of memory that the host has for whoever wants it, by its meminfo; 0 when that cannot be told. Pure."""
+    words = meminfo.partition("MemAvailable:")[2].split(None, 1)
     return int(words[0]) * 1024 if words else 0
 
 
@@ -125,7 +122,7 @@ class Watch:
         live = [computer for computer in self._computers() if computer.running]
         self._looks = {computer: self._looks.get(computer) or _Look() for computer in live}
         cost = sum(look.cost for look in self._looks.values())
-        now, available = time.monotonic(), available_memory()
+        now, available = time.monotonic(), available_memory(host_meminfo())
         step = max(_MEMORY_STEP, self._limits.memory // 64)
         for computer, look in self._looks.items():
             for session in computer.sessions.values():
@@ -181,6 +178,7 @@ class Watch:
             look.killed = killed_by_kernel
             why = f"the computer used more than its {self._limits.memory} bytes of memory"
             computer.kill_commands([], Reason.OUT_OF_MEMORY, why)
+        computer.tell_memory(sum(used.values()))
         over = sum(used.values()) - self._limits.memory
         largest = sorted(used, key=lambda pid: used[pid])
         killed = []

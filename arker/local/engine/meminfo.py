@@ -1,0 +1,31 @@
+"""What `/proc/meminfo` says in a computer: its limit of memory, and what of it is left.
+
+Programs size their heaps and caches by it. `sysinfo(2)` still tells what the host has.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_ZERO = ("Buffers", "Cached", "SwapCached", "SwapTotal", "SwapFree")
+
+
+def host_meminfo() -> str:
+    """The text that the host has; empty where it has none."""
+    try:
+        return Path("/proc/meminfo").read_text()
+    except OSError:
+        return ""
+
+
+def _kib(text: str, name: str) -> int:
+    words = text.partition(f"{name}:")[2].split(None, 1)
+    return int(words[0]) if words else 0
+
+
+def meminfo(host: str, limit: int, used: int) -> str:
+    """The text for a computer that may use `limit` bytes and uses so many, by the text that the host has; pure."""
+    total = min(_kib(host, "MemTotal") or limit // 1024, limit // 1024)
+    left = max(0, min(_kib(host, "MemAvailable") or total, total - used // 1024))
+    values = {"MemTotal": total, "MemFree": left, "MemAvailable": left, **dict.fromkeys(_ZERO, 0)}
+    return "".join(f"{name + ':':<16}{value:>8} kB\n" for name, value in values.items())
