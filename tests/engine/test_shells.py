@@ -122,6 +122,12 @@ async def test_a_trap_on_exit_runs_and_costs_no_state(engine: BubblewrapEngine) 
     assert await sh(engine, "echo $x") == "3\n"
 
 
+async def test_a_function_called_builtin_costs_an_exit_nothing(engine: BubblewrapEngine) -> None:
+    outcome = await attempt(engine, "builtin() { echo hm; }; command() { echo hm; }; w=1; exit 3")
+    assert (outcome.stdout, outcome.exit_code) == (b"", 3)
+    assert await sh(engine, "echo $w") == "1\n"
+
+
 async def test_what_a_checkpoint_carries_besides(engine: BubblewrapEngine) -> None:
     await attempt(
         engine, "set -- 'a b' $'c\\nd'; pushd /tmp; pushd /usr; ulimit -S -n 100; hash -p /bin/false zz"

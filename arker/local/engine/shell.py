@@ -109,7 +109,8 @@ _CHANGING = frozenset(
 _FUNCTIONS = re.compile(rb"\b(?:declare|typeset|compgen|type|command|set)\b")
 _PASSING_NAMES = (b"errexit", b"nounset", b"pipefail")
 _PASSING = b"\\builtin set +eu +o pipefail;"
-_HOOK = b'\\builtin . %b/x "$?"'
+# A function called `builtin` would print into the output of the command; the file removes it first.
+_HOOK = b'\\. %b/x "$?"'
 _EXIT = (
     b'exit() { \\builtin set -- "${@:-$?}";[[ $BASHPID != $$ ]]||\\builtin . %b/x "$1";\\builtin exit "$@";};'
 )
@@ -132,6 +133,8 @@ def _telling(secret: bytes, kind: str, after: str = ":") -> bytes:
     lines = ["{", rf"""\builtin printf '\0{kind}\0%s\0' "${{PWD-}}" """]
     lines += [rf"{SECTIONS[name]};\builtin printf '\0'" for name in _TELLS[kind]]
     lines.insert(3, _PASSING.decode())
+    if kind in "EF":
+        lines.insert(0, r"\unset -f builtin")
     lines += [rf"\builtin printf 'Z\0';}} >{secret.decode()}/s", rf"\builtin {after}"]
     return "\n".join(lines).encode() + b"\n"
 
