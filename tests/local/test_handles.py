@@ -260,6 +260,20 @@ def test_a_session_runs_one_command_at_a_time_and_background_runs_go_beside(gues
     assert guest.ask("GET", "?running=false&limit=5")[1]["runs"][4]["state"]
 
 
+def test_a_session_of_its_own_ends_with_its_run(guest: Guest) -> None:
+    runs = [guest.start("sleep 1000 & sleep 0.05") for _ in range(3)]
+    for run in runs:
+        guest.wait(run)
+    names = {f"run-{run}" for run in runs}
+    while True:
+        with guest.open("GET", f"/api/v1/vms/{guest.vm_id}/sessions") as answer:
+            left = {session["session_id"] for session in json.loads(answer.read())["sessions"]}
+        if not left & names:
+            break
+        time.sleep(0.02)
+    assert guest.output(guest.start("cat /proc/[0-9]*/comm | grep -c sleep")) == b"0\n"
+
+
 def test_what_is_not_there_and_what_is_refused(guest: Guest) -> None:
     assert guest.ask("GET", "/nothing")[0] == 404
     assert guest.ask("DELETE", "/nothing")[0] == 404

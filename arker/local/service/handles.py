@@ -11,11 +11,22 @@ import hashlib
 import math
 import secrets
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from arker.local.engine.protocol import Cut, End, Engine, Event, Output, Reason, Run, RunExists, Stream
+from arker.local.engine.protocol import (
+    Cut,
+    End,
+    Engine,
+    EngineError,
+    Event,
+    Output,
+    Reason,
+    Run,
+    RunExists,
+    Stream,
+)
 
 from .access import Access, Principal
 from .computers import Computers
@@ -40,7 +51,7 @@ class Handles:
         self._access = access
         self._computers = computers
         self._sandboxes = sandboxes
-        self._feeding: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         #: Bytes of input that runs of this process got, so that what is sent again is not given again.
         self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
 
@@ -76,6 +87,7 @@ class Handles:
             raise ApiError("bad_request", "command: contains a NUL, which no shell can take")
         run_id = secrets.token_hex(10) if key is None else _run_id(who, vm_id, key)
         self._computers.touch(vm_id)
+        own = session_id is None
         with self._sandboxes.used():
             try:
                 if session_id is None:
@@ -92,7 +104,9 @@ class Handles:
                     env=env,
                 )
                 if given is not None:
-                    self._feed(run, given)
+                    self._spawn(_feed(run, given))
+                if own:
+                    self._spawn(self._end_session(vm_id, run))
                 return run
             except RunExists:
                 run = await self._engine.run_of(vm_id, run_id)
@@ -100,15 +114,16 @@ class Handles:
             raise ApiError("idempotency_conflict", "the Idempotency-Key was used for another request")
         return run
 
-    def _feed(self, run: Run, given: bytes) -> None:
-        async def feed() -> None:
-            with contextlib.suppress(BrokenPipeError):  # it ended before it had read all
-                await run.write_stdin(given)
-            await run.close_stdin()
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-        task = asyncio.create_task(feed())
-        self._feeding.add(task)
-        task.add_done_callback(self._feeding.discard)
+    async def _end_session(self, vm_id: str, run: Run) -> None:
+        """End the session that a run had to itself, with what the run left in it."""
+        await run.wait()
+        with contextlib.suppress(EngineError):  # the computer is gone
+            await self._engine.end_session(vm_id, run.session_id)
 
     async def get(self, who: Principal, vm_id: str, run_id: str) -> Run:
         """A run.
@@ -155,6 +170,12 @@ class Handles:
         live = run.outcome is None
         await run.cancel()
         return live
+
+
+async def _feed(run: Run, given: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # it ended before it had read all
+        await run.write_stdin(given)
+    await run.close_stdin()
 
 
 def _run_id(who: Principal, vm_id: str, key: str) -> str:
