@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from arker.local.service import uploads
+
 from .kit import Bench, chunk, code, fork, read, ulid, write
 
 
@@ -131,6 +133,29 @@ class TestUploads:
             assert await read(client, vm, "/home/user/f") == data
             assert code(await client.put(asked["presigned_url"], content=data)) == "conflict"
             assert list((bench.folder / "staging").iterdir()) == []
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    async def test_what_was_put_is_not_read_again_for_its_digest(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, restarted: bool
+    ) -> None:
+        read: list[int] = []
+        sha256 = uploads._sha256
+        monkeypatch.setattr(uploads, "_sha256", lambda fd: read.append(fd) or sha256(fd))
+        data = os.urandom(3_000_001)
+        right, wrong = hashlib.sha256(data).hexdigest(), hashlib.sha256(b"").hexdigest()
+        path = "/home/user/f"
+        async with bench.client() as client:
+            vm = await fork(client)
+            (asked,) = await write(client, vm, {"path": path, "size": len(data), "presigned": True})
+            assert (await client.put(asked["presigned_url"], content=data)).status_code == 200
+        async with bench.client() as client:
+            if not restarted:
+                assert (await client.put(asked["presigned_url"], content=data)).status_code == 200
+            commit = {"path": path, "size": len(data), "upload_id": asked["upload_id"]}
+            assert "error" in (await write(client, vm, {**commit, "sha256": wrong}))[0]
+            assert (await write(client, vm, {**commit, "sha256": right}))[0]["written"]
+        assert bench.engine.files[vm][path] == data
+        assert len(read) == (2 if restarted else 0)
 
     async def test_abandoned_uploads_expire(self, bench: Bench) -> None:
         async with bench.client() as client, bench.platform() as platform:

@@ -18,6 +18,7 @@ import hashlib
 import os
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,8 @@ class Uploads:
         self._folder = folder
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._counts: dict[str, list[int]] = {}
+        #: SHA-256 of files that were PUT and are to be committed, by their names in the staging folder.
+        self._digests: OrderedDict[str, str] = OrderedDict()
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def chunk(self, vm_id: str, chunk: Chunk) -> list[Range]:
@@ -139,7 +142,7 @@ class Uploads:
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:
-                received = await _spool(fd, size, body)
+                received, digest = await _spool(fd, size, body)
             finally:
                 os.close(fd)
             if received != size:
@@ -154,6 +157,9 @@ class Uploads:
                         "conflict", "this upload was committed or its computer deleted in the meantime"
                     )
                 part.replace(self._path(vm_id, upload_id))
+                self._digests[f"{vm_id}.{upload_id}"] = digest
+                while len(self._digests) > MAX_UNFINISHED:
+                    self._digests.popitem(last=False)
                 arrived = Commit(upload.path, upload.size, upload_id)
                 await self._save(vm_id, arrived, upload.kind, [(0, size)], written=False)
         except BaseException:
@@ -183,12 +189,15 @@ class Uploads:
     async def _publish(self, vm_id: str, part: Chunk | Commit, kind: str, sha256: str | None) -> None:
         path = self._path(vm_id, part.upload_id)
         async with LocalFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as file:
-            if sha256 is not None and await asyncio.to_thread(_sha256, file.fd) != sha256:
+            # Known since the bytes arrived, unless the deployment was started anew in between.
+            known = self._digests.get(path.name)
+            if sha256 is not None and (known or await asyncio.to_thread(_sha256, file.fd)) != sha256:
                 raise ApiError(
                     "bad_request", "what was PUT does not have the sha256 that was given; PUT it again"
                 )
             await self._engine.write_file(vm_id, part.path, file)
         await self._save(vm_id, part, kind, [(0, part.size)], written=True)
+        self._digests.pop(path.name, None)
         path.unlink(missing_ok=True)
 
     def forget_computer(self, vm_id: str) -> None:
@@ -303,8 +312,12 @@ def _write_all(fd: int, content: bytes | bytearray, offset: int) -> None:
         raise
 
 
-async def _write_in_thread(fd: int, content: bytearray, offset: int) -> None:
-    job = asyncio.create_task(asyncio.to_thread(_write_all, fd, content, offset))
+async def _write_in_thread(fd: int, content: bytearray, offset: int, digest: hashlib._Hash) -> None:
+    def work() -> None:
+        digest.update(content)
+        _write_all(fd, content, offset)
+
+    job = asyncio.create_task(asyncio.to_thread(work))
     try:
         await asyncio.shield(job)
     except asyncio.CancelledError:
@@ -313,9 +326,10 @@ async def _write_in_thread(fd: int, content: bytearray, offset: int) -> None:
         raise
 
 
-async def _spool(fd: int, size: int, body: AsyncIterator[bytes]) -> int:
+async def _spool(fd: int, size: int, body: AsyncIterator[bytes]) -> tuple[int, str]:
     """Write a body to a file, a large piece at a time; how long it was (reading stops where it is too
-    long)."""
+    long), and the SHA-256 of what was written, so that nothing has to be read again for it."""
+    digest = hashlib.sha256()
     offset = 0
     piece = bytearray()
     async for data in body:
@@ -323,12 +337,12 @@ async def _spool(fd: int, size: int, body: AsyncIterator[bytes]) -> int:
         if offset + len(piece) > size:
             break
         if len(piece) >= _PIECE:
-            await _write_in_thread(fd, piece, offset)
+            await _write_in_thread(fd, piece, offset, digest)
             offset += len(piece)
             piece = bytearray()
     if piece and offset + len(piece) <= size:
-        await _write_in_thread(fd, piece, offset)
-    return offset + len(piece)
+        await _write_in_thread(fd, piece, offset, digest)
+    return offset + len(piece), digest.hexdigest()
 
 
 def _sha256(fd: int) -> str:
