@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from arker import Arker
+from arker.local.http import proxy
 from arker.local.http.proxy import Target, request_headers, response_headers
 from arker.local.process.launcher import Deployment
 
@@ -315,6 +317,9 @@ def test_a_link_opens_one_port_for_a_browser(guest: Guest) -> None:
     asked = seen(guest.ask("GET", "/?page=1", headers={"Host": guest.name, **own}, key=False))
     assert "cookie" not in asked["headers"]
     assert asked["headers"]["authorization"] == "Bearer of-the-page"
+    # Nor does a path lead to another host.
+    answer, _ = guest.ask("GET", f"//other.test/?{url.query}", headers={"Host": guest.name}, key=False)
+    assert answer.getheader("Location") == "/other.test/"
     # Neither another port, nor the API.
     other = guest.name.replace("-8000", "-8001")
     assert guest.ask("GET", "/", headers={"Host": other, **own}, key=False)[0].status == 403
@@ -340,6 +345,38 @@ def test_a_computer_of_another_organization_is_out_of_reach(
     assert guest.ask("GET", "/", headers={"Host": name})[0].status == 404
     base = "01kqbykev5wj7yb010603t1dct_d8c0"
     assert guest.ask("GET", "/", headers={"Host": f"{base}-80.localhost"})[0].status == 403
+
+
+class Silent:
+    """A `ByteStream` that takes what is sent and says nothing, not even that it ended; or that it ended alone."""
+
+    def __init__(self, *, ended: bool) -> None:
+        self.ended = ended
+        self.closed = False
+
+    async def receive(self, size: int) -> bytes:
+        if not self.ended:
+            await asyncio.Event().wait()
+        return b""
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def send_eof(self) -> None: ...
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("client_ends", [True, False])
+async def test_a_connection_that_one_side_has_ended_and_the_other_rests_on_is_closed(
+    client_ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "HALF_OPEN", 0.05)
+    client, server = Silent(ended=client_ends), Silent(ended=not client_ends)
+    async with asyncio.timeout(10):
+        await proxy.relay(client, server)
+    assert client.closed
+    assert server.closed
 
 
 def test_headers_are_those_of_one_connection() -> None:

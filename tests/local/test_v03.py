@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from arker.local.engine import protocol as engine
 from arker.local.service import recorded
+from arker.local.service.keys import open_keys
 from arker.local.service.sessions import index_of
 
 from .fake import outcome
@@ -346,6 +348,21 @@ class TestOrganizations:
             assert (await client.get("/v1/whoami", headers=headers)).status_code == 401
             again = await client.delete(f"/v1/api-keys/{made['api_key_id']}")
             assert error(again)["details"] == {"resource": "api_key"}
+
+    async def test_a_key_expires_with_the_one_that_made_it(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with open_keys(bench.folder) as keys:
+            keys.register("ark_" + "t" * 40, name="for a while", expires_in=600)
+        async with bench.client() as client:
+            brief = {"Authorization": f"Bearer ark_{'t' * 40}"}
+            key = (await client.post("/v1/api-keys", json={}, headers=brief)).json()["key"]
+            made = {"Authorization": f"Bearer {key}"}
+            assert (await client.get("/v1/whoami", headers=made)).status_code == 200
+            later = int(time.time() + 601) * 1000
+            monkeypatch.setattr("arker.local.storage.keys._now", lambda: later)
+            assert (await client.get("/v1/whoami", headers=made)).status_code == 401
+            assert (await client.get("/v1/api-keys")).json() == {"api_keys": []}
 
     async def test_what_was_done_is_listed_after_its_computer_is_gone(self, bench: Bench) -> None:
         async with bench.client() as client:

@@ -37,6 +37,9 @@ _OURS: Final = frozenset({b"forwarded", b"via", b"proxy-authorization", KEY_HEAD
 _FORWARDING: Final = (b"x-forwarded-", b"x-real-ip", b"x-client-ip", b"cf-connecting-ip", b"true-client-ip")
 _DOMAIN: Final = re.compile(rb";\s*domain\s*=[^;]*", re.IGNORECASE)
 _READ: Final = 65536
+#: Seconds that one direction of a connection may rest once the other has ended. Whoever closes a connection and whoever
+#: only ends its own direction look alike; and a server that never answers would keep either for good.
+HALF_OPEN: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,22 +222,29 @@ class _Exchange:
 
 
 async def relay(one: ByteStream, other: ByteStream, *, early: bytes = b"") -> None:
-    """Pass bytes both ways until both directions have ended, or either side breaks; closes both. `early` goes to `one`
-    first."""
+    """Pass bytes both ways until both directions have ended, one has rested for `HALF_OPEN` after the other ended, or
+    either side breaks; closes both. `early` goes to `one` first."""
+    half = False
 
     async def pump(source: ByteStream, sink: ByteStream, first: bytes) -> None:
+        nonlocal half
         if first:
             await sink.send(first)
         while data := await source.receive(_READ):
             await sink.send(data)
+            if half:
+                limit.reschedule(loop.time() + HALF_OPEN)
         await sink.send_eof()
+        half = True
+        limit.reschedule(loop.time() + HALF_OPEN)
 
+    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.TaskGroup() as both:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as both:
             both.create_task(pump(other, one, early))
             both.create_task(pump(one, other, b""))
     except* OSError:
-        pass  # one side is gone, so the other goes
+        pass  # one side is gone, so the other goes; a TimeoutError is one, too
     finally:
         await one.close()
         await other.close()

@@ -66,11 +66,12 @@ class Access:
         return self._rows.of(who.org_id)
 
     async def create_key(self, who: Principal, name: str) -> tuple[KeyRow, str]:
-        """Make a key for the caller's organization: what is known of it, and the key itself."""
+        """Make a key for the caller's organization: what is known of it, and the key itself. It expires when the
+        caller's own does: who has a key for a while must not make one for longer."""
         key, slug = keys.generate(), re.sub("[^a-z0-9_-]", "-", name.lower())[:13]
         made = KeyRow(f"{slug}-{new_ulid().lower()}", time.time_ns() // 1_000_000)
         with api_errors():
-            await self._rows.add(made, who.org_id, name, keys.digest(key))
+            await self._rows.add(made, who.org_id, name, keys.digest(key), maker=who.key_id)
         return made, key
 
     async def revoke_key(self, who: Principal, key_id: str) -> None:

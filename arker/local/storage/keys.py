@@ -59,16 +59,17 @@ class KeyRows:
         """The valid keys of an organization, newest first."""
         rows = self._database.all(
             "SELECT key_id, created_ms FROM keys WHERE org_id = ? AND revoked_ms IS NULL "
-            "ORDER BY created_ms DESC, key_id DESC",
-            org_id,
-        )
+            "AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY created_ms DESC, key_id DESC",
+            org_id, _now(),
+        )  # fmt: skip
         return [KeyRow(row["key_id"], row["created_ms"]) for row in rows]
 
-    async def add(self, key: KeyRow, org_id: str, name: str, digest: bytes) -> None:
-        """Add a key."""
+    async def add(self, key: KeyRow, org_id: str, name: str, digest: bytes, *, maker: str) -> None:
+        """Add a key, which expires when the key `maker` does."""
         await self._database.execute(
-            "INSERT INTO keys (key_id, org_id, name, hash, created_ms) VALUES (?, ?, ?, ?, ?)",
-            key.key_id, org_id, name, digest, key.created_ms,
+            "INSERT INTO keys (key_id, org_id, name, hash, created_ms, expires_ms) "
+            "VALUES (?, ?, ?, ?, ?, (SELECT expires_ms FROM keys WHERE key_id = ?))",
+            key.key_id, org_id, name, digest, key.created_ms, maker,
         )  # fmt: skip
 
     async def revoke(self, org_id: str, key_id: str) -> bool:

@@ -108,7 +108,9 @@ def _enter(request: Request, vm_id: str, port: int) -> Response:
     ticket = request.query_params[TICKET]
     left = platform(request).ports.opened_by(ticket, vm_id, port) - int(time.time())
     rest = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != TICKET])
-    response = RedirectResponse(request.url.path + ("?" + rest if rest else ""), 303)
+    # A path that begins with two slashes would lead to another host.
+    path = "/" + request.url.path.lstrip("/")
+    response = RedirectResponse(path + ("?" + rest if rest else ""), 303)
     response.set_cookie(COOKIE, ticket, max_age=left, httponly=True, samesite="lax")
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
