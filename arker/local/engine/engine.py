@@ -1,4 +1,4 @@
-"""The engine: the computers of one store, made, forked, merged, held to their limits and deleted."""
+"""The engine: creates, forks, merges, limits and deletes the computers of one store."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ _T = TypeVar("_T")
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
 _DEFAULT_SESSION = "0"
 
-#: A computer on more frozen layers than this gets the lowest ones merged into one.
+#: Computers with more frozen layers than this get the lowest ones merged into one.
 _LAYERS = 32
-#: Sandboxes that start at once; more would only keep each other from starting in time.
+#: How many sandboxes may start at once; more would only delay each other.
 _STARTS = 8
-#: How long the state of a session may be in memory alone.
+#: Seconds for which the state of a session may be in memory only.
 _SAVE_SECONDS = 0.2
 
 
 class BubblewrapEngine:
-    """Computers on this machine, isolated by bubblewrap; an `Engine`.
+    """An `Engine` whose computers run on this machine, isolated by bubblewrap.
 
     Args:
-        store: folder of all that lasts, the engine's alone; made if missing.
-        limits: what one computer may use.
-        network: whether computers share the host's network, its loopback included. Without, each has a loopback of its
-            own and nothing else.
+        store: folder for persistent data, used by this engine alone; created if missing.
+        limits: the limits of each computer.
+        network: whether computers share the host's network, including its loopback. Otherwise each has only its own
+            loopback.
 
-    All methods belong to the event loop that `start` ran in.
+    Call all methods from the event loop that `start` ran in.
     """
 
     def __init__(self, store: Path, limits: Limits | None = None, *, network: bool = False) -> None:
@@ -74,10 +74,10 @@ class BubblewrapEngine:
         self._limits = limits or Limits()
         self._network = network
         self._computers: dict[str, Computer] = {}
-        #: Ids that a running call will have made.
+        #: Ids of computers that running calls are about to create.
         self._coming: set[str] = set()
         self._images: dict[str, Image] = {}
-        #: When the folder of images had last changed as it was read.
+        #: Modification time of the folder of images when it was last read.
         self._images_at = 0
         self._use = LayerUse()
         self._digests = Digests()
@@ -110,15 +110,15 @@ class BubblewrapEngine:
             unsaved=self._save_soon,
         )
 
-    # Life of the engine
+    # Start and end
 
     async def start(self) -> None:
-        """Take hold of the store, sweep what a crash left, prove that a sandbox starts.
+        """Lock the store, clean up after a crash, and check that a sandbox starts.
 
-        Raises SandboxUnavailable, and EngineError when the store is in use or of a newer release.
+        Raises SandboxUnavailable, and EngineError when the store is in use or was written by a newer release.
         """
         if os.geteuid() == 0:
-            # A sandbox's user would be the host's root, whose /proc/sys it could write.
+            # The user of a sandbox would be the host's root and could write /proc/sys.
             raise SandboxUnavailable("the engine does not run as root; call drop_privileges first")
         _linux.fill_standard_descriptors()
         self._most_layers = layer_budget(self._path)
@@ -160,10 +160,10 @@ class BubblewrapEngine:
         finally:
             await probe.stop()
             self._release((probe.top,))
-            await self._in(self._chores, int)  # after what was submitted before
+            await self._in(self._chores, int)  # wait for earlier chores
 
     async def close(self) -> None:
-        """Checkpoint idle sessions, end every sandbox and let go of the store."""
+        """Checkpoint idle sessions, end every sandbox and unlock the store."""
         closing = EngineError("the engine is closing")
 
         async def stop(computer: Computer) -> None:
@@ -205,13 +205,13 @@ class BubblewrapEngine:
         return task
 
     async def _whole(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do something to its end, though the caller may be cancelled meanwhile."""
+        """Run `work` to its end, even if the caller is cancelled meanwhile."""
         return await asyncio.shield(self._spawn(work))
 
-    # What there is
+    # Inventory
 
     async def images(self) -> list[str]:
-        """Names of the base images at hand, those included that were built since the engine started."""
+        """Return the names of the available base images, including those built since the engine started."""
         self._find_images()
         return sorted(self._images)
 
@@ -219,7 +219,7 @@ class BubblewrapEngine:
         folder = self._path / "images"
         changed = folder.stat().st_mtime_ns
         if changed != self._images_at:
-            # All anew: one that was removed may have been built again under its name.
+            # Read all of them again: an image may have been removed and rebuilt under the same name.
             built = images.built(folder)
             self._images = {
                 "arkuntu": self._images["arkuntu"],
@@ -228,15 +228,15 @@ class BubblewrapEngine:
             self._images_at = changed
 
     async def missing(self, vm_ids: Iterable[str]) -> set[str]:
-        """Which of these computers are not in the store."""
+        """Return those of the computers that are not in the store."""
         return set(vm_ids) - set(self._computers) - self._coming
 
     async def running(self) -> set[str]:
-        """The computers whose sandbox is alive."""
+        """Return the ids of the computers whose sandbox is alive."""
         return {computer.id for computer in self._computers.values() if computer.running}
 
     async def sessions(self, vm_id: str) -> list[SessionState]:
-        """The sessions of a computer, the default one always among them. Raises VmMissing."""
+        """Return the sessions of a computer; the default one is always among them. Raises VmMissing."""
         states = {
             s.id: SessionState(s.id, "running" if s.busy else "idle", s.cwd.decode(errors="replace"))
             for s in self._computer(vm_id).sessions.values()
@@ -253,7 +253,7 @@ class BubblewrapEngine:
         image = self._images.get(row.image)
         computer = Computer.from_row(self._host, image or images.gone(self._path / "images" / row.image), row)
         if image is None:
-            # It can be deleted, and others are not concerned.
+            # The computer can still be deleted, and other computers are not affected.
             computer.refuse(SystemBroken(f"the image {row.image!r}, which {row.id} is made of, is gone"))
         self._use.take((*row.frozen, row.top))
         return computer
@@ -262,10 +262,10 @@ class BubblewrapEngine:
         computer = self._computers[row.id] = self._new(row)
         return computer
 
-    # Computers come and go
+    # Creation and removal of computers
 
     async def create(self, vm_id: str, image: str) -> None:
-        """A new computer on a base image, durable when this returns. Raises ImageMissing, StorageFull."""
+        """Create a computer on a base image; it is durable when this returns. Raises ImageMissing, StorageFull."""
         if image not in self._images:
             raise ImageMissing(f"there is no image {image!r}; there are {', '.join(sorted(self._images))}")
         await self._whole(self._create(VmRow(vm_id, image, (), new_layer())))
@@ -275,12 +275,12 @@ class BubblewrapEngine:
             await self._make(row)
 
     async def fork(self, parent_id: str, child_id: str, *, sessions: bool = True) -> None:
-        """A new computer with the parent's files and, with `sessions`, what its idle shells know; in constant time,
-        durable when this returns.
+        """Create a computer with the parent's files and, with `sessions`, the state of its idle shells. Takes constant
+        time; the computer is durable when this returns.
 
-        Of a parent with live processes besides idle shells, what it wrote since it was last forked is copied while they
-        are stopped for that long. Without `sessions`, they go on, and the child has the files as they were when the
-        parent was last forked with nothing running. Raises VmMissing, StorageFull.
+        If the parent has processes other than idle shells, they are paused while the files written since its last fork
+        are copied. Without `sessions` they are not paused, and the child gets the files as of the
+        parent's last fork with nothing running. Raises VmMissing, StorageFull.
         """
         await self._whole(self._fork(self._computer(parent_id), child_id, sessions))
 
@@ -297,7 +297,7 @@ class BubblewrapEngine:
             self._coming.discard(vm_id)
 
     async def _make(self, *rows: VmRow) -> Computer:
-        """Commit rows, the last of them that of a new computer."""
+        """Commit `rows`, the last of which is that of a new computer."""
         await self._commit(lambda store: store.save(rows))
         return self._add(rows[-1])
 
@@ -327,12 +327,12 @@ class BubblewrapEngine:
         return child
 
     async def _fork_by_freezing(self, parent: Computer, child_id: str, sessions: bool) -> Computer:
-        # If it was deleted meanwhile, what is committed now would bring it back.
+        # Without this check, the commit would restore a parent that was deleted meanwhile.
         parent.check()
         row = parent.row()
         kept = row.sessions if sessions else ()
         if not parent.written:
-            # Nothing was written since the last fork: both stand on the same frozen layers.
+            # Nothing was written since the last fork: parent and child share the same frozen layers.
             return await self._make(VmRow(child_id, row.image, row.frozen, new_layer(), kept))
         frozen, top = (*row.frozen, row.top), new_layer()
         child = await self._make(
@@ -355,7 +355,7 @@ class BubblewrapEngine:
             raise
 
     async def _copy_top(self, parent: Computer) -> str:
-        """A copy of what a live computer wrote, taken while its processes stand still."""
+        """Copy the top layer of a live computer while its processes are paused; return the copy."""
         name = new_layer()
         source, target = self._host.layer(parent.top), self._host.layer(name)
 
@@ -377,13 +377,13 @@ class BubblewrapEngine:
             disturbed = processes.awake(patient=False)
         finally:
             processes.thaw(stopped)
-        if disturbed:  # a timer of theirs may let them go on
+        if disturbed:  # a timer of a paused process may have resumed it
             trees.remove_tree(target)
             raise ComputerBusy("the processes of the computer did not stand still for the fork; try again")
         return name
 
     async def delete(self, vm_id: str) -> None:
-        """End the sandbox and remove the computer; layers that no other needs go too, in the background.
+        """End the sandbox and remove the computer. Layers that no other computer needs are removed in the background.
 
         Raises VmMissing, StorageFull.
         """
@@ -410,14 +410,14 @@ class BubblewrapEngine:
 
     def _release(self, names: tuple[str, ...]) -> None:
         for name in self._use.release(names):
-            if self._store is not None:  # else the next start sweeps
+            if self._store is not None:  # otherwise the next start cleans up
                 self._chores.submit(_quietly, trees.remove_tree, self._host.layer(name))
                 self._chores.submit(_quietly, trees.remove_tree, self._host.work(name))
 
     # Layers
 
     async def _flatten_at_leisure(self, computer: Computer) -> None:
-        """Let all computers that stand on the same lowest layers stand on one instead."""
+        """Merge the lowest layers of `computer` for all computers that share them."""
         lowest = self._lowest(computer)
         if lowest in self._merging:
             return
@@ -428,7 +428,7 @@ class BubblewrapEngine:
                 for other in list(self._computers.values()):
                     if self._lowest(other) == lowest:
                         async with other.gate.exclusive():
-                            # It may have been deleted or merged meanwhile.
+                            # The computer may have been deleted or merged meanwhile.
                             if self._computers.get(other.id) is other and self._lowest(other) == lowest:
                                 await self._rebase(other, lowest, merged)
             finally:
@@ -439,7 +439,7 @@ class BubblewrapEngine:
             self._merging.discard(lowest)
 
     async def _flatten(self, computer: Computer) -> None:
-        """Let a computer stand on fewer layers now; needs its exclusive turn."""
+        """Reduce the number of layers of `computer` now; needs its exclusive turn."""
         lowest = self._lowest(computer)
         merged = await self._merge(lowest)
         try:
@@ -451,7 +451,7 @@ class BubblewrapEngine:
         return computer.frozen[: self._layers * 3 // 4]
 
     async def _merge(self, layers: tuple[str, ...]) -> str:
-        """One new layer that equals `layers`; the caller releases it."""
+        """Create one layer equal to `layers`; the caller releases it."""
         name = new_layer()
         target = self._host.layer(name)
 
@@ -472,8 +472,8 @@ class BubblewrapEngine:
         return name
 
     async def _rebase(self, computer: Computer, lowest: tuple[str, ...], merged: str) -> None:
-        """Make it so that a computer stands on `merged` instead of `lowest`; a live sandbox keeps what it mounted."""
-        # If it was deleted meanwhile, what is committed now would bring it back.
+        """Replace the layers `lowest` of a computer by `merged`; a live sandbox keeps its mounts."""
+        # Without this check, the commit would restore a computer that was deleted meanwhile.
         computer.check()
         frozen = (merged, *computer.frozen[len(lowest) :])
         row = VmRow(computer.id, computer.image.name, frozen, computer.top)
@@ -496,10 +496,10 @@ class BubblewrapEngine:
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        """Start `command` in the session's shell, made on first use; `"0"` is the default session.
+        """Start `command` in the session's shell, which is created on first use; `"0"` is the default session.
 
-        `timeout` in seconds; the engine's limit is the longest, but for an infinite one, which never ends it. A command
-        that it ends, with all that was started, has exit code 124. With `cwd` or `env` (for this command alone) it runs
+        `timeout` is in seconds and at most the engine's limit; `math.inf` means no timeout. A command that times out
+        is ended with its processes and has exit code 124. With `cwd` or `env` (for this command only) it runs
         in a subshell. Raises SessionBusy at once when the session runs a command, RunExists, LimitReached, VmMissing,
         SandboxUnavailable, StorageFull.
         """
@@ -526,7 +526,7 @@ class BubblewrapEngine:
         return computer.session(session_id)
 
     async def copy_session(self, vm_id: str, source: str, target: str) -> None:
-        """Let a session begin with what another knows. Raises VmMissing, LimitReached."""
+        """Copy the state of the session `source` to `target`. Raises VmMissing, LimitReached."""
         computer = self._computer(vm_id)
         await computer.settle()
         original, copy = computer.sessions.get(source), self._session(computer, target)
@@ -534,7 +534,7 @@ class BubblewrapEngine:
             copy.cwd, copy.checkpoint = original.cwd, original.checkpoint
 
     async def run_of(self, vm_id: str, run_id: str) -> Run:
-        """The run with this id; one that was going on when the engine ended has the reason `infrastructure`.
+        """Return the run with this id; a run that was going on when the engine ended has the reason `infrastructure`.
 
         Raises RunMissing, VmMissing.
         """
@@ -542,14 +542,14 @@ class BubblewrapEngine:
         return self._runs.get(vm_id, run_id)
 
     async def runs(self, vm_id: str) -> list[Run]:
-        """The runs of a computer that go on or were not forgotten, newest first. Raises VmMissing."""
+        """Return the runs of a computer that are going on or were not forgotten, newest first. Raises VmMissing."""
         self._computer(vm_id)
         held = self._runs.held(vm_id)
         written = await self._in(self._files, self._runs.written, vm_id, {run.id for run in held})
         return sorted([*held, *written], key=lambda run: (run.started_ms, run.id), reverse=True)
 
     async def end_session(self, vm_id: str, session_id: str) -> None:
-        """Cancel the run of a session, end its shell and all that its commands started, and forget what it knew.
+        """Cancel the run of a session, end its shell and all processes that its commands started, and drop its state.
 
         Ignored when there is none. Raises VmMissing, StorageFull.
         """
@@ -560,12 +560,12 @@ class BubblewrapEngine:
         await self._commit(lambda store: store.delete_session(computer.id, session_id))
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:
-        """Drop the run and its output; one that goes on is dropped when it ends. Ignored when there is none."""
+        """Drop the run and its output; a run that is going on is dropped when it ends. Ignored when there is none."""
         self._runs.forget(vm_id, run_id)
 
     async def set_mounts(self, vm_id: str, mounts: Mapping[str, str]) -> None:
-        """Which file systems, by their paths below `/mnt`, a computer has from its next start on. A file system that is
-        new is empty. Raises VmMissing, StorageFull."""
+        """Set the file systems that a computer mounts from its next start on, by their paths below `/mnt`. A new file
+        system is empty. Raises VmMissing, StorageFull."""
         computer = self._computer(vm_id)
         try:
             for name in mounts.values():
@@ -575,7 +575,8 @@ class BubblewrapEngine:
         computer.mounts = dict(mounts)
 
     async def mounted(self, vm_id: str) -> Set[str]:
-        """The paths of the file systems that a computer has now; none while it rests. Raises VmMissing."""
+        """Return the paths of the file systems that a computer has mounted; empty while it is stopped. Raises
+        VmMissing."""
         computer = self._computer(vm_id)
         return computer.mounted if computer.running else frozenset()
 
@@ -590,8 +591,8 @@ class BubblewrapEngine:
         return await self._computer(vm_id).open(_absolute(path))
 
     async def write_file(self, vm_id: str, path: str, source: bytes | Readable) -> None:
-        """Put `source` at `path`: old file or new, never half, and on disk when this returns. Missing folders are
-        made; mode 0644 or that of the file replaced.
+        """Write `source` to `path` atomically: readers see the old file or the new one, which is on disk when this
+        returns. Missing folders are created; the mode is 0644 or that of the replaced file.
 
         Raises FileMissing, FileRefused, StorageFull, VmMissing, SandboxUnavailable.
         """
@@ -600,7 +601,7 @@ class BubblewrapEngine:
         if isinstance(source, bytes):
             await self._whole(computer.write(path, source))
         elif source.fd is not None:
-            # The caller may be cancelled and close its own while the write goes on.
+            # The caller may be cancelled and close its descriptor while the write goes on.
             await self._whole(self._write(computer, path, os.dup(source.fd)))
         else:
             await self._whole(self._write(computer, path, await _staged(source)))
@@ -614,12 +615,12 @@ class BubblewrapEngine:
     async def open_port(self, vm_id: str, port: int) -> Connection:
         """Connect to a TCP port of the computer's loopback.
 
-        Raises VmMissing, PortClosed, LimitReached, EngineError for computers that share the network of the host.
+        Raises VmMissing, PortClosed, LimitReached, and EngineError for computers that share the host's network.
         """
         return await self._computer(vm_id).open_port(port)
 
     def files(self, vm_id: str) -> ComputerFiles:
-        """Files and trees of a computer. Raises VmMissing."""
+        """Return the files and trees of a computer. Raises VmMissing."""
         return ComputerFiles(self._computer(vm_id), self._digests, self._whole)
 
     async def open_terminal(
@@ -631,29 +632,29 @@ class BubblewrapEngine:
         command: str | None = None,
         idle: float | None = None,
     ) -> Attachment:
-        """Attach to the terminal of a session, which has one at most; it is made if there is none, and what was drawn
-        comes first. Whoever was attached is no more.
+        """Attach to the terminal of a session; it is created if there is none. A session has at most one terminal. Its
+        recent output is sent first. Ends the previous attachment.
 
-        Its shell begins with the folder, the exported variables and the functions of the session, and changes nothing
-        of it. `command` is a program to run instead of a shell; `idle` the seconds without an attachment after which
+        Its shell starts with the folder, the exported variables and the functions of the session, and does not change
+        them. `command` is a program to run instead of a shell; `idle` is the seconds without an attachment after which
         the terminal ends. Raises VmMissing, LimitReached, SandboxUnavailable, StorageFull.
         """
         computer = self._computer(vm_id)
         return await computer.open_terminal(self._session(computer, session_id), size, command, idle)
 
     async def resize_terminal(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
-        """Resize the terminal of a session, attached or not. Ignored when it has none. Raises VmMissing."""
+        """Set the size of the terminal of a session, attached or not. Ignored when it has none. Raises VmMissing."""
         terminal = self._computer(vm_id).terminal(session_id)
         if terminal is not None:
             terminal.resize(size)
 
     async def stop(self, vm_id: str) -> None:
-        """Checkpoint and end the sandbox now; the next use brings it back. Commands that run fail. Raises VmMissing."""
+        """Checkpoint and end the sandbox now; the next use restores it. Running commands fail. Raises VmMissing."""
         computer = self._computer(vm_id)
         async with computer.gate.exclusive():
             await computer.stop()
 
-    # Sessions are saved
+    # Saving of sessions
 
     def _save_soon(self) -> None:
         if not self._saving and self._store is not None:
@@ -669,7 +670,7 @@ class BubblewrapEngine:
             if sessions:
                 await self._commit(lambda store: store.save_sessions(sessions))
         except EngineError as error:
-            # What is in memory still is saved with whatever changes next, or at the end.
+            # State that is still in memory is saved with the next change, or at the end.
             log.warning("sessions could not be saved: %s", error)
         else:
             for vm, row in sessions:
@@ -702,7 +703,7 @@ def _sync(folder: Path) -> None:
 
 
 async def _staged(source: Readable) -> int:
-    """A descriptor of a file without a name that has the content of `source`."""
+    """Return a descriptor of an unnamed file that has the content of `source`."""
     with tempfile.TemporaryFile() as file:
         offset = 0
         while data := await source.read(offset, 1 << 20):
@@ -719,7 +720,7 @@ def _absolute(path: str) -> str:
 
 
 def _quietly(function: Callable[..., None], *args: Any) -> None:
-    """In the background, where nobody listens to errors."""
+    """Call a function in the background, and ignore its errors."""
     try:
         function(*args)
     except OSError as error:

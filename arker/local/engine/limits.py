@@ -1,4 +1,4 @@
-"""What one computer may use."""
+"""The limits of one computer."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of each computer. Sizes are bytes, times are seconds."""
+    """The limits of each computer. Sizes are in bytes, times in seconds."""
 
-    #: Processes and threads alive at once in a computer.
+    #: Processes and threads of a computer that are alive at once.
     processes: int = 512
     #: Private memory of one process, and of all processes of a computer together.
     memory: int = 4096 * _MIB
-    #: What `/dev/shm` may hold; it is memory.
+    #: Size of `/dev/shm`, which is memory.
     shared_memory: int = 256 * _MIB
     #: The largest file that a command may write.
     file_size: int = 8192 * _MIB
-    #: What a computer may have written to its disk, what it got from its parents included; each file takes 4096 bytes
-    #: beside its content.
+    #: Disk space of a computer, including the files inherited from its parents; each file counts 4096 bytes in addition
+    #: to its content.
     disk: int = 16384 * _MIB
     #: Open descriptors of one process.
     open_files: int = 8192
-    #: Kept of the output of one run, on disk beyond the first bytes; the rest is read, thrown away and flagged.
+    #: Output kept of one run, on disk beyond the first bytes; the rest is read, dropped and flagged.
     run_output: int = 1024 * _MIB
-    #: The longest that a command runs.
+    #: Longest run time of a command.
     run: float = 3600.0
-    #: A sandbox with nothing but idle shells in it stops after this long.
+    #: A sandbox that has only idle shells stops after this time.
     idle: float = 300.0
-    #: Sessions of one computer, and shells of them that are alive at once; an idle one makes room for another.
+    #: Sessions of a computer, and how many of their shells are alive at once; a new shell replaces an idle one.
     sessions: int = 1024
     shells: int = 32
 

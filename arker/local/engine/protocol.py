@@ -1,7 +1,8 @@
-"""What the platform asks of an engine: computers, their runs and their files. Nothing of HTTP or accounts.
+"""The interface between the platform and an engine: computers, their runs and their files. It knows nothing of HTTP or
+accounts.
 
-The platform knows engines through this module alone, so that another one (a cluster, a hypervisor) can replace the
-first. Every method is async and may be a network call; every engine passes the suite in `tests/engine/conformance`.
+The platform uses engines through this module alone, so another engine (a cluster, a hypervisor) can replace the
+local one. Every method is async and may be a network call. Every engine passes `tests/engine/conformance`.
 """
 
 from __future__ import annotations
@@ -17,27 +18,27 @@ if TYPE_CHECKING:
 
 
 class EngineError(Exception):
-    """Something an engine refused or could not do; the message is fit for the user of the API."""
+    """Base of the errors of an engine. The message is written for the user of the API."""
 
 
 class VmMissing(EngineError):
-    """No such computer in this engine."""
+    """The engine has no computer with this id."""
 
 
 class ImageMissing(EngineError):
-    """No such base image in this engine."""
+    """The engine has no base image with this name."""
 
 
 class SessionBusy(EngineError):
-    """The session runs a command already; one session runs one command at a time."""
+    """The session is running a command; a session runs one command at a time."""
 
 
 class RunMissing(EngineError):
-    """The engine keeps no run with this id: it never started, was forgotten, or was too old to be kept."""
+    """The engine has no run with this id: it never started, was forgotten, or was dropped because of its age."""
 
 
 class RunExists(EngineError):
-    """There is a run with this id already; nothing was started."""
+    """A run with this id exists already; nothing was started."""
 
 
 class OutcomeUnknown(EngineError):
@@ -45,15 +46,15 @@ class OutcomeUnknown(EngineError):
 
 
 class FileMissing(EngineError):
-    """No file at the path (or a folder of the path does not exist, or a link leads nowhere)."""
+    """There is no file at the path, a folder of the path does not exist, or a symbolic link is dangling."""
 
 
 class FileRefused(EngineError):
-    """The path cannot be read or written: a folder, a device, a pipe, a loop of links, or not permitted inside."""
+    """The path cannot be read or written: it is a folder, a device, a pipe or a loop of links, or access is denied."""
 
 
 class FileTooLarge(EngineError):
-    """The file is over the engine's limit."""
+    """The file is larger than the engine's limit."""
 
 
 class StorageFull(EngineError):
@@ -61,11 +62,11 @@ class StorageFull(EngineError):
 
 
 class LimitReached(EngineError):
-    """A limit of the computer stands in the way: its sessions, its processes, how deep its folders may be nested."""
+    """The operation would exceed a limit of the computer: its sessions, its processes, or the depth of its folders."""
 
 
 class ComputerBusy(EngineError):
-    """What runs in the computer could not be stopped for the moment that the operation takes; nothing was done."""
+    """The processes of the computer could not be paused for as long as the operation takes; nothing was done."""
 
 
 class PortClosed(EngineError):
@@ -73,11 +74,11 @@ class PortClosed(EngineError):
 
 
 class SandboxUnavailable(EngineError):
-    """The sandbox could not be started; the message says why and what mends it."""
+    """The sandbox could not be started; the message says why and how to fix it."""
 
 
 class SystemBroken(EngineError):
-    """The computer cannot start because of what it changed in its own system; others are not concerned."""
+    """The computer cannot start because of changes to its own system; other computers are not affected."""
 
 
 class Stream(enum.StrEnum):
@@ -88,10 +89,10 @@ class Stream(enum.StrEnum):
 
 
 class RunState(enum.StrEnum):
-    """How far a run is. It only moves forward, in this order."""
+    """The state of a run. It only moves forward, in this order."""
 
     RUNNING = "running"
-    #: It was cancelled or timed out, and what it started is being ended.
+    #: The run was cancelled or timed out, and its processes are being ended.
     ENDING = "ending"
     ENDED = "ended"
 
@@ -99,9 +100,9 @@ class RunState(enum.StrEnum):
 class Reason(enum.StrEnum):
     """Why a run ended."""
 
-    #: The command ended by itself; `exit_code` is its own.
+    #: The command exited by itself; `exit_code` is its exit code.
     EXITED = "exited"
-    #: A signal ended the shell of the command; `exit_code` is 128 and its number.
+    #: A signal ended the shell of the command; `exit_code` is 128 plus the signal's number.
     SIGNALLED = "signalled"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
@@ -116,8 +117,8 @@ class Reason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run took; None where the engine cannot tell. Without `exact` the figures were sampled: they are lower
-    bounds."""
+    """The resources that a run used; None where the engine cannot measure them. Without `exact` the figures were
+    sampled and are lower bounds."""
 
     cpu_seconds: float | None = None
     peak_memory: int | None = None
@@ -127,7 +128,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A piece of output. `offset` counts the bytes of both streams before it, in the order in which they were read."""
+    """A piece of output. `offset` is the number of bytes of both streams before it, in the order in which they were
+    read."""
 
     stream: Stream
     offset: int
@@ -136,8 +138,8 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Output from `offset` on was not kept, because the run wrote more than the engine keeps of one, or the disk of the
-    engine is full. The command goes on."""
+    """Output from `offset` on was not kept, because it exceeds what the engine keeps of a run, or because the disk of
+    the engine is full. The command continues."""
 
     offset: int
 
@@ -147,13 +149,13 @@ class End:
     """How a run ended.
 
     Attributes:
-        exit_code: the code of the command as `$?` has it; 124 when it timed out; None where nobody can tell.
+        exit_code: the exit code of the command, as in `$?`; 124 when it timed out; None when it is unknown.
         reason: why it ended.
-        cwd: the working folder of the session afterwards.
-        seconds: wall time on the engine's host.
-        stdout_bytes, stderr_bytes: what the command wrote, whether kept or not.
-        usage: what it took.
-        notes: what the user should know, a sentence each: a limit that was reached, state that could not be kept.
+        cwd: the session's working folder after the run.
+        seconds: wall time, measured on the engine's host.
+        stdout_bytes, stderr_bytes: how many bytes the command wrote, including those that were not kept.
+        usage: the resources that it used.
+        notes: sentences for the user, about limits that were reached or state that could not be kept.
     """
 
     exit_code: int | None
@@ -166,84 +168,86 @@ class End:
     notes: tuple[str, ...] = ()
 
 
-#: What readers of a run see: outputs in order, at most one cut, one end.
+#: What a reader of a run receives: outputs in order, at most one cut, one end.
 Event: TypeAlias = Output | Cut | End
 
 
 class Run(Protocol):
-    """A handle on a command that was started. Handles are many, the run is one: readers do not disturb each other."""
+    """A handle on a command that was started. A run may have many handles; their readers do not affect each other."""
 
     @property
     def id(self) -> str:
-        """Unique within its computer."""
+        """The id of the run, unique within its computer."""
         ...
 
     @property
     def session_id(self) -> str:
-        """The session that it runs in."""
+        """The id of the session that it runs in."""
         ...
 
     @property
     def command(self) -> str:
-        """What was started."""
+        """The command."""
         ...
 
     @property
     def started_ms(self) -> int:
-        """When, in milliseconds since the epoch."""
+        """The start time, in milliseconds since the epoch."""
         ...
 
     @property
     def state(self) -> RunState:
-        """How far it is, as last known."""
+        """The state of the run, as last known."""
         ...
 
     @property
     def outcome(self) -> End | None:
-        """How it ended, if it did, as last known."""
+        """How the run ended, as last known; None while it is going on."""
         ...
 
     def events(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Event]:
-        """Output from `offset` on, and then how the run ended. Without `follow`, what there is now: no waiting, and
-        no end of a run that goes on. Raises ValueError for an offset beyond what was written, RunMissing."""
+        """Yield the output from byte `offset` on, and then how the run ended. Without `follow`, yield the output that
+        is available without waiting, and the end only if the run is over. Raises ValueError for an offset beyond the
+        output, RunMissing."""
         ...
 
     async def wait(self) -> End:
-        """Wait for the end."""
+        """Wait until the run ends, and return how it ended."""
         ...
 
     async def write_stdin(self, data: bytes) -> None:
-        """Give input to a run that was started with `stdin`; waits while the command does not read.
+        """Write to the input of a run that was started with `stdin`; waits while the command does not read.
 
-        Raises BrokenPipeError when nobody will read it: the input was closed or the run is over.
+        Raises BrokenPipeError when the input was closed or the run is over.
         """
         ...
 
     async def close_stdin(self) -> None:
-        """End the input: the command reads an end of file. Ignored when it is closed already."""
+        """Close the input, so that the command reads an end of file. Ignored when it is closed already."""
         ...
 
     async def signal(self, number: signal.Signals) -> None:
-        """Send a signal to what the command started and to its shell, as a terminal does on Ctrl-C. Ignored when the
-        run is over."""
+        """Send a signal to the processes of the command and to its shell, as a terminal does on Ctrl-C. Ignored when
+        the run is over."""
         ...
 
     async def cancel(self) -> None:
-        """End the command and all that it started, nothing else. Returns once the engine has taken the order; `wait`
-        tells the end, within a second. Ignored when the run is over."""
+        """End the command and the processes that it started, and nothing else. Returns when the engine has accepted the
+        request; `wait` returns the end within a second. Ignored when the run is over."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """The whole of a run: output over the limit is cut and flagged. `duration_ms` is wall time on the engine's host."""
+    """The result of a run with its output; output over the limit is cut off and flagged. `duration_ms` is wall time on
+    the engine's host."""
 
     stdout: bytes
     stderr: bytes
     exit_code: int
     cwd: str
     duration_ms: float
-    #: False when the command was ended by its timeout (exit code 124, as `timeout(1)` has it).
+    #: False when the command was ended by its timeout; the exit code is then 124, as with `timeout(1)`.
     completed: bool = True
     stdout_truncated: bool = False
     stderr_truncated: bool = False
@@ -257,29 +261,30 @@ class Readable(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes, as it was opened."""
+        """The size of the file in bytes, when it was opened."""
         ...
 
     @property
     def version(self) -> str:
-        """Changes whenever the content may have changed."""
+        """An identifier that changes whenever the content may have changed."""
         ...
 
     @property
     def fd(self) -> int | None:
-        """A descriptor of the open file where it is on this machine, for `sendfile`; it is this object's to close."""
+        """A descriptor for `sendfile` if the open file is on this machine; None otherwise. It belongs to this object:
+        do not close it."""
         ...
 
     async def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset`; empty at the end of the file. Raises OSError."""
+        """Return up to `size` bytes from `offset`; empty at the end of the file. Raises OSError."""
         ...
 
     async def current_version(self) -> str:
-        """What `version` would be if it were opened now."""
+        """Return the `version` that the file would have if it were opened now."""
         ...
 
     async def close(self) -> None:
-        """Let go of the file. May be called twice."""
+        """Close the file. May be called twice."""
         ...
 
     async def __aenter__(self) -> Readable: ...
@@ -289,7 +294,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """A session as it stands: `state` is `idle` or `running`."""
+    """A session and its `state`: `idle` or `running`."""
 
     session_id: str
     state: str
@@ -297,64 +302,66 @@ class SessionState:
 
 
 class ByteStream(Protocol):
-    """Bytes both ways, in order. Close it, or use it as an async context manager."""
+    """A bidirectional byte stream. Close it, or use it as an async context manager."""
 
     async def receive(self, size: int = 65536) -> bytes:
-        """Up to `size` bytes as soon as there are any; empty at the end. Raises OSError when it broke."""
+        """Return up to `size` bytes as soon as there are any; empty at the end. Raises OSError when the connection
+        broke."""
         ...
 
     async def send(self, data: bytes) -> None:
-        """Send all of `data`; waits while the other side does not read. Raises OSError when it broke."""
+        """Send all of `data`; waits while the peer does not read. Raises OSError when the connection broke."""
         ...
 
     async def send_eof(self) -> None:
-        """End this direction; the other goes on."""
+        """Close the sending direction; the other one stays open."""
         ...
 
     async def close(self) -> None:
-        """End both directions. May be called twice."""
+        """Close both directions. May be called twice."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TerminalSize:
-    """Characters of a terminal's window."""
+    """The size of a terminal's window, in characters."""
 
     columns: int = 80
     rows: int = 24
 
 
 class Terminal(Protocol):
-    """Somebody at the terminal of a session: what is sent is typed, what is received is drawn. It is over when the
-    terminal ends, or when somebody else attaches."""
+    """An attachment to the terminal of a session: `send` types, `receive` returns what the terminal displays. It is
+    over when the terminal ends, or when another client attaches."""
 
     async def receive(self, size: int = 65536) -> bytes:
-        """Up to `size` bytes of what was drawn as soon as there are any; empty when it is over."""
+        """Return up to `size` bytes of terminal output as soon as there are any; empty when the attachment is over."""
         ...
 
     async def send(self, data: bytes) -> None:
-        """Type all of `data`; waits while the program does not read. Raises BrokenPipeError when it is over."""
+        """Type all of `data`; waits while the program does not read. Raises BrokenPipeError when the attachment is
+        over."""
         ...
 
     async def resize(self, size: TerminalSize) -> None:
-        """Tell the programs in it that the window has another size."""
+        """Set the size of the window, and notify the programs in it."""
         ...
 
     async def kill(self) -> None:
-        """End the terminal with its shell and all that belongs to it."""
+        """End the terminal with its shell and all its processes."""
         ...
 
     async def wait(self) -> int | None:
-        """Wait until the terminal ends; the exit code of its shell, None where nobody can tell."""
+        """Wait until the terminal ends, and return the exit code of its shell; None when it is unknown."""
         ...
 
     async def close(self) -> None:
-        """Detach; the terminal goes on. May be called twice."""
+        """Detach; the terminal keeps running. May be called twice."""
         ...
 
 
 class Ports(Protocol):
-    """An engine that reaches servers in its computers."""
+    """An engine that can connect to servers in its computers."""
 
     async def open_port(self, vm_id: str, port: int) -> ByteStream:
         """Connect to a TCP port of the computer's loopback. Raises PortClosed, LimitReached, SandboxUnavailable."""
@@ -373,84 +380,86 @@ class Terminals(Protocol):
         command: str | None = None,
         idle: float | None = None,
     ) -> Terminal:
-        """Attach to the terminal of a session, which has one at most: it is made if there is none. What was drawn
-        (the last 256 KiB of it) comes first.
+        """Attach to the terminal of a session; it is created if the session has none. A session has at most one
+        terminal. The last 256 KiB of its output are sent first.
 
         Args:
-            size: of the window from now on.
+            size: the size of the window from now on.
             command: a program to run instead of a shell.
-            idle: seconds without anybody attached after which the terminal ends; None for never.
+            idle: seconds without an attachment after which the terminal ends; None for never.
 
-        A shell begins with the folder, the exported variables and the functions of the session, and changes nothing of
-        it. Raises LimitReached, SandboxUnavailable, StorageFull.
+        A shell starts with the folder, the exported variables and the functions of the session. It does not change
+        them. Raises LimitReached, SandboxUnavailable, StorageFull.
         """
         ...
 
     async def resize_terminal(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
-        """Resize the terminal of a session, attached or not. Ignored when it has none."""
+        """Set the size of the terminal of a session, attached or not. Ignored when it has none."""
         ...
 
 
 class Engine(Ports, Terminals, Protocol):
-    """Computers. All methods may be called concurrently from one event loop; cancelling a call never leaves a computer
-    half changed. Every method about one computer raises VmMissing."""
+    """An engine: creates, forks, runs and deletes computers. All methods may be called concurrently from one event
+    loop. Cancelling a call never leaves a computer half changed. Every method about one computer raises VmMissing."""
 
     async def start(self) -> None:
-        """Take hold of the store, sweep what a crash left, prove that a sandbox starts. Raises SandboxUnavailable."""
+        """Lock the store, clean up after a crash, and check that a sandbox starts. Raises SandboxUnavailable."""
         ...
 
     async def close(self) -> None:
-        """Save idle sessions, end every sandbox and let go of the store."""
+        """Save idle sessions, end every sandbox and unlock the store."""
         ...
 
-    # What there is
+    # Inventory
 
     async def images(self) -> list[str]:
-        """Names of the base images at hand (`arkuntu` always)."""
+        """Return the names of the available base images; `arkuntu` is always among them."""
         ...
 
     async def missing(self, vm_ids: Iterable[str]) -> set[str]:
-        """Which of these computers are definitely gone; one that cannot be reached is not among them."""
+        """Return those of the computers that definitely do not exist; a computer that cannot be reached is not among
+        them."""
         ...
 
     async def running(self) -> set[str]:
-        """The computers whose sandbox is alive."""
+        """Return the ids of the computers whose sandbox is alive."""
         ...
 
     async def sessions(self, vm_id: str) -> list[SessionState]:
-        """The sessions of a computer, the default one (`"0"`) always among them."""
+        """Return the sessions of a computer; the default one (`"0"`) is always among them."""
         ...
 
     async def copy_session(self, vm_id: str, source: str, target: str) -> None:
-        """Let a session, made if it is new, begin with what another knows. Raises LimitReached."""
+        """Copy the state of the session `source` to `target`, which is created if it is new. Raises LimitReached."""
         ...
 
     async def end_session(self, vm_id: str, session_id: str) -> None:
-        """Cancel the run of a session, end its shell and all that its commands started, and forget what it knew: the
-        next use of its name makes a new one. Ignored when there is none."""
+        """Cancel the run of a session, end its shell and all processes that its commands started, and drop its state.
+        The next use of its name creates a new session. Ignored when there is none."""
         ...
 
     # Computers
 
     async def create(self, vm_id: str, image: str) -> None:
-        """A new computer on a base image, durable when this returns. Raises ImageMissing, StorageFull."""
+        """Create a computer on a base image; it is durable when this returns. Raises ImageMissing, StorageFull."""
         ...
 
     async def fork(self, parent_id: str, child_id: str, *, sessions: bool = True) -> None:
-        """A new computer with the parent's files and, with `sessions`, what its idle shells know; in constant time,
-        durable when this returns.
+        """Create a computer with the parent's files and, with `sessions`, the state of its idle shells. Takes constant
+        time; the computer is durable when this returns.
 
-        Without `sessions`, as for strangers, nothing that runs in the parent is disturbed: if something does, the child
-        has the files as they were when the parent was last forked with nothing running.
+        Without `sessions` (used for forks by other organizations) the parent's processes are not paused: if it has any,
+        the child gets the files as of the parent's last fork with nothing running.
         """
         ...
 
     async def delete(self, vm_id: str) -> None:
-        """End the sandbox and remove the computer; layers that no other needs go too (in the background)."""
+        """End the sandbox and remove the computer. Layers that no other computer needs are removed in the
+        background."""
         ...
 
     async def stop(self, vm_id: str) -> None:
-        """Save its sessions and end its sandbox now; the next use brings both back."""
+        """Save the sessions of the computer and end its sandbox now; the next use restores both."""
         ...
 
     # Runs
@@ -467,13 +476,13 @@ class Engine(Ports, Terminals, Protocol):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        """Start `command` in the session's shell (made on first use; `"0"` is the default session).
+        """Start `command` in the session's shell, which is created on first use; `"0"` is the default session.
 
         Args:
-            timeout: seconds after which it is ended; None for the engine's own limit, infinite for none.
-            run_id: its id, chosen by the caller so that it can cancel a run whose start was not answered yet.
-            stdin: whether it gets input by `write_stdin`; else its input is empty.
-            cwd, env: for this command alone, which then runs in a subshell: what it sets ends with it.
+            timeout: seconds after which the command is ended; None for the engine's limit, `math.inf` for none.
+            run_id: the id of the run, so that the caller can cancel a run before this call has returned.
+            stdin: whether it gets input by `write_stdin`; otherwise its input is empty.
+            cwd, env: for this command only, which then runs in a subshell: variables that it sets are lost.
 
         Cancelling the call before it returns ends the command. Raises SessionBusy, RunExists, LimitReached,
         SandboxUnavailable, StorageFull, OutcomeUnknown.
@@ -481,32 +490,32 @@ class Engine(Ports, Terminals, Protocol):
         ...
 
     async def run_of(self, vm_id: str, run_id: str) -> Run:
-        """The run with this id, also after a restart of the engine: one that was going on then ended with the reason
-        `infrastructure`. Raises RunMissing."""
+        """Return the run with this id. It survives a restart of the engine: a run that was going on then has ended with
+        the reason `infrastructure`. Raises RunMissing."""
         ...
 
     async def runs(self, vm_id: str) -> list[Run]:
-        """The runs of a computer that go on or were not forgotten, newest first; of those that ended, the engine may
-        drop the oldest."""
+        """Return the runs of a computer that are going on or were not forgotten, newest first. The engine may drop the
+        oldest of those that have ended."""
         ...
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:
-        """Drop the run and its output; one that goes on is dropped when it ends. Ignored when there is none."""
+        """Drop the run and its output; a run that is going on is dropped when it ends. Ignored when there is none."""
         ...
 
     # File systems that outlive computers
 
     async def set_mounts(self, vm_id: str, mounts: Mapping[str, str]) -> None:
-        """Which file systems, by their paths below `/mnt`, a computer has from its next start on. A file system that is
-        new is empty. The engine does not remember it when it is started anew. Raises StorageFull."""
+        """Set the file systems that a computer mounts from its next start on, by their paths below `/mnt`. A new file
+        system is empty. The engine does not remember the mounts when it is restarted. Raises StorageFull."""
         ...
 
     async def mounted(self, vm_id: str) -> Set[str]:
-        """The paths of the file systems that a computer has now; none while it rests."""
+        """Return the paths of the file systems that a computer has mounted; empty while it is stopped."""
         ...
 
     async def delete_filesystem(self, name: str) -> None:
-        """Remove a file system, which no computer has. Ignored when there is none."""
+        """Remove a file system that no computer has mounted. Ignored when there is none."""
         ...
 
     # Files
@@ -516,10 +525,11 @@ class Engine(Ports, Terminals, Protocol):
         ...
 
     async def write_file(self, vm_id: str, path: str, source: bytes | Readable) -> None:
-        """Put `source` at `path`: old file or new, never half, and on disk when this returns. Missing folders are
-        made; mode 0644 or that of the file replaced. Raises FileMissing, FileRefused, StorageFull."""
+        """Write `source` to `path` atomically: readers see the old file or the new one, which is on disk when this
+        returns. Missing folders are created; the mode is 0644 or that of the replaced file. Raises FileMissing,
+        FileRefused, StorageFull."""
         ...
 
     def files(self, vm_id: str) -> Files:
-        """All else that can be done with the files and trees of a computer. Raises VmMissing."""
+        """Return the other operations on the files and trees of a computer. Raises VmMissing."""
         ...

@@ -1,12 +1,12 @@
 """One live sandbox: bubblewrap, the bash that is its process 1, and a view of its processes and files from outside.
 
-Process 1 reads shell code from a pipe whose only writing end is ours. It cannot be killed from inside, and as it runs
-a program that it may not read, the kernel keeps its memory and descriptors from the guest. Each session's shell is
+Process 1 reads shell code from a pipe whose only writing end is ours. It cannot be killed from inside. Because it runs
+a program that it may not read, the kernel hides its memory and descriptors from the guest. Each session's shell is
 started by a line written to that pipe.
 
-Our death, however sudden, ends all: the kernel kills bwrap with the thread that started it, process 1 with bwrap, and
-everything else in the pid namespace with process 1, whatever any of them is doing. (In the moment before bwrap lets its
-child begin, that child is left, waiting: it has touched nothing, and the next deployment removes it; see
+When this process dies, even by SIGKILL, the kernel kills bwrap with the thread that started it, process 1 with bwrap,
+and everything else in the pid namespace with process 1. (If this happens just before bwrap releases its child,
+that child keeps waiting: it has changed nothing, and the next deployment removes it; see
 `predecessors`.)
 """
 
@@ -33,28 +33,29 @@ from arker.local.engine.limits import Limits
 from arker.local.engine.processes import Processes
 from arker.local.engine.protocol import SandboxUnavailable
 
-#: Below what file systems that outlive computers are mounted.
+#: Folder in which the file systems that outlive computers are mounted.
 MOUNTS = "/mnt"
-#: Where a sandbox sees the pipes of its sessions.
+#: Folder in which a sandbox sees the pipes of its sessions.
 CONTROL = "/run/arker"
-#: The program of process 1, in that folder; no session has a name like it.
+#: The program of process 1 in that folder; no session has such a name.
 FIRST = ".first"
-#: What the sandbox sees as /proc/meminfo, in that folder.
+#: The file in that folder that the sandbox sees as /proc/meminfo.
 MEMINFO = ".meminfo"
 _SHM = "/dev/shm"  # noqa: S108
-#: What a file takes of a disk beside its content.
+#: Bytes that a file counts in addition to its content.
 FILE_BYTES = 4096
-#: Bytes in POSIX message queues of a computer.
+#: Limit of the bytes in POSIX message queues of a computer.
 _QUEUES = 819200
 _START_SECONDS = 15.0
-#: Descriptors handed to bwrap, by number.
+#: Numbers of the descriptors that bwrap inherits.
 _SECCOMP_FD, _INFO_FD = 3, 4
 _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """What a sandbox mounts: frozen layers (the lowest first), the layer it writes, and scratch space of the mounts."""
+    """What a sandbox mounts: frozen layers (lowest first), the layer that it writes, and scratch space for the
+    mounts."""
 
     frozen: tuple[Path, ...]
     top: Path
@@ -62,8 +63,8 @@ class Disk:
 
 
 def layer_budget(store: Path) -> int:
-    """How many frozen layers one mount call has room for: the kernel takes a page of options, and bwrap puts its own
-    prefix before each path. Raises SandboxUnavailable when it is too few to work with."""
+    """Return how many frozen layers fit in one mount call: the kernel takes one page of options, and bwrap adds its own
+    prefix to each path. Raises SandboxUnavailable when it is too few to work with."""
     prefix = len("/oldroot:") + len(os.fsencode(store))
     layer = prefix + len(f"/layers/{'0' * 12}{HOME}")
     others = 3 * prefix + 200  # the base, the upper and the work folder, and the names of the options
@@ -74,7 +75,7 @@ def layer_budget(store: Path) -> int:
 
 
 def isolation(uid: int, hostname: str, *, network: bool) -> list[str]:
-    """What keeps every sandbox apart, as arguments of bwrap; pure."""
+    """Return the bwrap arguments that isolate every sandbox; pure."""
     args = [
         "--unshare-all",
         "--unshare-user",
@@ -97,10 +98,10 @@ def arguments(
     network: bool,
     mounts: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[str]:
-    """The bwrap command line of a sandbox; pure. `mounts` are folders of the host by their paths below `MOUNTS`."""
+    """Return the bwrap command line of a sandbox; pure. `mounts` maps paths below `MOUNTS` to folders of the host."""
     args = isolation(image.uid, image.name, network=network)
     if not image.whole:
-        # bwrap makes the folders of mount points for its owner alone; these are seen by programs.
+        # bwrap creates the parents of mount points with mode 0700; programs must be able to read these.
         for folder in ("/home", "/run", "/var", "/opt"):
             args += ["--perms", "0755", "--dir", folder]
         args += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
@@ -112,11 +113,11 @@ def arguments(
         args += ["--size", str(limits.shared_memory), "--perms", "0755", "--tmpfs", "/run"]
     args += [*image.fixed, "--proc", "/proc", "--dev", "/dev"]
     args += ["--size", str(limits.shared_memory), "--perms", "1777", "--tmpfs", _SHM, "--remount-ro", "/dev"]
-    # Nothing that steers the kernel is for a guest to write: sysctls, or who dies first when memory runs out.
+    # The guest must not write kernel settings: sysctls, or OOM scores.
     args += ["--ro-bind", str(control / MEMINFO), "/proc/meminfo", "--remount-ro", "/proc"]
     args += ["--ro-bind", str(control), CONTROL]
     if mounts:
-        # In a folder of its own: below one that the guest may change, a link could lead a mount elsewhere.
+        # Mounted in a folder of its own: below a folder that the guest may change, a link could redirect a mount.
         args += ["--perms", "0755", "--tmpfs", MOUNTS]
         for path, source in mounts.items():
             args += ["--bind", str(source), path]
@@ -142,20 +143,20 @@ def arguments(
 
 
 def disk_usage(folders: list[Path]) -> int:
-    """Bytes on disk of folders together, what their owner took the permission to read away from included; each file
-    counts as `FILE_BYTES` more, as a disk has room for so many only. Blocking.
+    """Return the bytes on disk of several folders together, including files that their owner cannot read. Each file
+    counts as `FILE_BYTES` more, because a disk has room for a limited number of files. Blocking.
 
     Raises OSError.
     """
     bwrap = find_bwrap()
     if bwrap is None:
         raise FileNotFoundError("bwrap")
-    # In a namespace where we may read all that is ours, whatever its modes say.
+    # Run in a namespace where we may read all our files, whatever their modes are.
     command = [bwrap, "--unshare-user", "--unshare-net", "--uid", "0", "--gid", "0", "--ro-bind", "/", "/"]
     command += ["--cap-drop", "ALL", "--cap-add", "CAP_DAC_READ_SEARCH"]
 
     def counted(*what: str) -> int:
-        # Together, so that what merged layers have in common counts once.
+        # Measured together, so that files shared by merged layers count once.
         done = [*command, "du", "-xsc", *what, "--", *map(str, folders)]
         said = subprocess.run(done, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
         return int(said.rsplit(b"\n", 2)[-2].split(b"\t", 1)[0]) if said else 0
@@ -169,7 +170,7 @@ def _capped(kind: int, wanted: int) -> int:
 
 
 def _first_lines(limits: Limits) -> bytes:
-    """What process 1 does before anything else: bound itself and so all that comes after it."""
+    """Return the first shell code of process 1, which sets limits that all later processes inherit."""
     bounds = {
         "c": 0,
         "n": _capped(resource.RLIMIT_NOFILE, limits.open_files),
@@ -185,7 +186,7 @@ def _first_lines(limits: Limits) -> bytes:
 
 
 def _high(fd: int) -> int:
-    """The same descriptor under a number clear of those that a child is given."""
+    """Duplicate a descriptor to a number above those that a child inherits; close the original."""
     try:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
     finally:
@@ -194,9 +195,10 @@ def _high(fd: int) -> int:
 
 @contextlib.contextmanager
 def _dies_first() -> Iterator[None]:
-    """What is started in this context, with all that it starts, goes first when memory runs out on the host.
+    """Make processes started in this context, and their children, the first to be killed when the host runs out of
+    memory.
 
-    A guest cannot set that back, and a user may lower his own again to what it was.
+    A guest cannot reset the score. The user of this process may lower its own score again to the old value.
     """
     score = Path("/proc/self/oom_score_adj")
     before = score.read_text()
@@ -228,13 +230,14 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
         try:
             stdin, commands = os.pipe()
             stdin, commands = held(theirs, stdin), held(ours, commands)
-            # Process 1 reads on when there is room for another process, which may be never.
+            # Process 1 reads on only when it can fork, which may be never.
             os.set_blocking(commands, False)
             said, stdout = os.pipe()
             said, stdout = held(ours, said), held(theirs, stdout)
-            # No pipe: bwrap, writing to one that lost its reader, would die and leave a child that waits for it.
+            # A file, not a pipe: writing to a pipe without a reader would kill bwrap and leave a child that waits for
+            # it.
             info = held(ours, os.memfd_create("info"))
-            # What this process was started with is not for sandboxes.
+            # Sandboxes must not inherit the environment of this process.
             actions: list[tuple[int, int, int] | tuple[int, int]] = [
                 *((os.POSIX_SPAWN_CLOSE, fd) for fd in _linux.inheritable_descriptors()),
                 (os.POSIX_SPAWN_DUP2, stdin, 0),
@@ -257,7 +260,7 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
 
 
 async def _until_nul(fd: int) -> bytes:
-    """What comes out of a pipe up to a NUL or its end."""
+    """Read a pipe up to a NUL or its end."""
     loop = asyncio.get_running_loop()
     os.set_blocking(fd, False)
     text = bytearray()
@@ -276,7 +279,7 @@ async def _until_nul(fd: int) -> bytes:
 
 
 class Sandbox:
-    """A sandbox that runs. Made by `start`; over when `ended` is done."""
+    """A running sandbox. Created by `start`; it has ended when `ended` is done."""
 
     def __init__(self, spawned: _Spawned) -> None:
         self._loop = asyncio.get_running_loop()
@@ -284,13 +287,13 @@ class Sandbox:
         self._commands = spawned.commands
         self._monitor = os.pidfd_open(spawned.pid)
         self._first = -1
-        #: The root folder inside, for opening files; valid until `ended`.
+        #: Descriptor of the root folder inside, for opening files; valid until `ended`.
         self.root: int = -1
         self._processes: Processes | None = None
-        #: Its cgroup, where the deployment has a part of the tree.
+        #: The sandbox's cgroup, if the deployment has a part of the cgroup tree.
         self.group: Group | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
-        #: Whether it was told to end.
+        #: Whether the sandbox was told to end.
         self.stopping: bool = False
         self._loop.add_reader(self._monitor, self._reap)
 
@@ -306,7 +309,7 @@ class Sandbox:
         mounts: Mapping[str, Path] = MappingProxyType({}),
         part: Path | None = None,
     ) -> Sandbox:
-        """Start a sandbox, in a group of its own below the cgroup `part`, and wait until it takes commands.
+        """Start a sandbox, in its own group below the cgroup `part`, and wait until it accepts commands.
 
         Raises SandboxUnavailable.
         """
@@ -328,7 +331,7 @@ class Sandbox:
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
             if part is not None:
-                # Before anything of the guest's runs in it.
+                # Before any code of the guest runs in it.
                 sandbox.group = Group.make(part, control.name, first, limits)
             sandbox._processes = Processes(proc, first, sandbox.group)
         except BaseException as error:
@@ -344,8 +347,8 @@ class Sandbox:
         return sandbox
 
     async def _give_up(self) -> None:
-        """End a sandbox that may be half made."""
-        # A monitor killed too early leaves a child that waits for it for ever; process 1 ends by itself without input.
+        """End a sandbox that may be only partly started."""
+        # If bwrap is killed too early, its child waits for it forever; process 1 exits by itself without input.
         if self._commands >= 0:
             os.close(self._commands)
             self._commands = -1
@@ -358,28 +361,28 @@ class Sandbox:
 
     @property
     def processes(self) -> Processes:
-        """Those inside; none any more when the sandbox has ended."""
+        """The processes inside; empty when the sandbox has ended."""
         assert self._processes is not None
         return self._processes
 
     def usage(self) -> Usage:
-        """What it used since it started, as far as the kernel tells."""
+        """Return what the sandbox used since it started, as far as the kernel can tell."""
         return self.group.usage() if self.group is not None else Usage(None, None)
 
     def control(self, lines: bytes) -> None:
-        """Let process 1 run shell code; short, and not waited for."""
-        with contextlib.suppress(OSError):  # it is gone, which `ended` tells, or the pipe is full
+        """Send short shell code to process 1, without waiting for it."""
+        with contextlib.suppress(OSError):  # process 1 has ended (see `ended`), or the pipe is full
             os.write(self._commands, lines)
 
     def kill(self) -> None:
-        """Kill every process of the sandbox; `ended` tells when they are gone and the mounts with them."""
+        """Kill every process of the sandbox; `ended` is done when they and the mounts are gone."""
         self.stopping = True
         if self._first >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._first, signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Kill and wait until all is gone."""
+        """Kill the sandbox and wait until its processes and mounts are gone."""
         self.kill()
         await asyncio.shield(self.ended)
 
@@ -399,5 +402,5 @@ class Sandbox:
         self.ended.set_result(None)
 
     def namespace(self, kind: str) -> int:
-        """A descriptor of the namespace of a kind (`net`, `ipc`), which the caller closes. Raises OSError."""
+        """Open the namespace of a kind (`net`, `ipc`); the caller closes the descriptor. Raises OSError."""
         return os.open(f"proc/1/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.root)

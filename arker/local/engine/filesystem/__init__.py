@@ -1,4 +1,4 @@
-"""Files and trees of a live computer, looked at and changed from outside as its user may."""
+"""Reads and changes files and trees of a live computer from outside, with the permissions of its user."""
 
 from arker.local.engine.filesystem.files import ComputerFiles
 

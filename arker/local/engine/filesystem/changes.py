@@ -1,4 +1,4 @@
-"""Changes of single files and of trees: made, written, moved, copied, removed."""
+"""Changes to single files and trees: create, write, move, copy, remove."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from arker.local.engine.protocol import ComputerBusy, FileMissing, FileRefused
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PERMISSIONS = 0o7777
-#: How often a directory may get new entries while it is removed.
+#: How many times a directory may get new entries while it is removed.
 _REFILLS = 100
-#: Held from the look at what is there to its replacement.
+#: Held while the target is checked and replaced.
 _replacing = threading.Lock()
 
 
@@ -42,7 +42,7 @@ _replacing = threading.Lock()
 
 
 def make_directory(root: Root, path: str, *, parents: bool = True, exist_ok: bool = True) -> None:
-    """Make a directory. Raises FileExists, FileMissing, FileRefused."""
+    """Create a directory. Raises FileExists, FileMissing, FileRefused."""
     if path.rstrip("/") == "":
         if not exist_ok:
             raise FileExists(f"{path} exists")
@@ -63,7 +63,7 @@ def make_directory(root: Root, path: str, *, parents: bool = True, exist_ok: boo
 
 
 def make_link(root: Root, target: str, path: str) -> None:
-    """Make a symbolic link at `path` that says `target`, whatever that is. Raises FileExists, FileRefused."""
+    """Create a symbolic link at `path` to `target`, which need not exist. Raises FileExists, FileRefused."""
     with told(path), root.parent(path) as (folder, name):
         try:
             os.symlink(target, name, dir_fd=folder)
@@ -72,7 +72,7 @@ def make_link(root: Root, target: str, path: str) -> None:
 
 
 def set_marks(root: Root, base: str, marks: Sequence[Marks]) -> list[Refused]:
-    """Set modes and times of entries below the directory `base`, links in it not followed."""
+    """Set modes and times of entries below the directory `base`; links in it are not followed."""
     refused = []
     with told(base), directory(root, base) as top:
         for mark in marks:
@@ -99,7 +99,8 @@ def _mark(root: Root, fd: int, mark: Marks) -> None:
 
 
 def change_mode(root: Root, path: str, mode: int) -> None:
-    """Set the permission bits of what is at `path`, links followed. Raises FileMissing, FileRefused."""
+    """Set the permission bits of the file or directory at `path`; links are followed. Raises FileMissing,
+    FileRefused."""
     with told(path), root.opened(path) as (fd, _):
         _mark(root, fd, Marks(path, mode))
 
@@ -109,8 +110,8 @@ def change_mode(root: Root, path: str, mode: int) -> None:
 
 @contextlib.contextmanager
 def _staged(root: Root, folder: int) -> Iterator[tuple[int, str]]:
-    """A name for an unfinished file that can be moved into `folder`, and the directory that it is for. Nothing of the
-    name is left at the end of the block; what a crash leaves in the home directory is swept at the next start."""
+    """Yield a name for an unfinished file that can be moved into `folder`, and the directory that contains it. The name
+    is removed at the end of the block; after a crash, the next start removes it from the home directory."""
     name = files.PARTIAL + secrets.token_hex(8)
     with contextlib.ExitStack() as opened:
         stage = folder
@@ -134,7 +135,7 @@ def _existing(folder: int, name: str) -> os.stat_result | None:
 
 
 def _allow(path: str, there: os.stat_result | None, conditions: Conditions) -> None:
-    """Raise unless what is at `path` may be replaced by a file."""
+    """Raise unless `conditions` allow a file to replace the entry at `path`."""
     if there is not None:
         if conditions.absent:
             raise FileExists(f"{path} exists")
@@ -151,7 +152,7 @@ def _allow(path: str, there: os.stat_result | None, conditions: Conditions) -> N
 def _publish(
     path: str, stage: tuple[int, str], place: tuple[int, str], conditions: Conditions
 ) -> os.stat_result | None:
-    """Move a finished file to its place if the conditions hold; the stat of what it replaced."""
+    """Move a finished file to its place if the conditions hold; return the stat of the file that it replaced."""
     with _replacing:
         there = _existing(*place)
         _allow(path, there, conditions)
@@ -174,10 +175,10 @@ def write(
     mode: int | None = None,
     mtime_ns: int | None = None,
 ) -> FileInfo:
-    """Put `source` (bytes, or a descriptor from its position 0 on) at `path`, links followed, with the directories that
-    are missing: old file or new, never half, and on disk when this returns.
+    """Write `source` (bytes, or a descriptor that is read from position 0) to `path` atomically: readers see the old
+    file or the new one, which is on disk when this returns. Links are followed; missing directories are created.
 
-    `mode` of None keeps that of a file replaced, and is 0644 for a new one. Raises FileMissing, FileRefused,
+    With `mode` None, a replaced file keeps its mode and a new one gets 0644. Raises FileMissing, FileRefused,
     FileExists, FileChanged, StorageFull.
     """
     if path.endswith("/"):
@@ -210,10 +211,10 @@ def write(
 
 
 def append(root: Root, path: str, data: bytes | bytearray, *, at: int | None = None) -> FileInfo:
-    """Add `data` to the end of the file at `path`, which is made if it is missing; on disk when this returns.
+    """Append `data` to the file at `path`, which is created if missing; the data is on disk when this returns.
 
-    `at` is the size that the file must have; where it has `at + len(data)` and ends with `data` nothing is done, as an
-    earlier try has done it. Raises FileChanged, FileMissing, FileRefused, StorageFull.
+    `at` is the size that the file must have. If its size is `at + len(data)` and it ends with `data`, an earlier
+    attempt has succeeded and nothing is done. Raises FileChanged, FileMissing, FileRefused, StorageFull.
     """
     with told(path):
         try:
@@ -255,11 +256,11 @@ def place(
     sha256: str | None = None,
     base: str | None = None,
 ) -> FileInfo:
-    """Let the file at `source`, which was filled piece by piece and has the digest `sha256`, replace the one at
-    `target`, links followed; on disk when this returns. `mode` is as for `write`. With `base`, `target` is a path
-    relative to that directory, and no link is followed.
+    """Replace the file at `target` by the file at `source`, which was written in pieces and has the digest `sha256`; on
+    disk when this returns. Links are followed. `mode` is as for `write`. With `base`, `target` is relative to that
+    directory and links are not followed.
 
-    Raises FileChanged when its digest is another one, FileMissing, FileRefused, FileExists.
+    Raises FileChanged when the digest differs, FileMissing, FileRefused, FileExists.
     """
     with told(source), root.parent(source) as (a, name), root.regular(source) as (file, info):
         if sha256 is not None and digest_of(root, file) != sha256:
@@ -295,7 +296,7 @@ def place(
 
 
 def remove(root: Root, path: str, *, recursive: bool = False, missing_ok: bool = False) -> bool:
-    """Remove what is at `path`, a link itself rather than what it leads to. False when the turn ended before all of a
+    """Remove the entry at `path`; a link is removed, not its target. Return False when the turn ended before a whole
     tree was removed. Raises FileMissing, FileRefused."""
     with told(path):
         try:
@@ -320,7 +321,7 @@ def remove(root: Root, path: str, *, recursive: bool = False, missing_ok: bool =
 
 
 def _empty(root: Root, folder: int) -> list[str]:
-    """Remove the files of a directory; the names of directories in it, BATCH at the most."""
+    """Remove the files of a directory; return the names of at most BATCH directories in it."""
     below: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -337,7 +338,8 @@ def _empty(root: Root, folder: int) -> list[str]:
 
 
 def _remove_tree(root: Root, parent: int, name: str) -> bool:
-    """Remove a directory, however deep: one is open at a time, and on the way up it must be the one that was left."""
+    """Remove a directory of any depth: only one directory is open at a time, and each parent is checked to be the same
+    on the way up."""
     here = os.open(name, _DIRECTORY, dir_fd=parent)
     try:
         above: list[tuple[str, os.stat_result, list[str]]] = []
@@ -352,7 +354,7 @@ def _remove_tree(root: Root, parent: int, name: str) -> bool:
                 except (FileNotFoundError, NotADirectoryError):
                     continue
                 except OSError as error:
-                    if error.errno == errno.ELOOP:  # a link has taken its place
+                    if error.errno == errno.ELOOP:  # it was replaced by a link
                         continue
                     raise
                 above.append((child, os.fstat(here), below))
@@ -398,10 +400,10 @@ def _refuse_inside(path: str, inner: int, outer: int, name: str) -> None:
 
 
 def move(root: Root, source: str, target: str, *, replace: bool = True) -> None:
-    """Give what is at `source` the path `target`: a file replaces a file, a directory an empty directory.
+    """Move the entry at `source` to the path `target`. A file replaces a file, a directory replaces an empty directory.
 
-    A directory that the kernel cannot rename, as it is of a lower layer or moves to another file system, is copied and
-    then removed. Raises FileExists, FileMissing, FileRefused, StorageFull.
+    A directory that the kernel cannot rename, because it is in a lower layer or moves to another file system, is copied
+    and then removed. Raises FileExists, FileMissing, FileRefused, StorageFull.
     """
     with told(source), root.parent(source) as (a, name), told(target), root.parent(target) as (b, new):
         with told(source):
@@ -423,13 +425,14 @@ def move(root: Root, source: str, target: str, *, replace: bool = True) -> None:
                 raise
     copy(root, source, target, recursive=True, replace=replace)
     while not remove(root, source, recursive=True):
-        root.until += 60  # half of a move is worse than a fork that waits
+        root.until += 60  # an incomplete move is worse than a delayed fork
 
 
 def copy(root: Root, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:
-    """Copy a file, a link as such, or with `recursive` a directory, with modes and times, to the path `target`.
+    """Copy a file, a link (not its target) or, with `recursive`, a directory to the path `target`, with modes and
+    times.
 
-    A file replaces a file, as a whole; a directory needs a path where nothing is. Raises FileExists, FileMissing,
+    A file replaces a file atomically; for a directory, `target` must not exist. Raises FileExists, FileMissing,
     FileRefused, StorageFull.
     """
     with told(source), root.parent(source) as (a, name):
@@ -514,7 +517,7 @@ def _copy_tree(root: Root, a: int, name: str, info: os.stat_result, b: int, new:
 
 
 def size_of(root: Root, path: str) -> int:
-    """Bytes of the file, or of all files of the tree, at `path`; 0 for what is not there."""
+    """Return the bytes of the file, or of all files of the tree, at `path`; 0 if it does not exist."""
     total = 0
     with (
         contextlib.suppress(FileNotFoundError),
@@ -533,7 +536,7 @@ def size_of(root: Root, path: str) -> int:
 
 @contextlib.contextmanager
 def told_not_missing(path: str) -> Iterator[None]:
-    """As `told`, but for FileNotFoundError."""
+    """Like `told`, but pass FileNotFoundError through."""
     try:
         yield
     except FileNotFoundError:
@@ -549,10 +552,10 @@ _INVALID = re.compile(r"(^|/)(\.{0,2})(/|$)|\0")
 
 
 def unpack(root: Root, base: str, entries: Sequence[NewEntry], conditions: Conditions = ANY) -> list[Refused]:
-    """Put entries below the directory `base`, which is made if it is missing; those that were refused, and why.
+    """Write entries below the directory `base`, created if missing; return the refused ones with the reasons.
 
-    Each file is old or new, whenever this is cut short; all contents are on disk before the first is in its place.
-    Links in the tree are never followed: an entry whose path leads over one is refused.
+    Each file is replaced atomically, even if this is interrupted; the contents are on disk before that.
+    Links in the tree are never followed: an entry whose path contains one is refused.
 
     Raises FileRefused, StorageFull.
     """
@@ -632,7 +635,7 @@ def unpack(root: Root, base: str, entries: Sequence[NewEntry], conditions: Condi
             places.sync()
         for entry, partial in ready:
             attempt(entry, functools.partial(publish, entry, partial))
-        # The innermost first, and last of all: their modes may be read-only.
+        # Innermost first, and after all else, because their modes may be read-only.
         for entry in reversed(folders):
             attempt(entry, functools.partial(places.mark, root, entry))
     return refused
@@ -648,7 +651,7 @@ def _replaceable(path: str, there: os.stat_result, conditions: Conditions) -> No
 
 
 class _Places:
-    """Directories of a tree that is being filled, the last one open; none is reached over a link."""
+    """Directories of a tree that is being filled; the last one stays open. None is reached through a link."""
 
     def __init__(self, top: int) -> None:
         self._top = top
@@ -656,7 +659,7 @@ class _Places:
         self._fd = -1
 
     def above(self, path: str) -> int:
-        """The directory that `path` is in, made if it is missing."""
+        """Open the directory that contains `path`; create it if missing."""
         folder = path.rpartition("/")[0]
         if not folder:
             return self._top
@@ -672,7 +675,7 @@ class _Places:
         return self._fd
 
     def make(self, path: str) -> None:
-        """Make a directory and those above it."""
+        """Create a directory and its parents."""
         name = path.rpartition("/")[2]
         place = self.above(path)
         try:
@@ -683,7 +686,7 @@ class _Places:
                 raise FileExists(f"{path} exists and is not a folder") from None
 
     def mark(self, root: Root, entry: NewEntry) -> None:
-        """Give a directory the mode and time of its entry."""
+        """Set the mode and time of a directory from its entry."""
         self.close()
         fd = _linux.open_beneath(self._top, entry.path, os.O_PATH | os.O_DIRECTORY)
         try:
@@ -692,11 +695,11 @@ class _Places:
             os.close(fd)
 
     def sync(self) -> None:
-        """Write what was staged to the disk."""
+        """Write staged data to disk."""
         _linux.sync_filesystem(self._top)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the open directory."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -1,4 +1,4 @@
-"""What files hold: digests, kept as long as a file does not change, and contents of many files at once."""
+"""File contents: digests, cached as long as a file does not change, and contents of many files at once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from arker.local.engine.filesystem.root import Root, digest_of, refuse_unless_re
 from arker.local.engine.filesystem.walk import directory, info_of, kind_of, version_of, walk
 from arker.local.engine.protocol import FileMissing, FileRefused
 
-#: Digests that are kept, of all computers together: some 200 bytes each.
+#: Maximum number of cached digests of all computers together; about 200 bytes each.
 _KEPT = 200_000
 #: A file that changed this recently may change again within the same tick of the file system's clock.
 _SETTLED_NS = 2_000_000_000
-#: How often a file that changes while it is read is read again.
+#: How many times a file that changes while it is read is read again.
 _TRIES = 3
 
 _Key = tuple[str, int, int, int, int]
 
 
 class Digests:
-    """SHA-256 of files by what tells their versions apart; the ones asked for least recently are forgotten."""
+    """A cache of SHA-256 digests by file version; the least recently used ones are dropped."""
 
     def __init__(self, most: int = _KEPT) -> None:
         self._most = most
@@ -33,7 +33,8 @@ class Digests:
         self._lock = threading.Lock()
 
     def of(self, root: Root, vm_id: str, path: str, found: os.stat_result, folder: int, name: str) -> str:
-        """The digest, in hex, of the regular file `name` of the directory `folder`. Raises OSError, FileRefused."""
+        """Return the digest, in hex, of the regular file `name` in the directory `folder`. Raises OSError,
+        FileRefused."""
         key = _key(vm_id, found)
         with self._lock:
             known = self._known.get(key)
@@ -57,7 +58,7 @@ class Digests:
 
 
 def _key(vm_id: str, info: os.stat_result) -> _Key:
-    # The time of the last change of the inode is what its owner cannot set.
+    # The owner of a file cannot set the ctime of its inode.
     return vm_id, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
@@ -71,10 +72,10 @@ def manifest(
     limit: int = 50_000,
     only: Sequence[str] | None = None,
 ) -> Page:
-    """All that is below the directory `path`, in order, with `digests` the SHA-256 of each regular file, and with
-    `only` just the entries at these relative paths. A directory that is missing is empty.
+    """List everything below the directory `path`, in order; with `digests`, with the SHA-256 of each regular file; with
+    `only`, just the entries at these relative paths. A missing directory is empty.
 
-    Raises FileRefused where something may not be read, so that nothing is taken for missing that is there.
+    Raises FileRefused when something cannot be read, so that existing entries are never reported as missing.
     """
     entries: list[FileInfo] = []
     last = ""
@@ -115,14 +116,14 @@ def _some(root: Root, vm_id: str, top: int, paths: Sequence[str], digests: Diges
                 entries.append(info_of(path, info, None, sha256))
             finally:
                 os.close(folder)
-        except (OSError, FileRefused):  # what is not there, or not to be read, is not the same as anything
+        except (OSError, FileRefused):  # a missing or unreadable file equals nothing
             continue
     return entries
 
 
 def pack(root: Root, base: str, paths: Sequence[str], budget: int) -> tuple[list[NewEntry], list[Refused]]:
-    """The entries at `paths` below the directory `base`, with the contents of files, as far as `budget` bytes go; and
-    those that were left out, and why. Links are not followed. Raises FileMissing, FileRefused."""
+    """Return the entries at `paths` below the directory `base`, with the contents of files, up to `budget` bytes; and
+    the entries that were left out, with the reasons. Links are not followed. Raises FileMissing, FileRefused."""
     entries: list[NewEntry] = []
     refused: list[Refused] = []
     with told(base), directory(root, base) as top:

@@ -1,4 +1,4 @@
-"""The files of one computer, as the engine's users ask for them."""
+"""The files of one computer: the engine's public interface to them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from arker.local.engine.readable import LocalFile
 
 _T = TypeVar("_T")
 
-#: How often a tree is looked at for changes, in seconds; and how much longer than a look the pause is at least.
+#: Seconds between two checks of a tree for changes, and the minimum ratio of the pause to the duration of a check.
 _LOOK_SECONDS = 0.2
 _PAUSE = 10
 
@@ -41,7 +41,8 @@ class Live(Protocol):
         ...
 
     async def on_files(self, work: Callable[[int], _T], size: int = 0) -> _T:
-        """`work` in a thread, on a descriptor of the sandbox's root directory, when there is room for `size` bytes."""
+        """Run `work` in a thread, with a descriptor of the sandbox's root directory, when there is room for `size`
+        bytes."""
         ...
 
 
@@ -73,7 +74,7 @@ class ComputerFiles:
             return function(roots[0], *args, **options)
 
         try:
-            # To its end in any case: the descriptor must outlive the work.
+            # Run to its end in any case: the descriptor must outlive the work.
             result: _T = await self._whole(self._computer.on_files(work, size))
             return result
         except asyncio.CancelledError:
@@ -82,7 +83,7 @@ class ComputerFiles:
             raise
 
     async def open(self, path: str) -> Readable:
-        """A regular file, open for reading; its version is that of `stat`."""
+        """Open a regular file for reading; its version is that of `stat`."""
 
         def work(root: Root) -> int:
             with told(path), root.regular(path) as (fd, _):
@@ -92,27 +93,27 @@ class ComputerFiles:
         return _OpenFile(await self._do(work))
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
-        """What is at `path`; with `follow` of False a link itself."""
+        """Return what is at `path`; without `follow`, a link itself."""
         return await self._do(walk.look, _absolute(path), follow=follow)
 
     async def list(
         self, path: str, *, recursive: bool = False, glob: str = "", cursor: str = "", limit: int = 1000
     ) -> Page:
-        """Entries of a directory, sorted, each directory before what is in it; links are not followed.
+        """List a page of a directory, sorted, each directory before its contents; links are not followed.
 
-        `glob` is a pattern of relative paths (`*`, `?`, `[abc]`, `**`). A page may have fewer entries than `limit`
-        before the last one. With `recursive`, directories that may not be read count as empty.
+        `glob` is a pattern for relative paths (`*`, `?`, `[abc]`, `**`). A page may have fewer entries than `limit`
+        even if more pages follow. With `recursive`, unreadable directories count as empty.
         """
         limit = min(limit, LARGEST_PAGE)
         options: dict[str, Any] = {"recursive": recursive, "glob": glob, "cursor": cursor, "limit": limit}
         return await self._do(walk.listing, _absolute(path), **options)
 
     async def mkdir(self, path: str, *, parents: bool = True, exist_ok: bool = True) -> None:
-        """Make a directory."""
+        """Create a directory."""
         await self._do(changes.make_directory, _absolute(path), parents=parents, exist_ok=exist_ok)
 
     async def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False) -> None:
-        """Remove a file, a link, an empty directory, or with `recursive` a tree."""
+        """Remove a file, a link, an empty directory or, with `recursive`, a tree."""
         options = {"recursive": recursive, "missing_ok": missing_ok}
         while not await self._do(changes.remove, _absolute(path), **options):
             options["missing_ok"] = True
@@ -125,13 +126,13 @@ class ComputerFiles:
         await self._do(changes.move, _absolute(source), _absolute(target), replace=replace, size=size)
 
     async def copy(self, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:
-        """Copy a file, or with `recursive` a directory, to a path. Raises FileExists."""
+        """Copy a file or, with `recursive`, a directory. Raises FileExists."""
         size = await self._do(changes.size_of, _absolute(source))
         options = {"recursive": recursive, "replace": replace}
         await self._do(changes.copy, _absolute(source), _absolute(target), size=size, **options)
 
     async def chmod(self, path: str, mode: int) -> None:
-        """Set permission bits, links followed."""
+        """Set permission bits; links are followed."""
         await self._do(changes.change_mode, _absolute(path), mode)
 
     async def mark(self, base: str, marks: Sequence[Marks]) -> Sequence[Refused]:
@@ -139,7 +140,7 @@ class ComputerFiles:
         return await self._do(changes.set_marks, _absolute(base), marks)
 
     async def symlink(self, target: str, path: str) -> None:
-        """Make a symbolic link at `path`. Raises FileExists."""
+        """Create a symbolic link at `path`. Raises FileExists."""
         if not target or "\0" in target:
             raise FileRefused("a link needs a target without NUL characters")
         await self._do(changes.make_link, target, _absolute(path))
@@ -153,7 +154,7 @@ class ComputerFiles:
         mode: int | None = None,
         mtime_ns: int | None = None,
     ) -> FileInfo:
-        """Put `data` at `path`, links followed: old file or new, never half.
+        """Write `data` to `path` atomically; links are followed.
 
         Raises FileExists, FileChanged.
         """
@@ -161,7 +162,7 @@ class ComputerFiles:
         return await self._do(changes.write, _absolute(path), data, size=len(data), **options)
 
     async def append(self, path: str, data: bytes | bytearray, *, at: int | None = None) -> FileInfo:
-        """Add to the end of a file, which has `at` bytes before; harmless when repeated with `at`.
+        """Append to a file whose size is `at`; with `at`, repeating the call is harmless.
 
         Raises FileChanged.
         """
@@ -178,8 +179,8 @@ class ComputerFiles:
         sha256: str | None = None,
         base: str | None = None,
     ) -> FileInfo:
-        """Let a file that was filled piece by piece replace the one at `target`, which with `base` is relative to that
-        directory, no link being followed. Raises FileExists, FileChanged."""
+        """Replace the file at `target` by a file that was written in pieces. With `base`, `target` is relative to that
+        directory and links are not followed. Raises FileExists, FileChanged."""
         options: dict[str, Any] = {
             "conditions": conditions,
             "mode": mode,
@@ -199,8 +200,9 @@ class ComputerFiles:
         limit: int = LARGEST_PAGE,
         only: Sequence[str] | None = None,
     ) -> Page:
-        """All that is below a directory, or with `only` what is there of some relative paths, with the SHA-256 of each
-        regular file if `hashed`. A directory that is missing is empty; one that may not be read is FileRefused."""
+        """List everything below a directory or, with `only`, the existing ones of some relative paths; if `hashed`,
+        with the SHA-256 of each regular file. A missing directory is empty; raises FileRefused for an unreadable
+        one."""
         options: dict[str, Any] = {"cursor": cursor, "limit": min(limit, LARGEST_PAGE), "only": only}
         digests = self._digests if hashed else None
         return await self._do(content.manifest, self._computer.id, _absolute(path), digests, **options)
@@ -208,19 +210,20 @@ class ComputerFiles:
     async def pack(
         self, base: str, paths: Sequence[str], *, budget: int = LARGEST_PIECE
     ) -> tuple[Sequence[NewEntry], Sequence[Refused]]:
-        """Entries at relative paths with their contents, `budget` bytes at the most; and what was left out."""
+        """Return entries at relative paths with their contents, at most `budget` bytes; and the entries that were left
+        out."""
         return await self._do(content.pack, _absolute(base), paths, min(budget, LARGEST_PIECE))
 
     async def unpack(
         self, base: str, entries: Sequence[NewEntry], *, conditions: Conditions = ANY
     ) -> Sequence[Refused]:
-        """Put entries below a directory, which is made if it is missing; what was refused of them."""
+        """Write entries below a directory, which is created if missing; return those that were refused."""
         size = sum(len(entry.data) for entry in entries)
         return await self._do(changes.unpack, _absolute(base), entries, conditions, size=size)
 
     async def changed(self, path: str, token: str = "", *, wait: float = 0) -> str:
-        """A token of all that is below `path`, names, sizes, times and modes; waits until it is another one than
-        `token`, or for `wait` seconds. A directory that is missing has a token as well."""
+        """Return a token of the names, sizes, times and modes of everything below `path`; wait until it differs from
+        `token`, at most `wait` seconds. A missing directory has a token as well."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wait
         while True:

@@ -7,9 +7,9 @@ import re
 
 
 class Glob:
-    """A pattern for paths relative to a directory, as `pathlib.Path.glob` has them; a leading dot is not special.
+    """A pattern for paths relative to a directory, like those of `pathlib.Path.glob`; a leading dot is not special.
 
-    It takes time proportional to the length of path and pattern, whatever they are: both come from strangers.
+    Matching takes time proportional to the lengths of path and pattern, because both are untrusted.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -18,11 +18,11 @@ class Glob:
             for part in pattern.split("/")
             if part not in ("", ".")
         ]
-        #: Whether it can match anything deeper than an entry of the directory.
+        #: Whether the pattern can match deeper than the entries of the directory.
         self.deep: bool = len(self._parts) > 1 or None in self._parts
 
     def _after(self, path: str) -> set[int]:
-        """The positions in the pattern that it can be at after `path`."""
+        """Return the possible positions in the pattern after `path`."""
         states = self._skip({0})
         for name in path.split("/"):
             moved: set[int] = set()
@@ -37,7 +37,7 @@ class Glob:
         return states
 
     def _skip(self, states: set[int]) -> set[int]:
-        """Also the positions behind each `**`, which may stand for no directory at all."""
+        """Add the positions behind each `**`, which may match no directory at all."""
         for state in list(states):
             while state < len(self._parts) and self._parts[state] is None:
                 state += 1
@@ -45,9 +45,9 @@ class Glob:
         return states
 
     def matches(self, path: str) -> bool:
-        """Whether the pattern is one of `path`."""
+        """Return whether the pattern matches `path`."""
         return len(self._parts) in self._after(path)
 
     def may_hold(self, path: str) -> bool:
-        """Whether something below the directory `path` may match."""
+        """Return whether something below the directory `path` may match."""
         return any(state < len(self._parts) for state in self._after(path))

@@ -1,7 +1,7 @@
 """The root directory of a live sandbox, and ways to open what is below it.
 
-Whoever works on it is the user of the computer as far as the kernel is concerned, so that permissions hold as inside.
-No link, however it is swapped meanwhile, leads out, and nothing but regular files and directories is opened.
+For the kernel, operations run as the user of the computer, so the same permissions hold as inside.
+Links cannot lead out, even if they are swapped meanwhile. Only regular files and directories are opened.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from arker.local.engine import _linux
 from arker.local.engine.files import translate
 from arker.local.engine.protocol import EngineError, FileRefused
 
-#: How long one operation on many files may keep a fork of the computer waiting, in seconds.
+#: Seconds for which one operation on many files may delay a fork of the computer.
 TURN = 2.0
 _OF_PROCESS = re.compile(r"/proc/\d+(/|$)")
 
 
 @dataclass(slots=True)
 class Root:
-    """The root directory of a sandbox (a descriptor that outlives the operation) during one operation."""
+    """The root directory of a sandbox during one operation; the descriptor outlives the operation."""
 
     fd: int
     until: float = field(default_factory=lambda: time.monotonic() + TURN)
@@ -41,20 +41,20 @@ class Root:
 
     @property
     def due(self) -> bool:
-        """Whether the turn is over, for operations that can be continued."""
+        """Return whether the turn is over, for operations that can be continued."""
         return time.monotonic() > self.until
 
     def check(self) -> None:
-        """End an operation that nobody waits for any more."""
+        """End an operation that was abandoned by its caller."""
         if self.stopped.is_set():
             raise EngineError("the operation was cancelled")
 
     def in_proc(self, info: os.stat_result) -> bool:
-        """Whether something is on procfs, where the host could do more than the computer's user."""
+        """Return whether something is on procfs, where the host could do more than the computer's user."""
         return info.st_dev == self._proc
 
     def open(self, path: str, *, follow: bool = True) -> tuple[int, os.stat_result]:
-        """What is at `path`, as an O_PATH descriptor, and its stat. Raises OSError, FileRefused."""
+        """Open `path` as an O_PATH descriptor; return it with its stat. Raises OSError, FileRefused."""
         fd = _linux.open_in_root(self.fd, path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
         try:
             info = os.fstat(fd)
@@ -67,7 +67,7 @@ class Root:
 
     @contextlib.contextmanager
     def opened(self, path: str, *, follow: bool = True) -> Iterator[tuple[int, os.stat_result]]:
-        """As `open`, closed at the end of the block."""
+        """Like `open`; the descriptor is closed at the end of the block."""
         fd, info = self.open(path, follow=follow)
         try:
             yield fd, info
@@ -76,7 +76,7 @@ class Root:
 
     @contextlib.contextmanager
     def parent(self, path: str) -> Iterator[tuple[int, str]]:
-        """The directory that has the last name of `path`, and that name, which is not followed if it is a link."""
+        """Open the parent directory of `path`; yield it with the last name, which is not followed if it is a link."""
         above, _, name = path.rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
             raise FileRefused(f"{path}: the last part of the path is not a name")
@@ -87,7 +87,7 @@ class Root:
 
     @contextlib.contextmanager
     def regular(self, path: str) -> Iterator[tuple[int, os.stat_result]]:
-        """The regular file at `path`, open for reading. Raises OSError, FileRefused."""
+        """Open the regular file at `path` for reading. Raises OSError, FileRefused."""
         with self.opened(path) as (found, info):
             refuse_unless_regular(path, info)
             fd = reopen(found, os.O_RDONLY | os.O_NONBLOCK)
@@ -98,24 +98,24 @@ class Root:
 
 
 def location(fd: int) -> str:
-    """Where what a descriptor stands for is now, as its sandbox sees it."""
+    """Return the current path of a descriptor's file, as its sandbox sees it."""
     return str(Path(f"/proc/self/fd/{fd}").readlink())
 
 
 def reopen(fd: int, flags: int) -> int:
-    """Another descriptor of what an O_PATH descriptor stands for."""
+    """Open the file of an O_PATH descriptor."""
     return os.open(f"/proc/self/fd/{fd}", flags | os.O_CLOEXEC)
 
 
 def refuse_unless_regular(path: str, info: os.stat_result) -> None:
-    """Raise FileRefused for what is not a regular file."""
+    """Raise FileRefused unless it is a regular file."""
     if not stat.S_ISREG(info.st_mode):
         raise FileRefused(f"{path} is {'a folder' if stat.S_ISDIR(info.st_mode) else 'not a regular file'}")
 
 
 @contextlib.contextmanager
 def told(path: str) -> Iterator[None]:
-    """What the system says about `path`, in the engine's words."""
+    """Turn an OSError about `path` into an error of the engine."""
     try:
         yield
     except OSError as error:
@@ -123,7 +123,7 @@ def told(path: str) -> Iterator[None]:
 
 
 def digest_of(root: Root, fd: int) -> str:
-    """The SHA-256 of what a descriptor reads, in hex."""
+    """Return the SHA-256, in hex, of the data read from a descriptor."""
     digest = hashlib.sha256()
     at = 0
     while piece := os.pread(fd, 1 << 20, at):

@@ -1,4 +1,4 @@
-"""Directories and trees, listed in order and in constant memory, and continued where an earlier page ended."""
+"""Lists directories and trees in order and in constant memory; a listing can continue where an earlier page ended."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from arker.local.engine.protocol import FileRefused, LimitReached
 
 #: Names of one directory that are held at a time.
 BATCH = 4096
-#: What a directory that changes while it is walked may answer: it, or what was in it, is gone or another thing.
+#: Errors of a directory that changes during a walk: it or an entry was removed or replaced.
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV}
 
 
 def kind_of(mode: int) -> Kind:
-    """What the mode of a stat says that something is."""
+    """Return the kind of a file from the mode in its stat."""
     if stat.S_ISREG(mode):
         return "file"
     if stat.S_ISDIR(mode):
@@ -33,14 +33,14 @@ def kind_of(mode: int) -> Kind:
 
 
 def version_of(info: os.stat_result) -> str:
-    """Differs whenever the content of a file may differ."""
+    """Return a string that differs whenever the content of a file may differ."""
     return f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
 
 
 def info_of(
     path: str, info: os.stat_result, target: str | None = None, sha256: str | None = None
 ) -> FileInfo:
-    """A stat as a value."""
+    """Convert a stat to a FileInfo."""
     kind = kind_of(info.st_mode)
     size = info.st_size if kind == "file" else 0
     mode = stat.S_IMODE(info.st_mode)
@@ -49,8 +49,8 @@ def info_of(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An entry of a walk: its path relative to the top, its stat, and the directory it is in, open until the next
-    entry is asked for."""
+    """An entry of a walk: its path relative to the top, its stat, and its directory, which is open until the next entry
+    is requested."""
 
     path: str
     info: os.stat_result
@@ -63,11 +63,11 @@ class Found:
 
     @property
     def is_directory(self) -> bool:
-        """Whether it is a directory, which a link to one is not."""
+        """Whether it is a directory; a link to a directory is not."""
         return stat.S_ISDIR(self.info.st_mode)
 
     def target(self) -> str | None:
-        """Where it points to, if it is a link."""
+        """The target, if it is a link."""
         if not stat.S_ISLNK(self.info.st_mode):
             return None
         try:
@@ -79,7 +79,7 @@ class Found:
 
 
 class _Folders:
-    """Directories below a top one, one open at a time, so that the depth of a tree costs no descriptors."""
+    """Directories below a top one; only one is open at a time, so that deep trees need no more descriptors."""
 
     def __init__(self, top: int) -> None:
         self._top = top
@@ -100,7 +100,7 @@ class _Folders:
 
 
 def _names(folders: _Folders, path: str, after: str) -> Iterator[str]:
-    """The names of a directory beyond `after`, in order, however many there are."""
+    """Yield the names of a directory after `after`, in order, in batches of constant size."""
     while True:
         with os.scandir(folders.open(path)) as entries:
             batch = heapq.nsmallest(BATCH, (entry.name for entry in entries if entry.name > after))
@@ -118,10 +118,10 @@ def walk(
     enter: Callable[[Found], bool] = lambda found: True,
     strict: bool = False,
 ) -> Iterator[Found]:
-    """What is below the open directory `top`, each directory before what is in it, by name.
+    """Walk everything below the open directory `top`, by name, each directory before its contents.
 
-    Links are not followed, procfs is not entered. `after` is the path where an earlier walk ended. Directories that
-    may not be read count as empty, or with `strict` raise FileRefused.
+    Links are not followed; procfs is not entered. `after` is the path where an earlier walk ended. Unreadable
+    directories count as empty; with `strict` they raise FileRefused.
     """
     folders = _Folders(top)
     parts = after.split("/") if after else []
@@ -172,14 +172,14 @@ def walk(
 
 
 def look(root: Root, path: str, *, follow: bool = True) -> FileInfo:
-    """What is at `path`. Raises FileMissing, FileRefused."""
+    """Return what is at `path`. Raises FileMissing, FileRefused."""
     with told(path), root.opened(path, follow=follow) as (fd, info):
         return info_of(path, info, os.readlink("", dir_fd=fd) if stat.S_ISLNK(info.st_mode) else None)
 
 
 @contextlib.contextmanager
 def directory(root: Root, path: str) -> Iterator[int]:
-    """The directory at `path`, open for reading. Raises OSError, FileRefused."""
+    """Open the directory at `path` for reading. Raises OSError, FileRefused."""
     with root.opened(path) as (found, info):
         if not stat.S_ISDIR(info.st_mode):
             raise FileRefused(f"{path} is not a folder")
@@ -193,7 +193,7 @@ def directory(root: Root, path: str) -> Iterator[int]:
 def listing(
     root: Root, path: str, *, recursive: bool = False, glob: str = "", cursor: str = "", limit: int = 1000
 ) -> Page:
-    """Entries of the directory at `path`; see `Files.list`."""
+    """List the entries of the directory at `path`; see `Files.list`."""
     pattern = Glob(glob) if glob else None
     deep = recursive if pattern is None else pattern.deep
 
@@ -213,7 +213,8 @@ def listing(
 
 
 def token(root: Root, path: str, cursor: str) -> tuple[str, str | None]:
-    """A digest of names, kinds, modes, versions and targets of a page of the tree at `path`, and where it goes on."""
+    """Return a digest of names, kinds, modes, versions and targets of a page of the tree at `path`, and where the next
+    page starts."""
     digest = hashlib.sha256()
     page = listing(root, path, recursive=True, cursor=cursor, limit=LARGEST_PAGE)
     for entry in page.entries:
