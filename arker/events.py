@@ -136,9 +136,9 @@ class Frames:
 
     def __init__(self, offset: int) -> None:
         #: Bytes of output before the next frame.
-        self.offset = offset
+        self.offset: int = offset
         #: Whether the last one has come.
-        self.ended = False
+        self.ended: bool = False
         self._rest = b""
 
     def feed(self, piece: Buffer) -> Iterator[Event]:

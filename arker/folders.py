@@ -70,7 +70,7 @@ class LocalTree:
     """A folder of this machine, as one side of a `push` or `pull`."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+        self.root: Path = Path(root)
         self._folders: set[str] = set()
 
     def scan(

@@ -184,17 +184,14 @@ class AsyncComputer:
             return AsyncComputer(client, response.vm_id)
 
         operation: Operation[..., ForkResponse | ForkByNameResponse]
-        body: ForkRequest | ForkByNameRequest
+        wanted = {field: value for field, value in (("name", name), ("region", region)) if value is not None}
         if self._by_id:
-            operation, body = fork_vm, ForkRequest(is_public)
+            operation = fork_vm
+            parts = fork_vm.build(self._id, body=ForkRequest(is_public, **wanted), idempotency_key=key)
         else:
-            operation, body = fork_by_name, ForkByNameRequest(self._id, is_public)
-        if name is not None:
-            body.name = name
-        if region is not None:
-            body.region = region
-        where = (self._id,) if self._by_id else ()
-        parts = operation.build(*where, body=body, idempotency_key=key)
+            operation = fork_by_name
+            by_name = ForkByNameRequest(self._id, is_public, **wanted)
+            parts = fork_by_name.build(body=by_name, idempotency_key=key)
 
         async def fork(budget: Budget) -> AsyncComputer:
             async def old() -> AsyncComputer:

@@ -6,7 +6,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import click
@@ -78,7 +78,7 @@ A VM is given by its name, its id, or any unique prefix of its id.
 
 
 class _App(Group):
-    synonyms = _ELSEWHERE
+    synonyms: Mapping[str, str] = _ELSEWHERE
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 try:
-    from fsspec.spec import AbstractBufferedFile, AbstractFileSystem  # type: ignore[import-untyped]
-except ImportError as error:  # pragma: no cover - the tests have it
-    raise ImportError("the file system of computers needs `pip install 'arker[fsspec]'`") from error
+    from fsspec import spec  # type: ignore[import-untyped]
+except ImportError as _error:  # pragma: no cover - the tests have it
+    raise ImportError("the file system of computers needs `pip install 'arker[fsspec]'`") from _error
 
 from arker import Arker, ArkerError
 from arker.ids import is_vm_id
@@ -26,6 +26,18 @@ if TYPE_CHECKING:
     from arker import FileInfo, Files
 
 __all__ = ["ArkerFile", "ArkerFileSystem"]
+
+if TYPE_CHECKING:
+    # fsspec has no types, and a class of an unknown base would have none either.
+    class _FileSystem:
+        def __init__(self, *args: Any, **options: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+        def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> Any: ...
+        def mv(self, *args: Any, **options: Any) -> Any: ...
+
+    class _BufferedFile(_FileSystem): ...
+else:
+    _FileSystem, _BufferedFile = spec.AbstractFileSystem, spec.AbstractBufferedFile
 
 _BLOCK: Final = 4 << 20
 _KINDS: Final = {"file": "file", "directory": "directory", "symlink": "link", "other": "other"}
@@ -50,7 +62,7 @@ def _os_errors(path: str) -> Iterator[None]:
         raise
 
 
-class ArkerFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+class ArkerFileSystem(_FileSystem):
     """Files of computers; the first part of a path is the id or the name of a computer.
 
     Args:
@@ -285,7 +297,7 @@ class ArkerFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         )
 
 
-class ArkerFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
+class ArkerFile(_BufferedFile):
     """A file of a computer, read in ranges or written in parts; what is written appears when it is closed."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:

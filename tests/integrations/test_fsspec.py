@@ -75,12 +75,14 @@ def test_a_url_is_enough(
     monkeypatch.setenv("ARKER_BASE_URL", deployment.base_url)
     monkeypatch.setenv("ARKER_GLOBAL_URL", deployment.base_url)
     fsspec.register_implementation("arker", "arker.integrations.fsspec.ArkerFileSystem", clobber=True)
-    with fsspec.open(f"arker://{computer.id}/home/user/a.txt", "w") as file:
+    with fsspec.open(f"arker://{computer.id}/home/user/by-url/a.txt", "w") as file:
         file.write("hello")
-    with fsspec.open("arker://fsspec-computer/home/user/a.txt", "r") as file:
+    with fsspec.open("arker://fsspec-computer/home/user/by-url/a.txt", "r") as file:
         assert file.read() == "hello"
     found = fsspec.filesystem("arker")
-    assert found.ls(f"{computer.id}/home/user", detail=False) == [f"{computer.id}/home/user/a.txt"]
+    assert found.ls(f"{computer.id}/home/user/by-url", detail=False) == [
+        f"{computer.id}/home/user/by-url/a.txt"
+    ]
     assert "fsspec-computer" in found.ls("", detail=False)
     found.client.close()
     ArkerFileSystem.clear_instance_cache()

@@ -295,7 +295,7 @@ class Shell:
     ) -> None:
         self.sandbox = sandbox
         self.pid: int | None = None
-        self.state = ShellState.STARTING
+        self.state: ShellState = ShellState.STARTING
         #: The process above it, which tells how it ended.
         self._keeper: int | None = None
         #: Why it is not to be used any more.
@@ -303,7 +303,7 @@ class Shell:
         #: Done once it is up, or closed.
         self.up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: Set while it does not owe a checkpoint.
-        self.settled = asyncio.Event()
+        self.settled: asyncio.Event = asyncio.Event()
         self.settled.set()
         #: The mark of what the command that runs has started.
         self.mark: int = 0

@@ -94,7 +94,7 @@ class Terminal:
         on_end: Callable[[], object],
     ) -> None:
         """Start it; raises OSError. `state` is shell code that brings back what the session knows."""
-        self.state = State.STARTING
+        self.state: State = State.STARTING
         #: Done when it ended, with the exit code of its shell; None where nobody can tell.
         self.ended: asyncio.Future[int | None]
         #: Seconds without an attachment after which it ends; None for never.

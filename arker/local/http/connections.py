@@ -81,6 +81,7 @@ class Connection(HttpToolsProtocol):
             self._early += data
             self.flow.pause_reading()
             return
+        assert self.parser is not None  # before connection_lost
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as end:
@@ -122,6 +123,7 @@ class Connection(HttpToolsProtocol):
         self._head = 0
         self._head_arrived()
         self.bounds.busy(self)
+        assert self.parser is not None  # it is what calls
         if self.parser.should_upgrade():
             self.scope[UPGRADE] = self._take_over  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()

@@ -362,7 +362,7 @@ def _remove_tree(root: Root, parent: int, name: str) -> bool:
                 here = inner
                 below = _empty(root, here)
                 continue
-            up, child = -1, name
+            up, child, left = -1, name, below
             if above:
                 child, known, left = above[-1]
                 up = os.open("..", _DIRECTORY, dir_fd=here)
