@@ -42,30 +42,30 @@ R = TypeVar("R")
 class AsyncArker:
     """A client of an Arker deployment.
 
-    It is cheap, and safe to share between threads and event loops; connections are opened when needed and
-    kept for the next call. `close()` it, or use it in a with-statement.
+    It is cheap to make and safe to share between threads and event loops. It opens connections when they are
+    needed and keeps them for later calls. Call `close()` at the end, or use it in a with-statement.
 
-    Computers are used on the regional host; `list` and forks of a name go to the global host,
-    https://arker.ai, whatever `base_url` is. For a deployment of your own set both, or its key is sent to
-    https://arker.ai with the first `list`, after a warning.
+    Operations on computers go to the regional host; `list` and forks of a name go to the global host. The global
+    host is https://arker.ai whatever `base_url` is. For your own deployment set both: otherwise the first `list`
+    sends its key to https://arker.ai, after a warning.
 
     Args:
         api_key: Default `ARKER_API_KEY`.
         base_url: The regional host; default `ARKER_BASE_URL`, else https://aws-us-west-2.burst.arker.ai.
         global_url: The global host; default `ARKER_GLOBAL_URL`, else https://arker.ai.
         timeout: Longest time for a call with its retries, in seconds, or `Timeouts`; default `Timeouts()`.
-        retry: When a call is tried again; None for never.
-        max_connections: Most connections open at a time, per event loop; a further call waits for one.
-        http_client: An httpx client of your own for all requests (proxy, CA, client certificate, HTTP/2,
-            instrumentation); it is not closed. Its timeouts, redirects and `auth` are not used. What it logs
-            is its own: httpx logs URLs, signed ones too, under `httpx` at level INFO.
-        hooks: What to call when something happened.
-        allow_http: Allow a `http://` URL of another machine, over which the key travels in clear.
-        provider: With `region`, the platform's host to use instead of a `base_url`; default `ARKER_PROVIDER`.
+        retry: When to retry a call; None for never.
+        max_connections: Most connections open at a time, per event loop; further calls wait for a free one.
+        http_client: Your own httpx client for all requests (proxy, CA, client certificate, HTTP/2,
+            instrumentation). It is not closed. Its timeouts, redirects and `auth` are not used. It logs as it is
+            configured: httpx logs URLs, signed ones too, under `httpx` at level INFO.
+        hooks: Functions to call when something happens.
+        allow_http: Allow a `http://` URL of another machine; the key then travels unencrypted.
+        provider: With `region`, selects the platform's host in place of `base_url`; default `ARKER_PROVIDER`.
         region: Default `ARKER_REGION`.
-        contract: Which contract to speak: `0.1`, `0.3`, or `auto`: 0.1 until a host answers that it does not know a
-            path of it, and 0.3 to that host from then on. Over 0.3, `list` walks through all computers, and the name
-            of a session stands for one that this client made.
+        contract: The contract to use: `0.1`, `0.3`, or `auto`: 0.1 until a host answers that it does not know one of
+            its paths, then 0.3 for that host. Over 0.3, `list` reads all computers, and a session name stands for a
+            session that this client made.
 
     Raises:
         ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work.
@@ -106,9 +106,9 @@ class AsyncArker:
         self._pipeline = AsyncPipeline(
             config, max_connections=max_connections, http_client=http_client, hooks=hooks or Hooks()
         )
-        #: Lets go of an embedded deployment; at the latest when the client is forgotten or the process ends.
+        #: Releases the embedded deployment, at the latest when the client is garbage-collected or the process ends.
         self._let_go: Callable[[], object] | None = None
-        #: What a client that was made of another one keeps alive.
+        #: The client that this one was made from, kept alive.
         self._parent: AsyncArker | None = None
 
     @classmethod
@@ -126,30 +126,30 @@ class AsyncArker:
         max_connections: int = 1000,
         hooks: Hooks | None = None,
     ) -> AsyncArker:
-        """A client of the embedded deployment, which is started in a child process (this blocks for some 0.3
+        """Return a client of the embedded deployment, starting it in a child process (this blocks for about 0.3
         s). Clients of this process with the same options share it; it ends when the last of them is closed.
 
-        The deployment honours the `Idempotency-Key`, so that by default a `run` or `fork` that went
-        unanswered is sent again.
+        The deployment honours the `Idempotency-Key`, so by default a `run` or `fork` that got no answer is sent
+        again.
 
         Args:
             state: The folder for its computers; default a temporary one, removed at the end. Programs that
                 name the same folder share one deployment.
             attach: Whether to use a deployment that `arker serve` started on the folder, if one serves it.
-            network: Whether computers reach the network; default no. This and the following options have to
-                agree with a deployment that serves the folder already, where they are given.
-            limits: Limits of a computer that differ from their defaults, such as `{"processes": 64}`; `arker
+            network: Whether computers can reach the network; default no. If a deployment serves the folder already,
+                the options given here and below must agree with it.
+            limits: Limits of a computer that differ from the defaults, such as `{"processes": 64}`; `arker
                 doctor` lists them.
-            max_vms: Most computers; default 0, for any number.
-            rate_limit: Most requests a second; default 0, for any number.
+            max_vms: Most computers; default 0, for no limit.
+            rate_limit: Most requests per second; default 0, for no limit.
             timeout: See the class.
             retry: See the class.
             max_connections: See the class.
             hooks: See the class.
 
         Raises:
-            ArkerError: `unavailable` when it is not installed (`pip install 'arker[local]'`) or cannot start, or
-                serves the folder with other options; the message says why.
+            ArkerError: `unavailable` when it is not installed (`pip install 'arker[local]'`), cannot start, or
+                serves the folder with other options; the message says which.
         """
         from arker.local.process.launcher import LaunchError, launch
 
@@ -186,7 +186,7 @@ class AsyncArker:
         return self._pipeline.config.regional, self._pipeline.config.control
 
     def _budget(self, timeout: float | None, size: int = 0) -> Budget:
-        """What a call may spend: the time that it is given, or the usual and what `size` bytes take on a slow
+        """The time and retries of a call: the given time, or the default plus what `size` bytes take on a slow
         line."""
         if timeout is None:
             return Budget(self._policy, self._timeouts.total + size / SLOWEST)
@@ -199,12 +199,12 @@ class AsyncArker:
         retry: RetryPolicy | Unchanged | None = UNCHANGED,
         host: Literal["regional", "global"] | None = None,
     ) -> AsyncArker:
-        """The same client with other options; it shares the connections, and closing either closes both.
+        """Return this client with other options. Both share the connections; closing either closes both.
 
         Args:
             timeout: Longest time for a call with its retries, in seconds, or `Timeouts`.
-            retry: When a call is tried again; None for never.
-            host: Where `call` sends every operation, `regional` or `global`; at first where it belongs.
+            retry: When to retry a call; None for never.
+            host: Where `call` sends every operation, `regional` or `global`; default the host of the operation.
 
         Raises:
             TypeError, ValueError: for arguments of the wrong kind.
@@ -222,14 +222,14 @@ class AsyncArker:
         return client
 
     def vm(self, source: str | VmSummary) -> AsyncComputer:
-        """A computer, without asking whether it exists.
+        """Return a handle of a computer, without checking that it exists.
 
         Args:
-            source: Its id, a row of a list, an alias such as `arkuntu`; or a name, which can be forked only.
+            source: Its id, a row of a list, an alias such as `arkuntu`, or a name. A name can only be forked.
 
         Raises:
-            ArkerError: `bad_request` for what can be none of these.
-            TypeError: for anything else.
+            ArkerError: `bad_request` for text that can be none of these.
+            TypeError: for any other type.
         """
         if isinstance(source, VmSummary):
             return AsyncComputer(self, source.vm_id)
@@ -249,17 +249,17 @@ class AsyncArker:
         sort: Sort | None = None,
         timeout: float | None = None,
     ) -> VmList:
-        """One page of the computers of the organization, in all regions.
+        """Return one page of the organization's computers, in all regions.
 
         Args:
             limit: Most computers on the page, 1 to 100.
             offset: How many to skip.
-            q: A part of the name.
+            q: Part of the name.
             sort: `created_at`, `-created_at` (newest first, the default), `region` or `-region`.
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: `bad_request` for a limit, offset or sort that there is not, and whatever else fails.
+            ArkerError: `bad_request` for an invalid limit, offset or sort, and any other failure.
         """
         if not 1 <= limit <= LARGEST_PAGE:
             raise bad_request(f"limit is from 1 to {LARGEST_PAGE}, not {limit}")
@@ -285,15 +285,16 @@ class AsyncArker:
     async def vms(
         self, *, state: Literal["idle", "running"] | None = None, timeout: float | None = None
     ) -> AsyncIterator[ComputerInfo]:
-        """All computers of the organization, newest first, with all that the platform knows of each; asked for page by
-        page.
+        """Iterate over all computers of the organization, newest first, with all that the platform knows of each.
+        Pages are fetched as needed.
 
         Args:
-            state: Only those in this state.
+            state: Only computers in this state.
+            timeout: Longest time for the whole iteration, in seconds; default `Timeouts.total`.
             timeout: Longest time for the whole walk, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         from .today import computers
 
@@ -301,39 +302,39 @@ class AsyncArker:
             yield info
 
     async def regions(self, *, timeout: float | None = None) -> tuple[Region, ...]:
-        """Where computers can live.
+        """Return the regions where computers can live.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         from .today import regions_of
 
         return await regions_of(self, self._budget(timeout))
 
     async def whoami(self, *, timeout: float | None = None) -> Organization:
-        """The organization that the key belongs to.
+        """Return the organization that the key belongs to.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: `unauthorized`, and whatever else fails.
+            ArkerError: `unauthorized`, and any other failure.
         """
         from .today import organization_of
 
         return await organization_of(self, self._budget(timeout))
 
     async def health(self, *, timeout: float | None = None) -> None:
-        """Return if computers can be forked and used.
+        """Return if computers can be forked and used; raise otherwise.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: `unavailable`, whose message says what is missing, and whatever else fails.
+            ArkerError: `unavailable`, whose message says what is missing, and any other failure.
         """
         from .today import check_health
 
@@ -345,7 +346,7 @@ class AsyncArker:
         old: Callable[[], Awaitable[T]],
         new: Callable[[], Awaitable[T]],
     ) -> T:
-        """Call `old` where contract 0.1 is spoken, and `new` where it is not."""
+        """Call `old` on a host that speaks contract 0.1, else `new`."""
         if self._speaks.old(host):
             try:
                 return await old()
@@ -362,17 +363,17 @@ class AsyncArker:
         page_size: int = LARGEST_PAGE,
         timeout: float | None = None,
     ) -> AsyncIterator[VmSummary]:
-        """All computers of the organization, page by page as they are needed. One that is made or deleted
-        meanwhile may be missing; none comes twice.
+        """Iterate over all computers of the organization, fetching pages as needed. A computer that is made or
+        deleted meanwhile may be missing; none is returned twice.
 
         Args:
-            q: A part of the name.
-            sort: As `list`.
-            page_size: Computers a call, 1 to 100.
+            q: Part of the name.
+            sort: See `list`.
+            page_size: Computers per call, 1 to 100.
             timeout: Longest time for each call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: As `list`.
+            ArkerError: See `list`.
         """
         seen: set[str] = set()
         offset = 0
@@ -389,38 +390,38 @@ class AsyncArker:
     async def map(
         self, function: Callable[[T], Awaitable[R]], items: Iterable[T], *, concurrency: int = 32
     ) -> builtins.list[Outcome[R, Exception]]:
-        """Call a function for each of many computers (or whatever else), several at a time.
+        """Call a function for each of many computers (or other items), several at a time.
 
         Args:
-            function: What to call.
-            items: What to call it with.
+            function: The function to call.
+            items: Its arguments, one for each call.
             concurrency: How many calls at a time, 1 or more.
 
         Returns:
-            An outcome for each, in the order of the items.
+            An outcome for each item, in the order of the items.
 
-        Raises:
-            ValueError: for a concurrency below 1. What the function raises is in its outcome.
+            Raises:
+                ValueError: for a concurrency below 1. What the function raises is in its outcome.
         """
         if concurrency < 1:
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")
         return await async_gather([functools.partial(function, item) for item in items], concurrency)
 
     async def call(self, operation: Operation[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Any operation of the contract, with the same key, retries, errors and types as everything else.
+        """Call any operation of the contract, with the key, retries, errors and types of all other calls.
 
         Args:
-            operation: A module of `arker_api.regional.api` or `arker_api.control.api`, which also tells the
-                host; see `with_options` for another one, other retries and timeouts.
-            args: What the operation takes.
-            kwargs: What the operation takes by name.
+            operation: A module of `arker_api.regional.api` or `arker_api.control.api`, which also determines the
+                host; see `with_options` for another host, other retries and timeouts.
+            args: Arguments of the operation.
+            kwargs: Keyword arguments of the operation.
 
         Returns:
-            What the operation answers, in the types of `arker_api`; where that is one of several (`sync_files`),
-            `isinstance` tells them apart.
+            The answer, in the types of `arker_api`. If the operation has several (`sync_files`), `isinstance` tells
+            them apart.
 
         Raises:
-            ArkerError: whatever goes wrong.
+            ArkerError: any failure.
         """
         return await self._pipeline.operate(
             self._budget(None),
@@ -432,8 +433,8 @@ class AsyncArker:
         )
 
     async def aclose(self) -> None:
-        """Cancel what is under way (commands, too, if the deployment can do that), close all connections, and let go of
-        an embedded deployment. Calls after it are `bad_request`."""
+        """Cancel the calls in progress (and their commands, if the deployment can do that), close all connections, and
+        release the embedded deployment. Later calls raise `bad_request`."""
         if not self._pipeline.closed:
             jobs = [functools.partial(self._pipeline.cancel, *run) for run in tuple(self._pipeline.running)]
             await async_gather(jobs, 64)

@@ -12,8 +12,8 @@ _Host = Literal["regional", "global"]
 
 
 class Speaks:
-    """What is known of the hosts of a deployment. Nothing is asked to find out: a host that does not know a path of
-    contract 0.1 has done nothing, and says so.
+    """What is known about the contracts of a deployment's hosts. No extra request finds out: a host that does not
+    know a path of contract 0.1 has done nothing, and its answer says so.
 
     Attributes:
         sessions: Over contract 0.3, the session that stands for a name in a computer.
@@ -29,8 +29,8 @@ class Speaks:
         return host not in self._new
 
     def learn(self, host: _Host, error: ArkerError) -> bool:
-        """Whether an error says that contract 0.1 is not spoken, so that the request is to be made anew."""
-        # To contract 0.3, the `list` of `/vms/list` is the name of a computer.
+        """Whether an error says that the host does not speak contract 0.1; the request is then made for 0.3."""
+        # Contract 0.3 takes the `list` in `/vms/list` for the name of a computer.
         if not self._auto or error._operation not in ("", "getVm"):
             return False
         self._new.add(host)

@@ -64,20 +64,20 @@ AsyncData: TypeAlias = (
     bytes | bytearray | memoryview | str | IO[bytes] | AsyncIterable[bytes] | Iterable[bytes]
 )
 
-#: Chunks of one file, and files, on their way at a time.
+#: How many chunks of one file, or files, are in progress at a time.
 _AT_A_TIME = 4
 #: Raw bytes that make a PIECE of base64.
 _RAW_PIECE = PIECE // 4 * 3
-#: Answers from here on are worth pydantic's import: it decodes base64 five times faster.
+#: From this size on, importing pydantic pays off: it decodes base64 five times faster.
 _LARGE_ANSWER = 256 * 1024
-#: The longest answer with a file of the largest size: control characters take six bytes each in JSON.
+#: Largest answer with a file of the largest size: control characters take six bytes each in JSON.
 _LARGEST_INLINE = 6 * LARGEST_FILE + 64 * 1024
-#: Bytes at either end of an answer with all of its fields but the content: a path has 4 KiB, escaped six times that.
+#: Bytes at either end of an answer that contain all fields but the content: a path has 4 KiB, escaped six times that.
 _ENDS = 32 * 1024
 
 
 class AsyncSync:
-    """The files of one computer, below `/home/user/`; `computer.sync`."""
+    """The files of one computer below `/home/user/`; see `computer.sync`."""
 
     __slots__ = ("_client", "_vm_id")
 
@@ -91,15 +91,15 @@ class AsyncSync:
     # --- reading ---
 
     async def read_file(self, path: str, *, timeout: float | None = None) -> bytes:
-        """The content of a file. Memory use peaks at about its size.
+        """Return the content of a file. Peak memory use is about its size.
 
         Args:
             path: Absolute, below `/home/user/`.
-            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` and time for the
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` plus time for the
                 bytes.
 
         Raises:
-            ArkerError: `not_found`, `bad_request` for a path that can name no file, and whatever else fails.
+            ArkerError: `not_found`, `bad_request` for a path that cannot name a file, and any other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         sink = AsyncMemorySink()
@@ -109,15 +109,14 @@ class AsyncSync:
     async def read_files(
         self, paths: Iterable[str], *, timeout: float | None = None
     ) -> dict[str, Outcome[bytes, ArkerError]]:
-        """Several files, several at a time; an outcome for each path, in the order given.
+        """Read several files, several at a time; return an outcome for each path, in the order given.
 
         Args:
             paths: Absolute, below `/home/user/`.
-            timeout: Longest time for each, in seconds; see `read_file`.
+            timeout: Longest time for each file, in seconds; see `read_file`.
 
         Raises:
-            TypeError, ValueError: for arguments of the wrong kind. What goes wrong with a file is in its
-                outcome.
+            TypeError, ValueError: for arguments of the wrong kind. The failure of a file is in its outcome.
         """
         names = list(dict.fromkeys(paths))
         jobs = [functools.partial(self.read_file, path, timeout=timeout) for path in names]
@@ -132,22 +131,22 @@ class AsyncSync:
         progress: Progress | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Copy a file of the computer to a local one, in constant memory. The local file is replaced when all
-        has arrived, and not touched otherwise.
+        """Copy a file of the computer to a local file, in constant memory. The local file is replaced only when the
+        transfer is complete.
 
         Args:
             remote_path: Absolute, below `/home/user/`.
             local_path: Where to put it; its folder must exist.
-            progress: Called with the bytes so far and in all. The first may go back when a part has to come
-                again.
-            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` and time for the
+            progress: Called with the bytes so far and the total. The first may decrease when a part is
+                transferred again.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` plus time for the
                 bytes.
 
         Raises:
-            ArkerError: `not_found`, `bad_request` for a path that can name no file, `local_file` when the
-                local one cannot be written, and whatever else fails.
-            TypeError, ValueError: for arguments of the wrong kind. What `progress` raises ends the call and
-                comes out.
+            ArkerError: `not_found`, `bad_request` for a path that cannot name a file, `local_file` when the
+                local file cannot be written, and any other failure.
+            TypeError, ValueError: for arguments of the wrong kind. An exception of `progress` ends the call and
+                is raised from it.
         """
         check_path(remote_path)
         sink = AsyncFileSink(Path(local_path))
@@ -192,7 +191,7 @@ class AsyncSync:
                 await AsyncDownload(pipeline, timeouts, budget, path, read, sink, progress).run()
                 break
             except ArkerError as error:
-                # Expired, as a rule; a fresh URL will show. The file may be another one by now.
+                # Usually an expired URL; ask for a new one. The file may have changed meanwhile.
                 if asked == 2 or error.retryable or not 400 <= error.status < 500:
                     raise
         tell(
@@ -201,7 +200,7 @@ class AsyncSync:
         )
 
     async def _ask(self, budget: Budget, path: str) -> bytes | Signed:
-        """Ask for a file: its content, or where to get it."""
+        """Ask for a file: return its content, or the signed URL to get it from."""
         pipeline = self._client._pipeline
         request = self._request(dump(ReadRequest(op="read", path=path).to_dict()))
 
@@ -215,7 +214,7 @@ class AsyncSync:
         return await pipeline.perform(budget, lambda: request, consume)
 
     def _request(self, body: bytes | AsyncBody) -> AsyncRequest:
-        # Reads change nothing, and writes are the same however often they arrive under one `upload_id`.
+        # Reads change nothing, and writes with the same `upload_id` can be repeated.
         return self._client._pipeline.request(
             "post",
             f"/api/v1/vms/{quote(self._vm_id, safe='')}/sync",
@@ -235,23 +234,22 @@ class AsyncSync:
         progress: Progress | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Write a file, making its folders; the computer has the old file or the new one, never a part.
+        """Write a file, making its folders. A reader sees the old file or the new one, never a part.
 
         Args:
             path: Absolute, below `/home/user/`.
-            data: The content: bytes, or a str for its UTF-8; or a binary file, read from where it stands to
-                its end; or an iterable of bytes. The last two use constant memory; what cannot be read twice
-                goes to a temporary file first.
-            progress: Called with the bytes so far and in all. The first may go back when a part has to be
-                sent again.
-            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` and time for the
+            data: The content: bytes; a str, encoded as UTF-8; a binary file, read from its position to its end; or
+                an iterable of bytes. The last two use constant memory; data that cannot be read twice goes to a
+                temporary file first.
+            progress: Called with the bytes so far and the total. The first may decrease when a part is sent again.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` plus time for the
                 bytes.
 
         Raises:
-            ArkerError: `payload_too_large` over 100 MB, `bad_request` for a path that can name no file, and
-                whatever else fails.
-            TypeError, ValueError: for arguments of the wrong kind. What `data` or `progress` raise ends the
-                call and comes out.
+            ArkerError: `payload_too_large` over 100 MB, `bad_request` for a path that cannot name a file, and
+                any other failure.
+            TypeError, ValueError: for arguments of the wrong kind. An exception of `data` or `progress` ends the
+                call and is raised from it.
         """
         check_path(path)
         source = await _source(data)
@@ -278,15 +276,14 @@ class AsyncSync:
         Args:
             local_path: The file to copy.
             remote_path: Absolute, below `/home/user/`.
-            progress: Called with the bytes so far and in all. The first may go back when a part has to be
-                sent again.
-            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` and time for the
+            progress: Called with the bytes so far and the total. The first may decrease when a part is sent again.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total` plus time for the
                 bytes.
 
         Raises:
-            ArkerError: `local_file` when the local one cannot be read, and as `write_file`.
-            TypeError, ValueError: for arguments of the wrong kind. What `progress` raises ends the call and
-                comes out.
+            ArkerError: `local_file` when the local file cannot be read, and see `write_file`.
+            TypeError, ValueError: for arguments of the wrong kind. An exception of `progress` ends the call and
+                is raised from it.
         """
         check_path(remote_path)
         with local(Path(local_path).open, "rb") as file:
@@ -295,18 +292,17 @@ class AsyncSync:
     async def write_files(
         self, files: Mapping[str, AsyncData], *, timeout: float | None = None
     ) -> dict[str, Outcome[None, ArkerError]]:
-        """Write several files in as few calls as possible; an outcome for each path, in the order given. One
-        that fails does not touch the others.
+        """Write several files in as few requests as possible; return an outcome for each path, in the order given. A
+        file that fails does not affect the others.
 
         Args:
-            files: Content by path; see `write_file`. What is read once is held until it is written: up to 4
-                MiB of a file in memory, the rest in a temporary file.
-            timeout: Longest time for each request, in seconds; default `Timeouts.total` and time for the
+            files: Content by path; see `write_file`. Data that can be read only once is kept until it is written:
+                up to 4 MiB of a file in memory, the rest in a temporary file.
+            timeout: Longest time for each request, in seconds; default `Timeouts.total` plus time for the
                 bytes.
 
         Raises:
-            TypeError, ValueError: for arguments of the wrong kind. What goes wrong with a file is in its
-                outcome.
+            TypeError, ValueError: for arguments of the wrong kind. The failure of a file is in its outcome.
         """
         outcomes: dict[str, Outcome[None, ArkerError]] = dict.fromkeys(files, Success(None))
         small: list[tuple[tuple[str, Source], int]] = []
@@ -400,7 +396,7 @@ class AsyncSync:
             via = "signed"
         else:
             via = "chunks"
-            # Another way, with tries of its own; the deadline stays.
+            # Use another way, with its own tries and the same deadline.
             budget.attempt = 1
             await self._write_chunks(budget, path, source, progress)
         self._tell(path, source.size, started, via)
@@ -462,10 +458,10 @@ class AsyncSync:
         part: Range,
         settle: Callable[[WriteResult], T],
     ) -> T:
-        """Send bytes `[start, end)`, encoded on the way so that they are never in memory twice."""
+        """Send bytes `[start, end)`, encoding them piece by piece, so that memory holds them only once."""
         start, end = part
         entry = WriteChunk(path, source.size, upload_id, start, end, content="").to_dict()
-        # The content goes last, and behind it the digest that is known only then.
+        # The content comes last, followed by the digest, which is known only then.
         del entry["content"]
         head = dump({"op": "write", "writes": [entry]})
         assert head.endswith(b"}]}")
@@ -487,7 +483,7 @@ class AsyncSync:
 
         body: bytes | AsyncBody = AsyncBody(size, pieces)
         if end - start <= _RAW_PIECE:
-            # Small enough to be one packet with its head.
+            # Small enough for one packet with its headers.
             body = b"".join([bytes(piece) async for piece in pieces()])
         request = self._request(body)
         return await self._results(budget, lambda: request, self._only(budget, settle))
@@ -495,7 +491,7 @@ class AsyncSync:
     async def _write_signed(
         self, budget: Budget, path: str, source: Source, progress: Progress | None
     ) -> bool:
-        """Put a file past the API; False when that way is barred and the API should take it in chunks."""
+        """Upload a file by a signed URL; return False if that is not possible and the API should take it in chunks."""
         for asked in (1, 2):
             url, upload_id = await self._write_entry(
                 budget, UploadRequest(path, source.size, presigned=True), _upload_url
@@ -506,7 +502,7 @@ class AsyncSync:
                 if error.code == "local_file" or error.attempts == 0 or budget.deadline.left <= 0:
                     raise
                 if asked == 1 and 400 <= error.status < 500 and not error.retryable:
-                    # Expired, as a rule; a fresh one will show.
+                    # Usually an expired URL; ask for a new one.
                     continue
                 return False
             try:
@@ -514,7 +510,7 @@ class AsyncSync:
                     budget, UploadCommit(path, source.size, upload_id, sha256=digest), _expect_written
                 )
             except ArkerError as error:
-                # What was put is gone, or is not what was sent.
+                # The uploaded bytes are gone, or are not what was sent.
                 if error.code in ("bad_request", "not_found", "expired") and error.processed == "yes":
                     return False
                 raise
@@ -522,7 +518,7 @@ class AsyncSync:
         return False
 
     async def _put(self, budget: Budget, url: Url, source: Source, progress: Progress | None) -> str:
-        """Put all bytes to a signed URL; returns their SHA-256."""
+        """Send all bytes to a signed URL; return their SHA-256."""
         pipeline, timeouts = self._client._pipeline, self._client._timeouts
         digest = hashlib.sha256()
 
@@ -548,10 +544,10 @@ class AsyncSync:
     async def _write_chunks(
         self, budget: Budget, path: str, source: Source, progress: Progress | None
     ) -> None:
-        """Send a file through the API, several chunks at a time; of what did not arrive, only that again."""
+        """Send a file through the API, several chunks at a time; send again only the chunks that did not arrive."""
         upload_id = new_ulid()
         have: set[Range] = set()
-        #: What the last answer said has arrived.
+        #: Ranges that have arrived, by the last answer.
         told: list[Range] = []
         written = False
 
@@ -572,12 +568,12 @@ class AsyncSync:
         for _ in range(2):
             jobs = [functools.partial(write, part) for part in chunks(source.size, have)]
             for outcome in await async_gather(jobs, _AT_A_TIME):
-                # Of a file that is there, no chunk is missing, whatever became of its answer.
+                # If the file is there, no chunk is missing, even if its answer was lost.
                 if not (written and isinstance(outcome.error, ArkerError)):
                     outcome.get()
             if written:
                 return
-            # All was taken, and yet something is missing: the last answer knows what.
+            # Every chunk was accepted, but something is missing: the last answer says what.
             have = set(told)
         raise ArkerError(
             "internal", f"all bytes of {path} were sent, but the file was not written", processed="maybe"
@@ -585,7 +581,7 @@ class AsyncSync:
 
 
 async def _source(data: Any) -> Source:
-    """Any data in the form of a Source, spooled if need be."""
+    """Turn data of any kind into a Source, spooling it if necessary."""
     source = local(known, data)
     if source is not None:
         return cast("Source", source)
@@ -662,9 +658,8 @@ def _sized(data: bytes, size: object) -> bytes:
 
 
 def _decode_large(status: int, content: bytes) -> bytes | None:
-    """The bytes of a large inline answer in base64; None for any other answer, which then goes the usual
-    way."""
-    # In a string of JSON the quotes would be escaped, so this is its encoding, before or behind the content.
+    """The bytes of a large inline answer in base64; None for any other answer, which is then parsed normally."""
+    # Within a JSON string the quotes would be escaped, so this is the encoding field, before or after the content.
     if status != 200 or not any(b'"base64"' in end for end in (content[:_ENDS], content[-_ENDS:])):
         return None
     from arker import _large

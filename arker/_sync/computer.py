@@ -38,18 +38,18 @@ if TYPE_CHECKING:
     from .runs import Callback, Run, RunStream
     from .terminal import Terminal
 
-#: Forks of one computer on their way at a time.
+#: How many forks of one computer are in progress at a time.
 _AT_A_TIME = 16
-#: Seconds that forks under way get to end when the call for them is interrupted, so that their children can
-#: be deleted; and that each of these gets to be.
+#: Seconds that forks in progress get to end when their call is interrupted, so that their children can be
+#: deleted; and seconds for each of these deletions.
 _DRAIN = 5.0
 
 
 class Computer:
     """A computer, or the name of one to fork; made by `client.vm()` and `fork()`.
 
-    It holds no state but its id: two with one id of one deployment are equal. In a with-statement it is
-    deleted at the end.
+    It holds no state but its id: two handles with the same id and deployment are equal. A with-statement deletes
+    the computer at its end.
     """
 
     __slots__ = ("_by_id", "_client", "_id")
@@ -61,17 +61,17 @@ class Computer:
 
     @property
     def id(self) -> str:
-        """The id; of a computer that is known by a name only, the name."""
+        """The id, or the name if the computer is known by a name only."""
         return self._id
 
     @property
     def sync(self) -> Sync:
-        """Its files.
+        """Its files, as contract 0.1 serves them: below `/home/user/`, up to 100 MB each.
 
         Raises:
-            ArkerError: `bad_request` for a computer that is known by a name only.
+            ArkerError: `bad_request` if the computer is known by a name only.
         """
-        # When it is needed: it is a quarter of the import.
+        # Imported on first use: it takes a quarter of the import time.
         from .files import Sync
 
         return Sync(self._client, self._known_id("sync"))
@@ -81,9 +81,9 @@ class Computer:
         """The files, folders and trees of this computer, at any path and of any size.
 
         Raises:
-            ArkerError: `bad_request` for a computer that is known by a name only.
+            ArkerError: `bad_request` if the computer is known by a name only.
         """
-        # Not every program needs it, and it takes some time.
+        # Imported on first use: many programs do not need it.
         from .filesystem import Files
 
         self._known_id("files")
@@ -141,11 +141,11 @@ class Computer:
         """Make a new computer with the files of this one, in constant time.
 
         Args:
-            count: How many; default one. With a count the answer is an `Branches` with an outcome for
-                each.
-            name: Its name; with a count, `-0`, `-1` ... is added.
+            count: How many to make; default one. With a count, an `Branches` with an outcome for each is
+                returned.
+            name: Its name; with a count, `-0`, `-1` ... are added.
             is_public: Whether other organizations may fork the child.
-            region: Where to make it; default where the parent is.
+            region: Where to make it; default the region of the parent.
             timeout: Longest time for each call, in seconds; default `Timeouts.total`.
 
         Raises:
@@ -169,7 +169,7 @@ class Computer:
             jobs = [functools.partial(one, name) for name in names]
             return Branches(expected(gather(jobs, _AT_A_TIME, drain=_DRAIN)))
         except BaseException:
-            # Interrupted: nobody will ever hold those that were made.
+            # Interrupted: no caller receives the computers that were made.
             _delete_all(made, timeout=_DRAIN)
             raise
 
@@ -205,7 +205,7 @@ class Computer:
             return client._either(operation.HOST, old, new)
 
         def undo() -> None:
-            # Under the same key: it answers with the child that was made, if one was.
+            # The same key returns the child, if one was made.
             try:
                 made = fork(Budget(client._policy, _DRAIN / 2))
                 made.delete(timeout=_DRAIN / 2)
@@ -215,7 +215,7 @@ class Computer:
         try:
             return fork(client._budget(timeout))
         except CANCELLED:
-            # Nobody will ever hold the child.
+            # No caller receives the child.
             if client._policy.resend:
                 all_the_same(undo, _DRAIN)
             else:
@@ -240,31 +240,32 @@ class Computer:
     ) -> RunResult:
         """Run a shell command and wait for its end. A non-zero exit code is a result, not an error.
 
-        Cancelling the call (Ctrl-C, a cancelled task, closing the client) ends the command as well, if the
-        deployment can do that; it takes a second at most.
+        Cancelling the call (Ctrl-C, a cancelled task, closing the client) also ends the command, if the deployment
+        can do that; it takes at most a second.
 
-        It is run at most once: when the connection breaks after the command may have started, the error is
-        raised, with `processed="maybe"`, rather than the command run again; see `RetryPolicy`.
+        The command runs at most once: if the connection breaks after it may have started, the call raises an error
+        with `processed="maybe"` and does not run it again; see `RetryPolicy`.
 
         Args:
-            command: What the shell is given; a list of arguments is quoted for it.
-            session_id: The session to run it in: a persistent shell with its folder, variables and functions.
-                Default is session 0; another name makes another shell, side by side.
-            timeout: Longest time that the command may run, in seconds, rounded up to a whole one; it is
-                killed then (`completed` False, exit code 124). Default: no limit, but the call waits for at
-                most `Timeouts.run`.
-            on_stdout: Called with what comes of standard output, piece by piece, while the command runs. What it
-                raises ends the command and the call.
+            command: A line for the shell; a list of arguments is quoted for it.
+            session_id: The session to run it in: a persistent shell with its own folder, variables and functions.
+                Default: session 0. Another name makes another shell beside it.
+            timeout: Longest time that the command may run, in seconds, rounded up to a whole second; then it is
+                killed (`completed` False, exit code 124). Default: no limit, but the call waits for at most
+                `Timeouts.run`.
+            on_stdout: Called with each piece of standard output while the command runs. An exception in it ends the
+                command and the call.
             on_stderr: The same for standard error.
-            cwd: Absolute path of its folder, for this command alone, which then runs in a subshell of the session.
-            env: Variables for this command alone, as `cwd`.
-            stdin: Its input, 2 MiB at most; default none.
+            cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
+            env: Variables, for this command only, as with `cwd`.
+            stdin: Its input, at most 2 MiB; default none.
 
-        `on_stdout` and those after it need a deployment of one's own; others answer `not_implemented`.
+            `on_stdout`, `on_stderr`, `cwd`, `env` and `stdin` need your own deployment; others answer
+            `not_implemented`.
 
         Raises:
-            ArkerError: `vm_busy` when the session runs a command already, `not_found`, `timeout` when no
-                answer came within the command's limit and `Timeouts.read`, and whatever else fails.
+            ArkerError: `vm_busy` when the session already runs a command, `not_found`, `timeout` when no answer
+                came within the command's limit plus `Timeouts.read`, and any other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         client = self._client
@@ -327,20 +328,20 @@ class Computer:
         env: Mapping[str, str] | None = None,
         stdin: bytes | str | None = None,
     ) -> RunStream:
-        """Start a shell command, and return what it writes, as it comes, to be iterated over.
+        """Start a shell command, and return an iterable of its output as it arrives.
 
-        The command goes on when nobody reads any more: `stream.run.cancel()` ends it. Needs a deployment of one's own.
+        The command continues if nobody reads; `stream.run.cancel()` ends it. Needs your own deployment.
 
         Args:
-            command: What the shell is given; a list of arguments is quoted for it.
+            command: A line for the shell; a list of arguments is quoted for it.
             session_id: The session to run it in; default is session 0.
             timeout: Longest time that the command may run, in seconds. Default: no limit.
-            cwd: Absolute path of its folder, for this command alone, which then runs in a subshell of the session.
-            env: Variables for this command alone, as `cwd`.
-            stdin: Its input, 2 MiB at most; default none.
+            cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
+            env: Variables, for this command only, as with `cwd`.
+            stdin: Its input, at most 2 MiB; default none.
 
         Raises:
-            ArkerError: `vm_busy` when the session runs a command already, and whatever else fails.
+            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         from .runs import open_run
@@ -358,20 +359,20 @@ class Computer:
         env: Mapping[str, str] | None = None,
         stdin: bool = False,
     ) -> Run:
-        """Start a shell command and return at once; it goes on, whoever waits, until it ends or is cancelled, and keeps
-        its computer awake. Needs a deployment of one's own.
+        """Start a shell command and return at once. The run continues until it ends or is cancelled, whether or not
+        anybody waits, and keeps its computer awake. Needs your own deployment.
 
         Args:
-            command: What the shell is given; a list of arguments is quoted for it.
-            session_id: The session to run it in, which is busy until it ends. Default: a session of its own, which
-                begins with what session 0 knows and leaves that free.
+            command: A line for the shell; a list of arguments is quoted for it.
+            session_id: The session to run it in, which is busy until the run ends. Default: a new session, which
+                starts with the state of session 0 and leaves that one free.
             timeout: Longest time that the command may run, in seconds. Default: no limit.
-            cwd: Absolute path of its folder, for this command alone, which then runs in a subshell of the session.
-            env: Variables for this command alone, as `cwd`.
-            stdin: Whether it gets input by `run.write()`; else its input is empty.
+            cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
+            env: Variables, for this command only, as with `cwd`.
+            stdin: Whether `run.write()` provides its input; otherwise its input is empty.
 
         Raises:
-            ArkerError: `vm_busy` when the session runs a command already, and whatever else fails.
+            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         from .runs import start_run
@@ -379,29 +380,29 @@ class Computer:
         return start_run(self, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin)
 
     def runs(self, *, running: bool | None = None, limit: int = 100) -> list[Run]:
-        """The runs that were started by `start()` and `stream()`, newest first; the deployment keeps the last 256 of
-        those that ended, with their output.
+        """Return the runs started by `start()` and `stream()`, newest first. The deployment keeps the last 256 that
+        ended, with their output.
 
         Args:
-            running: True for those that go on alone, False for those that ended.
-            limit: How many at the most, up to 1000.
+            running: True for only those still running, False for only those that ended; default both.
+            limit: Most runs to return, up to 1000.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         from .runs import list_runs
 
         return list_runs(self, running, limit)
 
     def get_run(self, run_id: str) -> Run:
-        """A run by its id, from any process.
+        """Return a run by its id, from any process.
 
         Args:
             run_id: Its id.
 
         Raises:
             ArkerError: `not_found`.
-            ValueError: for what is no id.
+            ValueError: for an invalid id.
         """
         from .runs import find_run
 
@@ -417,19 +418,19 @@ class Computer:
         persist: bool = True,
         idle: float | None = None,
     ) -> Terminal:
-        """Attach to the terminal of a session, which is made if there is none; what was drawn comes first, the last
-        256 KiB of it. Whoever was attached is no more. Needs `wsproto`.
+        """Attach to the terminal of a session, making it if there is none. The last 256 KiB of its output come first.
+        Another client that was attached is detached. Needs `wsproto`.
 
         Args:
-            session_id: The session; its shell begins with what that knows, and changes nothing of it. Default: 0.
-            columns: Of the window, from 1 to 1000.
-            rows: Of the window, from 1 to 1000.
-            command: Path of a program to run instead of a shell.
-            persist: False to end the terminal when this attachment does.
-            idle: Seconds without anybody attached after which the terminal ends. Default: never.
+            session_id: The session; the terminal's shell starts with its state, and does not change it. Default: 0.
+            columns: Width of the window, 1 to 1000.
+            rows: Height of the window, 1 to 1000.
+            command: Path of a program to run in place of a shell.
+            persist: False to end the terminal when this attachment ends.
+            idle: Seconds without an attached client after which the terminal ends. Default: never.
 
         Raises:
-            ArkerError: `not_found`, `quota_exceeded` and whatever else fails.
+            ArkerError: `not_found`, `quota_exceeded` and any other failure.
             ImportError: without `wsproto`.
         """
         from .terminal import open_terminal
@@ -440,7 +441,7 @@ class Computer:
         )
 
     def port(self, number: int) -> Port:
-        """A port of it, to reach a server inside. Nothing is asked yet.
+        """Return a handle of a port, to reach a server inside. Sends no request.
 
         Args:
             number: From 1 to 65535.
@@ -456,14 +457,13 @@ class Computer:
         return Port(self, number)
 
     def delete(self, *, timeout: float | None = None) -> None:
-        """End everything that runs in it and remove its files. Computers forked from it stay.
+        """Delete the computer: end its processes and remove its files. Its forks stay.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: `not_found` when it is gone already - unless an earlier try of this call may have done
-                it.
+            ArkerError: `not_found` when it does not exist, unless an earlier try of this call may have deleted it.
         """
         client = self._client
         parts = delete_vm.build(self._known_id("delete"))
@@ -471,39 +471,39 @@ class Computer:
         try:
             client._pipeline.operate(budget, client._timeouts, delete_vm, parts, _ignore)
         except ArkerError as error:
-            # A try that went unanswered has done it.
+            # An earlier try without an answer has deleted it.
             if error.code != "not_found" or not budget.doubtful:
                 raise
 
     def info(self, *, timeout: float | None = None) -> ComputerInfo:
-        """What the platform knows of it: its name, state, parent, sessions, description, resources ...; also by name.
+        """Return what the platform knows of it: name, state, parent, sessions, description, resources. Works by name.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: `not_found`, and whatever else fails.
+            ArkerError: `not_found`, and any other failure.
         """
         from .today import info_of
 
         return info_of(self._client, self._client._budget(timeout), self._id)
 
     def update(self, *, description: str | None, timeout: float | None = None) -> ComputerInfo:
-        """Change what it is for; also by name.
+        """Change the description. Works by name.
 
         Args:
-            description: At most 1024 characters; None for nothing.
+            description: At most 1024 characters; None removes it.
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: `not_found`, and whatever else fails.
+            ArkerError: `not_found`, and any other failure.
         """
         from .today import describe
 
         return describe(self._client, self._client._budget(timeout), self._id, description)
 
     def __enter__(self) -> Computer:
-        # Not when the block is done, and its end needs the id.
+        # Check now, not after the block: its end needs the id.
         self._known_id("a with-statement")
         return self
 
@@ -517,13 +517,13 @@ class Computer:
                 return
             if error is None:
                 raise
-            # What the block raised matters more.
+            # The block's own exception is more important.
             logger.warning("%s was not deleted: %s", self._id, failure)
 
 
 class Branches(Sequence[Outcome[Computer, ArkerError]]):
-    """What became of `fork(count=n)`: an outcome for each child, in order. In a with-statement, those that
-    were made are deleted at the end."""
+    """The result of `fork(count=n)`: an outcome for each child, in order. A with-statement deletes the
+    computers that were made at its end."""
 
     __slots__ = ("_outcomes",)
 
@@ -532,14 +532,14 @@ class Branches(Sequence[Outcome[Computer, ArkerError]]):
 
     @property
     def computers(self) -> list[Computer]:
-        """Those that were made."""
+        """The computers that were made."""
         return [outcome.value for outcome in self._outcomes if outcome.value is not None]
 
     def all_or_none(self) -> list[Computer]:
-        """All of them, or none: when one could not be made, those that were are deleted.
+        """Return all computers; if one could not be made, delete the others and raise.
 
         Raises:
-            ArkerError: why the first that failed did.
+            ArkerError: The error of the first fork that failed.
         """
         failed = next((outcome.error for outcome in self._outcomes if outcome.error is not None), None)
         if failed is not None:
@@ -578,7 +578,7 @@ class Branches(Sequence[Outcome[Computer, ArkerError]]):
 
 
 def _delete_all(computers: Sequence[Computer], *, timeout: float | None = None) -> list[Exception]:
-    """Delete them all, and tell what kept any of them from it; one that is gone already is fine."""
+    """Delete computers, and return the errors; a computer that does not exist is not an error."""
     jobs = [functools.partial(computer.delete, timeout=timeout) for computer in computers]
     outcomes = gather(jobs, _AT_A_TIME, drain=_DRAIN)
     failures = [
@@ -593,4 +593,4 @@ def _delete_all(computers: Sequence[Computer], *, timeout: float | None = None) 
 
 
 def _ignore(response: Deleted) -> None:
-    """The answer says nothing but that it is done."""
+    """Ignore the answer, which contains nothing but success."""

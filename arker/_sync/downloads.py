@@ -1,5 +1,5 @@
 # Derived from arker/_async/downloads.py by `make generate`; do not edit.
-"""Files on their way down: past the API, into memory or a local file."""
+"""Downloads of files by signed URL, into memory or a local file."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Progress: TypeAlias = Callable[[int, int], object]
 
 
 class Stopped(Exception):
-    """Carries what `progress` raised past everything that would take it for a failure of the transfer."""
+    """Carries an exception of `progress` past code that would take it for a failed transfer."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
 
 def carried(progress: Progress | None) -> Progress | None:
-    """`progress`, with `Stopped` for whatever it raises."""
+    """Return `progress`, wrapping what it raises in `Stopped`."""
     if progress is None:
         return None
 
@@ -49,14 +49,14 @@ def carried(progress: Progress | None) -> Progress | None:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Where to get a file, and its size in bytes."""
+    """The signed URL of a file, and its size in bytes."""
 
     url: Url
     size: int
 
 
 class Download:
-    """One file past the API, resumed where it broke off."""
+    """The download of one file by a signed URL; it resumes where it broke off."""
 
     def __init__(
         self,
@@ -77,19 +77,19 @@ class Download:
         self._progress = progress
         self._position = 0
         self._etag: str | None = None
-        #: Of the whole file as its first answer announced it, and of the bytes before `_position`.
+        #: Digest of the whole file as its first answer announced it, and of the bytes before `_position`.
         self._announced: bytes | None = None
         self._digest = hashlib.sha256()
 
     def run(self) -> None:
-        """Get it. Raises ArkerError."""
+        """Download it. Raises ArkerError."""
         signed = self._signed
         self._sink.start(signed.size)
 
         def make() -> Request:
             headers: Headers = []
             if self._etag is None:
-                # Without a name for the version, the rest may be that of another one.
+                # Without a version to compare, the rest may be of another version.
                 self._position = 0
             elif self._position:
                 headers = [(b"Range", b"bytes=%d-" % self._position), (b"If-Range", self._etag.encode())]
@@ -142,25 +142,25 @@ class Download:
 
 
 class MemorySink:
-    """A file in memory, held once."""
+    """A file in memory, in a single copy."""
 
     def __init__(self) -> None:
         self.content = b""
         self._buffer = io.BytesIO()
 
     def take(self, content: bytes) -> None:
-        """All of it at once."""
+        """Store the whole content."""
         self.content = content
 
     def start(self, size: int) -> None:
         """Make room."""
-        # BytesIO adopts the object as it is, and hands it out again without a copy when it is full.
+        # BytesIO adopts the object without a copy, and returns it without a copy when it is full.
         self._buffer = io.BytesIO(bytes(size))
         self.content = b""
         self._size = size
 
     def write(self, position: int, piece: Buffer) -> None:
-        """Some of it."""
+        """Store a piece."""
         self._buffer.seek(position)
         self._buffer.write(piece)
         if position + len(piece) == self._size:
@@ -168,36 +168,36 @@ class MemorySink:
 
 
 class FileSink:
-    """A local file that appears when it is whole."""
+    """A local file that appears when it is complete."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  # they raise nothing
-            # A folder, or something like /dev/null, which must not be replaced.
+            # A folder, or a device such as /dev/null, which must not be replaced.
             raise ArkerError("local_file", f"{path} is there already and is not a file")
         self._part = path.with_name(f".arker-{new_ulid()}.part")
         self._file: IO[bytes]
-        #: What is to be written next, at `_at`: pieces come small, and an asyncio client asks a thread for each write.
+        #: Bytes to write next, at `_at`: pieces are small, and an asyncio client uses a thread for each write.
         self._buffer = memoryview(bytearray(READ_AHEAD))
         self._held = 0
         self._at = 0
 
     def open(self) -> None:
-        """Begin; from then on there is something to discard."""
+        """Create the temporary file; from then on, `discard` has something to remove."""
         self._file = local(self._part.open, "xb")
 
     def take(self, content: bytes) -> None:
-        """All of it at once."""
+        """Store the whole content."""
         self.start(len(content))
         self.write(0, content)
 
     def start(self, size: int) -> None:
-        """Forget what was written."""
+        """Start over."""
         self._at = self._held = 0
         local(self._file.truncate, 0)
 
     def write(self, position: int, piece: Buffer) -> None:
-        """Some of it."""
+        """Store a piece."""
         if position != self._at + self._held:
             in_thread(local, self._flush)
             self._at = position
@@ -217,7 +217,7 @@ class FileSink:
         self._held = 0
 
     def publish(self) -> None:
-        """Put it in its place."""
+        """Put the file in its place."""
         in_thread(local, self._publish)
 
     def _publish(self) -> None:
@@ -226,7 +226,7 @@ class FileSink:
         self._part.replace(self._path)
 
     def discard(self) -> None:
-        """Remove what is left."""
+        """Remove the temporary file."""
         with contextlib.suppress(OSError, AttributeError):  # it may not be open
             self._file.close()
         with contextlib.suppress(OSError):
