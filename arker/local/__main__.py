@@ -1,4 +1,4 @@
-"""The process that `process.launcher` starts. Started by hand, this is `python -m arker serve`."""
+"""The process that `process.launcher` starts. Run by hand, it is `python -m arker serve`."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ if __name__ == "__main__":
 
         main()
     else:
-        # Replaced, not imported: nothing of this package knows the command line.
+        # Replace the process instead of importing: this package does not know the command line.
         os.execv(sys.executable, [sys.executable, "-m", "arker", "serve", *sys.argv[1:]])  # noqa: S606 - no shell

@@ -1,4 +1,5 @@
-"""The child's side of `launcher`: settings come over a socket, a URL goes back; its end is the child's end."""
+"""The child process of `launcher`: reads settings from a socket, answers with its URL, and ends when the socket
+closes."""
 
 from __future__ import annotations
 
@@ -18,24 +19,24 @@ from .launcher import remove
 from .server import Ready, StateInUseError, configure_logging, serve
 from .settings import Settings, explain
 
-#: Names the descriptor of the socket in the child's environment.
+#: Environment variable of the child that holds the descriptor of the socket.
 VARIABLE: Final = "ARKER_LAUNCH_FD"
-#: Seconds to wait for another deployment that has the state folder, but does not serve.
+#: Seconds to wait for another deployment that holds the state folder but does not serve yet.
 _OTHER: Final = 10.0
 
 
 class Order(BaseModel):
-    """What the launcher asks for."""
+    """The request of the launcher."""
 
     parent: int
     key: str
-    #: Whether the state folder goes with the deployment, also when nobody is left to remove it.
+    #: Whether the deployment removes the state folder at its end, even when its launcher is gone.
     temporary: bool
     settings: Settings
 
 
 def main() -> None:
-    """Serve as the launcher says, until it is done or dead."""
+    """Serve with the launcher's settings until told to stop or until the launcher dies."""
     channel = socket.socket(fileno=int(os.environ.pop(VARIABLE)))
     os.set_inheritable(channel.fileno(), False)
     with channel, channel.makefile("rb") as lines:
@@ -47,13 +48,13 @@ def main() -> None:
         except ValidationError as error:
             answer = {"error": explain(error).replace("settings.", "")}
         if answer is not None:
-            # Whoever asked may be gone by now.
+            # The launcher may be gone by now.
             with contextlib.suppress(OSError):
                 channel.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def _serve(order: Order, channel: socket.socket) -> dict[str, object] | None:
-    """Serve to the end; what to answer, if that has not been done."""
+    """Serve to the end; return an answer for the launcher if none was sent."""
     configure_logging(order.settings.log_level)
     try:
         parent = os.pidfd_open(order.parent)
@@ -72,7 +73,7 @@ def _serve(order: Order, channel: socket.socket) -> dict[str, object] | None:
         except StateInUseError as error:
             if error.url is not None:
                 return {"other": error.url}
-            # It is starting, or stopping: in a moment it says where it serves, or the folder is free.
+            # It is starting or stopping: shortly it reports where it serves, or the folder is free.
             if time.monotonic() > deadline:
                 return {"error": str(error)}
             time.sleep(0.05)

@@ -1,5 +1,5 @@
-"""Where a deployment keeps what lasts, and who has such a folder. Imports nothing heavy: the command line asks each
-time."""
+"""The state folder of a deployment, and which deployment holds it. Imports nothing heavy, because every call of the
+command line uses it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 
 class Holder(NamedTuple):
-    """What a deployment wrote into the lock of its state folder.
+    """What a deployment writes into the lock file of its state folder.
 
     Attributes:
-        stopping: it takes no requests any more.
-        launched: a program started it for itself; else somebody did, with `arker serve`.
-        options: what it serves with, by the names of `Settings`; limits with their defaults.
+        stopping: whether it has stopped accepting requests.
+        launched: whether a program started it with `launch`; otherwise `arker serve` did.
+        options: the values of its `Settings`, by name; limits include their defaults.
     """
 
     pid: int
@@ -26,13 +26,13 @@ class Holder(NamedTuple):
 
 
 def lock_file(state: Path) -> Path:
-    """The file that a deployment holds while it has a state folder."""
+    """Return the path of the file that a deployment locks while it uses the state folder."""
     return state / "lock"
 
 
 def holder(state: Path) -> Holder | None:
-    """The last deployment that said that it serves a state folder. It may be dead by now, if nobody holds the lock;
-    if somebody does, it may be starting, and say nothing yet."""
+    """Return what the last deployment wrote that served the state folder. If nobody holds the lock, that deployment may
+    have died; if somebody does, it may still be starting and have written nothing."""
     try:
         said = json.loads(lock_file(state).read_bytes())
         return Holder(
@@ -47,7 +47,7 @@ def holder(state: Path) -> Holder | None:
 
 
 def default_state() -> Path:
-    """`/var/lib/arker` for root, else `$XDG_STATE_HOME/arker` or `~/.local/state/arker`."""
+    """Return `/var/lib/arker` for root, else `$XDG_STATE_HOME/arker` or `~/.local/state/arker`."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/arker")
     given = os.environ.get("XDG_STATE_HOME", "")

@@ -1,9 +1,9 @@
-"""A deployment for one program: started when needed, shared by whoever needs it, ended with the last of them.
+"""Start a deployment for a program: started when needed, shared by its users, and ended with the last of them.
 
     with launch() as deployment:
         client = Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
 
-The deployment is a child process. It ends when it is closed, and when this process dies, however it dies.
+The deployment is a child process. It ends when it is closed or when this process dies, even by SIGKILL.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from .folder import holder
 #: Seconds that a deployment may take to start, and to end before it is killed.
 _START: Final = 60.0
 _END: Final = 15.0
-#: Bytes of the log of a kept state folder, above which it begins anew.
+#: Size in bytes at which the log in a persistent state folder is started anew.
 _MAX_LOG: Final = 10 * 1024 * 1024
-#: A file system in memory that every Linux has.
+#: An in-memory file system that every Linux has.
 _MEMORY: Final = "/dev/shm"  # noqa: S108
-#: What to run in a Linux system to get a deployment.
+#: How to get a deployment inside a Linux system.
 _INSIDE: Final = (
     "python3 -m venv ~/arker && ~/arker/bin/pip install 'arker[local]' && ~/arker/bin/arker serve --detach"
 )
 _ANYWHERE: Final = f"on a Linux machine: {_INSIDE}"
-#: The shortest way to a Linux system on others.
+#: The shortest way to a Linux system on other platforms.
 _ELSEWHERE: Final = {
     "darwin": "on macOS: brew install lima && limactl start --name=arker template://debian-12 && limactl shell arker; "
     f"there: sudo apt-get install -y python3-venv && {_INSIDE}",
     "win32": "on Windows: wsl --install -d Debian, then in its window: sudo apt-get update && sudo apt-get install -y "
     f"python3-venv && {_INSIDE}",
 }
-#: What the `local` extra brings; only the child imports it.
+#: Modules of the `local` extra; only the child imports them.
 _NEEDED: Final = ("httptools", "starlette", "uvicorn")
 
 
 class LaunchError(Exception):
-    """The deployment could not be started; the message says why and what mends it."""
+    """The deployment could not be started; the message says why and how to fix it."""
 
 
 class _UnfitError(LaunchError):
-    """It may work with the state folder elsewhere."""
+    """This state folder does not work; another place may."""
 
 
 class Deployment:
@@ -68,7 +68,7 @@ class Deployment:
         self.api_key: str = shared.key
 
     def close(self) -> None:
-        """Let go of it; it ends with the last one to do so, and a temporary state folder with it."""
+        """Release the deployment. It ends when its last user releases it; a temporary state folder is then removed."""
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.release()
@@ -86,18 +86,18 @@ class Deployment:
 def launch(
     state: str | os.PathLike[str] | None = None, *, attach: bool = False, **options: Any
 ) -> Deployment:
-    """A deployment on a free port of this machine. Safe in any thread; blocks for some 0.3 s.
+    """Start or share a deployment on a free port of this machine. Thread-safe; blocks for about 0.3 s.
 
     Args:
-        state: folder for what lasts. The deployments of one folder are one: one that a program has launched
-            there already, this process or another, is shared. None for a temporary one, which all callers in
+        state: folder for persistent data. A folder has one deployment: if a program has launched one there
+            already (in this process or another), it is shared. None for a temporary folder, which all callers in
             this process with the same options share.
-        attach: whether to use a deployment that `arker serve` started on the folder, if one serves it.
+        attach: whether to use a deployment that `arker serve` started on the folder, if there is one.
         options: further fields of `Settings`, such as `network=True` or `limits={"processes": 64}`.
 
     Raises:
-        LaunchError: it could not be started: the machine lacks something, an option is wrong, or the folder
-            cannot be used; or the folder is served already, with other options than those given, or by
+        LaunchError: it could not be started: something is missing on the machine, an option is wrong, the folder
+            cannot be used, or the folder has a deployment already, with options other than those given, or by
             `arker serve` and `attach` is not set.
     """
     check_installed()
@@ -115,7 +115,7 @@ def launch(
 
 
 def check_installed() -> None:
-    """Refuse to go on where the embedded deployment cannot be.
+    """Check that an embedded deployment can run on this system.
 
     Raises:
         LaunchError: this is not Linux, or the `local` extra is not installed.
@@ -133,7 +133,7 @@ def check_installed() -> None:
 
 
 class _Shared:
-    """What the deployments of one state folder in one process share. Made and released under the lock."""
+    """The deployment of one state folder, as shared in this process. Created and released under the lock."""
 
     def __init__(
         self, name: tuple[str | None, str], state: Path | None, options: dict[str, Any], attach: bool
@@ -154,8 +154,8 @@ class _Shared:
             raise
 
     def _start_anywhere(self, options: dict[str, Any]) -> str:
-        """Start with temporary state: where such files go, else in memory. Sandboxes cannot live on the file
-        system of most containers, nor on a full disk."""
+        """Start with temporary state: in the folder for temporary files, or else in memory. Sandboxes cannot run on the
+        root file system of most containers, nor on a full disk."""
         refusal: LaunchError | None = None
         for place in (None, _MEMORY):
             try:
@@ -193,8 +193,7 @@ class _Shared:
             default=str,
         )
         with log, theirs:
-            # -P and our own path: the child imports what this process does, and nothing from the folder that
-            # it is in.
+            # -P and our own sys.path: the child imports what this process would, and nothing from the current folder.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "arker.local"],
                 stdin=subprocess.DEVNULL,
@@ -229,7 +228,7 @@ class _Shared:
         raise (_UnfitError if answer.get("unfit") else LaunchError)(str(answer["error"]))
 
     def _join(self, state: Path, url: str, options: dict[str, Any]) -> str:
-        """Use a deployment of another process: whoever can write its state folder can make a key for it."""
+        """Use a deployment of another process. Any process that can write its state folder can create a key for it."""
         found = holder(state)
         if found is not None and not (found.launched or self._attach):
             raise LaunchError(
@@ -254,11 +253,11 @@ class _Shared:
         return url
 
     def alive(self) -> bool:
-        """Whether it still serves, as far as this process can tell, and is this process's own."""
+        """Return whether it still serves, as far as this process can tell, and was started by this process."""
         return self._owner == os.getpid() and (self._joined is not None or self._process.poll() is None)
 
     def release(self) -> None:
-        """One user less; the last one ends it. In a process that was forked off, nothing: it is the parent's."""
+        """Remove one user; the last one ends it. Does nothing in a forked process, because it belongs to the parent."""
         if self._owner != os.getpid():
             return
         with _lock:
@@ -267,17 +266,17 @@ class _Shared:
                 return
             if _running.get(self._name) is self:
                 del _running[self._name]
-            # Still under the lock: whoever launches the same state folder next must not find it half ended.
+            # Still under the lock, so that the next launch on this state folder never finds it half stopped.
             self.end()
 
     def end(self) -> None:
-        """End the deployment, whoever still uses it."""
+        """End the deployment, even if it still has users."""
         if self._joined is None:
             self._end()
         self._clean()
 
     def _end(self) -> None:
-        # Not close() alone: a process that was forked off may hold a copy.
+        # shutdown(), because a forked process may hold a copy of the socket.
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
         self._channel.close()
@@ -299,10 +298,10 @@ class _Shared:
 
 
 def remove(folder: Path) -> None:
-    """Remove a state folder, whatever computers have made in it."""
+    """Remove a state folder, including files that computers made unreadable or read-only."""
     if not folder.exists():
         return
-    # As a rule the deployment itself has removed it, and the engine is not needed in this process.
+    # Usually the deployment itself has removed it, and this process need not import the engine.
     from arker.local.engine.trees import remove_tree
 
     with contextlib.suppress(OSError):
@@ -315,7 +314,7 @@ def remove(folder: Path) -> None:
 
 
 def _differing(given: dict[str, Any], there: dict[str, Any]) -> list[str]:
-    """Which of the options that were given are others than those of a running deployment."""
+    """Return the names of the given options that differ from those of a running deployment."""
     pairs = [(name, value, there.get(name, value)) for name, value in given.items() if name != "limits"]
     limits = there.get("limits", {})
     for name, value in (given.get("limits") or {}).items():
@@ -336,14 +335,14 @@ _running: dict[tuple[str | None, str], _Shared] = {}
 
 
 def _after_fork() -> None:
-    # The lock may have been held, and what runs is the parent's.
+    # The lock may have been held during the fork, and the deployments belong to the parent.
     global _lock
     _lock = threading.Lock()
     _inherited.extend(_running.values())
     _running.clear()
 
 
-#: Kept, so that their processes are not waited for by a process that is not their parent.
+#: References that keep this process from waiting for processes that are not its children.
 _inherited: list[_Shared] = []
 
 

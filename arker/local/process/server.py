@@ -1,11 +1,11 @@
-"""The process of a deployment: takes the state folder, drops root's powers, serves, and stops cleanly."""
+"""The process of a deployment: locks the state folder, drops root's privileges, serves, and stops cleanly."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import dataclasses
-import encodings.idna  # noqa: F401 - after the privileges are dropped nothing may be there to import from
+import encodings.idna  # noqa: F401 - once privileges are dropped, it may no longer be importable
 import errno
 import fcntl
 import gc
@@ -41,19 +41,19 @@ from .settings import Settings
 
 log: logging.Logger = logging.getLogger("arker.server")
 
-#: Seconds that a client may take to read on: what it was answered is in our memory meanwhile.
+#: Seconds that a client may pause reading; its answer is in our memory meanwhile.
 READ_WAIT: Final = 300.0
-#: Connections that wait to be accepted at the most, and that are accepted at a time.
+#: Maximum number of connections that wait to be accepted, and that are accepted at a time.
 _BACKLOG: Final = 2048
 _ACCEPTED: Final = 64
-#: Seconds after which it is said again that no connection can be accepted.
+#: Seconds between two log lines saying that no connection can be accepted.
 _SAID_AGAIN: Final = 60.0
-#: Seconds that an idle connection is kept.
+#: Seconds for which an idle connection is kept open.
 KEEP_ALIVE: Final = 120
 
 
 class StateInUseError(StateError):
-    """Another deployment has the state folder. `url` says where it serves, if it does."""
+    """Another deployment holds the state folder. `url` is where it serves, or None."""
 
     def __init__(self, state: Path, found: Holder | None) -> None:
         self.url: str | None = found.url if found and not found.stopping else None
@@ -63,7 +63,7 @@ class StateInUseError(StateError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ready:
-    """A deployment that serves: where, from which folder, and the key that was made, if one was."""
+    """A serving deployment: its URL, its state folder, and the key that was created, if any."""
 
     url: str
     state: Path
@@ -80,8 +80,8 @@ def serve(
     """Serve until SIGINT, SIGTERM or SIGHUP; a second signal ends the process at once.
 
     Args:
-        on_ready: called when requests are answered.
-        guest_key: a key that is valid as long as this process lives, and stored nowhere.
+        on_ready: called once requests are answered.
+        guest_key: a key that is valid as long as this process lives and is not stored.
         stop_on: descriptors that end the deployment when they become readable.
 
     Raises:
@@ -95,10 +95,10 @@ def serve(
         lock = stack.enter_context(_hold(state))
         listener = stack.enter_context(_listen(settings.host, settings.port))
         if os.geteuid() == 0:
-            # Before anything else of the folder is opened: what lies in there is the user's whom we become,
-            # and root would follow any link.
+            # Before anything else in the folder is opened: its content belongs to the user that we become, and root
+            # would follow any link in it.
             drop_privileges(state)
-        # Even to open the database takes some room; the platform puts it by again.
+        # Opening the database takes some disk space, too; the platform restores the reserve.
         Reserve(state).release()
         database = Database(state / DATABASE)
         stack.callback(database.close)
@@ -137,7 +137,7 @@ def serve(
         }
 
         def ready() -> None:
-            # What is there by now stays: the collector of garbage need not look at it again and again.
+            # Objects that exist by now stay, so the garbage collector need not visit them again.
             gc.collect()
             gc.freeze()
             _say(lock, about)
@@ -176,7 +176,7 @@ async def _run(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, stopped by us: it neither takes signals over nor polls."""
+    """uvicorn's server, stopped by us: it neither handles signals nor polls."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class _Server(uvicorn.Server):
         self._stopping = asyncio.Event()
 
     def listen_to(self, stop_on: tuple[int, ...]) -> None:
-        """Be stopped by signals, and by descriptors that become readable."""
+        """Stop on signals, and when one of the descriptors becomes readable."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop, number)
@@ -217,7 +217,7 @@ class _Server(uvicorn.Server):
             loop.add_reader(fd, self._stop_for, fd)
 
     def _stop(self, number: int) -> None:
-        """A signal: the first begins the end, the second makes it."""
+        """Handle a signal: the first one starts a graceful stop, the second one ends the process at once."""
         if self._stopping.is_set():
             # Sandboxes die with this process.
             os._exit(128 + number)
@@ -225,17 +225,17 @@ class _Server(uvicorn.Server):
         self._stopping.set()
 
     def _stop_for(self, fd: int) -> None:
-        """Whoever started this deployment is gone, or is done with it."""
+        """Stop because the launcher of this deployment is gone or has released it."""
         asyncio.get_running_loop().remove_reader(fd)
         self._stopping.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are handled by the loop."""
+        """Do nothing; the event loop handles signals."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
+        """Start to listen, and report it."""
         await super().startup(sockets)
         for listener in sockets or ():
             listener.listen(_BACKLOG)
@@ -243,7 +243,7 @@ class _Server(uvicorn.Server):
         self._on_ready()
 
     async def main_loop(self) -> None:
-        """Keep the Date header right until it is time to stop."""
+        """Keep the Date header current until it is time to stop."""
         while not self._stopping.is_set():
             await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
@@ -252,8 +252,8 @@ class _Server(uvicorn.Server):
 
 
 def _quiet() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """A handler of exceptions that nobody handles. That no connection can be accepted is said now and then, not with a
-    traceback for each."""
+    """Return a handler of unhandled exceptions. That no connection can be accepted is logged from time to time, without
+    a traceback."""
     said = -math.inf
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -270,7 +270,7 @@ def _quiet() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
 
 
 def _more_files() -> None:
-    """A live sandbox takes some descriptors."""
+    """Raise the limit of open descriptors; each live sandbox takes some."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = hard if hard != resource.RLIM_INFINITY else 1 << 20
     if soft < wanted:
@@ -292,7 +292,7 @@ def _limits(given: dict[str, float]) -> Limits:
 
 @contextlib.contextmanager
 def _hold(state: Path) -> Iterator[int]:
-    """Take the state folder for this process; the lock says who has it."""
+    """Lock the state folder for this process; the lock file says who holds it."""
     fd = os.open(lock_file(state), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -307,7 +307,7 @@ def _hold(state: Path) -> Iterator[int]:
 
 
 def _say(lock: int, what: dict[str, object]) -> None:
-    # Only ever longer, and whole in one write: readers find one or the other.
+    # Only ever longer, and in one write, so that readers see either the old or the new content.
     os.pwrite(lock, json.dumps(what).encode(), 0)
 
 
@@ -318,10 +318,10 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
-        # Python adds the address to what the system says.
+        # Python appends the address to the system's message.
         why = str(error.strerror or error).partition(" (while attempting")[0]
         raise OSError(f"cannot listen on {host} port {port}: {why}; choose another with --port") from None
-    # Inherited by what is accepted; asyncio sets the first only on sockets made with an explicit protocol.
+    # Inherited by accepted sockets; asyncio sets the first only on sockets with an explicit protocol.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(READ_WAIT * 1000))
     return listener
@@ -336,7 +336,7 @@ def _url(listener: socket.socket) -> str:
 
 
 def _register_key(state: Path, settings: Settings, guest_key: str | None) -> str | None:
-    """Make the given key valid; make one when there is none at all, and return it."""
+    """Make the given key valid; if there is no key at all, create one and return it."""
     with open_keys(state) as keys:
         if settings.api_key is not None:
             try:
@@ -352,11 +352,11 @@ def _register_key(state: Path, settings: Settings, guest_key: str | None) -> str
 
 
 def configure_logging(level: str) -> None:
-    """One line an event on standard error: time, level, name, and `name=value` pairs."""
+    """Log one line per event to standard error: time, level, name, and `name=value` pairs."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # Its lines say what ours say better.
+    # Our own log lines cover what uvicorn's say.
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))

@@ -1,4 +1,4 @@
-"""What a deployment can be told, checked before anything is started."""
+"""The settings of a deployment, validated before anything is started."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def _valid_key(key: SecretStr) -> SecretStr:
 
 
 class Settings(BaseModel):
-    """How to serve.
+    """How a deployment serves.
 
     Attributes:
         host: address to listen on.
         port: port to listen on; 0 for any free one.
-        state: folder for everything that lasts.
-        api_key: a key to make valid; with none, and none in the state folder, one is made.
-        public_url: where clients reach the deployment, if that is not where their requests say that they go
-            to.
-        network: whether computers reach the network.
+        state: folder for persistent data.
+        api_key: a key to make valid. If there is neither this nor a key in the state folder, one is created.
+        public_url: the URL at which clients reach the deployment, if it differs from the Host of their
+            requests.
+        network: whether computers can use the network.
         limits: fields of the engine's `Limits` that differ from their defaults.
-        rate_limit: requests a second that an organization may make; 0 for no limit.
-        max_vms: computers that an organization may have; 0 for no limit.
-        contract: which contract to speak: `0.1`, `0.3` or `both`.
-        grace: seconds that a stop waits for requests under way.
+        rate_limit: requests per second of one organization; 0 for no limit.
+        max_vms: maximum number of computers of one organization; 0 for no limit.
+        contract: which contract to serve: `0.1`, `0.3` or `both`.
+        grace: seconds that a stop waits for running requests.
         log_level: what to log: `debug`, `info`, `warning` or `error`.
     """
 
@@ -53,7 +53,7 @@ class Settings(BaseModel):
 
 
 def explain(error: ValidationError) -> str:
-    """What is wrong with settings, one line each, without their values."""
+    """Describe the errors in settings, one line each, without the values."""
     lines = [
         f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors(include_input=False)
     ]

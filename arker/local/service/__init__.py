@@ -1,1 +1,1 @@
-"""What requests mean: who may do what, and what it does. No HTTP and no SQL."""
+"""The services of a deployment: permissions and operations. No HTTP and no SQL."""

@@ -1,4 +1,4 @@
-"""Who asks, and what they may do with which computer."""
+"""Authentication of keys, and permissions on computers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Access", "KeyRow", "Principal", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a valid key's id and the organization that it belongs to."""
+    """The caller: the id of a valid key and the organization that it belongs to."""
 
     key_id: str
     org_id: str
@@ -30,10 +30,10 @@ class Principal:
 
 
 class Access:
-    """Keys, and the rules about computers.
+    """Authenticates keys, and checks permissions on computers.
 
     Args:
-        guest_key: a key that is valid for the lifetime of this process and stored nowhere.
+        guest_key: a key that is valid for the lifetime of this process and is not stored.
     """
 
     def __init__(self, rows: KeyRows, computers: Computers, guest_key: str | None) -> None:
@@ -43,7 +43,7 @@ class Access:
         self._used: dict[str, int] = {}
 
     def authenticate(self, key: str) -> Principal:
-        """The owner of a key.
+        """Return the owner of a key.
 
         Raises:
             ApiError: `unauthorized`.
@@ -62,12 +62,12 @@ class Access:
         return principal
 
     def keys(self, who: Principal) -> list[KeyRow]:
-        """The valid keys of the caller's organization, newest first."""
+        """Return the valid keys of the caller's organization, newest first."""
         return self._rows.of(who.org_id)
 
     async def create_key(self, who: Principal, name: str) -> tuple[KeyRow, str]:
-        """Make a key for the caller's organization: what is known of it, and the key itself. It expires when the
-        caller's own does: who has a key for a while must not make one for longer."""
+        """Create a key for the caller's organization; return its record and the key itself. It expires when the
+        caller's key does, so that a temporary key cannot create a permanent one."""
         key, slug = keys.generate(), re.sub("[^a-z0-9_-]", "-", name.lower())[:13]
         made = KeyRow(f"{slug}-{new_ulid().lower()}", time.time_ns() // 1_000_000)
         with api_errors():
@@ -75,7 +75,7 @@ class Access:
         return made, key
 
     async def revoke_key(self, who: Principal, key_id: str) -> None:
-        """Make a key of the caller's organization invalid, at once.
+        """Revoke a key of the caller's organization; takes effect at once.
 
         Raises:
             ApiError: `not_found`.
@@ -85,13 +85,13 @@ class Access:
                 raise ApiError("not_found", f"there is no key {key_id[:80]!r}", resource="api_key")
 
     def organization(self, name: str) -> str:
-        """The id of an organization that contract 0.3 names; the platform's own, which has the base images, is
-        `ArkerHQ` there."""
+        """Return the id of an organization that contract 0.3 names. The platform's own one, which owns the base images,
+        is `ArkerHQ` in the contract."""
         return PLATFORM_ORG if name == "ArkerHQ" else name
 
     def seen(self, who: Principal, vm_id: str) -> Computer:
-        """A computer that the caller may know of, by its id: its organization's, or a public one. Or by its name: a
-        base image, else one of its organization's.
+        """Return a computer that the caller may see. By id: one of its organization, or a public one. By name: a base
+        image, else one of its organization.
 
         Raises:
             ApiError: `not_found`, or `conflict` when the name is ambiguous.
@@ -104,7 +104,7 @@ class Access:
         return computer
 
     def owned(self, who: Principal, vm_id: str, action: str) -> Computer:
-        """A computer of the caller's organization; `action` completes "cannot be ..." in the refusal.
+        """Return a computer of the caller's organization; `action` completes "cannot be ..." in the error message.
 
         Raises:
             ApiError: `not_found`, `conflict` or `forbidden`.
@@ -122,7 +122,8 @@ class Access:
         return computer
 
     def named(self, who: Principal, name: str, org: str | None = None) -> Computer:
-        """What the caller may fork under a name or id; with `org`, of what that organization has published.
+        """Return the computer that the caller may fork under a name or id; with `org`, one that this organization has
+        published.
 
         Raises:
             ApiError: `not_found`, or `conflict` when the name is ambiguous.
@@ -134,14 +135,14 @@ class Access:
         return _only(self._computers.named(who.org_id, name), name)
 
     async def flush(self) -> None:
-        """Note when keys were last used."""
+        """Save when keys were last used."""
         used, self._used = self._used, {}
         if used:
             await self._rows.used(used)
 
 
 def missing(vm_id: str) -> ApiError:
-    """The refusal for a computer that is not there, or not for the caller."""
+    """Return the error for a computer that does not exist or that the caller may not see."""
     return ApiError("not_found", f"there is no computer {vm_id} that this key may use", resource="vm")
 
 

@@ -1,4 +1,4 @@
-"""What an organization's computers did: rows that outlive their computers, written down from time to time."""
+"""A log of the requests to an organization's computers: rows that outlive the computers, saved from time to time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Act", "Activity", "ActivityFilter", "ActivityRow"]
 
 #: How long a row is kept, in milliseconds.
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
-#: Characters of a command that a row has.
+#: Maximum number of characters of a command in a row.
 _COMMAND: Final = 4096
-#: Rows that wait to be written down; the oldest go first.
+#: Maximum number of unsaved rows; the oldest are dropped first.
 _WAITING: Final = 100_000
 
 
@@ -41,14 +41,14 @@ class Act:
 
 
 class Activity:
-    """The acts of a deployment."""
+    """The activity log of a deployment."""
 
     def __init__(self, rows: ActivityRows) -> None:
         self._rows = rows
         self._waiting: list[ActivityRow] = []
 
     def add(self, act: Act) -> None:
-        """Note an act. It is written down with the next `flush`."""
+        """Add an act; the next `flush` saves it."""
         if len(self._waiting) >= _WAITING:
             del self._waiting[: _WAITING // 10]
         self._waiting.append(
@@ -71,17 +71,17 @@ class Activity:
         )
 
     async def page(self, who: Principal, wanted: ActivityFilter) -> Sequence[ActivityRow]:
-        """Rows of the caller's organization."""
+        """Return rows of the caller's organization."""
         await self.flush()
         return self._rows.page(who.org_id, wanted)
 
     async def flush(self) -> None:
-        """Write down what waits."""
+        """Save the unsaved rows."""
         waiting, self._waiting = self._waiting, []
         if waiting:
             await self._rows.add(waiting)
 
     async def sweep(self) -> None:
-        """Forget what is old."""
+        """Delete old rows."""
         await self.flush()
         await self._rows.remove(time.time_ns() // 1_000_000 - KEPT_MS)

@@ -1,4 +1,4 @@
-"""Computers: forked, listed, looked at, deleted."""
+"""Forks, lists, looks up and deletes computers."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ __all__ = ["REGION", "Computer", "ComputerFilter", "Computers", "Look", "Wanted"
 
 log: logging.Logger = logging.getLogger("arker.platform")
 
-#: The one region of a deployment.
+#: The only region of a deployment.
 REGION: Final = "local"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What there is to know about a computer.
+    """What the caller sees of a computer.
 
     Attributes:
         computer: its row.
-        root: the base image that it descends from, unless that was removed.
-        mine: whether it belongs to who asks; else the rest says nothing of what goes on in it.
+        root: the base image that it descends from; None if that was removed.
+        mine: whether it belongs to the caller; otherwise the other fields do not reveal its activity.
         state: `running` or `idle`.
         last_active_ms: when it was last used, in milliseconds since the epoch.
     """
@@ -54,11 +54,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a new computer is to be like.
+    """The properties of a new computer.
 
     Attributes:
-        unique: whether nothing else may be addressed by its name.
-        warm: whether it takes along what the shells of its source know.
+        unique: whether its name must be unused.
+        warm: whether it inherits the state of the shells of its source.
     """
 
     name: str | None
@@ -72,10 +72,10 @@ class Computers:
     """The computers of a deployment.
 
     Args:
-        most: how many an organization may have; 0 for no limit.
+        most: maximum number of computers of one organization; 0 for no limit.
 
     Attributes:
-        resources: what a computer may use: `vcpu`, `memory_mib`, `disk_mib`.
+        resources: the limits of a computer: `vcpu`, `memory_mib`, `disk_mib`.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Computers:
         once: Once | None,
         answer: Callable[[Computer], bytes],
     ) -> bytes:
-        """Fork a computer by its id; what `answer` makes of the child."""
+        """Fork a computer by its id; return what `answer` makes of the child."""
 
         def source() -> Computer:
             return self._access.seen(who, vm_id)
@@ -131,7 +131,7 @@ class Computers:
         once: Once | None,
         answer: Callable[[Computer], bytes],
     ) -> bytes:
-        """Fork what has a name: a computer of the organization, else an image, else a public computer."""
+        """Fork by name: a computer of the organization, else an image, else a public computer."""
         await self._images.refresh()
 
         def source() -> Computer:
@@ -149,8 +149,8 @@ class Computers:
         wanted: Wanted,
         once: Once | None,
     ) -> str:
-        """Fork the computer with an id, or else with a name; with `org`, what that organization has published under
-        the name. The id of the new computer, which is gone by now if the request is an old one.
+        """Fork the computer with an id, or else with a name; with `org`, one that this organization has published under
+        the name. Return the id of the new computer, which may be deleted already if the request is a repeat.
 
         Raises:
             ApiError: `already_exists` for a name that is taken.
@@ -180,7 +180,7 @@ class Computers:
             raise ApiError("bad_request", f"region: there is no region {region!r} here, only `{REGION}`")
 
         async def make(asked: tuple[Identity, bytes] | None = None) -> bytes:
-            # Looked up only when the key is new: a repeat is answered even if the source is gone or renamed by now.
+            # Looked up only when the key is new: a repeat is answered even if the source was deleted or renamed since.
             parent, now = source(), time.time_ns() // 1_000_000
             child = Computer(
                 new_ulid(), who.org_id, "computer", wanted.name, parent.image, wanted.is_public, parent.vm_id,
@@ -212,7 +212,7 @@ class Computers:
             if parent.kind == "base":
                 await self._engine.create(child.vm_id, parent.image)
             else:
-                # What a shell knows, its environment above all, is for its own organization.
+                # The state of a shell, above all its environment, stays within the organization.
                 warm = wanted.warm and parent.org_id == child.org_id
                 await self._engine.fork(parent.vm_id, child.vm_id, sessions=warm)
         note = None if asked is None else Note(*asked, "ended", said)
@@ -220,10 +220,10 @@ class Computers:
             with api_errors():
                 await self._rows.add(child, most=self._most, note=note, unique=wanted.unique)
         except asyncio.CancelledError:
-            # The row is made all the same: whoever asks again under the key gets this computer.
+            # The row exists nevertheless: a repeat of the request under the key gets this computer.
             raise
         except BaseException as error:
-            # What cannot be deleted now is deleted at the next start.
+            # If it cannot be deleted now, the next start deletes it.
             with contextlib.suppress(ApiError):
                 await self._delete_files(child.vm_id)
             if isinstance(error, TooManyComputers):
@@ -246,8 +246,8 @@ class Computers:
         )
 
     async def delete(self, who: Principal, vm_id: str) -> None:
-        """Delete a computer: its row first, so that a crash in between leaves files to sweep and no row
-        without files."""
+        """Delete a computer. Its row is deleted first, so that a crash in between leaves files without a row, which the
+        next start removes, and never a row without files."""
         vm_id = self._access.owned(who, vm_id, "deleted").vm_id
         if not await self._reserve.spend(lambda: self.delete_row(vm_id)):
             raise missing(vm_id)
@@ -256,7 +256,7 @@ class Computers:
         await self._reserve.spend(lambda: self._delete_files(vm_id))
 
     async def delete_row(self, vm_id: str) -> bool:
-        """Delete the row of a computer and what is known of it; False if there is none."""
+        """Delete the row of a computer and all records about it; return False if there is none."""
         with api_errors():
             return await self._rows.delete(vm_id)
 
@@ -267,8 +267,8 @@ class Computers:
             await self._rows.cleared(vm_id)
 
     async def tidy(self) -> None:
-        """Delete what a crash left: files without a row, and rows whose files are gone. What cannot be deleted now, as
-        the engine cannot be reached, stays for the next time."""
+        """Clean up after a crash: delete files without a row, and rows whose files are gone. If the engine cannot be
+        reached, this is left for the next time."""
         for vm_id in self._rows.leftovers():
             log.warning(
                 "removing a computer that was never answered or whose deletion was cut short: vm=%s", vm_id
@@ -283,7 +283,7 @@ class Computers:
             await self._rows.cleared(vm_id)
 
     async def look(self, who: Principal, vm_id: str) -> Look:
-        """What there is to know about a computer."""
+        """Return what the caller sees of a computer."""
         computer = self._access.seen(who, vm_id)
         with api_errors():
             return self._look(who, computer, await self._engine.running())
@@ -297,7 +297,7 @@ class Computers:
     async def newest(
         self, who: Principal, wanted: ComputerFilter, state: str | None, limit: int
     ) -> list[Look]:
-        """Computers of an organization, newest first; of another one, those that it has published."""
+        """Return computers of an organization, newest first; of another organization, those that it has published."""
         if wanted.org_id != who.org_id:
             if wanted.is_public is False:
                 return []
@@ -318,7 +318,7 @@ class Computers:
         return looks[:limit]
 
     async def describe(self, who: Principal, vm_id: str, description: str | None) -> None:
-        """Change what a computer is for."""
+        """Set the description of a computer."""
         vm_id = self._access.owned(who, vm_id, "changed").vm_id
         with api_errors():
             await self._rows.describe(vm_id, description)
@@ -326,17 +326,17 @@ class Computers:
     def page(
         self, who: Principal, *, part_of_name: str, oldest_first: bool, limit: int, offset: int
     ) -> tuple[list[Computer], int]:
-        """A page of the organization's computers by age, and how many there are on all pages."""
+        """Return a page of the organization's computers by age, and the number of computers on all pages."""
         return self._rows.page(
             who.org_id, part_of_name=part_of_name, oldest_first=oldest_first, limit=limit, offset=offset
         )
 
     def touch(self, vm_id: str) -> None:
-        """Note that a computer is used."""
+        """Note that a computer is used now."""
         self._active[vm_id] = time.time_ns() // 1_000_000
 
     async def flush(self) -> None:
-        """Write down when computers were last used."""
+        """Save when computers were last used."""
         active, self._active = self._active, {}
         if active:
             await self._rows.touch(active)

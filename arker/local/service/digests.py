@@ -1,4 +1,4 @@
-"""SHA-256 of files that are sent, so that whoever gets one can tell that it is whole."""
+"""SHA-256 of files that are sent, so that the receiver can verify them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import time
 from collections import OrderedDict
 from typing import Final
 
-#: Versions of files whose digest is remembered.
+#: Maximum number of file versions whose digest is cached.
 _MOST: Final = 1024
-#: Nanoseconds within which a second change may not show in the times of a file: some ticks of the kernel's clock.
+#: Nanoseconds within which a second change may not alter the times of a file: some ticks of the kernel's clock.
 _TICKS: Final = 100_000_000
 #: Bytes read at a time.
 _PIECE: Final = 1024 * 1024
@@ -21,18 +21,18 @@ _Version = tuple[int, int, int, int, int]
 
 
 class Digests:
-    """Digests of files, each computed once for a version of a file, in a thread."""
+    """A cache of file digests. Each is computed once per version of a file, in a thread."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[_Version, asyncio.Task[str | None]] = OrderedDict()
 
     async def of(self, fd: int) -> str | None:
-        """The value of `Repr-Digest` (RFC 9530) for all of an open file; None if it is being changed."""
+        """Return the `Repr-Digest` (RFC 9530) of all of an open file; None if the file is being changed."""
         version = _version(fd)
         task = self._known.get(version)
         if task is None:
-            # A descriptor of its own: that of the request may be closed, and its number be another file's, before
-            # the thread is done.
+            # A duplicate: the request may close its descriptor, and the number may be reused, before the thread is
+            # done.
             task = asyncio.create_task(asyncio.to_thread(_digest, os.dup(fd), version))
             if time.time_ns() - version[-1] > _TICKS:
                 self._known[version] = task
@@ -41,14 +41,14 @@ class Digests:
         try:
             return await asyncio.shield(task)
         except OSError:
-            # The disk fails; whoever sends the file will find out and say so.
+            # The disk fails; sending the file will fail as well and report it.
             self._known.pop(version, None)
             return None
 
 
 def _version(fd: int) -> _Version:
-    # With the time of the last change of any kind, which no program in a computer can set: a file may be another one
-    # under the same size and modification time.
+    # The ctime is included, which no program in a computer can set: a file may be replaced by another one with the same
+    # size and modification time.
     found = os.fstat(fd)
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 

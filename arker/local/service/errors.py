@@ -1,4 +1,4 @@
-"""What the API answers when a request fails."""
+"""Errors of the API."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """A refusal, as the caller of the API will see it.
+    """An error that is reported to the caller of the API.
 
     Args:
-        code: a code of the contract.
-        message: what was wrong and what would be right, for people.
-        retry_after: seconds after which another try makes sense, if known.
-        resource: the kind of thing that it is about, as contract 0.3 names it.
-        details: the details that contract 0.3 has for the code, where they are not `resource`.
+        code: an error code of the contract.
+        message: what is wrong and how to fix it, for people.
+        retry_after: seconds after which to retry, if known.
+        resource: the kind of resource concerned, as contract 0.3 names it.
+        details: the details that contract 0.3 defines for the code, other than `resource`.
     """
 
     def __init__(

@@ -20,15 +20,15 @@ from .errors import ApiError
 from .translation import Sandboxes
 from .uploads import Chunk, Commit, UploadRequest, Uploads
 
-#: Files up to this size are read inline, larger ones by a signed URL; in bytes.
+#: Files up to this size (bytes) are read inline, larger ones by a signed URL.
 MAX_INLINE: Final = 4 * 1024 * 1024
-#: Ranges that the answer to a write lists at the most; entries beyond have to come in another request.
+#: Maximum number of ranges in the answer to a write; further entries need another request.
 MAX_LISTED: Final = 100_000
-#: Seconds after which a long loop lets others have a turn.
+#: Seconds after which a long loop yields to other tasks.
 _TURN: Final = 0.005
-#: Bytes read at least at a time.
+#: Minimum number of bytes read at a time.
 _SMALL: Final = 64 * 1024
-#: Files that a manifest lists at the most.
+#: Maximum number of files in a manifest.
 MAX_MANIFEST: Final = 50_000
 
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A signed URL for a file of `size` bytes, and the seconds that it lives."""
+    """A signed URL for a file of `size` bytes, and its lifetime in seconds."""
 
     size: int
     url: str
@@ -64,7 +64,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """The result of a `Chunk`: which bytes of the file have arrived. All of them: it is written."""
+    """The result of a `Chunk`: which bytes of the file have arrived. Once all have, the file is written."""
 
     ranges: Sequence[Range]
 
@@ -87,10 +87,10 @@ Result = Arrived | Granted | Committed | ApiError
 
 
 class Files:
-    """The files of a deployment's computers.
+    """The files of the computers of a deployment.
 
     Args:
-        secret: what signed URLs are signed with.
+        secret: the key that signs URLs.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ class Files:
     async def write(
         self, who: Principal, vm_id: str, entries: Sequence[Entry], base_url: str
     ) -> list[Result]:
-        """Take entries in order; a result or an error for each. `base_url` is where signed URLs point."""
+        """Process entries in order; return a result or an error for each. `base_url` is the base of signed URLs."""
         vm_id = self._use(who, vm_id)
         results: list[Result] = []
         listed = 0
         began = time.monotonic()
         for entry in entries:
             if time.monotonic() - began > _TURN:
-                # Most entries wait for nothing, and many of them must not keep others waiting.
+                # Most entries do not wait, so many of them could block other tasks.
                 await asyncio.sleep(0)
                 began = time.monotonic()
             try:
@@ -149,7 +149,7 @@ class Files:
                 return Committed()
 
     async def read(self, who: Principal, vm_id: str, path: str, base_url: str) -> bytes | Link:
-        """The content of a file, or a signed URL for a large one, which points to `base_url`."""
+        """Return the content of a file, or for a large one a signed URL below `base_url`."""
         vm_id = self._use(who, vm_id)
         check_path(path)
         async with await self._open(vm_id, path) as file:
@@ -158,9 +158,9 @@ class Files:
             return await _content(file, path)
 
     async def manifest(self, who: Principal, vm_id: str, path: str) -> Manifest:
-        """The regular files below a folder, with their digests; none where there is no folder.
+        """List the regular files below a folder, with their digests; empty if there is no folder.
 
-        Files whose names are not Unicode are left out: the contract cannot name them.
+        Files whose names are not Unicode are left out, because the contract cannot represent them.
         """
         vm_id = self._use(who, vm_id)
         if problem := path_problem(f"{path.rstrip('/')}/file", below="/"):
@@ -186,7 +186,7 @@ class Files:
             try:
                 file = await self._engine.open_file(vm_id, path)
             except FileMissing:
-                # Word for word what the original SDK documents, and programs match.
+                # The exact text that the original SDK documents and programs match.
                 raise ApiError("not_found", f"file not found: {path}") from None
         if file.size > LARGEST_FILE:
             await file.close()
@@ -202,10 +202,10 @@ class Files:
         return Link(size, f"{base_url}/signed/{signing.sign(self._secret, grant)}")
 
     async def open_signed(self, token: str) -> Readable:
-        """The file of a signed URL, as long as it is the version that the URL was made for.
+        """Open the file of a signed URL, if it is still the version that the URL was made for.
 
-        Pinning the version keeps a resumed download from mixing two: whoever gets the same URL answered
-        twice, in pieces or not, has got the same bytes.
+        Pinning the version keeps a resumed download from mixing two versions: all answers to the same URL
+        have the same bytes, whole or in ranges.
 
         Raises:
             ApiError: `forbidden`, `not_found`, or `conflict` when the file has changed.
@@ -220,7 +220,7 @@ class Files:
         return file
 
     async def receive_signed(self, token: str, declared: int | None, body: AsyncIterator[bytes]) -> None:
-        """Take the bytes of a `PUT` to a signed URL; `declared` is how many it announced, if it did."""
+        """Receive the body of a `PUT` to a signed URL; `declared` is its Content-Length, if it has one."""
         grant = signing.verify(self._secret, token, method="PUT", now=time.time())
         if declared is not None and declared != grant.size:
             raise ApiError(
@@ -232,8 +232,8 @@ class Files:
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that no file can have. Which files there are, and what the computer's user may do with them, is for
-    the computer to say.
+    """Refuse a path that no file can have. Whether the file exists, and what the computer's user may do with it, is
+    decided by the computer.
 
     Raises:
         ApiError: `bad_request`.
@@ -253,7 +253,7 @@ def _is_unicode(path: str) -> bool:
 async def _content(file: Readable, path: str) -> bytes:
     data = bytearray()
     try:
-        # More than is there, to see the end of it; but not by much, as files of /proc refuse that.
+        # Read more than the expected size, to see the end; but not much more, because files in /proc refuse that.
         while piece := await file.read(len(data), max(file.size - len(data), 0) + _SMALL):
             data += piece
             if len(data) > MAX_INLINE:

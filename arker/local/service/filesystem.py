@@ -1,4 +1,4 @@
-"""Files and trees of computers, beyond what the contract's `sync` does."""
+"""Files and trees of computers, beyond the contract's `sync`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FileSystem:
 
     @contextlib.contextmanager
     def of(self, who: Principal, vm_id: str) -> Iterator[Files]:
-        """The files of a computer, to be worked on in the block; what fails there is an `ApiError`.
+        """Yield the files of a computer; errors of the engine in the block become `ApiError`.
 
         Raises:
             ApiError: the caller may not use the computer.

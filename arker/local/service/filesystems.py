@@ -1,7 +1,7 @@
-"""File systems: folders of the deployment that outlive computers and can be mounted into several.
+"""File systems: folders of the deployment that outlive computers and can be mounted into several of them.
 
-A mount is there from the computer's next start on. On this machine it is below `/mnt`: folders that the computer can
-change itself might lead a mount elsewhere.
+A mount takes effect at the computer's next start. On this machine it is below `/mnt`: in folders that the computer can
+change, a link could redirect a mount.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .translation import api_errors
 
 __all__ = ["Filesystem", "Filesystems", "Mount", "Mounted"]
 
-#: Where mounts are.
+#: Folder of all mounts.
 _BELOW: Final = "/mnt/"
 _LONGEST: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """A mount, and whether the computer has it already."""
+    """A mount, and whether the computer has mounted it already."""
 
     mount: Mount
     there: bool
@@ -43,7 +43,7 @@ class Filesystems:
         self._access = access
 
     async def start(self) -> None:
-        """Tell the engine about the mounts of computers."""
+        """Tell the engine the mounts of all computers."""
         for vm_id in self._rows.mounted():
             await self._tell(vm_id)
 
@@ -53,7 +53,7 @@ class Filesystems:
             await self._engine.set_mounts(vm_id, mounts)
 
     async def create(self, who: Principal, name: str) -> Filesystem:
-        """Make an empty file system.
+        """Create an empty file system.
 
         Raises:
             ApiError: `already_exists`.
@@ -69,7 +69,7 @@ class Filesystems:
         return made
 
     def get(self, who: Principal, filesystem_id: str) -> Filesystem:
-        """A file system of the caller's organization.
+        """Return a file system of the caller's organization.
 
         Raises:
             ApiError: `not_found`.
@@ -84,7 +84,7 @@ class Filesystems:
     def page(
         self, who: Principal, prefix: str, after: tuple[int, str] | None, limit: int
     ) -> list[Filesystem]:
-        """File systems of the caller's organization whose names begin with `prefix`, newest first."""
+        """Return file systems of the caller's organization whose names begin with `prefix`, newest first."""
         return self._rows.page(who.org_id, prefix, after, limit)
 
     async def delete(self, who: Principal, filesystem_id: str) -> None:
@@ -104,17 +104,17 @@ class Filesystems:
             await self._engine.delete_filesystem(filesystem_id)
 
     async def mounts(self, who: Principal, vm_id: str) -> list[Mounted]:
-        """The mounts of a computer, oldest first."""
+        """Return the mounts of a computer, oldest first."""
         self._access.owned(who, vm_id, "looked into")
         with api_errors():
             there = await self._engine.mounted(vm_id)
         return [Mounted(mount, mount.path in there) for mount in self._rows.mounts(vm_id)]
 
     async def mount(self, who: Principal, vm_id: str, filesystem_id: str, path: str | None) -> Mounted:
-        """Give a computer a file system from its next start on; the mount that is there, if it is the same.
+        """Mount a file system into a computer, from its next start on. Return the existing mount if it is the same.
 
         Raises:
-            ApiError: `conflict` for a path or file system that has another mount in the computer.
+            ApiError: `conflict` when the path or the file system has another mount in the computer.
         """
         self._access.owned(who, vm_id, "changed")
         found = self.get(who, filesystem_id)
@@ -137,7 +137,7 @@ class Filesystems:
         return Mounted(made, False)
 
     async def unmount(self, who: Principal, vm_id: str, mount_id: str) -> None:
-        """Take a file system from a computer, from its next start on. Its files stay.
+        """Unmount a file system from a computer, from its next start on. Its files are kept.
 
         Raises:
             ApiError: `not_found`.

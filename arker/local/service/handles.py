@@ -1,6 +1,6 @@
-"""Runs as things of their own: started, followed, given input, signalled and cancelled, by whoever has their id.
+"""Runs with handles: they can be started, followed, given input, signalled and cancelled by id.
 
-The engine keeps them, with their output, over restarts.
+The engine keeps them and their output across restarts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .translation import Sandboxes, api_errors
 
 __all__ = ["SIGNALS", "Cut", "End", "Event", "Handles", "Output", "Reason", "Run", "Stream"]
 
-#: What can be sent to a run.
+#: Signals that can be sent to a run.
 SIGNALS: Final = tuple(
     signal.Signals[f"SIG{name}"]
     for name in ("INT", "TERM", "KILL", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "TSTP", "WINCH")
@@ -52,7 +52,7 @@ class Handles:
         self._computers = computers
         self._sandboxes = sandboxes
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Bytes of input that runs of this process got, so that what is sent again is not given again.
+        #: Bytes of input that each run of this process received, so that repeated input is not given twice.
         self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
 
     async def start(
@@ -72,12 +72,12 @@ class Handles:
         """Start a command.
 
         Args:
-            session_id: where; None for a session of its own, which begins with what the default one knows.
+            session_id: the session; None for a new session of its own, a copy of the default one.
             timeout: seconds after which it is ended; None for never.
             stdin: whether it gets input by `write`.
-            given: all of its input, if that is known.
-            cwd: its folder, for this command alone; as for `env`.
-            key: what a repeat of the request has, too: it is answered with the run of the first.
+            given: its whole input, if known.
+            cwd, env: folder and variables for this command only.
+            key: the same for repeats of a request: a repeat returns the run of the first request.
 
         Raises:
             ApiError: it was not started.
@@ -120,13 +120,13 @@ class Handles:
         task.add_done_callback(self._tasks.discard)
 
     async def _end_session(self, vm_id: str, run: Run) -> None:
-        """End the session that a run had to itself, with what the run left in it."""
+        """End the session that was created for a run, with the processes that the run left in it."""
         await run.wait()
         with contextlib.suppress(EngineError):  # the computer is gone
             await self._engine.end_session(vm_id, run.session_id)
 
     async def get(self, who: Principal, vm_id: str, run_id: str) -> Run:
-        """A run.
+        """Return a run.
 
         Raises:
             ApiError: `not_found`, or what `Access.owned` raises.
@@ -136,19 +136,19 @@ class Handles:
             return await self._engine.run_of(vm_id, run_id)
 
     async def page(self, who: Principal, vm_id: str, *, running: bool | None, limit: int) -> list[Run]:
-        """The newest runs of a computer; `running` for those that go on alone, or those that ended."""
+        """Return the newest runs of a computer; with `running`, only those going on (True) or ended (False)."""
         vm_id = self._access.owned(who, vm_id, "run in").vm_id
         with api_errors():
             runs = await self._engine.runs(vm_id)
         return [run for run in runs if running in (None, run.outcome is None)][:limit]
 
     async def write(self, run: Run, pieces: AsyncIterator[bytes], offset: int | None) -> int:
-        """Give input to a run, as it reads; how many bytes it got in all.
+        """Pass input to a run as fast as it reads; return the number of bytes that it received in all.
 
-        `offset` is the place of the first byte in the input: what the run got already is not given again.
+        `offset` is the position of the first byte in the input; bytes that the run already received are skipped.
 
         Raises:
-            ApiError: `conflict` when nobody will read it, `bad_request` for an offset beyond what came.
+            ApiError: `conflict` when the input or the run has ended, `bad_request` when the offset is too large.
         """
         given = self._given.get(run, 0)
         at = given if offset is None else offset
@@ -166,14 +166,14 @@ class Handles:
         return self._given.get(run, 0)
 
     async def cancel(self, run: Run) -> bool:
-        """End a run with all that it started; whether it was going on."""
+        """Cancel a run with all its processes; return whether it was going on."""
         live = run.outcome is None
         await run.cancel()
         return live
 
 
 async def _feed(run: Run, given: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it ended before it had read all
+    with contextlib.suppress(BrokenPipeError):  # it ended before it read all input
         await run.write_stdin(given)
     await run.close_stdin()
 

@@ -1,13 +1,13 @@
-"""`Idempotency-Key`: what was asked under a key happens once, and every repeat answers what the first one made.
+"""`Idempotency-Key`: a request under a key is carried out once, and every repeat gets the answer of the first.
 
-* While the first is under way, a repeat waits for it.
-* What ended is kept for 24 hours, over restarts. A run's answer is kept up to `MAX_ANSWER` bytes, and all
-  answers together up to `MAX_ANSWERS`; of what is over that, the key is still known, so that nothing ever
+* While the first request is running, a repeat waits for it.
+* Answers are kept for 24 hours, across restarts. A run's answer is kept up to `MAX_ANSWER` bytes, and all
+  answers together up to `MAX_ANSWERS`. Beyond that only the key is kept, so that nothing ever
   runs twice.
-* A run is noted before it starts. When the deployment dies in between, its key answers that the outcome is
+* A run is noted before it starts. If the deployment dies in between, its key answers that the outcome is
   unknown.
-* A fork is noted in the transaction that makes the computer's row, so it needs no note beforehand.
-* When nobody waits for a run any more, it has `GRACE` seconds for somebody to ask again; then it is ended.
+* A fork is noted in the transaction that creates the computer's row, so it needs no note beforehand.
+* A run without waiting requests is ended after `GRACE` seconds, unless a repeat arrives.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_ANSWER: Final = 1024 * 1024
 MAX_ANSWERS: Final = 256 * 1024 * 1024
 GRACE: Final = 30.0
 
-#: Refusals that say for sure that the command was not started: the key stays free.
+#: Errors after which the command definitely did not start: the key stays free.
 _NOT_STARTED: Final = frozenset({"bad_request", "not_found", "forbidden", "vm_busy", "unavailable"})
 
 _UNKNOWN: Final = (
@@ -45,7 +45,7 @@ _UNKEPT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """What a caller wants to happen once: its Idempotency-Key, and a digest of the request."""
+    """What identifies a request that is carried out once: its Idempotency-Key, and a digest of its content."""
 
     key: str
     request: bytes
@@ -59,7 +59,7 @@ class _Pending:
 
 
 class Idempotency:
-    """The keys of a deployment."""
+    """The idempotency keys of a deployment."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
@@ -69,16 +69,16 @@ class Idempotency:
         self._unswept = 0
 
     async def start(self) -> None:
-        """What was under way when the last process ended has no known outcome."""
+        """Mark requests that were running when the last process ended as having an unknown outcome."""
         await self._notes.lose_started()
 
     async def once(
         self, identity: Identity, request: bytes, work: Callable[[], Awaitable[bytes]], *, journal: bool
     ) -> bytes:
-        """What `work` answers, or answered under this key.
+        """Return what `work` returns, or the answer kept under this key.
 
-        `request` is a digest of what was asked. With `journal` the key is noted before `work` begins and its
-        answer afterwards; without, `work` notes its answer itself and leaves nothing behind when
+        `request` is a digest of the request. With `journal` the key is noted before `work` starts and its
+        answer afterwards; otherwise `work` notes its answer itself and leaves nothing behind when
         it fails.
 
         Raises:
@@ -94,7 +94,7 @@ class Idempotency:
             pending = self._pending[identity] = _Pending(request, task)
             if not journal:
                 task.add_done_callback(lambda _: self._pending.pop(identity, None))
-            # Perhaps nobody is left to look at it, which is no fault.
+            # Retrieve the exception: if no request is left waiting, it is not an error.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         elif pending.request != request:
             raise conflicting()
@@ -122,10 +122,10 @@ class Idempotency:
             finally:
                 self._pending.pop(identity, None)
             if isinstance(error, asyncio.CancelledError):
-                # Of this task, not of those who may have come to wait for it meanwhile.
+                # Only this task was cancelled, not the requests that may wait for it.
                 raise ApiError("conflict", _UNKNOWN) from None
             raise
-        # The answer need not wait for the note: until that is made, this entry answers.
+        # The answer need not wait for the note: until that is saved, this entry answers repeats.
         kept = len(answer) <= MAX_ANSWER
         save = asyncio.create_task(
             self._notes.end(identity, "ended" if kept else "unkept", answer if kept else None)
@@ -134,7 +134,7 @@ class Idempotency:
         save.add_done_callback(lambda _: self._saved(identity, save))
         self._unswept += len(answer) if kept else 0
         if self._unswept > MAX_ANSWERS // 4:
-            # A file of a database does not shrink again: what comes fast must not wait for the next round.
+            # The database file does not shrink: do not wait for the next sweep when answers arrive fast.
             self._unswept = 0
             sweep = asyncio.create_task(self.sweep())
             self._saves.add(sweep)
@@ -150,24 +150,24 @@ class Idempotency:
         self._saves.discard(save)
         self._pending.pop(identity, None)
         if not save.cancelled() and (error := save.exception()) is not None:
-            # The next repeat is told that the outcome is unknown, which is safe.
+            # A repeat is told that the outcome is unknown, which is safe.
             log.error("the answer to a keyed run could not be kept: %s", error)
 
     def known(self, identity: Identity) -> bool:
-        """Whether anything was asked under this key."""
+        """Return whether there was a request under this key."""
         return identity in self._pending or self._notes.find(identity) is not None
 
     def cancel(self, identity: Identity) -> bool:
-        """End what is under way under this key, whoever waits for it; False when nothing is."""
+        """End the running request under this key, even if callers wait for it; return False when there is none."""
         pending = self._pending.get(identity)
         return pending is not None and pending.task.cancel()
 
     async def sweep(self) -> None:
-        """Forget what is old, and the largest part of what is too much."""
+        """Delete old notes, and the oldest answers of runs when all answers take too much space."""
         await self._notes.sweep(before_ms=time.time_ns() // 1_000_000 - LIFETIME_MS, most_bytes=MAX_ANSWERS)
 
     async def close(self) -> None:
-        """End what nobody waits for, and finish the notes."""
+        """End requests that no caller waits for, and finish saving notes."""
         tasks = [pending.task for pending in self._pending.values()]
         for task in tasks:
             task.cancel()
@@ -183,7 +183,7 @@ def _replay(note: Note, request: bytes) -> bytes:
 
 
 def conflicting() -> ApiError:
-    """The refusal of a key that was used with another request."""
+    """Return the error for a key that was used with another request."""
     return ApiError(
         "idempotency_conflict", "this Idempotency-Key was used with another request; make a new key"
     )

@@ -1,4 +1,4 @@
-"""Base images: each has a row, so that it has an id."""
+"""Base images. Each has a row, and so an id."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Images:
         self._rows = rows
 
     async def refresh(self) -> None:
-        """Give every image that the engine has a row."""
+        """Add a row for every image that the engine has and that has none."""
         for name in set(await self._engine.images()) - self._rows.base_names():
-            # Several forks may find it new at the same time.
+            # Several forks may discover the image at the same time.
             with api_errors():
                 await self._rows.add_image(new_ulid(), name, time.time_ns() // 1_000_000)
 
 
 def public(state: Path) -> list[Computer]:
-    """Base images, then published computers, of a state folder, whether or not a deployment serves it.
+    """Return base images, then published computers, of a state folder, whether or not a deployment serves it.
 
     Raises:
         StateError: the folder cannot be used.
@@ -46,11 +46,11 @@ def public(state: Path) -> list[Computer]:
 
 @contextlib.contextmanager
 def removing(state: Path, name: str) -> Iterator[None]:
-    """Forget a base image of a state folder together with what the block does.
+    """Delete the row of a base image in one transaction with the block.
 
     Raises:
         StateError: the folder cannot be used.
-        ImageInUse: computers stand on the image.
+        ImageInUse: computers are based on the image.
     """
     with (
         contextlib.closing(open_database(state / DATABASE)) as connection,

@@ -1,9 +1,9 @@
-"""API keys: 256 random bits, of which the database holds a SHA-256 and nothing else.
+"""API keys: 256 random bits each. The database stores only their SHA-256.
 
-A plain hash is enough, as nobody can guess 256 bits; and finding it by an index tells nothing, as what is
-compared is the hash, which the caller does not choose.
+A plain hash is enough because 256 random bits cannot be guessed. An index lookup leaks nothing by its timing, because
+it compares hashes, which the caller cannot choose.
 
-Whoever can write a state folder may make keys for it, whether or not a deployment serves it: changes hold at once.
+Any process that can write a state folder may create keys for it, even during a deployment. Changes apply at once.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ __all__ = ["ApiKey", "Keys", "StateError", "check", "digest", "generate", "open_
 
 _KEY: Final = re.compile(r"[!-~]{16,512}", re.ASCII)
 _ORG: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}", re.ASCII)
-#: Seconds that a key may be valid, unless it is valid forever.
+#: Maximum validity of a key in seconds, unless it does not expire.
 _LONGEST: Final = 100 * 366 * 86400
 
 
 def generate() -> str:
-    """A new key."""
+    """Return a new random key."""
     return f"ark_{secrets.token_urlsafe(32)}"
 
 
 def digest(key: str) -> bytes:
-    """What the database holds of a key."""
+    """Return the hash of a key that the database stores."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def check(key: str) -> None:
-    """Refuse a key that is too weak or cannot stand in a header.
+    """Refuse a key that is too weak or not valid in a header.
 
     Raises:
         ValueError: it is not 16 to 512 visible ASCII characters.
@@ -59,11 +59,11 @@ class Keys:
     def register(
         self, key: str, *, name: str, org: str | None = None, expires_in: float | None = None
     ) -> str:
-        """Make `key` valid for an organization; its key id. A key that is there already is left as it is.
+        """Make `key` valid for an organization; return its key id. An existing key is left unchanged.
 
         Args:
-            org: the organization by its name, made if missing; None for the deployment's own.
-            expires_in: seconds after which the key is not valid any more; None for never.
+            org: name of the organization, created if missing; None for the deployment's own.
+            expires_in: seconds after which the key expires; None for never.
 
         Raises:
             ValueError: an argument is not well formed, or the key was revoked or has expired.
@@ -83,21 +83,21 @@ class Keys:
         return rows.add(self._connection, digest(key), name=name, org=org, expires_ms=expires_ms)
 
     def revoke(self, key_id: str) -> bool:
-        """Make a key invalid for good, at once; False when there is no valid key of that id."""
+        """Revoke a key permanently, at once; return False when there is no valid key with that id."""
         return rows.revoke(self._connection, key_id)
 
     def forget(self, key_id: str) -> None:
-        """Delete a temporary key and every trace of it."""
+        """Delete a temporary key and all its records."""
         rows.forget(self._connection, key_id)
 
     def listed(self) -> list[ApiKey]:
-        """All keys, revoked ones too, oldest first."""
+        """Return all keys, including revoked ones, oldest first."""
         return rows.listed(self._connection)
 
 
 @contextlib.contextmanager
 def open_keys(state: Path) -> Iterator[Keys]:
-    """The keys of a state folder.
+    """Open the keys of a state folder.
 
     Raises:
         StateError: the folder cannot be used.

@@ -1,4 +1,4 @@
-"""The platform: all services of a deployment, their start, their upkeep and their end."""
+"""The platform: all services of a deployment, their start, maintenance and end."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ from .uploads import Uploads
 
 log: logging.Logger = logging.getLogger("arker.platform")
 
-#: How often old keys, uploads and notes are looked for, in seconds.
+#: Seconds between two sweeps of old keys, uploads and notes.
 SWEEP_EVERY: Final = 60.0
 
 
 class Platform:
-    """The services, as one thing to start and to close.
+    """All services, which are started and closed together.
 
     Args:
-        database: what must last.
-        engine: where computers are.
+        database: persistent state.
+        engine: the engine that has the computers.
         state: the state folder, by a path that works in this process.
-        resources: what a computer may use: `vcpu`, `memory_mib`, `disk_mib`.
-        max_vms: how many computers an organization may have; 0 for no limit.
-        guest_key: a key that is valid for the lifetime of this process and stored nowhere.
+        resources: the limits of a computer: `vcpu`, `memory_mib`, `disk_mib`.
+        max_vms: maximum number of computers of one organization; 0 for no limit.
+        guest_key: a key that is valid for the lifetime of this process and is not stored.
 
     Attributes:
-        access: who asks, and what they may do.
-        computers: fork, list, look, delete.
+        access: authentication and permissions.
+        computers: fork, list, look up, delete.
         runs: commands, run while the caller waits.
         recorded: runs as resources of their own.
         sessions: shells.
@@ -68,7 +68,7 @@ class Platform:
         files: reads and writes.
         filesystem: files and trees, beyond reads and writes.
         terminals: terminals of sessions.
-        handles: runs as things of their own.
+        handles: runs that can be followed and controlled by id.
         ports: connections into computers.
     """
 
@@ -127,8 +127,7 @@ class Platform:
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Make database, engine and staging folder agree, whatever a crash left. The engine has to be
-        started."""
+        """Make database, engine and staging folder consistent after a crash. The engine has to be started."""
         await self.computers.tidy()
         await self._images.refresh()
         await self._idempotency.start()
@@ -139,7 +138,7 @@ class Platform:
         self._sweeper = asyncio.create_task(self._sweep_for_good())
 
     async def close(self) -> None:
-        """End what is under way and note what is noted lazily. The engine is the caller's to close."""
+        """End running work and save pending notes. The caller closes the engine."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -151,7 +150,7 @@ class Platform:
             log.warning("when keys and computers were last used was not noted: %s", error)
 
     async def health(self) -> None:
-        """Whether computers can be forked and used.
+        """Check that computers can be forked and used.
 
         Raises:
             ApiError: `unavailable`, saying what is wrong.
@@ -169,7 +168,7 @@ class Platform:
             raise ApiError("unavailable", problem, retry_after=10)
 
     async def gauges(self) -> dict[str, tuple[str, float]]:
-        """How things stand: name, then help and value."""
+        """Return the current gauges: name to help text and value."""
         running = len(await self._engine.running())
         pending = self._upload_rows.count_pending()
         return {
@@ -199,5 +198,5 @@ class Platform:
                 await self._uploads.sweep()
                 self._reserve.refill()
             except Exception:
-                # A full disk, most likely: the next round tries again.
+                # Most likely the disk is full; the next round tries again.
                 log.exception("sweeping failed")

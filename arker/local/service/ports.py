@@ -1,4 +1,4 @@
-"""Ports of computers: connections into them, and signed links that open one port for a browser."""
+"""Ports of computers: connections to them, and signed links that open one port in a browser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .translation import Sandboxes
 
 __all__ = ["ByteStream", "Ports"]
 
-#: How long a signed link lives, in seconds.
+#: Lifetime of a signed link in seconds.
 LIFETIME: Final = signing.LIFETIME
 
 
@@ -33,7 +33,7 @@ class Ports:
         self._secret = secret
 
     def owned(self, who: Principal, vm_id: str, port: int) -> str:
-        """The id of a computer whose port the caller may use.
+        """Return the id of a computer whose ports the caller may use.
 
         Raises:
             ApiError: `bad_request`, `not_found` or `forbidden`.
@@ -42,7 +42,7 @@ class Ports:
         return self._access.owned(who, vm_id, "reached").vm_id
 
     async def open(self, vm_id: str, port: int) -> ByteStream:
-        """Connect to a port of a computer; whether the caller may is known.
+        """Connect to a port of a computer, without checking permissions.
 
         Raises:
             ApiError: `port_closed` when nothing listens there.
@@ -52,7 +52,7 @@ class Ports:
             return await self._engine.open_port(vm_id, port)
 
     def link(self, who: Principal, vm_id: str, port: int) -> tuple[str, int]:
-        """A token that opens one port of a computer, and when that ends, in seconds since the epoch.
+        """Return a token that opens one port of a computer, and its expiry in seconds since the epoch.
 
         Raises:
             ApiError: `bad_request`, `not_found` or `forbidden`.
@@ -62,7 +62,7 @@ class Ports:
         return signing.sign(self._secret, signing.Grant("PORT", vm_id, str(port), 0, expires)), expires
 
     def opened_by(self, token: str, vm_id: str, port: int) -> int:
-        """When the right that a token gives to a port ends, in seconds since the epoch.
+        """Return when the access that a token gives to a port expires, in seconds since the epoch.
 
         Raises:
             ApiError: `forbidden`.

@@ -8,7 +8,7 @@ from arker.local.storage.uploads import Range
 
 
 def merge(ranges: Iterable[Range]) -> list[Range]:
-    """The same bytes as the fewest ranges, in order; ranges that touch become one, empty ones go."""
+    """Return the same bytes as the fewest ranges, in order; touching ranges are joined, empty ones dropped."""
     merged: list[Range] = []
     for start, end in sorted(ranges):
         if start >= end:
@@ -21,10 +21,10 @@ def merge(ranges: Iterable[Range]) -> list[Range]:
 
 
 def length(ranges: Iterable[Range]) -> int:
-    """How many bytes merged ranges cover."""
+    """Return the number of bytes in merged ranges."""
     return sum(end - start for start, end in ranges)
 
 
 def covers(ranges: Iterable[Range], size: int) -> bool:
-    """Whether merged ranges cover all `size` bytes of a file."""
+    """Return whether merged ranges cover all `size` bytes of a file."""
     return length(ranges) == size

@@ -1,7 +1,7 @@
-"""Runs as resources: recorded before they start, queued behind their session's other runs, kept for a while.
+"""Recorded runs: saved before they start, queued behind other runs of their session, kept for a while.
 
-A record goes from `pending` to `running` to `completed`, `failed` or `cancelled`, without `running` where it never
-began. The engine keeps the output; the record says what became of the command.
+A record goes from `pending` to `running` to `completed`, `failed` or `cancelled`; it skips `running` if it never
+started. The engine keeps the output; the record has the result of the command.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ __all__ = ["Recorded", "Result", "RunFilter", "RunRow", "State"]
 
 log: logging.Logger = logging.getLogger("arker.runs")
 
-#: How long the record of a run is kept, in milliseconds, and how many a computer has.
+#: How long the record of a run is kept, in milliseconds; and the maximum number of records of a computer.
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
 KEPT: Final = 1000
-#: Bytes of each stream that an answer holds.
+#: Maximum number of bytes of each stream in an answer.
 SHOWN: Final = 16 * 1024 * 1024
-#: Runs of one computer that wait or go on at a time.
+#: Maximum number of pending and running runs of one computer.
 MOST: Final = 1000
-#: Seconds after which a session that something else uses is tried again.
+#: Seconds between attempts to use a session that is busy with something else.
 _AGAIN: Final = 0.1
 _CUT_OFF: Final = "the deployment ended while the run was going on"
 
 
 class State(enum.StrEnum):
-    """How far a run is."""
+    """The state of a run."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -76,7 +76,7 @@ _NEXT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A run and what it has written so far."""
+    """A run and its output so far."""
 
     run: RunRow
     stdout: bytes
@@ -93,7 +93,7 @@ class _Live:
     cancelled: bool = False
     error: ApiError | None = None
     queued: float = 0.0
-    #: Set when it runs or has ended, and when it has ended.
+    #: Set when the run starts or ends; and when it ends.
     dispatched: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -124,7 +124,7 @@ class Recorded:
         self._live: dict[str, _Live] = {}
 
     async def start(self) -> None:
-        """Runs that were going on when the last process ended have failed."""
+        """Mark runs that were unfinished when the last process ended as failed."""
         await self._rows.fail_unfinished(_CUT_OFF, _now())
 
     async def create(
@@ -138,7 +138,7 @@ class Recorded:
         wait: float,
         once: Once | None,
     ) -> RunRow:
-        """Start a run, or queue it; its record when it has ended, at the latest after `wait` seconds.
+        """Start or queue a run; return its record when it has ended, after `wait` seconds at the latest.
 
         Args:
             timeout: seconds after which the command is ended; None for never.
@@ -165,7 +165,7 @@ class Recorded:
             with api_errors():
                 await self._rows.save(row, note)
         except NameTaken:
-            # The same request arrived twice at once: the other one is first.
+            # Two identical requests arrived at once, and the other one was first.
             return await self.create(
                 who, vm_id, session_id=session_id, command=command, timeout=timeout, wait=wait, once=once
             )
@@ -205,7 +205,7 @@ class Recorded:
             await self._move(live, State.FAILED, None, error.message)
         except asyncio.CancelledError:
             if not live.cancelled:
-                # The deployment stops; the next one says what that did to the run.
+                # The deployment is stopping; the next one records the result of the run.
                 raise
         finally:
             if live.cancelled and live.row.completed_ms is None:
@@ -230,13 +230,13 @@ class Recorded:
                         run_id=row.run_id,
                     )
                 except SessionBusy:
-                    # Something that takes no turns, such as a terminal, uses the session.
+                    # The session is used by something that takes no turns, such as a terminal.
                     await asyncio.sleep(_AGAIN)
 
     async def _move(
         self, live: _Live, state: State, exit_code: int | None = None, fail_reason: str | None = None
     ) -> None:
-        """The only place where a run's state changes."""
+        """Change the state of a run; nothing else changes it."""
         assert state in _NEXT[State(live.row.state)], (live.row.state, state)
         completed = None if state is State.RUNNING else _now()
         live.row = replace(
@@ -245,7 +245,7 @@ class Recorded:
         try:
             await self._rows.save(live.row)
         except Exception:
-            # The record is behind; the run goes on, and whoever waits for it gets its result.
+            # The record is out of date; the run goes on, and requests that wait for it get its result.
             log.exception("the state of a run could not be saved: run=%s", live.row.run_id)
         live.dispatched.set()
 
@@ -278,12 +278,12 @@ class Recorded:
         return found
 
     async def result(self, who: Principal, vm_id: str, run_id: str) -> Result:
-        """A run and all that it has written so far, up to `SHOWN` bytes of each stream."""
+        """Return a run and its output so far, up to `SHOWN` bytes of each stream."""
         self._access.owned(who, vm_id, "looked into")
         return await self.output(self._find(vm_id, run_id))
 
     async def output(self, run: RunRow) -> Result:
-        """What a run has written so far, up to `SHOWN` bytes of each stream."""
+        """Return the output of a run so far, up to `SHOWN` bytes of each stream."""
         kept: dict[Stream, bytearray] = {Stream.STDOUT: bytearray(), Stream.STDERR: bytearray()}
         with api_errors(), contextlib.suppress(RunMissing):
             handle = await self._engine.run_of(run.vm_id, run.run_id)
@@ -296,12 +296,13 @@ class Recorded:
         return Result(run, bytes(kept[Stream.STDOUT]), bytes(kept[Stream.STDERR]))
 
     def page(self, who: Principal, vm_id: str, wanted: RunFilter, limit: int) -> Sequence[RunRow]:
-        """Runs of a computer, newest first."""
+        """Return runs of a computer, newest first."""
         self._access.owned(who, vm_id, "looked into")
         return self._rows.page(vm_id, wanted, limit)
 
     async def cancel(self, who: Principal, vm_id: str, run_id: str) -> bool:
-        """Cancel a run; False when it had ended. The record says `cancelled` once what it started has ended."""
+        """Cancel a run; return False when it had ended. The record becomes `cancelled` once its processes have
+        ended."""
         self._access.owned(who, vm_id, "changed")
         self._find(vm_id, run_id)
         live = self._live.get(run_id)
@@ -331,10 +332,10 @@ class Recorded:
             await live.ended.wait()
 
     async def signal(self, who: Principal, vm_id: str, session_id: str, number: signal.Signals) -> None:
-        """Send a signal to what a session runs.
+        """Send a signal to the running command of a session.
 
         Raises:
-            ApiError: `not_found` when it runs nothing, `invalid_state` when the computer is not running.
+            ApiError: `not_found` when no command is running, `invalid_state` when the computer is not running.
         """
         self._access.owned(who, vm_id, "run in")
         for live in self._live.values():
@@ -351,13 +352,13 @@ class Recorded:
         raise ApiError("not_found", "the session runs nothing", resource="run")
 
     def pending(self, vm_id: str, session_id: str) -> bool:
-        """Whether a session has a run that waits or goes on."""
+        """Return whether a session has a pending or running run."""
         return any(
             (live.row.vm_id, live.row.session_id) == (vm_id, session_id) for live in self._live.values()
         )
 
     async def sweep(self) -> None:
-        """Forget runs that are old or too many."""
+        """Delete old runs, and the oldest when there are too many."""
         outdated = self._rows.outdated(_now() - KEPT_MS, KEPT)
         for vm_id, run_id in outdated:
             with contextlib.suppress(EngineError):

@@ -1,4 +1,4 @@
-"""Disk space in reserve: files that are given up so that a full disk can still be started from and cleaned up."""
+"""Reserved disk space: files that are deleted so that a full disk can still be started from and cleaned up."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from .errors import ApiError
 
 T = TypeVar("T")
 
-#: With less free space on the disk than this (bytes), the deployment reports that it is not well.
+#: Free bytes on the disk below which the deployment reports that it is unhealthy.
 MIN_FREE: Final = 64 * 1024 * 1024
 _NAME: Final = "spare"
 _SIZE: Final = 4 * 1024 * 1024
-#: Files in reserve, as a disk runs out of them, too.
+#: Number of files in the reserve, because a disk can run out of inodes, too.
 _FILES: Final = 128
 _MIN_FREE_FILES: Final = 4 * _FILES
 
 
 class Reserve:
-    """The reserve of a state folder."""
+    """The reserved disk space of a state folder."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
         self._folder = state / _NAME
 
     def free(self) -> int:
-        """Free space on the disk of the state folder, in bytes."""
+        """Return the free bytes on the disk of the state folder."""
         return shutil.disk_usage(self._state).free
 
     def release(self) -> None:
-        """Give up the reserve."""
+        """Delete the reserve."""
         if self._folder.is_dir():
             shutil.rmtree(self._folder, ignore_errors=True)
-        else:  # a file, as releases before 0.3 made it
+        else:  # a file, created by a release before 0.3
             self._folder.unlink(missing_ok=True)
 
     def refill(self) -> None:
-        """Make the reserve again, if there is room for it."""
+        """Create the reserve again, if there is room for it."""
         if self._folder.exists() or self.free() <= MIN_FREE or self._few_files():
             return
         with contextlib.suppress(OSError):
@@ -53,10 +53,10 @@ class Reserve:
 
     def _few_files(self) -> bool:
         disk = os.statvfs(self._state)
-        return disk.f_files > 0 and disk.f_favail < _MIN_FREE_FILES  # some file systems have no bound
+        return disk.f_files > 0 and disk.f_favail < _MIN_FREE_FILES  # some file systems have no limit
 
     async def spend(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do what makes room; on a full disk, once more with the reserve given up."""
+        """Run `work`, which frees space; if the disk is full, delete the reserve and run it again."""
         try:
             return await work()
         except ApiError as error:

@@ -1,4 +1,4 @@
-"""Memory for large contents: bounded for each organization and for the deployment."""
+"""Limits of the memory for large contents, for each organization and for the deployment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 
 class Room:
-    """So many bytes that may be held at once. Who does not fit in waits, first come, first served."""
+    """A number of bytes that may be held at once. Further callers wait, first come, first served."""
 
     def __init__(self, size: int) -> None:
         self._free = size
@@ -18,7 +18,7 @@ class Room:
 
     @contextlib.asynccontextmanager
     async def held(self, size: int) -> AsyncIterator[None]:
-        """Hold `size` bytes for as long as the block takes."""
+        """Hold `size` bytes during the block."""
         async with self._turn:
             while self._free < size:
                 self._freed.clear()
@@ -32,7 +32,7 @@ class Room:
 
 
 class Rooms:
-    """Room for each organization, within room for all of them.
+    """A limit for each organization, and one for all of them together.
 
     Args:
         each: bytes that one organization may hold.
@@ -45,7 +45,7 @@ class Rooms:
 
     @contextlib.asynccontextmanager
     async def held(self, org_id: str, size: int) -> AsyncIterator[None]:
-        """Hold `size` bytes for an organization for as long as the block takes."""
-        # Its own first: an organization that waits for itself keeps no other waiting.
+        """Hold `size` bytes for an organization during the block."""
+        # The organization's limit first: one that waits for its own limit does not delay others.
         async with self._each[org_id].held(size), self._all.held(size):
             yield

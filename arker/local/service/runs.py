@@ -1,4 +1,4 @@
-"""Commands."""
+"""Runs commands and waits for their results."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from .turns import Turns
 
 __all__ = ["RunOutcome", "Runs"]
 
-#: Seconds for which a cancellation that overtook its run is remembered, and how many of them at the most.
+#: Seconds for which a cancellation that arrives before its run is remembered, and the maximum number of them.
 EARLY: Final = 30.0
 _MOST_EARLY: Final = 10_000
-#: Bytes of output that are collected and rendered at once for an organization, and for all together.
+#: Bytes of output collected and rendered at once, for one organization and for all together.
 MAX_OUTPUTS: Final = 64 * 1024 * 1024
 MAX_ALL_OUTPUTS: Final = 128 * 1024 * 1024
-#: Output up to this size (bytes) is not counted, and rendered at once.
+#: Output up to this size (bytes) is not counted against these limits, and is rendered on the event loop.
 _SMALL: Final = 64 * 1024
 
 
 class Runs:
-    """The runs of a deployment."""
+    """Runs commands in the computers of a deployment."""
 
     def __init__(
         self,
@@ -52,7 +52,8 @@ class Runs:
         self._sandboxes = sandboxes
         self._turns = turns
         self._outputs = Rooms(MAX_OUTPUTS, MAX_ALL_OUTPUTS)
-        #: The engine's runs under Idempotency-Keys; and until when a key is cancelled whose run has not come yet.
+        #: The engine's run under each Idempotency-Key, and the times until which keys are cancelled whose run has not
+        #: arrived yet.
         self._under_way: dict[Identity, str] = {}
         self._early: OrderedDict[Identity, float] = OrderedDict()
 
@@ -67,7 +68,8 @@ class Runs:
         once: Once | None,
         answer: Callable[[RunOutcome], bytes],
     ) -> bytes:
-        """Run a command; what `answer` makes of its outcome. Without `once`, cancelling the call ends the command.
+        """Run a command; return what `answer` makes of its outcome. Without `once`, cancelling the call ends the
+        command.
 
         Args:
             timeout: seconds after which the command is ended; None for the engine's own limit.
@@ -80,7 +82,7 @@ class Runs:
 
         async def work() -> bytes:
             self._computers.touch(vm_id)
-            # Whether a session that is taken is busy is for the engine to say: what has it may be ending.
+            # The engine decides whether the session is busy: the command that occupies it may be ending.
             taken = self._turns.taken(vm_id, session_id)
             async with contextlib.nullcontext() if taken else self._turns.turn(vm_id, session_id):
                 with self._sandboxes.used():
@@ -92,7 +94,8 @@ class Runs:
                         self._computers.touch(vm_id)
                         if size <= _SMALL:
                             return answer(await collect(handle))
-                        # Until now the engine keeps it, on disk. Many large outputs come into memory one after another.
+                        # Until now the output is on the engine's disk. Many large outputs are loaded into memory one
+                        # after another.
                         async with self._outputs.held(who.org_id, size):
                             return await asyncio.to_thread(answer, await collect(handle))
 
@@ -112,10 +115,10 @@ class Runs:
         return await self._idempotency.once(identity, once.request, named, journal=True)
 
     async def cancel(self, who: Principal, vm_id: str, key: str) -> bool:
-        """End the run that was asked for under an Idempotency-Key, and all that it started; False when it was over.
+        """Cancel the run requested under an Idempotency-Key, with all its processes; return False when it has ended.
 
-        Returns once the engine has taken the order. A key that is not known yet is remembered for `EARLY` seconds, in
-        which a run under it does not start: a cancellation may overtake its run.
+        Returns when the engine has accepted the request. An unknown key is remembered for `EARLY` seconds, during
+        which a run under it does not start, because a cancellation may arrive before its run.
         """
         vm_id = self._access.owned(who, vm_id, "run in").vm_id
         identity = _identity(who, vm_id, key)

@@ -1,7 +1,7 @@
-"""Sessions: persistent shells, made by a request or by the first command in them.
+"""Sessions: persistent shells, created by a request or by the first command in them.
 
-The id of a session is its name in the engine. Its index is a number: that of the name if it is one (the default session
-is `0`), else one that the name gives, so that every session has one and nobody has to remember which.
+The id of a session is its name in the engine. Its index is a number: the name itself if it is a number (the default
+session is `0`), else a hash of the name, so that every session has an index that need not be stored.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from .turns import Turns
 __all__ = ["MAX_INDEX", "Session", "Sessions", "index_of"]
 
 DEFAULT: Final = "0"
-#: Indices are 32 bits; those of the upper half belong to names that are no numbers.
+#: Indices have 32 bits; those in the upper half belong to names that are not numbers.
 MAX_INDEX: Final = 2**32 - 1
 _NAMED: Final = 2**31
-#: Seconds that a session may take to go to its folder.
+#: Seconds that a new session may take to change to its folder.
 _SETTLE: Final = 30.0
-#: Sessions of a computer that were made by a request.
+#: Maximum number of sessions of a computer that were created by a request.
 _MOST: Final = 1000
-#: How long the ticket of a terminal lives, in seconds.
+#: Lifetime of a terminal's ticket in seconds.
 TICKET_LIFETIME: Final = 300
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
@@ -45,13 +45,13 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as it stands.
+    """A session and its current state.
 
     Attributes:
         state: `idle`, or `running` while a run or a terminal uses it.
-        cwd: its folder; empty before its first run.
-        env: the variables that it began with.
-        created_ms: when it was made by a request, in milliseconds since the epoch.
+        cwd: its working folder; empty before its first run.
+        env: the variables that it was created with.
+        created_ms: when a request created it, in milliseconds since the epoch.
     """
 
     session_id: str
@@ -63,17 +63,17 @@ class Session:
 
 
 def index_of(session_id: str) -> int:
-    """The index of a session."""
+    """Return the index of a session."""
     if _NUMBER.fullmatch(session_id) and int(session_id) < _NAMED:
         return int(session_id)
     return _NAMED + zlib.crc32(session_id.encode()) % _NAMED
 
 
 class Sessions:
-    """The sessions of a deployment's computers.
+    """The sessions of the computers of a deployment.
 
     Args:
-        secret: what tickets are signed with.
+        secret: the key that signs tickets.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Sessions:
         self._secret = secret
 
     async def listed(self, who: Principal, vm_id: str) -> list[Session]:
-        """All sessions of a computer by their index; the default one is always there."""
+        """Return all sessions of a computer by their index; the default one always exists."""
         self._access.owned(who, vm_id, "looked into")
         return await self._all(vm_id)
 
@@ -122,7 +122,7 @@ class Sessions:
         return sorted(sessions, key=lambda session: session.index)
 
     async def get(self, who: Principal, vm_id: str, session_id: str) -> Session:
-        """A session.
+        """Return a session.
 
         Raises:
             ApiError: `not_found`.
@@ -133,7 +133,7 @@ class Sessions:
         raise ApiError("not_found", f"the computer has no session {session_id!r}", resource="session")
 
     async def at(self, who: Principal, vm_id: str, index: int) -> str:
-        """The id of the session with an index; the first command in it makes it, if it is not there."""
+        """Return the id of the session with an index; if it does not exist, the first command creates it."""
         for session in await self.listed(who, vm_id):
             if session.index == index:
                 return session.session_id
@@ -142,7 +142,7 @@ class Sessions:
         return str(index)
 
     async def create(self, who: Principal, vm_id: str, *, env: Mapping[str, str], cwd: str | None) -> Session:
-        """Make a session with variables and a folder to begin with."""
+        """Create a session with variables and a working folder."""
         self._access.owned(who, vm_id, "run in")
         for name, value in env.items():
             if not _VARIABLE.fullmatch(name) or "\0" in value:
@@ -174,7 +174,7 @@ class Sessions:
             raise ApiError("bad_request", f"the session cannot begin like that: {said}")
 
     async def delete(self, who: Principal, vm_id: str, session_id: str) -> None:
-        """Cancel the runs of a session, and end it with all that it started."""
+        """Cancel the runs of a session, and end it with all its processes."""
         await self.get(who, vm_id, session_id)
         await self._end(vm_id, session_id)
 
@@ -188,13 +188,13 @@ class Sessions:
                 await self._rows.save(vm_id, SessionRow(session_id, env, created, True))
 
     async def ticket(self, who: Principal, vm_id: str, session_id: str) -> str:
-        """A ticket that opens a session's terminal for `TICKET_LIFETIME` seconds, in place of the key."""
+        """Return a ticket that opens a session's terminal for `TICKET_LIFETIME` seconds, in place of the key."""
         await self.get(who, vm_id, session_id)
         expires = int(time.time()) + TICKET_LIFETIME
         return signing.sign(self._secret, signing.Grant("PTY", vm_id, session_id, 0, expires, who.org_id))
 
     def check_ticket(self, ticket: str) -> tuple[Principal, str, str]:
-        """Who may open which terminal by a ticket: the principal, the computer and the session.
+        """Verify a ticket for a terminal; return the principal, the computer and the session.
 
         Raises:
             ApiError: `forbidden`.

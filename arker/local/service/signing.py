@@ -1,9 +1,8 @@
-"""Signed URLs: a token that says what may be done with which bytes until when, and a signature that vouches
-for it.
+"""Signed URLs: a token that says what may be done with which bytes until when, and a signature that authenticates it.
 
 A token is `<payload>.<signature>`, both base64url; the signature is HMAC-SHA256 over the payload, and the
-payload names method, object, size and expiry. It is the whole authority of the request that carries it, so it
-never goes to a log.
+payload names method, object, size and expiry. The token alone authorizes the request that carries it, so it
+is never logged.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from dataclasses import asdict, dataclass
 
 from .errors import ApiError
 
-#: How long a signed URL lives, in seconds.
+#: Lifetime of a signed URL in seconds.
 LIFETIME = 900
 
 
@@ -38,16 +37,16 @@ class Grant:
 
 
 def sign(secret: bytes, grant: Grant) -> str:
-    """The token of a grant."""
+    """Return the token of a grant."""
     payload = _encode(json.dumps(asdict(grant), separators=(",", ":")).encode())
     return f"{payload}.{_signature(secret, payload)}"
 
 
 def verify(secret: bytes, token: str, *, method: str, now: float) -> Grant:
-    """The grant of a token.
+    """Verify a token and return its grant.
 
     Raises:
-        ApiError: `forbidden` when the signature is not ours, the method is another one, or it is too late.
+        ApiError: `forbidden` when the signature is not ours, the method differs, or the token has expired.
     """
     payload, _, signature = token.partition(".")
     if not hmac.compare_digest(_signature(secret, payload).encode(), signature.encode("utf-8", "replace")):

@@ -12,7 +12,7 @@ __all__ = ["Terminal", "TerminalSize", "Terminals"]
 
 
 class Terminals:
-    """The terminals of a deployment's computers. Whether the caller may use the computer is known."""
+    """The terminals of a deployment's computers. Does not check permissions."""
 
     def __init__(self, engine: Engine, computers: Computers, sandboxes: Sandboxes) -> None:
         self._engine = engine
@@ -22,7 +22,7 @@ class Terminals:
     async def open(
         self, vm_id: str, session_id: str, size: TerminalSize, *, command: str | None, idle: float | None
     ) -> Terminal:
-        """Attach to the terminal of a session, made if there is none; see `Engine.open_terminal`.
+        """Attach to the terminal of a session; it is created if there is none. See `Engine.open_terminal`.
 
         Raises:
             ApiError: it could not be opened.
@@ -32,6 +32,6 @@ class Terminals:
             return await self._engine.open_terminal(vm_id, session_id, size, command=command, idle=idle)
 
     async def resize(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
-        """Resize the terminal of a session, attached or not. Ignored when it has none."""
+        """Set the size of the terminal of a session, attached or not. Ignored when it has none."""
         with api_errors():
             await self._engine.resize_terminal(vm_id, session_id, size)

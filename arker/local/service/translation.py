@@ -1,4 +1,4 @@
-"""What the engine and the storage refuse, as errors of the API."""
+"""Turns errors of the engine and the storage into errors of the API."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def api_errors() -> Iterator[None]:
 
 
 class Sandboxes:
-    """Whether sandboxes start, as far as the last use of one shows."""
+    """Whether sandboxes start, according to the last use of one."""
 
     def __init__(self) -> None:
-        #: Why the last one did not start, if it did not.
+        #: Why the last sandbox did not start; None if it did.
         self.problem: str | None = None
 
     @contextlib.contextmanager

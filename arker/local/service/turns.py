@@ -1,4 +1,4 @@
-"""Whose turn it is in a session."""
+"""The order of commands in a session."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from weakref import WeakValueDictionary
 
 
 class Turns:
-    """A session runs one command at a time, and commands that wait take turns, first come, first served."""
+    """A session runs one command at a time; waiting commands are served first come, first served."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def taken(self, vm_id: str, session_id: str) -> bool:
-        """Whether a command would have to wait."""
+        """Return whether a command would have to wait."""
         lock = self._locks.get((vm_id, session_id))
         return lock is not None and lock.locked()
 
     @contextlib.asynccontextmanager
     async def turn(self, vm_id: str, session_id: str) -> AsyncIterator[None]:
-        """Wait for the turn, and have it for as long as the block takes."""
+        """Wait for the turn, and hold it during the block."""
         lock = self._locks.get((vm_id, session_id))
         if lock is None:
             lock = self._locks[vm_id, session_id] = asyncio.Lock()

@@ -1,11 +1,11 @@
-"""Files on their way into a computer: chunks in any order, or one `PUT` and a commit.
+"""Uploads of files to a computer: chunks in any order, or one `PUT` and a commit.
 
-What has arrived lies in a staging folder, one file an upload, and its ranges in the database: bytes first,
-then the row, so a row never promises bytes that are not there. It outlives the process, but not the machine
-(rows carry the id of the boot): staging is then free of waits for the disk, and what the API calls `written`
+The received bytes are in a staging folder, one file per upload, and their ranges in the database: bytes first,
+then the row, so a row never promises bytes that are missing. Uploads survive the process but not a reboot
+(rows have the id of the boot). So staging does not wait for the disk; a file that the API calls `written`
 has been synced by the engine.
 
-An upload that was written keeps its row for a day, so that a repeat of it answers the same and never
+A written upload keeps its row for a day, so that a repeat of it gets the same answer and never
 overwrites a newer file.
 """
 
@@ -33,21 +33,21 @@ from arker.local.storage.uploads import Range, Upload, UploadRows
 from . import ranges
 from .errors import ApiError
 
-#: An upload that nothing happens to for so long is forgotten.
+#: Milliseconds after which an unfinished upload without activity is dropped.
 LIFETIME_MS: Final = 24 * 3600 * 1000
-#: Bytes that the unfinished uploads of one computer may have together: its share of the disk is for what is
-#: finished.
+#: Maximum number of bytes of all unfinished uploads of one computer; its share of the disk is for finished files.
 MAX_PENDING: Final = 10_000_000_000
-#: How many they may be, and in how many separate pieces one may be: each costs time with every step of the others.
+#: Maximum number of unfinished uploads of a computer, and of separate pieces of one upload: each slows down every step
+#: of the others.
 MAX_UNFINISHED: Final = 10_000
 MAX_PIECES: Final = 1_000
-#: Bytes handed to a worker thread at a time.
+#: Bytes passed to a worker thread at a time.
 _PIECE: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Bytes `[start, end)` of a file of `size` bytes; `sha256` is a digest of them, in hexadecimal."""
+    """Bytes `[start, end)` of a file of `size` bytes; `sha256` is their digest, in hexadecimal."""
 
     path: str
     size: int
@@ -60,7 +60,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
-    """A file of `size` bytes that is to come by a `PUT` to a signed URL."""
+    """A file of `size` bytes that will be sent by a `PUT` to a signed URL."""
 
     path: str
     size: int
@@ -68,7 +68,7 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The end of such an upload; `sha256` is a digest of the file, in hexadecimal."""
+    """The commit of such an upload; `sha256` is the digest of the file, in hexadecimal."""
 
     path: str
     size: int
@@ -77,7 +77,7 @@ class Commit:
 
 
 class Uploads:
-    """The uploads of a deployment; `folder` is the staging folder, which must be there."""
+    """The uploads of a deployment; `folder` is the staging folder, which must exist."""
 
     def __init__(self, rows: UploadRows, engine: Engine, folder: Path) -> None:
         self._rows = rows
@@ -85,12 +85,12 @@ class Uploads:
         self._folder = folder
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._counts: dict[str, list[int]] = {}
-        #: SHA-256 of files that were PUT and are to be committed, by their names in the staging folder.
+        #: SHA-256 of files that were PUT but not committed, by their names in the staging folder.
         self._digests: OrderedDict[str, str] = OrderedDict()
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def chunk(self, vm_id: str, chunk: Chunk) -> list[Range]:
-        """Take a chunk, and write the file when it was the last one missing; what has arrived by now."""
+        """Store a chunk, and write the file if it was the last missing one; return what has arrived so far."""
         check_chunk(chunk)
         async with self._lock(vm_id, chunk.upload_id):
             upload = self._rows.find(vm_id, chunk.upload_id)
@@ -122,15 +122,14 @@ class Uploads:
             return arrived
 
     async def request(self, vm_id: str, request: UploadRequest) -> str:
-        """Make an upload to `PUT` to; its id."""
+        """Create an upload for a `PUT`; return its id."""
         self._check_room(vm_id, request.size)
         upload_id = new_ulid()
         await self._save(vm_id, Commit(request.path, request.size, upload_id), "put", [], written=False)
         return upload_id
 
     async def receive(self, vm_id: str, upload_id: str, size: int, body: AsyncIterator[bytes]) -> None:
-        """Take the raw bytes of a `PUT`: all of them, or nothing. Another `PUT` before the commit replaces
-        them."""
+        """Store the body of a `PUT`, all or nothing. Another `PUT` before the commit replaces it."""
         upload = self._rows.find(vm_id, upload_id)
         if upload is None:
             raise ApiError(
@@ -178,7 +177,7 @@ class Uploads:
             _check_same(upload, commit, None)
             if not upload.written:
                 arrived = self._arrived(upload)
-                # An empty file that was PUT has the range (0, 0), one that was not has none.
+                # An empty file that was PUT has the range (0, 0); one that was not has no range.
                 if not arrived or not ranges.covers(arrived, commit.size):
                     raise ApiError(
                         "conflict",
@@ -189,7 +188,7 @@ class Uploads:
     async def _publish(self, vm_id: str, part: Chunk | Commit, kind: str, sha256: str | None) -> None:
         path = self._path(vm_id, part.upload_id)
         async with LocalFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as file:
-            # Known since the bytes arrived, unless the deployment was started anew in between.
+            # Known since the bytes arrived, unless the deployment was restarted since.
             known = self._digests.get(path.name)
             if sha256 is not None and (known or await asyncio.to_thread(_sha256, file.fd)) != sha256:
                 raise ApiError(
@@ -201,20 +200,19 @@ class Uploads:
         path.unlink(missing_ok=True)
 
     def forget_computer(self, vm_id: str) -> None:
-        """Remove what was staged for a computer (its rows go with its own)."""
+        """Remove the staged files of a computer (its rows are deleted with its own row)."""
         self._counts.pop(vm_id, None)
         for path in self._folder.glob(f"{vm_id}.*"):
             path.unlink(missing_ok=True)
 
     async def sweep(self, *, starting: bool = False) -> None:
-        """Forget abandoned uploads and remove staged files that no row knows; `starting`: also half-received
-        ones."""
+        """Drop abandoned uploads and remove staged files without a row; with `starting`, also partly received ones."""
         await self._rows.forget(before_ms=_now() - LIFETIME_MS)
         self._counts.clear()
         known = {f"{vm_id}.{upload_id}" for vm_id, upload_id in self._rows.all_pending()}
         now = time.time()
         for path in self._folder.iterdir():
-            # A file younger than this may belong to a request under way, whose row is yet to come.
+            # A younger file may belong to a running request whose row is not saved yet.
             with contextlib.suppress(FileNotFoundError):
                 if path.name not in known and (starting or now - path.stat().st_mtime > LIFETIME_MS / 1000):
                     path.unlink()
@@ -229,7 +227,7 @@ class Uploads:
             )
 
     def _unfinished(self, vm_id: str) -> list[int]:
-        """How many unfinished uploads a computer has, and their bytes: counted once, then kept."""
+        """Return the number of unfinished uploads of a computer, and their bytes; counted once, then cached."""
         counts = self._counts.get(vm_id)
         if counts is None:
             counts = self._counts[vm_id] = list(self._rows.pending(vm_id))
@@ -242,7 +240,7 @@ class Uploads:
         return self._folder / f"{vm_id}.{upload_id}"
 
     def _arrived(self, upload: Upload | None) -> list[Range]:
-        """What has arrived of an upload since the machine started."""
+        """Return which bytes of an upload have arrived since the machine started."""
         return [] if upload is None or upload.boot != self._boot else list(upload.ranges)
 
     async def _save(
@@ -251,7 +249,7 @@ class Uploads:
         upload = Upload(
             vm_id, part.upload_id, part.path, part.size, kind, tuple(arrived), written, self._boot, _now()
         )
-        # Counted anew after a failure, as it is not known then what was saved.
+        # Count again after a failure, because it is unknown what was saved.
         counts = self._counts.pop(vm_id, None)
         before = None if counts is None else self._rows.find(vm_id, part.upload_id)
         await self._rows.save(upload)
@@ -264,7 +262,7 @@ class Uploads:
 
 
 def check_chunk(chunk: Chunk) -> None:
-    """Refuse a chunk whose range does not fit its file or its content, or whose digest differs."""
+    """Refuse a chunk whose range does not match its file or content, or whose digest differs."""
     wanted = chunk.end - chunk.start
     if not chunk.start <= chunk.end <= chunk.size:
         problem = f"[{chunk.start}, {chunk.end}) is not a range of a file of {chunk.size} bytes"
@@ -321,14 +319,14 @@ async def _write_in_thread(fd: int, content: bytearray, offset: int, digest: has
     try:
         await asyncio.shield(job)
     except asyncio.CancelledError:
-        # The descriptor must not be closed, and its number given away, while the thread writes.
+        # While the thread writes, the descriptor must not be closed and its number reused.
         await asyncio.wait([job])
         raise
 
 
 async def _spool(fd: int, size: int, body: AsyncIterator[bytes]) -> tuple[int, str]:
-    """Write a body to a file, a large piece at a time; how long it was (reading stops where it is too
-    long), and the SHA-256 of what was written, so that nothing has to be read again for it."""
+    """Write a body to a file in large pieces; return its length (reading stops when it is too long) and the SHA-256 of
+    the written bytes, so that they need not be read again."""
     digest = hashlib.sha256()
     offset = 0
     piece = bytearray()
