@@ -1,1 +1,1 @@
-"""HTTP of the deployment: requests into calls of the service, results and errors into answers."""
+"""The HTTP layer of the deployment: maps requests to service calls, and results and errors to responses."""

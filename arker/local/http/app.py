@@ -32,16 +32,16 @@ def create_app(
     own_url: str,
     contract: str = "both",
 ) -> Starlette:
-    """The app of both APIs.
+    """Create the ASGI app of a deployment, which serves both APIs.
 
     Args:
-        rate_limit: requests a second that each organization may make; 0 for no limit.
+        rate_limit: requests per second of each organization; 0 for no limit.
         public_url: where clients reach the deployment; if None, wherever the request says that it was sent
             to.
         own_url: where the deployment listens, for requests that do not say.
-        contract: which contract to speak: `0.1`, `0.3` or `both`.
+        contract: which contract to serve: `0.1`, `0.3` or `both`.
     """
-    # In this order: the last of the computers' routes takes whatever else is below a computer.
+    # The order matters: the last of the computers' routes matches every other path below a computer.
     routes: list[BaseRoute] = [
         *deployment.ROUTES,
         *organization.ROUTES,
@@ -77,7 +77,7 @@ def _spoken(route: BaseRoute, contract: str) -> bool:
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
-    """What the router refuses: a path or a method that is not there."""
+    """Return the error for a path or method that the router does not know."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")

@@ -1,4 +1,4 @@
-"""Bodies of requests: bounded, in time, and parsed."""
+"""Bodies of requests: limited in size and time, and parsed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .errors import DisconnectedError, HttpError
 from .schemas import parse, parse_large
 from .slices import MAX_STRUCTURE
 
-#: Bytes of a JSON body at the most, and of all that are held at once for one organization. What is no larger
-#: than a head is not counted, as heads are not.
+#: Maximum size of a JSON body in bytes, and of all bodies held at once for one organization. Bodies no larger than a
+#: request's head are not counted, as heads are not.
 MAX_BODY: Final = 32 * 1024 * 1024
 MAX_BODIES: Final = 128 * 1024 * 1024
 #: The same for all organizations together.
 MAX_ALL_BODIES: Final = 512 * 1024 * 1024
 _HEAD_LIKE: Final = 16 * 1024
-#: Bytes of a body that has no content of any size in it: it is parsed at once.
+#: Bytes of a body whose content does not vary in size; it is parsed on the event loop.
 SMALL_BODY: Final = 64 * 1024
-#: Seconds within which the next piece of a body has to come, and all of a JSON body.
+#: Seconds within which the next piece of a body has to arrive, and all of a JSON body.
 PIECE_WAIT: Final = 30.0
 BODY_WAIT: Final = 300.0
 
@@ -35,12 +35,12 @@ B = TypeVar("B", bound=BaseModel)
 
 
 def rooms() -> Rooms:
-    """Room for the bodies of requests."""
+    """Return the limits of the memory for request bodies."""
     return Rooms(MAX_BODIES, MAX_ALL_BODIES)
 
 
 def room(request: Request, limit: int) -> contextlib.AbstractAsyncContextManager[None]:
-    """Room for the body of a request."""
+    """Reserve memory for the body of a request."""
     length = content_length(request)
     size = limit if length is None else min(length, limit)
     if size <= _HEAD_LIKE:
@@ -52,14 +52,14 @@ def room(request: Request, limit: int) -> contextlib.AbstractAsyncContextManager
 async def body(
     request: Request, model: type[B], limit: int = SMALL_BODY, *, structure: int = MAX_STRUCTURE
 ) -> B:
-    """The JSON body of a request.
+    """Read and parse the JSON body of a request.
 
     Args:
-        limit: its bytes at the most.
-        structure: bytes of it that are not within strings, at the most.
+        limit: its maximum size in bytes.
+        structure: maximum number of its bytes outside of strings.
 
     Raises:
-        ApiError: it is not what it has to be, too large or too slow.
+        ApiError: it is invalid, too large or too slow.
     """
     async with room(request, limit):
         return await received(request, model, limit, structure=structure)
@@ -74,11 +74,11 @@ async def received(
     structure: int = MAX_STRUCTURE,
     check: Callable[[B], None] = lambda _: None,
 ) -> B:
-    """The same, for a caller that has taken the room for it.
+    """Like `body`, for a caller that has reserved the memory for it.
 
     Args:
-        array: the field of the model that may have many elements; `structure` is for each of them, and for the rest.
-        check: further checks of what was parsed; in a worker thread where it is large.
+        array: the field of the model that may have many elements; `structure` applies to each of them, and to the rest.
+        check: further checks of the parsed body; they run in a worker thread when it is large.
     """
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json":
@@ -100,7 +100,7 @@ async def received(
 
 
 async def raw(request: Request, limit: int) -> bytearray:
-    """The bytes of a body, for a caller that has taken the room for it.
+    """Read the bytes of a body, for a caller that has reserved the memory for it.
 
     Raises:
         ApiError: it is compressed, too large or too slow.
@@ -118,7 +118,7 @@ async def raw(request: Request, limit: int) -> bytearray:
 
 
 def content_length(request: Request) -> int | None:
-    """The Content-Length of a request, if it has one."""
+    """Return the Content-Length of a request; None if it has none."""
     # The HTTP parser has refused anything that is not a number.
     length = request.headers.get("content-length")
     return None if length is None else int(length)
@@ -129,7 +129,7 @@ def _too_large(limit: int) -> ApiError:
 
 
 async def pieces(request: Request, wait: float) -> AsyncIterator[bytes]:
-    """A body as it comes, with a deadline for the next piece and one for the whole."""
+    """Yield a body as it arrives, with a deadline for the next piece and one for the whole."""
     deadline = time.monotonic() + wait
     while True:
         left = deadline - time.monotonic()
@@ -152,7 +152,8 @@ async def pieces(request: Request, wait: float) -> AsyncIterator[bytes]:
 
 @contextlib.asynccontextmanager
 async def cancelled_with(request: Request) -> AsyncIterator[None]:
-    """Cancel the block when the client goes away. Only a block that takes its time pays for a watching task."""
+    """Cancel the block when the client disconnects. The watching task is started only for a block that takes some
+    time."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None

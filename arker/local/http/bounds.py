@@ -1,6 +1,6 @@
-"""What the connections of a deployment may take together: descriptors, unfinished heads, unread answers.
+"""Limits of all connections of a deployment together: descriptors, unfinished heads, unread answers.
 
-Each connection has bounds of its own; these are for their sums. Who has shown no key yet goes first.
+Each connection has its own limits; these apply to the sums. Connections without a valid key are closed first.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ import resource
 from collections import OrderedDict
 from typing import Final, Protocol
 
-#: Bytes of all heads that have begun and not ended.
+#: Maximum bytes of all unfinished request heads together.
 MAX_HEADS: Final = 16 * 1024 * 1024
-#: Bytes of answers that clients do not read, for one organization and for all; those without a key count as one. Above
-#: it, the oldest that have not moved for `STALLED` seconds are given up.
+#: Maximum bytes of answers that clients do not read, for one organization and for all; connections without a key count
+#: as one organization. Above it, the oldest connections without progress for `STALLED` seconds are closed.
 MAX_UNREAD: Final = 64 * 1024 * 1024
 MAX_ALL_UNREAD: Final = 256 * 1024 * 1024
 STALLED: Final = 5.0
-#: Connections at the most, however many descriptors there are.
+#: Maximum number of connections, however many descriptors there are.
 _MOST: Final = 16_384
 
 
 class Bounded(Protocol):
-    """A connection, as these bounds see it."""
+    """A connection, as seen by these limits."""
 
     def give_up(self) -> None:
-        """End it at once."""
+        """Close it at once."""
         ...
 
 
 class Bounds:
-    """The sums of a deployment.
+    """The sums over the connections of a deployment.
 
     Args:
-        connections: how many there may be; as a rule so many that a fourth of the descriptors is left for sandboxes
+        connections: maximum number; by default so many that a quarter of the descriptors remains for sandboxes
             and files.
     """
 
@@ -41,18 +41,18 @@ class Bounds:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = min(limit * 3 // 4, _MOST) if connections is None else connections
         self._open: set[Bounded] = set()
-        #: Connections in or before a head, the one that has waited longest first: without a key, and with one.
+        #: Connections in or before a head, the longest waiting first: without a key, and with one.
         self._waiting: tuple[OrderedDict[Bounded, int], OrderedDict[Bounded, int]] = (
             OrderedDict(),
             OrderedDict(),
         )
         self._heads = 0
-        #: Connections with unread answers: whose, how many bytes, since when; the oldest first.
+        #: Connections with unread answers, oldest first: the organization, the number of bytes, and since when.
         self._unread: OrderedDict[Bounded, tuple[str, int, float]] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
     def opened(self, connection: Bounded) -> None:
-        """Count a new connection, which waits for its first head; the oldest idle one goes if there are too many."""
+        """Count a new connection, which waits for its first head; if there are too many, close the oldest idle one."""
         self._open.add(connection)
         self.waits(connection, keyed=False)
         while len(self._open) > self._most:
@@ -61,19 +61,20 @@ class Bounds:
             victim.give_up()
 
     def closed(self, connection: Bounded) -> None:
-        """A connection is gone."""
+        """Forget a closed connection."""
         self._open.discard(connection)
         self.busy(connection)
         self._unread.pop(connection, None)
 
     def waits(self, connection: Bounded, *, keyed: bool) -> None:
-        """A connection waits for a head from now on."""
+        """Note that a connection waits for a head from now on."""
         if connection in self._open:
             self.busy(connection)
             self._waiting[keyed][connection] = 0
 
     def head(self, connection: Bounded, size: int) -> None:
-        """`size` bytes of a head have come; the oldest unfinished one goes if all are too large."""
+        """Note that `size` bytes of a head have arrived; if all heads together are too large, close the oldest
+        unfinished one."""
         for waiting in self._waiting:
             if connection in waiting:
                 self._heads += size - waiting[connection]
@@ -84,7 +85,7 @@ class Bounds:
             victim.give_up()
 
     def busy(self, connection: Bounded) -> None:
-        """The head has come: a request is under way, for which the connection is kept."""
+        """Note that the head is complete: a request is running, so the connection is kept."""
         for waiting in self._waiting:
             self._heads -= waiting.pop(connection, 0)
 
@@ -92,16 +93,18 @@ class Bounds:
         return next((one for waiting in self._waiting for one in waiting if one is not besides), None)
 
     def stuck(self, connection: Bounded, whose: str, size: int) -> None:
-        """The client does not read `size` bytes of an answer to `whose`, an organization or nobody known."""
+        """Note that the client does not read `size` bytes of an answer to the organization `whose` (empty if
+        unknown)."""
         self._unread[connection] = (whose, size, asyncio.get_running_loop().time())
         self._give_up_stalled()
 
     def moves(self, connection: Bounded) -> None:
-        """The client reads on."""
+        """Note that the client reads again."""
         self._unread.pop(connection, None)
 
     def _give_up_stalled(self) -> None:
-        """Give up the oldest unread answers of whoever has too many, and look again while there are any."""
+        """Close the oldest connections with unread answers of organizations over the limit; check again while there are
+        any."""
         now = asyncio.get_running_loop().time()
         sums: dict[str, int] = {}
         total = 0

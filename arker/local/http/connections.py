@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections: uvicorn's, with bounds on all that is not body, and errors that speak the contract."""
+"""HTTP/1.1 connections: uvicorn's, with limits on everything but bodies, and errors in the contract's format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .bounds import Bounds
 from .errors import error_body
 from .upgrades import TAKEN, UPGRADE, Headers, Upgraded
 
-#: Bytes of a request's line and headers at the most, and seconds within which they have to come.
+#: Maximum bytes of the request line and headers; and the seconds within which they have to arrive.
 MAX_HEAD: Final = 64 * 1024
 HEAD_WAIT: Final = 30.0
 
@@ -26,12 +26,12 @@ class Connection(HttpToolsProtocol):
     """A connection of a client; `bounded` makes the class for a deployment."""
 
     bounds: ClassVar[Bounds]
-    _head = 0  # bytes since the last that were of a body, or ended a head or a request
+    _head = 0  # bytes since the last body data, end of head or end of request
     _head_timer: asyncio.TimerHandle | None = None
     _in_head = True
     _in_request = False
     _upgraded: Upgraded | None = None
-    #: What came beyond a head that asks for an upgrade, once there is one.
+    #: Bytes after a head that asks for an upgrade; None before there is one.
     _early: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,7 +41,7 @@ class Connection(HttpToolsProtocol):
         self.bounds.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the timer."""
+        """Stop the timer."""
         self._head_arrived()
         self.bounds.closed(self)
         if self._upgraded is not None:
@@ -49,13 +49,13 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more; after an upgrade it may still be sent to."""
+        """The client sends no more data; after an upgrade, data may still be sent to it."""
         if self._upgraded is not None:
             self._upgraded.end(lost=False)
         return self._upgraded is not None
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, as long as what is not body has its bound."""
+        """Parse received bytes; limit those that are not part of a body."""
         if self._upgraded is not None:
             self._upgraded.feed(data)
             return
@@ -67,7 +67,7 @@ class Connection(HttpToolsProtocol):
             if self._in_head:
                 self.send_400_response(f"the line and headers of a request have at most {MAX_HEAD} bytes")
             else:
-                # Trailers, extensions of a chunk, blank lines: perhaps an answer is on its way already.
+                # Trailers, chunk extensions or blank lines: an answer may already have been started.
                 self.transport.close()
         elif self._in_head:
             self.bounds.head(self, self._head)
@@ -77,7 +77,8 @@ class Connection(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         if self._early is not None:
-            # The parser takes no more, and nobody the connection yet: whoever does, reads what came.
+            # The parser takes no more data, and no route has taken the connection over yet; the route will read these
+            # bytes.
             self._early += data
             self.flow.pause_reading()
             return
@@ -86,13 +87,13 @@ class Connection(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as end:
             self._early = data[end.args[0] :]
-            # Unless somebody takes the connection over, there is no next request to be found in it.
+            # Unless a route takes the connection over, these bytes are not a next request.
             self.cycle.keep_alive = False
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
 
     async def _take_over(self, headers: Headers) -> Upgraded:
-        """Answer 101; the connection is no longer HTTP's."""
+        """Answer 101; from then on the connection is not HTTP."""
         cycle = self.cycle
         await cycle.flow.drain()
         if cycle.response_started or cycle.disconnected or self.transport.is_closing():
@@ -107,18 +108,18 @@ class Connection(HttpToolsProtocol):
         return self._upgraded
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Start a head."""
         self._in_head = self._in_request = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of the head, not of a trailer."""
-        # A trailer is no header: whatever stands before this deployment has not looked at it.
+        """Add a header of the head; ignore those of a trailer."""
+        # Proxies in front of this deployment do not check trailers, so they must not count as headers.
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head has arrived."""
+        """The head is complete."""
         self._in_head = False
         self._head = 0
         self._head_arrived()
@@ -129,12 +130,12 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Bytes of a body are bounded elsewhere."""
+        """Pass on bytes of a body; they are limited elsewhere."""
         self._head = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request has arrived."""
+        """The request is complete."""
         self._in_request = False
         self._head = 0
         self._head_arrived()
@@ -146,25 +147,25 @@ class Connection(HttpToolsProtocol):
         if self.cycle.response_complete:
             self.bounds.waits(self, keyed=bool(self._whose()))
         if self._in_request and self._head_timer is None and not self.transport.is_closing():
-            # Answered before the request had ended: its rest has as long to come as a head.
+            # Answered before the request was complete: the rest has to arrive within the time for a head.
             self._wait_for_head()
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as it is sent to."""
+        """The client reads more slowly than the answer is sent."""
         super().pause_writing()
         self.bounds.stuck(self, self._whose(), self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """It reads on."""
+        """The client reads again."""
         super().resume_writing()
         self.bounds.moves(self)
 
     def give_up(self) -> None:
-        """End it at once: others need what it takes."""
+        """Close the connection at once, because others need its resources."""
         self.transport.abort()
 
     def _whose(self) -> str:
-        """The organization whose key the last request had; empty without a valid one."""
+        """Return the organization of the last request; empty without a valid key."""
         who: Principal | None = self.cycle.scope.get("arker.who")  # type: ignore[assignment]
         return "" if who is None else who.org_id
 
@@ -181,7 +182,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Malformed HTTP gets the JSON error envelope, too."""
+        """Answer malformed HTTP with the JSON error envelope."""
         request_id = secrets.token_hex(8)
         message = "this is not a well-formed HTTP request" if msg.startswith("Invalid") else msg
         scope = {"type": "http", "method": "GET", "headers": [], "arker.id": request_id}
@@ -195,7 +196,7 @@ class Connection(HttpToolsProtocol):
 
 
 def bounded(sums: Bounds) -> type[Connection]:
-    """The class of connections that share bounds."""
+    """Return a class of connections that share limits."""
 
     class Bound(Connection):
         bounds = sums

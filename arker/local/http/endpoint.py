@@ -1,4 +1,4 @@
-"""What all endpoints share: who asks, and what they need of a request."""
+"""The base of all endpoints: authentication, and helpers for requests."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _HOST: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What endpoints work with: `app.state.context`.
+    """What endpoints work with; stored as `app.state.context`.
 
     Attributes:
-        public_url: where clients reach the deployment, if that is not where their requests say that they go to.
+        public_url: the URL at which clients reach the deployment, if it differs from the Host of their requests.
         own_url: where the deployment listens.
-        stopping: set when the deployment is about to stop, for answers that would go on.
+        stopping: set when the deployment is about to stop, so that streaming answers end.
     """
 
     platform: Platform
@@ -50,19 +50,19 @@ class Context:
 
 
 class Endpoint(HTTPEndpoint):
-    """A route: its methods are those of the class."""
+    """A route; its methods are those of the class."""
 
-    #: Whether it answers without a key.
+    #: Whether it answers requests without a key.
     public: ClassVar[bool] = False
-    #: Whether the path is of contract 0.1 alone.
+    #: Whether the path is in contract 0.1 only.
     only_0_1: ClassVar[bool] = False
-    #: Whether it is of contract 0.3 alone.
+    #: Whether it is in contract 0.3 only.
     only_0_3: ClassVar[bool] = False
-    #: The names that contract 0.3 has for what its methods do.
+    #: The names of its operations in contract 0.3, by method.
     operations: ClassVar[Mapping[str, str]] = {}
 
     async def dispatch(self) -> None:
-        """Find out who asks, before anything else is looked at, then answer."""
+        """Authenticate the caller before anything else is read, then answer."""
         request = Request(self.scope, self.receive)
         name = "get" if request.method == "HEAD" else request.method.lower()
         handler: Callable[[Request], Awaitable[Response]] | None = (
@@ -78,18 +78,18 @@ class Endpoint(HTTPEndpoint):
 
 
 def context(connection: HTTPConnection) -> Context:
-    """What the app works with."""
+    """Return the context of the app."""
     found: Context = connection.app.state.context
     return found
 
 
 def platform(connection: HTTPConnection) -> Platform:
-    """The services."""
+    """Return the services."""
     return context(connection).platform
 
 
 def authenticate(connection: HTTPConnection, header: str = "authorization") -> None:
-    """Find out who asks by a request, from the header that has its key; `who` says it from then on.
+    """Authenticate a request by the key in a header; `who` returns the caller from then on.
 
     Raises:
         ApiError: `unauthorized` or `rate_limited`.
@@ -108,25 +108,25 @@ def authenticate(connection: HTTPConnection, header: str = "authorization") -> N
 
 
 def who(connection: HTTPConnection) -> Principal:
-    """Who asks."""
+    """Return the authenticated caller."""
     found: Principal = connection.scope["arker.who"]
     return found
 
 
 def json(content: Any) -> Response:
-    """An answer of JSON, which may be encoded already."""
+    """Return a JSON response; `content` may be encoded already."""
     return Response(
         content if isinstance(content, bytes) else to_json(content), media_type="application/json"
     )
 
 
 def wants_ours(request: Request) -> bool:
-    """Whether the caller asks for fields that are this deployment's own, which no contract has."""
+    """Return whether the caller asks for this deployment's own fields, which are in no contract."""
     return request.headers.get("arker-local") == "1"
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The Idempotency-Key of a request, if it has one.
+    """Return the Idempotency-Key of a request; None if it has none.
 
     Raises:
         ApiError: `bad_request`.
@@ -138,15 +138,15 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def once(key: str | None, body: Body) -> Once | None:
-    """What the service needs to carry out a request once."""
+    """Return what the service needs to carry out a request once."""
     return None if key is None else Once(key, digest(body))
 
 
 def base_url(request: Request) -> str:
-    """Where signed URLs should point.
+    """Return the base of signed URLs.
 
-    The Host header is believed: only the caller, whose key has been checked, sees the URL that is made of it,
-    and it is right behind a tunnel or a published port, where our own idea of our address is not.
+    The Host header is trusted: only the authenticated caller sees the URL made from it,
+    and it is correct behind a tunnel or a published port, where the address that we listen on is not.
     """
     found = context(request)
     if found.public_url is not None:

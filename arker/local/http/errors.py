@@ -1,7 +1,7 @@
-"""Errors as HTTP answers, in the envelope of either contract.
+"""Errors as HTTP responses, in the envelope of either contract.
 
-A client of contract 0.1 needs `"ok": false` in it, one of 0.3 needs `error` to be its only key. The paths that only
-0.1 has answer as 0.1 does; all others as 0.3 does, except to the published clients of 0.1.
+Clients of contract 0.1 require `"ok": false` in it; those of 0.3 require `error` to be its only key. Paths that only
+0.1 has answer in its format; all others in that of 0.3, except to the published clients of 0.1.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STATUS: Final = {
 
 
 class HttpError(ApiError):
-    """A refusal by the HTTP layer, with response headers of its own."""
+    """An error of the HTTP layer, with response headers of its own."""
 
     def __init__(self, code: str, message: str, headers: dict[str, str]) -> None:
         super().__init__(code, message)
@@ -55,31 +55,31 @@ class HttpError(ApiError):
 
 
 class DisconnectedError(Exception):
-    """The client closed the connection; nobody waits for an answer."""
+    """The client closed the connection; there is no one to answer."""
 
 
 def status_of(error: ApiError) -> int:
-    """The HTTP status of an error; `unsupported_*` codes that are not in `STATUS` answer 400."""
+    """Return the HTTP status of an error; `unsupported_*` codes that are not in `STATUS` answer 400."""
     return STATUS.get(error.code, 400)
 
 
-#: What published clients of contract 0.1 say that they are.
+#: The beginning of the User-Agent of published clients of contract 0.1.
 _OLD_CLIENT: Final = b"Python-urllib/"
-#: Codes that contract 0.3 has other names for.
+#: Codes that have other names in contract 0.3.
 _TODAY: Final = {
     "command_not_found": "not_found",
     "unsupported_method": "method_not_allowed",
     "vm_busy": "resource_busy",
 }
-#: Codes of the errors of single files, where contract 0.3 has fewer.
+#: Codes of the errors of single files; contract 0.3 has fewer.
 _OF_A_FILE: Final = {
     "resource_busy": "unavailable",
     "quota_exceeded": "unavailable",
     "forbidden": "bad_request",
 }
-#: Codes that say what they are about.
+#: Codes whose details name the resource.
 _ABOUT: Final = frozenset({"not_found", "conflict", "resource_busy", "already_exists", "expired"})
-#: Contract 0.3 knows no quota of computers or sessions: they are told as the processors that they would have.
+#: Contract 0.3 has no quota of computers or sessions; it is reported as one of the processors that they would use.
 _QUOTA: Final = {
     "limit": {"metric": "vcpus", "unit": "vcpus"},
     "scope": {"kind": "organization"},
@@ -89,14 +89,15 @@ _QUOTA: Final = {
 
 
 def speaks_0_1(scope: Scope) -> bool:
-    """Whether a request is of contract 0.1: of a published client of it, or to a path that only 0.1 has."""
+    """Return whether a request uses contract 0.1: it is from a published client of it, or to a path that only 0.1
+    has."""
     if getattr(scope.get("endpoint"), "only_0_1", False):
         return True
     return any(name == b"user-agent" and value.startswith(_OLD_CLIENT) for name, value in scope["headers"])
 
 
 def error_body(error: ApiError, scope: Scope) -> dict[str, Any]:
-    """The envelope of an error."""
+    """Return the envelope of an error."""
     request_id: str = scope["arker.id"]
     if speaks_0_1(scope):
         inner = {"code": error.code, "message": error.message, "request_id": request_id}
@@ -114,13 +115,13 @@ def error_body(error: ApiError, scope: Scope) -> dict[str, Any]:
     if error.retry_after is not None:
         body["retry_after_seconds"] = _whole(error.retry_after)
     if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
-        # All errors but this are refusals: what was asked for did not begin, or left nothing behind.
+        # All other errors are refusals: the operation did not start, or left nothing behind.
         body["recovery"] = {"work": "unknown" if code == "internal" else "not_started"}
     return {"error": body}
 
 
 def entry_error(error: ApiError, old: bool) -> dict[str, Any]:
-    """The error of one file among several; `old` for contract 0.1."""
+    """Return the error of one file among several; `old` for contract 0.1."""
     if old:
         return {"code": error.code, "message": error.message}
     code = _code(error)
@@ -163,7 +164,7 @@ def _whole(seconds: float) -> int:
 
 
 def error_response(error: ApiError, scope: Scope) -> Response:
-    """The answer that carries an error. Every error of a request is rendered here."""
+    """Return the response for an error. All errors of requests are rendered here."""
     headers = dict(error.headers) if isinstance(error, HttpError) else {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(_whole(error.retry_after))

@@ -1,8 +1,8 @@
-"""The events of a run as an answer that goes on: server-sent events, or the same in frames for programs.
+"""The events of a run as a streaming response: server-sent events, or the same in binary frames for programs.
 
-A frame is a letter, the length of what follows as four bytes, the least significant first, and that many bytes: `S` the
-run as JSON, first of all; `O` and `E` output and error output; `C` a cut, after which output was not kept; `K` nothing,
-so that a connection is known to be alive; `X` the run as JSON, at its end.
+A frame is a letter, the length of the data as four bytes (little-endian), and the data. Letters: `S` the
+run as JSON, as the first frame; `O` and `E` stdout and stderr; `C` a cut, after which output was not kept; `K` no data,
+to keep the connection alive; `X` the run as JSON, at its end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .rendering import text, timestamp
 
 FRAMES: Final = "application/vnd.arker.events"
 SSE: Final = "text/event-stream"
-#: Seconds without output after which a word is sent.
+#: Seconds without output after which a keep-alive is sent.
 ALIVE_EVERY: Final = 15.0
 
 _FRAME: Final = struct.Struct("<cI")
@@ -37,7 +37,7 @@ _STATES: Final = {
 
 
 def run_fields(run: Run, vm_id: str) -> dict[str, Any]:
-    """A run, as JSON spells it."""
+    """Return a run as JSON fields."""
     fields: dict[str, Any] = {
         "run_id": run.id,
         "vm_id": vm_id,
@@ -69,7 +69,7 @@ def run_fields(run: Run, vm_id: str) -> dict[str, Any]:
 
 
 def frame(letter: bytes, data: bytes = b"") -> bytes:
-    """A frame."""
+    """Encode a frame."""
     return _FRAME.pack(letter, len(data)) + data
 
 
@@ -93,8 +93,8 @@ def _as_sse(event: Output | Cut | End, last: Callable[[], dict[str, Any]]) -> by
 
 
 class Events(Response):
-    """The events of a run from `offset` on, until its end; without `follow`, those that there are. When the deployment
-    stops, the answer ends without one."""
+    """Stream the events of a run from `offset` until its end; without `follow`, those available now. When the
+    deployment stops, the response ends without an end event."""
 
     def __init__(
         self, run: Run, vm_id: str, offset: int, *, follow: bool, frames: bool, stopping: asyncio.Event

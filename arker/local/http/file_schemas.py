@@ -1,4 +1,4 @@
-"""What may be asked of the files of a computer, below `/api/v1/local/`."""
+"""Schemas of file requests below `/api/v1/local/`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from arker.local.service.filesystem import Conditions, FileInfo, Marks, Refused
 
 from .schemas import Body, Whole
 
-#: A path or name as text, or, where it is not UTF-8, as base64 in the field of the same name that ends in `_b64`.
+#: A path or name as text. If it is not UTF-8, it is given as base64 in the field of the same name with the suffix
+#: `_b64`.
 Text = Annotated[str, StringConstraints(max_length=8192)]
 Paths = Annotated[list[Text], Field(max_length=50_000)]
 Mode = Annotated[int, Field(ge=0, le=0o7777)]
@@ -41,14 +42,14 @@ class _WithTarget(_WithPath):
 
 
 class Stat(_WithPath):
-    """What is at a path."""
+    """A request for what is at a path."""
 
     op: Literal["stat"]
     follow: bool = True
 
 
 class List(_WithPath):
-    """A page of a directory or tree."""
+    """A request for a page of a directory or tree."""
 
     op: Literal["list"]
     recursive: bool = False
@@ -58,7 +59,7 @@ class List(_WithPath):
 
 
 class Mkdir(_WithPath):
-    """A new directory."""
+    """A request to create a directory."""
 
     op: Literal["mkdir"]
     parents: bool = True
@@ -66,7 +67,7 @@ class Mkdir(_WithPath):
 
 
 class Remove(_WithPath):
-    """A path to be removed."""
+    """A request to remove a path."""
 
     op: Literal["remove"]
     recursive: bool = False
@@ -74,14 +75,14 @@ class Remove(_WithPath):
 
 
 class Move(_WithTarget):
-    """A path to be renamed."""
+    """A request to rename a path."""
 
     op: Literal["move"]
     replace: bool = True
 
 
 class Copy(_WithTarget):
-    """A path to be copied."""
+    """A request to copy a path."""
 
     op: Literal["copy"]
     recursive: bool = False
@@ -89,20 +90,20 @@ class Copy(_WithTarget):
 
 
 class Chmod(_WithPath):
-    """New permission bits."""
+    """A request to set permission bits."""
 
     op: Literal["chmod"]
     mode: Mode
 
 
 class Symlink(_WithTarget):
-    """A new link at `path` that says `target`."""
+    """A request to create a link at `path` to `target`."""
 
     op: Literal["symlink"]
 
 
 class Manifest(_WithPath):
-    """A page of all that is below a directory, or some of it."""
+    """A request for a page of everything below a directory, or for some paths below it."""
 
     op: Literal["manifest"]
     hashed: bool = True
@@ -113,14 +114,14 @@ class Manifest(_WithPath):
 
     @property
     def wanted(self) -> list[str] | None:
-        """The paths asked for; None for all."""
+        """Return the requested paths; None for all."""
         if self.only is None and self.only_b64 is None:
             return None
         return many_paths(self.only, self.only_b64)
 
 
 class Mark(Body):
-    """Mode and time of an entry."""
+    """The mode and time of an entry."""
 
     path: Text | None = None
     path_b64: Text | None = None
@@ -129,18 +130,18 @@ class Mark(Body):
 
 
 class MarkAll(_WithPath):
-    """Modes and times to be set below a directory."""
+    """A request to set modes and times below a directory."""
 
     op: Literal["mark"]
     marks: Annotated[list[Mark], Field(max_length=50_000)]
 
     def values(self) -> list[Marks]:
-        """What the engine takes."""
+        """Return the values for the engine."""
         return [Marks(one_path(m.path, m.path_b64, "path"), m.mode, m.mtime_ns) for m in self.marks]
 
 
 class Place(_WithTarget):
-    """A file filled piece by piece, to replace another one."""
+    """A request to replace a file by one that was written in pieces."""
 
     op: Literal["place"]
     base: Text | None = None
@@ -154,16 +155,16 @@ class Place(_WithTarget):
 
     @property
     def below(self) -> str | None:
-        """The directory that the target is relative to, if it is."""
+        """The directory that the target is relative to, if any."""
         return None if self.base is self.base_b64 is None else one_path(self.base, self.base_b64, "base")
 
     def conditions(self) -> Conditions:
-        """What has to hold."""
+        """Return the conditions for the replacement."""
         return Conditions(self.if_match, self.if_absent, self.read_only)
 
 
 class Changed(_WithPath):
-    """Wait until a tree has another token."""
+    """A request to wait until a tree has a token other than the given one."""
 
     op: Literal["changed"]
     token: Text = ""
@@ -171,7 +172,7 @@ class Changed(_WithPath):
 
 
 class Pack(_WithPath):
-    """Entries below a directory, as an archive."""
+    """A request for entries below a directory, as an archive."""
 
     paths: Paths | None = None
     paths_b64: Paths | None = None
@@ -179,7 +180,7 @@ class Pack(_WithPath):
 
     @property
     def wanted(self) -> list[str]:
-        """The paths asked for."""
+        """Return the requested paths."""
         return many_paths(self.paths, self.paths_b64)
 
 
@@ -189,7 +190,7 @@ AnyOperation = (
 
 
 class Operation(RootModel[Annotated[AnyOperation, Field(discriminator="op")]]):
-    """One of the operations."""
+    """One of the file operations."""
 
 
 def _decoded(text: str, name: str) -> str:
@@ -200,7 +201,7 @@ def _decoded(text: str, name: str) -> str:
 
 
 def one_path(plain: str | None, encoded: str | None, name: str) -> str:
-    """A path that was given in one of the two ways.
+    """Return a path that was given as text or as base64.
 
     Raises:
         ApiError: `bad_request`.
@@ -211,12 +212,12 @@ def one_path(plain: str | None, encoded: str | None, name: str) -> str:
 
 
 def many_paths(plain: Iterable[str] | None, encoded: Iterable[str] | None) -> list[str]:
-    """Paths that were given in both ways."""
+    """Return paths that were given as text or as base64."""
     return [*(plain or ()), *(_decoded(text, "paths_b64") for text in encoded or ())]
 
 
 def text_fields(name: str, text: str) -> dict[str, str]:
-    """A path or name for JSON: text, and where it is not UTF-8 its bytes as well."""
+    """Return the JSON fields of a path or name: its text and, if that is not UTF-8, its bytes as well."""
     raw = text.encode("utf-8", "surrogateescape")
     try:
         return {name: raw.decode()}
@@ -225,7 +226,7 @@ def text_fields(name: str, text: str) -> dict[str, str]:
 
 
 def info_fields(info: FileInfo) -> dict[str, Any]:
-    """What is at a path, for JSON."""
+    """Return the JSON fields of a file."""
     fields: dict[str, Any] = text_fields("path", info.path)
     fields |= {"kind": info.kind, "size": info.size, "mode": info.mode, "mtime_ns": info.mtime_ns}
     fields["version"] = info.version
@@ -237,7 +238,7 @@ def info_fields(info: FileInfo) -> dict[str, Any]:
 
 
 def refused_fields(refused: Iterable[Refused]) -> list[dict[str, str]]:
-    """What was left out, for JSON."""
+    """Return the JSON fields of entries that were left out."""
     return [
         {**text_fields("path", one.path), "reason": text_fields("reason", one.reason)["reason"]}
         for one in refused

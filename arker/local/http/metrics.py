@@ -1,4 +1,4 @@
-"""Counters of the deployment, in the text format that Prometheus reads."""
+"""Counters of the deployment, in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 
 
 class Metrics:
-    """Counts requests by method, route and status, and their times by method and route."""
+    """Counters of requests by method, route and status, and histograms of their times by method and route."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, str, int], int] = {}
@@ -29,7 +29,7 @@ class Metrics:
         self._seconds[method, route] = self._seconds.get((method, route), 0.0) + seconds
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
-        """Everything, with `gauges` (name: help, value) added."""
+        """Return all counters, with `gauges` (name: help, value) added."""
         lines = ["# HELP arker_requests_total Requests answered.", "# TYPE arker_requests_total counter"]
         for (method, route, status), count in sorted(self._requests.items()):
             lines.append(

@@ -1,4 +1,5 @@
-"""Around every request and WebSocket: its id, its line in the log, its count, and an answer to whatever went wrong."""
+"""Middleware around every request and WebSocket: request id, log line, counters, and a response to unexpected
+errors."""
 
 from __future__ import annotations
 
@@ -51,8 +52,8 @@ class Edge:
         except DisconnectedError:
             reply.status = reply.status or 499
         except asyncio.CancelledError:
-            # The grace of a stop is over. Swallowed, as this is the end of the task, and the server would log
-            # it as a fault.
+            # The grace period of a stop is over. The cancellation is swallowed because the task ends here, and the
+            # server would log it as an error.
             await reply.fail(
                 ApiError(
                     "internal", "the deployment stopped before this was done; what came of it is not known"
@@ -80,14 +81,14 @@ class Edge:
 
 
 class Prefix:
-    """Clients of contract 0.1 put `/api` into the path, those of 0.3 into the base URL, or leave it out: all paths of
-    `/v1` are those of `/api/v1`."""
+    """Adds the `/api` prefix to paths below `/v1`. Clients of contract 0.1 put `/api` into the path; those of 0.3 put
+    it into the base URL or leave it out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on under its full path."""
+        """Pass a request on with its full path."""
         if scope.get("path", "").startswith("/v1/"):
             scope["path"] = f"/api{scope['path']}"
             scope["raw_path"] = b"/api" + scope["raw_path"]
@@ -95,7 +96,7 @@ class Prefix:
 
 
 class _Reply:
-    """What has been sent: the status (101 for an accepted WebSocket, 0 for nothing yet), under the request's id."""
+    """What has been sent for a request: the status (101 for an accepted WebSocket, 0 for nothing yet)."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         self._scope = scope
@@ -114,17 +115,17 @@ class _Reply:
             message.setdefault("headers", [])
         elif kind == "websocket.close":
             self._closed = True
-            # Before it is accepted, a close refuses the handshake: the server answers 403.
+            # Closing a WebSocket before it is accepted refuses the handshake: the server answers 403.
             self.status = self.status or 403
         if "headers" in message:
             headers = MutableHeaders(raw=message["headers"])
             headers["X-Request-Id"] = self._request_id
-            # So that a client need not find out which contracts are spoken here.
+            # Lets clients see which contracts are served without another request.
             headers["Arker-Contract"] = "0.1, 0.3"
         await self._send(message)
 
     async def fail(self, error: ApiError) -> None:
-        """Tell an error, if that is still possible."""
+        """Send an error, if that is still possible."""
         if self._scope["type"] == "websocket":
             await self._fail_websocket(error)
         elif not self.status and not self._scope.get(TAKEN):
@@ -134,11 +135,11 @@ class _Reply:
         if self._closed or self.status not in (0, 101):
             return
         if not self.status and "websocket.http.response" in self._scope.get("extensions", {}):
-            # Starlette's responses choose the messages of this extension by the type of the scope.
+            # Starlette's responses select the message types of this extension by the type of the scope.
             await error_response(error, self._scope)(self._scope, self._receive, self.send)
             return
         code = _FAILED if error.code == "internal" else _REFUSED
-        # A control frame has room for 123 bytes of reason.
+        # The reason in a close frame has at most 123 bytes.
         reason = f"{error.code}: {error.message}".encode()[:123].decode(errors="ignore")
         await self.send({"type": "websocket.close", "code": code, "reason": reason})
 

@@ -1,7 +1,7 @@
-"""HTTP to a server in a computer: one request, its answer as it comes, and upgrades.
+"""HTTP proxy to a server in a computer: one request, its streamed response, and upgrades.
 
-What belongs to the caller and the deployment stays here: the key, our cookie, the headers that name proxies on the
-way. Headers of a single connection (RFC 9110, section 7.6.1) end here, too, in both directions.
+The following are not forwarded: the key, our cookie, and the headers that name proxies on the
+way. Hop-by-hop headers (RFC 9110, section 7.6.1) are not forwarded either, in both directions.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .upgrades import UPGRADE, Upgrade
 
 Headers = list[tuple[bytes, bytes]]
 
-#: What a browser keeps of a signed link, for the origin of one port alone.
+#: Cookie that a browser gets from a signed link, for the origin of one port only.
 COOKIE: Final = "arker_port"
-#: In place of `Authorization`, which is the server's then.
+#: The header for the key when `Authorization` is meant for the server.
 KEY_HEADER: Final = "arker-authorization"
 
 _HOP: Final = frozenset(
@@ -37,19 +37,20 @@ _OURS: Final = frozenset({b"forwarded", b"via", b"proxy-authorization", KEY_HEAD
 _FORWARDING: Final = (b"x-forwarded-", b"x-real-ip", b"x-client-ip", b"cf-connecting-ip", b"true-client-ip")
 _DOMAIN: Final = re.compile(rb";\s*domain\s*=[^;]*", re.IGNORECASE)
 _READ: Final = 65536
-#: Seconds that one direction of a connection may rest once the other has ended. Whoever closes a connection and whoever
-#: only ends its own direction look alike; and a server that never answers would keep either for good.
+#: Seconds for which one direction of a connection may be idle once the other has ended. A peer that closes a connection
+#: and one that only ends its own direction cannot be told apart, and a server that never answers would keep the
+#: connection forever.
 HALF_OPEN: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes.
+    """Where a request is forwarded to.
 
     Attributes:
-        path: with its query.
-        host: that the server is asked for.
-        own_origin: whether the port has an origin of its own in browsers; else cookies stay out in both directions.
+        path: the path with the query.
+        host: the Host header for the server.
+        own_origin: whether the port has its own origin in browsers; otherwise cookies are removed in both directions.
         authorization: whether `Authorization` is meant for the server.
     """
 
@@ -60,7 +61,7 @@ class Target:
 
 
 def request_headers(headers: Iterable[tuple[bytes, bytes]], target: Target) -> Headers:
-    """What a server in a computer gets of the headers of a request; pure."""
+    """Return the request headers for the server; pure."""
     headers = list(headers)
     named = _named_by_connection(headers)
     ours = _OURS if target.authorization else _OURS | {b"authorization"}
@@ -77,7 +78,7 @@ def request_headers(headers: Iterable[tuple[bytes, bytes]], target: Target) -> H
 
 
 def response_headers(headers: Iterable[tuple[bytes, bytes]], *, own_origin: bool) -> Headers:
-    """What the caller gets of the headers of an answer; pure."""
+    """Return the response headers for the caller; pure."""
     headers = list(headers)
     named = _named_by_connection(headers)
     kept: Headers = []
@@ -87,7 +88,7 @@ def response_headers(headers: Iterable[tuple[bytes, bytes]], *, own_origin: bool
         if name == b"set-cookie":
             if not own_origin or value.split(b"=", 1)[0].strip().lower() == COOKIE.encode():
                 continue
-            # A cookie for all of `.localhost` would reach other computers.
+            # A cookie for all of `.localhost` would be sent to other computers.
             value = _DOMAIN.sub(b"", value)
         kept.append((name, value))
     if not own_origin:
@@ -111,13 +112,13 @@ def _other_cookies(value: bytes) -> bytes:
 
 
 async def forward(request: Request, send: Send, stream: ByteStream, target: Target) -> None:
-    """Answer a request by what a server in a computer says to it; after an upgrade, pass bytes to its end.
+    """Forward a request to a server in a computer and stream its response; after an upgrade, relay bytes until its end.
 
-    `stream` is a new connection to the server, and closed in any case.
+    `stream` is a new connection to the server; it is closed in any case.
 
     Raises:
-        ApiError: `bad_gateway` when there is no answer.
-        DisconnectedError: the caller is gone, or the answer broke off.
+        ApiError: `bad_gateway` when the server sends no valid response.
+        DisconnectedError: the caller disconnected, or the response broke off.
     """
     take: Upgrade | None = request.scope.get(UPGRADE)
     headers = request_headers(request.scope["headers"], target)
@@ -170,7 +171,7 @@ async def forward(request: Request, send: Send, stream: ByteStream, target: Targ
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for it; how it ended is no matter."""
+    """Cancel a task, wait for it, and ignore its result."""
     task.cancel()
     await asyncio.wait({task})
     if not task.cancelled():
@@ -178,14 +179,14 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 
 class _Exchange:
-    """One request and its answer on a connection to a server."""
+    """One request and its response on a connection to a server."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._h11 = h11.Connection(h11.CLIENT)
 
     async def send(self, head: h11.Request, request: Request) -> None:
-        """Send the request with its body. A server may answer before it has all; what is wrong, its answer tells."""
+        """Send the request with its body. A server may answer before it has read all; errors show in its response."""
         await self._stream.send(self._h11.send(head) or b"")
         with contextlib.suppress(OSError, h11.ProtocolError, ClientDisconnect):
             async for piece in request.stream():
@@ -195,7 +196,7 @@ class _Exchange:
                 await self._stream.send(data)
 
     async def head(self) -> h11.Response | h11.InformationalResponse:
-        """The head of the answer; 101 is one. Raises OSError, h11.RemoteProtocolError."""
+        """Return the head of the response, which may be a 101. Raises OSError, h11.RemoteProtocolError."""
         while True:
             event = await self._next()
             if isinstance(event, h11.Response) or (
@@ -206,13 +207,13 @@ class _Exchange:
                 raise h11.RemoteProtocolError("it closed the connection")
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The pieces of the answer's body. Raises OSError, h11.RemoteProtocolError."""
+        """Yield the pieces of the response's body. Raises OSError, h11.RemoteProtocolError."""
         while isinstance(event := await self._next(), h11.Data):
             yield bytes(event.data)
 
     @property
     def beyond(self) -> bytes:
-        """What came after a 101."""
+        """Return the bytes received after a 101."""
         return self._h11.trailing_data[0]
 
     async def _next(self) -> h11.Event | type[h11.PAUSED]:
@@ -222,8 +223,8 @@ class _Exchange:
 
 
 async def relay(one: ByteStream, other: ByteStream, *, early: bytes = b"") -> None:
-    """Pass bytes both ways until both directions have ended, one has rested for `HALF_OPEN` after the other ended, or
-    either side breaks; closes both. `early` goes to `one` first."""
+    """Relay bytes both ways until both directions have ended, one has been idle for `HALF_OPEN` after the other ended,
+    or either side breaks; then close both. `early` is sent to `one` first."""
     half = False
 
     async def pump(source: ByteStream, sink: ByteStream, first: bytes) -> None:
@@ -244,7 +245,7 @@ async def relay(one: ByteStream, other: ByteStream, *, early: bytes = b"") -> No
             both.create_task(pump(other, one, early))
             both.create_task(pump(one, other, b""))
     except* OSError:
-        pass  # one side is gone, so the other goes; a TimeoutError is one, too
+        pass  # one side is gone, so close the other; TimeoutError is an OSError, too
     finally:
         await one.close()
         await other.close()

@@ -1,4 +1,4 @@
-"""How often an organization may ask: a token bucket each."""
+"""Rate limits: one token bucket per organization."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Bucket:
-    """Tokens that are left, and when that was last worked out (seconds of any clock)."""
+    """A token bucket: the remaining tokens, and when they were computed (in seconds of any clock)."""
 
     tokens: float
     at: float
 
     def take(self, rate: float, now: float) -> float:
-        """Take a token, if there is one: 0; else the seconds until there will be. Holds at most a second's
-        worth, at least one."""
+        """Take a token and return 0 if there is one; otherwise return the seconds until there is one. The bucket holds
+        the tokens of one second, and at least one."""
         size = max(1.0, rate)
         self.tokens = min(size, self.tokens + (now - self.at) * rate)
         self.at = now
@@ -26,7 +26,7 @@ class Bucket:
 
 
 class RateLimit:
-    """At most `rate` requests a second for each organization; 0 for no limit."""
+    """At most `rate` requests per second of each organization; 0 for no limit."""
 
     def __init__(self, rate: float) -> None:
         if not (rate >= 0 and math.isfinite(rate)):
@@ -35,7 +35,8 @@ class RateLimit:
         self._buckets: dict[str, Bucket] = {}
 
     def wait(self, org_id: str, now: float) -> float:
-        """0 when the organization may ask now, and it has asked; else how long it has to wait, in seconds."""
+        """Count a request of the organization and return 0 if it is allowed now; otherwise return the seconds to
+        wait."""
         if not self._rate:
             return 0.0
         bucket = self._buckets.get(org_id)
