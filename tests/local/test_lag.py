@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from arker.contract import LARGEST_CHUNK
 from arker.local.service import uploads
 
 from .kit import Bench, chunk, code, command, fork, ulid
@@ -90,7 +91,7 @@ async def test_a_large_body_of_nothing_that_is_asked_for(bench: Bench, body: byt
 async def test_contents_as_large_as_they_may_be(bench: Bench) -> None:
     async with bench.client() as client:
         vm = await fork(client)
-        data = bytes(range(256)) * (uploads.MAX_CHUNK // 256)
+        data = bytes(range(256)) * (LARGEST_CHUNK // 256)
         entries = [chunk(f"/home/user/{name}", data, ulid(name)) for name in "ABCDE"]
         body = json.dumps({"op": "write", "writes": entries}).encode()
         async with watched() as lag:

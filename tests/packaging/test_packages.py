@@ -85,9 +85,11 @@ def test_the_wheel_has_what_is_needed_and_nothing_else(built: dict[str, Path]) -
     assert not [name for name in names if name.endswith((".pyc", ".log", ".db")) or "/." in name]
     assert metadata["Version"] == arker.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert set(metadata.get_all("Provides-Extra")) == {"cli", "local"}
+    assert set(metadata.get_all("Provides-Extra")) == {"cli", "files", "fsspec", "local"}
     assert entry_points.split() == [
-        "[console_scripts]", "arker", "=", "arker.cli:main", "[pytest11]", "arker", "=", "arker.testing",
+        "[console_scripts]", "arker", "=", "arker.cli:main",
+        "[fsspec.specs]", "arker", "=", "arker.integrations.fsspec:ArkerFileSystem",
+        "[pytest11]", "arker", "=", "arker.testing",
     ]  # fmt: skip
 
 

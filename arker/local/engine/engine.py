@@ -76,6 +76,8 @@ class BubblewrapEngine:
         self._computers: dict[str, Computer] = {}
         #: Ids of computers that running calls are about to create.
         self._coming: set[str] = set()
+        #: Removals of deleted computers that still go on, by id.
+        self._leaving: dict[str, asyncio.Task[None]] = {}
         self._images: dict[str, Image] = {}
         #: Modification time of the folder of images when it was last read.
         self._images_at = 0
@@ -272,6 +274,7 @@ class BubblewrapEngine:
 
     async def _create(self, row: VmRow) -> None:
         with self._claim(row.id):
+            await self._left(row.id)
             await self._make(row)
 
     async def fork(self, parent_id: str, child_id: str, *, sessions: bool = True) -> None:
@@ -296,6 +299,11 @@ class BubblewrapEngine:
         finally:
             self._coming.discard(vm_id)
 
+    async def _left(self, vm_id: str) -> None:
+        """Wait until nothing is left of a deleted computer with this id, its runs above all."""
+        if leaving := self._leaving.get(vm_id):
+            await asyncio.wait({leaving})
+
     async def _make(self, *rows: VmRow) -> Computer:
         """Commit `rows`, the last of which is that of a new computer."""
         await self._commit(lambda store: store.save(rows))
@@ -303,6 +311,7 @@ class BubblewrapEngine:
 
     async def _fork(self, parent: Computer, child_id: str, sessions: bool) -> None:
         with self._claim(child_id):
+            await self._left(child_id)
             async with parent.gate.exclusive():
                 parent.check()
                 if not sessions and parent.running and not parent.at_rest:
@@ -400,7 +409,8 @@ class BubblewrapEngine:
             raise
         if computer.sandbox is not None:
             computer.sandbox.kill()
-        self._spawn(self._remove(computer))
+        leaving = self._leaving[computer.id] = self._spawn(self._remove(computer))
+        leaving.add_done_callback(lambda _: self._leaving.pop(computer.id))
 
     async def _remove(self, computer: Computer) -> None:
         async with computer.gate.exclusive():
