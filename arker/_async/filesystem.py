@@ -1,4 +1,4 @@
-"""`computer.files`: all that can be done with the files of a computer."""
+"""`computer.files`: everything that can be done with the files of a computer."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ AsyncContent: TypeAlias = (
     bytes | bytearray | memoryview | str | IO[bytes] | AsyncIterable[bytes] | Iterable[bytes]
 )
 
-#: No limit of ours: what a computer may write is its own.
+#: No limit here: the computer's own limits apply.
 _ANY_SIZE: Final = 1 << 62
-#: How often a file that changes while it is read is begun again.
+#: How often reading starts over when the file changes meanwhile.
 _TRIES: Final = 3
-#: Entries asked for at a time.
+#: Entries per request.
 _PAGE: Final = 1000
 #: Seconds that the deployment waits for a change before it answers.
 _WAIT: Final = 20.0
 
 
 class AsyncFiles:
-    """The files of one computer: any path that its user may use, any size.
+    """The files of one computer: any path that its user may access, any size.
 
     A path is relative to the home folder `/home/user` unless it is absolute; `~` is the home folder. Permissions are
-    those of the computer's user. All methods raise ArkerError: `not_found` for what is not there, `already_exists`,
-    `conflict` for a file that is not the version given, `bad_request` for what is not permitted or not possible,
-    `unavailable` for a full disk, and whatever else fails.
+    those of the computer's user. All methods raise ArkerError: `not_found` if nothing is there, `already_exists`,
+    `conflict` if the file does not have the given version, `bad_request` if something is not permitted or not
+    possible, `unavailable` for a full disk, and any other failure.
     """
 
     __slots__ = ("_computer", "_wire")
@@ -63,8 +63,8 @@ class AsyncFiles:
     # --- contents ---
 
     async def read(self, path: RemotePath, start: int = 0, end: int | None = None) -> bytes:
-        """The content of a file, or bytes `[start, end)` of it; fewer where it ends before. Memory use is about its
-        size.
+        """Return the content of a file, or bytes `[start, end)` of it; fewer if the file is shorter. Memory use is
+        about the size of the result.
 
         Args:
             path: The file; links are followed.
@@ -91,7 +91,8 @@ class AsyncFiles:
     async def _pieces(
         self, path: str, start: int = 0, end: int | None = None, version: str | None = None
     ) -> AsyncIterator[bytes]:
-        """A range of one version of a file, piece by piece. Raises ArkerError `conflict` when it changes."""
+        """Iterate over a range of one version of a file, in pieces. Raises ArkerError `conflict` when the file
+        changes."""
         while end is None or start < end:
             piece = await self._wire.read(
                 path, start, min(PART, _ANY_SIZE if end is None else end - start), version
@@ -104,12 +105,12 @@ class AsyncFiles:
                 return
 
     async def read_text(self, path: RemotePath, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The content of a file as text; line ends are kept as they are.
+        """Return the content of a file as text, without changing line ends.
 
         Args:
-            path: The file or folder.
-            encoding: How the text is encoded.
-            errors: What to do with bytes that are not in it, as for `bytes.decode`.
+            path: The file; links are followed.
+            encoding: The encoding of the text.
+            errors: How to handle bytes that cannot be decoded, as for `bytes.decode`.
 
         Raises:
             ArkerError: See the class.
@@ -126,22 +127,22 @@ class AsyncFiles:
         if_absent: bool = False,
         replace_read_only: bool = False,
     ) -> FileInfo:
-        """Write a file, making its folders; the computer has the old file or the new one, never a part.
+        """Write a file, making its folders. A reader sees the old file or the new one, never a part.
 
-        A large one goes in parts of 8 MiB to a hidden file beside it, which is checked and then put in its place; when
-        that is cut short, the same content written again goes on where it was.
+        A large file is sent in parts of 8 MiB to a hidden file beside it, which is checked and then moved into place.
+        If that is interrupted, writing the same content again continues where it stopped.
 
         Args:
-            path: Where to; links are followed.
-            data: Bytes, or a str for its UTF-8; or a binary file, read from where it stands to its end; or an iterable
-                of bytes. The last two use constant memory.
-            mode: Permission bits; default those of the file replaced, 0644 for a new one.
-            if_match: Only if the file there has this `version`; else `conflict`.
-            if_absent: Only if nothing is there; else `already_exists`.
-            replace_read_only: Also if its owner may not write the file there (such as one of mode 0444).
+            path: The file to write; links are followed.
+            data: Bytes; a str, encoded as UTF-8; a binary file, read from its position to its end; or an iterable of
+                bytes. The last two use constant memory.
+            mode: Permission bits; default those of the replaced file, 0644 for a new file.
+            if_match: Write only if the file has this `version`; otherwise `conflict`.
+            if_absent: Write only if nothing is there; otherwise `already_exists`.
+            replace_read_only: Also replace a file that its owner may not write (such as one of mode 0444).
 
-        Returns:
-            What is there now.
+            Returns:
+                The new file.
 
         Raises:
             ArkerError: See the class.
@@ -162,11 +163,11 @@ class AsyncFiles:
     async def _write_parts(
         self, path: str, source: Source, mode: int | None, conditions: dict[str, Any], base: str | None = None
     ) -> FileInfo:
-        """Write a large file in parts; with `base`, `path` is relative to that folder and no link is followed."""
+        """Write a large file in parts; with `base`, `path` is relative to that folder and links are not followed."""
         digest = hashlib.sha256()
         for start in range(0, source.size, PART):
             digest.update(await _read_source(source, start, min(start + PART, source.size)))
-        # Named by its content, so that whoever writes the same again finds it.
+        # Named by its content, so that writing the same content again finds it.
         folder = posixpath.dirname(path) if base is None else base
         key = hashlib.sha256(f"{path}\0{digest.hexdigest()}".encode("utf-8", "surrogateescape")).hexdigest()
         part = posixpath.join(folder, f"{PARTIAL}{key[:24]}")
@@ -186,19 +187,19 @@ class AsyncFiles:
                     part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
                 )
             except ArkerError as error:
-                # What is there is something else, or another one writes the same.
+                # The file there is different, or another client writes the same content.
                 if error.code != "conflict" or conditions["if_match"] is not None or attempt == _TRIES:
                     raise
                 await self._wire.operate("remove", part, missing_ok=True)
         raise AssertionError
 
     async def append(self, path: RemotePath, data: bytes | str) -> FileInfo:
-        """Add to the end of a file, which is made if it is missing. What is over 8 MiB goes in parts, of which the
-        first ones may be there if this fails.
+        """Append to a file, which is made if missing. More than 8 MiB is sent in parts; if this fails, the first parts
+        may have been appended.
 
         Args:
             path: The file; links are followed.
-            data: Bytes, or a str for its UTF-8.
+            data: Bytes, or a str, encoded as UTF-8.
 
         Raises:
             ArkerError: See the class.
@@ -214,12 +215,12 @@ class AsyncFiles:
     async def upload(
         self, local_path: str | os.PathLike[str], path: RemotePath, *, mode: int | None = None
     ) -> FileInfo:
-        """Copy a local file to the computer, in constant memory; the executable bits go along unless `mode` is given.
+        """Copy a local file to the computer, in constant memory. It stays executable unless `mode` is given.
 
         Args:
             local_path: The local file.
             path: Where to put it.
-            mode: Permission bits; default 0755 for an executable one, else those of the file replaced, or 0644.
+            mode: Permission bits; default 0755 for an executable file, else those of the replaced file, or 0644.
 
         Raises:
             ArkerError: See the class.
@@ -230,8 +231,8 @@ class AsyncFiles:
             return await self.write(path, file, mode=mode, replace_read_only=False)
 
     async def download(self, path: RemotePath, local_path: str | os.PathLike[str]) -> None:
-        """Copy a file of the computer to a local one, in constant memory; the local file is replaced when all has
-        arrived.
+        """Copy a file of the computer to a local file, in constant memory. The local file is replaced only when the
+        transfer is complete.
 
         Args:
             path: The file in the computer.
@@ -260,12 +261,12 @@ class AsyncFiles:
                     os.unlink(name)  # noqa: PTH108 - a str
 
     def open(self, path: RemotePath, mode: str = "rb") -> AsyncFile:
-        """A file of the computer as a file object; use it in a `with` statement.
+        """Return a file of the computer as a file object; use it in a `with` statement.
 
         Args:
             path: The file.
-            mode: `rb` to read, from any position; `wb` to write, where the file appears at the end of the block,
-                unless that is left by an exception; `ab` to append, where it does so as well.
+            mode: `rb` to read, from any position; `wb` to write: the file appears at the end of the block, unless an
+                exception leaves it; `ab` to append, with the same rule.
 
         Raises:
             ArkerError: See the class.
@@ -277,7 +278,7 @@ class AsyncFiles:
     # --- what is there ---
 
     async def stat(self, path: RemotePath, *, follow: bool = True) -> FileInfo:
-        """What is at a path; with `follow=False` a link itself.
+        """Return what is at a path; with `follow=False`, a link itself.
 
         Args:
             path: The file or folder.
@@ -289,7 +290,7 @@ class AsyncFiles:
         return await self._wire.stat(remote_path(path), follow=follow)
 
     async def exists(self, path: RemotePath) -> bool:
-        """Whether there is anything at a path; a link that leads nowhere is nothing.
+        """Whether anything is at a path; a link that leads nowhere counts as nothing.
 
         Raises:
             ArkerError: See the class.
@@ -305,15 +306,15 @@ class AsyncFiles:
     async def list(
         self, path: RemotePath = ".", *, recursive: bool = False, glob: str | None = None
     ) -> AsyncIterator[FileInfo]:
-        """Entries of a folder, by name, each folder before what is in it; asked for as they are used, so that a folder
-        may have any number of them. Links are entries, and not followed; folders that may not be read count as empty
-        when they are found in a recursive listing.
+        """Iterate over the entries of a folder, by name, each folder before its entries. They are fetched as needed,
+        so a folder may have any number of them. Links are listed and not followed; a recursive listing shows folders
+        that may not be read as empty.
 
         Args:
             path: The folder.
-            recursive: Also what is in the folders below.
-            glob: Only what matches this pattern of paths relative to the folder: `*`, `?` and `[abc]` within a name,
-                `**` for any number of folders; `*.py`, `**/*.py`, `src/**/test_*`.
+            recursive: Also list the folders below.
+            glob: Only paths, relative to the folder, that match this pattern: `*`, `?` and `[abc]` match within a name,
+                `**` matches any number of folders; such as `*.py`, `**/*.py`, `src/**/test_*`.
 
         Raises:
             ArkerError: See the class.
@@ -337,14 +338,14 @@ class AsyncFiles:
         larger_than: int | None = None,
         newer_than: float | None = None,
     ) -> Sequence[FileInfo]:
-        """What is anywhere below a folder.
+        """Return the entries below a folder, at any depth, that match all given conditions.
 
         Args:
             path: The folder.
             name: Pattern of the name, such as `*.log`.
             kind: `file`, `directory`, `symlink` or `other`; default any.
-            larger_than: Bytes that it has more than.
-            newer_than: Seconds since 1970 that its content changed after.
+            larger_than: Only entries larger than this, in bytes.
+            newer_than: Only entries whose content changed after this time, in seconds since 1970.
 
         Raises:
             ArkerError: See the class.
@@ -360,13 +361,13 @@ class AsyncFiles:
     async def grep(
         self, pattern: str, path: RemotePath = ".", *, fixed: bool = False, ignore_case: bool = False
     ) -> Sequence[GrepMatch]:
-        """Lines of the text files at or below a path that match; `grep` of the computer looks for them.
+        """Return the matching lines of the text files at or below a path, as `grep` in the computer finds them.
 
         Args:
-            pattern: An extended regular expression of POSIX.
+            pattern: A POSIX extended regular expression.
             path: A file, or a folder for all files below it; links are not followed.
-            fixed: Take the pattern as it is, not as an expression.
-            ignore_case: Whether capitals matter.
+            fixed: Take the pattern literally, not as an expression.
+            ignore_case: Whether to ignore case.
 
         Raises:
             ArkerError: See the class.
@@ -376,12 +377,13 @@ class AsyncFiles:
     async def watch(
         self, path: RemotePath = ".", *, since: Sequence[FileInfo] | None = None
     ) -> AsyncIterator[Sequence[FileChange]]:
-        """What changes at and below a folder, as it does; each item is what changed since the one before it.
+        """Iterate over changes at and below a folder as they happen; each item has the changes since the item before
+        it.
 
         Args:
             path: The folder.
-            since: What was there when the caller last knew, as `list(recursive=True)` has it, to go on from there;
-                default what is there now.
+            since: The last known entries, as `list(recursive=True)` gives them, to continue from there; default the
+                current entries.
 
         Raises:
             ArkerError: See the class.
@@ -421,25 +423,25 @@ class AsyncFiles:
         checksum: bool = False,
         progress: Callable[[int, int], object] | None = None,
     ) -> TreeResult:
-        """Make a folder of the computer like a local one. Only what differs travels, several pieces at a time; each
-        file is old or new at any moment, and a push that was cut short goes on where it was when it is called again.
+        """Make a folder of the computer equal to a local folder. Only differences are sent, several pieces at a time.
+        Each file is old or new at any moment. Calling this again continues a push that was interrupted.
 
-        Files, folders (empty ones too) and links are taken, with permission bits and times; a link as a link. Files
-        of the same size and time are taken for the same, without a look into them. Nothing is written outside of the
-        folder: an entry that would go over a link in the computer is left out.
+        Files, folders (also empty ones) and links are copied with permission bits and times; a link is copied as a
+        link. Files of the same size and time are assumed to be equal. Nothing is written outside of the folder: an
+        entry whose path leads over a link in the computer is skipped.
 
         Args:
             local_path: The local folder.
-            path: The folder in the computer; made if it is missing.
-            delete: Remove what the local folder does not have.
-            ignore: What to leave alone on both sides: patterns as in `.gitignore` (needs `pip install
-                'arker[files]'`), or a function of relative paths, in which those of folders end with a slash.
-            follow: Take what local links lead to in place of the links.
-            checksum: Look into files of the same size and time as well.
-            progress: Called with the bytes so far and in all.
+            path: The folder in the computer; made if missing.
+            delete: Remove entries that the local folder does not have.
+            ignore: Entries to leave alone on both sides: patterns as in `.gitignore` (needs `pip install
+                'arker[files]'`), or a function of relative paths; paths of folders end with a slash.
+            follow: Copy the targets of local links in place of the links.
+            checksum: Also compare the content of files of the same size and time.
+            progress: Called with the bytes so far and the total.
 
         Returns:
-            What was sent and removed, and what was left out and why.
+            What was sent and removed, and what was skipped and why.
 
         Raises:
             ArkerError: `local_file` when the local folder cannot be read, and see the class.
@@ -465,19 +467,19 @@ class AsyncFiles:
         checksum: bool = False,
         progress: Callable[[int, int], object] | None = None,
     ) -> TreeResult:
-        """Make a local folder like one of the computer; see `push`. Nothing is written outside of the local folder,
-        whatever the computer has: links that lead out of it are left out, and none is followed.
+        """Make a local folder equal to a folder of the computer; see `push`. Nothing is written outside of the local
+        folder, whatever the computer contains: links that lead out of it are skipped, and no link is followed.
 
         Args:
             path: The folder in the computer.
-            local_path: The local folder; made if it is missing.
-            delete: Remove what the folder in the computer does not have.
-            ignore: What to leave alone on both sides; see `push`.
-            checksum: Look into files of the same size and time as well.
-            progress: Called with the bytes so far and in all.
+            local_path: The local folder; made if missing.
+            delete: Remove entries that the folder in the computer does not have.
+            ignore: Entries to leave alone on both sides; see `push`.
+            checksum: Also compare the content of files of the same size and time.
+            progress: Called with the bytes so far and the total.
 
         Returns:
-            What came and was removed, and what was left out and why.
+            What was received and removed, and what was skipped and why.
 
         Raises:
             ArkerError: `local_file` when the local folder cannot be written, and see the class.
@@ -492,9 +494,9 @@ class AsyncFiles:
         """Make a folder.
 
         Args:
-            path: Where.
-            parents: Make the folders above it too.
-            exist_ok: Whether it may be there already.
+            path: The new folder.
+            parents: Also make missing folders above it.
+            exist_ok: Whether the folder may exist already.
 
         Raises:
             ArkerError: See the class.
@@ -505,9 +507,9 @@ class AsyncFiles:
         """Rename a file or folder. A file replaces a file, a folder replaces an empty one.
 
         Args:
-            source: What to move or copy.
+            source: The file or folder to move.
             target: The new path.
-            replace: Whether a file that is there is replaced; else `already_exists`.
+            replace: Whether to replace an existing file; otherwise `already_exists`.
 
         Raises:
             ArkerError: See the class.
@@ -521,10 +523,10 @@ class AsyncFiles:
         is copied as a link.
 
         Args:
-            source: What to move or copy.
+            source: The file or folder to copy.
             target: The new path.
-            recursive: Whether folders are taken with all in them.
-            replace: Whether a file that is there is replaced; else `already_exists`.
+            recursive: Whether to copy folders, with everything in them.
+            replace: Whether to replace an existing file; otherwise `already_exists`.
 
         Raises:
             ArkerError: See the class.
@@ -534,12 +536,12 @@ class AsyncFiles:
         )
 
     async def remove(self, path: RemotePath, *, recursive: bool = False, missing_ok: bool = False) -> None:
-        """Remove a file, a link (never what it leads to), an empty folder, or with `recursive` one with all in it.
+        """Remove a file, a link (not its target), an empty folder, or with `recursive` a folder with everything in it.
 
         Args:
             path: The file or folder.
-            recursive: Whether folders are taken with all in them.
-            missing_ok: Whether there may be nothing.
+            recursive: Whether to remove folders with everything in them.
+            missing_ok: Whether the path may be missing.
 
         Raises:
             ArkerError: See the class.
@@ -559,11 +561,11 @@ class AsyncFiles:
         await self._wire.operate("chmod", remote_path(path), mode=mode)
 
     async def symlink(self, target: RemotePath, path: RemotePath) -> None:
-        """Make a symbolic link at `path` that says `target`, which may be relative to it and need not be there.
+        """Make a symbolic link at `path` to `target`, which may be relative to the link and does not have to exist.
 
         Args:
-            target: What the link says.
-            path: Where the link goes.
+            target: The path that the link points to.
+            path: The new link.
 
         Raises:
             ArkerError: See the class.
@@ -573,7 +575,7 @@ class AsyncFiles:
         await self._wire.operate("symlink", remote_path(path), to=text)
 
     async def readlink(self, path: RemotePath) -> str:
-        """What a symbolic link says.
+        """Return the target of a symbolic link.
 
         Raises:
             ArkerError: See the class.
@@ -585,7 +587,7 @@ class AsyncFiles:
 
 
 class AsyncFile:
-    """A file of a computer, open to be read or written; made by `AsyncFiles.open`."""
+    """An open file of a computer; made by `AsyncFiles.open`."""
 
     def __init__(self, files: AsyncFiles, path: str, mode: str) -> None:
         self._files = files
@@ -611,10 +613,10 @@ class AsyncFile:
         await self.aclose(discard=error is not None)
 
     async def aclose(self, *, discard: bool = False) -> None:
-        """Close it; what was written is in the computer then.
+        """Close the file; after that, the computer has what was written.
 
         Args:
-            discard: Forget what was written instead.
+            discard: Drop what was written instead.
 
         Raises:
             ArkerError: See `AsyncFiles`.
@@ -635,17 +637,17 @@ class AsyncFile:
 
     @property
     def info(self) -> FileInfo:
-        """What was there when it was opened to be read."""
+        """The file as it was when it was opened for reading."""
         if self._info is None:
             raise ValueError("the file is not open to be read")
         return self._info
 
     async def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes from the position, all of them by default; empty at the end. The file must not change
-        meanwhile: ArkerError `conflict`.
+        """Read up to `size` bytes from the position, by default all; empty at the end. If the file changes meanwhile,
+        this raises ArkerError `conflict`.
 
         Raises:
-            ArkerError: See the class.
+            ArkerError: See `AsyncFiles`.
         """
         total = self.info.size
         end = total if size < 0 else min(total, self._at + size)
@@ -665,10 +667,10 @@ class AsyncFile:
         return bytes(out)
 
     async def write(self, data: bytes) -> int:
-        """Add bytes; how many there were.
+        """Append bytes; return their number.
 
         Raises:
-            ArkerError: See the class.
+            ArkerError: See `AsyncFiles`.
         """
         if self._spool is None:
             raise ValueError("the file is not open to be written")
@@ -676,14 +678,14 @@ class AsyncFile:
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position to read from; where that is.
+        """Move the read position; return the new one.
 
         Args:
             offset: Bytes.
             whence: What `offset` counts from, as for `io.IOBase.seek`.
 
         Raises:
-            ArkerError: See the class.
+            ArkerError: See `AsyncFiles`.
         """
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.info.size}[whence]
         self._at = max(0, base + offset)
@@ -695,7 +697,7 @@ class AsyncFile:
 
 
 def _spool() -> IO[bytes]:
-    """Memory for a little, else a temporary file."""
+    """A file that stays in memory while it is small."""
     return cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=PART))
 
 
@@ -704,7 +706,7 @@ def _by_path(infos: Iterable[FileInfo]) -> dict[str, FileInfo]:
 
 
 def _changes(before: dict[str, FileInfo], after: dict[str, FileInfo]) -> list[FileChange]:
-    """What differs, by path."""
+    """The differences, by path."""
     changes = []
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
@@ -712,7 +714,7 @@ def _changes(before: dict[str, FileInfo], after: dict[str, FileInfo]) -> list[Fi
             changes.append(FileChange("added", path, new))
         elif new is None:
             changes.append(FileChange("removed", path, None))
-        # The time of a folder says no more than its entries do.
+        # The time of a folder only reflects changes of its entries.
         elif (old.kind, old.mode, old.target) != (new.kind, new.mode, new.target) or (
             new.kind == "file" and old.version != new.version
         ):
@@ -721,7 +723,7 @@ def _changes(before: dict[str, FileInfo], after: dict[str, FileInfo]) -> list[Fi
 
 
 async def _source(data: Any) -> Source:
-    """Content of any kind and size, to be read in any order."""
+    """Turn content of any kind and size into a Source, which can be read in any order."""
     source = local(known, data, _ANY_SIZE)
     if source is not None:
         return cast("Source", source)

@@ -1,4 +1,4 @@
-"""What of the files of a computer goes over the wire: one request for each call."""
+"""Requests about the files of a computer: one for each method."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Bytes of a file that travel in one request, at the most.
+#: Most bytes of a file in one request.
 PART: Final = 8 << 20
-#: How the names of files begin that are being filled in parts.
+#: Prefix of the names of files that are being written in parts.
 PARTIAL: Final = ".arker-part-"
-#: Bytes of an answer with a page of entries, and of one with a piece of a tree, at the most.
+#: Most bytes of an answer with a page of entries, or with a piece of a tree.
 _LARGEST_PAGE: Final = 64 << 20
 _LARGEST_PIECE: Final = 40 << 20
-#: Operations that are the same however often they arrive.
+#: Operations that can be repeated without another effect.
 _REPEATABLE: Final = frozenset({"stat", "list", "manifest", "chmod", "mark", "changed", "remove"})
-#: Sessions for commands of ours.
+#: How many sessions to use for our own commands.
 _SESSIONS: Final = 8
 _TOTAL: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes of a version of a file, and how many it has in all."""
+    """Some bytes of a version of a file, and the total size of that version."""
 
     data: bytes
     size: int
@@ -54,7 +54,7 @@ class AsyncFileWire:
         self._computer = computer
 
     async def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> dict[str, Any]:
-        """An operation on the file or folder at `path`. Raises ArkerError."""
+        """Do an operation on the file or folder at `path`. Raises ArkerError."""
         body: dict[str, Any] = {"op": op, **text_fields("path", path), **fields}
         if to is not None:
             body |= text_fields("target", to)
@@ -62,11 +62,11 @@ class AsyncFileWire:
         return await self._ask("post", "", dump(body), repeatable=repeatable, forgiven=op == "remove")
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
-        """What is at a path. Raises ArkerError."""
+        """Return what is at a path. Raises ArkerError."""
         return _parsed(info_of, await self.operate("stat", path, follow=follow))
 
     async def page(self, op: str, path: str, **fields: Any) -> tuple[list[FileInfo], str | None]:
-        """A page of entries, and where the next one begins. Raises ArkerError."""
+        """Return a page of entries, and the start of the next page. Raises ArkerError."""
         answer = await self.operate(op, path, **fields)
 
         def entries(answer: dict[str, Any]) -> tuple[list[FileInfo], str | None]:
@@ -76,32 +76,32 @@ class AsyncFileWire:
         return _parsed(entries, answer)
 
     async def changed(self, path: str, token: str, wait: float) -> str:
-        """A token of all that is below a folder, when it is not `token` any more or `wait` seconds passed."""
+        """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
         answer = await self.operate("changed", path, token=token, wait=wait)
         return _parsed(lambda fields: str(fields["token"]), answer)
 
     async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
-        """Put a file in one request. Raises ArkerError."""
+        """Write a file in one request. Raises ArkerError."""
         query = _query(path, mode=mode, **conditions)
         repeatable = not (conditions.get("if_match") or conditions.get("if_absent"))
         answer = await self._ask("put", f"/content?{query}", data, repeatable=repeatable)
         return _parsed(info_of, answer)
 
     async def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
-        """Add to the end of a file, which has `at` bytes. Raises ArkerError."""
+        """Append to a file that has `at` bytes. Raises ArkerError."""
         query = _query(path, append=True, at=at)
         return _parsed(info_of, await self._ask("put", f"/content?{query}", data, repeatable=at is not None))
 
     async def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
-        """Put a file that was filled in parts in its place; with `base`, at a path relative to that folder, over no
-        link. Raises ArkerError."""
+        """Move a file that was written in parts into place; with `base`, to a path relative to that folder, following
+        no link. Raises ArkerError."""
         given = {name: value for name, value in fields.items() if value is not None}
         if base is not None:
             given |= text_fields("base", base)
         return _parsed(info_of, await self.operate("place", part, to=path, **given))
 
     async def read(self, path: str, start: int, size: int, version: str | None) -> Part:
-        """Bytes of a file, of the version given if one is. Raises ArkerError."""
+        """Read bytes of a file, of the given version if there is one. Raises ArkerError."""
         if size <= 0:
             size = 1
         headers = {"Range": f"bytes={start}-{start + size - 1}"}
@@ -122,7 +122,7 @@ class AsyncFileWire:
         )
 
     async def pack(self, base: str, paths: list[str], budget: int) -> bytes:
-        """Entries of a tree, as an archive. Raises ArkerError."""
+        """Return entries of a tree as an archive. Raises ArkerError."""
         body = dump({**text_fields("path", base), **texts_fields("paths", paths), "budget": budget})
 
         async def consume(reply: AsyncReply) -> bytes:
@@ -133,13 +133,14 @@ class AsyncFileWire:
         return await self._perform("post", "/pack", consume, body=body, repeatable=True)
 
     async def unpack(self, base: str, archive: bytes, *, read_only: bool) -> dict[str, str]:
-        """Put the entries of an archive below a folder; what was refused, and why. Raises ArkerError."""
+        """Unpack an archive below a folder; return the refused entries with the reasons. Raises ArkerError."""
         query = _query(base, read_only=read_only)
         answer = await self._ask("put", f"/unpack?{query}", archive, repeatable=True)
         return _parsed(_refused, answer)
 
     async def mark(self, base: str, marks: list[tuple[str, int, int]]) -> dict[str, str]:
-        """Set modes and times of entries below a folder; what was refused, and why. Raises ArkerError."""
+        """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
+        ArkerError."""
         fields = [
             {**text_fields("path", path), "mode": mode, "mtime_ns": mtime_ns}
             for path, mode, mtime_ns in marks
@@ -147,7 +148,7 @@ class AsyncFileWire:
         return _parsed(_refused, await self.operate("mark", base, marks=fields))
 
     async def hashes(self, base: str, paths: list[str]) -> dict[str, str]:
-        """The digests of some files of a tree, by path. Raises ArkerError."""
+        """Return the digests of files of a tree, by path. Raises ArkerError."""
         only: dict[str, Any] = texts_fields("only", paths)
         answer = await self.operate("manifest", base, hashed=True, **only)
 
@@ -159,7 +160,7 @@ class AsyncFileWire:
         return _parsed(found, answer)
 
     async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
-        """Lines that match, as `grep` of the computer finds them. Raises ArkerError."""
+        """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
         if "\0" in pattern or "\n" in pattern:
             raise bad_request("a pattern is one line without NUL characters")
         options = f"-{'F' if fixed else 'E'}{'i' if ignore_case else ''}rnIZ"
@@ -179,7 +180,7 @@ class AsyncFileWire:
         return matches
 
     async def _run(self, command: str) -> RunResult:
-        """A command in one of a few sessions of our own, whichever is free. Raises ArkerError."""
+        """Run a command in a free one of our own sessions. Raises ArkerError."""
         for number in range(_SESSIONS):
             try:
                 return await self._computer.run(command, session_id=f"arker-files-{number}")
@@ -195,8 +196,8 @@ class AsyncFileWire:
     async def _ask(
         self, method: str, target: str, body: bytes, *, repeatable: bool, forgiven: bool = False
     ) -> dict[str, Any]:
-        """A request whose answer is JSON. With `forgiven`, `not_found` after a try that may have been acted on is
-        success."""
+        """Send a request whose answer is JSON. With `forgiven`, `not_found` is success if an earlier try may have been
+        acted on."""
 
         async def consume(reply: AsyncReply) -> Answer:
             answer = await content(reply, _LARGEST_PAGE)
@@ -241,7 +242,7 @@ class AsyncFileWire:
 
 
 def _query(path: str, **fields: Any) -> str:
-    """A query string: what is None or False is left out."""
+    """A query string, without fields that are None or False."""
     given = {
         name: "true" if value is True else value
         for name, value in fields.items()
@@ -251,7 +252,7 @@ def _query(path: str, **fields: Any) -> str:
 
 
 def _bash(raw: bytes) -> str:
-    """A word of bash for any bytes."""
+    """Quote any bytes as a word for bash."""
     return "$'" + "".join(f"\\x{byte:02x}" for byte in raw) + "'"
 
 

@@ -1,4 +1,4 @@
-"""Many calls at a time."""
+"""Many calls, several at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class AsyncWork(Generic[T]):
-    """Jobs handed out one by one, and how they ended."""
+    """Jobs to do one by one, and their outcomes."""
 
     def __init__(self, jobs: Sequence[Callable[[], Awaitable[T]]]) -> None:
         self._left = enumerate(jobs)
@@ -26,11 +26,11 @@ class AsyncWork(Generic[T]):
             return None if self._stopped else next(self._left, None)
 
     def stop(self) -> None:
-        """Hand out no more."""
+        """Hand out no further jobs."""
         self._stopped = True
 
     async def do(self) -> None:
-        """Take jobs until there are no more."""
+        """Do jobs until none is left."""
         while (taken := self._take()) is not None:
             index, job = taken
             try:
@@ -42,9 +42,9 @@ class AsyncWork(Generic[T]):
 async def async_gather(
     jobs: Sequence[Callable[[], Awaitable[T]]], concurrency: int, *, drain: float = 0.0
 ) -> list[Outcome[T, Exception]]:
-    """Do all jobs, at most `concurrency` at a time; an outcome for each, in order.
+    """Do all jobs, at most `concurrency` at a time; return an outcome for each, in order.
 
-    When cancelled, no further job starts; those under way get `drain` seconds to end.
+    When cancelled, no further job starts; jobs in progress get `drain` seconds to end.
     """
     work = AsyncWork(jobs)
     if jobs:

@@ -1,4 +1,4 @@
-"""Ports of computers: servers inside, reached from outside."""
+"""Ports of computers: reach servers inside from outside."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from arker.errors import ArkerError
 if TYPE_CHECKING:
     from .computer import AsyncComputer
 
-#: Seconds that a piece may take to be sent.
+#: Longest time to send a piece, in seconds.
 _SENDING: Final = 300.0
 
 
 class AsyncPort:
-    """A port of a computer; made by `computer.port()`. Needs a deployment of one's own."""
+    """A port of a computer; made by `computer.port()`. Needs your own deployment."""
 
     __slots__ = ("_computer", "_number")
 
@@ -35,9 +35,9 @@ class AsyncPort:
 
     @property
     def url(self) -> str:
-        """Where HTTP and WebSockets of a server at this port answer, for requests with the key in `Authorization`.
+        """The URL for HTTP and WebSocket requests to a server at this port, with the API key in `Authorization`.
 
-        The key does not reach the server. The name leads to this machine.
+        The server does not receive the key. The host name resolves to this machine.
         """
         base = urlsplit(str(self._computer._client._pipeline.config.regional))
         where = f":{base.port}" if base.port else ""
@@ -47,10 +47,10 @@ class AsyncPort:
         return f"{type(self).__name__}({self._computer.id!r}, {self._number})"
 
     async def link(self) -> str:
-        """A URL that opens the server in a browser, without the key, for 15 minutes.
+        """Return a URL that opens the server in a browser without the key, for 15 minutes.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         client = self._computer._client
         make = functools.partial(
@@ -72,10 +72,10 @@ class AsyncPort:
         return await client._pipeline.perform(client._budget(None), make, consume)
 
     async def connect(self) -> AsyncPortConnection:
-        """A TCP connection to the server.
+        """Open a TCP connection to the server.
 
         Raises:
-            ArkerError: `port_closed` when nothing listens there, and whatever else fails.
+            ArkerError: `port_closed` when nothing listens there, and any other failure.
         """
         client = self._computer._client
         make = functools.partial(
@@ -84,7 +84,7 @@ class AsyncPort:
             self._path,
             client._timeouts,
             control=False,
-            # Nothing was sent through it yet.
+            # No data was sent through it yet.
             repeatable=True,
             headers={"Connection": "Upgrade", "Upgrade": "tcp"},
         )
@@ -97,7 +97,7 @@ class AsyncPort:
             timeout: Longest time to wait, in seconds.
 
         Raises:
-            ArkerError: `timeout`, and whatever else fails.
+            ArkerError: `timeout`, and any other failure.
         """
         pause, waited = 0.02, 0.0
         while True:
@@ -122,8 +122,8 @@ class AsyncPort:
 
 
 class AsyncPortConnection:
-    """A TCP connection to a server in a computer. One task may read while another writes; in a with-statement it is
-    closed at the end."""
+    """A TCP connection to a server in a computer. One task may read while another writes. A with-statement closes it at
+    its end."""
 
     __slots__ = ("_reply", "_stream")
 
@@ -132,10 +132,10 @@ class AsyncPortConnection:
         self._stream = reply.upgraded()
 
     async def read(self, *, timeout: float | None = None) -> bytes:
-        """What comes next; b"" at the end.
+        """Return the next bytes; b"" at the end.
 
         Args:
-            timeout: Longest time to wait, in seconds; one may read on afterwards. Default: no limit.
+            timeout: Longest time to wait, in seconds; reading may continue afterwards. Default: no limit.
 
         Raises:
             ArkerError: `timeout`, or `network` when the connection was cut.
@@ -154,7 +154,7 @@ class AsyncPortConnection:
         await self._stream.write(data, _SENDING)
 
     async def aclose(self) -> None:
-        """Close it. May be called twice.
+        """Close the connection. May be called twice.
 
         Raises:
             ArkerError: never.

@@ -1,4 +1,4 @@
-"""Runs that go on: handles, and their events as they come."""
+"""Runs that continue by themselves: handles, and their events as they arrive."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from arker.results import RunResult
 if TYPE_CHECKING:
     from .computer import AsyncComputer
 
-#: Bytes of each stream that a result holds.
+#: Most bytes of each stream in a result.
 COLLECTED: Final = 16 << 20
-#: Bytes of input in one request.
+#: Most bytes of input in one request.
 _INPUT: Final = 256 << 10
-#: Bytes of input that `run` takes.
+#: Most bytes of input for `run`.
 _LARGEST_INPUT: Final = 2 << 20
-#: Seconds that a command may take to read its input.
+#: Longest time for a command to read its input, in seconds.
 _READING: Final = 24 * 3600.0
-#: Seconds without a word after which an answer is taken for dead; the deployment sends one every 15.
+#: Seconds without data after which a connection counts as dead; the deployment sends something every 15.
 _SILENCE: Final = 60.0
-#: Seconds for the cancellation of a run whose call was interrupted.
+#: Longest time to cancel a run whose call was interrupted, in seconds.
 _CANCELLING: Final = 1.0
-#: Seconds between two tries to follow a run again, at the most.
+#: Longest pause before following a run again, in seconds.
 _LONGEST_PAUSE: Final = 5.0
 
 T = TypeVar("T")
@@ -56,8 +56,8 @@ Callback = Callable[[bytes], Any]
 
 
 class AsyncRun:
-    """A run: a command that goes on whether or not anybody waits for it; made by `computer.start()`, and found again by
-    `computer.get_run()`, also from another process, and after the deployment was restarted."""
+    """A run: a command that continues whether or not anybody waits for it. Made by `computer.start()`; found again by
+    `computer.get_run()`, also from another process and after a restart of the deployment."""
 
     __slots__ = ("_computer", "_given", "_info")
 
@@ -73,31 +73,31 @@ class AsyncRun:
 
     @property
     def info(self) -> RunInfo:
-        """The run as it was last seen; `refresh()` looks again."""
+        """The last known state of the run; `refresh()` updates it."""
         return self._info
 
     @property
     def computer(self) -> AsyncComputer:
-        """Where it runs."""
+        """The computer that it runs in."""
         return self._computer
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r}, {self._info.state})"
 
     async def refresh(self) -> RunInfo:
-        """Look how it is.
+        """Ask the deployment for the state of the run; return it.
 
         Raises:
-            ArkerError: `not_found` when the deployment keeps it no more, and whatever else fails.
+            ArkerError: `not_found` when the deployment no longer keeps the run, and any other failure.
         """
         self._info = await _ask(self._computer, "GET", f"/{self.id}", run_info)
         return self._info
 
     def stream(self, offset: int = 0) -> AsyncRunStream:
-        """What it wrote and writes, until its end, to be iterated over.
+        """Return an iterable of its output, from `offset` to its end.
 
         Args:
-            offset: Bytes of both streams to leave out: the offset and length of the last piece that was seen.
+            offset: Bytes of both streams to skip: the offset plus the length of the last piece received.
 
         Raises:
             ValueError: for a negative offset.
@@ -113,25 +113,26 @@ class AsyncRun:
         on_stdout: Callback | None = None,
         on_stderr: Callback | None = None,
     ) -> RunResult:
-        """Wait for its end.
+        """Wait for the end of the run; return its result.
 
         Args:
-            timeout: Longest time to wait, in seconds; the run goes on afterwards. Default: no limit.
-            on_stdout: Called with what it wrote to standard output, piece by piece.
+            timeout: Longest time to wait, in seconds; the run continues afterwards. Default: no limit.
+            on_stdout: Called with each piece of standard output, from the start of the run.
             on_stderr: The same for standard error.
 
-        Raises:
-            ArkerError: `timeout`; `unavailable` when the run ended without an exit code, as its computer was stopped.
+            Raises:
+                ArkerError: `timeout`; `unavailable` when the run ended without an exit code because its computer
+                stopped.
         """
         deadline = None if timeout is None else Deadline(check_seconds("timeout", timeout))
         async with AsyncRunStream(self, _follow(self, 0, deadline=deadline)) as stream:
             return await stream.collect(on_stdout, on_stderr)
 
     async def output(self) -> tuple[bytes, bytes]:
-        """What it wrote to standard output and standard error so far, up to 16 MiB each.
+        """Return standard output and standard error so far, up to 16 MiB each.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         kept = _Kept()
         async with AsyncRunStream(self, _follow(self, 0, follow=False)) as stream:
@@ -140,13 +141,13 @@ class AsyncRun:
         return kept.value("stdout"), kept.value("stderr")
 
     async def write(self, data: bytes | str) -> None:
-        """Give input to a run that was started with `stdin=True`. Waits while the command does not read.
+        """Send input to a run that was started with `stdin=True`. Waits while the command does not read.
 
         Args:
-            data: The input; text in UTF-8.
+            data: The input; text is encoded as UTF-8.
 
         Raises:
-            ArkerError: `conflict` when the input was closed or the run is over.
+            ArkerError: `conflict` when the input is closed or the run has ended.
         """
         raw = data.encode() if isinstance(data, str) else data
         for start in range(0, len(raw), _INPUT):
@@ -156,12 +157,12 @@ class AsyncRun:
         """End its input.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         await self._input(b"", close=True)
 
     async def _input(self, data: bytes, *, close: bool) -> None:
-        # By its offset, so that what is sent again is given once.
+        # With its offset, so that repeated requests deliver it once.
         path = f"/{self.id}/stdin?offset={self._given}&close={str(close).lower()}"
 
         def received(fields: Mapping[str, Any]) -> int:
@@ -170,24 +171,25 @@ class AsyncRun:
         self._given = await _ask(self._computer, "POST", path, received, data, read=_READING)
 
     async def send_signal(self, number: int | str) -> None:
-        """Send a signal to the command and what it started. Ignored when the run is over.
+        """Send a signal to the command and the processes that it started. Ignored when the run has ended.
 
         Args:
-            number: As `signal.SIGINT` or `"SIGINT"`.
+            number: A number such as `signal.SIGINT`, or a name such as `"SIGINT"`.
 
         Raises:
             ArkerError: `bad_request` for a signal that cannot be sent.
-            ValueError: for what is no signal.
+            ValueError: for an unknown signal.
         """
         name = number if isinstance(number, str) else signal.Signals(number).name
         body = dump({"signal": name if name.startswith("SIG") else f"SIG{name}"})
         await _ask(self._computer, "POST", f"/{self.id}/signal", dict, body)
 
     async def cancel(self) -> bool:
-        """End the command and all that it started; whether it was going on. `wait()` tells the end.
+        """End the command and the processes that it started; return whether it was running. `wait()` returns the
+        result.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         return await self._cancel(None)
 
@@ -199,9 +201,9 @@ class AsyncRun:
 
 
 class AsyncRunStream:
-    """The events of a run, as they come: `RunOutput` in the order in which it was read, perhaps an `OutputCut`. A
-    connection that is cut is made again, and goes on where it was. In a with-statement its connection is closed at the
-    end; the run goes on."""
+    """The events of a run as they arrive: `RunOutput` in the order in which the deployment read it, and possibly an
+    `OutputCut`. A broken connection is opened again and continues where it stopped. A with-statement closes the
+    connection at its end; the run continues."""
 
     __slots__ = ("_events", "_run")
 
@@ -225,10 +227,10 @@ class AsyncRunStream:
         raise StopAsyncIteration
 
     async def lines(self) -> AsyncGenerator[tuple[StreamName, str]]:
-        """The lines of both streams, as text without their ends, each with the name of its stream.
+        """Iterate over the lines of both streams, as text without line ends, each with the name of its stream.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         lines: dict[StreamName, Lines] = {"stdout": Lines(), "stderr": Lines()}
         async for event in self:
@@ -242,14 +244,14 @@ class AsyncRunStream:
     async def collect(
         self, on_stdout: Callback | None = None, on_stderr: Callback | None = None
     ) -> RunResult:
-        """What is left of it, and how the run ended.
+        """Read the rest of the output; return the result of the run.
 
         Args:
-            on_stdout: Called with what comes of standard output, piece by piece.
+            on_stdout: Called with each piece of standard output.
             on_stderr: The same for standard error.
 
         Raises:
-            ArkerError: `unavailable` when the run ended without an exit code, as its computer was stopped.
+            ArkerError: `unavailable` when the run ended without an exit code because its computer stopped.
         """
         kept = _Kept()
         async for event in self:
@@ -261,7 +263,7 @@ class AsyncRunStream:
         return _result(self._run._info, kept)
 
     async def aclose(self) -> None:
-        """Close its connection; the run goes on. May be called twice.
+        """Close the connection; the run continues. May be called twice.
 
         Raises:
             ArkerError: never.
@@ -278,7 +280,7 @@ class AsyncRunStream:
 
 
 class _Kept:
-    """What a result holds of the output of a run."""
+    """The output that a result keeps."""
 
     def __init__(self) -> None:
         self._parts: dict[StreamName, list[bytes]] = {"stdout": [], "stderr": []}
@@ -326,7 +328,7 @@ async def start_run(
     env: Mapping[str, str] | None,
     stdin: bool,
 ) -> AsyncRun:
-    """Start a command; its run. Raises ArkerError."""
+    """Start a command; return its run. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
     body = dump({**fields, "stdin": stdin})
     info = await _ask(computer, "POST", "", run_info, body, headers={"Idempotency-Key": new_ulid()})
@@ -343,7 +345,7 @@ async def open_run(
     env: Mapping[str, str] | None,
     stdin: bytes | str | None,
 ) -> AsyncRunStream:
-    """Start a command and follow it, by one request. Raises ArkerError."""
+    """Start a command and follow it, with one request. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
     if stdin is not None:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
@@ -372,7 +374,7 @@ async def open_run(
 
 
 async def list_runs(computer: AsyncComputer, running: bool | None, limit: int) -> list[AsyncRun]:
-    """The newest runs of a computer. Raises ArkerError."""
+    """Return the newest runs of a computer. Raises ArkerError."""
 
     def runs(fields: Mapping[str, Any]) -> list[AsyncRun]:
         return [AsyncRun(computer, run_info(run)) for run in fields["runs"]]
@@ -382,7 +384,7 @@ async def list_runs(computer: AsyncComputer, running: bool | None, limit: int) -
 
 
 async def find_run(computer: AsyncComputer, run_id: str) -> AsyncRun:
-    """A run by its id. Raises ArkerError."""
+    """Return a run by its id. Raises ArkerError."""
     return AsyncRun(computer, await _ask(computer, "GET", f"/{_id(run_id)}", run_info))
 
 
@@ -398,7 +400,7 @@ async def run_to_end(
     env: Mapping[str, str] | None,
     stdin: bytes | str | None,
 ) -> RunResult:
-    """Run a command with callbacks; if the call is interrupted, or a callback raises, the command is ended. Raises
+    """Run a command with callbacks. If the call is interrupted or a callback raises, end the command. Raises
     ArkerError."""
     stream = await open_run(
         computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
@@ -413,7 +415,7 @@ async def run_to_end(
 
 
 async def _interrupted(run: AsyncRun) -> None:
-    """The call for a run was interrupted: end the run, or try to for a moment."""
+    """End a run whose call was interrupted; give up after a moment."""
     try:
         await run._cancel(_CANCELLING)
     except ArkerError as error:
@@ -457,7 +459,8 @@ async def _follow(
     deadline: Deadline | None = None,
     begun: tuple[AsyncReply, Frames, list[Event]] | None = None,
 ) -> AsyncGenerator[Event]:
-    """The events of a run from `offset` on; the first and the last are the run. A cut connection is made again."""
+    """Iterate over the events of a run from `offset` on; the first and the last are the run. Reconnects when the
+    connection breaks."""
     client = run._computer._client
     failures = 0
     while True:
@@ -517,7 +520,7 @@ def _request(
         f"/api/v1/local/vms/{computer._known_id('runs')}/runs{path}",
         client._timeouts,
         control=False,
-        # Each of these requests is the same however often it arrives: by its key, by its offset, or by nature.
+        # Each of these requests can be repeated: because of its key, its offset, or its nature.
         repeatable=True,
         body=body,
         headers=headers,

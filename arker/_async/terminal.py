@@ -1,4 +1,4 @@
-"""Terminals: the screen and keyboard of a session, by a WebSocket."""
+"""Terminals: the screen and keyboard of a session, over a WebSocket."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     from .computer import AsyncComputer
 
-#: Bytes of one message at the most.
+#: Most bytes of one message.
 _MESSAGE: Final = 64 << 10
-#: Seconds that a message may take to be sent.
+#: Longest time to send a message, in seconds.
 _SENDING: Final = 300.0
 _EXIT: Final = re.compile(r"exit code (\d+)")
 
 
 class AsyncTerminal:
-    """A terminal of a session: what is written is typed, what is read is drawn; made by `computer.terminal()`.
+    """A terminal of a session: `write` types, `read` returns what is drawn; made by `computer.terminal()`.
 
-    One task may read while another writes. Leaving its with-statement detaches: the terminal goes on, and whoever
-    attaches next sees what was drawn meanwhile.
+    One task may read while another writes. Leaving its with-statement detaches: the terminal continues, and the next
+    client that attaches sees what was drawn meanwhile.
     """
 
     __slots__ = ("_events", "_exit_code", "_protocol", "_reply", "_stream")
@@ -48,17 +48,17 @@ class AsyncTerminal:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of its shell, once `read` has returned b"" and where the deployment tells it."""
+        """The exit code of its shell, after `read` has returned b"", if the deployment tells it; else None."""
         return self._exit_code
 
     async def read(self, *, timeout: float | None = None) -> bytes:
-        """What is drawn next; b"" when the terminal ended, or somebody else attached to it.
+        """Return what is drawn next; b"" when the terminal has ended, or another client has attached to it.
 
         Args:
-            timeout: Longest time to wait, in seconds; one may read on afterwards. Default: no limit.
+            timeout: Longest time to wait, in seconds; reading may continue afterwards. Default: no limit.
 
         Raises:
-            ArkerError: `timeout`, or `network` when the connection was cut.
+            ArkerError: `timeout`, or `network` when the connection broke.
         """
         from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
@@ -80,13 +80,13 @@ class AsyncTerminal:
             self._events = self._protocol.events()
 
     async def write(self, data: bytes | str) -> None:
-        """Type. Waits while the program does not read.
+        """Type into the terminal. Waits while the program does not read.
 
         Args:
-            data: What is typed; text in UTF-8. Enter is a carriage return, Ctrl-C is `\\x03`.
+            data: What to type; text is encoded as UTF-8. Enter is a carriage return, Ctrl-C is `\\x03`.
 
         Raises:
-            ArkerError: `network` when the connection was cut or closed.
+            ArkerError: `network` when the connection broke or is closed.
         """
         from wsproto.events import BytesMessage
 
@@ -95,27 +95,27 @@ class AsyncTerminal:
             await self._send(BytesMessage(raw[start : start + _MESSAGE]))
 
     async def resize(self, columns: int, rows: int) -> None:
-        """Tell the programs in it that the window has another size.
+        """Set the size of the window; its programs are notified.
 
         Args:
-            columns: From 1 to 1000.
-            rows: From 1 to 1000.
+            columns: Width, 1 to 1000.
+            rows: Height, 1 to 1000.
 
         Raises:
-            ArkerError: `network` when the connection was cut or closed.
+            ArkerError: `network` when the connection broke or is closed.
         """
         await self._control({"type": "resize", "cols": columns, "rows": rows})
 
     async def kill(self) -> None:
-        """End it, with its shell and all that belongs to it; `read` returns b"" then.
+        """End the terminal, with its shell and all its processes; then `read` returns b"".
 
         Raises:
-            ArkerError: `network` when the connection was cut or closed.
+            ArkerError: `network` when the connection broke or is closed.
         """
         await self._control({"type": "kill"})
 
     async def detach(self) -> None:
-        """Let go of it; it goes on. May be called twice.
+        """Close the connection; the terminal continues. May be called twice.
 
         Raises:
             ArkerError: never.

@@ -1,4 +1,4 @@
-"""The client's calls over contract 0.3: what it does where contract 0.1 is not spoken, and what only 0.3 has."""
+"""The client's calls over contract 0.3: those that contract 0.1 has too, and those that only 0.3 has."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Seconds between looks at a run that goes on: at first, and at the most; each is longer by half.
+#: Seconds between checks of a run in progress: first, and at most; each pause is half as long again.
 _FIRST_LOOK: Final = 0.5
 _LAST_LOOK: Final = 3.0
-#: The longest that the platform holds a run's answer back, in seconds.
+#: Longest time that the platform delays the answer of a run, in seconds.
 _HELD: Final = 300
-#: Computers of a page.
+#: Computers per page.
 _PAGE: Final = 1000
 _ALIASES: Final = {vm_id: name for name, vm_id in SOURCE_ALIASES.items()}
-#: What a command that its timeout ended exits with.
+#: Exit code of a command that its timeout ended.
 _TIMED_OUT: Final = 124
 
 
@@ -61,10 +61,10 @@ async def _ask(
 async def fork_of(
     client: AsyncArker, budget: Budget, source: str, name: str | None, is_public: bool, key: str
 ) -> str:
-    """Fork a computer, by its id or name; the id of the child."""
+    """Fork a computer by id or name; return the id of the child."""
     body = ForkRequest(public=is_public)
     if source in _ALIASES:
-        # The platform knows its bases by name.
+        # The platform knows its base images by name.
         body.source_vm_name = _ALIASES[source]
     elif is_vm_id(source):
         body.source_vm_id = source
@@ -85,7 +85,7 @@ async def run_in(
     timeout: int | None,
     key: str,
 ) -> RunResult:
-    """Run a command and look after it until it has ended."""
+    """Run a command and check on it until it has ended."""
     began = time.monotonic()
     body = RunRequest(command=command)
     if timeout:
@@ -112,7 +112,7 @@ async def run_in(
     if exit_code is None or exit_code < 0 or run.state == "failed":
         why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
         raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
-    # What the shell of the session is in, only the session tells.
+    # Only the session tells the folder of its shell.
     parts = get_session.build(vm_id, str(run.session_id))
     cwd = await _ask(client, budget, get_session, parts, lambda session: session.cwd)
     return RunResult(
@@ -128,7 +128,7 @@ async def run_in(
 
 
 async def _session(client: AsyncArker, budget: Budget, vm_id: str, name: str) -> str:
-    """The session of the platform that stands for a name: it has none of its own, so the client remembers."""
+    """The platform's session that stands for a name. The platform has no session names, so the client keeps a map."""
     known = client._speaks.sessions
     if (vm_id, name) not in known:
         parts = create_session.build(vm_id, body=CreateSessionRequest())
@@ -141,7 +141,7 @@ async def _session(client: AsyncArker, budget: Budget, vm_id: str, name: str) ->
 async def page_of(
     client: AsyncArker, budget: Budget, limit: int, offset: int, q: str | None, sort: str | None
 ) -> VmList:
-    """A page of the computers, out of a walk through all of them: contract 0.3 neither searches nor counts."""
+    """A page of the computers, cut from an iteration over all of them: contract 0.3 neither searches nor counts."""
     found = [
         VmSummary(info.vm_id, info.name, info.base_name or "", info.region or "", info.created_at)
         async for info in computers(client, budget, None)
@@ -156,7 +156,7 @@ async def page_of(
 async def computers(
     client: AsyncArker, budget: Budget, state: Literal["idle", "running"] | None
 ) -> AsyncIterator[ComputerInfo]:
-    """All computers of the organization, newest first."""
+    """Iterate over all computers of the organization, newest first."""
     cursor: str | Unset = UNSET
     while True:
         parts = list_vms.build(limit=_PAGE, state=UNSET if state is None else state, cursor=cursor)
@@ -170,33 +170,33 @@ async def computers(
 
 
 async def info_of(client: AsyncArker, budget: Budget, vm_id: str) -> ComputerInfo:
-    """What the platform knows of a computer."""
+    """Return what the platform knows of a computer."""
     parts = get_vm.build(vm_id)
-    # Fields of an embedded deployment's own come on request only; others ignore it.
+    # An embedded deployment sends its additional fields only on request; others ignore the header.
     parts["headers"] = {"Arker-Local": "1"}
     return await _ask(client, budget, get_vm, parts, computer_info)
 
 
 async def describe(client: AsyncArker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
-    """Change what a computer is for."""
+    """Change the description of a computer."""
     parts = patch_vm.build(vm_id, body=PatchVmRequest(description=description))
     return await _ask(client, budget, patch_vm, parts, computer_info)
 
 
 async def regions_of(client: AsyncArker, budget: Budget) -> tuple[Region, ...]:
-    """Where computers can live."""
+    """Return the regions."""
     page = await _ask(client, budget, list_regions, list_regions.build(), _same)
     return tuple(Region(one.provider, one.region, one.endpoint, tuple(one.platforms)) for one in page.regions)
 
 
 async def organization_of(client: AsyncArker, budget: Budget) -> Organization:
-    """Whose the key is."""
+    """Return the organization that the key belongs to."""
     parts = whoami.build()
     return await _ask(client, budget, whoami, parts, lambda one: Organization(one.org_id, one.org_name))
 
 
 async def check_health(client: AsyncArker, budget: Budget) -> None:
-    """Whether the deployment is well. Raises ArkerError."""
+    """Return if the deployment is healthy. Raises ArkerError otherwise."""
     await _ask(client, budget, health, health.build(), _same)
 
 

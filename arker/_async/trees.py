@@ -1,4 +1,4 @@
-"""Whole trees between this machine and a computer: only what differs, in few large pieces."""
+"""Copy whole trees between this machine and a computer: only the differences, in a few large pieces."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[int, int], object]
 
-#: Bytes of contents, and entries, of a piece; and pieces under way at a time.
+#: Most bytes of content of a piece, most entries of a piece, and how many pieces are in progress at a time.
 _PIECE: Final = 4 << 20
 _MOST_ENTRIES: Final = 1000
 _AT_A_TIME: Final = 3
-#: Entries of a page of a manifest, and paths in one question about contents.
+#: Entries per page of a manifest, and paths per request for digests.
 _PAGE: Final = 50_000
 _QUESTIONS: Final = 5_000
 _REMOVALS: Final = 8
@@ -35,7 +35,7 @@ _TRIES: Final = 3
 
 
 class _Work:
-    """What was done so far of a push or pull."""
+    """The progress of a push or pull."""
 
     def __init__(self, todo: Plan, progress: Progress | None) -> None:
         self.todo = todo
@@ -47,7 +47,7 @@ class _Work:
         self._progress = progress
 
     def done(self, paths: Iterable[str], size: int, refused: dict[str, str]) -> None:
-        """Note that entries with so many bytes are there, but for those that were refused."""
+        """Record that entries of `size` bytes are done, except for refused ones."""
         self.skipped |= refused
         self.sent += [path for path in paths if path not in refused]
         self.size += size
@@ -55,7 +55,7 @@ class _Work:
             self._progress(self.size, self.total)
 
     def result(self) -> TreeResult:
-        """The outcome."""
+        """The result."""
         unchanged = self.todo.unchanged
         order = sorted(self.sent, key=lambda path: path.split("/"))
         return TreeResult(tuple(order), tuple(self.removed), self.skipped, unchanged, self.size)
@@ -72,7 +72,7 @@ async def async_push(
     checksum: bool,
     progress: Progress | None,
 ) -> TreeResult:
-    """Make a folder of a computer like one of this machine; see `AsyncFiles.push`."""
+    """Make a folder of a computer equal to one of this machine; see `AsyncFiles.push`."""
     wire, base, tree = files._wire, remote_path(target), LocalTree(source)
     ignored = ignorer(ignore)
     here, unreadable = await async_in_thread(functools.partial(tree.scan, ignored, follow=follow))
@@ -80,7 +80,7 @@ async def async_push(
     todo = plan(here, there, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
     work.skipped |= unreadable
-    # What could not be looked at is not missing.
+    # An entry that could not be read is not missing.
     todo.remove = [path for path in todo.remove if not _touches(path, unreadable)]
     await _compare(files, base, tree, todo, there)
     await _clear(files, base, todo.clear, work)
@@ -131,7 +131,7 @@ async def async_pull(
     checksum: bool,
     progress: Progress | None,
 ) -> TreeResult:
-    """Make a folder of this machine like one of a computer; see `AsyncFiles.pull`."""
+    """Make a folder of this machine equal to one of a computer; see `AsyncFiles.pull`."""
     wire, base, tree = files._wire, remote_path(source), LocalTree(target)
     ignored = ignorer(ignore)
     if not (await wire.stat(base)).is_directory:
@@ -148,7 +148,7 @@ async def async_pull(
     )
     work = _Work(todo, progress)
     work.skipped |= refused
-    # What was refused is not missing over there.
+    # A refused entry is not missing in the computer.
     todo.remove = [path for path in todo.remove if not _touches(path, {**refused, **unreadable})]
     await _compare(files, base, tree, todo, here)
     for path in todo.clear:
@@ -192,7 +192,7 @@ async def async_pull(
 
 
 async def _get(files: AsyncFiles, path: str, tree: LocalTree, name: str) -> None:
-    """A large file, part by part. Raises ArkerError."""
+    """Download a large file part by part. Raises ArkerError."""
     info = await files._wire.stat(path, follow=False)
     if info.kind != "file":
         raise ArkerError("conflict", f"{path} is not a file any more", 409)
@@ -228,7 +228,7 @@ async def _manifest(files: AsyncFiles, base: str, ignored: Callable[[str], bool]
 async def _compare(
     files: AsyncFiles, base: str, tree: LocalTree, todo: Plan, target: Mapping[str, FileInfo]
 ) -> None:
-    """Let contents decide which of the files of the same size have to be sent."""
+    """Compare digests to decide which files of the same size have to be sent."""
     for start in range(0, len(todo.compare), _QUESTIONS):
         asked = todo.compare[start : start + _QUESTIONS]
         theirs = await files._wire.hashes(base, [info.path for info in asked])
@@ -242,7 +242,7 @@ async def _compare(
             elif (known.mode, known.mtime_ns) == (info.mode, info.mtime_ns):
                 todo.unchanged += 1
             else:
-                # With the same time, the next comparison is quick.
+                # After its time is set, the next comparison is quick.
                 todo.mark.append(info)
     todo.send.sort(key=lambda info: info.path.split("/"))
 
@@ -266,7 +266,7 @@ async def _all(
     large: Callable[[FileInfo], Awaitable[None]],
     entries: list[FileInfo],
 ) -> None:
-    """Move entries, several pieces at a time."""
+    """Transfer entries, several pieces at a time."""
     small = [info for info in entries if info.size <= PART]
     jobs: list[Callable[[], Any]] = [
         *(functools.partial(piece, batch) for batch in batches(small, _PIECE, _MOST_ENTRIES)),
@@ -284,7 +284,7 @@ def _unpacked(packed: bytes) -> list[archive.Entry]:
 
 
 def _touches(path: str, others: Iterable[str]) -> bool:
-    """Whether one of some paths is at or below `path`, or it is below one of them."""
+    """Whether one of `others` is at or below `path`, or `path` is below one of them."""
     return any(
         other == path or other.startswith(f"{path}/") or path.startswith(f"{other}/") for other in others
     )

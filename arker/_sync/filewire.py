@@ -1,5 +1,5 @@
 # Derived from arker/_async/filewire.py by `make generate`; do not edit.
-"""What of the files of a computer goes over the wire: one request for each call."""
+"""Requests about the files of a computer: one for each method."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Bytes of a file that travel in one request, at the most.
+#: Most bytes of a file in one request.
 PART: Final = 8 << 20
-#: How the names of files begin that are being filled in parts.
+#: Prefix of the names of files that are being written in parts.
 PARTIAL: Final = ".arker-part-"
-#: Bytes of an answer with a page of entries, and of one with a piece of a tree, at the most.
+#: Most bytes of an answer with a page of entries, or with a piece of a tree.
 _LARGEST_PAGE: Final = 64 << 20
 _LARGEST_PIECE: Final = 40 << 20
-#: Operations that are the same however often they arrive.
+#: Operations that can be repeated without another effect.
 _REPEATABLE: Final = frozenset({"stat", "list", "manifest", "chmod", "mark", "changed", "remove"})
-#: Sessions for commands of ours.
+#: How many sessions to use for our own commands.
 _SESSIONS: Final = 8
 _TOTAL: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes of a version of a file, and how many it has in all."""
+    """Some bytes of a version of a file, and the total size of that version."""
 
     data: bytes
     size: int
@@ -55,7 +55,7 @@ class FileWire:
         self._computer = computer
 
     def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> dict[str, Any]:
-        """An operation on the file or folder at `path`. Raises ArkerError."""
+        """Do an operation on the file or folder at `path`. Raises ArkerError."""
         body: dict[str, Any] = {"op": op, **text_fields("path", path), **fields}
         if to is not None:
             body |= text_fields("target", to)
@@ -63,11 +63,11 @@ class FileWire:
         return self._ask("post", "", dump(body), repeatable=repeatable, forgiven=op == "remove")
 
     def stat(self, path: str, *, follow: bool = True) -> FileInfo:
-        """What is at a path. Raises ArkerError."""
+        """Return what is at a path. Raises ArkerError."""
         return _parsed(info_of, self.operate("stat", path, follow=follow))
 
     def page(self, op: str, path: str, **fields: Any) -> tuple[list[FileInfo], str | None]:
-        """A page of entries, and where the next one begins. Raises ArkerError."""
+        """Return a page of entries, and the start of the next page. Raises ArkerError."""
         answer = self.operate(op, path, **fields)
 
         def entries(answer: dict[str, Any]) -> tuple[list[FileInfo], str | None]:
@@ -77,32 +77,32 @@ class FileWire:
         return _parsed(entries, answer)
 
     def changed(self, path: str, token: str, wait: float) -> str:
-        """A token of all that is below a folder, when it is not `token` any more or `wait` seconds passed."""
+        """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
         answer = self.operate("changed", path, token=token, wait=wait)
         return _parsed(lambda fields: str(fields["token"]), answer)
 
     def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
-        """Put a file in one request. Raises ArkerError."""
+        """Write a file in one request. Raises ArkerError."""
         query = _query(path, mode=mode, **conditions)
         repeatable = not (conditions.get("if_match") or conditions.get("if_absent"))
         answer = self._ask("put", f"/content?{query}", data, repeatable=repeatable)
         return _parsed(info_of, answer)
 
     def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
-        """Add to the end of a file, which has `at` bytes. Raises ArkerError."""
+        """Append to a file that has `at` bytes. Raises ArkerError."""
         query = _query(path, append=True, at=at)
         return _parsed(info_of, self._ask("put", f"/content?{query}", data, repeatable=at is not None))
 
     def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
-        """Put a file that was filled in parts in its place; with `base`, at a path relative to that folder, over no
-        link. Raises ArkerError."""
+        """Move a file that was written in parts into place; with `base`, to a path relative to that folder, following
+        no link. Raises ArkerError."""
         given = {name: value for name, value in fields.items() if value is not None}
         if base is not None:
             given |= text_fields("base", base)
         return _parsed(info_of, self.operate("place", part, to=path, **given))
 
     def read(self, path: str, start: int, size: int, version: str | None) -> Part:
-        """Bytes of a file, of the version given if one is. Raises ArkerError."""
+        """Read bytes of a file, of the given version if there is one. Raises ArkerError."""
         if size <= 0:
             size = 1
         headers = {"Range": f"bytes={start}-{start + size - 1}"}
@@ -121,7 +121,7 @@ class FileWire:
         return self._perform("get", f"/content?{_query(path)}", consume, headers=headers, repeatable=True)
 
     def pack(self, base: str, paths: list[str], budget: int) -> bytes:
-        """Entries of a tree, as an archive. Raises ArkerError."""
+        """Return entries of a tree as an archive. Raises ArkerError."""
         body = dump({**text_fields("path", base), **texts_fields("paths", paths), "budget": budget})
 
         def consume(reply: Reply) -> bytes:
@@ -132,13 +132,14 @@ class FileWire:
         return self._perform("post", "/pack", consume, body=body, repeatable=True)
 
     def unpack(self, base: str, archive: bytes, *, read_only: bool) -> dict[str, str]:
-        """Put the entries of an archive below a folder; what was refused, and why. Raises ArkerError."""
+        """Unpack an archive below a folder; return the refused entries with the reasons. Raises ArkerError."""
         query = _query(base, read_only=read_only)
         answer = self._ask("put", f"/unpack?{query}", archive, repeatable=True)
         return _parsed(_refused, answer)
 
     def mark(self, base: str, marks: list[tuple[str, int, int]]) -> dict[str, str]:
-        """Set modes and times of entries below a folder; what was refused, and why. Raises ArkerError."""
+        """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
+        ArkerError."""
         fields = [
             {**text_fields("path", path), "mode": mode, "mtime_ns": mtime_ns}
             for path, mode, mtime_ns in marks
@@ -146,7 +147,7 @@ class FileWire:
         return _parsed(_refused, self.operate("mark", base, marks=fields))
 
     def hashes(self, base: str, paths: list[str]) -> dict[str, str]:
-        """The digests of some files of a tree, by path. Raises ArkerError."""
+        """Return the digests of files of a tree, by path. Raises ArkerError."""
         only: dict[str, Any] = texts_fields("only", paths)
         answer = self.operate("manifest", base, hashed=True, **only)
 
@@ -158,7 +159,7 @@ class FileWire:
         return _parsed(found, answer)
 
     def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
-        """Lines that match, as `grep` of the computer finds them. Raises ArkerError."""
+        """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
         if "\0" in pattern or "\n" in pattern:
             raise bad_request("a pattern is one line without NUL characters")
         options = f"-{'F' if fixed else 'E'}{'i' if ignore_case else ''}rnIZ"
@@ -178,7 +179,7 @@ class FileWire:
         return matches
 
     def _run(self, command: str) -> RunResult:
-        """A command in one of a few sessions of our own, whichever is free. Raises ArkerError."""
+        """Run a command in a free one of our own sessions. Raises ArkerError."""
         for number in range(_SESSIONS):
             try:
                 return self._computer.run(command, session_id=f"arker-files-{number}")
@@ -194,8 +195,8 @@ class FileWire:
     def _ask(
         self, method: str, target: str, body: bytes, *, repeatable: bool, forgiven: bool = False
     ) -> dict[str, Any]:
-        """A request whose answer is JSON. With `forgiven`, `not_found` after a try that may have been acted on is
-        success."""
+        """Send a request whose answer is JSON. With `forgiven`, `not_found` is success if an earlier try may have been
+        acted on."""
 
         def consume(reply: Reply) -> Answer:
             answer = content(reply, _LARGEST_PAGE)
@@ -238,7 +239,7 @@ class FileWire:
 
 
 def _query(path: str, **fields: Any) -> str:
-    """A query string: what is None or False is left out."""
+    """A query string, without fields that are None or False."""
     given = {
         name: "true" if value is True else value
         for name, value in fields.items()
@@ -248,7 +249,7 @@ def _query(path: str, **fields: Any) -> str:
 
 
 def _bash(raw: bytes) -> str:
-    """A word of bash for any bytes."""
+    """Quote any bytes as a word for bash."""
     return "$'" + "".join(f"\\x{byte:02x}" for byte in raw) + "'"
 
 

@@ -1,5 +1,5 @@
 # Derived from arker/_async/gather.py by `make generate`; do not edit.
-"""Many calls at a time."""
+"""Many calls, several at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Work(Generic[T]):
-    """Jobs handed out one by one, and how they ended."""
+    """Jobs to do one by one, and their outcomes."""
 
     def __init__(self, jobs: Sequence[Callable[[], T]]) -> None:
         self._left = enumerate(jobs)
@@ -27,11 +27,11 @@ class Work(Generic[T]):
             return None if self._stopped else next(self._left, None)
 
     def stop(self) -> None:
-        """Hand out no more."""
+        """Hand out no further jobs."""
         self._stopped = True
 
     def do(self) -> None:
-        """Take jobs until there are no more."""
+        """Do jobs until none is left."""
         while (taken := self._take()) is not None:
             index, job = taken
             try:
@@ -43,9 +43,9 @@ class Work(Generic[T]):
 def gather(
     jobs: Sequence[Callable[[], T]], concurrency: int, *, drain: float = 0.0
 ) -> list[Outcome[T, Exception]]:
-    """Do all jobs, at most `concurrency` at a time; an outcome for each, in order.
+    """Do all jobs, at most `concurrency` at a time; return an outcome for each, in order.
 
-    When cancelled, no further job starts; those under way get `drain` seconds to end.
+    When cancelled, no further job starts; jobs in progress get `drain` seconds to end.
     """
     work = Work(jobs)
     if jobs:

@@ -1,5 +1,5 @@
 # Derived from arker/_async/ports.py by `make generate`; do not edit.
-"""Ports of computers: servers inside, reached from outside."""
+"""Ports of computers: reach servers inside from outside."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from arker.errors import ArkerError
 if TYPE_CHECKING:
     from .computer import Computer
 
-#: Seconds that a piece may take to be sent.
+#: Longest time to send a piece, in seconds.
 _SENDING: Final = 300.0
 
 
 class Port:
-    """A port of a computer; made by `computer.port()`. Needs a deployment of one's own."""
+    """A port of a computer; made by `computer.port()`. Needs your own deployment."""
 
     __slots__ = ("_computer", "_number")
 
@@ -36,9 +36,9 @@ class Port:
 
     @property
     def url(self) -> str:
-        """Where HTTP and WebSockets of a server at this port answer, for requests with the key in `Authorization`.
+        """The URL for HTTP and WebSocket requests to a server at this port, with the API key in `Authorization`.
 
-        The key does not reach the server. The name leads to this machine.
+        The server does not receive the key. The host name resolves to this machine.
         """
         base = urlsplit(str(self._computer._client._pipeline.config.regional))
         where = f":{base.port}" if base.port else ""
@@ -48,10 +48,10 @@ class Port:
         return f"{type(self).__name__}({self._computer.id!r}, {self._number})"
 
     def link(self) -> str:
-        """A URL that opens the server in a browser, without the key, for 15 minutes.
+        """Return a URL that opens the server in a browser without the key, for 15 minutes.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         client = self._computer._client
         make = functools.partial(
@@ -73,10 +73,10 @@ class Port:
         return client._pipeline.perform(client._budget(None), make, consume)
 
     def connect(self) -> PortConnection:
-        """A TCP connection to the server.
+        """Open a TCP connection to the server.
 
         Raises:
-            ArkerError: `port_closed` when nothing listens there, and whatever else fails.
+            ArkerError: `port_closed` when nothing listens there, and any other failure.
         """
         client = self._computer._client
         make = functools.partial(
@@ -85,7 +85,7 @@ class Port:
             self._path,
             client._timeouts,
             control=False,
-            # Nothing was sent through it yet.
+            # No data was sent through it yet.
             repeatable=True,
             headers={"Connection": "Upgrade", "Upgrade": "tcp"},
         )
@@ -98,7 +98,7 @@ class Port:
             timeout: Longest time to wait, in seconds.
 
         Raises:
-            ArkerError: `timeout`, and whatever else fails.
+            ArkerError: `timeout`, and any other failure.
         """
         pause, waited = 0.02, 0.0
         while True:
@@ -123,8 +123,8 @@ class Port:
 
 
 class PortConnection:
-    """A TCP connection to a server in a computer. One task may read while another writes; in a with-statement it is
-    closed at the end."""
+    """A TCP connection to a server in a computer. One task may read while another writes. A with-statement closes it at
+    its end."""
 
     __slots__ = ("_reply", "_stream")
 
@@ -133,10 +133,10 @@ class PortConnection:
         self._stream = reply.upgraded()
 
     def read(self, *, timeout: float | None = None) -> bytes:
-        """What comes next; b"" at the end.
+        """Return the next bytes; b"" at the end.
 
         Args:
-            timeout: Longest time to wait, in seconds; one may read on afterwards. Default: no limit.
+            timeout: Longest time to wait, in seconds; reading may continue afterwards. Default: no limit.
 
         Raises:
             ArkerError: `timeout`, or `network` when the connection was cut.
@@ -155,7 +155,7 @@ class PortConnection:
         self._stream.write(data, _SENDING)
 
     def close(self) -> None:
-        """Close it. May be called twice.
+        """Close the connection. May be called twice.
 
         Raises:
             ArkerError: never.

@@ -1,5 +1,5 @@
 # Derived from arker/_async/today.py by `make generate`; do not edit.
-"""The client's calls over contract 0.3: what it does where contract 0.1 is not spoken, and what only 0.3 has."""
+"""The client's calls over contract 0.3: those that contract 0.1 has too, and those that only 0.3 has."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Seconds between looks at a run that goes on: at first, and at the most; each is longer by half.
+#: Seconds between checks of a run in progress: first, and at most; each pause is half as long again.
 _FIRST_LOOK: Final = 0.5
 _LAST_LOOK: Final = 3.0
-#: The longest that the platform holds a run's answer back, in seconds.
+#: Longest time that the platform delays the answer of a run, in seconds.
 _HELD: Final = 300
-#: Computers of a page.
+#: Computers per page.
 _PAGE: Final = 1000
 _ALIASES: Final = {vm_id: name for name, vm_id in SOURCE_ALIASES.items()}
-#: What a command that its timeout ended exits with.
+#: Exit code of a command that its timeout ended.
 _TIMED_OUT: Final = 124
 
 
@@ -60,10 +60,10 @@ def _ask(
 
 
 def fork_of(client: Arker, budget: Budget, source: str, name: str | None, is_public: bool, key: str) -> str:
-    """Fork a computer, by its id or name; the id of the child."""
+    """Fork a computer by id or name; return the id of the child."""
     body = ForkRequest(public=is_public)
     if source in _ALIASES:
-        # The platform knows its bases by name.
+        # The platform knows its base images by name.
         body.source_vm_name = _ALIASES[source]
     elif is_vm_id(source):
         body.source_vm_id = source
@@ -84,7 +84,7 @@ def run_in(
     timeout: int | None,
     key: str,
 ) -> RunResult:
-    """Run a command and look after it until it has ended."""
+    """Run a command and check on it until it has ended."""
     began = time.monotonic()
     body = RunRequest(command=command)
     if timeout:
@@ -111,7 +111,7 @@ def run_in(
     if exit_code is None or exit_code < 0 or run.state == "failed":
         why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
         raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
-    # What the shell of the session is in, only the session tells.
+    # Only the session tells the folder of its shell.
     parts = get_session.build(vm_id, str(run.session_id))
     cwd = _ask(client, budget, get_session, parts, lambda session: session.cwd)
     return RunResult(
@@ -127,7 +127,7 @@ def run_in(
 
 
 def _session(client: Arker, budget: Budget, vm_id: str, name: str) -> str:
-    """The session of the platform that stands for a name: it has none of its own, so the client remembers."""
+    """The platform's session that stands for a name. The platform has no session names, so the client keeps a map."""
     known = client._speaks.sessions
     if (vm_id, name) not in known:
         parts = create_session.build(vm_id, body=CreateSessionRequest())
@@ -138,7 +138,7 @@ def _session(client: Arker, budget: Budget, vm_id: str, name: str) -> str:
 def page_of(
     client: Arker, budget: Budget, limit: int, offset: int, q: str | None, sort: str | None
 ) -> VmList:
-    """A page of the computers, out of a walk through all of them: contract 0.3 neither searches nor counts."""
+    """A page of the computers, cut from an iteration over all of them: contract 0.3 neither searches nor counts."""
     found = [
         VmSummary(info.vm_id, info.name, info.base_name or "", info.region or "", info.created_at)
         for info in computers(client, budget, None)
@@ -153,7 +153,7 @@ def page_of(
 def computers(
     client: Arker, budget: Budget, state: Literal["idle", "running"] | None
 ) -> Iterator[ComputerInfo]:
-    """All computers of the organization, newest first."""
+    """Iterate over all computers of the organization, newest first."""
     cursor: str | Unset = UNSET
     while True:
         parts = list_vms.build(limit=_PAGE, state=UNSET if state is None else state, cursor=cursor)
@@ -167,33 +167,33 @@ def computers(
 
 
 def info_of(client: Arker, budget: Budget, vm_id: str) -> ComputerInfo:
-    """What the platform knows of a computer."""
+    """Return what the platform knows of a computer."""
     parts = get_vm.build(vm_id)
-    # Fields of an embedded deployment's own come on request only; others ignore it.
+    # An embedded deployment sends its additional fields only on request; others ignore the header.
     parts["headers"] = {"Arker-Local": "1"}
     return _ask(client, budget, get_vm, parts, computer_info)
 
 
 def describe(client: Arker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
-    """Change what a computer is for."""
+    """Change the description of a computer."""
     parts = patch_vm.build(vm_id, body=PatchVmRequest(description=description))
     return _ask(client, budget, patch_vm, parts, computer_info)
 
 
 def regions_of(client: Arker, budget: Budget) -> tuple[Region, ...]:
-    """Where computers can live."""
+    """Return the regions."""
     page = _ask(client, budget, list_regions, list_regions.build(), _same)
     return tuple(Region(one.provider, one.region, one.endpoint, tuple(one.platforms)) for one in page.regions)
 
 
 def organization_of(client: Arker, budget: Budget) -> Organization:
-    """Whose the key is."""
+    """Return the organization that the key belongs to."""
     parts = whoami.build()
     return _ask(client, budget, whoami, parts, lambda one: Organization(one.org_id, one.org_name))
 
 
 def check_health(client: Arker, budget: Budget) -> None:
-    """Whether the deployment is well. Raises ArkerError."""
+    """Return if the deployment is healthy. Raises ArkerError otherwise."""
     _ask(client, budget, health, health.build(), _same)
 
 
