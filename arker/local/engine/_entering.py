@@ -1,10 +1,10 @@
-"""Program of the helper process: makes sockets in namespaces of sandboxes and hands them over, and sets the bounds that
-the kernel keeps for a namespace.
+"""Program of the helper process: creates sockets in the namespaces of sandboxes and passes them to the engine, and sets
+the limits that the kernel keeps per namespace.
 
-It imports nothing of Arker and runs by its path, so that it starts fast and stays small. A process that entered a
-user namespace cannot leave it, and one with threads cannot enter it; so each request is done by a forked child, which
-lives for about a millisecond. Standard input is the channel: a request comes with a descriptor of the namespace, the
-answer goes with the sockets. The end of the channel, that is of the deployment, ends the program.
+It imports nothing of Arker and is run by its path, so that it starts fast and stays small. A process that entered a
+user namespace cannot leave it, and one with threads cannot enter it, so a forked child handles each request and
+lives for about a millisecond. Standard input is the channel: a request has a descriptor of the namespace, the
+answer has the sockets. The program ends when the channel closes, which is when the deployment ends.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import socket
 import struct
 import sys
 
-#: Address family, and how many sockets. Without a family a request is for bounds: names below /proc/sys with their
-#: values follow, one a line.
+#: Address family, and number of sockets. Without a family the request sets limits: lines with names below /proc/sys and
+#: their values follow.
 REQUEST: struct.Struct = struct.Struct("=BB")
 BOUNDS = 0
 MOST: int = 4096
-#: An errno, or 0 and less.
+#: An errno; 0 for success; for limits, minus the number of those that the kernel refused.
 ANSWER: struct.Struct = struct.Struct("=i")
 
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
@@ -36,12 +36,12 @@ def _enter(libc: ctypes.CDLL, namespace: int, kind: int) -> None:
 
 
 def _make(libc: ctypes.CDLL, channel: socket.socket, namespace: int, family: int, count: int) -> None:
-    """Enter the namespace for good and send sockets of it."""
+    """Enter the namespace permanently, and send sockets created in it."""
     made: list[socket.socket] = []
     failure = 0
     try:
-        # The user namespace that owns it gives the right to enter. bwrap puts the processes of a sandbox into another
-        # one inside that, so the processes' own is the wrong one.
+        # The user namespace that owns it gives the right to enter. bwrap puts the processes of a sandbox into a nested
+        # one, so the processes' own namespace is the wrong one.
         _enter(libc, fcntl.ioctl(namespace, _NS_GET_USERNS), _CLONE_NEWUSER)
         _enter(libc, namespace, _CLONE_NEWNET)
         made = [socket.socket(family, socket.SOCK_STREAM) for _ in range(count)]
@@ -51,7 +51,7 @@ def _make(libc: ctypes.CDLL, channel: socket.socket, namespace: int, family: int
 
 
 def _bound(libc: ctypes.CDLL, channel: socket.socket, namespace: int, settings: bytes) -> None:
-    """Enter the namespaces for good and set bounds; the answer is the number of those that the kernel did not take."""
+    """Enter the namespaces permanently and set limits; the answer is the number of limits that the kernel refused."""
     failure = 0
     try:
         _enter(libc, fcntl.ioctl(namespace, _NS_GET_USERNS), _CLONE_NEWUSER)
@@ -61,7 +61,7 @@ def _bound(libc: ctypes.CDLL, channel: socket.socket, namespace: int, settings: 
             try:
                 with open(f"/proc/sys/{name}", "w") as file:  # noqa: PTH123 - pathlib takes long to import
                     file.write(value)
-            except OSError:  # older kernels keep some of them for root
+            except OSError:  # older kernels allow some of them to root only
                 failure -= 1
     except OSError as error:
         failure = error.errno or errno.EIO
@@ -87,7 +87,7 @@ def _serve(libc: ctypes.CDLL, channel: socket.socket) -> None:
 
 
 def main() -> None:
-    """Serve requests until the channel ends, in the middle of an answer perhaps."""
+    """Serve requests until the channel closes, even in the middle of an answer."""
     try:
         _serve(ctypes.CDLL(None, use_errno=True), socket.socket(fileno=0))
     except ConnectionError:

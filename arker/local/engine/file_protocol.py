@@ -1,6 +1,6 @@
-"""What the platform asks of the files of a computer, and what it is told; a part of `protocol`.
+"""The interface between the platform and the files of a computer; a part of `protocol`.
 
-A path is a str, absolute inside the computer; bytes that are not UTF-8 are surrogates in it, as in `os.fsdecode`.
+A path is a str, absolute inside the computer. Bytes that are not UTF-8 are surrogates, as with `os.fsdecode`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Final, Literal, Protocol
 
 from arker.local.engine.protocol import EngineError, Readable
 
-#: Bytes of contents that one `pack` returns, or one `unpack` takes, at the most.
+#: Maximum bytes of contents that one `pack` returns or one `unpack` takes.
 LARGEST_PIECE: Final = 16 << 20
-#: Entries of a page, at the most.
+#: Maximum number of entries of a page.
 LARGEST_PAGE: Final = 50_000
 
 Kind = Literal["file", "directory", "symlink", "other"]
 
 
 class FileExists(EngineError):
-    """Something is at the path already, and the operation does not replace it."""
+    """The path exists already, and the operation does not replace it."""
 
 
 class FileChanged(EngineError):
-    """The file is not the version that the caller knows."""
+    """The file does not have the expected version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class FileInfo:
     """What is at a path.
 
     Attributes:
-        path: as asked for; of an entry of a listing, relative to the directory listed.
+        path: as requested; in a listing, relative to the listed directory.
         kind: `other` is a pipe, a socket or a device.
-        size: bytes; 0 for what is not a regular file.
+        size: bytes; 0 unless it is a regular file.
         mode: permission bits, `0o755` for example.
         mtime_ns: time of the last change of the content, in nanoseconds since 1970.
         version: differs whenever the content may differ.
-        target: where a symbolic link points to.
-        sha256: hex digest of the content, where it was asked for.
+        target: the target of a symbolic link; None for others.
+        sha256: hex digest of the content, if it was requested.
     """
 
     path: str
@@ -62,7 +62,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """An entry to be put into a tree, at a path relative to the tree's root."""
+    """An entry to be written to a tree; its path is relative to the tree's root."""
 
     path: str
     kind: Kind
@@ -74,7 +74,7 @@ class NewEntry:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Mode and time to be set on what is at a path."""
+    """The mode and time to set on the entry at a path."""
 
     path: str
     mode: int | None = None
@@ -83,7 +83,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An entry that an operation on many left out, and why."""
+    """An entry that an operation on many entries left out, and the reason."""
 
     path: str
     reason: str
@@ -91,12 +91,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What has to hold for a file to be replaced.
+    """Conditions for replacing a file.
 
     Attributes:
-        version: the file that is there has this version.
-        absent: nothing is there.
-        read_only: replace a file that its owner may not write, too.
+        version: the existing file must have this version.
+        absent: there must be no file.
+        read_only: also replace a file that its owner may not write.
     """
 
     version: str | None = None
@@ -110,35 +110,35 @@ ANY = Conditions()
 class Files(Protocol):
     """The files of one computer.
 
-    Paths are absolute. Permissions are those of the computer's user. All methods raise FileRefused for what is not
-    permitted or not possible, FileMissing for what is not there, StorageFull for what does not fit, VmMissing and
+    Paths are absolute. Permissions are those of the computer's user. Every method raises FileRefused if it is not
+    permitted or possible, FileMissing if a path does not exist, StorageFull if the disk is full, VmMissing and
     SandboxUnavailable.
     """
 
     async def open(self, path: str) -> Readable:
-        """A regular file, open for reading; its version is that of `stat`."""
+        """Open a regular file for reading; its version is that of `stat`."""
         ...
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
-        """What is at `path`; with `follow` of False a link itself."""
+        """Return what is at `path`; without `follow`, a link itself."""
         ...
 
     async def list(
         self, path: str, *, recursive: bool = False, glob: str = "", cursor: str = "", limit: int = 1000
     ) -> Page:
-        """Entries of a directory, sorted, each directory before what is in it; links are not followed.
+        """List a page of a directory, sorted, each directory before its contents; links are not followed.
 
-        `glob` is a pattern of relative paths (`*`, `?`, `[abc]`, `**`). A page may have fewer entries than `limit`
-        before the last one. With `recursive`, directories that may not be read count as empty.
+        `glob` is a pattern for relative paths (`*`, `?`, `[abc]`, `**`). A page may have fewer entries than `limit`
+        even if more pages follow. With `recursive`, unreadable directories count as empty.
         """
         ...
 
     async def mkdir(self, path: str, *, parents: bool = True, exist_ok: bool = True) -> None:
-        """Make a directory."""
+        """Create a directory."""
         ...
 
     async def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False) -> None:
-        """Remove a file, a link, an empty directory, or with `recursive` a tree."""
+        """Remove a file, a link, an empty directory or, with `recursive`, a tree."""
         ...
 
     async def move(self, source: str, target: str, *, replace: bool = True) -> None:
@@ -146,11 +146,11 @@ class Files(Protocol):
         ...
 
     async def copy(self, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:
-        """Copy a file, or with `recursive` a directory, to a path. Raises FileExists."""
+        """Copy a file or, with `recursive`, a directory. Raises FileExists."""
         ...
 
     async def chmod(self, path: str, mode: int) -> None:
-        """Set permission bits, links followed."""
+        """Set permission bits; links are followed."""
         ...
 
     async def mark(self, base: str, marks: Sequence[Marks]) -> Sequence[Refused]:
@@ -158,7 +158,7 @@ class Files(Protocol):
         ...
 
     async def symlink(self, target: str, path: str) -> None:
-        """Make a symbolic link at `path`. Raises FileExists."""
+        """Create a symbolic link at `path`. Raises FileExists."""
         ...
 
     async def write(
@@ -170,14 +170,14 @@ class Files(Protocol):
         mode: int | None = None,
         mtime_ns: int | None = None,
     ) -> FileInfo:
-        """Put `data` at `path`, links followed: old file or new, never half.
+        """Write `data` to `path` atomically; links are followed.
 
         Raises FileExists, FileChanged.
         """
         ...
 
     async def append(self, path: str, data: bytes | bytearray, *, at: int | None = None) -> FileInfo:
-        """Add to the end of a file, which has `at` bytes before; harmless when repeated with `at`.
+        """Append to a file whose size is `at`; with `at`, repeating the call is harmless.
 
         Raises FileChanged.
         """
@@ -194,8 +194,8 @@ class Files(Protocol):
         sha256: str | None = None,
         base: str | None = None,
     ) -> FileInfo:
-        """Let a file that was filled piece by piece replace the one at `target`, which with `base` is relative to that
-        directory, no link being followed. Raises FileExists, FileChanged."""
+        """Replace the file at `target` by a file that was written in pieces. With `base`, `target` is relative to that
+        directory and links are not followed. Raises FileExists, FileChanged."""
         ...
 
     async def manifest(
@@ -207,23 +207,25 @@ class Files(Protocol):
         limit: int = LARGEST_PAGE,
         only: Sequence[str] | None = None,
     ) -> Page:
-        """All that is below a directory, or with `only` what is there of some relative paths, with the SHA-256 of each
-        regular file if `hashed`. A directory that is missing is empty; one that may not be read is FileRefused."""
+        """List everything below a directory or, with `only`, the existing ones of some relative paths; if `hashed`,
+        with the SHA-256 of each regular file. A missing directory is empty; raises FileRefused for an unreadable
+        one."""
         ...
 
     async def pack(
         self, base: str, paths: Sequence[str], *, budget: int = LARGEST_PIECE
     ) -> tuple[Sequence[NewEntry], Sequence[Refused]]:
-        """Entries at relative paths with their contents, `budget` bytes at the most; and what was left out."""
+        """Return entries at relative paths with their contents, at most `budget` bytes; and the entries that were left
+        out."""
         ...
 
     async def unpack(
         self, base: str, entries: Sequence[NewEntry], *, conditions: Conditions = ANY
     ) -> Sequence[Refused]:
-        """Put entries below a directory, which is made if it is missing; what was refused of them."""
+        """Write entries below a directory, which is created if missing; return those that were refused."""
         ...
 
     async def changed(self, path: str, token: str = "", *, wait: float = 0) -> str:
-        """A token of all that is below `path`, names, sizes, times and modes; waits until it is another one than
-        `token`, or for `wait` seconds. A directory that is missing has a token as well."""
+        """Return a token of the names, sizes, times and modes of everything below `path`; wait until it differs from
+        `token`, at most `wait` seconds. A missing directory has a token as well."""
         ...

@@ -1,4 +1,4 @@
-"""Files of a live sandbox, read and written from outside; no link, however it is swapped meanwhile, leads out."""
+"""Reads and writes files of a live sandbox from outside. Links cannot lead out, even if they are swapped meanwhile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arker.local.engine import _linux
 from arker.local.engine.images import HOME
 from arker.local.engine.protocol import FileMissing, FileRefused, StorageFull
 
-#: Unfinished writes lie in the home folder, where a crash leaves them for the next start to sweep.
+#: Name prefix of unfinished writes, which are in the home folder; after a crash the next start removes them.
 PARTIAL = ".arker-partial-"
 _PARTIAL = re.compile(re.escape(PARTIAL) + "[0-9a-f]{16}")
 _LINKS = 40
@@ -33,7 +33,7 @@ _REASONS = {
 
 
 def translate(error: OSError, path: str) -> Exception:
-    """The engine's word for what the system said about `path`."""
+    """Translate an OSError about `path` into an error of the engine."""
     if error.errno == errno.ENOENT:
         return FileMissing(f"{path} does not exist")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -43,16 +43,16 @@ def translate(error: OSError, path: str) -> Exception:
 
 
 def is_partial(name: str) -> bool:
-    """Whether a name is one of those of unfinished writes."""
+    """Return whether a name is that of an unfinished write."""
     return _PARTIAL.fullmatch(name) is not None
 
 
 def open_regular(root: int, path: str) -> int:
-    """Open the regular file at `path`, links followed below `root` only. Raises FileMissing, FileRefused."""
+    """Open the regular file at `path`; links are followed below `root` only. Raises FileMissing, FileRefused."""
     try:
         found = _linux.open_in_root(root, path, os.O_PATH)
         try:
-            # Looked at before it is opened: to open a pipe or a device is to do something to it.
+            # Checked before it is opened, because opening a pipe or a device has effects.
             kind = os.fstat(found).st_mode
             if not stat.S_ISREG(kind):
                 raise FileRefused(f"{path} is {'a folder' if stat.S_ISDIR(kind) else 'not a regular file'}")
@@ -64,7 +64,7 @@ def open_regular(root: int, path: str) -> int:
 
 
 def _open_folder(root: int, path: str) -> int:
-    """The folder at `path`, made with those above it where missing."""
+    """Open the folder at `path`; create it and its parents if missing."""
     flags = os.O_RDONLY | os.O_DIRECTORY
     try:
         return _linux.open_in_root(root, path, flags)
@@ -83,7 +83,8 @@ def _open_folder(root: int, path: str) -> int:
 
 
 def place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
-    """Where a write to `path` lands once links are followed: an open folder, a name in it, and what is there now."""
+    """Resolve where a write to `path` goes once links are followed: an open folder, a name in it, and the stat of the
+    current entry."""
     for _ in range(_LINKS):
         parent, _, name = path.rpartition("/")
         folder = _open_folder(root, parent or "/")
@@ -95,7 +96,7 @@ def place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
             if not stat.S_ISLNK(info.st_mode):
                 return folder, name, info
             target = os.readlink(name, dir_fd=folder)
-            # As the sandbox sees it; if the guest moved things meanwhile the next round resolves what is there then.
+            # The path as seen in the sandbox; if the guest moved files meanwhile, the next round resolves it again.
             here = Path(f"/proc/self/fd/{folder}").readlink()
         except BaseException:
             os.close(folder)
@@ -106,13 +107,13 @@ def place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
 
 
 def sweep(layer: Path) -> None:
-    """Remove what is left of writes that a crash cut short, in a layer that no sandbox uses."""
+    """Remove unfinished writes left by a crash, in a layer that no sandbox uses."""
     try:
         top = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        # A guest may have made links of the folders on the way.
+        # The guest may have replaced the folders in the path by links.
         home = _linux.open_in_root(top, HOME, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return
@@ -127,7 +128,7 @@ def sweep(layer: Path) -> None:
 
 
 def copy_data(source: bytes | bytearray | int, target: int) -> None:
-    """Write bytes, or all of a readable descriptor from its position 0, to `target`."""
+    """Write bytes, or a readable descriptor from position 0, to `target`."""
     if isinstance(source, int):
         at = 0
         while sent := os.sendfile(target, source, at, 1 << 24):
@@ -139,7 +140,7 @@ def copy_data(source: bytes | bytearray | int, target: int) -> None:
 
 
 def write(root: int, path: str, source: bytes | int) -> None:
-    """Put `source` at `path`, whole and on disk when this returns, or leave all as it was. Blocking.
+    """Write `source` to `path` atomically; it is on disk when this returns. Blocking.
 
     Raises FileMissing, FileRefused, StorageFull.
     """
@@ -158,7 +159,7 @@ def write(root: int, path: str, source: bytes | int) -> None:
             stage = _linux.open_in_root(root, HOME, os.O_RDONLY | os.O_DIRECTORY)
             cleanup.callback(os.close, stage)
             if os.fstat(stage).st_dev != os.fstat(folder).st_dev:
-                stage = folder  # on a file system that does not outlive the sandbox, nor does a leftover
+                stage = folder  # this file system, with any leftover, ends with the sandbox
             partial = PARTIAL + secrets.token_hex(8)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             file = os.open(partial, flags, 0o600, dir_fd=stage)

@@ -25,7 +25,7 @@ class _Turn:
 
 
 class Gate:
-    """A readers-writer lock: first come, first served, so that a stream of shared turns cannot starve an exclusive
+    """A readers-writer lock. It is fair (first come, first served), so that shared turns cannot starve an exclusive
     one."""
 
     def __init__(self) -> None:
@@ -33,16 +33,16 @@ class Gate:
         self._waiting: deque[tuple[bool, asyncio.Future[None]]] = deque()
 
     def shared(self) -> _Turn:
-        """An async context: a turn beside other shared ones."""
+        """Return an async context manager for a turn that may overlap other shared ones."""
         return _Turn(self, False)
 
     def exclusive(self) -> _Turn:
-        """An async context: a turn alone."""
+        """Return an async context manager for an exclusive turn."""
         return _Turn(self, True)
 
     @property
     def idle(self) -> bool:
-        """Whether nobody has or wants a turn."""
+        """Whether no turn is held or waited for."""
         return not self._inside and not self._waiting
 
     def _admits(self, exclusive: bool) -> bool:
@@ -68,7 +68,7 @@ class Gate:
             if not future.cancelled():  # admitted and cancelled in one turn of the loop
                 self._leave(exclusive)
             else:
-                with contextlib.suppress(ValueError):  # passed over by now
+                with contextlib.suppress(ValueError):  # removed already
                     self._waiting.remove(turn)
                 self._admit()
             raise

@@ -1,4 +1,4 @@
-"""Base images: what is in a computer before anything was written to it."""
+"""Base images: the files that a new computer starts with."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from arker.local.engine.protocol import SandboxUnavailable
 
 HOME = "/home/user"
 UID = 1000
-#: The writable folders of an image whose root computers write.
+#: The writable folders of an image whose whole root is writable.
 WHOLE = ("",)
-#: What is mounted into such a root.
+#: Mount points in such a root.
 MOUNT_POINTS = ("proc", "dev", "run")
-#: Images that were built, beside `arkuntu`: the folder that has one is named after it.
+#: Names of built images (all but `arkuntu`); each is in a folder of its name.
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,38}[a-z0-9]")
-#: Where `/etc/resolv.conf` of such an image leads.
+#: The target of `/etc/resolv.conf` in such an image.
 RESOLVER = "/run/resolv.conf"
-#: How the names of folders begin that are no images yet, or no more; the next build sweeps what a crash left.
+#: Name prefix of folders that are not yet or no longer images; the next build removes those that a crash left.
 MAKING = ".build-"
 _ROOT, _FIRST = "root", "first"
 
-# Configuration of programs in /usr that is public on every machine. Anything else of the host's /etc stays outside.
+# Configuration of programs in /usr that is not secret on any machine. No other part of the host's /etc is visible.
 _HOST_ETC = (
     "alternatives",
     "ca-certificates",
@@ -79,38 +79,39 @@ _ROOT_ENVIRONMENT = {"USER": "root", "LOGNAME": "root", "DEBIAN_FRONTEND": "noni
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A base image: bwrap arguments for its fixed part, and the folders where computers write.
+    """A base image: bwrap arguments for its fixed part, and its writable folders.
 
-    Each writable folder is an overlay of its own on `lower`/<folder>. All mount points lie in a root that no guest can
-    write, so nothing that a computer left on its disk can steer a mount. A `whole` image has one such folder, the root
-    itself; there, what is mounted upon is a real folder of the layer on top whenever a sandbox starts.
+    Each writable folder is a separate overlay on `lower`/<folder>. All mount points are in a root that no guest can
+    write, so files on a computer's disk cannot redirect a mount. A `whole` image has one such folder, the root
+    itself; its mount points are made real folders of the top layer whenever a sandbox starts.
     """
 
     name: str
     lower: Path
-    #: A bash to be process 1, which a guest may execute and not read.
+    #: The bash for process 1, which a guest can execute but not read.
     first: Path
     fixed: tuple[str, ...]
     writable: tuple[str, ...]
 
     @property
     def whole(self) -> bool:
-        """Whether computers write the whole root. Who is in them is root then, by name and number alone."""
+        """Whether the whole root is writable. The user in such a computer is called root and has uid 0, without its
+        privileges."""
         return self.writable == WHOLE
 
     @property
     def uid(self) -> int:
-        """Who commands run as, inside."""
+        """The uid of commands inside."""
         return 0 if self.whole else UID
 
     @property
     def environment(self) -> dict[str, str]:
-        """What shells begin with."""
+        """The initial environment of shells."""
         return ENVIRONMENT | _ROOT_ENVIRONMENT if self.whole else ENVIRONMENT
 
 
 def _host_tree() -> Iterator[str]:
-    """The host's /usr and, as on the host, what of `/bin /lib ...` leads there."""
+    """Yield arguments that mount the host's /usr and recreate the host's `/bin`, `/lib` and so on."""
     yield from ("--ro-bind", "/usr", "/usr")
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         path = Path("/") / name
@@ -127,7 +128,7 @@ def _host_etc() -> list[str]:
 
 
 def find_program(name: str) -> str | None:
-    """The path of a program that computers will find below /usr, or None."""
+    """Return the path of a program that computers will find below /usr, or None."""
     return shutil.which(name, path=_SYSTEM_PATH)
 
 
@@ -142,7 +143,7 @@ def _first(folder: Path, bash: str | Path | None) -> Path:
 
 
 def arkuntu(folder: Path, *, network: bool) -> Image:
-    """Lay out the image made of the host's /usr in `folder`, anew, and describe it. Blocking."""
+    """Recreate the image based on the host's /usr in `folder`, and describe it. Blocking."""
     if folder.exists():
         shutil.rmtree(folder)
     for name, mode in ((HOME.lstrip("/"), 0o755), ("tmp", 0o1777), ("etc", 0o755)):
@@ -173,27 +174,27 @@ def arkuntu(folder: Path, *, network: bool) -> Image:
 
 
 def built(folder: Path) -> set[str]:
-    """Names of the images that were built into `folder`."""
+    """Return the names of the images that were built in `folder`."""
     if not folder.is_dir():
         return set()
     return {path.name for path in folder.iterdir() if NAME.fullmatch(path.name) and (path / _ROOT).is_dir()}
 
 
 def whole(folder: Path, *, network: bool) -> Image:
-    """Describe the image whose root file system is in `folder`. With the network, names are asked of whom the host
-    asks; the link to that file is made with the image."""
+    """Describe the image whose root file system is in `folder`. With the network, DNS uses the host's resolvers,
+    through a link that is part of the image."""
     fixed = ("--ro-bind-try", "/etc/resolv.conf", RESOLVER) if network else ()
     first = _first(folder, folder / _ROOT / "usr/bin/bash")
     return Image(folder.name, folder / _ROOT, first, fixed, WHOLE)
 
 
 def gone(folder: Path) -> Image:
-    """Stands for an image that was built into `folder` and is not there any more."""
+    """Return a placeholder for an image that was removed from `folder`."""
     return Image(folder.name, folder / _ROOT, folder / _FIRST, (), WHOLE)
 
 
 def remove(folder: Path, name: str) -> Path:
-    """Take an image that was built out of `folder`, at once, to where it can be deleted at leisure: what is returned.
+    """Move an image out of `folder` at once; return the new path, which can be deleted later.
 
     Raises OSError.
     """

@@ -1,7 +1,7 @@
-"""The output of a run as it was read: the latest in memory, what came before in a file, for any number of readers.
+"""The output of a run: the latest part in memory, earlier parts in a file, for any number of readers.
 
-The file is a sequence of frames: a letter (`O` for output, `E` for error output), the length of the data as four bytes,
-the least significant first, and the data. A frame at the end that is not whole is ignored.
+The file is a sequence of frames: a letter (`O` for stdout, `E` for stderr), the length of the data as four bytes
+(little-endian), and the data. An incomplete frame at the end is ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FRAME = struct.Struct("<cI")
 _STREAMS: dict[bytes, Stream] = {b"O": Stream.STDOUT, b"E": Stream.STDERR}
 _LETTERS: dict[Stream, bytes] = {stream: letter for letter, stream in _STREAMS.items()}
 
-#: What is held in memory before it goes to the file, in bytes; each piece counts as somewhat more than its data.
+#: Bytes held in memory before they are written to the file; each piece counts slightly more than its data.
 _MEMORY = 1 << 18
 _PIECE_COST = 128
 
@@ -34,11 +34,11 @@ class Segment:
 
 
 class Journal:
-    """What a run wrote. Belongs to one event loop; writes and reads of its file go to the page cache.
+    """The output of a run. Use it from one event loop; its file is read and written through the page cache.
 
     Args:
-        path: the file, made when it is first needed.
-        limit: bytes that are kept; what comes beyond is thrown away.
+        path: the file, created when it is first needed.
+        limit: bytes that are kept; the rest is dropped.
     """
 
     def __init__(self, path: str, limit: int) -> None:
@@ -46,32 +46,32 @@ class Journal:
         self._limit = limit
         self._fd = -1
         self._segments: list[Segment] = []
-        #: Offsets and pieces that are in memory.
+        #: Offsets and pieces in memory.
         self._starts: list[int] = []
         self._pieces: list[Output] = []
         self._memory = 0
         self._waiting: list[asyncio.Future[None]] = []
         #: Bytes that were kept.
         self.size: int = 0
-        #: Whether there was more than was kept.
+        #: Whether output was dropped.
         self.cut: bool = False
-        #: Bytes of each stream that came, whether kept or not.
+        #: Bytes of each stream that were received, including dropped ones.
         self.totals: dict[Stream, int] = dict.fromkeys(Stream, 0)
-        #: Whether nothing more comes.
+        #: Whether the output is complete.
         self.ended: bool = False
         self._forgotten = False
         self._unread = False
 
     @classmethod
     def of_ended(cls, path: str) -> Journal:
-        """The journal of a run that ended, whose file `reopen` looks into."""
+        """Return the journal of an ended run; `reopen` reads its file."""
         self = cls(path, 0)
         self.ended = True
         self._unread = True
         return self
 
     def reopen(self) -> None:
-        """Look into the file of a run that ended, once. Blocking. Raises OSError."""
+        """Read the file of an ended run, once. Blocking. Raises OSError."""
         if self._unread:
             self._unread = False
             with contextlib.suppress(FileNotFoundError):
@@ -95,7 +95,7 @@ class Journal:
             self._segments.append(Segment(offset, begin, position))
 
     def append(self, stream: Stream, data: bytes) -> None:
-        """Keep what was read, as long as there is room."""
+        """Add output, up to the limit."""
         self.totals[stream] += len(data)
         room = self._limit - self.size
         if self.cut or room < len(data):
@@ -111,7 +111,7 @@ class Journal:
         self._wake()
 
     def spill(self) -> None:
-        """Move what is in memory to the file. If the disk is full, the output is cut there."""
+        """Move the output in memory to the file. If the disk is full, the output is cut there."""
         if not self._pieces or self._forgotten:
             return
         begin = self._segments[-1].end if self._segments else 0
@@ -140,7 +140,7 @@ class Journal:
         self._memory = 0
 
     def read(self, offset: int) -> list[Output]:
-        """Some pieces from `offset` on, none if there are none yet. Raises OSError."""
+        """Return some pieces from `offset` on; empty if there are none yet. Raises OSError."""
         if self._starts and offset >= self._starts[0]:
             pieces = self._pieces[bisect_right(self._starts, offset) - 1 :]
         elif offset < self.size:
@@ -168,14 +168,14 @@ class Journal:
         return pieces
 
     async def more(self) -> None:
-        """Wait until something comes, or nothing more will."""
+        """Wait for more output, or for its end."""
         if not self.ended:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
             await future
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Mark the output as complete."""
         self.ended = True
         self._wake()
 
@@ -187,7 +187,7 @@ class Journal:
                     future.set_result(None)
 
     def forget(self) -> None:
-        """Remove the file; readers find nothing more."""
+        """Remove the file; readers get no more output."""
         self._forgotten = True
         self.cut = True
         self._starts.clear()

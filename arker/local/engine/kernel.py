@@ -1,11 +1,11 @@
-"""Kernel resources that all users of a machine share, or all processes of one user, and what keeps a computer's part.
+"""Limits on kernel resources that are shared by all users of a machine or by all processes of one user.
 
-| resource | kept by |
+| resource | limited by |
 |---|---|
 | inotify instances and watches, System V and POSIX queues, segments and semaphores | sysctls of the namespaces |
 | contexts of asynchronous I/O, leases, keys, user namespaces | the system call filter refuses them |
 | pending signals and timers, bytes in POSIX queues, processes | resource limits |
-| open files, terminals, epoll watches, files in /dev/shm | the watch: it counts them, and ends what runs |
+| open files, terminals, epoll watches, files in /dev/shm | the watch: it counts them, and kills the processes |
 | the order in which processes die when memory runs out, sysctls | /proc is read-only inside |
 """
 
@@ -18,12 +18,12 @@ from pathlib import Path
 from arker.local.engine.limits import Limits
 
 _PAGE = 4096
-#: A computer's part of what a user may have: one of so many.
+#: A computer gets one of this many parts of a user's limit.
 _PART = 8
 
 
 def bounds(limits: Limits, inotify_instances: int, inotify_watches: int) -> Mapping[str, str]:
-    """Sysctls for the namespaces of a computer, on a machine that allows a user so much; pure."""
+    """Return the sysctls for the namespaces of a computer, given the limits of a user on the machine; pure."""
     return {
         "user/max_inotify_instances": str(max(8, inotify_instances // _PART)),
         "user/max_inotify_watches": str(max(1024, inotify_watches // _PART)),
@@ -36,7 +36,7 @@ def bounds(limits: Limits, inotify_instances: int, inotify_watches: int) -> Mapp
 
 
 def read_sysctl(name: str, default: int) -> int:
-    """A number below /proc/sys, or `default` where there is none."""
+    """Return a number below /proc/sys, or `default` if it does not exist."""
     try:
         return int(Path("/proc/sys", name).read_text())
     except (OSError, ValueError):
@@ -45,7 +45,7 @@ def read_sysctl(name: str, default: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a computer holds of the resources that only a watch can bound."""
+    """The resources of a computer that only the watch can limit."""
 
     files: int = 0
     terminals: int = 0
@@ -55,7 +55,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Most:
-    """The most that a computer may hold of them."""
+    """The maximum of these resources for a computer."""
 
     files: int
     epoll_watches: int
@@ -64,14 +64,14 @@ class Most:
 
     @classmethod
     def here(cls) -> Most:
-        """On this machine."""
+        """Return the maximum on this machine."""
         return cls(
             files=min(1 << 17, read_sysctl("fs/file-max", 1 << 20) // _PART),
             epoll_watches=read_sysctl("fs/epoll/max_user_watches", 1 << 20) // _PART,
         )
 
     def exceeded_by(self, held: Held) -> str | None:
-        """What there is too much of, in words; pure."""
+        """Return a description of the resource that exceeds its maximum, if one does; pure."""
         if held.files > self.files:
             return f"the computer held more than {self.files} open files"
         if held.terminals > self.terminals:

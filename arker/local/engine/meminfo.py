@@ -1,6 +1,6 @@
-"""What `/proc/meminfo` says in a computer: its limit of memory, and what of it is left.
+"""The `/proc/meminfo` of a computer: its memory limit and the remaining memory.
 
-Programs size their heaps and caches by it. `sysinfo(2)` still tells what the host has.
+Programs size their heaps and caches by it. `sysinfo(2)` still reports the host's memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ _ZERO = ("Buffers", "Cached", "SwapCached", "SwapTotal", "SwapFree")
 
 
 def host_meminfo() -> str:
-    """The text that the host has; empty where it has none."""
+    """Return the text of the host's file; empty if it cannot be read."""
     try:
         return Path("/proc/meminfo").read_text()
     except OSError:
@@ -24,7 +24,7 @@ def _kib(text: str, name: str) -> int:
 
 
 def meminfo(host: str, limit: int, used: int) -> str:
-    """The text for a computer that may use `limit` bytes and uses so many, by the text that the host has; pure."""
+    """Return the text for a computer that may use `limit` bytes and uses `used`, based on the host's text; pure."""
     total = min(_kib(host, "MemTotal") or limit // 1024, limit // 1024)
     left = max(0, min(_kib(host, "MemAvailable") or total, total - used // 1024))
     values = {"MemTotal": total, "MemFree": left, "MemAvailable": left, **dict.fromkeys(_ZERO, 0)}

@@ -1,8 +1,8 @@
-"""Ports of computers: connections from the host to servers inside, and sockets that the host holds inside.
+"""Ports of computers: connections from the host to servers inside, and sockets of the host inside.
 
-A sandbox has a network namespace of its own. A socket belongs to the namespace that it is made in, whoever uses it
-later; so one helper process (`_entering`) makes unconnected sockets inside and passes them here, and the event loop
-connects or binds them. Nothing runs in the sandbox for it, and no guest sees the helper.
+A sandbox has its own network namespace. A socket belongs to the namespace in which it was created, even when another
+process uses it. So a helper process (`_entering`) creates unconnected sockets inside and passes them here, and the loop
+connects or binds them. No process runs in the sandbox for it, and no guest sees the helper.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from arker.local.engine import _entering
 from arker.local.engine.protocol import EngineError, LimitReached, PortClosed, SandboxUnavailable
 from arker.local.engine.sandbox import Sandbox
 
-#: How long the helper has for one request, and a server inside to accept a connection; seconds.
+#: Seconds that the helper may take for a request, and a server inside to accept a connection.
 _HELPER_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
-#: Sockets made at once; those not needed yet serve the next connections.
+#: Sockets created at once; spare ones serve the next connections.
 _BATCH = 4
-#: Connections into one computer at a time.
+#: Maximum number of connections to one computer at a time.
 _CONNECTIONS = 256
 _READ = 1 << 16
 _LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 class Helper:
-    """The helper process of an engine: started when first needed, and again when it died."""
+    """The helper process of an engine; started on first use, and again if it died."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -43,13 +43,13 @@ class Helper:
 
     @property
     def pid(self) -> int | None:
-        """The process, if one was started."""
+        """The pid of the helper, if it was started."""
         return self._process.pid if self._process is not None else None
 
     async def sockets(self, sandbox: Sandbox, family: int, count: int) -> list[socket.socket]:
-        """Unconnected stream sockets inside a sandbox, non-blocking; the caller closes them.
+        """Create unconnected, non-blocking stream sockets inside a sandbox; the caller closes them.
 
-        Raises OSError where the sandbox has no such addresses, EngineError.
+        Raises OSError when the sandbox does not have the address family, EngineError.
         """
         # To its end even if the caller is cancelled: the answer to come belongs to this request.
         work = asyncio.ensure_future(self._sockets(sandbox, family, count))
@@ -95,7 +95,7 @@ class Helper:
         return _entering.ANSWER.unpack(data)[0], fds
 
     async def bound(self, sandbox: Sandbox, settings: Mapping[str, str]) -> int:
-        """Set sysctls of the namespaces of a sandbox; how many of them the kernel did not take.
+        """Set sysctls of the namespaces of a sandbox; return how many of them the kernel refused.
 
         Raises SandboxUnavailable.
         """
@@ -145,7 +145,7 @@ class Helper:
             process.wait()
 
     def close(self) -> None:
-        """End the helper for good."""
+        """End the helper permanently."""
         self._closed = True
         self._stop()
 
@@ -175,20 +175,21 @@ class Connection:
         self._loop = asyncio.get_running_loop()
 
     async def receive(self, size: int = _READ) -> bytes:
-        """Up to `size` bytes as soon as there are any; empty at the end. Raises OSError when it broke."""
+        """Return up to `size` bytes as soon as there are any; empty at the end. Raises OSError when the connection
+        broke."""
         return await self._loop.sock_recv(self._socket, size)
 
     async def send(self, data: bytes) -> None:
-        """Send all of `data`; waits while the server does not read. Raises OSError when it broke."""
+        """Send all of `data`; waits while the server does not read. Raises OSError when the connection broke."""
         await self._loop.sock_sendall(self._socket, data)
 
     async def send_eof(self) -> None:
-        """End this direction; the other goes on."""
-        with contextlib.suppress(OSError):  # it broke, which receiving tells
+        """Close the sending direction; the other one stays open."""
+        with contextlib.suppress(OSError):  # the connection broke; receive() raises
             self._socket.shutdown(socket.SHUT_WR)
 
     async def close(self) -> None:
-        """End both directions. May be called twice."""
+        """Close both directions. May be called twice."""
         if self._socket.fileno() >= 0:
             self._socket.close()
             self._on_close()
@@ -202,11 +203,11 @@ class Ports:
         self._helper = helper
         self._spare: dict[int, list[socket.socket]] = {socket.AF_INET: [], socket.AF_INET6: []}
         self._open = 0
-        # They would keep the namespace of the sandbox.
+        # Spare sockets would keep the namespace of the sandbox alive.
         sandbox.ended.add_done_callback(lambda _: self._clear())
 
     async def connect(self, port: int) -> Connection:
-        """Connect to what listens on `port` of 127.0.0.1 or ::1 inside.
+        """Connect to the server on `port` of 127.0.0.1 or ::1 inside.
 
         Raises PortClosed, LimitReached, EngineError.
         """

@@ -1,6 +1,6 @@
-"""Sandboxes of an earlier deployment on the same store, which must be gone before a computer is touched.
+"""Ends sandboxes of an earlier deployment on the same store, before any computer is used.
 
-The kernel ends them with their deployment. This is the proof, whatever went wrong: every process is looked at that
+The kernel ends them with their deployment. This module verifies it: it checks every process that
 has mounted the store or is about to.
 """
 
@@ -19,9 +19,9 @@ _SECONDS = 20.0
 
 
 def end_predecessors(run: Path) -> None:
-    """Kill what is left of sandboxes whose control folders are in `run`, and wait until it is gone. Blocking.
+    """Kill remaining processes of sandboxes whose control folders are in `run`, and wait until they are gone. Blocking.
 
-    Raises EngineError if it does not end.
+    Raises EngineError if they do not end.
     """
     firsts = set()
     for control in run.iterdir():
@@ -38,7 +38,7 @@ def end_predecessors(run: Path) -> None:
             with contextlib.suppress(OSError):
                 process = os.pidfd_open(pid)
                 try:
-                    if _belongs(pid, run, firsts):  # the number may be another's by now
+                    if _belongs(pid, run, firsts):  # the pid may have been reused
                         signal.pidfd_send_signal(process, signal.SIGKILL)
                 finally:
                     os.close(process)
@@ -50,7 +50,7 @@ def _numbers() -> list[int]:
 
 
 def _belongs(pid: int, run: Path, firsts: set[tuple[int, int]]) -> bool:
-    """Whether a process sees a control folder of this store, or is a bwrap that is told to mount one."""
+    """Return whether a process sees a control folder of this store, or is a bwrap that will mount one."""
     with contextlib.suppress(OSError):
         info = Path(f"/proc/{pid}/root{CONTROL}/{FIRST}").stat(follow_symlinks=False)
         if (info.st_dev, info.st_ino) in firsts:

@@ -1,4 +1,4 @@
-"""From root to nobody in particular, for good, with the store still in reach."""
+"""Drop root permanently, keeping the store reachable."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from arker.local.engine import _linux, cgroups
 from arker.local.engine.protocol import SandboxUnavailable
 
-#: Who a deployment is that root started: a number that needs no entry anywhere, and fits into a rootless container.
+#: The uid of a deployment started by root: it needs no passwd entry, and fits into a rootless container.
 DEFAULT_UID = 64000
 
 
 def drop_privileges(store: Path, uid: int | None = None) -> Path:
-    """Become an unprivileged user for the rest of this process, and give it the folder `store`.
+    """Become an unprivileged user for the rest of this process, and give the folder `store` to that user.
 
-    bwrap started by root would leave sandboxes the host's /proc/sys to write. `uid` defaults to the owner of `store`,
-    or DEFAULT_UID where that is root. Folders on the way to the store and to this Python's own modules that the user
-    may not search (a root home of mode 0700) are replaced, for this process and its children alone, by ones in which
-    only those are seen. Where there is a cgroup v2 tree to write to, the user is given a part of it. Returns `store`.
-    Raises SandboxUnavailable when the store cannot be brought in reach; needs uid 0, and no other thread may run.
+    With a bwrap started by root, sandboxes could write the host's /proc/sys. `uid` defaults to the owner of `store`,
+    or DEFAULT_UID if that is root. Parent folders of the store and of this Python's own modules that the user
+    may not search (such as root's home with mode 0700) are replaced, for this process and its children, by ones with
+    nothing else in them. If there is a writable cgroup v2 tree, the user gets a part of it. Returns `store`.
+    Raises SandboxUnavailable when the store cannot be made reachable; needs uid 0, and no other threads.
     """
     store = store.absolute()
     store.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -39,8 +39,9 @@ def drop_privileges(store: Path, uid: int | None = None) -> Path:
 
 
 def _give(folder: Path, uid: int) -> None:
-    """Change the owner of all that root owns in a folder. Layers that are the user's already are so throughout."""
-    #: Folders that were root's: what is in them nobody else can have put there.
+    """Change the owner of all files of root in a folder. A layer that the user owns already belongs to the user
+    entirely."""
+    #: Folders that were root's, so that no other user can have created their entries.
     closed: set[tuple[int, int]] = set()
     for parent, folders, names, fd in os.fwalk(folder, follow_symlinks=False):
         here = os.fstat(fd)
@@ -65,7 +66,7 @@ def _give(folder: Path, uid: int) -> None:
 
 
 def _own_folders() -> Iterable[Path]:
-    """Where this Python finds modules and programs."""
+    """Return the folders with this Python's modules and programs."""
     for name in {sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path}:
         path = Path(name or ".").absolute()
         if path.is_dir():
@@ -73,7 +74,7 @@ def _own_folders() -> Iterable[Path]:
 
 
 def _closed_ancestor(path: Path, uid: int) -> Path | None:
-    """The first folder on the way to `path` that the user may not search."""
+    """Return the first parent folder of `path` that the user may not search."""
     for folder in reversed(path.parents):
         info = folder.stat()
         allowed = stat.S_IXUSR if info.st_uid == uid else stat.S_IXOTH
@@ -95,7 +96,7 @@ def _open_ways(paths: list[Path], store: Path, uid: int) -> None:
         _linux.private_mounts()
     except PermissionError as error:
         if _closed_ancestor(store, uid) is None:
-            return  # modules not imported so far may be missed, which is for their importers to say
+            return  # later imports may fail, and report it
         raise SandboxUnavailable(
             f"user {uid}, who the deployment becomes, cannot reach {store}: {_closed_ancestor(store, uid)} is closed; "
             "choose a state folder elsewhere, /var/lib/arker say"
