@@ -8,6 +8,7 @@ import time
 import pytest
 
 from arker.local.engine import BubblewrapEngine, Limits, StorageFull, _linux, drop_privileges
+from arker.local.engine.protocol import Output
 
 from .harness import Box, attempt, content, sh
 
@@ -138,6 +139,24 @@ async def test_the_disk_of_a_computer_that_names_no_file(engine: BubblewrapEngin
 
 
 @pytest.mark.engine(disk=64 * MIB)
+@pytest.mark.parametrize(
+    "opened", ["open('big', 'wb')", "os.fdopen(os.open('.', os.O_WRONLY | os.O_TMPFILE), 'wb')"]
+)
+async def test_the_disk_of_a_computer_that_writes_into_a_file_system(
+    engine: BubblewrapEngine, opened: str
+) -> None:
+    await engine.stop("a")
+    await engine.set_mounts("a", {"/mnt/shared": "fs_1"})
+    code = (
+        f"import os, time\nos.chdir('/mnt/shared')\nf = {opened}\n"
+        "for _ in range(1000):\n    f.write(os.urandom(1 << 20))\n    time.sleep(0.005)"
+    )
+    outcome = await attempt(engine, f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=60)
+    assert (outcome.exit_code, outcome.completed) == (137, True)
+    assert b"wrote more than its 67108864 bytes of disk" in outcome.stderr
+
+
+@pytest.mark.engine(disk=64 * MIB)
 async def test_the_disk_of_a_computer_that_only_maps_its_file(engine: BubblewrapEngine) -> None:
     code = (
         "import mmap, os, time\nmaps = []\nfor n in range(100):\n    fd = os.open('f', os.O_RDWR | os.O_CREAT)\n"
@@ -159,6 +178,18 @@ async def test_output(engine: BubblewrapEngine) -> None:
     outcome = await attempt(engine, "head -c 5000000 /dev/zero | tr '\\0' x; echo err >&2", limit=1000)
     assert (outcome.stdout, outcome.stdout_truncated) == (b"x" * 1000, True)
     assert (outcome.stderr, outcome.stderr_truncated) == (b"err\n", False)
+
+
+@pytest.mark.engine(run_output=MIB)
+async def test_the_outputs_of_runs_that_ended(engine: BubblewrapEngine) -> None:
+    for name in ("first", "second", "third"):
+        handle = await engine.start_run("a", "0", "head -c 400000 /dev/zero", run_id=name)
+        assert (await handle.wait()).exit_code == 0
+    # They are written down after a while, and then the oldest makes room.
+    while [run.id for run in await engine.runs("a")] != ["third", "second"]:
+        await asyncio.sleep(0.01)
+    kept = await engine.run_of("a", "third")
+    assert sum([len(event.data) async for event in kept.events() if isinstance(event, Output)]) == 400_000
 
 
 async def test_limits_cannot_be_raised_from_inside(engine: BubblewrapEngine) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 
 from arker.local.engine import protocol as engine
-from arker.local.service import recorded
+from arker.local.service import recorded, runs
 from arker.local.service.keys import open_keys
+from arker.local.service.rooms import Rooms
 from arker.local.service.sessions import index_of
 
 from .fake import outcome
@@ -236,6 +238,62 @@ class TestRuns:
             ended = await until(client, vm, second["run_id"], "completed")
             assert (ended["stdout"], ended["exit_code"]) == ("second", 0)
             assert bench.engine.commands == ["first", "beside", "second"]
+
+    async def test_commands_that_wait_have_a_bound_and_of_long_ones_the_beginning_is_shown(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recorded, "MOST_WAITING", 20_000)
+        going, go = asyncio.Event(), asyncio.Event()
+
+        async def command(text: str) -> object:
+            going.set()
+            await go.wait()
+            return outcome(str(len(text)).encode())
+
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            bench.engine.command = command  # type: ignore[assignment]
+            await start(client, vm, "first")
+            await going.wait()
+            second = await start(client, vm, "x" * 15_000)
+            refused = await client.post(
+                f"/v1/vms/{vm}/runs", json={"command": "x" * 15_000, "background": True}
+            )
+            assert error(refused)["code"] == "quota_exceeded"
+            go.set()
+            run = await until(client, vm, second["run_id"], "completed")
+            assert (run["command"], run["stdout"]) == ("x" * 4096, "15000")
+            assert (await start(client, vm, "x" * 15_000))["session_id"] == "0"
+
+    async def test_large_outputs_come_into_memory_one_after_another(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runs, "MAX_OUTPUTS", 3_000_000)
+        held: list[int] = []
+        most: list[int] = []
+        original = Rooms.held
+
+        @asynccontextmanager
+        async def counting(self: Rooms, org_id: str, size: int) -> AsyncIterator[None]:
+            async with original(self, org_id, size):
+                held.append(size)
+                most.append(sum(held))
+                yield
+                held.remove(size)
+
+        monkeypatch.setattr(Rooms, "held", counting)
+
+        async def verbose(text: str) -> object:
+            return outcome(b"x" * 1_000_000)
+
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            bench.engine.command = verbose  # type: ignore[assignment]
+            answer = await client.post(f"/v1/vms/{vm}/runs", json={"command": "x"})
+            path = f"/v1/vms/{vm}/runs/{answer.json()['run_id']}"
+            answers = await asyncio.gather(*(client.get(path) for _ in range(12)))
+            assert [len(answer.json()["stdout"]) for answer in answers] == [1_000_000] * 12
+        assert max(most) == 3_000_000
 
     async def test_a_pending_run_that_is_cancelled_never_begins(self, bench: Bench) -> None:
         async with bench.client() as client:

@@ -118,9 +118,9 @@ class Computer:
     gate: Gate = field(default_factory=Gate)
     sandbox: Sandbox | None = None
     used: float = field(default_factory=time.monotonic)
-    #: File systems that it has from its next start on, by their paths; and the paths of those that it has now.
+    #: File systems by their paths: those that it has from its next start on, and those that it has now.
     mounts: dict[str, str] = field(default_factory=dict)
-    mounted: frozenset[str] = frozenset()
+    mounted: dict[str, str] = field(default_factory=dict)
     #: Whether something may run that is to be held to the limits.
     watched: bool = False
     #: Bytes written, as last measured, and how full the disk was then.
@@ -197,7 +197,7 @@ class Computer:
         except OSError as error:
             raise storage_error(error, "the sandbox cannot be started") from error
         mounted = (*self.frozen, self.top)
-        mounts = {path: host.filesystem(name) for path, name in self.mounts.items()}
+        mounts = dict(self.mounts)
         host.take(mounted)
         try:
             async with host.starts:
@@ -207,7 +207,7 @@ class Computer:
                     control,
                     host.limits,
                     network=host.network,
-                    mounts=mounts,
+                    mounts={path: host.filesystem(name) for path, name in mounts.items()},
                     part=host.part,
                 )
                 try:
@@ -224,7 +224,7 @@ class Computer:
                 ) from error
             raise
         self.sandbox, self._control = sandbox, control
-        self.mounted = frozenset(mounts)
+        self.mounted = mounts
         self._ports = Ports(sandbox, host.helper)
         host.sandboxes.add(sandbox)
 
@@ -404,16 +404,18 @@ class Computer:
 
     async def measure(self) -> None:
         """Find out how much is written, by this computer and by those that it was forked from: files, those without a
-        name that something holds open, and what its sessions know."""
-        layers = [self.host.layer(name) for name in (*self.frozen, self.top)]
+        name that something holds open, and the file systems that are mounted, whoever wrote there."""
+        folders = [self.host.layer(name) for name in (*self.frozen, self.top)]
+        folders += map(self.host.filesystem, {*self.mounts.values(), *self.mounted.values()})
         nameless = 0
         if self.sandbox is not None:
             # On disk are the files that the writable folders have; others are in memory.
-            disks = {os.stat(name or ".", dir_fd=self.sandbox.root).st_dev for name in self.image.writable}
+            paths = [*(name or "." for name in self.image.writable), *(path[1:] for path in self.mounted)]
+            disks = {os.stat(path, dir_fd=self.sandbox.root).st_dev for path in paths}
             held = await self.sandbox.processes.aside(self.host.threads, self.sandbox.processes.nameless)
             nameless = sum(size for (device, _), (size, _) in held.items() if device in disks)
         loop = asyncio.get_running_loop()
-        self.size = nameless + await loop.run_in_executor(self.host.threads, disk_usage, layers)
+        self.size = nameless + await loop.run_in_executor(self.host.threads, disk_usage, folders)
 
     async def open_terminal(
         self, session: Session, size: TerminalSize, command: str | None, idle: float | None

@@ -588,7 +588,7 @@ class BubblewrapEngine:
         """Return the paths of the file systems that a computer has mounted; empty while it is stopped. Raises
         VmMissing."""
         computer = self._computer(vm_id)
-        return computer.mounted if computer.running else frozenset()
+        return set(computer.mounted) if computer.running else frozenset()
 
     async def delete_filesystem(self, name: str) -> None:
         """Remove a file system. Ignored when there is none."""

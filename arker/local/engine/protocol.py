@@ -11,7 +11,7 @@ import enum
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from arker.local.engine.file_protocol import Files
@@ -172,6 +172,15 @@ class End:
 Event: TypeAlias = Output | Cut | End
 
 
+#: Maximum number of characters of a command in the records of runs.
+_SHOWN: Final = 4096
+
+
+def shown(command: str) -> str:
+    """Shorten a command for the records of runs, which are many, are kept long and are listed together."""
+    return command[:_SHOWN]
+
+
 class Run(Protocol):
     """A handle on a command that was started. A run may have many handles; their readers do not affect each other."""
 
@@ -187,7 +196,7 @@ class Run(Protocol):
 
     @property
     def command(self) -> str:
-        """The command."""
+        """The command, as `shown` shortens it."""
         ...
 
     @property

@@ -33,6 +33,7 @@ from arker.local.engine.protocol import (
     Stream,
     Usage,
     VmMissing,
+    shown,
 )
 
 #: Bytes of each stream that a collected result holds.
@@ -135,6 +136,13 @@ async def running(
         await engine.forget_run(vm_id, handle.id)
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class Control(Protocol):
     """What a run that goes on can be told; its engine does it."""
 
@@ -227,6 +235,8 @@ class LocalRun:
                 yield piece
                 offset = piece.offset + len(piece.data)
             if offset < journal.size:
+                # There is much of it, which is there already: others get their turn in between.
+                await asyncio.sleep(0)
                 continue
             if journal.ended or not follow:
                 break
@@ -274,7 +284,7 @@ class RunBook:
 
     Args:
         folder: where runs are written down.
-        limit: bytes of output that are kept of one run.
+        limit: bytes of output that are kept of one run, and of all runs of a computer that ended.
         changed: called when something is to be written down; `save` does it.
     """
 
@@ -294,7 +304,8 @@ class RunBook:
         if id_ in runs or (run_id is not None and self._record(vm_id, id_).exists()):
             raise RunExists(f"there is a run {id_} already")
         journal = Journal(self._output(vm_id, id_), self._limit)
-        run = runs[id_] = LocalRun(vm_id, id_, session_id, command, time.time_ns() // 1_000_000, journal)
+        now = time.time_ns() // 1_000_000
+        run = runs[id_] = LocalRun(vm_id, id_, session_id, shown(command), now, journal)
         run.on_end.append(self._ended)
         self._dirty.add(run)
         self._changed()
@@ -390,12 +401,19 @@ class RunBook:
         run.saved = True
 
     def _trim(self, vm_id: str) -> None:
-        folder = self._folder / vm_id
-        ended = [path for path in folder.glob("*.json") if path.stem not in self._runs.get(vm_id, {})]
-        if len(ended) > _KEPT:
-            for path in sorted(ended, key=lambda path: path.stat().st_mtime_ns)[:-_KEPT]:
+        """Drop ended runs, the oldest first, beyond how many and how many bytes of output are kept of a computer."""
+        runs = self._runs.get(vm_id, {})
+        ended = [path for path in (self._folder / vm_id).glob("*.json") if path.stem not in runs]
+        sizes = {path: _size(path.with_suffix(".out")) for path in ended}
+        number, size = len(ended), sum(sizes.values())
+        if number > _KEPT or size > self._limit:
+            # The newest stays, which alone is within the limit.
+            for path in sorted(ended, key=lambda path: path.stat().st_mtime_ns)[:-1]:
+                if number <= _KEPT and size <= self._limit:
+                    break
                 path.unlink(missing_ok=True)
                 path.with_suffix(".out").unlink(missing_ok=True)
+                number, size = number - 1, size - sizes[path]
 
     def _read(self, vm_id: str, run_id: str) -> LocalRun | None:
         try:

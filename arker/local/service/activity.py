@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from arker.local.engine.protocol import shown
 from arker.local.storage.activity import ActivityFilter, ActivityRow, ActivityRows
 
 from .access import Principal
@@ -15,8 +16,6 @@ __all__ = ["Act", "Activity", "ActivityFilter", "ActivityRow"]
 
 #: How long a row is kept, in milliseconds.
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
-#: Maximum number of characters of a command in a row.
-_COMMAND: Final = 4096
 #: Maximum number of unsaved rows; the oldest are dropped first.
 _WAITING: Final = 100_000
 
@@ -59,7 +58,7 @@ class Activity:
                 vm_id=act.vm_id,
                 run_id=act.run_id,
                 session_id=act.session_id,
-                command=act.command[:_COMMAND],
+                command=shown(act.command),
                 source_vm_id=act.source_vm_id,
                 key_id=act.who.key_id,
                 status=act.status,

@@ -26,6 +26,7 @@ from arker.local.engine.protocol import (
     Run,
     RunExists,
     Stream,
+    shown,
 )
 
 from .access import Access, Principal
@@ -110,7 +111,7 @@ class Handles:
                 return run
             except RunExists:
                 run = await self._engine.run_of(vm_id, run_id)
-        if run.command != command:
+        if run.command != shown(command):
             raise ApiError("idempotency_conflict", "the Idempotency-Key was used for another request")
         return run
 

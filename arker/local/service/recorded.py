@@ -13,7 +13,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -29,6 +29,7 @@ from arker.local.engine.protocol import (
     RunMissing,
     SessionBusy,
     Stream,
+    shown,
 )
 from arker.local.storage.errors import NameTaken
 from arker.local.storage.notes import Identity, Note, Notes
@@ -39,6 +40,8 @@ from .activity import Act, Activity
 from .computers import Computers
 from .errors import ApiError
 from .idempotency import Once, conflicting
+from .rooms import Rooms
+from .runs import SMALL
 from .translation import Sandboxes, api_errors
 from .turns import Turns
 
@@ -53,6 +56,8 @@ KEPT: Final = 1000
 SHOWN: Final = 16 * 1024 * 1024
 #: Maximum number of pending and running runs of one computer.
 MOST: Final = 1000
+#: Maximum number of characters of all waiting commands of an organization.
+MOST_WAITING: Final = 32 * 1024 * 1024
 #: Seconds between attempts to use a session that is busy with something else.
 _AGAIN: Final = 0.1
 _CUT_OFF: Final = "the deployment ended while the run was going on"
@@ -87,7 +92,10 @@ class Result:
 class _Live:
     """A run of this process that has not ended."""
 
+    org_id: str
     row: RunRow
+    #: All of it until it has begun; the row has what is shown of it.
+    command: str
     began: float
     handle: Run | None = None
     cancelled: bool = False
@@ -112,6 +120,7 @@ class Recorded:
         sandboxes: Sandboxes,
         turns: Turns,
         activity: Activity,
+        outputs: Rooms,
     ) -> None:
         self._rows = rows
         self._notes = notes
@@ -121,6 +130,7 @@ class Recorded:
         self._sandboxes = sandboxes
         self._turns = turns
         self._activity = activity
+        self._outputs = outputs
         self._live: dict[str, _Live] = {}
 
     async def start(self) -> None:
@@ -157,7 +167,14 @@ class Recorded:
             raise ApiError(
                 "quota_exceeded", f"the computer has {MOST} runs that wait or go on already", retry_after=1
             )
-        row = RunRow(f"run_{new_ulid().lower()}", vm_id, session_id, command, State.PENDING, _now())
+        waiting = sum(len(live.command) for live in self._live.values() if live.org_id == who.org_id)
+        if waiting + len(command) > MOST_WAITING:
+            raise ApiError(
+                "quota_exceeded",
+                f"commands of {MOST_WAITING} characters may wait, and do; put long ones into files",
+                retry_after=1,
+            )
+        row = RunRow(f"run_{new_ulid().lower()}", vm_id, session_id, shown(command), State.PENDING, _now())
         note = None
         if identity is not None and once is not None:
             note = Note(identity, once.request, "ended", row.run_id.encode())
@@ -169,7 +186,7 @@ class Recorded:
             return await self.create(
                 who, vm_id, session_id=session_id, command=command, timeout=timeout, wait=wait, once=once
             )
-        live = self._live[row.run_id] = _Live(row, time.monotonic())
+        live = self._live[row.run_id] = _Live(who.org_id, row, command, time.monotonic())
         queued = self._turns.taken(vm_id, session_id)
         live.task = asyncio.create_task(self._drive(who, live, timeout))
         if not queued:
@@ -194,6 +211,7 @@ class Recorded:
                 live.queued = time.monotonic() - live.began
                 if not live.cancelled:
                     live.handle = await self._begin(live, timeout)
+                    live.command = ""
                     await self._move(live, State.RUNNING)
                     if live.cancelled:
                         await live.handle.cancel()
@@ -225,7 +243,7 @@ class Recorded:
                     return await self._engine.start_run(
                         row.vm_id,
                         row.session_id,
-                        row.command,
+                        live.command,
                         timeout=timeout or math.inf,
                         run_id=row.run_id,
                     )
@@ -277,22 +295,38 @@ class Recorded:
             raise ApiError("not_found", f"the computer has no run {run_id!r}", resource="run")
         return found
 
-    async def result(self, who: Principal, vm_id: str, run_id: str) -> Result:
-        """Return a run and its output so far, up to `SHOWN` bytes of each stream."""
+    async def result(
+        self, who: Principal, vm_id: str, run_id: str, answer: Callable[[Result], bytes]
+    ) -> bytes:
+        """Return what `answer` makes of a run and its output so far, up to `SHOWN` bytes of each stream."""
         self._access.owned(who, vm_id, "looked into")
-        return await self.output(self._find(vm_id, run_id))
+        return await self.output(who, self._find(vm_id, run_id), answer)
 
-    async def output(self, run: RunRow) -> Result:
-        """Return the output of a run so far, up to `SHOWN` bytes of each stream."""
-        kept: dict[Stream, bytearray] = {Stream.STDOUT: bytearray(), Stream.STDERR: bytearray()}
+    async def output(self, who: Principal, run: RunRow, answer: Callable[[Result], bytes]) -> bytes:
+        """Do the same for a record. Many large outputs are loaded into memory one after another."""
+        handle, size = None, 0
         with api_errors(), contextlib.suppress(RunMissing):
             handle = await self._engine.run_of(run.vm_id, run.run_id)
-            async for event in handle.events(follow=False):
-                if isinstance(event, Output):
-                    into = kept[event.stream]
-                    into += event.data[: SHOWN - len(into)]
-                elif isinstance(event, Cut):
-                    break
+            end = handle.outcome
+            # The size of the output of a running command is not known.
+            size = 2 * SHOWN
+            if end is not None:
+                size = min(end.stdout_bytes, SHOWN) + min(end.stderr_bytes, SHOWN)
+        if size <= SMALL:
+            return answer(await self._result(run, handle))
+        async with self._outputs.held(who.org_id, size):
+            return await asyncio.to_thread(answer, await self._result(run, handle))
+
+    async def _result(self, run: RunRow, handle: Run | None) -> Result:
+        kept: dict[Stream, bytearray] = {Stream.STDOUT: bytearray(), Stream.STDERR: bytearray()}
+        if handle is not None:
+            with api_errors(), contextlib.suppress(RunMissing):
+                async for event in handle.events(follow=False):
+                    if isinstance(event, Output):
+                        into = kept[event.stream]
+                        into += event.data[: SHOWN - len(into)]
+                    elif isinstance(event, Cut):
+                        break
         return Result(run, bytes(kept[Stream.STDOUT]), bytes(kept[Stream.STDERR]))
 
     def page(self, who: Principal, vm_id: str, wanted: RunFilter, limit: int) -> Sequence[RunRow]:

@@ -30,7 +30,7 @@ _MOST_EARLY: Final = 10_000
 MAX_OUTPUTS: Final = 64 * 1024 * 1024
 MAX_ALL_OUTPUTS: Final = 128 * 1024 * 1024
 #: Output up to this size (bytes) is not counted against these limits, and is rendered on the event loop.
-_SMALL: Final = 64 * 1024
+SMALL: Final = 64 * 1024
 
 
 class Runs:
@@ -51,7 +51,8 @@ class Runs:
         self._idempotency = idempotency
         self._sandboxes = sandboxes
         self._turns = turns
-        self._outputs = Rooms(MAX_OUTPUTS, MAX_ALL_OUTPUTS)
+        #: Room for output that is rendered.
+        self.outputs: Rooms = Rooms(MAX_OUTPUTS, MAX_ALL_OUTPUTS)
         #: The engine's run under each Idempotency-Key, and the times until which keys are cancelled whose run has not
         #: arrived yet.
         self._under_way: dict[Identity, str] = {}
@@ -92,11 +93,11 @@ class Runs:
                         end = await handle.wait()
                         size = min(end.stdout_bytes, COLLECTED) + min(end.stderr_bytes, COLLECTED)
                         self._computers.touch(vm_id)
-                        if size <= _SMALL:
+                        if size <= SMALL:
                             return answer(await collect(handle))
                         # Until now the output is on the engine's disk. Many large outputs are loaded into memory one
                         # after another.
-                        async with self._outputs.held(who.org_id, size):
+                        async with self.outputs.held(who.org_id, size):
                             return await asyncio.to_thread(answer, await collect(handle))
 
         if once is None:

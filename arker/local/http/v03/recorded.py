@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
@@ -23,8 +22,6 @@ from .vms import unsupported
 
 #: Seconds after which a run that is not asked to go to the background does so.
 _BACKGROUND: Final = 300
-#: Output above this size (bytes) is encoded in a thread.
-_LARGE: Final = 64 * 1024
 
 
 class Runs(Endpoint):
@@ -64,7 +61,11 @@ class Runs(Endpoint):
         if run.completed_ms is None:
             answer = rendering.run_answer(Result(run, b"", b""))
             return Response(to_json(answer), 202, media_type="application/json")
-        return json(await _encoded(rendering.run_answer, await services.recorded.output(run)))
+        return json(
+            await services.recorded.output(
+                who(request), run, lambda shown: to_json(rendering.run_answer(shown))
+            )
+        )
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}/runs."""
@@ -93,22 +94,19 @@ class OneRun(Endpoint):
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}/runs/{run_id}."""
         computer = platform(request).access.owned(who(request), request.path_params["vm_id"], "looked into")
-        result = await platform(request).recorded.result(
-            who(request), computer.vm_id, request.path_params["run_id"]
+        answer = await platform(request).recorded.result(
+            who(request),
+            computer.vm_id,
+            request.path_params["run_id"],
+            lambda shown: to_json(rendering.run(computer, shown)),
         )
-        return json(await _encoded(lambda shown: rendering.run(computer, shown), result))
+        return json(answer)
 
     async def delete(self, request: Request) -> Response:
         """DELETE /api/v1/vms/{vm_id}/runs/{run_id}."""
         vm_id = platform(request).access.owned(who(request), request.path_params["vm_id"], "changed").vm_id
         run_id = request.path_params["run_id"]
         return json({"cancelled": await platform(request).recorded.cancel(who(request), vm_id, run_id)})
-
-
-async def _encoded(render: Any, result: Result) -> bytes:
-    if len(result.stdout) + len(result.stderr) > _LARGE:
-        return await asyncio.to_thread(lambda: to_json(render(result)))
-    return to_json(render(result))
 
 
 def _to_its_end(command: str) -> str:
