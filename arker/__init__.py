@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._version import __version__
 
-# Type checkers know the name; importing it would cost more than all the rest of this module.
+# Type checkers know this name; importing it from typing would cost more than the rest of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._async.client import AsyncArker
@@ -113,7 +113,7 @@ __all__ = [
     "__version__",
 ]
 
-# Imported when first used: `import arker` must not cost what httpx costs.
+# Imported on first use, so that `import arker` does not import httpx.
 _MODULES = {
     "_async.client": ["AsyncArker"],
     "_async.computer": ["AsyncBranches", "AsyncComputer"],

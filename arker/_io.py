@@ -1,4 +1,4 @@
-"""What both colours share; see `_io_async` and `_io_sync` for what differs."""
+"""Code that both colours share; see `_io_async` and `_io_sync` for the differences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _fork_aware: weakref.WeakSet[_Resettable] = weakref.WeakSet()
 
 
 def reset_after_fork(resettable: _Resettable) -> None:
-    """Have `reset_after_fork` called in every forked child, before anything else runs there."""
+    """Call `reset_after_fork` of the object in every forked child, before other code runs there."""
     _fork_aware.add(resettable)
 
 

@@ -1,4 +1,4 @@
-"""How the asyncio client waits. The twin of `_io_sync`, name for name."""
+"""Waiting in the asyncio client. `_io_sync` has the same names for the blocking client."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ T = TypeVar("T")
 
 async_closing = contextlib.aclosing
 
-#: What cancels a call.
+#: The exception that cancels a call.
 CANCELLED = asyncio.CancelledError
 _going_on: set[asyncio.Future[None]] = set()
 
 
 async def async_resolve(host: str, port: int, timeout: float) -> list[Address]:
-    """The addresses of a host. Raises OSError, TimeoutError."""
+    """Return the addresses of a host. Raises OSError, TimeoutError."""
     if known := known_addresses(host, port):
         return known
     loop = asyncio.get_running_loop()
     waiter: AsyncWaiter[list[Address] | OSError] = AsyncWaiter()
 
     def done(result: list[Address] | OSError) -> None:
-        # The loop may be closed by then.
+        # The loop may be closed already.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(waiter.set, result)
 
@@ -45,7 +45,7 @@ async def async_resolve(host: str, port: int, timeout: float) -> list[Address]:
 
 
 async def async_readable(sock: socket.socket, timeout: float) -> None:
-    """Wait until there is something to read. Raises TimeoutError; nothing is lost by it, nor by a cancellation."""
+    """Wait until a socket is readable. Raises TimeoutError. A timeout or cancellation loses no data."""
     loop = asyncio.get_running_loop()
     descriptor = sock.fileno()
     future: asyncio.Future[None] = loop.create_future()
@@ -59,13 +59,13 @@ async def async_readable(sock: socket.socket, timeout: float) -> None:
 
 
 async def async_writable(sock: socket.socket, timeout: float) -> None:
-    """Wait until there is room to write. Raises TimeoutError."""
+    """Wait until a socket is writable. Raises TimeoutError."""
     if not await async_any_writable([sock], timeout):
         raise TimeoutError("timed out")
 
 
 async def async_any_writable(sockets: Iterable[socket.socket], timeout: float) -> bool:
-    """Wait until one of several can be written to, or has failed; False if `timeout` seconds pass."""
+    """Wait until one of several sockets is writable or has failed; False after `timeout` seconds."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
     descriptors = [sock.fileno() for sock in sockets]
@@ -94,12 +94,12 @@ def _expire(future: asyncio.Future[None]) -> None:
 
 
 def async_waits_for_sockets() -> bool:
-    """Whether this event loop can; the one that Windows has by default cannot."""
+    """Whether this event loop can wait for sockets; the default loop of Windows cannot."""
     return sys.platform != "win32" or not isinstance(asyncio.get_running_loop(), asyncio.ProactorEventLoop)
 
 
 class AsyncWaiter(Generic[T]):
-    """One value, from one task to another of the same event loop. `value` is there as soon as it is given."""
+    """Passes one value from one task to another of the same event loop. `value` is set as soon as it is given."""
 
     __slots__ = ("_future", "_given", "value")
 
@@ -110,14 +110,14 @@ class AsyncWaiter(Generic[T]):
         self._future: asyncio.Future[None] | None = None
 
     def set(self, value: T) -> None:
-        """Give the value; once."""
+        """Give the value. Call this once."""
         self.value = value
         self._given = True
         if self._future is not None:
             _wake(self._future)
 
     async def wait(self, timeout: float) -> T:
-        """The value. Raises TimeoutError; one can wait again then."""
+        """Wait for the value. Raises TimeoutError; waiting again is possible."""
         if not self._given:
             loop = asyncio.get_running_loop()
             self._future = loop.create_future()
@@ -132,7 +132,7 @@ class AsyncWaiter(Generic[T]):
 
 
 async def async_called(function: Callable[[T], Any], value: T) -> None:
-    """Call a function, which may be a coroutine function."""
+    """Call a function or a coroutine function."""
     result = function(value)
     if inspect.isawaitable(result):
         await result
@@ -144,13 +144,13 @@ async def async_sleep(seconds: float) -> None:
 
 
 async def async_in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Call a function that blocks: in a thread, so that the event loop goes on."""
+    """Call a blocking function in a thread, so that the event loop continues."""
     return await asyncio.to_thread(function, *args)
 
 
 async def async_all_the_same(job: Callable[[], Awaitable[None]], timeout: float) -> None:
-    """Do a job of at most `timeout` seconds although the call was cancelled. If it is cancelled again (some libraries
-    do so until it has ended), the job goes on, but is not waited for."""
+    """Do a job of at most `timeout` seconds even if the call was cancelled. If it is cancelled again (some libraries
+    repeat this until the task ends), the job continues, but nothing waits for it."""
     task = asyncio.ensure_future(job())
     _going_on.add(task)
     task.add_done_callback(_going_on.discard)
@@ -158,7 +158,7 @@ async def async_all_the_same(job: Callable[[], Awaitable[None]], timeout: float)
 
 
 async def async_iterate(source: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:
-    """Go over any iterable, of either kind."""
+    """Iterate over a synchronous or asynchronous iterable."""
     if isinstance(source, AsyncIterable):
         async for item in source:
             yield item
@@ -168,28 +168,28 @@ async def async_iterate(source: AsyncIterable[T] | Iterable[T]) -> AsyncIterator
 
 
 class AsyncScoped(Generic[T]):
-    """One object for each event loop; it must not hold the loop, or neither is ever freed."""
+    """One object per event loop. The object must not refer to the loop, or neither is ever freed."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._objects: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, T] = weakref.WeakKeyDictionary()
 
     def get(self) -> T:
-        """The object of the running loop."""
+        """Return the object of the running loop, making it if necessary."""
         loop = asyncio.get_running_loop()
         found = self._objects.get(loop)
         if found is None:
-            # Loops run in threads of their own, but each asks for its own object only.
+            # Loops may run in different threads, but each only asks for its own object.
             found = self._objects[loop] = self._make()
         return found
 
     def all(self) -> list[T]:
-        """Every object there is."""
+        """Return all objects."""
         return list(self._objects.values())
 
     async def each(self, function: Callable[[T], Awaitable[object]], timeout: float) -> None:
-        """Await a function of every object in the object's own loop, for at most `timeout` seconds in other loops than
-        this one; objects of loops that do not run are left to the garbage collection."""
+        """Await a function for every object in the object's own loop, in other loops than this one for at most
+        `timeout` seconds. Objects of loops that do not run are left to the garbage collector."""
         here = asyncio.get_running_loop()
         for loop, item in list(self._objects.items()):
             if loop is here:
@@ -204,7 +204,7 @@ class AsyncScoped(Generic[T]):
 
 
 async def async_attempt(job: Callable[[], Awaitable[T]]) -> T:
-    """Await a job of several; it is an error of the job's if something that it waits for is cancelled."""
+    """Await one job of several. If something that the job waits for is cancelled, that is an error of the job."""
     try:
         return await job()
     except asyncio.CancelledError:
@@ -217,9 +217,9 @@ async def async_attempt(job: Callable[[], Awaitable[T]]) -> T:
 async def async_side_by_side(
     worker: Callable[[], Awaitable[None]], count: int, *, stop: Callable[[], object], drain: float
 ) -> None:
-    """Await a function `count` times side by side.
+    """Run a coroutine function `count` times in parallel.
 
-    When cancelled, it calls `stop`, waits `drain` seconds for those that end by themselves and cancels the rest.
+    When cancelled, it calls `stop`, waits `drain` seconds for workers that end by themselves and cancels the rest.
     """
     tasks = [asyncio.ensure_future(worker()) for _ in range(count)]
     try:

@@ -1,4 +1,4 @@
-"""How the blocking client waits. The twin of `_io_async`, name for name."""
+"""Waiting in the blocking client. `_io_async` has the same names for the asyncio client."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 closing = contextlib.closing
 
-#: What cancels a call: a Ctrl-C, or what a signal handler raises to end the process.
+#: The exceptions that cancel a call: Ctrl-C, or what a signal handler raises to end the process.
 CANCELLED = (KeyboardInterrupt, SystemExit)
 
 
 def resolve(host: str, port: int, timeout: float) -> list[Address]:
-    """The addresses of a host. Raises OSError, TimeoutError."""
+    """Return the addresses of a host. Raises OSError, TimeoutError."""
     if known := known_addresses(host, port):
         return known
     waiter: Waiter[list[Address] | OSError] = Waiter()
@@ -35,29 +35,29 @@ def resolve(host: str, port: int, timeout: float) -> list[Address]:
 
 
 def readable(sock: socket.socket, timeout: float) -> None:
-    """Wait until there is something to read. Raises TimeoutError; nothing is lost by it."""
+    """Wait until a socket is readable. Raises TimeoutError. A timeout loses no data."""
     if not wait_for([sock], timeout):
         raise TimeoutError("timed out")
 
 
 def writable(sock: socket.socket, timeout: float) -> None:
-    """Wait until there is room to write. Raises TimeoutError."""
+    """Wait until a socket is writable. Raises TimeoutError."""
     if not wait_for([sock], timeout, write=True):
         raise TimeoutError("timed out")
 
 
 def any_writable(sockets: Iterable[socket.socket], timeout: float) -> bool:
-    """Wait until one of several can be written to, or has failed; False if `timeout` seconds pass."""
+    """Wait until one of several sockets is writable or has failed; False after `timeout` seconds."""
     return wait_for(sockets, timeout, write=True)
 
 
 def waits_for_sockets() -> bool:
-    """Whether this colour can: always."""
+    """Whether this colour can wait for sockets: always."""
     return True
 
 
 class Waiter(Generic[T]):
-    """One value, from one thread to another. `value` is there as soon as it is given, whether or not anybody
+    """Passes one value from one thread to another. `value` is set as soon as it is given, even if no thread
     waits."""
 
     __slots__ = ("_event", "value")
@@ -68,12 +68,12 @@ class Waiter(Generic[T]):
         self._event = threading.Event()
 
     def set(self, value: T) -> None:
-        """Give the value; once."""
+        """Give the value. Call this once."""
         self.value = value
         self._event.set()
 
     def wait(self, timeout: float) -> T:
-        """The value. Raises TimeoutError; one can wait again then."""
+        """Wait for the value. Raises TimeoutError; waiting again is possible."""
         if not self._event.wait(timeout):
             raise TimeoutError("timed out")
         return self.value
@@ -90,17 +90,17 @@ def sleep(seconds: float) -> None:
 
 
 def in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Call a function that blocks: here."""
+    """Call a blocking function, in this thread."""
     return function(*args)
 
 
 def all_the_same(job: Callable[[], None], timeout: float) -> None:
-    """Do a job of at most `timeout` seconds, which it keeps to by itself, although the call was cancelled."""
+    """Do a job even if the call was cancelled. The job itself keeps to `timeout` seconds."""
     job()
 
 
 def iterate(source: Iterable[T]) -> Iterator[T]:
-    """Go over any iterable."""
+    """Iterate over an iterable."""
     return iter(source)
 
 
@@ -111,29 +111,29 @@ class Scoped(Generic[T]):
         self._object = make()
 
     def get(self) -> T:
-        """The object."""
+        """Return the object."""
         return self._object
 
     def all(self) -> list[T]:
-        """Every object there is."""
+        """Return all objects."""
         return [self._object]
 
     def each(self, function: Callable[[T], object], timeout: float) -> None:
-        """Call a function of every object."""
+        """Call a function for every object."""
         function(self._object)
 
 
 def attempt(job: Callable[[], T]) -> T:
-    """Call a job of several."""
+    """Call one job of several."""
     return job()
 
 
 def side_by_side(worker: Callable[[], None], count: int, *, stop: Callable[[], object], drain: float) -> None:
-    """Call a function in `count` threads.
+    """Run a function in `count` threads.
 
-    When interrupted (Ctrl-C), it calls `stop`, waits `drain` seconds for those that end by themselves and leaves the
-    rest to themselves, in threads that do not keep the process alive. What is no Exception (SystemExit) ends the call
-    in the same way.
+    When interrupted (Ctrl-C), it calls `stop`, waits `drain` seconds for threads that end by themselves and leaves
+    the rest running, in daemon threads that do not keep the process alive. Exceptions outside of Exception
+    (SystemExit) end the call in the same way.
     """
     finished: Waiter[None] = Waiter()
     busy = [None] * count
@@ -162,7 +162,7 @@ def side_by_side(worker: Callable[[], None], count: int, *, stop: Callable[[], o
     except BaseException:
         stop()
         end = time.monotonic() + drain
-        # Not all of them may have started, so there is nothing else to wait for.
+        # Poll: a thread may not have started, so there is nothing else to wait for.
         while time.monotonic() < end and any(thread.is_alive() for thread in threads):
             time.sleep(0.002)
         raise

@@ -1,4 +1,4 @@
-"""Large inline files: JSON and base64 in one pass, by pydantic. Apart, because its import costs 75 ms."""
+"""Decode large inline files, JSON and base64 in one pass, by pydantic. A separate module: the import takes 75 ms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Inline(BaseModel):
 
 
 def decode(content: bytes) -> bytes | None:
-    """The file in an answer with base64; None for an answer that is anything else."""
+    """Return the file in a base64 answer; None for any other answer."""
     try:
         inline = _Inline.model_validate_json(content)
     except ValidationError:

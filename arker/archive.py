@@ -1,8 +1,8 @@
-"""Small trees as tar archives in memory (POSIX.1-2001 pax), as both ends of a transfer make and read them. Pure.
+"""Tar archives of small trees, in memory (POSIX.1-2001 pax), for both ends of a transfer. Pure.
 
-Times are exact to the nanosecond, and names may be any bytes: what is not UTF-8 is a surrogate in a str, as in
-`os.fsdecode`. Any tar reads what `pack` makes; `unpack` reads what GNU tar, bsdtar and busybox make of files,
-directories and links.
+Times are exact to the nanosecond. Names may be any bytes: bytes that are not UTF-8 are surrogates in a str, as in
+`os.fsdecode`. Any tar reads the output of `pack`; `unpack` reads files, directories and links written by GNU tar,
+bsdtar and busybox.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KINDS: Final[dict[bytes, Kind]] = {
     b"2": "symlink",
 }
 _TYPES: Final = {"file": b"0", "directory": b"5", "symlink": b"2"}
-#: Names and extended headers longer than this are nobody's.
+#: Longest name or extended header to accept.
 _LONGEST: Final = 1 << 20
 
 
@@ -34,7 +34,7 @@ class Entry:
     """A file, directory or link of an archive.
 
     Attributes:
-        path: relative, without a slash at either end; `pack` does not check it and `unpack` does not either.
+        path: relative, without a slash at either end; neither `pack` nor `unpack` checks it.
         mode: permission bits.
         mtime_ns: time of the last change, in nanoseconds since 1970.
         data: content of a file.
@@ -83,7 +83,7 @@ def _records(values: dict[bytes, bytes]) -> bytes:
 
 
 def pack(entries: Iterable[Entry]) -> Iterator[bytes | memoryview]:
-    """The archive of `entries`, piece by piece."""
+    """Make the archive of `entries`, piece by piece."""
     for entry in entries:
         name, target = _raw(entry.path), _raw(entry.target)
         if entry.kind == "directory":
@@ -95,7 +95,7 @@ def pack(entries: Iterable[Entry]) -> Iterator[bytes | memoryview]:
         if len(target) > _NAME:
             extended[b"linkpath"] = target
         if nanos or not 0 <= seconds < 8**11:
-            # Of a time before 1970 the whole seconds are below it, and the fraction counts down from them.
+            # `seconds` is rounded down; before 1970, the decimal number needs it rounded towards zero.
             whole, part = (
                 (seconds, nanos) if seconds >= 0 or not nanos else (seconds + 1, 1_000_000_000 - nanos)
             )
@@ -159,11 +159,11 @@ def _nanoseconds(text: bytes) -> int:
 
 
 def unpack(archive: bytes | bytearray | memoryview) -> Iterator[Entry]:
-    """The entries of an archive, in order, contents as views of it; another name of an earlier file is a file with the
-    same content.
+    """Iterate over the entries of an archive, in order; contents are views of the archive. A hard link is a file with
+    the content of the earlier file.
 
     Raises:
-        ValueError: when it is cut short, or not an archive.
+        ValueError: for a truncated archive, or data that is no archive.
     """
     view = memoryview(archive)
     at = 0

@@ -1,4 +1,4 @@
-"""Computers, and the names of those that everybody may fork."""
+"""Computers, and the ids of the base images that every user can fork."""
 
 from __future__ import annotations
 

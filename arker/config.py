@@ -1,4 +1,4 @@
-"""Where to send requests and with which key, from arguments and the environment. No I/O here."""
+"""Where to send requests and with which key: from arguments and the environment. No I/O here."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ __all__ = ["Timeouts"]
 
 BASE_URL: Final = "https://aws-us-west-2.burst.arker.ai"
 GLOBAL_URL: Final = "https://arker.ai"
-#: Longest time that can be asked for, in seconds: systems count no further than some centuries.
+#: Longest time for any option, in seconds: operating systems count no further than some centuries.
 LONGEST: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait, in seconds; all are above 0 and at most 1 000 000 000. A call never waits for more than
-    23 days.
+    """How long to wait, in seconds; each value is above 0 and at most 1 000 000 000. A call never waits for more
+    than 23 days.
 
     Args:
-        total: A whole call, with its tries and the pauses between them. A transfer of a file has a second
-            more for each 64 KiB. `run` has its own limit instead, see there.
+        total: A whole call, with its retries and the pauses between them. A file transfer gets one more
+            second for each 64 KiB. `run` has its own limit instead; see `run`.
         connect: Opening a connection, with TLS.
-        read: From one piece of an answer to the next, and how much longer than its command's limit a `run`
-            waits.
+        read: From one piece of an answer to the next, and how long a `run` waits beyond the timeout of its
+            command.
         write: From one piece of a request to the next.
-        pool: Waiting for one of `max_connections` to come free.
-        run: The longest wait for a command that has no `timeout` of its own. It is finite because a call that
-            never returns helps nobody; the command itself is not stopped by it.
+        pool: Waiting for one of `max_connections` to become free.
+        run: Waiting for a command that has no `timeout` of its own. It is finite because a call that never
+            returns helps nobody; it does not stop the command.
 
     Raises:
-        ValueError: for a time out of that range.
+        ValueError: for a time out of range.
     """
 
     total: float = 120.0
@@ -52,7 +52,7 @@ class Timeouts:
 
 
 def check_seconds(name: str, value: float) -> float:
-    """`value`, if it is a time that one can wait for; else ValueError, or TypeError for what is not a
+    """Return `value` if it is a valid time in seconds; otherwise raise ValueError, or TypeError if it is not a
     number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number of seconds, not {type(value).__name__}")
@@ -65,7 +65,7 @@ _PLACE: Final = re.compile("[a-z0-9-]{1,40}")
 
 
 class Unchanged:
-    """Marks an option that is not given, where None is a choice."""
+    """Marks an option that was not given, where None is a valid value."""
 
     def __repr__(self) -> str:
         return "unchanged"
@@ -75,7 +75,7 @@ UNCHANGED: Final = Unchanged()
 
 
 class Secret(str):
-    """Text that tracebacks with their variables, as pytest prints them, do not show."""
+    """A str that tracebacks which show variables, such as pytest's, do not show."""
 
     __slots__ = ()
 
@@ -84,7 +84,7 @@ class Secret(str):
 
 
 class SecretBytes(bytes):
-    """The same for bytes."""
+    """Bytes that tracebacks do not show; see `Secret`."""
 
     def __repr__(self) -> str:
         return "b'[redacted]'"
@@ -95,21 +95,22 @@ class Url:
     """The parts of a URL that a connection and a request need."""
 
     scheme: str
-    #: Of an IPv6 address with its zone, if it has one: `fe80::1%eth0`.
+    #: An IPv6 address includes its zone, if it has one: `fe80::1%eth0`.
     host: str
     port: int
-    #: Path and query; of a base URL the prefix of all paths, without a slash at its end. Of a signed URL,
+    #: Path and query. In a base URL, the prefix of all paths, without a slash at its end. In a signed URL,
     #: secret.
     target: str = field(repr=False)
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What a connection can be shared by."""
+        """Scheme, host and port; URLs with the same origin can share connections."""
         return self.scheme, self.host, self.port
 
     @property
     def authority(self) -> str:
-        """The value of a `Host` header: without the zone of an IPv6 address, which is of this machine alone."""
+        """The value of a `Host` header: without the zone of an IPv6 address, which only has a meaning on this
+        machine."""
         return self._with_port(self.host.partition("%")[0])
 
     @property
@@ -126,7 +127,7 @@ class Url:
 
 
 def parse_url(url: str) -> Url:
-    """Take a URL apart. Raises ValueError, whose message does not repeat the URL, as it may be secret."""
+    """Parse a URL. Raises ValueError, whose message does not contain the URL, because it may be secret."""
     url = Secret(url)
     if not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
         raise ValueError("a URL has only printable ASCII characters")
@@ -146,13 +147,13 @@ def parse_url(url: str) -> Url:
     except ValueError:
         raise ValueError("the port of a URL is a number from 1 to 65535") from None
     target = Secret(parts.path + (f"?{parts.query}" if parts.query else ""))
-    # RFC 6874: the % before a zone is escaped.
+    # RFC 6874: the % before a zone is percent-encoded.
     return Url(parts.scheme, parts.hostname.replace("%25", "%", 1), port, target)
 
 
 def global_url_of(base_url: str) -> str:
-    """The global host that goes with a regional one: Arker's own for its regions; any other deployment
-    answers both APIs at one URL, so that its key is never sent to Arker."""
+    """The global host that belongs to a regional one: Arker's own for its regions. Any other deployment serves
+    both APIs at one URL, so that its key is never sent to Arker."""
     return GLOBAL_URL if is_platform(urlsplit(base_url).hostname or "") else base_url
 
 
@@ -163,13 +164,13 @@ def is_platform(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A deployment: its two hosts and the key to them."""
+    """A deployment: its two hosts and its key."""
 
     api_key: str = field(repr=False)
     regional: Url
     control: Url
-    #: Whether they are of different deployments: the regional host is set to one of one's own, the global host is
-    #: Arker's because none is set.
+    #: Whether the hosts belong to different deployments: the regional host is a private deployment, and the global
+    #: host is Arker's because none is set.
     mixed: bool = False
 
 
@@ -183,9 +184,9 @@ def resolve(
     region: str | None = None,
     allow_http: bool = False,
 ) -> Config:
-    """Arguments before environment before defaults; an empty variable counts as absent.
+    """Combine arguments, environment and defaults, in this order; an empty variable counts as absent.
 
-    Raises ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work;
+    Raises ArkerError: `unauthorized` without a key, `bad_request` for an invalid key or URL;
     TypeError.
     """
     names = (
@@ -199,7 +200,7 @@ def resolve(
     placed = _placed(provider or its_provider, region or its_region)
     if base_url is None and (base is None or provider or region):
         base = placed or base
-    # All secrets of the process may be in it, and tracebacks with their variables would show them.
+    # It may contain any secrets of the process, and tracebacks with variables would show them.
     del environ
     key = _key(api_key if api_key is not None else key)
     regional = _base("base_url", "ARKER_BASE_URL", base_url, base, BASE_URL, allow_http)
@@ -213,7 +214,7 @@ def resolve(
 
 
 def _placed(provider: str | None, region: str | None) -> Secret | None:
-    """The platform's host of a region; None when none is named."""
+    """The platform's host of a region; None if no region is given."""
     if provider is None and region is None:
         return None
     if provider is None or region is None:
@@ -233,7 +234,7 @@ def _key(key: str | None) -> Secret:
             "prints all three); Arker.local() needs no key",
             401,
         )
-    # Never show it, not even in part.
+    # Never show the key, not even partly.
     key = Secret(key)
     if not key.isascii() or not key.isprintable() or key != key.strip() or " " in key:
         raise bad_request(
@@ -259,12 +260,12 @@ def _base(
             f"{origin}: http:// would send the API key in clear to {url.host}; use https://, or "
             "allow_http=True on a network that you trust"
         )
-    # The URLs of contract 0.3 end with what the paths of contract 0.1 begin with.
+    # URLs of contract 0.3 end with the prefix that paths of contract 0.1 begin with.
     return Url(url.scheme, url.host, url.port, url.target.rstrip("/").removesuffix("/api"))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its very name."""
+    """Whether a host name denotes this machine without a lookup."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""The exceptions of the package, all of one class, and what an HTTP answer says about a failure. No I/O here."""
+"""The exceptions of the package, and how an HTTP answer becomes one. No I/O here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 ErrorCode: TypeAlias = (
     Literal[
-        # What the contract names.
+        # Codes of the contract.
         "bad_request",
         "unauthorized",
         "payment_required",
@@ -57,7 +57,7 @@ ErrorCode: TypeAlias = (
         "unavailable",
         "capacity_unavailable",
         "gateway_timeout",
-        # What only this side can know; `status` is 0.
+        # Codes of the client; `status` is 0.
         "network",
         "timeout",
         "local_file",
@@ -65,13 +65,13 @@ ErrorCode: TypeAlias = (
     ]
     | str
 )
-"""A code that names a failure. The known ones are listed; a new one from a server comes through as it is."""
+"""A code that names a failure. The known codes are listed; an unknown code of a server is passed through."""
 
 Processed: TypeAlias = Literal["no", "maybe", "yes"]
-"""Whether the server acted on a request that failed: `no`, it certainly did not (the request never left
-whole, or was turned away); `maybe`, nobody on this side can know; `yes`, it answered."""
+"""Whether the server acted on a request that failed. `no`: certainly not (the request was not sent completely, or
+was rejected); `maybe`: unknown to the client; `yes`: the server answered."""
 
-#: Codes that say that the same request will fail again, whatever the status beside them.
+#: Codes of failures that the same request will have again, whatever the status.
 _FINAL: Final = frozenset(
     [
         "bad_request",
@@ -91,35 +91,35 @@ _FINAL: Final = frozenset(
         "quota_exceeded",
     ]
 )
-#: Codes by which a server turns a request away before acting on it.
+#: Codes by which a server rejects a request before acting on it.
 _TURNED_AWAY: Final = frozenset({"rate_limited", "unavailable", "capacity_unavailable"})
 _TRANSIENT_CODES: Final = _TURNED_AWAY | {"network", "timeout", "gateway_timeout"}
 _TRANSIENT_STATUS: Final = frozenset({429, 502, 503, 504})
-#: How a storage backend's overload shows in the message of an `internal` error.
+#: How overload of a storage backend appears in the message of an `internal` error.
 _OVERLOAD: Final = re.compile(r"(?<!\d)503(?!\d)|Service Unavailable|throttle|SlowDown|ThrottlingException")
 _LONGEST_MESSAGE: Final = 2000
 
 
 class ArkerError(Exception):
-    """Everything that can go wrong, under one name; `str()` is `code: message`.
+    """The base of all errors that Arker raises; `str()` is `code: message`.
 
-    For some codes there is a subclass: `ArkerError("not_found", ...)` is a `NotFoundError`.
+    Some codes have a subclass: `ArkerError("not_found", ...)` is a `NotFoundError`.
 
     Attributes:
         code: What went wrong, such as `not_found`; see `ErrorCode`.
-        message: The same for people. Never contains the API key or a signed URL.
-        status: HTTP status of the answer; 0 when there was none (`network`, `timeout`); 400 or 413 when the
-            request was refused on this side before anything was sent (then `attempts` is 0); 200 for an error
-            reported inside a successful answer.
-        request_id: The server's name for the request, for its logs; None if it gave none.
-        attempts: How many times the request was tried; 0 when it was refused before sending.
-        method: HTTP method, such as `POST`; None when refused before sending.
-        route: Route template, such as `/api/v1/vms/{vm_id}/run`, never a raw URL; None when refused before
+        message: The same, in words. Never contains the API key or a signed URL.
+        status: HTTP status of the answer; 0 without an answer (`network`, `timeout`); 400 or 413 if the client
+            rejected the request before sending anything (then `attempts` is 0); 200 for an error inside a
+            successful answer.
+        request_id: The server's id of the request, for its logs; None if it sent none.
+        attempts: How many times the request was tried; 0 if it was rejected before sending.
+        method: HTTP method, such as `POST`; None if rejected before sending.
+        route: Route template, such as `/api/v1/vms/{vm_id}/run`, never a raw URL; None if rejected before
             sending.
         processed: Whether the server acted on the request: `no`, `maybe` or `yes`. After a `maybe` of a
-            `run`, look before running it again.
-        retry_after: How long the server asked to wait, in seconds; None if it did not.
-        result: The `RunResult` behind a `command_failed`, else None.
+            `run`, check its effects before running it again.
+        retry_after: How long the server asks to wait, in seconds; None if it does not.
+        result: The `RunResult` of a `command_failed`, else None.
     """
 
     code: ErrorCode
@@ -132,11 +132,11 @@ class ArkerError(Exception):
     processed: Processed
     retry_after: float | None
     result: RunResult | None
-    #: The operation that contract 0.3 took the request for; empty for none, None where the answer does not say.
+    #: The operation of contract 0.3 that the server recognized; empty for none, None if the answer does not say.
     _operation: str | None = None
 
     def __new__(cls, code: ErrorCode = "", *_: Any, **__: Any) -> Self:
-        """An error of the class that belongs to its code."""
+        """Make an error of the subclass for its code."""
         return super().__new__(cast("type[Self]", _CLASSES.get(code, cls)) if cls is ArkerError else cls)
 
     def __init__(
@@ -172,14 +172,14 @@ class ArkerError(Exception):
         return f"{type(self).__name__}(code={self.code!r}, message={self.message!r}, status={self.status})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exception.__reduce__ with our attributes as state; args alone rebuild the three that it takes by
-        # position.
+        # Exception.__reduce__ with our attributes as state; args alone would restore only the three positional
+        # arguments.
         return type(self), (self.code, self.message, self.status), self.__dict__
 
     @property
     def retryable(self) -> bool:
-        """Whether the failure is of the passing kind, so that the same request may succeed later. Whether
-        sending it again is also harmless, `processed` tells."""
+        """Whether the failure is temporary, so that the same request may succeed later. See `processed` for
+        whether sending it again is harmless."""
         if self.code in _FINAL or self.code.startswith("unsupported"):
             return False
         return (
@@ -190,15 +190,15 @@ class ArkerError(Exception):
 
 
 class BadRequestError(ArkerError):
-    """`bad_request`: the request can never work as it is."""
+    """`bad_request`: the request is invalid and can never succeed."""
 
 
 class UnauthorizedError(ArkerError):
-    """`unauthorized`: there is no API key, or it is not (or no longer) valid."""
+    """`unauthorized`: there is no API key, or it is not valid, or no longer."""
 
 
 class ForbiddenError(ArkerError):
-    """`forbidden`: the key is valid, but may not do this."""
+    """`forbidden`: the key is valid, but does not allow this."""
 
 
 class NotFoundError(ArkerError):
@@ -206,23 +206,23 @@ class NotFoundError(ArkerError):
 
 
 class ConflictError(ArkerError):
-    """`conflict`, `already_exists`, `idempotency_conflict`, `invalid_state`: the request contradicts what is there."""
+    """`conflict`, `already_exists`, `idempotency_conflict`, `invalid_state`: the current state does not allow it."""
 
 
 class VmBusyError(ArkerError):
-    """`vm_busy`: the session runs a command already."""
+    """`vm_busy`: the session already runs a command."""
 
 
 class RateLimitedError(ArkerError):
-    """`rate_limited`: there were too many requests; `retry_after` says how long to wait."""
+    """`rate_limited`: too many requests; `retry_after` says how long to wait."""
 
 
 class QuotaExceededError(ArkerError):
-    """`quota_exceeded`: the organization has as many computers, or as much of something else, as it may have."""
+    """`quota_exceeded`: the organization has reached a limit, such as its number of computers."""
 
 
 class NetworkError(ArkerError):
-    """`network`: there was no connection, or it was cut."""
+    """`network`: no connection could be made, or it broke."""
 
 
 class ArkerTimeoutError(ArkerError):
@@ -230,7 +230,7 @@ class ArkerTimeoutError(ArkerError):
 
 
 class CommandFailedError(ArkerError):
-    """`command_failed`: `RunResult.check` found another exit code than 0, or a timeout; see `result`."""
+    """`command_failed`: `RunResult.check` found an exit code other than 0, or a timeout; see `result`."""
 
 
 _CLASSES: Final[dict[str, type[ArkerError]]] = {
@@ -252,7 +252,7 @@ _CLASSES: Final[dict[str, type[ArkerError]]] = {
 
 
 def bad_request(message: str) -> ArkerError:
-    """A request refused on this side, before anything was sent."""
+    """Make the error of a request that the client rejects before sending anything."""
     return ArkerError("bad_request", message, 400)
 
 
@@ -260,7 +260,8 @@ _URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)\?[^\s\"'<>]*")
 
 
 def redact(text: str, *secrets: str) -> str:
-    """`text` without the secrets and without the query of any URL, which is what signs a signed one."""
+    """Return `text` without the secrets, and without the query of any URL, which contains the signature of a signed
+    URL."""
     text = _URL_QUERY.sub(r"\1?[redacted]", text)
     for secret in secrets:
         if secret:
@@ -270,25 +271,25 @@ def redact(text: str, *secrets: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole HTTP answer with a success status and a JSON body, in the form that generated parsers read."""
+    """A complete HTTP answer with a success status and a JSON body, in the form that generated parsers read."""
 
     status_code: int
     content: bytes
     body: Any
 
     def json(self) -> Any:
-        """The body, parsed."""
+        """The parsed body."""
         return self.body
 
 
 def read_answer(
     status: int, headers: Mapping[str, str], content: bytes, *secrets: str, parse: bool = True
 ) -> Answer:
-    """Tell success from failure; `headers` has lowercase names.
+    """Return the answer if it is a success; `headers` has lowercase names.
 
-    Raises ArkerError for an error in either envelope whatever the status, and `internal` for whatever is not
-    an answer of Arker's: a redirect, an HTML page of a proxy, a body that is not JSON. With `parse=False` the
-    body of a success is not looked at.
+    Raises ArkerError for an error in either envelope, whatever the status, and `internal` for an answer that is
+    not Arker's: a redirect, an HTML page of a proxy, a body that is not JSON. With `parse=False`, the body of a
+    success is not checked.
     """
     if 200 <= status < 300 and not parse:
         return Answer(status, content, None)
@@ -327,8 +328,8 @@ def read_answer(
             f"HTTP {status}: {why} ({what}, {len(content)} bytes)",
             status,
             request_id=request_id,
-            # 429 turns away whoever says it; of the others a proxy may know nothing of what happened behind
-            # it.
+            # 429 rejects the request, whoever sent it. The others may come from a proxy that does not know what
+            # happened behind it.
             processed="no" if status == 429 else "maybe" if status >= 500 or status < 300 else "yes",
             retry_after=retry_after(headers),
         ) from malformed
@@ -336,7 +337,7 @@ def read_answer(
 
 
 def entry_error(code: object, message: object, status: int, *secrets: str) -> ArkerError:
-    """The error of one entry inside a successful answer."""
+    """The error of one entry in a successful answer."""
     return ArkerError(
         str(code),
         redact(str(message), *secrets)[:_LONGEST_MESSAGE],
@@ -354,13 +355,13 @@ def _processed(status: int, code: str) -> Processed:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """How long an answer asks to wait, in seconds: `Retry-After-Ms`, or `Retry-After`, a number or a date."""
+    """How long an answer asks to wait, in seconds: from `Retry-After-Ms`, or `Retry-After`, a number or a date."""
     if "retry-after-ms" in headers:
         seconds = _number(headers["retry-after-ms"]) / 1000
     elif "retry-after" in headers:
         seconds = _number(headers["retry-after"])
         if math.isnan(seconds):
-            # Rare, and it takes 4 ms.
+            # Rarely needed, and the import takes 4 ms.
             from email.utils import parsedate_to_datetime
 
             with contextlib.suppress(ValueError, OverflowError):
@@ -378,7 +379,7 @@ def _number(text: str) -> float:
 
 
 def no_answer(error: BaseException, host: str, *, sent: bool, answering: bool = False) -> ArkerError:
-    """The error of a request whose answer did not come, or not whole (`answering`)."""
+    """The error of a request without an answer, or with an incomplete one (`answering`)."""
     code = "timeout" if isinstance(error, TimeoutError) else "network"
     reason = redact(str(error)) or type(error).__name__
     what = "the answer was cut" if answering else "no answer" if sent else "could not send"

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, as values; and how it comes over the wire. Pure."""
+"""The events of a run as values, and their form on the wire. Pure."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _STREAMS: Final[Mapping[bytes, StreamName]] = {b"O": "stdout", b"E": "stderr"}
 
 @dataclass(frozen=True, slots=True)
 class RunOutput:
-    """A piece of what a run wrote, in the order in which it was read.
+    """A piece of the output of a run, in the order in which the deployment read it.
 
     Attributes:
         stream: `stdout` or `stderr`.
-        offset: Bytes of both streams before it; a stream can be resumed from there.
+        offset: Bytes of both streams before this piece; a stream can be resumed from an offset.
         data: The bytes. A character may be split between two pieces; `lines()` joins them.
     """
 
@@ -41,13 +41,13 @@ class RunOutput:
 
     @property
     def text(self) -> str:
-        """`data` as text, with U+FFFD in place of what is not UTF-8."""
+        """`data` as text, with U+FFFD in place of invalid UTF-8."""
         return self.data.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
 class OutputCut:
-    """Output from here on was not kept: the run wrote more than the deployment keeps of one. The command goes on.
+    """Output after this was not kept: the run wrote more than the deployment keeps of a run. The command continues.
 
     Attributes:
         offset: Bytes of both streams that were kept.
@@ -58,13 +58,13 @@ class OutputCut:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a run took; None where the deployment cannot tell.
+    """Resources that a run used; None where the deployment cannot tell.
 
     Attributes:
-        cpu_seconds: Time of processors, in seconds.
-        peak_memory: Memory at the most, in bytes.
-        bytes_written: Bytes written to the disk.
-        exact: False when the figures were sampled, and are lower bounds.
+        cpu_seconds: CPU time, in seconds.
+        peak_memory: Peak memory, in bytes.
+        bytes_written: Bytes written to disk.
+        exact: False if the figures were sampled and are lower bounds.
     """
 
     cpu_seconds: float | None = None
@@ -78,18 +78,18 @@ class RunInfo:
     """A run as the deployment knows it.
 
     Attributes:
-        run_id: Its id; `computer.get_run(run_id)` is its handle.
+        run_id: Its id; `computer.get_run(run_id)` returns its handle.
         session_id: The session that it runs in.
-        command: What was started.
-        state: `running`, `completed`, `cancelled`, or `failed` when the deployment could not see it to its end.
-        started_at: When.
-        exit_code: 128 + n after signal n, 124 when its timeout ended it; None while it goes on, and when nobody knows.
+        command: The command line.
+        state: `running`, `completed`, `cancelled`, or `failed` if the deployment could not observe its end.
+        started_at: When it started.
+        exit_code: 128 + n after signal n, 124 after its timeout; None while it runs, and if it is unknown.
         reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`,
-            `computer_stopped` or `infrastructure`; None while it goes on.
-        cwd: The folder that its session was in afterwards.
-        duration_ms: How long it took, in milliseconds.
-        usage: What it took.
-        notes: What the deployment has to say about it, a sentence each.
+            `computer_stopped` or `infrastructure`; None while it runs.
+        cwd: The folder of its session afterwards.
+        duration_ms: Its duration, in milliseconds.
+        usage: Resources that it used.
+        notes: Remarks of the deployment, one sentence each.
     """
 
     run_id: str
@@ -109,7 +109,7 @@ Event: TypeAlias = RunOutput | OutputCut | RunInfo
 
 
 def run_info(fields: Mapping[str, Any]) -> RunInfo:
-    """The run in an answer. Raises KeyError, TypeError or ValueError for what is none."""
+    """Convert the run in an answer. Raises KeyError, TypeError or ValueError for an invalid one."""
     usage = fields.get("usage") or {}
     return RunInfo(
         str(fields["run_id"]),
@@ -132,17 +132,18 @@ def run_info(fields: Mapping[str, Any]) -> RunInfo:
 
 
 class Frames:
-    """The frames of an answer, out of the pieces in which it comes."""
+    """Decodes the frames of an answer from pieces of any size."""
 
     def __init__(self, offset: int) -> None:
-        #: Bytes of output before the next frame.
+        #: Offset of the output in the next frame, in bytes.
         self.offset: int = offset
-        #: Whether the last one has come.
+        #: Whether the last frame has arrived.
         self.ended: bool = False
         self._rest = b""
 
     def feed(self, piece: Buffer) -> Iterator[Event]:
-        """The events that are whole with this piece; the first and the last of all are the run. Raises ArkerError."""
+        """Return the events that this piece completes; the first and the last of all events are the run. Raises
+        ArkerError."""
         data = self._rest + piece if self._rest else bytes(piece)
         at = 0
         while len(data) - at >= _FRAME.size:
@@ -169,14 +170,14 @@ class Frames:
 
 
 class Lines:
-    """Lines of text out of pieces of bytes; incremental, with U+FFFD in place of what is not UTF-8."""
+    """Decodes lines of text from pieces of bytes, incrementally, with U+FFFD in place of invalid UTF-8."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
 
     def feed(self, data: bytes, *, final: bool = False) -> list[str]:
-        """The lines that are whole now, without their ends; with `final`, the last one, too."""
+        """Return the lines that are complete now, without line ends; with `final`, also the last one."""
         text = self._rest + self._decoder.decode(data, final)
         *lines, self._rest = text.split("\n")
         if final and self._rest:
@@ -186,7 +187,7 @@ class Lines:
 
 
 def command_line(command: str | Sequence[str]) -> str:
-    """What the shell is given: a str as it is, a list of arguments quoted, never split.
+    """Return the line for the shell: a str unchanged; a list of arguments quoted, so that none is split.
 
     Raises TypeError, ValueError.
     """

@@ -1,4 +1,4 @@
-"""Files of a computer as values: paths, what is at them, and how both travel. No I/O here."""
+"""Files of a computer as values: paths, information about files, and their form on the wire. No I/O here."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from .errors import bad_request
 __all__ = ["FileChange", "FileInfo", "FileKind", "GrepMatch", "RemotePath", "TreeResult"]
 
 RemotePath: TypeAlias = str | bytes | os.PathLike[str]
-"""A path inside a computer. Relative ones, and `~`, begin at the home folder `/home/user`; bytes that are not UTF-8
-are given as bytes, or as surrogates in a str as `os.fsdecode` makes them."""
+"""A path inside a computer. Relative paths, and `~`, start at the home folder `/home/user`. Names that are not UTF-8
+are bytes, or surrogates in a str as `os.fsdecode` makes them."""
 
 FileKind: TypeAlias = Literal["file", "directory", "symlink", "other"]
-"""What is at a path; `other` is a pipe, a socket or a device."""
+"""The kind of an entry; `other` is a pipe, a socket or a device."""
 
 HOME: Final = "/home/user"
 
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """What is at a path of a computer.
+    """A file, folder, link or other entry of a computer.
 
     Attributes:
         path: Absolute.
         kind: `file`, `directory`, `symlink` or `other`.
-        size: In bytes; 0 for what is not a file.
+        size: In bytes; 0 unless it is a file.
         mode: Permission bits, such as `0o644`.
         mtime_ns: When the content last changed, in nanoseconds since 1970.
         version: Differs whenever the content may differ; for `if_match=`.
         target: Where a symbolic link points to.
-        sha256: Digest of the content in hex, where it was asked for.
+        sha256: Digest of the content in hex, if it was requested.
     """
 
     path: str
@@ -71,12 +71,12 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """Something that changed below a watched folder.
+    """A change below a watched folder.
 
     Attributes:
         kind: `added`, `changed` or `removed`.
         path: Absolute.
-        info: What is there now; None for what was removed.
+        info: The entry after the change; None if it was removed.
     """
 
     kind: Literal["added", "changed", "removed"]
@@ -89,7 +89,7 @@ class GrepMatch:
     """A line that matches.
 
     Attributes:
-        path: Of the file, absolute.
+        path: Absolute path of the file.
         line: Number of the line, from 1.
         text: The line, without its end.
     """
@@ -101,14 +101,14 @@ class GrepMatch:
 
 @dataclass(frozen=True, slots=True)
 class TreeResult:
-    """What a `push` or `pull` did.
+    """The result of a `push` or `pull`.
 
     Attributes:
-        sent: Relative paths that were created or replaced on the other side, or got their mode or time, in order.
+        sent: Relative paths that were created or replaced on the other side, or whose mode or time was set, in order.
         removed: Relative paths that were removed there.
-        skipped: What was left out, and why, by relative path.
-        unchanged: How many entries were there already.
-        size: Bytes of the contents that were sent.
+        skipped: Entries that were skipped, with the reasons, by relative path.
+        unchanged: How many entries were equal already.
+        size: Bytes of content that were sent.
     """
 
     sent: tuple[str, ...]
@@ -119,11 +119,11 @@ class TreeResult:
 
 
 def remote_path(path: RemotePath) -> str:
-    """An absolute path inside a computer.
+    """Return the absolute path inside a computer.
 
     Raises:
-        ArkerError: `bad_request` for an empty path, and one with a NUL character.
-        TypeError: for what is not a path.
+        ArkerError: `bad_request` for an empty path, or one with a NUL character.
+        TypeError: if it is not a path.
     """
     text = path if isinstance(path, str) else os.fspath(path)
     if isinstance(text, bytes):
@@ -137,12 +137,12 @@ def remote_path(path: RemotePath) -> str:
     if text == "~" or text.startswith("~/"):
         text = f"{HOME}/{text[2:]}"
     whole = posixpath.join(HOME, text)
-    # Not `..`: where that leads depends on the links before it.
+    # Keep `..`: its target depends on the links before it.
     return "/" + "/".join(part for part in whole.split("/") if part not in ("", "."))
 
 
 def text_fields(name: str, text: str) -> dict[str, str]:
-    """A path or name as fields of JSON."""
+    """A path or name as JSON fields."""
     raw = text.encode("utf-8", "surrogateescape")
     try:
         return {name: raw.decode()}
@@ -151,7 +151,7 @@ def text_fields(name: str, text: str) -> dict[str, str]:
 
 
 def texts_fields(name: str, texts: list[str]) -> dict[str, list[str]]:
-    """Paths as fields of JSON."""
+    """Paths as JSON fields."""
     fields: dict[str, list[str]] = {name: [], f"{name}_b64": []}
     for text in texts:
         for key, value in text_fields(name, text).items():
@@ -160,7 +160,7 @@ def texts_fields(name: str, texts: list[str]) -> dict[str, list[str]]:
 
 
 def text_of(fields: Mapping[str, Any], name: str) -> str:
-    """A path or name out of JSON. Raises KeyError, TypeError, ValueError."""
+    """The path or name in JSON fields. Raises KeyError, TypeError, ValueError."""
     encoded = fields.get(f"{name}_b64")
     if encoded is not None:
         return base64.b64decode(encoded).decode("utf-8", "surrogateescape")
@@ -171,7 +171,7 @@ def text_of(fields: Mapping[str, Any], name: str) -> str:
 
 
 def info_of(fields: Mapping[str, Any], base: str = "") -> FileInfo:
-    """What is at a path, out of JSON, `base` being the folder that it is relative to. Raises KeyError, TypeError,
+    """The entry in JSON fields; `base` is the folder that its path is relative to. Raises KeyError, TypeError,
     ValueError."""
     path = text_of(fields, "path")
     size, mode, mtime_ns = int(fields["size"]), int(fields["mode"]), int(fields["mtime_ns"])

@@ -1,4 +1,4 @@
-"""Trees of this machine: looked at, read, and filled from elsewhere. Blocking."""
+"""Local trees: list them, read them, and write received entries. Blocking."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from .treeplan import unsafe_link, unsafe_path
 __all__ = ["Ignore", "LocalTree", "ignorer"]
 
 Ignore: TypeAlias = Sequence[str] | Callable[[str], bool] | None
-"""What a `push` or `pull` leaves alone on both sides: patterns as in `.gitignore` (needs `pip install 'arker[files]'`),
-or a function of relative paths, in which those of folders end with a slash."""
+"""Entries that a `push` or `pull` leaves alone on both sides: patterns as in `.gitignore` (needs `pip install
+'arker[files]'`), or a function of relative paths; paths of folders end with a slash."""
 
 _WINDOWS: Final = os.name == "nt"
 _PERMISSIONS: Final = 0o777
 _TRIES: Final = 3
-#: How the names of files begin that are not complete yet.
+#: Prefix of the names of files that are not complete yet.
 _PARTIAL: Final = ".arker-part-"
 
 
 def ignorer(ignore: Ignore) -> Callable[[str], bool]:
-    """The function that says whether a relative path is left alone.
+    """Return the function that tells whether to leave a relative path alone.
 
     Raises:
-        ArkerError: `unavailable` when there are patterns and `pathspec` is not installed.
+        ArkerError: `unavailable` for patterns if `pathspec` is not installed.
     """
     if ignore is None:
         return lambda path: False
@@ -67,7 +67,7 @@ def _info(path: str, found: os.stat_result, target: str | None = None) -> FileIn
 
 
 class LocalTree:
-    """A folder of this machine, as one side of a `push` or `pull`."""
+    """A local folder as one side of a `push` or `pull`."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root: Path = Path(root)
@@ -76,8 +76,8 @@ class LocalTree:
     def scan(
         self, ignored: Callable[[str], bool], *, follow: bool = False
     ) -> tuple[dict[str, FileInfo], dict[str, str]]:
-        """What is below the folder, by relative path, and what is neither file, folder nor link or cannot be read, with
-        the reason. Raises ArkerError `local_file`."""
+        """Return the entries below the folder by relative path; and the entries that are not a file, folder or link or
+        cannot be read, with the reasons. Raises ArkerError `local_file`."""
         found: dict[str, FileInfo] = {}
         skipped: dict[str, str] = {}
         top = local(self.root.stat)
@@ -120,7 +120,7 @@ class LocalTree:
         return found, skipped
 
     def digest(self, path: str) -> str | None:
-        """The SHA-256 of a file, in hex; None when it cannot be read."""
+        """Return the SHA-256 of a file, in hex; None if it cannot be read."""
         try:
             with (self.root / path).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -130,7 +130,7 @@ class LocalTree:
     def entries(
         self, wanted: Iterable[FileInfo], *, follow: bool = False
     ) -> tuple[list[Entry], dict[str, str]]:
-        """The entries with their contents as they are now; and those that could not be read, with the reason."""
+        """Return the entries with their current contents; and the entries that could not be read, with the reasons."""
         found: list[Entry] = []
         skipped: dict[str, str] = {}
         for info in wanted:
@@ -140,7 +140,7 @@ class LocalTree:
                 except OSError as error:
                     skipped[info.path] = error.strerror or str(error)
             else:
-                # A folder is to take what is in it; its own mode comes last.
+                # Keep the folder writable until it is filled; its own mode is set last.
                 mode = info.mode | 0o700 if info.kind == "directory" else info.mode
                 found.append(Entry(info.path, info.kind, mode, info.mtime_ns, target=info.target or ""))
         return found, skipped
@@ -162,11 +162,11 @@ class LocalTree:
                     return Entry(path, "file", before.st_mode & _PERMISSIONS, before.st_mtime_ns, data)
         raise OSError(0, "it changes while it is read")
 
-    # --- filled from elsewhere ---
+    # --- writing ---
 
     def refusals(self, entries: Iterable[FileInfo]) -> dict[str, str]:
-        """What must not be put here, and why: paths and links that lead out, and names that this file system takes for
-        the same as another one."""
+        """Return the entries that must not be written here, with the reasons: paths and links that lead out, and names
+        that this file system does not distinguish."""
         refused: dict[str, str] = {}
         spelled: dict[str, str] = {}
         distinct: bool | None = None
@@ -192,11 +192,11 @@ class LocalTree:
             return not (Path(folder) / "A").exists()
 
     def make_root(self) -> None:
-        """Make the folder itself. Raises ArkerError `local_file`."""
+        """Make the root folder. Raises ArkerError `local_file`."""
         local(self.root.mkdir, parents=True, exist_ok=True)
 
     def _folder(self, path: str) -> Path:
-        """A folder below the root, made if it is missing; no part of the way to it is a link. Raises OSError."""
+        """Return a folder below the root, making it if missing. No part of its path is a link. Raises OSError."""
         if not path:
             return self.root
         whole = self.root / path
@@ -210,7 +210,7 @@ class LocalTree:
         return whole
 
     def put(self, entries: Iterable[Entry]) -> dict[str, str]:
-        """Put entries in their places, files as a whole; what could not be, and why."""
+        """Write entries, each file atomically; return the entries that failed, with the reasons."""
         refused: dict[str, str] = {}
         for entry in entries:
             why = unsafe_path(entry.path, windows=_WINDOWS)
@@ -243,7 +243,7 @@ class LocalTree:
 
     @contextlib.contextmanager
     def partial(self, path: str) -> Any:
-        """A file to be filled, and a function of a mode and a time that puts it at `path`. Raises OSError."""
+        """Return a file to fill, and a function of mode and time that moves it to `path`. Raises OSError."""
         above, _, name = path.rpartition("/")
         folder = self._folder(above)
         fd, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=folder)
@@ -262,7 +262,7 @@ class LocalTree:
             Path(partial).unlink(missing_ok=True)
 
     def mark(self, entries: Iterable[FileInfo]) -> dict[str, str]:
-        """Set modes and times of files and folders; what could not be, and why."""
+        """Set modes and times of files and folders; return the entries that failed, with the reasons."""
         refused: dict[str, str] = {}
         for info in entries:
             path = self.root / info.path
@@ -277,7 +277,7 @@ class LocalTree:
         return refused
 
     def remove(self, path: str) -> str:
-        """Remove what is at a relative path, links themselves; why it could not be, or nothing."""
+        """Remove the entry at a relative path, not following links; return why this failed, or an empty str."""
         if why := unsafe_path(path, windows=_WINDOWS):
             return why
         try:
