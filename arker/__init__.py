@@ -7,6 +7,7 @@ from ._version import __version__
 # Type checkers know this name; importing it from typing would cost more than the rest of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._async.api_keys import AsyncApiKeys
     from ._async.client import AsyncArker
     from ._async.computer import AsyncBranches, AsyncComputer
     from ._async.files import AsyncSync
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ._async.ports import AsyncPort, AsyncPortConnection
     from ._async.runs import AsyncRun, AsyncRunStream
     from ._async.terminal import AsyncTerminal
+    from ._sync.api_keys import ApiKeys
     from ._sync.client import Arker
     from ._sync.computer import Branches, Computer
     from ._sync.files import Sync
@@ -42,16 +44,19 @@ if TYPE_CHECKING:
     from .filevalues import FileChange, FileInfo, GrepMatch, TreeResult
     from .hooks import Hooks, RequestEvent, RetryEvent, TransferEvent
     from .ids import SOURCE_ALIASES
-    from .info import ComputerInfo, Organization, Region, SessionInfo
+    from .info import ApiKey, ComputerInfo, Organization, Region, SessionInfo
     from .operations import Operation
     from .results import Failure, Outcome, RunResult, Success, VmList, VmSummary
     from .retry import RetryPolicy
 
 __all__ = [
     "SOURCE_ALIASES",
+    "ApiKey",
+    "ApiKeys",
     "Arker",
     "ArkerError",
     "ArkerTimeoutError",
+    "AsyncApiKeys",
     "AsyncArker",
     "AsyncBranches",
     "AsyncComputer",
@@ -115,6 +120,7 @@ __all__ = [
 
 # Imported on first use, so that `import arker` does not import httpx.
 _MODULES = {
+    "_async.api_keys": ["AsyncApiKeys"],
     "_async.client": ["AsyncArker"],
     "_async.computer": ["AsyncBranches", "AsyncComputer"],
     "_async.files": ["AsyncSync"],
@@ -122,6 +128,7 @@ _MODULES = {
     "_async.ports": ["AsyncPort", "AsyncPortConnection"],
     "_async.runs": ["AsyncRun", "AsyncRunStream"],
     "_async.terminal": ["AsyncTerminal"],
+    "_sync.api_keys": ["ApiKeys"],
     "_sync.client": ["Arker"],
     "_sync.computer": ["Branches", "Computer"],
     "_sync.files": ["Sync"],
@@ -150,7 +157,7 @@ _MODULES = {
     ],
     "hooks": ["Hooks", "RequestEvent", "RetryEvent", "TransferEvent"],
     "ids": ["SOURCE_ALIASES"],
-    "info": ["ComputerInfo", "Organization", "Region", "SessionInfo"],
+    "info": ["ApiKey", "ComputerInfo", "Organization", "Region", "SessionInfo"],
     "operations": ["Operation"],
     "results": ["Failure", "Outcome", "RunResult", "Success", "VmList", "VmSummary"],
     "retry": ["RetryPolicy"],

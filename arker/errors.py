@@ -289,9 +289,9 @@ def read_answer(
 
     Raises ArkerError for an error in either envelope, whatever the status, and `internal` for an answer that is
     not Arker's: a redirect, an HTML page of a proxy, a body that is not JSON. With `parse=False`, the body of a
-    success is not checked.
+    success is not checked. A 204 has no body.
     """
-    if 200 <= status < 300 and not parse:
+    if status == 204 or (200 <= status < 300 and not parse):
         return Answer(status, content, None)
     body: Any = None
     malformed: ValueError | RecursionError | None = None

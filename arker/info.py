@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from arker_api.v03.models import Session, Vm
+    from arker_api.v03.models import ApiKey as ApiKeyAnswer
+    from arker_api.v03.models import CreatedApiKey, Session, Vm
 
-__all__ = ["ComputerInfo", "Organization", "Region", "SessionInfo"]
+__all__ = ["ApiKey", "ComputerInfo", "Organization", "Region", "SessionInfo"]
 
 T = TypeVar("T")
 
@@ -97,6 +98,25 @@ class Organization:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of an API key.
+
+    Attributes:
+        key_id: Its id, which `api_keys.revoke()` takes; no secret.
+        created_at: When it was made (UTC).
+        role: What it may do: `admin`, `developer`, `member` or `viewer`.
+        vm_ids: The computers that it is limited to; empty for all of the organization.
+        key: The key itself where it was just made, else None. Not in the `repr`.
+    """
+
+    key_id: str
+    created_at: datetime
+    role: str
+    vm_ids: tuple[str, ...]
+    key: str | None = field(default=None, repr=False)
+
+
 def given(value: object, kind: type[T]) -> T | None:
     """A field of an answer, if it is there and not null."""
     return value if isinstance(value, kind) else None
@@ -123,6 +143,23 @@ def computer_info(vm: Vm) -> ComputerInfo:
         tuple(_session(session) for session in vm.sessions),
         {name: value for name, value in resources.items() if isinstance(value, int)},
     )
+
+
+def api_key(answer: ApiKeyAnswer | CreatedApiKey, key: str | None = None) -> ApiKey:
+    """The key in an answer."""
+    vm_ids = (given(scope.vm_id, str) for scope in answer.scopes)
+    return ApiKey(
+        answer.api_key_id,
+        answer.created_at.astimezone(UTC),
+        answer.role,
+        tuple(vm_id for vm_id in vm_ids if vm_id is not None),
+        key,
+    )
+
+
+def created_api_key(answer: CreatedApiKey) -> ApiKey:
+    """A key that was just made."""
+    return api_key(answer, answer.key)
 
 
 def _session(session: Session) -> SessionInfo:

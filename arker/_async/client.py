@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from arker.info import ComputerInfo, Organization, Region
 
+    from .api_keys import AsyncApiKeys
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -326,6 +328,13 @@ class AsyncArker:
         from .today import organization_of
 
         return await organization_of(self, self._budget(timeout))
+
+    @property
+    def api_keys(self) -> AsyncApiKeys:
+        """The API keys of the organization."""
+        from .api_keys import AsyncApiKeys
+
+        return AsyncApiKeys(self)
 
     async def health(self, *, timeout: float | None = None) -> None:
         """Return if computers can be forked and used; raise otherwise.

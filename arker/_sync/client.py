@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from arker.info import ComputerInfo, Organization, Region
 
+    from .api_keys import ApiKeys
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -327,6 +329,13 @@ class Arker:
         from .today import organization_of
 
         return organization_of(self, self._budget(timeout))
+
+    @property
+    def api_keys(self) -> ApiKeys:
+        """The API keys of the organization."""
+        from .api_keys import ApiKeys
+
+        return ApiKeys(self)
 
     def health(self, *, timeout: float | None = None) -> None:
         """Return if computers can be forked and used; raise otherwise.

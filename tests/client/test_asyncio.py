@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
 
 import anyio
 import pytest
@@ -20,7 +21,7 @@ import pytest
 from arker import Arker, ArkerError, AsyncArker, AsyncComputer, RetryPolicy, VmBusyError
 from arker._async.gather import AsyncWork
 from arker._http._async.stream import AsyncStream
-from arker.local.process.launcher import Deployment
+from arker.local.process.launcher import Deployment, launch
 from tests.faults import server as faults
 from tests.faults.server import KEY, Answer, Request, Server
 
@@ -632,3 +633,25 @@ async def test_an_event_loop_that_cannot_wait_for_sockets_goes_through_httpx(
     async with client(server) as arker:
         assert (await arker.vm(server.vm()).run("x")).stdout == b"x"
         assert not arker._pipeline._pooled._pools.all()
+
+
+@pytest.mark.parametrize("contract", ["0.1", "0.3"])
+async def test_a_cancelled_run_ends_and_no_other_does(contract: Literal["0.1", "0.3"]) -> None:
+    with launch(contract=contract) as deployment:
+        await cancel_one_of_two(deployment, contract)
+
+
+async def cancel_one_of_two(deployment: Deployment, contract: Literal["0.1", "0.3"]) -> None:
+    url = deployment.base_url
+    client = AsyncArker(deployment.api_key, url, global_url=url, contract=contract)
+    async with client as arker, await arker.vm("arkuntu").fork() as vm:
+        other = asyncio.create_task(vm.run("sleep 3; echo other", session_id=1))
+        run = asyncio.create_task(vm.run("touch started; sleep 60; touch ended"))
+        while (await vm.run("ls", session_id=2)).stdout.split() != [b"started"]:
+            assert not run.done()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        # The session is free again.
+        assert (await vm.run("ls", timeout=20)).stdout == b"started\n"
+        assert (await other).stdout == b"other\n"

@@ -345,6 +345,14 @@ class Recorded:
         await self._cancel(live)
         return True
 
+    async def cancel_keyed(self, who: Principal, vm_id: str, key: str) -> bool:
+        """Cancel the run that was asked for under an Idempotency-Key; False when there is none that goes on."""
+        vm_id = self._access.owned(who, vm_id, "changed").vm_id
+        note = self._notes.find(Identity(who.org_id, f"runs:{vm_id}", key))
+        if note is None or note.answer is None:
+            return False
+        return await self.cancel(who, vm_id, note.answer.decode())
+
     async def _cancel(self, live: _Live) -> None:
         live.cancelled = True
         if live.handle is not None:

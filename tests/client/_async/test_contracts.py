@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arker import ArkerError, AsyncArker, NotFoundError
+from arker import ArkerError, AsyncArker, BadRequestError, NotFoundError, UnauthorizedError
 from arker.local.process.launcher import Deployment, launch
 
 CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("0.3", "auto")]
@@ -97,6 +97,33 @@ async def test_what_the_platform_knows(deployment: Deployment) -> None:
         assert (await arker.whoami()).org_id == "org_local"
         assert [region.region for region in await arker.regions()] == ["local"]
         await arker.health()
+
+
+async def test_keys_are_made_listed_and_revoked(deployment: Deployment) -> None:
+    async with client((deployment, "auto")) as arker:
+        made = await arker.api_keys.create("For CI")
+        assert made.key is not None
+        assert made.key_id.startswith("for-ci-")
+        assert made.key not in repr(made)
+        listed = {one.key_id: one for one in await arker.api_keys.list()}
+        assert listed[made.key_id].key is None
+        assert (listed[made.key_id].created_at, made.vm_ids) == (made.created_at, ())
+        async with AsyncArker(made.key, deployment.base_url, global_url=deployment.base_url) as other:
+            assert await other.whoami() == await arker.whoami()
+            await arker.api_keys.revoke(made.key_id)
+            with pytest.raises(UnauthorizedError):
+                await other.whoami()
+        assert made.key_id not in {one.key_id for one in await arker.api_keys.list()}
+        with pytest.raises(NotFoundError):
+            await arker.api_keys.revoke(made.key_id)
+
+
+async def test_a_key_that_cannot_be_limited_is_not_made(deployment: Deployment) -> None:
+    async with client((deployment, "auto")) as arker:
+        before = await arker.api_keys.list()
+        with pytest.raises(BadRequestError, match="scopes"):
+            await arker.api_keys.create("narrow", vm_ids=["0" * 26])
+        assert await arker.api_keys.list() == before
 
 
 def test_there_are_two_contracts() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arker import Arker, ArkerError, NotFoundError
+from arker import Arker, ArkerError, BadRequestError, NotFoundError, UnauthorizedError
 from arker.local.process.launcher import Deployment, launch
 
 CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("0.3", "auto")]
@@ -96,6 +96,33 @@ def test_what_the_platform_knows(deployment: Deployment) -> None:
         assert (arker.whoami()).org_id == "org_local"
         assert [region.region for region in arker.regions()] == ["local"]
         arker.health()
+
+
+def test_keys_are_made_listed_and_revoked(deployment: Deployment) -> None:
+    with client((deployment, "auto")) as arker:
+        made = arker.api_keys.create("For CI")
+        assert made.key is not None
+        assert made.key_id.startswith("for-ci-")
+        assert made.key not in repr(made)
+        listed = {one.key_id: one for one in arker.api_keys.list()}
+        assert listed[made.key_id].key is None
+        assert (listed[made.key_id].created_at, made.vm_ids) == (made.created_at, ())
+        with Arker(made.key, deployment.base_url, global_url=deployment.base_url) as other:
+            assert other.whoami() == arker.whoami()
+            arker.api_keys.revoke(made.key_id)
+            with pytest.raises(UnauthorizedError):
+                other.whoami()
+        assert made.key_id not in {one.key_id for one in arker.api_keys.list()}
+        with pytest.raises(NotFoundError):
+            arker.api_keys.revoke(made.key_id)
+
+
+def test_a_key_that_cannot_be_limited_is_not_made(deployment: Deployment) -> None:
+    with client((deployment, "auto")) as arker:
+        before = arker.api_keys.list()
+        with pytest.raises(BadRequestError, match="scopes"):
+            arker.api_keys.create("narrow", vm_ids=["0" * 26])
+        assert arker.api_keys.list() == before
 
 
 def test_there_are_two_contracts() -> None:

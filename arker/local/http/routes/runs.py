@@ -46,7 +46,11 @@ class Cancel(Endpoint):
         """POST /api/v1/local/vms/{vm_id}/runs/cancel."""
         asked = await body(request, CancelRequest)
         vm_id = request.path_params["vm_id"]
-        cancelled = await platform(request).runs.cancel(who(request), vm_id, asked.idempotency_key)
+        recorded, runs = platform(request).recorded, platform(request).runs
+        # The key may be of a run of either contract.
+        cancelled = await recorded.cancel_keyed(
+            who(request), vm_id, asked.idempotency_key
+        ) or await runs.cancel(who(request), vm_id, asked.idempotency_key)
         return json({"cancelled": cancelled})
 
 
