@@ -1,4 +1,4 @@
-"""Runs as an engine of this machine keeps them, and what is made of any engine's runs: `collect` and `run`."""
+"""The runs of an engine on this machine, and helpers for the runs of any engine: `collect` and `run`."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from arker.local.engine.protocol import (
     shown,
 )
 
-#: Bytes of each stream that a collected result holds.
+#: Maximum bytes of each stream in a collected result.
 COLLECTED = 16 << 20
-#: Runs of one computer that are kept after their end; the oldest go first.
+#: Ended runs kept for one computer; the oldest are dropped first.
 _KEPT = 1100
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
 
 
 def new_run_id() -> str:
-    """An id for a run that is to come."""
+    """Return an id for a new run."""
     return secrets.token_hex(10)
 
 
 async def collect(run: Run, limit: int = COLLECTED) -> RunOutcome:
-    """Wait for the end of a run and return all of it, up to `limit` bytes of each stream.
+    """Wait for the end of a run and return its result with up to `limit` bytes of each stream.
 
     Raises VmMissing, SandboxUnavailable or EngineError when the run ended without an exit code.
     """
@@ -118,7 +118,7 @@ async def running(
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Run]:
-    """Start a command for the block, which waits for its end, and drop the run afterwards; the arguments are those of
+    """Start a command, wait for its end at the end of the block, and drop the run; the arguments are those of
     `Engine.start_run`. Cancelling the block cancels the run."""
     handle = await engine.start_run(
         vm_id, session_id, command, timeout=timeout, run_id=run_id, cwd=cwd, env=env
@@ -144,22 +144,22 @@ def _size(path: Path) -> int:
 
 
 class Control(Protocol):
-    """What a run that goes on can be told; its engine does it."""
+    """The operations on a running command, provided by its engine."""
 
     async def write_stdin(self, data: bytes) -> None:
-        """As `Run.write_stdin`."""
+        """See `Run.write_stdin`."""
         ...
 
     async def close_stdin(self) -> None:
-        """As `Run.close_stdin`."""
+        """See `Run.close_stdin`."""
         ...
 
     def signal(self, number: signal.Signals) -> None:
-        """As `Run.signal`."""
+        """See `Run.signal`."""
         ...
 
     def cancel(self) -> None:
-        """As `Run.cancel`."""
+        """See `Run.cancel`."""
         ...
 
 
@@ -167,7 +167,7 @@ _ORDER = list(RunState)
 
 
 class LocalRun:
-    """A run of an engine on this machine; a `Run`. The engine appends to `journal`, and calls `begin_ending`, `end`."""
+    """A `Run` of an engine on this machine. The engine appends to `journal`, and calls `begin_ending` and `end`."""
 
     def __init__(
         self, vm_id: str, id_: str, session_id: str, command: str, started_ms: int, journal: Journal
@@ -181,20 +181,20 @@ class LocalRun:
         self.control: Control | None = None
         self._state = RunState.RUNNING
         self._end: End | None = None
-        #: Why it is being ended, once it is.
+        #: Why the run is being ended, once it is.
         self.ending: Reason | None = None
-        #: The limit of its computer for which the engine killed some of it.
+        #: The limit of the computer because of which the engine killed processes of the run.
         self.limit: Reason | None = None
         self.notes: list[str] = []
         self.forgotten: bool = False
-        #: Whether something of it is written down.
+        #: Whether a part of the run is on disk.
         self.saved: bool = False
-        #: Called once, at the end.
+        #: Functions that are called once, at the end.
         self.on_end: list[Callable[[LocalRun], None]] = []
 
     @property
     def state(self) -> RunState:
-        """How far it is."""
+        """The state of the run."""
         return self._state
 
     def _move(self, state: RunState) -> None:
@@ -202,7 +202,7 @@ class LocalRun:
         self._state = state
 
     def begin_ending(self, reason: Reason) -> bool:
-        """What it started is about to be ended; False if it is over or being ended already."""
+        """Note that the processes of the run are being ended; return False if it is over or being ended already."""
         if self._state is not RunState.RUNNING:
             return False
         self._move(RunState.ENDING)
@@ -210,7 +210,7 @@ class LocalRun:
         return True
 
     def end(self, end: End) -> None:
-        """It is over."""
+        """Note that the run is over."""
         self._move(RunState.ENDED)
         self._end = end
         self.control = None
@@ -221,11 +221,11 @@ class LocalRun:
 
     @property
     def outcome(self) -> End | None:
-        """How it ended, if it did."""
+        """How the run ended; None before."""
         return self._end
 
     async def events(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Event]:
-        """Output from `offset` on, and then how the run ended; without `follow`, what there is now."""
+        """Yield the output from `offset` on, and then how the run ended; without `follow`, what is available now."""
         journal = self.journal
         journal.reopen()
         if offset > journal.size or offset < 0:
@@ -249,43 +249,44 @@ class LocalRun:
             yield self._end
 
     async def wait(self) -> End:
-        """Wait for the end."""
+        """Wait until the run ends, and return how it ended."""
         while self._end is None:
             await self.journal.more()
         return self._end
 
     async def write_stdin(self, data: bytes) -> None:
-        """Give input; waits while the command does not read. Raises BrokenPipeError when nobody will."""
+        """Write to the input; waits while the command does not read. Raises BrokenPipeError when it will not read any
+        more."""
         if self.control is None:
             raise BrokenPipeError(f"run {self.id} is over")
         await self.control.write_stdin(data)
 
     async def close_stdin(self) -> None:
-        """End the input."""
+        """Close the input."""
         if self.control is not None:
             await self.control.close_stdin()
 
     async def signal(self, number: signal.Signals) -> None:
-        """Send a signal to what the command started and to its shell."""
+        """Send a signal to the processes of the command and to its shell."""
         if self.control is not None:
             self.control.signal(number)
 
     async def cancel(self) -> None:
-        """End the command and all that it started."""
+        """End the command and the processes that it started."""
         if self.control is not None:
             self.control.cancel()
 
 
 class RunBook:
-    """The runs of an engine's computers: those that go on, and those that ended and were not forgotten.
+    """The runs of an engine's computers: those going on, and ended ones that were not forgotten.
 
-    A run is written down some time after it started, and after it ended: `<run>.json`, with its output beside it in
-    `<run>.out`, in a folder a computer. What is collected and forgotten at once never reaches the disk.
+    A run is saved some time after its start, and after its end: `<run>.json`, with its output in
+    `<run>.out`, in one folder per computer. A run that is collected and forgotten at once is never written to disk.
 
     Args:
-        folder: where runs are written down.
-        limit: bytes of output that are kept of one run, and of all runs of a computer that ended.
-        changed: called when something is to be written down; `save` does it.
+        folder: the folder of saved runs.
+        limit: bytes of output kept of one run, and of all ended runs of a computer.
+        changed: called when there are changes for `save`.
     """
 
     def __init__(self, folder: Path, limit: int, changed: Callable[[], None]) -> None:
@@ -296,7 +297,7 @@ class RunBook:
         self._dirty: set[LocalRun] = set()
 
     def start(self, vm_id: str, run_id: str | None, session_id: str, command: str) -> LocalRun:
-        """A run that begins. Raises RunExists, EngineError for an id that is none."""
+        """Add a new run. Raises RunExists, and EngineError for an invalid id."""
         id_ = run_id or new_run_id()
         if not _ID.fullmatch(id_):
             raise EngineError(f"{id_!r} is no id for a run: letters, digits and `_.-`, at most 128")
@@ -312,7 +313,7 @@ class RunBook:
         return run
 
     def withdraw(self, run: LocalRun) -> None:
-        """It did not begin after all."""
+        """Remove a run that did not start."""
         self._runs[run.vm_id].pop(run.id, None)
         self._dirty.discard(run)
 
@@ -324,7 +325,7 @@ class RunBook:
             self._changed()
 
     def get(self, vm_id: str, run_id: str) -> LocalRun:
-        """The run with this id. Blocking. Raises RunMissing."""
+        """Return the run with this id. Blocking. Raises RunMissing."""
         run = self._runs.get(vm_id, {}).get(run_id)
         if run is None and _ID.fullmatch(run_id):
             run = self._read(vm_id, run_id)
@@ -333,16 +334,16 @@ class RunBook:
         return run
 
     def held(self, vm_id: str) -> list[LocalRun]:
-        """The runs of a computer that are in memory: those that go on, and those not written down yet."""
+        """Return the runs of a computer that are in memory: those going on, and those not saved yet."""
         return [run for run in self._runs.get(vm_id, {}).values() if not run.forgotten]
 
     def written(self, vm_id: str, but: set[str]) -> list[LocalRun]:
-        """The runs of a computer that are written down, but for some. Blocking, for any thread."""
+        """Return the saved runs of a computer, except `but`. Blocking; thread-safe."""
         names = {path.stem for path in (self._folder / vm_id).glob("*.json")} - but
         return [run for name in names if (run := self._read(vm_id, name)) is not None]
 
     def forget(self, vm_id: str, run_id: str) -> None:
-        """Drop a run and what is written down of it; one that goes on, when it ends."""
+        """Drop a run and its files; a run that is going on is dropped when it ends."""
         run = self._runs.get(vm_id, {}).get(run_id)
         if run is None:
             with contextlib.suppress(RunMissing):
@@ -360,22 +361,22 @@ class RunBook:
             self._record(run.vm_id, run.id).unlink(missing_ok=True)
 
     def forget_all(self, vm_id: str) -> None:
-        """Drop the runs of a computer that is deleted. Blocking."""
+        """Drop the runs of a deleted computer. Blocking."""
         for run in list(self._runs.get(vm_id, {}).values()):
             self.forget(vm_id, run.id)
         shutil.rmtree(self._folder / vm_id, ignore_errors=True)
 
     def sweep(self, vm_ids: set[str]) -> None:
-        """Drop the runs of computers that are not there, at the start. Blocking."""
+        """Drop the runs of computers that do not exist, at the start. Blocking."""
         with contextlib.suppress(FileNotFoundError):
             for entry in self._folder.iterdir():
                 if entry.name not in vm_ids:
                     shutil.rmtree(entry, ignore_errors=True)
 
-    # What is written down
+    # Saving
 
     def save(self) -> None:
-        """Write down what changed. Raises OSError; what was not written is tried again with the next change."""
+        """Save changes. Raises OSError; failed changes are saved with the next ones."""
         for run in list(self._dirty):
             run.journal.spill()
             self._write(run)

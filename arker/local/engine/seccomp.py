@@ -1,7 +1,8 @@
-"""The system call filter of the sandboxes: what no program in a computer needs and attacks on kernels like.
+"""The system call filter of the sandboxes: blocks calls that no program in a computer needs and that attacks on kernels
+use.
 
-Written as a classic BPF program by a small assembler. Calls that programs probe for and do without answer ENOSYS;
-what would need a privilege that a sandbox does not have answers EPERM, as it would without the filter.
+It is a classic BPF program, written by a small assembler. Calls that programs probe for and can do without fail with
+ENOSYS. Calls that need a privilege that a sandbox does not have fail with EPERM, as they would without the filter.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _NR, _ARCH = 0, 4
 
 
 def _argument(index: int) -> int:
-    """Offset of the low half of an argument; both architectures are little-endian."""
+    """Return the offset of the low half of an argument; both architectures are little-endian."""
     return 16 + 8 * index
 
 
@@ -115,12 +116,12 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
-    # Contexts of asynchronous I/O are counted for the whole host, not for a user.
+    # Contexts of asynchronous I/O are limited per host, not per user.
     "io_setup": (206, 0),
-    # Its flags lie in memory, where a filter cannot look; C libraries fall back to clone.
+    # Its flags are in memory, which a filter cannot read; C libraries fall back to clone.
     "clone3": (435, 435),
 }
-# To become another user, and to give files to one: there is no other in a sandbox.
+# Calls that change users or owners: a sandbox has only one user.
 _IDENTITY: dict[str, tuple[int | None, int | None]] = {
     "chown": (92, None),
     "lchown": (94, None),
@@ -136,7 +137,7 @@ _IDENTITY: dict[str, tuple[int | None, int | None]] = {
     "setfsgid": (123, 152),
     "setgroups": (116, 159),
 }
-#: F_SETLEASE would hold up whoever opens the file, the host too; F_NOTIFY is a watch that no limit counts.
+#: F_SETLEASE would block processes that open the file, even on the host; F_NOTIFY is a watch that no limit counts.
 _LEASE_COMMANDS = (1024, 1026)
 _PR_SET_DUMPABLE = 4
 _FCNTL, _PRCTL = (72, 25), (157, 167)
@@ -158,7 +159,7 @@ def _return(action: int) -> _Instruction:
 
 
 def _when(number: int, block: list[_Instruction]) -> list[_Instruction]:
-    """`block`, which must end in a return, for one system call; expects the call's number to be loaded."""
+    """Apply `block`, which must end in a return, to one system call; expects the call's number to be loaded."""
     return [(_JUMP_EQUAL, 0, len(block), number), *block]
 
 
@@ -178,11 +179,11 @@ def _refuse_only(offset: int, values: tuple[int, ...], action: int) -> list[_Ins
 
 @cache
 def program(machine: str | None = None, *, one_user: bool = False) -> bytes:
-    """The filter as the kernel takes it, for `machine` (default: this one). Raises SandboxUnavailable for an
-    architecture that there is none for.
+    """Return the filter in the kernel's format for `machine` (default: this one). Raises SandboxUnavailable for an
+    unsupported architecture.
 
-    With `one_user`, calls that change owners and identities succeed and do nothing. Package managers take a machine
-    of many users for granted; in a namespace of one user, their every step in that direction would fail.
+    With `one_user`, calls that change owners and identities succeed and do nothing. Package managers expect a machine
+    with many users; in a namespace with one user, these calls would fail.
     """
     machine = machine or platform.machine()
     arch = _ARCHES.get(machine)
@@ -192,7 +193,7 @@ def program(machine: str | None = None, *, one_user: bool = False) -> bytes:
     code: list[_Instruction] = [
         _load(_ARCH),
         (_JUMP_EQUAL, 1, 0, arch.audit),
-        _return(_KILL),  # i386 on x86_64, arm on aarch64: other numbers for the same calls
+        _return(_KILL),  # i386 on x86_64, arm on aarch64: the call numbers differ
         _load(_NR),
     ]
     if column == 0:
@@ -211,7 +212,7 @@ def program(machine: str | None = None, *, one_user: bool = False) -> bytes:
             _return(_ALLOW),
         ],
     )
-    # Netlink is there to list interfaces (its protocol 0); no other protocol, no vsock, no packet or exotic family.
+    # Netlink is allowed for listing interfaces (its protocol 0) only; no vsock, packet or exotic families.
     netlink = _when(_AF_NETLINK, _allow_only(_argument(2), (0,), errno.EAFNOSUPPORT))
     families = [_load(_argument(0)), *netlink]
     code += _when(
@@ -221,8 +222,8 @@ def program(machine: str | None = None, *, one_user: bool = False) -> bytes:
     code += _when(_SOCKETPAIR[column], _allow_only(_argument(0), (_AF_UNIX,), errno.EAFNOSUPPORT))
     code += _when(_IOCTL[column], _refuse_only(_argument(1), (_TIOCSTI, _TIOCLINUX), _refuse(errno.EPERM)))
     code += _when(_FCNTL[column], _refuse_only(_argument(1), _LEASE_COMMANDS, _refuse(errno.EINVAL)))
-    # Succeeds and does nothing: what it is for, no tracing by others, holds anyway, and it would hide the descriptors
-    # of a process from the limits.
+    # Succeeds and does nothing: others cannot trace the process anyway, and the flag would hide its descriptors from
+    # the limits.
     code += _when(_PRCTL[column], _refuse_only(_argument(0), (_PR_SET_DUMPABLE,), _refuse(0)))
     code += _when(_PERSONALITY[column], _allow_only(_argument(0), (0, _PER_QUERY), errno.EPERM))
     code.append(_return(_ALLOW))

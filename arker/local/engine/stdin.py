@@ -1,4 +1,4 @@
-"""The input of a command: a named pipe that its shell opens for reading, and the host's end of it."""
+"""The input of a command: a named pipe that its shell opens for reading, and the host's writing end."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import errno
 import os
 from pathlib import Path
 
-#: How often the shell is looked for that is to open the pipe, in seconds.
+#: Seconds between checks for the shell that will open the pipe.
 _LOOK = 0.001
 
 
 class Input:
-    """The writing end of a command's input. Belongs to one event loop."""
+    """The writing end of a command's input. Use it from one event loop."""
 
     def __init__(self, path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -21,12 +21,13 @@ class Input:
         self._fd = -1
         self._over = False
         self._turn = asyncio.Lock()
-        # At once: whoever opens the pipe waits for its other end.
+        # Connect at once: the shell blocks until the other end is open.
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
         self._ready: asyncio.Future[None] | None = None
 
     async def write(self, data: bytes) -> None:
-        """Write all of `data`, waiting while nobody reads. Raises BrokenPipeError when nobody will."""
+        """Write all of `data`; waits while the command does not read. Raises BrokenPipeError when it will not read any
+        more."""
         async with self._turn:
             await asyncio.shield(self._connecting)
             view = memoryview(data)
@@ -39,8 +40,8 @@ class Input:
                     await self._writable()
 
     async def _connect(self) -> None:
-        # A pipe can be opened for writing once its reader waits for that; whoever held both ends would never see that
-        # the reader is gone.
+        # A pipe can be opened for writing once its reader waits for that. A process that held both ends would not
+        # notice that the reader is gone.
         while self._fd < 0 and not self._over:
             try:
                 self._fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -61,13 +62,13 @@ class Input:
                 loop.remove_writer(self._fd)
 
     async def end(self) -> None:
-        """Let the reader see the end of the input, after what was written."""
+        """Close the pipe after all written data, so that the reader sees the end of the input."""
         async with self._turn:
             await asyncio.shield(self._connecting)
             self.close()
 
     def close(self) -> None:
-        """Let go of the pipe; whoever waits for room is told."""
+        """Close the pipe; waiting writers get an error."""
         self._over = True
         if self._fd >= 0:
             asyncio.get_running_loop().remove_writer(self._fd)

@@ -1,12 +1,12 @@
-"""What lasts: which computers there are, of which layers each is made, and how its sessions stand.
+"""Persistent state: the computers, the layers of each, and the state of its sessions.
 
     engine.sqlite3   computers (image, frozen layers, top layer) and their sessions; one commit is one synced write
-    layers/          a folder a layer; the name says nothing, the database says who uses it
-    work/            scratch folders of the overlay mounts, made anew by each start
+    layers/          one folder per layer; names are random, the database has their users
+    work/            scratch folders of the overlay mounts, recreated by each start
     run/             pipes and files shared with live sandboxes, emptied at start
 
-A layer folder appears when a sandbox first needs it, so that a fork or a new computer is nothing but a commit: the
-parent's top layer becomes frozen, and both get the name of a new one.
+A layer folder is created when a sandbox first needs it, so that a fork or a new computer is only a commit: the
+parent's top layer becomes frozen, and parent and child get names of new top layers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from arker.local.engine import trees
 from arker.local.engine.protocol import EngineError, StorageFull
 
 _VERSION = 2
-#: Bytes of the states of all sessions together. One beyond that is not kept; the one before it stays.
+#: Maximum bytes of the states of all sessions together. A state beyond that is not saved; the previous one stays.
 _STATES = 1 << 30
 _SCHEMA = """
 CREATE TABLE vms (
@@ -44,7 +44,7 @@ CREATE TABLE sessions (
     PRIMARY KEY (vm, id)
 ) STRICT, WITHOUT ROWID;
 """
-# What sessions know, once however many computers were forked with it.
+# The states of sessions, each stored once, however many computers were forked with it.
 _STATES_SCHEMA = """
 CREATE TABLE states (digest BLOB PRIMARY KEY, code BLOB NOT NULL) STRICT;
 CREATE INDEX sessions_by_state ON sessions (state);
@@ -59,12 +59,12 @@ UPDATE sessions SET state = digest(state) WHERE state IS NOT NULL;
 
 
 class StoreBusy(EngineError):
-    """Another engine has the store."""
+    """Another engine uses the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """How a session stood: its folder, and the shell code that brings its variables and the rest back."""
+    """The saved state of a session: its working folder, and the shell code that restores its variables and the rest."""
 
     id: str
     cwd: bytes
@@ -73,7 +73,7 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class VmRow:
-    """A computer: its base image, the layers that it shares (the lowest first) and the one that it alone writes."""
+    """A computer: its base image, its frozen layers (lowest first; shared with others), and its own top layer."""
 
     id: str
     image: str
@@ -87,12 +87,13 @@ def _digest(code: bytes) -> bytes:
 
 
 def new_layer() -> str:
-    """A name for a layer that is to come; short, as all of them must fit into one mount call."""
+    """Return a name for a new layer; short, because all names must fit into one mount call."""
     return secrets.token_hex(6)
 
 
 class Store:
-    """The folder of an engine. Opening takes hold of it; another raises StoreBusy. Blocking, for one thread."""
+    """The folder of an engine. Opening locks it; raises StoreBusy when another engine uses it. Blocking; use it from
+    one thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -106,7 +107,7 @@ class Store:
             raise StoreBusy(
                 f"{path} is in use by another deployment; stop that one or choose another folder"
             ) from None
-        #: Bytes of all states.
+        #: Bytes of all saved states.
         self._held = 0
         try:
             self._db = self._open()
@@ -116,17 +117,17 @@ class Store:
 
     @property
     def layers(self) -> Path:
-        """Where the layers are, a folder each."""
+        """The folder of the layers."""
         return self.path / "layers"
 
     @property
     def work(self) -> Path:
-        """Where live computers have the scratch space of their mounts."""
+        """The folder of the scratch space of mounts."""
         return self.path / "work"
 
     @property
     def run(self) -> Path:
-        """Where live computers have the pipes of their sessions."""
+        """The folder of the pipes of live computers' sessions."""
         return self.path / "run"
 
     def _open(self) -> sqlite3.Connection:
@@ -165,12 +166,12 @@ class Store:
         db.executescript(f"BEGIN; {_STATES_SCHEMA} {_FROM_1} PRAGMA user_version={_VERSION}; COMMIT;")
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Unlock and close the store."""
         self._db.close()
         os.close(self._lock)
 
     def load(self) -> list[VmRow]:
-        """All computers. Raises EngineError when the file is damaged."""
+        """Return all computers. Raises EngineError when the file is damaged."""
         sessions: dict[str, list[SessionRow]] = {}
         try:
             states = dict(self._db.execute("SELECT digest, code FROM states"))
@@ -188,7 +189,7 @@ class Store:
         return EngineError(f"cannot use {self.path / 'engine.sqlite3'}: {error}")
 
     def save(self, rows: Iterable[VmRow]) -> None:
-        """Make `rows` so, all or none; on disk when this returns. Raises StorageFull."""
+        """Save `rows` in one transaction; on disk when this returns. Raises StorageFull."""
         with self._transaction():
             for row in rows:
                 self._db.execute(
@@ -199,21 +200,22 @@ class Store:
                 self._put_sessions(row.id, row.sessions)
 
     def save_sessions(self, sessions: Iterable[tuple[str, SessionRow]]) -> None:
-        """Make sessions so, each with the id of its computer, where that is still there. Raises StorageFull."""
+        """Save sessions, each with the id of its computer; skip those whose computer was deleted. Raises
+        StorageFull."""
         with self._transaction():
             for vm, session in sessions:
                 if self._db.execute("SELECT 1 FROM vms WHERE id = ?", (vm,)).fetchone():
                     self._put_sessions(vm, (session,))
 
     def delete(self, vm: str) -> None:
-        """Forget a computer. Raises StorageFull."""
+        """Delete the row of a computer. Raises StorageFull."""
         with self._transaction():
             was = [row[0] for row in self._db.execute("SELECT state FROM sessions WHERE vm = ?", (vm,))]
             self._db.execute("DELETE FROM vms WHERE id = ?", (vm,))
             self._forget(was)
 
     def delete_session(self, vm: str, session: str) -> None:
-        """Forget a session. Raises StorageFull."""
+        """Delete the row of a session. Raises StorageFull."""
         with self._transaction():
             where = "FROM sessions WHERE vm = ? AND id = ?"
             was = [row[0] for row in self._db.execute(f"SELECT state {where}", (vm, session))]
@@ -242,7 +244,7 @@ class Store:
         return digest
 
     def _forget(self, digests: Iterable[bytes | None]) -> None:
-        """Remove states that no session has any more."""
+        """Delete states that no session uses any more."""
         for digest in {digest for digest in digests if digest is not None}:
             row = self._db.execute(_FORGET, (digest,)).fetchone()
             self._held -= row[0] if row else 0
@@ -265,7 +267,7 @@ class Store:
             raise EngineError(f"the store could not be written: {error}") from error
 
     def sweep(self, rows: Iterable[VmRow]) -> None:
-        """Remove what a crash left: layers that no computer uses, scratch folders, pipes."""
+        """Clean up after a crash: remove unused layers, scratch folders and pipes."""
         used = {name for row in rows for name in (*row.frozen, row.top)}
         for folder, keep in ((self.layers, used), (self.work, ()), (self.run, ())):
             for entry in list(folder.iterdir()):
@@ -274,17 +276,18 @@ class Store:
 
 
 class LayerUse:
-    """Who uses which layer: computers by their rows, sandboxes by their mounts. The last to leave frees it."""
+    """Counts the users of each layer: computers by their rows, sandboxes by their mounts. The last one to release a
+    layer frees it."""
 
     def __init__(self) -> None:
         self._count: Counter[str] = Counter()
 
     def take(self, names: Iterable[str]) -> None:
-        """Count one more use of each."""
+        """Count one more use of each layer."""
         self._count.update(names)
 
     def release(self, names: Iterable[str]) -> list[str]:
-        """Count one use less of each; the names that nobody uses any more."""
+        """Count one use less of each layer; return the names that are no longer used."""
         free = []
         for name in names:
             self._count[name] -= 1

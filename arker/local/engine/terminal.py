@@ -1,15 +1,16 @@
-"""Terminals in computers: a shell on a pseudo-terminal of the sandbox's own devpts, which stays while nobody looks.
+"""Terminals in computers: a shell on a pseudo-terminal of the sandbox's own devpts, which keeps running while no client
+is attached.
 
-The host holds the master, so nothing but the shell itself runs inside for it. Three files lie in a folder that the
+The host holds the master, so no process but the shell runs inside for it. Three files are in a folder that the
 sandbox sees read-only:
 
-    start   what the new process runs: it takes the pseudo-terminal as its own and becomes the shell or program
-    begin   what the shell knows when it begins: its folder, the variables and functions of its session
-    end     a pipe for two records: `S pid` it is up, `X status` it ended
+    start   the script of the new process, which opens the pseudo-terminal and becomes the shell or program
+    begin   the initial state of the shell: the folder, the variables and the functions of its session
+    end     a pipe for two records: `S pid` (started) and `X status` (ended)
 
-What is drawn is kept, up to a bound, and given to who attaches later. One attachment at a time: a new one ends the one
-before, as it may be one whose user is gone. A terminal whose attachment does not read stops drawing, as every terminal
-does; after a while the attachment ends instead.
+Recent output is kept and sent to new attachments. There is one attachment at a time: a new one ends the previous
+one, whose client may be gone. If an attachment does not read, the terminal's output stops, as in every terminal;
+after a while the attachment is ended.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from arker.local.engine.checkpoint import quote
 from arker.local.engine.protocol import LimitReached, TerminalSize
 from arker.local.engine.sandbox import CONTROL, Sandbox
 
-#: What is kept of what was drawn, and what an attachment may leave unread before drawing stops; bytes.
+#: Maximum bytes of output that are kept, and that an attachment may leave unread before output stops.
 SCROLLBACK = 256 << 10
 _UNREAD = 256 << 10
 _READ = 1 << 16
-#: How long an attachment may read nothing while there is something to be read; seconds.
+#: Seconds for which an attachment may leave output unread.
 STALLED_SECONDS = 60.0
-#: How long the shell has to come up, and what a killed one has before it is given up.
+#: Seconds that a shell may take to start, and that a killed one may take to end.
 _START_SECONDS = 15.0
 _KILL_SECONDS = 5.0
 _TIOCGPTN, _TIOCSPTLCK = 0x80045430, 0x40045431
@@ -53,8 +54,8 @@ exec 3>&- 0<>/dev/pts/{number} 1>&0 2>&1
 """
 _SHELL = b"exec bash --rcfile %b/begin -i\n"
 _PROGRAM = b". %b/begin; exec -- %b\n"
-# What a login shell reads, then what the session knows. That shell code is for a shell that is not interactive, and may
-# set options; only variables and functions are wanted of it.
+# Read the files of a login shell, then the state of the session. That code is meant for a non-interactive shell and may
+# set options; only variables and functions are kept.
 _BEGIN = rb"""PS1='\h:\w\$ '
 for __arker in /etc/profile ~/.bash_profile ~/.bash_login ~/.profile ~/.bashrc; do
     [[ -r $__arker ]] || continue
@@ -69,17 +70,17 @@ cd -- %(cwd)b 2>/dev/null || cd
 
 
 class State(enum.Enum):
-    """Of a terminal. It only moves forward."""
+    """The state of a terminal. It only moves forward."""
 
     STARTING = enum.auto()
     RUNNING = enum.auto()
-    #: It was killed, and is about to end.
+    #: The terminal was killed and is ending.
     ENDING = enum.auto()
     ENDED = enum.auto()
 
 
 class Terminal:
-    """A terminal of a session: its pseudo-terminal, what was drawn, and who is attached."""
+    """The terminal of a session: its pseudo-terminal, its recent output, and its attachment."""
 
     def __init__(
         self,
@@ -93,11 +94,11 @@ class Terminal:
         command: str | None,
         on_end: Callable[[], object],
     ) -> None:
-        """Start it; raises OSError. `state` is shell code that brings back what the session knows."""
+        """Start the terminal; raises OSError. `state` is shell code that restores the session's state."""
         self.state: State = State.STARTING
-        #: Done when it ended, with the exit code of its shell; None where nobody can tell.
+        #: Done when the terminal has ended, with the exit code of its shell; None when it is unknown.
         self.ended: asyncio.Future[int | None]
-        #: Seconds without an attachment after which it ends; None for never.
+        #: Seconds without an attachment after which the terminal ends; None for never.
         self.idle: float | None = None
         self._loop = asyncio.get_running_loop()
         self.ended = self._loop.create_future()
@@ -118,7 +119,7 @@ class Terminal:
         try:
             fcntl.ioctl(self._master, _TIOCSPTLCK, struct.pack("i", 0))
             (number,) = struct.unpack("i", fcntl.ioctl(self._master, _TIOCGPTN, struct.pack("i", 0)))
-            # Held, so that the master does not see an end whenever no program has it open.
+            # Kept open, so that the master does not see an end when no program has it open.
             self._slave = _linux.open_in_root(
                 sandbox.root, f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
             )
@@ -147,7 +148,7 @@ class Terminal:
         self._sandbox.control(_ABOVE.format(path=path).encode())
 
     async def up(self) -> None:
-        """Wait until its shell is there. Raises LimitReached when it does not come up."""
+        """Wait until the shell has started. Raises LimitReached when it does not start."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._up.wait(), _START_SECONDS)
         if self.state is State.STARTING:
@@ -155,7 +156,7 @@ class Terminal:
         if self._shell is None:
             raise LimitReached("the shell of the terminal did not start; are there too many processes?")
 
-    # How it stands
+    # State
 
     def _on_record(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -177,11 +178,11 @@ class Terminal:
         self._finish(None)
 
     def _finish(self, code: int | None) -> None:
-        """It is over: take what was drawn last, and tell everybody."""
+        """End: read the last output, and notify the attachment and waiters."""
         if self.state is State.ENDED:
             return
         self.state = State.ENDED
-        # More than a pseudo-terminal holds; beyond that somebody in the background is drawing.
+        # More than a pseudo-terminal's buffer holds; a background process produces the rest.
         for _ in range(8):
             if not self._draw():
                 break
@@ -202,12 +203,12 @@ class Terminal:
                 self._loop.remove_writer(fd)
                 os.close(fd)
         self._master = self._slave = self._end = -1
-        with contextlib.suppress(FileNotFoundError):  # with the sandbox its folder goes
+        with contextlib.suppress(FileNotFoundError):  # removed with the sandbox
             for entry in self._folder.iterdir():
                 entry.unlink()
             self._folder.rmdir()
 
-    # What is drawn
+    # Output
 
     def _read(self) -> None:
         if not self._reading and self._master >= 0:
@@ -220,7 +221,7 @@ class Terminal:
             self._loop.remove_reader(self._master)
 
     def _draw(self) -> bool:
-        """Take a piece of what was drawn; whether there was any."""
+        """Read a piece of output; return whether there was any."""
         try:
             data = os.read(self._master, _READ)
         except BlockingIOError:
@@ -230,7 +231,7 @@ class Terminal:
                 raise
             data = b""
         if not data:
-            self._pause()  # hung up: the shell is ending, which its record tells
+            self._pause()  # hung up: the shell is ending and will write its record
             return False
         self._drawn.append(data)
         self._kept += len(data)
@@ -241,22 +242,22 @@ class Terminal:
         return True
 
     def scrollback(self) -> bytes:
-        """The end of what was drawn, from the begin of a line where it was cut."""
+        """Return the recent output; if older output was dropped, from the start of a line."""
         data = b"".join(self._drawn)
         if len(data) <= SCROLLBACK:
             return data
         data = data[-SCROLLBACK:]
         return data[data.find(b"\n") + 1 :]
 
-    # Who is attached
+    # Attachments
 
     @property
     def attached(self) -> bool:
-        """Whether somebody is."""
+        """Whether a client is attached."""
         return self._attached is not None
 
     def attach(self) -> Attachment:
-        """Attach, with what was drawn so far; whoever was attached is no more."""
+        """Attach, with the recent output first; ends the previous attachment."""
         if self._attached is not None:
             self._detach(self._attached)
         self._cancel_timer()
@@ -281,15 +282,16 @@ class Terminal:
             self._timer.cancel()
             self._timer = None
 
-    # What its user does
+    # Operations of the client
 
     def resize(self, size: TerminalSize) -> None:
-        """Give it another size, which programs in it are told. Ignored when it ended."""
+        """Set the size of the window and notify the programs in it. Ignored when the terminal has ended."""
         if self._master >= 0:
             fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.columns, 0, 0))
 
     async def type(self, data: bytes, attachment: Attachment) -> None:
-        """Type; waits while the program does not read. Raises BrokenPipeError when it ended or is another's."""
+        """Type; waits while the program does not read. Raises BrokenPipeError when the terminal has ended or the
+        attachment was replaced."""
         async with self._typing:
             rest = memoryview(data)
             while rest:
@@ -312,7 +314,7 @@ class Terminal:
                 self._loop.remove_writer(self._master)
 
     def kill(self) -> None:
-        """End it: its shell and all that belongs to its session of processes."""
+        """End the terminal: its shell and all processes of its session."""
         if self.state is not State.RUNNING:
             return
         self.state = State.ENDING
@@ -320,12 +322,12 @@ class Terminal:
             if process.session == self._shell or process.pid == self._shell:
                 self._sandbox.processes.send(process.pid, signal.SIGKILL)
         self._cancel_timer()
-        # Process 1 may be unable to tell, for want of room.
+        # Process 1 may be unable to report the end when it cannot fork.
         self._timer = self._loop.call_later(_KILL_SECONDS, self._finish, None)
 
 
 class Attachment:
-    """Somebody at a terminal; ends when the terminal does, or when another attaches."""
+    """An attachment to a terminal; it ends when the terminal does, or when another client attaches."""
 
     def __init__(self, terminal: Terminal, drawn: bytes) -> None:
         self._terminal = terminal
@@ -338,7 +340,7 @@ class Attachment:
             self._ready.set()
 
     def _take(self, data: bytes) -> bool:
-        """Take what was drawn; whether that is as much as may wait to be read."""
+        """Buffer output; return whether the limit of unread output is reached."""
         self._unread += data
         self._ready.set()
         if len(self._unread) < _UNREAD:
@@ -358,7 +360,7 @@ class Attachment:
             self._on_end()
 
     async def receive(self, size: int = _READ) -> bytes:
-        """Up to `size` bytes of what was drawn as soon as there are any; empty when the attachment is over."""
+        """Return up to `size` bytes of output as soon as there are any; empty when the attachment is over."""
         while not self._unread:
             if self._over:
                 return b""
@@ -378,19 +380,19 @@ class Attachment:
         await self._terminal.type(data, self)
 
     async def resize(self, size: TerminalSize) -> None:
-        """Give the terminal another size, which programs in it are told."""
+        """Set the size of the terminal's window and notify the programs in it."""
         self._terminal.resize(size)
 
     async def kill(self) -> None:
-        """End the terminal with its shell and all that belongs to it. Ignored once somebody else attached."""
+        """End the terminal with its shell and all its processes. Ignored once another client has attached."""
         if self._terminal._attached is self:
             self._terminal.kill()
 
     async def wait(self) -> int | None:
-        """Wait until the terminal ends; the exit code of its shell, None where nobody can tell."""
+        """Wait until the terminal ends, and return the exit code of its shell; None when it is unknown."""
         return await asyncio.shield(self._terminal.ended)
 
     async def close(self) -> None:
-        """Detach; the terminal goes on. May be called twice."""
+        """Detach; the terminal keeps running. May be called twice."""
         self._terminal._detach(self)
         self._end()

@@ -1,8 +1,8 @@
-"""Folders of overlay layers: copied, merged and removed with whiteouts, links, holes and modes intact.
+"""Copies, merges and removes folders of overlay layers, with whiteouts, links, holes and modes intact.
 
-Names come from inside sandboxes, so nothing here builds long paths or follows links: every step is relative to an open
-folder. That holds as well for a tree that something still writes to: an entry is opened first, as what it is, and only
-that open file is looked at, given other permissions and read, whatever has its name by then.
+Names are untrusted, so this module neither builds long paths nor follows links: every step is relative to an open
+folder. This is safe even while a process writes to the tree: an entry is opened first, as its current kind, and only
+the open file is inspected, given permissions and read, even if its name is reused meanwhile.
 """
 
 # ruff: noqa: PTH101 - pathlib has no calls relative to an open folder
@@ -20,20 +20,20 @@ from pathlib import Path
 
 from arker.local.engine import _linux
 
-# The mount option `userxattr` makes the kernel keep its marks here; a folder with this one hides what is below it.
+# With the mount option `userxattr`, the kernel stores its marks here; an opaque folder hides the lower ones.
 _OPAQUE = "user.overlay.opaque"
-#: Folders nested deeper than this are refused; each level holds a descriptor and a frame of the interpreter.
+#: Folders nested deeper than this are refused, because each level needs a descriptor and an interpreter frame.
 DEPTH = 250
 
 
 def is_whiteout(info: os.stat_result) -> bool:
-    """Whether an entry of a layer says "deleted here" rather than being a file."""
+    """Return whether an entry of a layer is a whiteout, which marks a deleted name."""
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
 
 
 def _open(parent: int | None, name: str, kind: int, mode: int) -> tuple[int, int | None]:
-    """Open the folder or regular file `name` itself, for reading. If its owner took permissions of `mode` away, it has
-    them then, and what it had comes back, too. Raises OSError."""
+    """Open the folder or regular file `name` itself for reading. Permissions of `mode` that its owner lacks are added;
+    also return the mode to restore. Raises OSError."""
     directory = os.O_DIRECTORY if kind == stat.S_IFDIR else os.O_NONBLOCK
     flags = os.O_RDONLY | directory | os.O_CLOEXEC
     before: int | None = None
@@ -45,7 +45,7 @@ def _open(parent: int | None, name: str, kind: int, mode: int) -> tuple[int, int
             info = os.fstat(pinned)
             if stat.S_IFMT(info.st_mode) != kind:
                 raise _exchanged(name) from None
-            # By way of /proc, as calls on descriptors do not take one of this kind.
+            # By its path in /proc, because fchmod does not accept an O_PATH descriptor.
             before = stat.S_IMODE(info.st_mode)
             os.chmod(f"/proc/self/fd/{pinned}", before | mode)
             fd = os.open(f"/proc/self/fd/{pinned}", flags)
@@ -67,7 +67,7 @@ def _exchanged(name: str) -> OSError:
 
 @contextmanager
 def _folder(parent: int | None, name: str, *, restore: bool = True) -> Iterator[int]:
-    """Open a folder, readable or not; its permissions are put back after."""
+    """Open a folder, even if unreadable; its permissions are restored afterwards."""
     fd, before = _open(parent, name, stat.S_IFDIR, 0o700)
     try:
         yield fd
@@ -79,7 +79,7 @@ def _folder(parent: int | None, name: str, *, restore: bool = True) -> Iterator[
 
 @contextmanager
 def _file(folder: int, name: str) -> Iterator[int]:
-    """Open a regular file, readable or not; its permissions are put back after."""
+    """Open a regular file, even if unreadable; its permissions are restored afterwards."""
     fd, before = _open(folder, name, stat.S_IFREG, 0o400)
     try:
         yield fd
@@ -95,9 +95,9 @@ def _entries(folder: int) -> list[os.DirEntry[str]]:
 
 
 def _copy_marks(source: int, target: int) -> None:
-    """Extended attributes, mode and times, in the order that lets each be set."""
+    """Copy extended attributes, mode and times, in an order in which each can be set."""
     for name in os.listxattr(source):
-        with contextlib.suppress(OSError):  # security.* and the like are not ours to set
+        with contextlib.suppress(OSError):  # we may not set security.* and the like
             os.setxattr(target, name, os.getxattr(source, name))
     info = os.stat(source)
     os.fchmod(target, stat.S_IMODE(info.st_mode))
@@ -105,14 +105,14 @@ def _copy_marks(source: int, target: int) -> None:
 
 
 def copy_folder_marks(source: Path, target: Path) -> None:
-    """Give the folder `target` the mode, times and attributes of the folder `source`."""
+    """Copy the mode, times and attributes of the folder `source` to `target`."""
     with _folder(None, str(source)) as a, _folder(None, str(target), restore=False) as b:
         _copy_marks(a, b)
         os.fchmod(b, stat.S_IMODE(source.stat(follow_symlinks=False).st_mode))
 
 
 def make_folders(parent: Path, names: Iterable[str]) -> None:
-    """Make sure that each of `names` is a real folder in `parent`, replacing anything else."""
+    """Make each of `names` a real folder in `parent`; replace anything else."""
     with _folder(None, str(parent)) as fd:
         for name in names:
             with contextlib.suppress(FileNotFoundError):
@@ -131,7 +131,7 @@ def _copy_data(source: int, target: int, size: int) -> None:
         try:
             start = os.lseek(source, at, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole is left
+            if error.errno == errno.ENXIO:  # only a hole remains
                 return
             raise
         at = os.lseek(source, start, os.SEEK_HOLE)
@@ -144,7 +144,8 @@ def _copy_data(source: int, target: int, size: int) -> None:
 
 
 def _copy_entry(source: int, target: int, name: str, info: os.stat_result, links: int | None) -> None:
-    """Copy what is no folder. `links`, a folder, keeps what has several names until all of them are copied."""
+    """Copy an entry that is not a folder. `links`, a folder, keeps files with several names until all names are
+    copied."""
     kept = f"{info.st_dev}-{info.st_ino}"
     if links is not None and info.st_nlink > 1:
         try:
@@ -154,7 +155,7 @@ def _copy_entry(source: int, target: int, name: str, info: os.stat_result, links
         except OSError as error:
             if error.errno != errno.EMLINK:
                 raise
-            links = None  # it has all the names that a file can have, one of them in `links`
+            links = None  # the file has the maximum number of links, one of them in `links`
         else:
             return
     if stat.S_ISREG(info.st_mode):
@@ -199,7 +200,8 @@ def _copy_into(source: int, target: int, links: int, depth: int) -> None:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Copy the layer `source` to the new folder `target`: data shared where the file system can, holes kept."""
+    """Copy the layer `source` to the new folder `target`; data is shared if the file system supports it, and holes are
+    kept."""
     links = target.with_name(f"{target.name}.links")
     target.mkdir(0o700)
     links.mkdir(0o700)
@@ -216,7 +218,7 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def _discard(folder: int, name: str) -> None:
-    """Remove an entry of a merged layer, whatever it is."""
+    """Remove an entry of a merged layer, of any kind."""
     try:
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
@@ -240,7 +242,7 @@ def _merge_into(layer: int, merged: int, depth: int) -> None:
     for entry in _entries(layer):
         name, info = entry.name, entry.stat(follow_symlinks=False)
         if not stat.S_ISDIR(info.st_mode):
-            # A whiteout is kept as well: the base image below may have the name.
+            # A whiteout is kept as well, because the base image below may have the name.
             if name in present:
                 _discard(merged, name)
             try:
@@ -251,8 +253,8 @@ def _merge_into(layer: int, merged: int, depth: int) -> None:
                 _copy_entry(layer, merged, name, info, None)
             continue
         with _folder(layer, name) as a:
-            # What is no folder, a whiteout say, hid what is below of this name, and the kernel marks no folder that
-            # comes on top in another layer.
+            # An entry that is not a folder, such as a whiteout, hid the lower entries of this name, and the kernel does
+            # not mark a folder that is created over it in another layer as opaque.
             hides = present.get(name) is False
             if hides or (name in present and _is_opaque(a)):
                 _discard(merged, name)
@@ -268,9 +270,9 @@ def _merge_into(layer: int, merged: int, depth: int) -> None:
 
 
 def merge(layers: list[Path], target: Path) -> None:
-    """Make the new folder `target` equal to `layers` (the lowest first) stacked by an overlay.
+    """Create the folder `target` with the content of `layers` (lowest first) stacked by an overlay.
 
-    Files are hard links to those of the layers, which nobody writes to any more.
+    Files are hard links to those of the layers, which are no longer written.
     """
     target.mkdir(0o700)
     with _folder(None, str(target)) as merged:
@@ -281,9 +283,9 @@ def merge(layers: list[Path], target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder whatever its modes and depth: each folder below is moved up beside it, then emptied in turn.
+    """Remove a folder of any depth and modes: each subfolder is moved up beside it and then emptied.
 
-    What is no folder is unlinked.
+    Anything but a folder is unlinked.
     """
     try:
         if not stat.S_ISDIR(path.stat(follow_symlinks=False).st_mode):
@@ -301,7 +303,7 @@ def remove_tree(path: Path) -> None:
             return next(name for name in map(str, numbers) if name not in taken)
 
         def move(parent: int | None, name: str) -> str:
-            # A folder that its owner may not write cannot change its parent.
+            # A folder that its owner may not write cannot be moved to another parent.
             with _folder(parent, name, restore=False):
                 moved = fresh()
                 os.rename(name, moved, src_dir_fd=parent, dst_dir_fd=root)

@@ -1,8 +1,8 @@
-"""What may be asked: the request bodies of the contract, checked to the letter.
+"""Schemas of the contract's request bodies, with strict validation.
 
-A request that does not fit the contract is refused as a whole, before anything is done, and the message names
-the field. What fits but cannot be done for one entry of a write (a `..` in its path, a digest that differs)
-is that entry's own error.
+An invalid request is refused as a whole, before anything is done, and the message names
+the field. A valid entry of a write that cannot be carried out (a `..` in its path, a digest that differs)
+gets an error of its own.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ from arker.local.service.uploads import Chunk, Commit, UploadRequest
 
 from .slices import Cut, StructureError
 
-#: A run's body; other bodies have the cap of the web app.
+#: Maximum size of a run's body in bytes; other bodies have the limit of the app.
 MAX_RUN_BODY = 4 * 1024 * 1024
 
 
 class Body(BaseModel):
-    """Base of all request bodies: no unknown field, no conversion from one type to another, base64 into
-    bytes."""
+    """Base of all request bodies: no unknown fields, no conversion between types, base64 decoded to bytes."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         strict=True, extra="forbid", val_json_bytes="base64", frozen=True
@@ -62,12 +61,12 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _whole(value: object) -> object:
-    """JSON knows no integers: 1.0 is one, too."""
+    """Accept 1.0 as the integer 1, because JSON does not distinguish them."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _session_name(value: object) -> object:
-    """`0` and `"0"` are the same session."""
+    """Treat `0` and `"0"` as the same session."""
     value = _whole(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
 
@@ -76,7 +75,7 @@ Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 
 
 class ForkRequest(Body):
-    """How a child differs from its parent."""
+    """A request to fork a computer."""
 
     is_public: bool
     name: Name | None = None
@@ -84,13 +83,13 @@ class ForkRequest(Body):
 
 
 class ForkByNameRequest(ForkRequest):
-    """The same, with the source given by name."""
+    """A request to fork a computer by name."""
 
     source: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(alias="from")
 
 
 class RunRequest(Body):
-    """A command for a session."""
+    """A request to run a command in a session."""
 
     command: str
     session_id: Annotated[
@@ -102,13 +101,13 @@ class RunRequest(Body):
 
 
 class CancelRequest(Body):
-    """Which run to end: the one that was asked for under this Idempotency-Key."""
+    """A request to cancel the run with this Idempotency-Key."""
 
     idempotency_key: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]
 
 
 class WriteEntry(Body):
-    """An entry of a write. Which of the three kinds it is, and that it is whole, is for `check_sync` to say."""
+    """An entry of a write. `check_sync` checks which of the three kinds it is, and that it is complete."""
 
     _nullable: ClassVar[frozenset[str]] = frozenset({"sha256"})
 
@@ -120,11 +119,11 @@ class WriteEntry(Body):
     content: bytes | None = None
     sha256: Sha256 | None = None
     presigned: bool | None = None
-    #: No content is in any log of a deployment, secret or not.
+    #: No content is logged by a deployment, secret or not.
     is_secret: bool = False
 
     def entry(self) -> Entry:
-        """What the service takes; of an entry that `check_sync` has passed."""
+        """Return the entry for the service; `check_sync` must have passed it."""
         if self.presigned:
             return UploadRequest(self.path, self.size)
         assert self.upload_id is not None
@@ -136,7 +135,7 @@ class WriteEntry(Body):
 
 
 class SyncRequest(Body):
-    """Either operation. Which of the two it is, and that it is whole, is `check_sync`'s to say."""
+    """A read, a write or a manifest. `check_sync` checks which one it is, and that it is complete."""
 
     op: str
     path: Path | None = None
@@ -156,7 +155,7 @@ B = TypeVar("B", bound=BaseModel)
 
 
 def parse(model: type[B], data: bytes | bytearray) -> B:
-    """A request body.
+    """Parse a request body.
 
     Raises:
         ApiError: `bad_request` naming the first field that is wrong.
@@ -168,13 +167,13 @@ def parse(model: type[B], data: bytes | bytearray) -> B:
 
 
 def parse_large(model: type[B], data: bytes | bytearray, array: str | None, structure: int) -> B:
-    """The same, of a body of any size, in steps that each take little: for a worker thread.
+    """Parse a body of any size in short steps, in a worker thread.
 
     Args:
-        array: the field that may have many elements, if one may; its elements are parsed some at a time.
+        array: the field that may have many elements, or None; its elements are parsed in batches.
 
     Raises:
-        ApiError: also when there is more structure than any valid body has.
+        ApiError: as `parse`, and when there is more structure than any valid body has.
     """
     text = Cut(data, array, structure)
     elements: list[Any] = []
@@ -204,7 +203,7 @@ def _elements_of(model: type[BaseModel], field: str) -> TypeAdapter[Any]:
 
 
 def _parse_elements(model: type[BaseModel], field: str, data: bytes, skipped: int) -> list[Any]:
-    """Some elements of a field, of which `skipped` came before."""
+    """Parse some elements of a field, after `skipped` earlier ones."""
     try:
         parsed: list[Any] = _elements_of(model, field).validate_json(b"[" + data + b"]")
     except ValidationError as error:
@@ -216,7 +215,7 @@ def _parse_elements(model: type[BaseModel], field: str, data: bytes, skipped: in
 
 
 def parse_query(model: type[B], pairs: list[tuple[str, str]]) -> B:
-    """A query string, already split into pairs.
+    """Parse a query string, split into pairs.
 
     Raises:
         ApiError: `bad_request` naming the first parameter that is unknown, given twice or wrong.
@@ -228,7 +227,7 @@ def parse_query(model: type[B], pairs: list[tuple[str, str]]) -> B:
         values[name] = value
     for name in ("limit", "offset"):
         if name in values:
-            # int() would also take signs, blanks, underscores and other scripts' digits.
+            # int() would also accept signs, blanks, underscores and digits of other scripts.
             digits = values[name]
             if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
                 raise ApiError("bad_request", f"{name}: expected a whole number, not {digits[:40]!r}")
@@ -240,7 +239,7 @@ def parse_query(model: type[B], pairs: list[tuple[str, str]]) -> B:
 
 
 def check_sync(request: SyncRequest) -> None:
-    """Refuse a sync request that is none of a whole read, write or manifest.
+    """Check that a sync request is a complete read, write or manifest.
 
     Raises:
         ApiError: `unsupported_op`, `bad_request` or `payload_too_large`.
@@ -293,12 +292,12 @@ def _demand(what: str, prefix: str, given: set[str], required: set[str], optiona
 
 
 def digest(body: Body) -> bytes:
-    """SHA-256 of what a body says, however it spells it."""
+    """Return the SHA-256 of a body's values, independent of their spelling in JSON."""
     return hashlib.sha256(body.model_dump_json().encode()).digest()
 
 
 def explain(error: ValidationError) -> str:
-    """The first thing that is wrong, with the way to it; never the value (it may be a secret, or huge)."""
+    """Describe the first error with its location, but not the value, which may be secret or large."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ""
     for step in first["loc"]:

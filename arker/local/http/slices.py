@@ -1,9 +1,9 @@
-"""Large JSON bodies, cut so that no step of parsing them takes long.
+"""Splits large JSON bodies, so that no step of parsing them takes long.
 
-A parser in C holds the interpreter's lock for as long as one call takes, also in a thread: 30 MB of small values take
-seconds, in which the event loop stands still. So a worker thread cuts the text at the elements of one array, in steps
-that each take little, and parses slices of some elements. Strings are cheap to pass over and to parse, whatever their
-size; all else counts as structure, and one element may have so much of it.
+A parser in C holds the GIL during one call, even in a thread: 30 MB of small values take
+seconds, during which the event loop is blocked. So a worker thread splits the text at the elements of one array, in
+short steps, and parses slices of a few elements. Strings are cheap to skip and to parse, whatever their
+size; everything else counts as structure, which is limited for each element.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-#: Bytes outside of strings that an element, or all but the elements, may have as a rule.
+#: Maximum number of bytes outside of strings in an element, and in everything but the elements, by default.
 MAX_STRUCTURE: Final = 16 * 1024
-#: Bytes of a slice, as a rule: one element is never cut.
+#: Target size of a slice in bytes; elements are never split.
 _SLICE: Final = 64 * 1024
 
 _SPECIAL: Final = re.compile(rb'["\[\]{},]')
@@ -22,20 +22,20 @@ _TEXT: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 class StructureError(ValueError):
-    """There is more structure than anything valid has, or brackets or quotes do not match."""
+    """There is more structure than in any valid body, or brackets or quotes do not match."""
 
 
 class Cut:
-    """An object that is cut at its member `array`, step by step, so that the first slice that is wrong can be the last.
+    """Splits an object at its member `array`, step by step, so that parsing can stop at the first invalid slice.
 
-    Nothing but the brackets is checked: the parts are still to be parsed.
+    Only the brackets are checked: the parts must still be parsed.
 
     Args:
-        most: bytes outside of strings that an element, or all but the elements, may have.
+        most: maximum number of bytes outside of strings in an element, and in everything but the elements.
 
     Attributes:
         before: the text up to the opening bracket of the array; all of it when there is no array.
-        after: the text from its closing bracket on, once all slices were taken.
+        after: the text from its closing bracket on, once all slices were read.
     """
 
     def __init__(self, data: bytes | bytearray, array: str | None, most: int = MAX_STRUCTURE) -> None:
@@ -46,16 +46,16 @@ class Cut:
         self.after: bytes = b""
 
     def slices(self) -> Iterator[bytes]:
-        """The elements of the array, some at a time. An element that is neither an object nor an array ends it.
+        """Yield the elements of the array, some at a time. Stops at an element that is neither an object nor an array.
 
         Raises:
-            StructureError: there is too much of it, or it does not match.
+            StructureError: there is too much structure, or brackets or quotes do not match.
         """
         data = self._data
         depth = structure = position = 0
         name: bytes | None = None  # the last string in the object itself
-        begin = end = -1  # of the array
-        start = 0  # of the slice
+        begin = end = -1  # bounds of the array
+        start = 0  # start of the slice
         nested = False  # whether the element has brackets
         while position < len(data):
             found = _SPECIAL.search(data, position, position + _SLICE)
@@ -99,7 +99,7 @@ class Cut:
 
 
 def _end_of_string(data: bytes | bytearray, position: int) -> int:
-    """The position behind the string whose first character is at `position`."""
+    """Return the position behind the string whose first character is at `position`."""
     while position < len(data):
         found = _TEXT.match(data, position, position + _SLICE)
         assert found is not None

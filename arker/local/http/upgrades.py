@@ -1,7 +1,7 @@
-"""Connections that stop speaking HTTP: after an answer 101 they are bytes both ways, as terminals and ports need them.
+"""Connections that stop speaking HTTP: after a 101 response they carry bytes both ways, for terminals and ports.
 
-ASGI has no word for that. The scope of a request that asks for an upgrade has `UPGRADE`: what takes the connection
-over, once, in place of an answer. Until then it is a request like any other, and is refused like any other.
+ASGI has no message for this. The scope of a request that asks for an upgrade has `UPGRADE`: a function that takes
+the connection over, once, instead of a response. Until then it is a normal request and can be refused normally.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from arker.local.service.errors import ApiError
 
-#: In the scope of a request that asks for an upgrade.
+#: Key in the scope of a request that asks for an upgrade.
 UPGRADE: Final = "arker.upgrade"
-#: In the scope once the connection was taken over.
+#: Key in the scope once the connection was taken over.
 TAKEN: Final = "arker.upgraded"
 
 Headers = Iterable[tuple[bytes, bytes]]
-#: Answers 101 with headers, and takes the connection over.
+#: Sends 101 with headers, and takes the connection over.
 Upgrade = Callable[[Headers], Awaitable["Upgraded"]]
 
-#: Bytes that are held for whoever does not read.
+#: Maximum bytes buffered in each direction.
 _HELD: Final = 256 * 1024
 
 
@@ -41,25 +41,25 @@ class Upgraded:
         self._ended = False
         self._lost = False
 
-    # Told by the connection
+    # Called by the connection
 
     def feed(self, data: bytes) -> None:
-        """Bytes came."""
+        """Add received bytes."""
         self._held += data
         self._ready.set()
         if len(self._held) > _HELD:
             self._transport.pause_reading()
 
     def end(self, *, lost: bool) -> None:
-        """No more bytes come; if `lost`, none can be sent either."""
+        """Note that no more bytes will arrive; if `lost`, none can be sent either."""
         self._ended = True
         self._lost = self._lost or lost
         self._ready.set()
 
-    # Asked by whoever took it over
+    # Called by the route
 
     async def receive(self, size: int = 65536) -> bytes:
-        """Up to `size` bytes as soon as there are any; empty at the end."""
+        """Return up to `size` bytes as soon as there are any; empty at the end."""
         while not self._held:
             if self._ended:
                 return b""
@@ -80,24 +80,24 @@ class Upgraded:
             await self._flow.drain()
 
     async def send_eof(self) -> None:
-        """End this direction; the other goes on."""
+        """Close the sending direction; the other one stays open."""
         if not self._lost and not self._transport.is_closing():
             self._transport.write_eof()
 
     async def close(self) -> None:
-        """End both directions, after what was sent. May be called twice."""
+        """Close both directions after sending pending data. May be called twice."""
         self._transport.close()
 
 
 class Taken(Response):
-    """The answer of a request whose connection was taken over: none."""
+    """The empty response to a request whose connection was taken over."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send nothing."""
 
 
 def upgrade_of(request: Request, protocol: str) -> Upgrade:
-    """What takes the connection of a request over, if it asks for `protocol`.
+    """Return the function that takes the connection of a request over, if it asks for `protocol`.
 
     Raises:
         ApiError: `bad_request`.

@@ -1,4 +1,4 @@
-"""WebSockets of the deployment (RFC 6455), on upgraded connections."""
+"""WebSockets (RFC 6455) on upgraded connections."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from arker.local.service.errors import ApiError
 from .upgrades import Upgraded, upgrade_of
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-#: Bytes of one message at the most.
+#: Maximum size of one message in bytes.
 MAX_MESSAGE: Final = 1 << 20
 
 NORMAL, TOO_LARGE = 1000, 1009
 
 
 class WebSocket:
-    """A WebSocket with a client. One task receives, one sends."""
+    """A WebSocket with a client. One task may receive and one may send."""
 
     def __init__(self, stream: Upgraded) -> None:
         self._stream = stream
@@ -35,7 +35,7 @@ class WebSocket:
         self._parts: list[str | bytes] = []
 
     async def receive(self) -> bytes | str | None:
-        """The next message, None when the client closed it or is gone."""
+        """Return the next message; None when the client closed the WebSocket or disconnected."""
         while True:
             for event in self._events:
                 if isinstance(event, Ping):
@@ -60,7 +60,7 @@ class WebSocket:
                 return None
 
     async def _add(self, event: Message[Any]) -> bytes | str | None:
-        """A part of a message; the whole one with its last."""
+        """Add a part of a message; return the whole message with its last part."""
         self._size += len(event.data)
         if self._size > MAX_MESSAGE:
             await self.close(TOO_LARGE, f"a message has at most {MAX_MESSAGE} bytes")
@@ -76,7 +76,7 @@ class WebSocket:
         await self._send(BytesMessage(data))
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """Close it. May be called twice."""
+        """Close the WebSocket. May be called twice."""
         if self._protocol.state is ConnectionState.OPEN:
             await self._send(CloseConnection(code, reason))
         await self._stream.close()
@@ -93,7 +93,7 @@ async def accept(request: Request) -> WebSocket:
     """Answer the handshake of a WebSocket.
 
     Raises:
-        ApiError: `bad_request` for a request that is none.
+        ApiError: `bad_request` when the request is not a handshake.
     """
     take = upgrade_of(request, "websocket")
     key = request.headers.get("sec-websocket-key", "")

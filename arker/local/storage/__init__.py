@@ -1,1 +1,1 @@
-"""What lasts: SQLite, its migrations and the queries. No SQL is anywhere else, and nothing here knows requests."""
+"""Persistent state: SQLite, its migrations and queries. All SQL is here, and nothing here knows requests."""

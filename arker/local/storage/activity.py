@@ -1,4 +1,4 @@
-"""What the computers of organizations did."""
+"""The activity log of organizations' computers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class ActivityRow:
 
 @dataclass(frozen=True, slots=True)
 class ActivityFilter:
-    """Which rows, in which order: all that are set must hold. Times are in milliseconds since the epoch."""
+    """Filters and order of a list: rows must match all filters that are set. Times are in milliseconds since the
+    epoch."""
 
     since_ms: int
     until_ms: int
@@ -49,7 +50,7 @@ class ActivityFilter:
 
 
 _COLUMNS: Final = ", ".join(field.name for field in fields(ActivityRow))
-#: What a list can be sorted by, and the column that has it.
+#: The sort keys of a list, and their columns.
 SORTS: Final = {
     "when": "at_ms",
     "status": "status",
@@ -62,7 +63,7 @@ SORTS: Final = {
 
 
 class ActivityRows:
-    """The rows of acts."""
+    """The rows of the activity log."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -80,7 +81,7 @@ class ActivityRows:
         await self._database.write(change, durable=False)
 
     def page(self, org_id: str, wanted: ActivityFilter) -> list[ActivityRow]:
-        """Rows of an organization."""
+        """Return rows of an organization."""
         where = ["org_id = ?", "at_ms >= ?", "at_ms < ?", "status >= ?", "status <= ?"]
         values: list[object] = [
             org_id, wanted.since_ms, wanted.until_ms, wanted.status_min, wanted.status_max,
@@ -94,7 +95,7 @@ class ActivityRows:
             values.append(wanted.search)
         order = "ASC" if wanted.ascending else "DESC"
         rows = self._database.all(
-            # Only constants are put into the text.
+            # The text contains only constants.
             f"SELECT {_COLUMNS} FROM activity WHERE {' AND '.join(where)} "  # noqa: S608
             f"ORDER BY {SORTS[wanted.sort]} {order}, rowid {order} LIMIT ? OFFSET ?",
             *values, wanted.limit, wanted.offset,
@@ -102,5 +103,5 @@ class ActivityRows:
         return [ActivityRow(**dict(row)) for row in rows]
 
     async def remove(self, before_ms: int) -> None:
-        """Remove what was before a time."""
+        """Remove rows from before a time."""
         await self._database.execute("DELETE FROM activity WHERE at_ms < ?", before_ms, durable=False)

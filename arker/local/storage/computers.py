@@ -36,8 +36,8 @@ class Computer:
 
 @dataclass(frozen=True, slots=True)
 class ComputerFilter:
-    """Which computers to list: all that are set must hold. Times are in milliseconds since the epoch; `after` is where
-    the page before ended."""
+    """Filters of a list: computers must match all that are set. Times are in milliseconds since the epoch; `after` is
+    where the previous page ended."""
 
     org_id: str
     is_public: bool | None = None
@@ -53,13 +53,13 @@ class Computers:
         self._database = database
 
     def find(self, vm_id: str) -> Computer | None:
-        """The computer or image with this id."""
+        """Return the computer or image with this id."""
         row = self._database.one(f"SELECT {_COLUMNS} FROM vms WHERE vm_id = ?", vm_id)  # noqa: S608
         return None if row is None else _computer(row)
 
     def named(self, org_id: str, name: str) -> list[Computer]:
-        """What an organization means by a name: its own computers, else base images, else public computers of others.
-        Several, up to six, if the name is ambiguous."""
+        """Return the computers that an organization may mean by a name: its own, else base images, else public ones of
+        others. Up to six if the name is ambiguous."""
         rows = self._database.all(
             f"SELECT {_COLUMNS}, CASE org_id WHEN ? THEN 0 WHEN ? THEN 1 ELSE 2 END AS rank FROM vms "  # noqa: S608
             "WHERE name = ? AND (is_public OR rank = 0) ORDER BY rank, vm_id LIMIT 6",
@@ -68,8 +68,8 @@ class Computers:
         return [_computer(row) for row in rows if row["rank"] == rows[0]["rank"]]
 
     def addressed(self, org_id: str, name: str) -> list[Computer]:
-        """What an organization addresses by a name: a base image, else its own computers. Several, up to six, if the
-        name is ambiguous."""
+        """Return what an organization addresses by a name: a base image, else its own computers. Up to six if the name
+        is ambiguous."""
         rows = self._database.all(
             f"SELECT {_COLUMNS} FROM vms WHERE name = ? AND (kind = 'base' OR org_id = ?) "  # noqa: S608
             "ORDER BY kind, vm_id LIMIT 6",
@@ -78,7 +78,7 @@ class Computers:
         return [_computer(row) for row in rows if row["kind"] == rows[0]["kind"]]
 
     def public_of(self, org: str, name: str) -> list[Computer]:
-        """The public computers or images with a name of an organization, which is told by its id or name; up to six."""
+        """Return up to six public computers or images with a name in an organization, given by its id or name."""
         rows = self._database.all(
             f"SELECT {', '.join(f'vms.{column}' for column in _COLUMNS.split(', '))} "  # noqa: S608
             "FROM vms JOIN orgs USING (org_id) "
@@ -88,7 +88,7 @@ class Computers:
         return [_computer(row) for row in rows]
 
     def base(self, image: str) -> Computer | None:
-        """The row of a base image, by the image's name."""
+        """Return the row of a base image, by the image's name."""
         row = self._database.one(
             f"SELECT {_COLUMNS} FROM vms WHERE kind = 'base' AND image = ?",  # noqa: S608
             image,
@@ -96,21 +96,21 @@ class Computers:
         return None if row is None else _computer(row)
 
     def base_names(self) -> set[str]:
-        """Names of all base images."""
+        """Return the names of all base images."""
         return {row["name"] for row in self._database.all("SELECT name FROM vms WHERE kind = 'base'")}
 
     def ids(self) -> set[str]:
-        """Ids of all computers."""
+        """Return the ids of all computers."""
         return {row["vm_id"] for row in self._database.all("SELECT vm_id FROM vms WHERE kind = 'computer'")}
 
     def count(self, org_id: str) -> int:
-        """How many computers an organization has."""
+        """Return the number of computers of an organization."""
         row = self._database.one(_COUNT, org_id)
         assert row is not None
         return int(row[0])
 
     def count_all(self) -> int:
-        """How many computers there are."""
+        """Return the number of computers."""
         row = self._database.one("SELECT count(*) FROM vms WHERE kind = 'computer'")
         assert row is not None
         return int(row[0])
@@ -118,7 +118,7 @@ class Computers:
     def page(
         self, org_id: str, *, part_of_name: str, oldest_first: bool, limit: int, offset: int
     ) -> tuple[list[Computer], int]:
-        """A page of an organization's computers by age, and how many there are on all pages."""
+        """Return a page of an organization's computers by age, and the number of computers on all pages."""
         where = "org_id = ? AND kind = 'computer'"
         values: list[object] = [org_id]
         if part_of_name:
@@ -136,11 +136,11 @@ class Computers:
         return [_computer(row) for row in rows], int(total[0])
 
     async def announce(self, vm_id: str) -> None:
-        """Note that a computer is about to be made: unless it is added, its files are left over."""
+        """Note that a computer will be created: until it is added, its files count as left over."""
         await self._database.execute("INSERT INTO leftovers VALUES (?)", vm_id, durable=False)
 
     def leftovers(self) -> list[str]:
-        """Ids of computers whose files may be there although they have no row: a crash came in between."""
+        """Return the ids of computers whose files may exist without a row, because of a crash."""
         return [row["vm_id"] for row in self._database.all("SELECT vm_id FROM leftovers")]
 
     async def cleared(self, vm_id: str) -> None:
@@ -148,7 +148,7 @@ class Computers:
         await self._database.execute("DELETE FROM leftovers WHERE vm_id = ?", vm_id, durable=False)
 
     def newest(self, wanted: ComputerFilter, limit: int) -> list[Computer]:
-        """Computers of an organization, or its base images, newest first."""
+        """Return computers of an organization, or its base images, newest first."""
         where, values = ["org_id = ?"], [wanted.org_id, *()]
         for condition, value in (
             ("is_public = ?", wanted.is_public),
@@ -170,15 +170,15 @@ class Computers:
         return [_computer(row) for row in rows]
 
     async def describe(self, vm_id: str, description: str | None) -> None:
-        """Change what a computer is for."""
+        """Set the description of a computer."""
         await self._database.execute("UPDATE vms SET description = ? WHERE vm_id = ?", description, vm_id)
 
     async def add(self, computer: Computer, *, most: int, note: Note | None, unique: bool = False) -> None:
         """Add a computer, and note the answer for its Idempotency-Key in the same transaction.
 
         Args:
-            most: how many computers the organization may have; 0 for no limit.
-            unique: whether its name must not be addressed already.
+            most: maximum number of computers of the organization; 0 for no limit.
+            unique: whether its name must be unused.
 
         Raises:
             TooManyComputers, ImageGone, NameTaken, DiskFull: nothing was added.
@@ -208,7 +208,7 @@ class Computers:
         await self._database.write(change)
 
     async def add_image(self, vm_id: str, name: str, now_ms: int) -> None:
-        """Add a base image, unless one of this name is there by now."""
+        """Add a base image, unless one with this name exists already."""
         await self._database.execute(
             f"INSERT INTO vms ({_COLUMNS}) SELECT ?, ?, 'base', ?, ?, 1, NULL, ?, ?, NULL "  # noqa: S608
             "WHERE NOT EXISTS (SELECT 1 FROM vms WHERE kind = 'base' AND name = ?)",
@@ -216,8 +216,8 @@ class Computers:
         )  # fmt: skip
 
     async def delete(self, vm_id: str) -> bool:
-        """Delete a computer with its uploads and the notes of its runs; False if it is not there. Its files are left
-        over."""
+        """Delete a computer with its uploads and the notes of its runs; return False if it does not exist. Its files
+        are noted as left over."""
 
         def change(connection: sqlite3.Connection) -> bool:
             connection.execute(
@@ -241,11 +241,11 @@ class Computers:
         await self._database.write(change, durable=False)
 
 
-# Administration: functions of a connection, for programs that may not be the deployment.
+# Administration: functions of a connection, for programs other than the deployment.
 
 
 def public(connection: sqlite3.Connection) -> list[Computer]:
-    """Base images, then public computers that have a name, each by name."""
+    """Return base images, then public computers that have a name, each by name."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM vms WHERE name IS NOT NULL AND is_public "  # noqa: S608
         "ORDER BY kind, name"
@@ -255,11 +255,10 @@ def public(connection: sqlite3.Connection) -> list[Computer]:
 
 @contextlib.contextmanager
 def removing_image(connection: sqlite3.Connection, name: str) -> Iterator[None]:
-    """Delete the row of a base image together with what the block does: a fork that is under way sees all of it or
-    nothing.
+    """Delete the row of a base image in one transaction with the block: a concurrent fork sees both or neither.
 
     Raises:
-        ImageInUse: computers stand on it.
+        ImageInUse: computers are based on it.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -1,7 +1,7 @@
-"""What must last: one SQLite file.
+"""The database of persistent state: one SQLite file.
 
 A read of a row or two takes microseconds and never waits in WAL mode, so it is a plain call on the event loop. A
-write is a function of the connection, run in a transaction: in the writer's thread when it has to wait for the disk.
+write is a function of the connection that runs in a transaction, in the writer's thread if it waits for the disk.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PLATFORM_ORG: Final = "org_arker"
 #: Name of the file in a state folder.
 DATABASE: Final = "arker.db"
 
-#: Step n brings a file from version n to n + 1. Never change one that was released; append.
+#: Step n migrates a file from version n to n + 1. Never change a released step; append.
 MIGRATIONS: Final = [
     """
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -153,15 +153,14 @@ MIGRATIONS: Final = [
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """A connection to the file at `path`, made if missing and brought to the current version.
+    """Open the file at `path`; create it if missing, and migrate it to the current version.
 
     Raises:
-        StateError: it was written by a newer version, or is no database, or cannot be opened.
+        StateError: it was written by a newer version, is not a database, or cannot be opened.
     """
     try:
-        # The mode of the file is that of its WAL, too: nobody else reads hashes, names and outputs. It must
-        # not be opened here once it exists: closing it would take away the locks that other connections of
-        # this process have on it.
+        # The WAL inherits the mode of the file: other users must not read hashes, names and outputs. An existing file
+        # must not be opened here: closing it would release the locks of this process's other connections.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
@@ -188,7 +187,8 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
-    """Before a file of an older version is changed, copy it: `arker.db.version-2`, say, for going back."""
+    """Copy a file of an older version before it is migrated, for example to `arker.db.version-2`, so that one can go
+    back."""
     version = _version(connection)
     copy = path.with_name(f"{path.name}.version-{version}")
     if not 0 < version < len(MIGRATIONS) or copy.exists():
@@ -198,7 +198,7 @@ def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as target:
             connection.backup(target)
-        # Another process may have migrated the file meanwhile; then the copy is not what its name says.
+        # Another process may have migrated the file meanwhile; then the copy does not match its name.
         if _version(connection) == version:
             part.replace(copy)
     except (OSError, sqlite3.Error) as error:
@@ -235,8 +235,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 class Database:
-    """Three connections to one file: one to read and one to write quickly on the event loop, one to write in
-    a thread."""
+    """Three connections to one file: one for reads and one for fast writes on the event loop, and one for writes in a
+    thread."""
 
     def __init__(self, path: Path) -> None:
         self._connections = contextlib.ExitStack()
@@ -248,26 +248,26 @@ class Database:
             self._connections.close()
             raise
         self._reader.execute("PRAGMA query_only = ON")
-        # No waiting on the event loop: not for the disk, not for the lock, not for a checkpoint.
+        # The event loop must not wait for the disk, the lock or a checkpoint.
         for pragma in ("synchronous = NORMAL", "busy_timeout = 0", "wal_autocheckpoint = 0"):
             self._quick.execute(f"PRAGMA {pragma}").fetchall()
         self._quick_writes = 0
         self._thread = ThreadPoolExecutor(1, "arker-db")
 
     def one(self, sql: str, *values: Any) -> Row | None:
-        """The first row of a query."""
+        """Return the first row of a query; None if there is none."""
         rows = self.all(sql, *values)
         return rows[0] if rows else None
 
     def all(self, sql: str, *values: Any) -> list[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         return self._reader.execute(sql, values).fetchall()
 
     async def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         """Run `change` in a transaction.
 
-        With `durable` it is on disk when this returns; else it survives the death of the process, but perhaps
-        not that of the machine, and costs no wait for the disk. A cancelled call is still carried out.
+        With `durable` it is on disk when this returns. Otherwise it survives the death of the process, but perhaps
+        not a crash of the machine, and does not wait for the disk. A cancelled call is still carried out.
 
         Raises:
             DiskFull: nothing was changed.
@@ -278,32 +278,31 @@ class Database:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                     raise
-            # Somebody else writes. That is known before `change` has begun, so it may begin again behind
-            # them.
+            # Another connection is writing. This is known before `change` has started, so it can be run in the thread.
         loop = asyncio.get_running_loop()
-        # Without the shield a call that is cancelled while it queues would not be carried out.
+        # Without the shield, a call that is cancelled while it is queued would not be carried out.
         return await asyncio.shield(loop.run_in_executor(self._thread, _transact, self._writer, change))
 
     def _write_quickly(self, change: Callable[[sqlite3.Connection], T]) -> T:
         result = _transact(self._quick, change)
         self._quick_writes += 1
         if self._quick_writes % 500 == 0:
-            # Passive: it takes over what nobody reads any more, and is in nobody's way.
+            # Passive: copies pages that no reader needs any more, without blocking others.
             self._thread.submit(lambda: self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
         return result
 
     async def execute(self, sql: str, *values: Any, durable: bool = True) -> int:
-        """Run one statement in a transaction; how many rows it changed."""
+        """Run one statement in a transaction; return the number of changed rows."""
         return await self.write(lambda connection: connection.execute(sql, values).rowcount, durable=durable)
 
     def secret(self) -> bytes:
-        """What this state folder's signatures are made with."""
+        """Return the key that signs this state folder's tokens."""
         row = self.one("SELECT value FROM meta WHERE name = 'secret'")
         assert row is not None
         return bytes(row["value"])
 
     async def probe(self) -> None:
-        """Write something.
+        """Check that the file can be written.
 
         Raises:
             StorageError: the file cannot be written.
@@ -314,7 +313,7 @@ class Database:
             raise StorageError(str(error)) from None
 
     def close(self) -> None:
-        """Finish the writes under way and let go of the file."""
+        """Finish running writes and close the file."""
         self._thread.shutdown()
         self._connections.close()
 

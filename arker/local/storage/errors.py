@@ -1,4 +1,4 @@
-"""What can go wrong with stored state."""
+"""Errors of stored state."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ class StorageError(Exception):
 
 
 class StateError(StorageError):
-    """The state folder cannot be used; the message says why and what mends it."""
+    """The state folder cannot be used; the message says why and how to fix it."""
 
 
 class DiskFull(StorageError):
-    """The disk is full; nothing of the transaction was kept."""
+    """The disk is full; the transaction was rolled back."""
 
 
 class TooManyComputers(StorageError):
-    """The organization has as many computers as it may have."""
+    """The organization has its maximum number of computers."""
 
 
 class ImageGone(StorageError):
@@ -24,7 +24,7 @@ class ImageGone(StorageError):
 
 
 class ImageInUse(StorageError):
-    """Computers stand on the image; `vm_ids` names them."""
+    """Computers are based on the image; `vm_ids` lists them."""
 
     def __init__(self, vm_ids: list[str]) -> None:
         super().__init__(f"{len(vm_ids)} computers stand on the image")
@@ -32,4 +32,4 @@ class ImageInUse(StorageError):
 
 
 class NameTaken(StorageError):
-    """Something else has the name already."""
+    """The name is in use."""

@@ -1,4 +1,4 @@
-"""File systems that outlive computers, and where computers have them."""
+"""File systems that outlive computers, and their mounts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Filesystem:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A file system in a computer."""
+    """A mount of a file system in a computer."""
 
     mount_id: str
     vm_id: str
@@ -39,7 +39,7 @@ class FilesystemRows:
         """Add a file system.
 
         Raises:
-            NameTaken: the organization has one of this name.
+            NameTaken: the organization has one with this name.
         """
         try:
             await self._database.execute(
@@ -50,14 +50,14 @@ class FilesystemRows:
             raise NameTaken from None
 
     def find(self, org_id: str, filesystem_id: str) -> Filesystem | None:
-        """A file system of an organization."""
+        """Return a file system of an organization."""
         row = self._database.one(
             "SELECT * FROM filesystems WHERE filesystem_id = ? AND org_id = ?", filesystem_id, org_id
         )
         return None if row is None else Filesystem(**dict(row))
 
     def page(self, org_id: str, prefix: str, after: tuple[int, str] | None, limit: int) -> list[Filesystem]:
-        """File systems of an organization whose names begin with `prefix`, newest first."""
+        """Return file systems of an organization whose names begin with `prefix`, newest first."""
         rows = self._database.all(
             "SELECT * FROM filesystems WHERE org_id = ? AND substr(name, 1, length(?)) = ? "
             "AND (? OR (created_ms, filesystem_id) < (?, ?)) "
@@ -67,7 +67,7 @@ class FilesystemRows:
         return [Filesystem(**dict(row)) for row in rows]
 
     async def remove(self, filesystem_id: str) -> bool:
-        """Remove a file system; False when it is mounted."""
+        """Remove a file system; return False when it is mounted."""
         try:
             await self._database.execute("DELETE FROM filesystems WHERE filesystem_id = ?", filesystem_id)
         except sqlite3.IntegrityError:
@@ -75,11 +75,11 @@ class FilesystemRows:
         return True
 
     def mounted(self) -> list[str]:
-        """The computers that have mounts."""
+        """Return the computers that have mounts."""
         return [row["vm_id"] for row in self._database.all("SELECT DISTINCT vm_id FROM mounts")]
 
     def mounts(self, vm_id: str) -> list[Mount]:
-        """The mounts of a computer, oldest first."""
+        """Return the mounts of a computer, oldest first."""
         rows = self._database.all("SELECT * FROM mounts WHERE vm_id = ? ORDER BY mount_id", vm_id)
         return [Mount(**dict(row)) for row in rows]
 
@@ -87,7 +87,7 @@ class FilesystemRows:
         """Add a mount.
 
         Raises:
-            NameTaken: its path or file system has one in the computer; or either is gone.
+            NameTaken: its path or file system has a mount in the computer, or one of both was deleted.
         """
         try:
             await self._database.execute(

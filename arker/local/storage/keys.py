@@ -1,4 +1,4 @@
-"""API keys, by their hashes, and the organizations that they belong to."""
+"""API keys, stored as hashes, and their organizations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .database import LOCAL_ORG, Database
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known of a key; times are in milliseconds since the epoch."""
+    """The record of a key; times are in milliseconds since the epoch."""
 
     key_id: str
     org_id: str
@@ -27,26 +27,26 @@ class ApiKey:
 
     @property
     def valid(self) -> bool:
-        """Whether it was neither revoked nor has expired."""
+        """Whether it is neither revoked nor expired."""
         return self.revoked_ms is None and (self.expires_ms is None or self.expires_ms > _now())
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key, as its organization may see it; `created_ms` is in milliseconds since the epoch."""
+    """A key, as shown to its organization; `created_ms` is in milliseconds since the epoch."""
 
     key_id: str
     created_ms: int
 
 
 class KeyRows:
-    """Keys as each request needs them."""
+    """Queries of keys for requests."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def find(self, digest: bytes) -> tuple[str, str, str] | None:
-        """Key id, organization id and organization name of a valid key."""
+        """Return the key id, organization id and organization name of a valid key."""
         row = self._database.one(
             "SELECT key_id, org_id, orgs.name AS org_name FROM keys JOIN orgs USING (org_id) "
             "WHERE hash = ? AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > ?)",
@@ -56,7 +56,7 @@ class KeyRows:
         return None if row is None else (row["key_id"], row["org_id"], row["org_name"])
 
     def of(self, org_id: str) -> list[KeyRow]:
-        """The valid keys of an organization, newest first."""
+        """Return the valid keys of an organization, newest first."""
         rows = self._database.all(
             "SELECT key_id, created_ms FROM keys WHERE org_id = ? AND revoked_ms IS NULL "
             "AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY created_ms DESC, key_id DESC",
@@ -73,7 +73,7 @@ class KeyRows:
         )  # fmt: skip
 
     async def revoke(self, org_id: str, key_id: str) -> bool:
-        """Revoke a key of an organization; False when there is no valid one of that id."""
+        """Revoke a key of an organization; return False when it has no valid key with that id."""
         changed = await self._database.execute(
             "UPDATE keys SET revoked_ms = ? WHERE key_id = ? AND org_id = ? AND revoked_ms IS NULL",
             time.time_ns() // 1_000_000, key_id, org_id,
@@ -91,19 +91,19 @@ class KeyRows:
         await self._database.write(change, durable=False)
 
 
-# Administration: functions of a connection, for programs that may not be the deployment.
+# Administration: functions of a connection, for programs other than the deployment.
 
 
 def find(connection: sqlite3.Connection, digest: bytes) -> ApiKey | None:
-    """The key with this hash, revoked or not."""
+    """Return the key with this hash, revoked or not."""
     return next((key for key in listed(connection, "WHERE hash = ?", digest)), None)
 
 
 def add(
     connection: sqlite3.Connection, digest: bytes, *, name: str, org: str | None, expires_ms: int | None
 ) -> str:
-    """Add a key of an organization (`org` by its name or id, made if missing; the deployment's own if None); its
-    key id."""
+    """Add a key of an organization (`org` by its name or id, created if missing; the deployment's own if None); return
+    its key id."""
     key_id = f"key_{new_ulid().lower()}"
     with connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -126,7 +126,7 @@ def _organization(connection: sqlite3.Connection, org: str | None) -> str:
 
 
 def revoke(connection: sqlite3.Connection, key_id: str) -> bool:
-    """Revoke a key; False when there is no valid key of that id."""
+    """Revoke a key; return False when there is no valid key with that id."""
     changed = connection.execute(
         "UPDATE keys SET revoked_ms = ? WHERE key_id = ? AND revoked_ms IS NULL",
         (_now(), key_id),
@@ -135,13 +135,13 @@ def revoke(connection: sqlite3.Connection, key_id: str) -> bool:
 
 
 def forget(connection: sqlite3.Connection, key_id: str) -> None:
-    """Delete a temporary key and every trace of it."""
+    """Delete a temporary key and all its records."""
     connection.execute("DELETE FROM keys WHERE key_id = ?", (key_id,))
 
 
 def listed(connection: sqlite3.Connection, where: str = "", *values: object) -> list[ApiKey]:
-    """All keys, revoked ones too, oldest first."""
-    # `where` is one of this module's own constants.
+    """Return all keys, including revoked ones, oldest first."""
+    # `where` is a constant of this module.
     rows = connection.execute(
         "SELECT key_id, org_id, orgs.name AS org_name, keys.name AS name, created_ms, last_used_ms, "  # noqa: S608
         f"revoked_ms, expires_ms FROM keys JOIN orgs USING (org_id) {where} ORDER BY created_ms, key_id",

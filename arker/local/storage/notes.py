@@ -1,4 +1,4 @@
-"""What was asked under an Idempotency-Key, and what was answered."""
+"""Notes of requests with an Idempotency-Key, and of their answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from .database import Database
 
 
 class Identity(NamedTuple):
-    """Whose key it is, what it is for (an operation, and the computer it is about), and the key."""
+    """Identifies a note: the organization of the key, its scope (an operation, and the computer concerned), and the
+    key."""
 
     org_id: str
     scope: str
@@ -20,11 +21,11 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is known under a key.
+    """The note of a key.
 
     Attributes:
-        request: digest of what was asked.
-        state: `started`; `ended`, with its answer; `unkept`: ended, but the answer was too large to be kept; `unknown`.
+        request: digest of the request.
+        state: `started`; `ended` (with its answer); `unkept` (ended, the answer was not kept); `unknown`.
     """
 
     identity: Identity
@@ -40,7 +41,7 @@ class Notes:
         self._database = database
 
     def find(self, identity: Identity) -> Note | None:
-        """The note under a key."""
+        """Return the note of a key."""
         row = self._database.one(
             "SELECT request, state, answer FROM idempotency WHERE org_id = ? AND scope = ? AND key = ?",
             *identity,
@@ -48,29 +49,29 @@ class Notes:
         return None if row is None else Note(identity, row["request"], row["state"], row["answer"])
 
     async def add(self, note: Note) -> None:
-        """Add a note under a new key."""
+        """Add a note for a new key."""
         await self._database.write(lambda connection: insert_note(connection, note), durable=False)
 
     async def end(self, identity: Identity, state: str, answer: bytes | None) -> None:
-        """Note how it ended."""
+        """Save how a request ended."""
         await self._database.execute(
             "UPDATE idempotency SET state = ?, answer = ? WHERE org_id = ? AND scope = ? AND key = ?",
             state, answer, *identity, durable=False,
         )  # fmt: skip
 
     async def forget(self, identity: Identity) -> None:
-        """Free a key."""
+        """Delete the note of a key."""
         await self._database.execute(
             "DELETE FROM idempotency WHERE org_id = ? AND scope = ? AND key = ?", *identity, durable=False
         )
 
     async def lose_started(self) -> None:
-        """Mark whatever had started as unknown."""
+        """Mark requests that had started as having an unknown outcome."""
         await self._database.execute("UPDATE idempotency SET state = 'unknown' WHERE state = 'started'")
 
     async def sweep(self, *, before_ms: int, most_bytes: int) -> None:
-        """Delete notes made before a time, and the oldest answers of runs down to half of `most_bytes` if all are
-        larger."""
+        """Delete notes from before a time; if the answers exceed `most_bytes`, delete the oldest answers of runs down
+        to half of it."""
 
         def change(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM idempotency WHERE created_ms < ?", (before_ms,))
@@ -85,7 +86,7 @@ class Notes:
                     (total - most_bytes / 2,),
                 )
 
-        # In the writer's thread, though nothing of it has to last: it looks at all that is kept.
+        # In the writer's thread, although it need not be durable, because it scans all notes.
         await self._database.write(change)
 
 

@@ -1,4 +1,4 @@
-"""Runs that are resources of their own: recorded before they start, listed, looked at, kept for a while."""
+"""Recorded runs: saved before they start, and kept for a while."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs to list: all that are set must hold. Times are in milliseconds since the epoch, inclusive; `after` is
-    where the page before ended."""
+    """Filters of a list: runs must match all that are set. Times are in milliseconds since the epoch, inclusive;
+    `after` is where the previous page ended."""
 
     state: str | None = None
     started_after: int | None = None
@@ -51,17 +51,17 @@ class RunRows:
         self._database = database
 
     async def save(self, run: RunRow, note: Note | None = None) -> None:
-        """Add a run, or change the row of the one that has its id; and note the answer for an Idempotency-Key in the
-        same transaction. It survives the end of the process.
+        """Add a run, or update the one with its id; note the answer for an Idempotency-Key in the same transaction. The
+        row survives the death of the process.
 
         Raises:
-            NameTaken: there is a note under the key by now; nothing was changed.
+            NameTaken: the key has a note already; nothing was changed.
         """
 
         def change(connection: sqlite3.Connection) -> None:
             connection.execute(
                 f"INSERT INTO runs ({_COLUMNS}) "  # noqa: S608
-                # A computer that is deleted meanwhile takes its runs along.
+                # If the computer was deleted meanwhile, its runs are gone as well.
                 "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?) "
                 "ON CONFLICT (run_id) DO UPDATE SET state = excluded.state, "
                 "completed_ms = excluded.completed_ms, exit_code = excluded.exit_code, "
@@ -80,7 +80,7 @@ class RunRows:
         await self._database.write(change, durable=False)
 
     def find(self, vm_id: str, run_id: str) -> RunRow | None:
-        """A run of a computer."""
+        """Return a run of a computer."""
         row = self._database.one(
             f"SELECT {_COLUMNS} FROM runs WHERE run_id = ? AND vm_id = ?",  # noqa: S608
             run_id, vm_id,
@@ -88,7 +88,7 @@ class RunRows:
         return None if row is None else _run(row)
 
     def page(self, vm_id: str, wanted: RunFilter, limit: int) -> list[RunRow]:
-        """Runs of a computer, newest first."""
+        """Return runs of a computer, newest first."""
         where, values = ["vm_id = ?"], [vm_id, *()]
         for condition, value in (
             ("state = ?", wanted.state),
@@ -103,7 +103,7 @@ class RunRows:
             where.append("(started_ms, run_id) < (?, ?)")
             values.extend(wanted.after)  # type: ignore[arg-type]
         rows = self._database.all(
-            # Only constants are put into the text.
+            # The text contains only constants.
             f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(where)} "  # noqa: S608
             "ORDER BY started_ms DESC, run_id DESC LIMIT ?",
             *values, limit,
@@ -111,15 +111,15 @@ class RunRows:
         return [_run(row) for row in rows]
 
     async def fail_unfinished(self, reason: str, now_ms: int) -> None:
-        """Whatever was going on when the last process ended, has failed."""
+        """Mark runs that were unfinished when the last process ended as failed."""
         await self._database.execute(
             "UPDATE runs SET state = 'failed', completed_ms = ?, fail_reason = ? WHERE completed_ms IS NULL",
             now_ms, reason,
         )  # fmt: skip
 
     def outdated(self, before_ms: int, most: int) -> list[tuple[str, str]]:
-        """Ended runs, by computer and id, that began before a time or are beyond the newest `most` of their
-        computer."""
+        """Return the ended runs (computer and id) that started before a time or are not among the newest `most` of
+        their computer."""
         rows = self._database.all(
             "SELECT vm_id, run_id FROM (SELECT vm_id, run_id, started_ms, completed_ms, "
             "row_number() OVER (PARTITION BY vm_id ORDER BY started_ms DESC, run_id DESC) AS place FROM runs) "

@@ -1,4 +1,4 @@
-"""Sessions that were made by a request, rather than by the first command in them."""
+"""Sessions that were created by a request rather than by the first command in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .database import Database
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session and the variables that it began with. A deleted one keeps its row, so that its id is not used again."""
+    """A session and its initial variables. A deleted one keeps its row, so that its id is not reused."""
 
     session_id: str
     env: Mapping[str, str]
@@ -26,7 +26,7 @@ class SessionRows:
         self._database = database
 
     def of(self, vm_id: str) -> dict[str, SessionRow]:
-        """The sessions of a computer by their ids."""
+        """Return the sessions of a computer by id."""
         rows = self._database.all("SELECT * FROM sessions WHERE vm_id = ?", vm_id)
         return {
             row["session_id"]: SessionRow(
@@ -36,7 +36,7 @@ class SessionRows:
         }
 
     async def save(self, vm_id: str, session: SessionRow) -> None:
-        """Add a session, or change the row of the one that has its id."""
+        """Add a session, or update the one with its id."""
         await self._database.execute(
             "INSERT OR REPLACE INTO sessions SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?)",
             vm_id, session.session_id, json.dumps(dict(session.env)), session.created_ms, session.deleted, vm_id,

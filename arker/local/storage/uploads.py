@@ -1,4 +1,4 @@
-"""Uploads on their way into a computer: which bytes of them have arrived."""
+"""Unfinished and finished uploads to computers: which of their bytes have arrived."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .database import Database, Row
 
-#: Half-open.
+#: A half-open range.
 Range = tuple[int, int]
 
 
@@ -16,10 +16,10 @@ class Upload:
     """An upload.
 
     Attributes:
-        kind: `chunks`, or `put` for one to a signed URL.
+        kind: `chunks`, or `put` for an upload to a signed URL.
         ranges: the bytes that have arrived, as merged ranges.
-        written: whether the file is in its computer.
-        boot: id of the boot of the machine in which they arrived.
+        written: whether the file was written to its computer.
+        boot: id of the boot of the machine during which they arrived.
     """
 
     vm_id: str
@@ -34,18 +34,18 @@ class Upload:
 
 
 class UploadRows:
-    """The rows of uploads. They survive the process, but not always the machine."""
+    """The rows of uploads. They survive the death of the process, but not always that of the machine."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def find(self, vm_id: str, upload_id: str) -> Upload | None:
-        """One of a computer's uploads."""
+        """Return an upload of a computer."""
         row = self._database.one("SELECT * FROM uploads WHERE vm_id = ? AND upload_id = ?", vm_id, upload_id)
         return None if row is None else _upload(row)
 
     async def save(self, upload: Upload) -> None:
-        """Add or replace an upload, if its computer is still there."""
+        """Add or replace an upload, if its computer still exists."""
         await self._database.execute(
             "INSERT OR REPLACE INTO uploads "
             "(vm_id, upload_id, path, size, kind, ranges, written, boot, touched_ms) "
@@ -56,7 +56,7 @@ class UploadRows:
         )  # fmt: skip
 
     def pending(self, vm_id: str) -> tuple[int, int]:
-        """How many of a computer's uploads are unfinished, and the sum of their sizes in bytes."""
+        """Return the number of unfinished uploads of a computer, and the sum of their sizes in bytes."""
         row = self._database.one(
             "SELECT count(*), total(size) FROM uploads WHERE vm_id = ? AND NOT written", vm_id
         )
@@ -64,18 +64,18 @@ class UploadRows:
         return int(row[0]), int(row[1])
 
     def all_pending(self) -> list[tuple[str, str]]:
-        """Computer and id of every unfinished upload."""
+        """Return the computer and id of every unfinished upload."""
         rows = self._database.all("SELECT vm_id, upload_id FROM uploads WHERE NOT written")
         return [(row["vm_id"], row["upload_id"]) for row in rows]
 
     def count_pending(self) -> int:
-        """How many uploads are unfinished."""
+        """Return the number of unfinished uploads."""
         row = self._database.one("SELECT count(*) FROM uploads WHERE NOT written")
         assert row is not None
         return int(row[0])
 
     async def forget(self, *, before_ms: int) -> None:
-        """Delete uploads that were last touched before a time."""
+        """Delete uploads that were last changed before a time."""
         await self._database.execute("DELETE FROM uploads WHERE touched_ms < ?", before_ms, durable=False)
 
 

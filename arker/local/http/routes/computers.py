@@ -25,7 +25,7 @@ class ComputerList(Endpoint):
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/list."""
         query = parse_query(ListQuery, request.query_params.multi_items())
-        # All are in one region, so an order by region is one by age, newest first.
+        # All computers are in one region, so sorting by region is sorting by age, newest first.
         items, total = platform(request).computers.page(
             who(request),
             part_of_name=query.q,
@@ -37,7 +37,7 @@ class ComputerList(Endpoint):
 
 
 class ForkByName(Endpoint):
-    """Fork what has a name."""
+    """Fork by name."""
 
     only_0_1 = True
 
@@ -81,10 +81,10 @@ class Fork(Endpoint):
 
 
 class UnknownOperation(Endpoint):
-    """Anything else below a computer."""
+    """Any other path below a computer."""
 
     async def dispatch(self) -> None:
-        """Refuse it, whatever the method, to whoever may ask."""
+        """Authenticate the caller, then refuse the request, whatever the method."""
         authenticate(Request(self.scope, self.receive))
         raise ApiError(
             "command_not_found",

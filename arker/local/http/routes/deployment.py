@@ -1,4 +1,4 @@
-"""The deployment itself: its health, regions, counters, and whose a key is."""
+"""The deployment itself: its health, regions and counters, and the owner of a key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Health(Endpoint):
 
 
 class Regions(Endpoint):
-    """Where computers can live: here."""
+    """The regions of computers: this deployment."""
 
     public = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listRegions"}
@@ -47,7 +47,7 @@ class Regions(Endpoint):
 
 
 class Whoami(Endpoint):
-    """Whose key it is."""
+    """The owner of the key."""
 
     operations: ClassVar[Mapping[str, str]] = {"get": "whoami"}
 
@@ -57,14 +57,14 @@ class Whoami(Endpoint):
 
 
 class MetricsText(Endpoint):
-    """Counters for Prometheus: without a key for this machine only."""
+    """Counters for Prometheus; without a key only from this machine."""
 
     public = True
 
     async def get(self, request: Request) -> Response:
         """GET /metrics."""
         found = context(request)
-        # Behind a public URL there is a proxy, and what comes through it may come from this machine, too.
+        # Behind a public URL there is a proxy, so remote requests may come from this machine, too.
         if (
             found.public_url is not None
             or request.client is None
@@ -77,7 +77,8 @@ class MetricsText(Endpoint):
 
 
 def _names_loopback(host: str) -> bool:
-    """Whether a Host header names this machine: else a page of another site, whose name leads here, is asking."""
+    """Return whether a Host header names this machine; otherwise a page of another site, whose name resolves here, is
+    asking."""
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
     if name.lower().rstrip(".") == "localhost":
         return True

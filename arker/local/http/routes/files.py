@@ -27,7 +27,7 @@ log: logging.Logger = logging.getLogger("arker.web")
 
 #: Bytes read from a file at a time.
 _PIECE: Final = 1024 * 1024
-#: Content above this size (bytes), and the results of more entries than this, are encoded in a thread.
+#: Content above this size (bytes), and results of more entries than this, are encoded in a thread.
 _LARGE: Final = 64 * 1024
 _MANY: Final = 100
 
@@ -39,7 +39,7 @@ class Sync(Endpoint):
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/{vm_id}/sync."""
-        # Of a write the contents are held to its end.
+        # The contents of a write are held until its end.
         async with room(request, MAX_BODY):
             asked = await received(request, SyncRequest, MAX_BODY, array="writes", check=check_sync)
             files, vm_id, url = platform(request).files, request.path_params["vm_id"], base_url(request)
@@ -58,7 +58,7 @@ class Sync(Endpoint):
                 results = await files.write(who(request), vm_id, entries, url)
                 return json(_all_written(entries, results, old))
             entries = await asyncio.to_thread(_entries, writes)
-            # Many objects that live on are many for the collector of garbage to look at, in which all stands still.
+            # The garbage collector blocks the event loop while it visits many live objects.
             del asked, writes
             results = await files.write(who(request), vm_id, entries, url)
             return json(await asyncio.to_thread(_all_written, entries, results, old))
@@ -69,13 +69,13 @@ def _entries(writes: Sequence[WriteEntry]) -> list[Entry]:
 
 
 class Signed(Endpoint):
-    """Files by signed URL: the token is all the authority there is, and no key is looked at."""
+    """Files by signed URL: the token alone authorizes the request, without a key."""
 
     public = True
 
     async def put(self, request: Request) -> Response:
         """PUT /signed/{token}."""
-        # As long as the URL itself lives: a slow line may need that long for 100 MB.
+        # As long as the URL is valid: a slow connection may need that long for 100 MB.
         body = pieces(request, 900)
         await platform(request).files.receive_signed(
             request.path_params["token"], content_length(request), body
@@ -104,7 +104,7 @@ class Signed(Endpoint):
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The bytes `[start, end)` that a Range header asks for; None for all, or for what may be ignored.
+    """Return the bytes `[start, end)` that a Range header asks for; None for all, or for a header that may be ignored.
 
     Raises:
         ApiError: `unsupported_range` (416) when the file has no such bytes.
@@ -129,12 +129,12 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 async def send_file(file: Readable, start: int, end: int) -> AsyncIterator[bytes]:
-    """Bytes `[start, end)` of a file, which is closed at the end; cut off if it changed meanwhile."""
+    """Yield bytes `[start, end)` of a file and close it; stops early if the file changes meanwhile."""
     async with file:
         while start < end:
             piece = await file.read(start, min(_PIECE, end - start))
             start += len(piece)
-            # Before the last piece goes: a client must never take a mixture of two versions for the file.
+            # Checked before the last piece is sent: a client must never take a mixture of two versions for the file.
             if not piece or (start >= end and await file.current_version() != file.version):
                 log.warning("a file changed while it was sent; the answer was cut off")
                 raise DisconnectedError
@@ -146,7 +146,7 @@ def _read(path: str, found: bytes | Link) -> bytes:
     if isinstance(found, Link):
         return to_json({**answer, "size": found.size, **_link(found), "method": "GET"})
     content, encoding = text(found)
-    # Without the hyphen that the encodings of a run have.
+    # Written without the hyphen that the encodings of a run have.
     encoding = encoding.replace("utf-8", "utf8")
     return to_json({**answer, "size": len(found), "content": content, "encoding": encoding})
 

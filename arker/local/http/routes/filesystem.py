@@ -1,4 +1,4 @@
-"""Files and trees: looked at, changed, and moved in pieces."""
+"""Files and trees: inspected, changed, and transferred in pieces."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ from arker.local.http.routes.files import byte_range, send_file
 from arker.local.service.errors import ApiError
 from arker.local.service.filesystem import LARGEST_PIECE, Conditions, Files, NewEntry, Page
 
-#: Bytes of the body of an operation, and of a piece with the headers of its entries, at the most.
+#: Maximum bytes of the body of an operation, and of a piece with the headers of its entries.
 MAX_OPERATION: Final = 8 << 20
-#: Bytes of it that are not within strings, at the most.
+#: Maximum bytes of such a body outside of strings.
 MAX_STRUCTURE: Final = 1 << 20
 MAX_PIECE: Final = 2 * LARGEST_PIECE
-#: Reasons that are told of what a piece leaves out.
+#: Maximum number of reported reasons for entries that a piece leaves out.
 _REASONS: Final = 20
 
 
 class FileOperation(Endpoint):
-    """Look at files and change them."""
+    """Inspect or change files."""
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/files."""
@@ -154,7 +154,7 @@ class FileContent(Endpoint):
         )
 
     async def put(self, request: Request) -> Response:
-        """PUT /api/v1/local/vms/{vm_id}/files/content: a file as a whole, or with `at` a piece to its end."""
+        """PUT /api/v1/local/vms/{vm_id}/files/content: replace a file or, with `at`, append a piece to it."""
         query = _Query(request)
         path, append, at = query.path(), query.flag("append"), query.number("at")
         mode, mtime_ns = query.number("mode"), query.number("mtime_ns")
@@ -215,7 +215,7 @@ def _unpacked(data: bytearray) -> list[NewEntry]:
 
 
 class _Query:
-    """A query string, each parameter of which has to be taken once."""
+    """A query string; every parameter must be read once."""
 
     def __init__(self, request: Request) -> None:
         self._left: dict[str, str] = {}

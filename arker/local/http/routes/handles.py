@@ -1,4 +1,4 @@
-"""Runs as things of their own: started, followed, given input, signalled and cancelled."""
+"""Runs with handles: started, followed, given input, signalled and cancelled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arker.local.service.handles import SIGNALS, Handles, Run
 
 _SESSION: Final = r"^[0-9A-Za-z][0-9A-Za-z_.-]*$"
 _VARIABLE: Final = r"^[A-Za-z_][0-9A-Za-z_]*$"
-#: Seconds that input may take to be read.
+#: Seconds that the command may take to read its input.
 _INPUT_WAIT: Final = 24 * 3600.0
 _MOST: Final = 1000
 _DIGITS: Final = 15
@@ -34,14 +34,14 @@ class StartRequest(Body):
     session_id: Annotated[str, StringConstraints(pattern=_SESSION, max_length=64)] | None = None
     timeout: Annotated[float, Field(strict=False, ge=0, allow_inf_nan=False)] = 0
     stdin: bool = False
-    #: All of its input; `stdin` is then taken for granted.
+    #: The whole input; implies `stdin`.
     input: bytes | None = None
     cwd: Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4095)] | None = None
     env: dict[Variable, Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]] | None = None
 
 
 class SignalRequest(Body):
-    """A signal, as `SIGINT`."""
+    """A signal, such as `SIGINT`."""
 
     signal: str
 
@@ -50,7 +50,8 @@ class Runs(Endpoint):
     """The runs of a computer."""
 
     async def post(self, request: Request) -> Response:
-        """POST /api/v1/local/vms/{vm_id}/runs. Who accepts events gets those of the run, else the run."""
+        """POST /api/v1/local/vms/{vm_id}/runs. Answers with the events of the run if the client accepts events, else
+        with the run."""
         key = idempotency_key(request)
         asked = await body(request, StartRequest, MAX_RUN_BODY)
         vm_id: str = request.path_params["vm_id"]
@@ -72,7 +73,7 @@ class Runs(Endpoint):
         return json(run_fields(run, vm_id))
 
     async def get(self, request: Request) -> Response:
-        """GET /api/v1/local/vms/{vm_id}/runs?running=&limit=, the newest first."""
+        """GET /api/v1/local/vms/{vm_id}/runs?running=&limit=, newest first."""
         vm_id: str = request.path_params["vm_id"]
         running = _flag(request, "running")
         limit = min(_number(request, "limit", 100), _MOST)
@@ -110,7 +111,7 @@ class RunInput(Endpoint):
     """The input of a run."""
 
     async def post(self, request: Request) -> Response:
-        """POST /api/v1/local/vms/{vm_id}/runs/{run_id}/stdin?offset=&close=, the body being the input."""
+        """POST /api/v1/local/vms/{vm_id}/runs/{run_id}/stdin?offset=&close=; the body is the input."""
         run = await _run(request)
         offset = _number(request, "offset", -1)
         given = await _handles(request).write(
@@ -147,7 +148,7 @@ async def _run(request: Request) -> Run:
 
 
 async def _check(run: Run, offset: int) -> None:
-    """Refuse an offset that is not there before an answer begins."""
+    """Refuse an invalid offset before the response starts."""
     try:
         async for _ in run.events(offset, follow=False):
             break

@@ -19,9 +19,9 @@ from arker.local.http.upgrades import Taken, upgrade_of
 from arker.local.service.errors import ApiError
 from arker.local.service.ports import ByteStream
 
-#: In the query of a signed link.
+#: Query parameter of a signed link.
 TICKET: Final = "arker-ticket"
-#: `<vm>-<port>.localhost`: browsers let every such name lead to this machine, and give each an origin of its own.
+#: `<vm>-<port>.localhost`: browsers resolve such names to this machine, and give each an origin of its own.
 _HOST: Final = re.compile(
     r"([0-9a-z]{26}(?:_[0-9a-z]+)?)-([0-9]{1,5})\.localhost(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
 )
@@ -64,13 +64,13 @@ class ByPath(Endpoint):
     """HTTP to a port by path, with the key."""
 
     async def dispatch(self) -> None:
-        """Whatever the method."""
+        """Forward the request, whatever the method."""
         request = Request(self.scope, self.receive)
         port: int = request.path_params["port"]
         own, authorization = _key_header(request)
         authenticate(request, own)
         vm_id = platform(request).ports.owned(who(request), request.path_params["vm_id"], port)
-        # As it was sent, so that what is escaped stays so.
+        # The raw path, so that escapes are kept.
         path = b"/" + request.scope["raw_path"].split(b"/http/", 1)[-1]
         target = Target(
             _with_query(path, request), b"localhost:%d" % port, own_origin=False, authorization=authorization
@@ -79,7 +79,7 @@ class ByPath(Endpoint):
 
 
 class ByHost:
-    """Middleware: requests to `<vm>-<port>.localhost` go to that port, all others on."""
+    """Middleware: forwards requests to `<vm>-<port>.localhost` to that port, and passes all others on."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -104,11 +104,11 @@ class ByHost:
 
 
 def _enter(request: Request, vm_id: str, port: int) -> Response:
-    """A signed link was followed: the ticket becomes a cookie of this origin, and leaves the address bar."""
+    """Answer a signed link: store the ticket in a cookie of this origin, and redirect to a URL without it."""
     ticket = request.query_params[TICKET]
     left = platform(request).ports.opened_by(ticket, vm_id, port) - int(time.time())
     rest = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != TICKET])
-    # A path that begins with two slashes would lead to another host.
+    # A path that begins with two slashes would redirect to another host.
     path = "/" + request.url.path.lstrip("/")
     response = RedirectResponse(path + ("?" + rest if rest else ""), 303)
     response.set_cookie(COOKIE, ticket, max_age=left, httponly=True, samesite="lax")
@@ -117,7 +117,7 @@ def _enter(request: Request, vm_id: str, port: int) -> Response:
 
 
 def _let_in(request: Request, vm_id: str, port: int) -> bool:
-    """Check that a request may use a port; whether its `Authorization` is meant for the server there."""
+    """Check that a request may use a port; return whether its `Authorization` is meant for the server."""
     services = platform(request).ports
     own, authorization = _key_header(request)
     cookie = request.cookies.get(COOKIE)
@@ -130,14 +130,14 @@ def _let_in(request: Request, vm_id: str, port: int) -> bool:
 
 
 def _key_header(request: Request) -> tuple[str, bool]:
-    """The header that has the key, and whether `Authorization` is meant for the server."""
+    """Return the header that has the key, and whether `Authorization` is meant for the server."""
     if KEY_HEADER in request.headers:
         return KEY_HEADER, not _is_key(request)
     return "authorization", False
 
 
 def _is_key(request: Request) -> bool:
-    """Whether `Authorization` is a key of this deployment."""
+    """Return whether `Authorization` has a key of this deployment."""
     try:
         platform(request).access.authenticate(
             request.headers.get("authorization", "").partition(" ")[2].strip(" ")

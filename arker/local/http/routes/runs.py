@@ -40,7 +40,7 @@ class Run(Endpoint):
 
 
 class Cancel(Endpoint):
-    """End a run that may not have been answered yet, by its Idempotency-Key."""
+    """Cancel a run, even before its answer, by its Idempotency-Key."""
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/runs/cancel."""

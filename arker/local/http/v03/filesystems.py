@@ -1,4 +1,4 @@
-"""File systems, and where computers have them."""
+"""File systems and their mounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What belongs to an organization: its keys, and what its computers did. Pools are not for one machine."""
+"""Resources of an organization: its keys and its activity log. A single machine has no pools."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from arker.local.service.errors import ApiError
 
 from .schemas import CreateApiKeyRequest, OrgRunQuery, query
 
-#: The span of a list that names none, in seconds.
+#: Default time span of a list, in seconds.
 _SPAN: Final = 24 * 3600
 _PATHS: Final = {"run": "/v1/vms/{id}/runs", "fork": "/v1/fork", "sync": "/v1/vms/{id}/sync"}
 
 
 class OrgRuns(Endpoint):
-    """What the organization's computers did."""
+    """The activity log of the organization's computers."""
 
     only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listOrgRuns"}
@@ -51,7 +51,7 @@ class OrgRuns(Endpoint):
             sort=asked.sort,
             ascending=asked.dir == "asc",
         )
-        # All runs are of the one kind of executor that there is.
+        # There is only one kind of executor.
         found = (
             await platform(request).activity.page(who(request), wanted)
             if asked.runtime in (None, "sandbox")
@@ -71,7 +71,7 @@ class OrgRuns(Endpoint):
 
 
 def _classes(status: str | None) -> tuple[int, int]:
-    """The lowest and the highest status of classes such as `2xx,4xx`."""
+    """Return the lowest and the highest status of classes such as `2xx,4xx`."""
     digits = [int(part[0]) for part in (status or "").split(",") if part[:1].isdecimal()]
     return (min(digits) * 100, max(digits) * 100 + 99) if digits else (0, 999)
 
@@ -155,13 +155,13 @@ def _key(key: KeyRow) -> dict[str, Any]:
 
 
 class Pools(Endpoint):
-    """Anything about pools."""
+    """All paths of pools."""
 
     only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "listPools", "post": "createPool"}
 
     async def dispatch(self) -> None:
-        """Refuse it, whatever the method, to whoever may ask."""
+        """Authenticate the caller, then refuse the request, whatever the method."""
         authenticate(Request(self.scope, self.receive))
         raise ApiError("not_found", "this deployment has no pools", resource="pool")
 

@@ -1,4 +1,4 @@
-"""The terminal of a session, by a WebSocket: binary messages are what is typed and what is drawn."""
+"""The terminal of a session by WebSocket: binary messages carry its input and output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from arker.local.service.access import Principal
 from arker.local.service.errors import ApiError
 from arker.local.service.terminals import Terminal, TerminalSize
 
-#: What a terminal is closed with: its shell ended, somebody else attached.
+#: Close codes of a terminal: its shell ended, another client attached.
 ENDED: Final = 1000
 REPLACED: Final = 4001
 
@@ -40,7 +40,7 @@ class Pty(Endpoint):
 
     only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "attachSessionPty"}
-    #: A ticket stands for the key.
+    #: A ticket replaces the key.
     public: ClassVar[bool] = True
 
     async def get(self, request: Request) -> Response:
@@ -89,7 +89,7 @@ def _number(asked: Mapping[str, Any], name: str, default: int, most: int, *, lea
 
 
 async def _serve(socket: WebSocket, terminal: Terminal) -> None:
-    """Pass what is typed and drawn, until either side ends."""
+    """Relay input and output until either side ends."""
     drawing = asyncio.create_task(_draw(socket, terminal))
     typing = asyncio.create_task(_type(socket, terminal))
     try:
@@ -112,7 +112,7 @@ async def _draw(socket: WebSocket, terminal: Terminal) -> None:
     except TimeoutError:
         await socket.close(REPLACED, "somebody else attached")
     else:
-        # A client that asks for no more than the contract sees that it ended well.
+        # A client that reads only the close code sees a normal end.
         await socket.close(ENDED, "" if code is None else f"exit code {code}")
 
 
@@ -123,7 +123,7 @@ async def _type(socket: WebSocket, terminal: Terminal) -> None:
             continue
         with contextlib.suppress(
             ApiError
-        ):  # what is not understood is ignored, as the contract has no error for it
+        ):  # invalid messages are ignored, because the contract has no error for them
             asked = parse(_Control, bytearray(message.encode()))
             if asked.type == "resize":
                 await terminal.resize(TerminalSize(asked.cols, asked.rows))

@@ -1,4 +1,4 @@
-"""Runs: started, listed, looked at, cancelled."""
+"""Runs: started, listed, inspected, cancelled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from . import rendering
 from .schemas import RunQuery, RunRequest, cursor, query
 from .vms import unsupported
 
-#: Seconds after which a run that is not asked to go to the background does so.
+#: Seconds after which a foreground run continues in the background.
 _BACKGROUND: Final = 300
 
 
@@ -46,7 +46,7 @@ class Runs(Endpoint):
             await services.recorded.signal(who(request), vm_id, session_id, signal.Signals[asked.signal])
             return json(_nothing(session_id))
         if asked.command is None:
-            # It asks that runs that wait go on; here they do by themselves.
+            # Asks to start waiting runs; here they start by themselves.
             return json(_nothing(session_id))
         wait = 0 if asked.background else asked.time_to_background
         run = await services.recorded.create(
@@ -110,8 +110,8 @@ class OneRun(Endpoint):
 
 
 def _to_its_end(command: str) -> str:
-    """The command, and then a wait for what it left in the background; with the command's exit code, and no variable
-    that it could see."""
+    """Return the command followed by a wait for its background jobs. The exit code is the command's, and no variable is
+    added that it could see."""
     return f'{command}\neval "wait; (exit $?)"'
 
 

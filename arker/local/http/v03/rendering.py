@@ -1,4 +1,4 @@
-"""Resources as contract 0.3 has them: its schemas are closed, so nothing of ours is among their fields."""
+"""Resources in the format of contract 0.3. Its schemas are closed, so no fields of our own are added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arker.local.service.sessions import Session
 
 
 def vm(look: Look, sessions: Sequence[Session], resources: Mapping[str, int | None]) -> dict[str, Any]:
-    """A computer."""
+    """Render a computer."""
     computer = look.computer
     return {
         "vm_id": computer.vm_id,
@@ -38,13 +38,13 @@ def vm(look: Look, sessions: Sequence[Session], resources: Mapping[str, int | No
 
 
 def listed_vm(look: Look, sessions: Sequence[Session], resources: Mapping[str, int | None]) -> dict[str, Any]:
-    """A computer in a list. Clients send their key to the host that a provider and a region name together, so a list
+    """Render a computer in a list. Clients send their key to the host that provider and region name together, so a list
     names no provider: the host that answered is the right one."""
     return {**vm(look, sessions, resources), "provider": None}
 
 
 def session(computer: Computer, one: Session) -> dict[str, Any]:
-    """A session of a computer."""
+    """Render a session of a computer."""
     return {
         "session_id": one.session_id,
         "session_idx": one.index,
@@ -57,7 +57,7 @@ def session(computer: Computer, one: Session) -> dict[str, Any]:
 
 
 def run_summary(computer: Computer, run: RunRow) -> dict[str, Any]:
-    """A run without its output."""
+    """Render a run without its output."""
     return {
         "run_id": run.run_id,
         "session_id": run.session_id,
@@ -72,17 +72,17 @@ def run_summary(computer: Computer, run: RunRow) -> dict[str, Any]:
 
 
 def run(computer: Computer, result: Result) -> dict[str, Any]:
-    """A run with its output so far."""
+    """Render a run with its output so far."""
     return {**run_summary(computer, result.run), **_output(result), "retry_count": 0}
 
 
 def run_answer(result: Result) -> dict[str, Any]:
-    """What a run that was asked for came to."""
+    """Render the answer to a request for a run."""
     row = result.run
     if row.completed_ms is None:
-        # Whether it waits or runs is the record's to say.
+        # The record says whether the run is waiting or running.
         return {"run_id": row.run_id, "session_id": row.session_id, "state": "running"}
-    # The contract has no third state here; the exit code tells, as a shell's does.
+    # The contract has only these states here; the exit code tells them apart, as in a shell.
     failed = row.state == State.FAILED
     return {
         "run_id": row.run_id,
@@ -94,7 +94,7 @@ def run_answer(result: Result) -> dict[str, Any]:
 
 
 def _output(result: Result) -> dict[str, Any]:
-    # Cut at the end of a character while it grows, so that text does not turn into base64 in between.
+    # While the output grows, it is cut at the end of a character, so that text does not turn into base64.
     growing = result.run.completed_ms is None
     stdout, stdout_encoding = text(_whole(result.stdout) if growing else result.stdout)
     stderr, stderr_encoding = text(_whole(result.stderr) if growing else result.stderr)
@@ -107,7 +107,7 @@ def _output(result: Result) -> dict[str, Any]:
 
 
 def _whole(data: bytes) -> bytes:
-    """Without the beginning of a UTF-8 character at its end."""
+    """Remove an incomplete UTF-8 character at the end."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte & 0xC0 == 0x80:
@@ -128,7 +128,7 @@ def _of(computer: Computer) -> dict[str, Any]:
 
 
 def filesystem(one: Filesystem) -> dict[str, Any]:
-    """A file system."""
+    """Render a file system."""
     return {
         "filesystem_id": one.filesystem_id,
         "name": one.name,
@@ -141,7 +141,7 @@ def filesystem(one: Filesystem) -> dict[str, Any]:
 
 
 def mount(mounted: Mounted) -> dict[str, Any]:
-    """A mount."""
+    """Render a mount."""
     return {
         "mount_id": mounted.mount.mount_id,
         "vm_id": mounted.mount.vm_id,

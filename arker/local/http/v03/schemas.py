@@ -1,4 +1,4 @@
-"""Requests of contract 0.3."""
+"""Schemas of contract 0.3's requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAGE: Final = 100
 
 
 class Nullable(Body):
-    """Base of those in which a null is the same as a field that is left out."""
+    """Base of bodies in which null is the same as a missing field."""
 
     @model_validator(mode="after")
     def _no_null(self) -> Self:
@@ -47,7 +47,7 @@ class Resources(Nullable):
 
 
 class ForkRequest(Nullable):
-    """What to make a computer of, and how."""
+    """A request to fork a computer."""
 
     source_vm_id: str | None = None
     source_vm_name: str | None = None
@@ -92,7 +92,7 @@ class ForkRequest(Nullable):
 
 
 class PatchVmRequest(Nullable):
-    """What to change of a computer."""
+    """A request to change a computer."""
 
     description: Text | None = None
     immutable: bool | None = None
@@ -104,7 +104,7 @@ class PatchVmRequest(Nullable):
 
 
 class RunRequest(Nullable):
-    """A command, or a signal."""
+    """A request to run a command or send a signal."""
 
     command: str | None = None
     session_id: str | None = None
@@ -129,7 +129,7 @@ class RunRequest(Nullable):
 
 
 class CreateSessionRequest(Nullable):
-    """How a session begins."""
+    """A request to create a session."""
 
     env: dict[str, str] | None = None
     cwd: str | None = None
@@ -140,7 +140,7 @@ class CreateSessionRequest(Nullable):
 
 
 class PatchSessionRequest(Body):
-    """What to change of a session."""
+    """A request to change a session."""
 
     cols: Annotated[int, Field(ge=1, le=1000)] | None = None
     rows: Annotated[int, Field(ge=1, le=1000)] | None = None
@@ -154,17 +154,17 @@ class PatchSessionRequest(Body):
 
 
 class Empty(Nullable):
-    """A body that says nothing."""
+    """An empty body."""
 
 
 class FilesystemCreateRequest(Body):
-    """A file system to make."""
+    """A request to create a file system."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class MountCreateRequest(Body):
-    """What to mount where."""
+    """A request to mount a file system."""
 
     filesystem_id: str
     path: str | None = None
@@ -178,7 +178,7 @@ class ApiKeyScope(Body):
 
 
 class CreateApiKeyRequest(Body):
-    """A key to make."""
+    """A request to create a key."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     scopes: Annotated[list[ApiKeyScope], Field(max_length=16)] | None = None
@@ -188,7 +188,7 @@ class CreateApiKeyRequest(Body):
 
 
 def _number(value: object) -> object:
-    # int() would also take signs, blanks, underscores and other scripts' digits.
+    # int() would also accept signs, blanks, underscores and digits of other scripts.
     digits = str(value)
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
         raise ValueError("expected a whole number")
@@ -196,7 +196,7 @@ def _number(value: object) -> object:
 
 
 def _truth(value: object) -> object:
-    # Clients in Python send `True`.
+    # Python clients send `True`.
     match str(value).lower():
         case "true" | "1":
             return True
@@ -229,7 +229,7 @@ def _cursor(value: object) -> object:
 
 
 def cursor(moment: int, name: str) -> str:
-    """Where the next page begins: after an item with this time and id."""
+    """Return the cursor of the next page: after an item with this time and id."""
     return base64.urlsafe_b64encode(json.dumps([moment, name]).encode()).decode().rstrip("=")
 
 
@@ -240,14 +240,14 @@ Moment = Annotated[int, BeforeValidator(_moment)]
 
 
 class PageQuery(Nullable):
-    """Which page of a list."""
+    """The query for a page of a list."""
 
     cursor: Annotated[tuple[int, str], BeforeValidator(_cursor)] | None = None
     limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=1000)] = _PAGE
 
 
 class VmQuery(PageQuery):
-    """Which computers to list."""
+    """Filters of a list of computers."""
 
     region: str | None = None
     provider: str | None = None
@@ -261,7 +261,7 @@ class VmQuery(PageQuery):
 
 
 class RunQuery(PageQuery):
-    """Which runs of a computer to list."""
+    """Filters of a list of a computer's runs."""
 
     state: Literal["pending", "running", "completed", "failed", "cancelled"] | None = None
     started_after: Moment | None = None
@@ -270,25 +270,25 @@ class RunQuery(PageQuery):
 
 
 class SessionQuery(PageQuery):
-    """Which sessions to list."""
+    """Filters of a list of sessions."""
 
     state: Literal["idle", "pending", "running"] | None = None
 
 
 class MountQuery(PageQuery):
-    """Which mounts to list."""
+    """Filters of a list of mounts."""
 
     filesystem_id: str | None = None
 
 
 class FilesystemQuery(PageQuery):
-    """Which file systems to list."""
+    """Filters of a list of file systems."""
 
     name_prefix: str = ""
 
 
 class OrgRunQuery(Nullable):
-    """Which of an organization's acts to list."""
+    """Filters of the activity log."""
 
     since: Number | None = None
     until: Number | None = None
@@ -315,7 +315,7 @@ class OrgRunQuery(Nullable):
 
 
 def query(model: type[Q], request: Request) -> Q:
-    """The query of a request.
+    """Parse the query of a request.
 
     Raises:
         ApiError: `bad_request` naming the first parameter that is unknown, given twice or wrong.

@@ -1,4 +1,4 @@
-"""Sessions: made, listed, looked at, changed, deleted."""
+"""Sessions: created, listed, inspected, changed, deleted."""
 
 from __future__ import annotations
 

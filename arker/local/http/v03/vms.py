@@ -1,4 +1,4 @@
-"""Computers: forked, listed, looked at, changed, deleted."""
+"""Computers: forked, listed, inspected, changed, deleted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from arker.local.service.idempotency import Once
 from . import rendering
 from .schemas import ForkRequest, PatchVmRequest, VmQuery, cursor, query
 
-#: Fields that ask for what one machine does not have, and what contract 0.3 calls it.
+#: Fields for features that a single machine does not have, with the features' names in contract 0.3.
 _FEATURES: Final = {
     "ssh_public_keys": "public_ingress",
     "policies": "network_policy",
@@ -41,7 +41,7 @@ _FEATURES: Final = {
 
 
 def unsupported(message: str, feature: str) -> ApiError:
-    """The refusal of what contract 0.3 has and one machine does not."""
+    """Return the error for a feature of contract 0.3 that a single machine does not have."""
     details = {"reason": "feature_not_supported", "feature": feature}
     return ApiError("unsupported_operation", f"{message} on this deployment", details=details)
 
@@ -50,7 +50,7 @@ def _check_features(asked: ForkRequest | PatchVmRequest) -> None:
     for name, feature in _FEATURES.items():
         if getattr(asked, name, None):
             raise unsupported(f"{name}: not available", feature)
-    # A computer may use what the deployment's limits say; they are the same for all.
+    # A computer may use what the deployment's limits allow; they are the same for all.
     if asked.resources is not None and asked.resources.model_dump(exclude_none=True):
         raise unsupported("resources: the size of computers is a setting, and cannot be chosen", "platform")
 
@@ -107,10 +107,10 @@ class Fork(Endpoint):
         except ApiError as error:
             if error.code != "idempotency_conflict":
                 raise
-            # Contract 0.3 has that code for runs alone.
+            # Contract 0.3 has that code for runs only.
             raise ApiError("conflict", error.message, resource="vm") from None
         if asked.command:
-            # Under a key of its own, so that a fork that is asked for again does not run it again.
+            # With its own key, so that a repeated fork does not run the command again.
             await platform(request).recorded.create(
                 who(request),
                 vm_id,
@@ -193,7 +193,7 @@ class OneVm(Endpoint):
 
 
 class Policies(Endpoint):
-    """Rules of the network, which this deployment has for all computers together."""
+    """Network policies, which are the same for all computers of this deployment."""
 
     only_0_3 = True
     operations: ClassVar[Mapping[str, str]] = {"get": "getVmPolicies", "put": "putVmPolicies"}
@@ -215,6 +215,6 @@ ROUTES: Final = [
     Route("/api/v1/vms", Vms),
     Route("/api/v1/vms/{vm_id}", OneVm),
     Route("/api/v1/vms/{vm_id}/policies", Policies),
-    # Whatever else is below a computer.
+    # Any other path below a computer.
     Route("/api/v1/vms/{vm_id}/{operation:path}", UnknownOperation),
 ]
