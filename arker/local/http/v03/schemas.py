@@ -18,7 +18,7 @@ from arker.local.service.sessions import MAX_INDEX
 
 Q = TypeVar("Q", bound=Body)
 
-#: Items of a page, unless asked for otherwise.
+#: Default number of items of a page.
 _PAGE: Final = 100
 
 
