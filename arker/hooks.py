@@ -1,4 +1,4 @@
-"""What a client tells about its work, for metrics and traces. No I/O here."""
+"""Events of the client for metrics and traces. No I/O here."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ logger: logging.Logger = logging.getLogger("arker")
 
 @dataclass(frozen=True, slots=True)
 class RequestEvent:
-    """One try of one request has ended.
+    """One try of one request ended.
 
     Attributes:
         method: HTTP method, such as `POST`.
-        route: Route template, such as `/api/v1/vms/{vm_id}/run`; `(signed url)` for a transfer past the API.
-        host: Host and port that it went to.
+        route: Route template, such as `/api/v1/vms/{vm_id}/run`; `(signed url)` for a transfer by a signed URL.
+        host: Host and port of the request.
         attempt: Which try of the call it was, from 1.
-        status: HTTP status; 0 if no answer came.
+        status: HTTP status; 0 if there was no answer.
         duration_ms: Wall time, in milliseconds.
-        error: What it failed with, or None.
+        error: The error of the try, or None.
     """
 
     method: str
@@ -39,14 +39,14 @@ class RequestEvent:
 
 @dataclass(frozen=True, slots=True)
 class RetryEvent:
-    """A call will be tried again.
+    """A call will be retried.
 
     Attributes:
         method: HTTP method of the try that failed.
         route: Route template of the try that failed.
-        attempt: Which try it was, from 1.
-        delay: Seconds until the next one.
-        error: Why.
+        attempt: The number of that try, from 1.
+        delay: Seconds until the next try.
+        error: The error of that try.
     """
 
     method: str
@@ -58,15 +58,15 @@ class RetryEvent:
 
 @dataclass(frozen=True, slots=True)
 class TransferEvent:
-    """A file has been read or written, in whole.
+    """A file was read or written completely.
 
     Attributes:
         direction: `upload` (to the computer) or `download`.
         path: The path inside the computer.
         size: Its size, in bytes.
         duration_ms: Wall time of the call, in milliseconds.
-        via: `inline` (inside an API call), `signed` (past the API, by a signed URL) or `chunks` (several API
-            calls).
+        via: `inline` (inside an API call), `signed` (by a signed URL, not through the API) or `chunks` (several
+            API calls).
     """
 
     direction: Literal["upload", "download"]
@@ -78,12 +78,12 @@ class TransferEvent:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Functions to call when something has happened; each takes the event. They are called in the thread or
-    event loop of the call and should be quick. One that raises is logged under `arker` and changes nothing.
+    """Functions to call on events; each takes the event. They are called in the thread or event loop of the call
+    and should be quick. An exception in a hook is logged under `arker` and has no other effect.
 
     Args:
         on_request: After every try of every request.
-        on_retry: Before every pause that precedes a new try.
+        on_retry: Before every pause that precedes a retry.
         on_transfer: After every file read or written.
     """
 
@@ -96,7 +96,7 @@ Event = TypeVar("Event", RequestEvent, RetryEvent, TransferEvent)
 
 
 def tell(hook: Callable[[Event], object] | None, event: Event) -> None:
-    """Call a hook, and let nothing out but KeyboardInterrupt and its like."""
+    """Call a hook and log its exceptions; KeyboardInterrupt and other exceptions outside of Exception pass."""
     if hook is not None:
         try:
             hook(event)

@@ -1,4 +1,4 @@
-"""What the platform tells of computers, sessions, regions and organizations; values of contract 0.3."""
+"""Information about computers, sessions, regions and organizations; values of contract 0.3."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class ComputerInfo:
     Attributes:
         vm_id: Its id.
         name: Its name, or None.
-        description: What it is for, or None.
+        description: Its description, or None.
         state: `running` while something uses it, else `idle`.
         is_public: Whether other organizations may fork it.
         created_at: When it was made (UTC).
         last_active_at: When it was last used (UTC), or None.
-        base_id: The base at the root of its line of forks, or None.
-        base_name: The name of that, or None.
-        parent_id: The computer that it was forked from, where the deployment tells it; else None.
+        base_id: The base image that its line of forks started from, or None.
+        base_name: The name of that base image, or None.
+        parent_id: The computer that it was forked from, if the deployment tells it; else None.
         region: Where it lives, or None.
         sessions: Its sessions.
-        resources: What it may use: `vcpu`, `memory_mib`, `disk_mib` ...; without what is not known.
+        resources: Its limits: `vcpu`, `memory_mib`, `disk_mib` ...; unknown ones are missing.
     """
 
     vm_id: str
@@ -73,7 +73,7 @@ class Region:
     """A place for computers.
 
     Attributes:
-        provider: Who runs the machines.
+        provider: Who operates the machines.
         region: Where they are.
         endpoint: The URL of its host.
         platforms: The platforms that it offers.
@@ -87,7 +87,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """Whose an API key is.
+    """The organization that an API key belongs to.
 
     Attributes:
         org_id: Its id.
@@ -118,12 +118,12 @@ class ApiKey:
 
 
 def given(value: object, kind: type[T]) -> T | None:
-    """A field of an answer, if it is there and not null."""
+    """A field of an answer if it has the type `kind`, else None."""
     return value if isinstance(value, kind) else None
 
 
 def computer_info(vm: Vm) -> ComputerInfo:
-    """The computer in an answer. Raises TypeError for one that is not what the contract says."""
+    """Convert the computer in an answer. Raises TypeError for one that violates the contract."""
     created, active = given(vm.created_at, datetime), given(vm.last_active_at, datetime)
     if created is None:
         raise TypeError("no created_at")

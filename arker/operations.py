@@ -1,4 +1,4 @@
-"""The generated operations, as the transport sees them."""
+"""The generated operations, in the form that the transport uses."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ T_co = TypeVar("T_co", covariant=True)
 
 class Operation(Protocol[P, T_co]):
     """A module of `arker_api.regional.api` or `arker_api.control.api`, such as
-    `arker_api.control.api.service.whoami`: what it takes, and what it answers."""
+    `arker_api.control.api.service.whoami`: its arguments, and its answer."""
 
     @property
     def HOST(self) -> Literal["regional", "global"]:  # noqa: N802  # a constant of the module
-        """The host that answers it."""
+        """The host that serves it."""
         ...
 
     def build(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
-        """The request, as arguments of `httpx.Client.request`.
+        """Build the request, as arguments of `httpx.Client.request`.
 
         Args:
-            args: What the operation takes.
-            kwargs: What the operation takes by name.
+            args: Arguments of the operation.
+            kwargs: Keyword arguments of the operation.
 
         Raises:
-            AttributeError: for a body that is no object of its schema.
+            AttributeError: for a body that is not an object of its schema.
         """
         ...
 
     def parse(self, body: Any) -> T_co:
-        """The answer of a success, out of its decoded JSON.
+        """Convert the decoded JSON of a successful answer.
 
         Raises:
-            LookupError, TypeError, ValueError, AttributeError: for a body that is not what the contract says.
+            LookupError, TypeError, ValueError, AttributeError: for a body that violates the contract.
         """
         ...
 
@@ -47,7 +47,7 @@ _SEGMENT = re.compile(r"/vms/[0-9A-Z]{26}[^/]*|/(?:runs|sessions)/[^/]+")
 
 
 def route(path: str) -> str:
-    """The template of a path, without what names one computer, run or session."""
+    """The template of a path, without the ids of a computer, run or session."""
     return _SEGMENT.sub(_template, path)
 
 
@@ -57,8 +57,8 @@ def _template(match: re.Match[str]) -> str:
 
 
 def full(path: str) -> str:
-    """The path of an operation below the URL of a host. Contract 0.3 has `/api` in the URLs of its hosts, and no
-    path of it begins with that; here no URL of a host ends with it."""
+    """The path of an operation below the URL of a host. Contract 0.3 includes `/api` in the URLs of its hosts, and its
+    paths do not start with it; here, host URLs never end with `/api`."""
     return f"/api{path}" if path.startswith("/v1/") else path
 
 

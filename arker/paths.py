@@ -1,4 +1,4 @@
-"""Paths of users, checked before anything is sent."""
+"""Checks of file paths before a request is sent."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from .errors import bad_request
 
 
 def check_path(path: str) -> str:
-    """`path` as it is, if it can name a file.
+    """Return `path` unchanged if it can name a file.
 
     Raises:
-        ArkerError: `bad_request`, 400, saying what is wrong: not absolute below `/home/user/`, a `..`
-            segment, a NUL, a folder, too long (4095 bytes, 255 a segment), not encodable.
-        TypeError: when it is not a str.
+        ArkerError: `bad_request`, 400, with the reason: not absolute below `/home/user/`, a `..`
+            segment, a NUL, a folder, too long (4095 bytes, 255 per segment), not encodable.
+        TypeError: if it is not a str.
     """
     if not isinstance(path, str):
         raise TypeError(f"a path inside a computer is a str, not {type(path).__name__}")

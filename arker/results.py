@@ -1,4 +1,4 @@
-"""The values that calls return: frozen, typed, printable, and free of any connection."""
+"""Values that calls return: frozen, typed, printable, and independent of any connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ E = TypeVar("E", bound=Exception)
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a command left behind.
+    """The result of a command.
 
     Attributes:
         stdout: Standard output, byte for byte.
@@ -31,12 +31,12 @@ class RunResult:
         exit_code: Exit status; 128 + n after signal n, 124 when the timeout ended it.
         duration_ms: Wall time of the command at the deployment, in milliseconds.
         session_id: The session that it ran in.
-        cwd: The folder that the session is in afterwards.
+        cwd: The folder of its session afterwards.
         completed: False when the timeout ended it.
-        truncated: True when output was over the deployment's cap and its end was dropped.
-        reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`; None where
+        truncated: True when its output exceeded the deployment's limit and the rest was dropped.
+        reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`; None if
             the deployment does not tell.
-        usage: What it took; None where the deployment does not tell.
+        usage: Resources that it used; None if the deployment does not tell.
     """
 
     stdout: bytes
@@ -57,20 +57,20 @@ class RunResult:
 
     @property
     def text(self) -> str:
-        """`stdout` as text, with U+FFFD in place of what is not UTF-8."""
+        """`stdout` as text, with U+FFFD in place of invalid UTF-8."""
         return self.stdout.decode("utf-8", "replace")
 
     @property
     def error_text(self) -> str:
-        """`stderr` as text, with U+FFFD in place of what is not UTF-8."""
+        """`stderr` as text, with U+FFFD in place of invalid UTF-8."""
         return self.stderr.decode("utf-8", "replace")
 
     def check(self) -> RunResult:
-        """This result, if it is `ok`.
+        """Return this result if it is `ok`.
 
         Raises:
             ArkerError: `command_failed`, with the exit code and the end of `stderr` in its message and this
-                as `result`.
+                result as `result`.
         """
         if self.ok:
             return self
@@ -79,7 +79,7 @@ class RunResult:
         raise ArkerError("command_failed", f"{what}: {tail}" if tail else what, processed="yes", result=self)
 
     def to_dict(self) -> dict[str, Any]:
-        """A dict for JSON; output that is not UTF-8 is in base64, as the `*_encoding` beside it says."""
+        """Convert to a dict for JSON; output that is not UTF-8 is base64, as the `*_encoding` beside it says."""
         stdout, stdout_encoding = _encode(self.stdout)
         stderr, stderr_encoding = _encode(self.stderr)
         return {
@@ -99,10 +99,10 @@ class RunResult:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunResult:
-        """What `to_dict` was made from.
+        """Make the result from a dict that `to_dict` made.
 
         Raises:
-            KeyError, TypeError, ValueError: for a dict that `to_dict` did not make.
+            KeyError, TypeError, ValueError: for any other dict.
         """
         return cls(
             decode(data["stdout"], data["stdout_encoding"]),
@@ -126,25 +126,25 @@ def _encode(data: bytes) -> tuple[str, str]:
 
 
 def decode(content: object, encoding: object) -> bytes:
-    """Bytes out of an answer. Raises ValueError or TypeError for what is neither UTF-8 nor base64."""
+    """Decode bytes in an answer. Raises ValueError or TypeError for content that is neither UTF-8 nor base64."""
     if not isinstance(content, str):
         raise TypeError("content is not a string")
     if encoding == "base64":
         return base64.b64decode(content, validate=True)
     if encoding in ("utf-8", "utf8"):
-        # A JSON string may hold lone surrogates, which are no text.
+        # JSON strings may contain lone surrogates, which UTF-8 cannot encode.
         return content.encode()
     raise ValueError(f"unknown encoding {encoding!r}")
 
 
 def run_result(response: RunResponse) -> RunResult:
-    """The result in an answer. Raises ValueError or TypeError for one that is not what the contract says."""
+    """Convert the result in an answer. Raises ValueError or TypeError for one that violates the contract."""
     return RunResult(
         decode(response.stdout, response.stdout_encoding or "utf-8"),
         decode(response.stderr, response.stderr_encoding or "utf-8"),
         int(response.exit_code),
         float(response.duration_ms or 0),
-        # 0 is a session, and Unset is false.
+        # 0 is a valid session, and Unset is false.
         str(response.session_id) if isinstance(response.session_id, (str, int)) else "0",
         response.cwd or "",
         response.completed is not False,
@@ -154,12 +154,12 @@ def run_result(response: RunResponse) -> RunResult:
 
 @dataclass(frozen=True, slots=True)
 class VmSummary:
-    """A computer as a list shows it; `client.vm(summary)` is its handle.
+    """A computer in a list; `client.vm(summary)` is its handle.
 
     Attributes:
         vm_id: Its id.
         name: Its name, or None.
-        base_image: The base image at the root of its line of forks.
+        base_image: The base image that its line of forks started from.
         region: Where it lives.
         created_at: When it was made, with its time zone (UTC).
     """
@@ -172,7 +172,7 @@ class VmSummary:
 
 
 def vm_list(page: VmPage) -> VmList:
-    """The page in an answer. Raises ValueError or TypeError for one that is not what the contract says."""
+    """Convert the page in an answer. Raises ValueError or TypeError for one that violates the contract."""
     items = tuple(
         VmSummary(
             _text(item.vm_id),
@@ -200,11 +200,11 @@ def _utc(value: object) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class VmList:
-    """One page of a list; iterable, indexable, with a length.
+    """One page of a list; iterable, indexable, and with a length.
 
     Attributes:
         items: The computers of this page.
-        total: How many there are on all pages.
+        total: Number of computers on all pages.
     """
 
     items: tuple[VmSummary, ...]
@@ -226,10 +226,10 @@ class VmList:
 
 @dataclass(frozen=True, slots=True)
 class Success(Generic[T]):
-    """One of several operations, which succeeded.
+    """The outcome of one of several operations that succeeded.
 
     Attributes:
-        value: What it returned.
+        value: Its return value.
         error: None.
         ok: True.
     """
@@ -239,16 +239,16 @@ class Success(Generic[T]):
     ok: ClassVar[Literal[True]] = True
 
     def get(self) -> T:
-        """The value."""
+        """Return the value."""
         return self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Failure(Generic[E]):
-    """One of several operations, which failed.
+    """The outcome of one of several operations that failed.
 
     Attributes:
-        error: The exception that it ended with.
+        error: The exception that it raised.
         value: None.
         ok: False.
     """
@@ -263,12 +263,12 @@ class Failure(Generic[E]):
 
 
 Outcome: TypeAlias = Success[T] | Failure[E]
-"""How one of several operations ended. Type checkers narrow it by `outcome.error is None` and by `outcome.ok`;
+"""The outcome of one of several operations. Type checkers narrow it by `outcome.error is None` and by `outcome.ok`;
 `outcome.get()` returns the value or raises the error."""
 
 
 def expected(outcomes: Iterable[Outcome[T, Exception]]) -> list[Outcome[T, ArkerError]]:
-    """The same outcomes, all of whose errors are ArkerErrors. Any other error is raised."""
+    """Return the outcomes, all of whose errors are ArkerErrors. Raise any other error."""
     known: list[Outcome[T, ArkerError]] = []
     for outcome in outcomes:
         if outcome.error is None:

@@ -1,4 +1,4 @@
-"""When to try again, and after how long: one pure decision."""
+"""Whether and when to retry, as one pure decision."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ __all__ = ["RetryPolicy"]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How a call is tried again after a passing failure; immutable, and may be shared.
+    """How to retry a call after a temporary failure; immutable, and may be shared.
 
-    Passing failures are: no connection, a connection cut, a timeout, HTTP 429, 502, 503 and 504, and an `internal`
-    error whose message speaks of throttling. A code that is final (`not_found`, `conflict`, `quota_exceeded`
-    ...) never is.
+    Temporary failures are: no connection, a broken connection, a timeout, HTTP 429, 502, 503 and 504, and an
+    `internal` error whose message mentions throttling. A final code (`not_found`, `conflict`, `quota_exceeded`
+    ...) is never retried.
 
-    Reads, lists, deletes and writes of files are repeatable and are simply tried again. A `run` or a `fork`
-    is tried again only when the first request was certainly not acted on: it never left whole, or the answer
-    was 429, or 503 with an error of Arker's own other than `internal`. After a timeout, a cut connection, a
-    502 or a 504 the command may have run, so the error is raised with `processed="maybe"` - unless `resend`
-    allows it.
+    Reads, lists, deletes and writes of files can be repeated, so they are retried. A `run` or a `fork` is retried
+    only if the server certainly did not act on the first request: it was not sent completely, or the answer was
+    429, or 503 with an error of Arker's own other than `internal`. After a timeout, a broken connection, a 502 or
+    a 504 the command may have run, so the call raises the error with `processed="maybe"`, unless `resend` allows
+    the retry.
 
     Args:
-        attempts: Tries in all, the first included; 1 or more.
+        attempts: Most tries, including the first; 1 or more.
         backoff: Upper bound of the first delay, in seconds. It doubles with every try; the delay is drawn
             evenly between 0 and the bound.
-        max_delay: Cap of that bound and of a server's `Retry-After`, in seconds.
-        resend: Send a `run` or `fork` (or whatever else has an `Idempotency-Key`) again, under the same key,
-            even when the first may have been acted on. Right where the deployment honours the key, as the
-            embedded one does; elsewhere a command may run twice.
+        max_delay: Limit of that bound and of a server's `Retry-After`, in seconds.
+        resend: Resend a `run` or `fork` (or any request with an `Idempotency-Key`) under the same key even if the
+            server may have acted on the first. Safe if the deployment honours the key, as the embedded one does;
+            otherwise a command may run twice.
 
     Raises:
-        TypeError, ValueError: for attempts that are no int, fewer than 1 attempt or a negative time.
+        TypeError, ValueError: if attempts is not an int or below 1, or a time is negative.
     """
 
     attempts: int = 4
@@ -66,16 +66,16 @@ def decide(
     remaining: float,
     draw: float,
 ) -> float | None:
-    """The delay before the next try in seconds, or None to give up.
+    """Return the delay before the next try in seconds, or None to give up.
 
-    `attempt` counts from 1, `keyed` is whether the request has an `Idempotency-Key`, `remaining` is what is
-    left of the call's deadline in seconds, `draw` is from [0, 1).
+    `attempt` counts from 1, `keyed` is whether the request has an `Idempotency-Key`, `remaining` is the time until
+    the call's deadline in seconds, `draw` is from [0, 1).
     """
     if attempt >= policy.attempts or not error.retryable:
         return None
     if not (repeatable or (keyed and policy.resend) or error.processed == "no"):
         return None
-    # float() of a huge exponent overflows; past 2**32 the cap has long been reached.
+    # float() of a huge exponent overflows; beyond 2**32 the delay is at its limit anyway.
     delay = draw * min(policy.max_delay, policy.backoff * 2 ** min(attempt - 1, 32))
     if error.retry_after is not None:
         delay = min(policy.max_delay, error.retry_after)

@@ -1,4 +1,4 @@
-"""What can be uploaded, in one form: a size, and any range of bytes any number of times."""
+"""Data to upload in one form: a size, and any range of bytes, any number of times."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Source(Protocol):
     blocking: bool
 
     def read(self, start: int, end: int) -> Buffer:
-        """Bytes `[start, end)`. Raises ArkerError when they are not there any more."""
+        """Return bytes `[start, end)`. Raises ArkerError if they are no longer available."""
         ...
 
     def close(self) -> None:
-        """Let go of what was opened for it."""
+        """Close what was opened for the upload."""
 
 
 class Memory:
-    """Bytes that are in memory already; never copied as a whole."""
+    """Bytes in memory; never copied as a whole."""
 
     blocking = False
 
     def __init__(self, data: Buffer, most: int = LARGEST_FILE) -> None:
         view = memoryview(data)
-        # A view of something else than bytes, or with gaps, has no bytes to slice.
+        # A view of other items than bytes, or with gaps, cannot be sliced by bytes.
         self._view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         self.size: int = self._view.nbytes
         if self.size > most:
@@ -55,14 +55,14 @@ class Memory:
 
 
 class File:
-    """A seekable binary file, from where it stands to its end."""
+    """A seekable binary file, from its current position to its end."""
 
     blocking = True
 
     def __init__(self, file: IO[bytes], *, owned: bool, most: int = LARGEST_FILE) -> None:
         self._file = file
         self._owned = owned
-        # Several chunks may be read at a time, and a file has one position.
+        # Chunks may be read in parallel, and a file has only one position.
         self._lock = threading.Lock()
         self.start: int = file.tell()
         self.size: int = max(0, file.seek(0, os.SEEK_END) - self.start)
@@ -75,7 +75,7 @@ class File:
         with self._lock:
             local(self._file.seek, self.start + start)
             data = cast("bytes", local(self._file.read, end - start))
-            # One without a buffer may give less than it has.
+            # An unbuffered file may return less than it has.
             while (missing := end - start - len(data)) and (more := local(self._file.read, missing)):
                 data += more
         if missing:
@@ -91,7 +91,7 @@ class File:
 
 
 class Spool:
-    """A place for bytes that can be read only once: memory for a few, then a temporary file."""
+    """Storage for bytes that can be read only once: a little memory, then a temporary file."""
 
     def __init__(self, most: int = LARGEST_FILE) -> None:
         self._most = most
@@ -99,8 +99,8 @@ class Spool:
         self._size = 0
 
     def add(self, piece: Any) -> None:
-        """Append bytes. Raises TypeError for anything else, ArkerError when it is over the limit of a
-        file."""
+        """Append bytes. Raises TypeError for anything else, ArkerError when the limit of a file is
+        exceeded."""
         if not isinstance(piece, (bytes, bytearray, memoryview)):
             raise TypeError(
                 f"expected bytes to write, got {type(piece).__name__}; is the file open in binary mode?"
@@ -111,17 +111,17 @@ class Spool:
         local(self._file.write, piece)
 
     def source(self) -> Source:
-        """What was added."""
+        """Return the added bytes as a source."""
         self._file.seek(0)
         return File(self._file, owned=True, most=self._most)
 
     def close(self) -> None:
-        """Forget it."""
+        """Discard the bytes."""
         self._file.close()
 
 
 def local(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function on a local file; what the system refuses is ArkerError `local_file`."""
+    """Call a function on a local file; convert OSError to ArkerError `local_file`."""
     try:
         return function(*args, **kwargs)
     except OSError as error:
@@ -129,7 +129,7 @@ def local(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def known(data: Any, most: int = LARGEST_FILE) -> Source | None:
-    """The source of data whose size is known; None for data that has to be spooled first.
+    """Return the source of data whose size is known; None for data that has to be spooled first.
 
     Raises TypeError for a file in text mode, ArkerError `payload_too_large`.
     """
@@ -143,7 +143,7 @@ def known(data: Any, most: int = LARGEST_FILE) -> Source | None:
     if hasattr(data, "seekable") and data.seekable():
         if not isinstance(read(0), bytes):
             raise TypeError("the file is open in text mode; open it in binary mode ('rb')")
-        # Those of /proc have no size, or no end to go to.
+        # Files in /proc have no size, or no end to seek to.
         with contextlib.suppress(OSError):
             file = File(data, owned=False, most=most)
             if file.size:

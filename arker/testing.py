@@ -1,13 +1,13 @@
-"""Fixtures for pytest, there as soon as Arker is installed: a computer of its own for every test that asks
-for one.
+"""Fixtures for pytest, available as soon as Arker is installed: a separate computer for every test that requests
+one.
 
     def test_sort(computer):
         assert computer.run("printf '2\\n1\\n' | sort").text == "1\\n2\\n"
 
 Computers come from an embedded deployment, which starts with the first test that needs it and ends with the
-test session (each worker of pytest-xdist has its own); or, with `pytest --arker-url URL` and the key in
-`ARKER_API_KEY`, from any other. Each test gets a fork of `prepared_computer`, which is made once; override
-that one to put there what all tests need:
+test session (each worker of pytest-xdist has its own). With `pytest --arker-url URL` and the key in
+`ARKER_API_KEY`, they come from that deployment. Each test gets a fork of `prepared_computer`, which is made once;
+override it to install what all tests need:
 
     @pytest.fixture(scope="session")
     def prepared_computer(prepared_computer):
@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a deployment that cannot be used, once, rather than in each test."""
+    """Refuse a deployment that cannot be used, once for all tests."""
     url: str | None = config.getoption("--arker-url")
     if url is None:
         return
@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def arker(request: pytest.FixtureRequest) -> Iterator[Arker]:
-    """A client of the deployment that the tests run on: an embedded one, or that of `--arker-url`.
+    """A client of the deployment that the tests use: an embedded one, or that of `--arker-url`.
 
     Raises:
         ArkerError: `unavailable` when no embedded deployment can be started.
@@ -69,22 +69,22 @@ def arker(request: pytest.FixtureRequest) -> Iterator[Arker]:
 
 @pytest.fixture(scope="session")
 def prepared_computer(arker: Arker, request: pytest.FixtureRequest) -> Iterator[Computer]:
-    """The computer that those of the tests are forked from: a fork of `arkuntu`, until you override this
-    fixture. It is deleted with the end of the test session."""
+    """The computer that each test's computer is forked from: a fork of `arkuntu`, unless you override this
+    fixture. It is deleted at the end of the test session."""
     with arker.vm("arkuntu").fork(name=_name(request, "prepared")) as computer:
         yield computer
 
 
 @pytest.fixture
 def computer(prepared_computer: Computer, request: pytest.FixtureRequest) -> Iterator[Computer]:
-    """A computer for this test alone, with all that `prepared_computer` has; it is deleted after the test."""
+    """A separate computer for this test, a fork of `prepared_computer`; it is deleted after the test."""
     with prepared_computer.fork(name=_name(request, request.node.name)) as computer:
         yield computer
 
 
 @pytest.fixture
 def async_arker(arker: Arker) -> Iterator[AsyncArker]:
-    """An `AsyncArker` of the same deployment, for a test that is a coroutine, whichever plugin runs it."""
+    """An `AsyncArker` of the same deployment, for a test that is a coroutine, with any asyncio plugin."""
     import asyncio
 
     from arker import AsyncArker
@@ -92,7 +92,7 @@ def async_arker(arker: Arker) -> Iterator[AsyncArker]:
     config = arker._pipeline.config
     client = AsyncArker(config.api_key, str(config.regional), global_url=str(config.control))
     yield client
-    # The test's loop is gone, or is about to; closing needs none, but a coroutine needs some.
+    # The test's loop has ended or is about to end; closing needs no particular loop, but a coroutine needs one.
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(client.aclose())
@@ -107,7 +107,7 @@ def async_computer(async_arker: AsyncArker, computer: Computer) -> AsyncComputer
 
 
 def _name(request: pytest.FixtureRequest, what: str) -> str:
-    """A name by which computers that an aborted test session left in the cloud can be told."""
+    """A name that identifies computers which an aborted test session left in the cloud."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     return "".join(c if c.isprintable() else "?" for c in f"pytest-{worker}-{what}")[:100]
 

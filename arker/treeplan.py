@@ -1,4 +1,4 @@
-"""What has to be done to make one tree like another. Pure."""
+"""Compute the changes that make one tree equal to another. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Plan", "batches", "plan", "unsafe_link", "unsafe_path"]
 
 @dataclass(slots=True)
 class Plan:
-    """What has to be done, by relative path, each list in order.
+    """The changes to make, by relative path, each list in order.
 
     Attributes:
-        send: Entries to be created or replaced.
-        compare: Files of the same size and another time, whose contents decide.
-        mark: Entries that differ in their mode alone.
-        clear: What has to be removed first, as something of another kind takes its place.
-        remove: What is not in the source, the topmost of it only.
-        skipped: What is left out, and why.
-        unchanged: How many entries need nothing.
+        send: Entries to create or replace.
+        compare: Files of the same size but another time, whose contents have to be compared.
+        mark: Entries that differ only in their mode.
+        clear: Entries to remove first, because an entry of another kind takes their place.
+        remove: Entries that are not in the source, only the topmost ones.
+        skipped: Entries to skip, with the reasons.
+        unchanged: How many entries need no change.
     """
 
     send: list[FileInfo] = field(default_factory=list)
@@ -36,8 +36,8 @@ class Plan:
 def plan(
     source: Mapping[str, FileInfo], target: Mapping[str, FileInfo], *, delete: bool, checksum: bool
 ) -> Plan:
-    """Make `target` like `source`: with `delete` also remove what is not in it; with `checksum` do not take files
-    of the same size and time for the same."""
+    """Plan to make `target` equal to `source`. With `delete`, also remove entries that are not in the source; with
+    `checksum`, also compare files of the same size and time."""
     todo = Plan()
     blocked: list[str] = []
     for path in sorted(source, key=_order):
@@ -72,7 +72,7 @@ def plan(
 
 
 def _differs(entry: FileInfo, there: FileInfo) -> bool:
-    """Whether two entries differ without a look into them."""
+    """Whether two entries differ, judged without their contents."""
     if entry.kind != there.kind:
         return True
     return entry.target != there.target if entry.kind == "symlink" else entry.size != there.size
@@ -87,7 +87,7 @@ def _below(path: str, top: str) -> bool:
 
 
 def batches(entries: list[FileInfo], most_bytes: int, most_entries: int) -> list[list[FileInfo]]:
-    """Entries in order, in as few lists as have room for so much."""
+    """Split entries, in order, into as few lists as these limits allow."""
     packed: list[list[FileInfo]] = []
     room = 0
     for entry in entries:
@@ -100,7 +100,7 @@ def batches(entries: list[FileInfo], most_bytes: int, most_entries: int) -> list
 
 
 def unsafe_path(path: str, *, windows: bool) -> str:
-    """Why a relative path from elsewhere must not be used on this machine; empty when it may."""
+    """Why a received relative path must not be used on this machine; empty if it may."""
     parts = path.split("/")
     if not path or path.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in path:
         return "not a path inside of the folder"

@@ -1,4 +1,4 @@
-"""How bytes are cut up for the wire: ranges and batches. No I/O here."""
+"""How uploads are divided: ranges and batches. No I/O here."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .errors import ArkerError
 
 _SHA256 = re.compile(r"(?:^|,)[ \t]*sha-256=:([0-9A-Za-z+/]{43}=):")
 
-#: Most entries in one write; the contract names no limit, so this one is modest.
+#: Most entries in one write; the contract has no limit, so this one is modest.
 MOST_ENTRIES: Final = 64
-#: Bytes handed on at a time: smaller ones cost speed, larger ones memory.
+#: Bytes passed on at a time: fewer cost speed, more cost memory.
 PIECE: Final = 256 * 1024
-#: Bytes read from or written to a local file at a time; an asyncio client asks a thread for each.
+#: Bytes read from or written to a local file at a time; an asyncio client uses a thread for each.
 READ_AHEAD: Final = 2 * PIECE
-#: The slowest transfer that gets the time it needs, in bytes a second.
+#: Slowest transfer whose timeout is still long enough, in bytes per second.
 SLOWEST: Final = 64 * 1024
 
 Range = tuple[int, int]
@@ -26,14 +26,14 @@ T = TypeVar("T")
 
 
 def too_large(size: int, what: str = "the file") -> ArkerError:
-    """A file refused on this side."""
+    """Make the error of a file that the client rejects."""
     at_least = f"at least {size}" if size == LARGEST_FILE + 1 else size
     return ArkerError("payload_too_large", f"{what} has {at_least} bytes; the most is {LARGEST_FILE}", 413)
 
 
 def chunks(size: int, have: Iterable[Range] = ()) -> list[Range]:
-    """The ranges `[start, end)` of at most LARGEST_CHUNK bytes that are missing from `[0, size)` given what
-    is there."""
+    """Return the ranges `[start, end)` of at most LARGEST_CHUNK bytes that are missing from `[0, size)`; `have`
+    lists the ranges that are present."""
     missing: list[Range] = []
     position = 0
     for start, end in [*sorted(have), (size, size)]:
@@ -46,7 +46,7 @@ def chunks(size: int, have: Iterable[Range] = ()) -> list[Range]:
 
 
 def batches(items: Sequence[tuple[T, int]]) -> list[list[T]]:
-    """Items with their sizes, in order, packed so that no batch has over LARGEST_CHUNK bytes or MOST_ENTRIES
+    """Pack items with their sizes, in order, into batches of at most LARGEST_CHUNK bytes and MOST_ENTRIES
     items."""
     packed: list[list[T]] = []
     room = 0
@@ -60,9 +60,9 @@ def batches(items: Sequence[tuple[T, int]]) -> list[list[T]]:
 
 
 def resume_at(status: int, content_range: str | None, wanted: int, size: int) -> int:
-    """The offset at which the body of an answer to `Range: bytes=wanted-` begins.
+    """Return the offset at which the body of an answer to `Range: bytes=wanted-` starts.
 
-    Raises ValueError when the answer is about something else than the file of `size` bytes.
+    Raises ValueError if the answer does not belong to the file of `size` bytes.
     """
     if status == 200:
         return 0
@@ -72,6 +72,6 @@ def resume_at(status: int, content_range: str | None, wanted: int, size: int) ->
 
 
 def sha256_of(repr_digest: str | None) -> bytes | None:
-    """The SHA-256 of a whole file that a `Repr-Digest` header (RFC 9530) announces, if it does."""
+    """The SHA-256 of a whole file from a `Repr-Digest` header (RFC 9530), or None."""
     found = _SHA256.search(repr_digest or "")
     return base64.b64decode(found[1]) if found else None

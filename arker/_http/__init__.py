@@ -1,2 +1,2 @@
-"""HTTP/1.1 for the client: connecting, TLS, proxies, the pool, requests with their retries, and answers that are held
-open. Private; `_sync` is derived from `_async`."""
+"""HTTP/1.1 for the client: connections, TLS, proxies, the pool, requests with retries, and answers that stay open.
+Private; `_sync` is derived from `_async`."""

@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 #: Longest time that a call really waits, in seconds: sockets count milliseconds in 31 bits, and beyond that wait for
-#: some other time.
+#: an unrelated time.
 FURTHEST: Final = 2_000_000
 
 
@@ -14,7 +14,7 @@ class Deadline:
     """The moment at which a call ends, whatever it is doing then.
 
     Args:
-        seconds: From now; a call never waits for more than 23 days.
+        seconds: Time from now; a call never waits for more than 23 days.
     """
 
     __slots__ = ("_end",)
@@ -28,12 +28,12 @@ class Deadline:
         return self._end - time.monotonic()
 
     def within(self, seconds: float) -> float:
-        """How long a step may take that has `seconds` of its own. Raises TimeoutError when none is left."""
+        """How long a step with a limit of `seconds` may take. Raises TimeoutError when the deadline has passed."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline of the call has passed")
         return min(seconds, left)
 
     def extend(self, seconds: float) -> None:
-        """Move it."""
+        """Move the deadline to a later time."""
         self._end += seconds

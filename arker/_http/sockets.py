@@ -1,4 +1,4 @@
-"""Sockets, as both colours use them: looking hosts up, connecting to the address that answers first. Nothing here
+"""Sockets, as both colours use them: resolving hosts, connecting to the address that answers first. Nothing here
 waits; `_io_async` and `_io_sync` do."""
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterable
 from itertools import chain, zip_longest
 from typing import Any, Final
 
-#: One address of a host, as getaddrinfo gives it, without the canonical name.
+#: An address of a host, as getaddrinfo returns it, without the canonical name.
 Address = tuple[int, int, int, Any]
 
-#: Seconds until the next address is tried beside those that have not answered (RFC 8305, section 5).
+#: Seconds until the next address is tried in parallel (RFC 8305, section 5).
 STAGGER: Final = 0.25
 _CONNECTING: Final = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
 
 
 def tcp_socket(family: int, kind: int, proto: int) -> socket.socket:
-    """A socket that does not block."""
+    """Make a non-blocking socket."""
     sock = socket.socket(family, kind, proto)
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # A peer that vanished without a word is noticed in two minutes even while a long command runs.
+    # Detects within two minutes that a peer has vanished, even during a long command.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, option):
@@ -36,7 +36,7 @@ def tcp_socket(family: int, kind: int, proto: int) -> socket.socket:
 
 
 def wait_for(sockets: Iterable[socket.socket], seconds: float, *, write: bool = False) -> bool:
-    """Wait until one of them can be read from (or, with `write`, written to) or has failed; False if `seconds` pass.
+    """Wait until one of the sockets is readable (with `write`, writable) or has failed; False after `seconds`.
 
     Raises OSError, ValueError for a closed one.
     """
@@ -52,7 +52,7 @@ def wait_for(sockets: Iterable[socket.socket], seconds: float, *, write: bool = 
 
 
 def is_readable(sock: socket.socket) -> bool:
-    """Whether there is something to read: of an idle connection the end, as a rule."""
+    """Whether there is something to read; on an idle connection, this is usually the end."""
     try:
         return wait_for([sock], 0)
     except (OSError, ValueError):
@@ -60,7 +60,7 @@ def is_readable(sock: socket.socket) -> bool:
 
 
 def known_addresses(host: str, port: int) -> list[Address]:
-    """The address of a host that is written as one (IPv6 with its zone, too); none for a name."""
+    """Parse a host that is an address (including IPv6 with a zone); empty for a name."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except OSError:
@@ -69,8 +69,8 @@ def known_addresses(host: str, port: int) -> list[Address]:
 
 
 def look_up(host: str, port: int, done: Callable[[list[Address] | OSError], object]) -> None:
-    """Call `done` with the addresses of a host, or with what went wrong, from a thread: the system's resolver knows no
-    deadline."""
+    """Call `done` with the addresses of a host, or with the error, from a thread: the system's resolver has no
+    timeout."""
 
     def work() -> None:
         result: list[Address] | OSError
@@ -85,7 +85,7 @@ def look_up(host: str, port: int, done: Callable[[list[Address] | OSError], obje
     try:
         threading.Thread(target=work, name="arker-lookup", daemon=True).start()
     except RuntimeError:
-        # No thread starts while the interpreter shuts down.
+        # Threads cannot start while the interpreter shuts down.
         work()
 
 
@@ -94,7 +94,7 @@ def _addresses(found: Iterable[tuple[Any, ...]]) -> list[Address]:
 
 
 def interleaved(addresses: list[Address]) -> list[Address]:
-    """Addresses in the order in which they are tried: as the system prefers them, but the families in turn (RFC 8305,
+    """Order addresses as they are tried: as the system prefers them, but alternating between families (RFC 8305,
     section 4)."""
     families: dict[int, list[Address]] = {}
     for address in addresses:
@@ -103,16 +103,16 @@ def interleaved(addresses: list[Address]) -> list[Address]:
 
 
 class Race:
-    """Connecting to a host by RFC 8305: its addresses are tried one after another, the next when the last has failed or
+    """Connects to a host by RFC 8305: it tries the addresses one after another, the next when the last has failed or
     has not answered for STAGGER seconds, and the first that connects wins.
 
-    The owner calls `step` until it returns a socket, waits between two steps until one of `sockets` can be written to,
-    but for no longer than `pause`, and calls `close` whatever happens.
+    The owner calls `step` until it returns a socket. Between two steps, it waits until one of `sockets` is writable,
+    for at most `pause` seconds. At the end, it always calls `close`.
     """
 
     def __init__(self, addresses: list[Address]) -> None:
         self._left = interleaved(addresses)
-        #: Those that are connecting.
+        #: Sockets that are connecting.
         self.sockets: list[socket.socket] = []
         self._failure = OSError("the host has no address")
         self._next_at = 0.0
@@ -123,8 +123,8 @@ class Race:
         return max(0.0, self._next_at - time.monotonic()) if self._left else 3600.0
 
     def step(self) -> socket.socket | None:
-        """The socket that has connected, which is the caller's then; None when there is none yet. Raises OSError when
-        every address has failed."""
+        """Return the socket that has connected, which then belongs to the caller; None if there is none yet. Raises
+        OSError when every address has failed."""
         for sock in [sock for sock in self.sockets if wait_for([sock], 0, write=True)]:
             self.sockets.remove(sock)
             if self._connected(sock, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
@@ -137,7 +137,7 @@ class Race:
             except OSError as error:
                 self._failure = error
                 continue
-            # Before anything can interrupt it, so that `close` finds it.
+            # Before an interruption is possible, so that `close` finds it.
             self.sockets.append(sock)
             code = sock.connect_ex(address)
             if code not in _CONNECTING:
@@ -155,7 +155,7 @@ class Race:
         return not code
 
     def close(self) -> None:
-        """Give up those that are still connecting."""
+        """Close the sockets that are still connecting."""
         for sock in self.sockets:
             sock.close()
         self.sockets.clear()

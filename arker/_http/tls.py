@@ -9,10 +9,10 @@ import ssl
 
 @functools.cache
 def ssl_context() -> ssl.SSLContext:
-    """The process's one TLS context; making one costs 20 ms."""
+    """Return the process's one TLS context; making one takes 20 ms."""
     import certifi
 
-    # The roots that the rest of the ecosystem trusts: certifi's, unless the user has others.
+    # The roots that most Python packages trust: certifi's, unless the user sets others.
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if file:
         folder = None

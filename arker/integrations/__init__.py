@@ -1,1 +1,1 @@
-"""Arker in other frameworks, a module for each; a module imports its framework, which has to be installed."""
+"""Arker in other frameworks, one module for each; a module needs its framework installed."""

@@ -1,7 +1,7 @@
 """The files of computers as an fsspec file system: `arker://COMPUTER/path/of/file`.
 
-pandas, pyarrow, duckdb, dask and others take such URLs once `pip install 'arker[fsspec]'` was run; nothing has to be
-imported.
+pandas, pyarrow, duckdb, dask and others accept such URLs after `pip install 'arker[fsspec]'`; no import is
+needed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _KINDS: Final = {"file": "file", "directory": "directory", "symlink": "link", "o
 
 @contextlib.contextmanager
 def _os_errors(path: str) -> Iterator[None]:
-    """Failures as programs that use local files expect them."""
+    """Convert ArkerErrors to the OSErrors that programs expect of local files."""
     try:
         yield
     except ArkerError as error:
@@ -66,16 +66,17 @@ class ArkerFileSystem(_FileSystem):
     """Files of computers; the first part of a path is the id or the name of a computer.
 
     Args:
-        client: The client to use. Without one, a client is made of the next three, or of `ARKER_API_KEY` and so on.
+        client: The client to use. Without one, a client is made from the next three arguments, or from
+            `ARKER_API_KEY` and the other variables.
         api_key: See `Arker`.
         base_url: See `Arker`.
         global_url: See `Arker`.
-        storage_options: What fsspec takes.
+        storage_options: Options of fsspec.
     """
 
     protocol = "arker"
     root_marker = ""
-    #: A listing is not kept: commands change files at any time.
+    #: Do not cache listings: commands change files at any time.
     cachable = True
 
     def __init__(
@@ -100,7 +101,7 @@ class ArkerFileSystem(_FileSystem):
         return self._client
 
     def _files(self, path: str) -> tuple[Files, str]:
-        """The files of the computer that a path begins with, and the path in it. Raises FileNotFoundError."""
+        """The files of the computer that starts a path, and the path in it. Raises FileNotFoundError."""
         vm, _, rest = self._strip_protocol(path).partition("/")
         if vm not in self._ids:
             if is_vm_id(vm):
@@ -117,7 +118,7 @@ class ArkerFileSystem(_FileSystem):
         link = info.kind == "symlink"
         path = info.path
         if link:
-            # Programs want to know what they will find.
+            # Report the kind of the link's target.
             with contextlib.suppress(ArkerError):
                 info = files.stat(path)
         return {
@@ -162,7 +163,7 @@ class ArkerFileSystem(_FileSystem):
         return {**found, "name": path}
 
     def created(self, path: str) -> datetime:
-        """The time of the last change; when a file was made, nobody knows."""
+        """The time of the last change; the time of creation is unknown."""
         return self.modified(path)
 
     def modified(self, path: str) -> datetime:
@@ -204,7 +205,7 @@ class ArkerFileSystem(_FileSystem):
             files.remove(inside)
 
     def rm(self, path: str | list[str], recursive: bool = False, maxdepth: int | None = None) -> None:
-        """Remove files, and with `recursive` folders."""
+        """Remove files, and with `recursive` also folders."""
         if maxdepth is not None:
             super().rm(path, recursive=recursive, maxdepth=maxdepth)
             return
@@ -216,7 +217,7 @@ class ArkerFileSystem(_FileSystem):
                 files.remove(inside, recursive=recursive)
 
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
-        """Copy a file, or make a folder like another one."""
+        """Copy a file, or make a folder with the name of another."""
         source, one = self._files(path1)
         target, two = self._files(path2)
         with _os_errors(path1):
@@ -234,7 +235,7 @@ class ArkerFileSystem(_FileSystem):
     def mv(
         self, path1: str, path2: str, recursive: bool = False, maxdepth: int | None = None, **kw: Any
     ) -> None:
-        """Rename within a computer; copy and remove otherwise."""
+        """Rename within a computer; otherwise copy and remove."""
         source, one = self._files(path1)
         target, two = self._files(path2)
         if source._computer.id != target._computer.id or maxdepth is not None:
@@ -246,7 +247,7 @@ class ArkerFileSystem(_FileSystem):
             source.move(one, two)
 
     def touch(self, path: str, truncate: bool = True, **kwargs: Any) -> None:
-        """Make an empty file, or empty it; without `truncate`, set its time."""
+        """Create an empty file, or truncate it; without `truncate`, set its time."""
         files, inside = self._files(path)
         with _os_errors(path):
             if truncate or not files.exists(inside):
@@ -257,7 +258,7 @@ class ArkerFileSystem(_FileSystem):
     # --- contents ---
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
-        """The content of a file, or a range of it, which may count from the end."""
+        """Return the content of a file, or a range of it; negative offsets count from the end."""
         files, inside = self._files(path)
         with _os_errors(path):
             if (start or 0) < 0 or (end or 0) < 0:
@@ -298,7 +299,7 @@ class ArkerFileSystem(_FileSystem):
 
 
 class ArkerFile(_BufferedFile):
-    """A file of a computer, read in ranges or written in parts; what is written appears when it is closed."""
+    """A file of a computer, read in ranges or written in parts; written data appears when it is closed."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         files, inside = self.fs._files(self.path)
@@ -326,13 +327,13 @@ class ArkerFile(_BufferedFile):
         return True
 
     def commit(self) -> None:
-        """Put what was written in its place."""
+        """Move the written data to its path."""
         files, inside = self.fs._files(self.path)
         with _os_errors(self.path):
             files.move(self._part, inside, replace=self.mode != "xb")
 
     def discard(self) -> None:
-        """Forget what was written."""
+        """Discard the written data."""
         if getattr(self, "_part", None) is not None:
             files, _ = self.fs._files(self.path)
             with _os_errors(self.path):

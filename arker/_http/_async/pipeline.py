@@ -1,4 +1,4 @@
-"""From a call to its answer: the key, the deadline, retries, errors, and what is told of each try."""
+"""From a call to its answer: the key, the deadline, retries, errors, and events for hooks."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Methods that may be sent again without asking what became of the first.
+#: Methods that may be sent again even if the first request may have been acted on.
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _AGENT = f"arker-python/{__version__}".encode()
 _SET_GLOBAL_URL: Final = "for a deployment of your own, set ARKER_GLOBAL_URL or global_url= to its URL"
-#: Seconds that it may take to tell the deployment that a run is cancelled.
+#: Longest time to tell the deployment that a run is cancelled, in seconds.
 CANCELLING: Final = 1.0
-#: Most bytes of an answer: of a success (two outputs of 16 MiB, if all of it is control characters, which take six
-#: bytes each in JSON), and of an error.
+#: Most bytes of an answer: of a success (two outputs of 16 MiB of control characters, which take six bytes each in
+#: JSON), and of an error.
 _LARGEST_ANSWER: Final = 2 * 6 * 16 * 1024 * 1024 + 1024 * 1024
 _LARGEST_ERROR: Final = 1024 * 1024
 
 
 class Budget:
-    """What one call of the user's may spend, over all the requests that it takes."""
+    """The time and retries of one call of the user, shared by all requests that it makes."""
 
     __slots__ = ("attempt", "deadline", "doubtful", "policy")
 
@@ -51,12 +51,12 @@ class Budget:
         self.policy = policy
         self.deadline = Deadline(seconds)
         self.attempt = 1
-        #: Whether a failed try may have been acted on.
+        #: Whether the server may have acted on a failed try.
         self.doubtful = False
 
 
 class AsyncPipeline:
-    """Everything that the clients of one deployment share."""
+    """The state that the clients of one deployment share."""
 
     def __init__(
         self, config: Config, *, max_connections: int, http_client: httpx.AsyncClient | None, hooks: Hooks
@@ -64,9 +64,9 @@ class AsyncPipeline:
         self.config = config
         self.hooks = hooks
         self.closed = False
-        #: Whether to warn before the key of a deployment of one's own is sent to Arker's global host.
+        #: Whether to warn before the key of a private deployment is sent to Arker's global host.
         self._to_warn = config.mixed
-        #: Runs that are under way: the computer's id, and the key under which the run was sent.
+        #: Runs in progress: the computer's id, and the idempotency key of the run.
         self.running: set[tuple[str, str]] = set()
         self._limit = max_connections
         self._pooled = AsyncPooledTransport(max_connections)
@@ -95,7 +95,7 @@ class AsyncPipeline:
         return transport
 
     async def aclose(self) -> None:
-        """Close what was opened here."""
+        """Close what this object opened."""
         self.closed = True
         await self._pooled.aclose()
         if self._proxied is not None:
@@ -115,7 +115,7 @@ class AsyncPipeline:
         headers: Mapping[str, Any] | None = None,
         read: float | None = None,
     ) -> AsyncRequest:
-        """A request to the API, with the key."""
+        """Make a request to the API, with the key."""
         url = self.config.control if control else self.config.regional
         head = self._heads[url].copy()
         method = method.upper()
@@ -154,7 +154,7 @@ class AsyncPipeline:
         body: AsyncBody | None = None,
         headers: Headers | None = None,
     ) -> AsyncRequest:
-        """A request to a signed URL: without the key, and without a word of the URL in what is told of it."""
+        """Make a request to a signed URL: without the key, and without any part of the URL in events."""
         head = [(b"Host", url.authority.encode()), *_common(b"*/*"), *(headers or [])]
         if body is not None:
             head.append((b"Content-Length", str(body.size).encode()))
@@ -174,8 +174,8 @@ class AsyncPipeline:
     async def perform(
         self, budget: Budget, make: Callable[[], AsyncRequest], consume: Callable[[AsyncReply], Awaitable[T]]
     ) -> T:
-        """Send a request, made anew for every try, as often as the budget and the policy allow, until
-        `consume` takes an answer; it raises ArkerError for one that it does not take. Raises ArkerError."""
+        """Send a request, made anew for every try, as often as the budget and the policy allow, until `consume` accepts
+        an answer; it raises ArkerError for an answer that it rejects. Raises ArkerError."""
 
         async def consumed(reply: AsyncReply) -> T:
             async with reply:
@@ -184,10 +184,10 @@ class AsyncPipeline:
         return await self._until_taken(budget, make, consumed)
 
     async def hold(self, budget: Budget, make: Callable[[], AsyncRequest], *statuses: int) -> AsyncReply:
-        """Send a request as `perform` does, until an answer has one of the statuses; returns it when its head has come.
+        """Send a request as `perform` does, until an answer has one of the statuses; return it after its head.
 
-        The caller closes it, and until then has one of the connections. The deadline of the budget is over: each
-        piece may take as long as the request's `read`. What goes wrong later is not tried again. Raises ArkerError.
+        The caller must close it; until then it occupies one of the connections. The deadline of the budget no longer
+        applies: each piece may take as long as the request's `read`. Later failures are not retried. Raises ArkerError.
         """
 
         async def held(reply: AsyncReply) -> AsyncReply:
@@ -300,11 +300,11 @@ class AsyncPipeline:
     # --- operations ---
 
     async def answer(self, reply: AsyncReply) -> Answer:
-        """The whole answer of the API, if it is a success. Raises ArkerError."""
+        """Return the complete answer of the API if it is a success. Raises ArkerError."""
         return read_answer(reply.status, reply.headers, await content(reply), self.config.api_key)
 
     async def cancel(self, vm_id: str, key: str) -> None:
-        """End the command of a run that was sent under a key, if the deployment can do that. Takes a second at most;
+        """End the command of a run that was sent under a key, if the deployment can do that. Takes at most a second;
         raises nothing."""
         request = self.request(
             "post",
@@ -331,9 +331,9 @@ class AsyncPipeline:
         repeatable: bool | None = None,
         read: float | None = None,
     ) -> R:
-        """A generated operation; `parts` is the request as the operation gave it. `convert` makes a value of
-        the answer; it may refuse one by raising ArkerError, or KeyError, TypeError or ValueError for one that
-        is not what the contract says, and is then dealt with like any other failure. Raises ArkerError."""
+        """Call a generated operation; `parts` is the request that the operation built. `convert` makes a value of the
+        answer. It may reject an answer by raising ArkerError, or KeyError, TypeError or ValueError if the answer
+        violates the contract; this is handled like any other failure. Raises ArkerError."""
         request = self.request(
             parts["method"],
             operations.target(operations.full(parts["url"]), parts.get("params") or {}),
@@ -352,8 +352,8 @@ class AsyncPipeline:
 
 
 async def content(reply: AsyncReply, most: int = 0) -> bytes:
-    """The body, unless it is longer than an answer can be, or than `most` bytes; of an error, fewer are enough. Raises
-    ArkerError."""
+    """Return the body. Raises ArkerError if it is longer than an answer can be, or than `most` bytes; an error has a
+    lower limit."""
     return await whole(reply, (most or _LARGEST_ANSWER) if 200 <= reply.status < 300 else _LARGEST_ERROR)
 
 
@@ -372,12 +372,12 @@ def dump(body: Any) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
-        # A lone surrogate is not text in UTF-8, but has an escape in JSON.
+        # UTF-8 cannot encode a lone surrogate, but JSON can escape it.
         return json.dumps(body, separators=(",", ":")).encode()
 
 
 def parse(operation: Operation[..., T], answer: Answer, convert: Callable[[T], R]) -> R:
-    """What a generated parser and then `convert` make of a success. Raises ArkerError."""
+    """Parse a success with the generated parser, then with `convert`. Raises ArkerError."""
     try:
         return convert(operation.parse(answer.body))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:

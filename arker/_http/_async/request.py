@@ -1,4 +1,4 @@
-"""Requests, ready to be sent any number of times."""
+"""Requests that can be sent any number of times."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Headers = list[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class AsyncBody:
-    """A body that is streamed, and can be again.
+    """A streamed body that can be streamed again.
 
     Attributes:
-        size: Its bytes.
-        pieces: Begins to stream it.
+        size: Its size in bytes.
+        pieces: Starts to stream it.
     """
 
     size: int
@@ -29,15 +29,15 @@ class AsyncRequest:
     """A request.
 
     Attributes:
-        url: Where it goes; its `target` is not used.
+        url: The host to send it to; its `target` is not used.
         method: In capitals.
         target: Path and query.
-        route: Template of the path, for people: without ids, and never what signs a URL.
-        headers: All of them, with the length of the body.
+        route: Template of the path, for people: without ids or signatures.
+        headers: All headers, including the length of the body.
         body: The body; empty for none.
         timeouts: How long each step may take.
-        read: Longest wait for the answer and from one piece of it to the next, in seconds.
-        repeatable: Whether it may be sent again when nobody knows what became of the first.
+        read: Longest wait for the answer and between two pieces of it, in seconds.
+        repeatable: Whether it may be sent again when it is unknown whether the server acted on it.
         keyed: Whether it has an `Idempotency-Key`.
     """
 

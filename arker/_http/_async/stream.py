@@ -18,20 +18,20 @@ from arker._io_async import async_any_writable, async_readable, async_resolve, a
 T = TypeVar("T")
 Wait = Callable[[socket.socket, float], Awaitable[None]]
 
-#: Bytes asked of a socket at a time.
+#: Bytes to read from a socket at a time.
 READ = 256 * 1024
-#: Most bytes that a record of TLS holds.
+#: Most bytes in a TLS record.
 _RECORD = 16 * 1024
 
 
 class AsyncStream:
     """A TCP or TLS connection.
 
-    On a socket that does not block, and that is tied to nothing (no event loop) between two operations: it can be
-    closed from anywhere, and a forgotten one closes with its last reference. One task or thread may read while another
-    one writes. A read that was cancelled or timed out has lost nothing; after such a write the stream must be closed.
+    The socket does not block, and between two operations nothing (no event loop) refers to it: it can be closed from
+    anywhere, and closes with its last reference. One task or thread may read while another one writes. A read that was
+    cancelled or timed out has lost no data; after such a write the stream must be closed.
 
-    Operations raise nothing but OSError (TimeoutError among them).
+    Operations raise only OSError (including TimeoutError).
     """
 
     __slots__ = ("__weakref__", "_closed", "_lock", "_sock", "_waiting")
@@ -40,14 +40,14 @@ class AsyncStream:
         self._sock = sock
         #: OpenSSL must not read and write at the same time.
         self._lock = threading.Lock()
-        #: How many wait for the socket. While one does, its descriptor must not be closed: nobody would be woken, and
-        #: the number may be that of another file in the next moment.
+        #: How many operations wait for the socket. Meanwhile its descriptor must not be closed: the waiters would not
+        #: wake, and the number may be that of another file soon.
         self._waiting = 0
         self._closed = False
 
     @classmethod
     async def connect(cls, host: str, port: int, *, tls: bool, timeout: float) -> AsyncStream:
-        """Open one to the address of the host that answers first."""
+        """Connect to the address of the host that answers first."""
         end = time.monotonic() + timeout
         race = Race(await async_resolve(host, port, timeout))
         try:
@@ -61,7 +61,7 @@ class AsyncStream:
         stream = cls(sock)
         try:
             if tls:
-                # A zone is of this machine alone.
+                # A zone has a meaning only on this machine.
                 await stream.start_tls(host.partition("%")[0], end - time.monotonic())
         except BaseException:
             stream.close()
@@ -69,17 +69,17 @@ class AsyncStream:
         return stream
 
     async def start_tls(self, host: str, timeout: float) -> None:
-        """Speak TLS from now on, with the certificate of `host`."""
+        """Switch to TLS and verify the certificate of `host`."""
         secured = ssl_context().wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
         self._sock = secured
         await self._when_ready(secured.do_handshake, async_readable, timeout)
 
     async def read(self, timeout: float) -> bytes:
-        """Some bytes; none at the end of the stream."""
+        """Read some bytes; none at the end of the stream."""
         return await self._when_ready(self._receive, async_readable, timeout)
 
     async def write(self, data: Buffer, timeout: float) -> None:
-        """All of `data`."""
+        """Write all of `data`."""
         rest = memoryview(data)
 
         def send() -> int:
@@ -89,7 +89,7 @@ class AsyncStream:
             rest = rest[await self._when_ready(send, async_writable, timeout) :]
 
     async def _when_ready(self, operation: Callable[[], T], wait: Wait, timeout: float) -> T:
-        """Do an operation of the socket as soon as it can be done; `wait` is what it waits for without TLS."""
+        """Do an operation of the socket as soon as possible; `wait` is what it waits for without TLS."""
         end = 0.0
         while True:
             try:
@@ -118,9 +118,9 @@ class AsyncStream:
         data = self._sock.recv(READ)
         if len(data) < _RECORD or not isinstance(self._sock, ssl.SSLSocket):
             return data
-        # A full record: take all that have come, as each piece costs its way through HTTP.
+        # A full record: read all records that have arrived, as each piece has a cost in the HTTP layers.
         records = [data]
-        # What ends this, but for there being no more, is met again by the next read.
+        # An error here, other than that no more data is there, occurs again in the next read.
         with contextlib.suppress(OSError):
             while len(data) == _RECORD and len(records) * _RECORD < READ:
                 data = self._sock.recv(READ)
@@ -128,12 +128,12 @@ class AsyncStream:
         return b"".join(records)
 
     def is_readable(self) -> bool:
-        """Whether there is something to read, such as the end."""
+        """Whether there is something to read, including the end."""
         if not is_readable(self._sock):
             return False
         if not isinstance(self._sock, ssl.SSLSocket):
             return True
-        # It may be something of TLS's own, such as a ticket for another connection.
+        # It may be a TLS message without data, such as a session ticket.
         try:
             with self._lock:
                 self._sock.recv(1)
@@ -144,14 +144,14 @@ class AsyncStream:
         return True
 
     def abort(self) -> None:
-        """Wake whoever reads or writes, with the end of the stream; from any thread. It has to be closed all the
-        same."""
+        """Wake readers and writers with the end of the stream; callable from any thread. The stream must still be
+        closed."""
         with contextlib.suppress(OSError):
-            # Past SSLSocket, which would go on without TLS.
+            # Bypass SSLSocket, which would continue without TLS.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close it, and end what reads or writes; from any thread, and harmless when it is closed."""
+        """Close the stream and end its readers and writers; callable from any thread, and more than once."""
         with self._lock:
             self._closed = True
             if not self._waiting:

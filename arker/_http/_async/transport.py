@@ -1,5 +1,5 @@
-"""One HTTP exchange, whose failures are ArkerErrors, over our own connections; see `httpx_transport` for another
-way."""
+"""One HTTP exchange over our own connections; failures are ArkerErrors. See `httpx_transport` for the
+alternative."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from .connection import AsyncConnection
 from .pool import AsyncPool
 from .request import AsyncRequest
 
-#: What can go wrong on a connection of our own.
+#: Failures of our own connections.
 _BROKEN: Final = (OSError, h11.RemoteProtocolError)
-#: Seconds that an answer to a request gets that could not be sent whole.
+#: Seconds to wait for the answer to a request that could not be sent completely.
 _REFUSAL: Final = 1.0
 
 
 class AsyncByteStream(Protocol):
-    """The connection of an answer that switched protocols (101), as a stream of bytes both ways. One task or thread may
-    read while another one writes; closing the reply ends it."""
+    """The connection of an answer that switched protocols (101), as a stream of bytes in both directions. One task or
+    thread may read while another one writes; closing the reply closes it."""
 
     async def read(self, timeout: float) -> bytes:
-        """Some bytes; none at the end. Raises ArkerError: `timeout` after `timeout` seconds, whereupon one may read on,
-        or `network`."""
+        """Read some bytes; none at the end. Raises ArkerError: `timeout` after `timeout` seconds, then reading may
+        continue; or `network`."""
         ...
 
     async def write(self, data: Buffer, timeout: float) -> None:
-        """All of `data`. Raises ArkerError, after which nothing more can be written."""
+        """Write all of `data`. Raises ArkerError; after that, nothing more can be written."""
         ...
 
 
 class AsyncReply(Protocol):
-    """An answer whose head has come. Closing it, or leaving its with-statement, gives the connection back, or closes
-    it if the body has not been read to its end."""
+    """An answer whose head has arrived. Closing it, or leaving its with-statement, returns the connection, or closes
+    it if the body was not read to its end."""
 
     status: int
-    #: By lowercase name.
+    #: Names are lowercase.
     headers: dict[str, str]
 
     async def piece(self) -> Buffer | None:
-        """The next piece of the body, None at its end. Raises ArkerError when it is cut."""
+        """Return the next piece of the body, None at its end. Raises ArkerError if it is incomplete."""
         ...
 
     def hold(self) -> None:
-        """Free it from the deadline of its call: from now on only the wait for each piece has an end."""
+        """Remove the deadline of the call: from now on only the wait for each piece is limited."""
         ...
 
     def upgraded(self) -> AsyncByteStream:
-        """The stream behind an answer with status 101."""
+        """The byte stream of an answer with status 101."""
         ...
 
     async def aclose(self) -> None:
-        """Close it; harmless when it is closed."""
+        """Close the answer. May be called twice."""
         ...
 
     async def __aenter__(self) -> AsyncReply: ...
@@ -72,14 +72,14 @@ class AsyncReply(Protocol):
 
 
 class AsyncTransport(Protocol):
-    """A way to send requests."""
+    """Sends requests."""
 
     async def send(self, request: AsyncRequest, deadline: Deadline) -> AsyncReply:
-        """Send one and wait for the head of its answer. Raises ArkerError."""
+        """Send a request and wait for the head of its answer. Raises ArkerError."""
         ...
 
     async def aclose(self) -> None:
-        """Close what it opened, and end what is going on."""
+        """Close what it opened, and end the exchanges in progress."""
 
 
 class _PooledReply:
@@ -160,7 +160,7 @@ def _cut(error: Exception, url: Url) -> ArkerError:
 
 
 class AsyncPooledTransport:
-    """Requests over our own pool."""
+    """Sends requests over our own pool."""
 
     def __init__(self, limit: int) -> None:
         self._pools = AsyncScoped(lambda: AsyncPool(limit))
@@ -180,7 +180,7 @@ class AsyncPooledTransport:
             try:
                 await connection.send(request, deadline)
             except OSError as error:
-                # A server may refuse a body that it has not read to its end; its answer says why.
+                # A server may reject a body before it has read it all; its answer says why.
                 if isinstance(error, TimeoutError) and not connection.is_readable():
                     raise
                 refused = error
@@ -205,18 +205,18 @@ class AsyncPooledTransport:
 
 
 def needs_proxy(host: str) -> bool:
-    """Whether the environment (or the system's settings) sends requests to this host through a proxy."""
+    """Whether the environment (or the system's settings) selects a proxy for this host."""
     named = any(name.lower().endswith("_proxy") for name in os.environ)
     if is_loopback(host) or not (named or sys.platform in ("darwin", "win32")):
         return False
-    # Not before it is needed: it takes 20 ms.
+    # Imported on first use: it takes 20 ms.
     from urllib.request import getproxies, proxy_bypass
 
     return bool(getproxies().keys() & {"http", "https", "all"}) and not proxy_bypass(host)
 
 
 async def whole(reply: AsyncReply, most: int) -> bytes:
-    """All of the body. Raises ArkerError when it is cut, or longer than `most` bytes."""
+    """Return the complete body. Raises ArkerError if it is incomplete, or longer than `most` bytes."""
     content = io.BytesIO()
     while (piece := await reply.piece()) is not None:
         if content.write(piece) and content.tell() > most:
@@ -226,5 +226,5 @@ async def whole(reply: AsyncReply, most: int) -> bytes:
                 reply.status,
                 processed="maybe" if reply.status >= 500 or reply.status < 300 else "yes",
             )
-    # Its own buffer, not a copy.
+    # Returns the buffer itself, not a copy.
     return content.getvalue()

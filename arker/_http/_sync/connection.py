@@ -1,5 +1,5 @@
 # Derived from arker/_http/_async/connection.py by `make generate`; do not edit.
-"""One HTTP/1.1 connection: a request, its answer, the next request."""
+"""One HTTP/1.1 connection: request, answer, next request."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .stream import Stream
 
 Origin = tuple[str, str, int]
 
-#: Bytes handed to a socket at a time: smaller ones cost speed, larger ones memory.
+#: Bytes passed to a socket at a time: fewer cost speed, more cost memory.
 PIECE: Final = 256 * 1024
 
 
 class Connection:
-    """One connection, open or to be opened; one request at a time."""
+    """One connection, open or not yet open; one request at a time."""
 
     __slots__ = ("__weakref__", "_ahead", "_h11", "_missing", "_stream", "idle_since", "origin", "sent")
 
@@ -29,19 +29,19 @@ class Connection:
         self.origin = origin
         self._stream: Stream | None = None
         self._h11 = h11.Connection(h11.CLIENT)
-        #: How much of the answer's body is still to come, if it has a length: then it passes h11 by, which would
+        #: How much of the answer's body is still to come, if its length is known. Such a body bypasses h11, which would
         #: copy every byte three times.
         self._missing: int | None = None
-        #: What has been read beyond the head, or beyond the body.
+        #: Bytes read beyond the head, or beyond the body.
         self._ahead = b""
         self.idle_since = 0.0
-        #: Whether the request in progress has been handed over to the last byte, so that the server may act
+        #: Whether the request in progress was sent completely, so that the server may act
         #: on it.
         self.sent = False
 
     @property
     def connected(self) -> bool:
-        """Whether it was opened."""
+        """Whether the connection was opened."""
         return self._stream is not None
 
     @property
@@ -49,7 +49,7 @@ class Connection:
         """Whether the last exchange ended so that another can follow."""
         if self._h11.our_state is not h11.DONE:
             return False
-        # What follows an answer unasked would be taken for the next one.
+        # Unrequested bytes after an answer would be taken for the next answer.
         if self._missing is not None:
             return self._missing == 0 and not self._ahead
         return self._h11.their_state is h11.DONE and not self._h11.trailing_data[0]
@@ -60,7 +60,7 @@ class Connection:
         self._stream = Stream.connect(host, port, tls=scheme == "https", timeout=timeout)
 
     def is_readable(self) -> bool:
-        """Whether its server has said something, or has closed it; of an idle one either makes it useless."""
+        """Whether the server has sent something or closed the connection; either makes an idle connection useless."""
         return self.stream.is_readable()
 
     @property
@@ -75,7 +75,7 @@ class Connection:
         self._missing = None
         self.sent = False
         write, timeout = self.stream.write, request.timeouts.write
-        # Views, as tracebacks with their variables show only what is no view.
+        # Use views: tracebacks that show variables show their contents for bytes, but not for views.
         head = memoryview(
             self._h11.send(h11.Request(method=request.method, target=request.target, headers=request.headers))
             or b""
@@ -84,7 +84,7 @@ class Connection:
             self._h11.send(h11.Data(data=request.body))
             self._h11.send(h11.EndOfMessage())
             data = memoryview(b"".join([head, request.body]))
-            # The common small request is one packet.
+            # A typical small request fits one packet.
             for start in range(0, len(data), PIECE):
                 write(data[start : start + PIECE], deadline.within(timeout))
         else:
@@ -98,7 +98,7 @@ class Connection:
         self.sent = True
 
     def receive(self, request: Request, deadline: Deadline, timeout: float) -> h11.Response:
-        """The status line and the headers of the answer, that of a switch to another protocol (101) included. Raises
+        """Receive the status line and headers of the answer, or those of a protocol switch (101). Raises
         OSError, TimeoutError, h11.RemoteProtocolError."""
         while True:
             event = self._event(deadline, timeout)
@@ -111,7 +111,7 @@ class Connection:
                 return cast("h11.Response", event)
 
     def piece(self, deadline: Deadline, timeout: float) -> Buffer | None:
-        """The next piece of the body of the answer, None at its end. Raises as `receive`."""
+        """Return the next piece of the answer's body, None at its end. Raises as `receive`."""
         if self._missing is None:
             event = self._event(deadline, timeout)
             return event.data if isinstance(event, h11.Data) else None
@@ -127,7 +127,7 @@ class Connection:
 
     @property
     def beyond(self) -> bytes:
-        """What has been read beyond the head of an answer that switched protocols."""
+        """Bytes read beyond the head of an answer that switched protocols."""
         return self._h11.trailing_data[0]
 
     def _pass_by(self, head: h11.Response, method: str) -> None:
@@ -150,11 +150,11 @@ class Connection:
         return event  # type: ignore[return-value]  # NEED_DATA is gone
 
     def abort(self) -> None:
-        """End what is going on, from any thread."""
+        """End the exchange in progress; callable from any thread."""
         if self._stream is not None:
             self._stream.abort()
 
     def close(self) -> None:
-        """Close it, at once."""
+        """Close the connection at once."""
         if self._stream is not None:
             self._stream.close()

@@ -1,6 +1,6 @@
 # Derived from arker/_http/_async/httpx_transport.py by `make generate`; do not edit.
-"""HTTP exchanges by an httpx client: the user's, or one of our own for the sake of a proxy. Apart, because httpx takes
-longer to import than all the rest."""
+"""HTTP exchanges through an httpx client: the user's, or our own when a proxy is needed. A separate module, because
+importing httpx takes longer than everything else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .request import Request
 from .stream import READ
 from .transport import ByteStream, Reply
 
-#: Seconds that clients of other event loops get to close.
+#: Seconds for clients of other event loops to close.
 _CLOSING = 1.0
 
 
@@ -32,7 +32,7 @@ class _HttpxReply:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self._response = response
-        # A transport for tests, or a hook of the user's, may have read it already.
+        # A test transport, or a hook of the user's, may have read it already.
         self._raw = _content(response) if response.is_stream_consumed else response.iter_raw()
         self._url = url
         self._deadline = deadline
@@ -92,14 +92,14 @@ def _cut(error: Exception, url: Url) -> ArkerError:
 
 
 class _Url(httpx.URL):
-    """A URL that httpx logs without what signs it."""
+    """A URL that httpx logs without its signature."""
 
     def __str__(self) -> str:
         return redact(super().__str__())
 
 
 class HttpxTransport:
-    """Requests through an httpx client: the user's, which stays open, or (None) our own."""
+    """Sends requests through an httpx client: the user's, which stays open, or (None) our own."""
 
     def __init__(self, client: httpx.Client | None, limit: int) -> None:
         if not isinstance(client, httpx.Client | None):
@@ -112,7 +112,7 @@ class HttpxTransport:
             reset_after_fork(self)
 
     def reset_after_fork(self) -> None:
-        """In a forked child: the connections are the parent's."""
+        """Forget the connections in a forked child: they belong to the parent."""
         self._own = Scoped(self._own_client)
 
     def _own_client(self) -> httpx.Client:
@@ -143,11 +143,11 @@ class HttpxTransport:
                 ),
             )
             if self._given is None:
-                # Not for the user's: other transports than httpx's own may take the text for the URL.
+                # Not for the user's client: transports other than httpx's may use the text as the URL.
                 sent.url = _Url(sent.url)
             ours = {name.lower() for name, _ in request.headers}
             for private in ("authorization", "cookie"):
-                # What a user's client adds to every request is not for a signed URL.
+                # A signed URL must not receive what a user's client adds to every request.
                 if private.encode() not in ours and private in sent.headers:
                     del sent.headers[private]
             response = client.send(sent, stream=True, auth=None, follow_redirects=False)
@@ -163,7 +163,7 @@ class HttpxTransport:
         return _HttpxReply(response, url, deadline)
 
     def close(self) -> None:
-        """Close the clients of our own, each in its event loop."""
+        """Close our own clients, each in its event loop."""
         if self._own is not None:
             self._own.each(_close, _CLOSING)
 
@@ -186,7 +186,7 @@ def _from_httpx(error: Exception, host: str, *, answering: bool = False) -> Arke
         httpx.InvalidURL,
         ImportError,
     )
-    # Whatever else it is may have been raised when the answer was there, by a hook or a transport of the user's.
+    # Any other exception, from a hook or a transport of the user's, may come after the answer.
     sent = answering or not isinstance(error, unsent)
     if isinstance(error, httpx.TimeoutException):
         error = TimeoutError(str(error) or type(error).__name__)

@@ -1,12 +1,12 @@
 # Derived from arker/_http/_async/pool.py by `make generate`; do not edit.
 """The pool that lends connections.
 
-Last in, first out: the connection used last is the one most surely alive, and those that a burst left over
-grow old together. Lending one costs the same whether ten or a thousand are open.
+Last in, first out: the connection used last is the most likely to be alive, and connections left over from a burst
+expire together. The cost of lending one does not depend on how many are open.
 
-Of a burst of calls, only some open a connection at once; the others wait for a connection to come free or for their
-turn to open one, whichever is first. So a thousand short calls are served by few connections, while a thousand long
-ones have one each as fast as they can be opened.
+In a burst of calls, only some open a connection at once; the others wait for a free connection or for their turn to
+open one, whichever comes first. So a few connections serve a thousand short calls, while a thousand long calls get one
+each, as fast as they can be opened.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .connection import Connection, Origin
 
 #: Seconds that an idle connection is kept.
 IDLE: Final = 30.0
-#: Connections that are being opened at a time.
+#: How many connections are opened at a time.
 OPENING: Final = 32
-#: Seconds after which a connection that is still being opened no longer counts as one: it waits for its network or for
-#: a host that does not answer, and holds nobody up.
+#: Seconds after which a connection that is still being opened no longer counts as one of those: it waits for its
+#: network or for a host that does not answer, and must not delay others.
 SLOW: Final = 0.5
 
 
@@ -42,26 +42,26 @@ class Pool:
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._closed = False
-        #: Idle connections, the one used last at the right.
+        #: Idle connections, the last used one at the right.
         self._idle: dict[Origin, deque[Connection]] = {}
-        #: Those that are idle, lent, or being opened. One that got lost because a Ctrl-C came between two steps
-        #: leaves with its last reference.
+        #: Connections that are idle, lent, or being opened. A connection that a Ctrl-C between two steps loses
+        #: disappears with its last reference.
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
-        #: Those that are being opened, and until when they count.
+        #: Connections that are being opened, and until when they count.
         self._opening: weakref.WeakKeyDictionary[Connection, float] = weakref.WeakKeyDictionary()
-        #: Those who wait for a connection, to their origin.
+        #: Callers that wait for a connection, with its origin.
         self._waiters: deque[tuple[Origin, Waiter[Connection]]] = deque()
 
     def reset_after_fork(self) -> None:
-        """In a forked child: the connections are the parent's; closing our copies of them does not disturb
-        it."""
+        """Forget the connections in a forked child: they belong to the parent. Closing the child's copies does not
+        affect the parent."""
         idle = [connection for queue in self._idle.values() for connection in queue]
         self._start()
         for connection in idle:
             connection.close()
 
     def acquire(self, origin: Origin, *, connect: float, patience: float) -> Connection:
-        """A connection, to be given back by `release`.
+        """Lend a connection; return it with `release`.
 
         `connect` and `patience` are the longest times to open one and to wait for one to come free, in
         seconds. Raises OSError, TimeoutError.
@@ -78,7 +78,7 @@ class Pool:
         return connection
 
     def _take(self, origin: Origin) -> Connection | Waiter[Connection]:
-        """An idle connection, or one that may be opened; or something to wait for."""
+        """Return an idle connection, or one that may be opened; otherwise something to wait for."""
         now = time.monotonic()
         useless: list[Connection] = []
         try:
@@ -98,7 +98,7 @@ class Pool:
                 if found is not None:
                     return found
                 if len(self._open) >= self._limit:
-                    # One that is idle makes room for one to another host.
+                    # Close an idle connection to another host to make room.
                     for other in self._idle.values():
                         if other:
                             useless.append(other.popleft())
@@ -139,19 +139,19 @@ class Pool:
                             if full
                             else "too many are connecting"
                         ) from None
-                    # Connections that are being opened may have become slow ones.
+                    # Connections that are being opened may have become slow.
                     self._serve()
         except BaseException:
             with self._lock:
                 if (origin, waiter) in self._waiters:
                     self._waiters.remove((origin, waiter))
                     raise
-            # It was served in the meantime.
+            # A connection arrived in the meantime.
             self.release(waiter.value)
             raise
 
     def _serve(self) -> None:
-        """Let those who wait open connections, as many as may be."""
+        """Let waiting callers open as many connections as allowed."""
         with self._lock:
             now = time.monotonic()
             while self._waiters and self._may_open(now):
@@ -169,7 +169,7 @@ class Pool:
             self._serve()
 
     def release(self, connection: Connection) -> None:
-        """Give one back: to be used again if its last exchange is over in good order, else to be closed."""
+        """Return a connection: it is used again if its last exchange ended properly, else closed."""
         with self._lock:
             if connection.reusable and not self._closed and self._reuse(connection):
                 return
@@ -181,7 +181,7 @@ class Pool:
             self._serve()
 
     def _reuse(self, connection: Connection) -> bool:
-        """Give it to who waits for one to its host, or keep it; False if those who wait need its place."""
+        """Pass it to a caller that waits for its host, or keep it; False if waiting callers need its place."""
         full = len(self._open) >= self._limit
         for place, (origin, waiter) in enumerate(self._waiters):
             if origin == connection.origin:
@@ -195,7 +195,7 @@ class Pool:
         return True
 
     def close(self) -> None:
-        """Close what is idle now; end what is going on on the others, which are closed when they are given back."""
+        """Close idle connections and abort the exchanges on the others, which are closed on release."""
         with self._lock:
             self._closed = True
             idle = [connection for queue in self._idle.values() for connection in queue]
