@@ -53,7 +53,9 @@ class Bench:
             await platform.close()
 
     @asynccontextmanager
-    async def client(self, host: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
+    async def client(
+        self, host: str = "127.0.0.1", *, most_requests: int | None = None
+    ) -> AsyncIterator[httpx.AsyncClient]:
         async with self.platform() as platform:
             app = create_app(
                 platform,
@@ -61,6 +63,7 @@ class Bench:
                 rate_limit=self.options.get("rate_limit", 0),
                 public_url=self.options.get("public_url"),
                 own_url="http://127.0.0.1:1",
+                most_requests=most_requests,
             )
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=True, client=(host, 1))
             async with httpx.AsyncClient(

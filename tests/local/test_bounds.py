@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from arker.local.http import bounds
+from arker.local.http import bounds, events
 from arker.local.http.app import create_app
 from arker.local.http.bounds import Bounds
 from arker.local.http.metrics import Metrics
+from arker.local.http.websockets import WebSocket
 from arker.local.process import server
 from arker.local.service import runs
+from arker.local.service.keys import open_keys
 from arker.local.service.rooms import Rooms
 
 from .fake import outcome
@@ -115,6 +117,78 @@ async def test_a_request_under_way_is_not_given_up_for_a_new_connection(bench: B
         async with opened(address, 1) as (new,):
             assert await ended(new)
         assert await status(busy, b"{}") == 400
+
+
+async def test_one_organization_leaves_room_for_others(bench: Bench) -> None:
+    theirs = "ark_" + "o" * 40
+    with open_keys(bench.folder) as keys:
+        keys.register(theirs, name="other", org="other")
+    async with bench.client(most_requests=3) as client:
+        vm, going, go = await fork(client), asyncio.Semaphore(0), asyncio.Event()
+
+        async def wait(_: str) -> object:
+            going.release()
+            await go.wait()
+            return outcome()
+
+        bench.engine.command = wait  # type: ignore[assignment]
+        runs = [asyncio.create_task(command(client, vm, "x", session_id=f"s{n}")) for n in range(3)]
+        for _ in runs:
+            await going.acquire()
+        refused = await client.get("/api/v1/whoami")
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        other = {"Authorization": f"Bearer {theirs}"}
+        assert (await client.get("/api/v1/whoami", headers=other)).status_code == 200
+        go.set()
+        assert {(await run).status_code for run in runs} == {200}
+        assert (await client.get("/api/v1/whoami")).status_code == 200
+
+
+class Typed:
+    """An upgraded connection on which frames came."""
+
+    def __init__(self, frames: bytes) -> None:
+        self.frames = frames
+        self.closed = False
+
+    async def receive(self, size: int = 65536) -> bytes:
+        data, self.frames = self.frames[:size], self.frames[size:]
+        return b"" if self.closed else data
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_message_of_a_websocket_has_a_bound_on_its_parts() -> None:
+    empty = b"\x00\x80\0\0\0\0"
+    stream = Typed(b"\x02" + empty[1:] + empty * 100_000)
+    async with asyncio.timeout(30):
+        assert await WebSocket(stream).receive() is None  # type: ignore[arg-type]
+    assert stream.closed
+    assert stream.frames
+
+
+async def test_the_readers_of_a_run_have_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MOST_FOLLOWERS", 2)
+    go = asyncio.Event()
+
+    async def wait(_: str) -> object:
+        await go.wait()
+        return outcome(b"done")
+
+    async with bench.client() as client:
+        vm = await fork(client)
+        bench.engine.command = wait  # type: ignore[assignment]
+        path = f"/api/v1/local/vms/{vm}/runs"
+        run = (await client.post(path, json={"command": "x", "session_id": "0"})).json()["run_id"]
+        reading = [asyncio.create_task(client.get(f"{path}/{run}/events")) for _ in range(3)]
+        done, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+        assert [(await answer).status_code for answer in done] == [429]
+        go.set()
+        assert sorted([(await answer).status_code for answer in reading]) == [200, 200, 429]
+        assert (await client.get(f"{path}/{run}/events")).status_code == 200
 
 
 async def test_unfinished_heads_have_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from arker.local.service.errors import ApiError
 from arker.local.service.platform import Platform
 
 from .bodies import rooms
+from .bounds import UnderWay, most_connections
 from .endpoint import Context
 from .errors import HttpError
 from .metrics import Metrics
@@ -31,6 +32,7 @@ def create_app(
     public_url: str | None = None,
     own_url: str,
     contract: str = "both",
+    most_requests: int | None = None,
 ) -> Starlette:
     """Create the ASGI app of a deployment, which serves both APIs.
 
@@ -39,8 +41,11 @@ def create_app(
         public_url: where clients reach the deployment; if None, wherever the request says that it was sent
             to.
         own_url: where the deployment listens, for requests that do not say.
+        most_requests: how many requests of one organization may be under way; if None, half as many as there may be
+            connections, each of which may need another descriptor for a connection into a computer.
         contract: which contract to serve: `0.1`, `0.3` or `both`.
     """
+    under_way = UnderWay(most_connections() // 2 if most_requests is None else most_requests)
     # The order matters: the last of the computers' routes matches every other path below a computer.
     routes: list[BaseRoute] = [
         *deployment.ROUTES,
@@ -59,11 +64,17 @@ def create_app(
     ]
     app = Starlette(
         routes=[route for route in routes if _spoken(route, contract)],
-        middleware=[Middleware(Edge, metrics=metrics), Middleware(ports.ByHost), Middleware(Prefix)],
+        middleware=[
+            Middleware(Edge, metrics=metrics, under_way=under_way),
+            Middleware(ports.ByHost),
+            Middleware(Prefix),
+        ],
         exception_handlers={HTTPException: _http_exception},
     )
     app.router.redirect_slashes = False
-    app.state.context = Context(platform, metrics, RateLimit(rate_limit), Digests(), public_url, own_url)
+    app.state.context = Context(
+        platform, metrics, RateLimit(rate_limit), under_way, Digests(), public_url, own_url
+    )
     app.state.rooms = rooms()
     return app
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Final, Protocol
 
 #: Maximum bytes of all unfinished request heads together.
@@ -19,6 +19,30 @@ MAX_ALL_UNREAD: Final = 256 * 1024 * 1024
 STALLED: Final = 5.0
 #: Maximum number of connections, however many descriptors there are.
 _MOST: Final = 16_384
+
+
+def most_connections() -> int:
+    """How many connections the limit on descriptors allows; a fourth of them is left for sandboxes and files."""
+    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4, _MOST)
+
+
+class UnderWay:
+    """Counts the requests under way: at most `each` of one organization, so that none can take all connections."""
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._count: Counter[str] = Counter()
+
+    def begin(self, org_id: str) -> bool:
+        """Count a request of an organization; False, and not counted, when it has too many."""
+        if self._count[org_id] >= self._each:
+            return False
+        self._count[org_id] += 1
+        return True
+
+    def end(self, org_id: str) -> None:
+        """A request that was counted has ended."""
+        self._count[org_id] -= 1
 
 
 class Bounded(Protocol):
@@ -38,8 +62,7 @@ class Bounds:
     """
 
     def __init__(self, connections: int | None = None) -> None:
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = min(limit * 3 // 4, _MOST) if connections is None else connections
+        self._most = most_connections() if connections is None else connections
         self._open: set[Bounded] = set()
         #: Connections in or before a head, the longest waiting first: without a key, and with one.
         self._waiting: tuple[OrderedDict[Bounded, int], OrderedDict[Bounded, int]] = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
@@ -20,10 +21,13 @@ from arker.local.service.errors import ApiError
 from arker.local.service.idempotency import Once
 from arker.local.service.platform import Platform
 
+from .bounds import UnderWay
 from .metrics import Metrics
 from .ratelimit import RateLimit
 from .schemas import Body, digest
 
+#: In the scope of a request that counts as one of its organization, which it names.
+COUNTED: Final = "arker.counted"
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
 _HOST: Final = re.compile(
     r"[0-9A-Za-z.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?", re.ASCII
@@ -38,15 +42,19 @@ class Context:
         public_url: the URL at which clients reach the deployment, if it differs from the Host of their requests.
         own_url: where the deployment listens.
         stopping: set when the deployment is about to stop, so that streaming answers end.
+        under_way: how many requests of each organization are under way.
+        followers: how many read the events of each run.
     """
 
     platform: Platform
     metrics: Metrics
     limit: RateLimit
+    under_way: UnderWay
     digests: Digests
     public_url: str | None
     own_url: str
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    followers: Counter[str] = field(default_factory=Counter)
 
 
 class Endpoint(HTTPEndpoint):
@@ -102,6 +110,9 @@ def authenticate(connection: HTTPConnection, header: str = "authorization") -> N
     principal = platform(connection).access.authenticate(key.strip(" "))
     connection.scope["arker.who"] = principal
     connection.scope["arker.key"] = principal.key_id
+    if not context(connection).under_way.begin(principal.org_id):
+        raise ApiError("rate_limited", "too many requests of this organization are under way", retry_after=1)
+    connection.scope[COUNTED] = principal.org_id
     wait = context(connection).limit.wait(principal.org_id, time.monotonic())
     if wait:
         raise ApiError("rate_limited", "too many requests a second from this organization", retry_after=wait)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from arker.local.service.errors import ApiError
 from arker.local.service.handles import Cut, End, Output, Reason, Run, Stream
 
 from .bodies import cancelled_with
@@ -26,6 +28,8 @@ FRAMES: Final = "application/vnd.arker.events"
 SSE: Final = "text/event-stream"
 #: Seconds without output after which a keep-alive is sent.
 ALIVE_EVERY: Final = 15.0
+#: Maximum number of readers of one run at a time: each gets an encoding of its own.
+MOST_FOLLOWERS: Final = 64
 
 _FRAME: Final = struct.Struct("<cI")
 _LETTERS: Final = {Stream.STDOUT: b"O", Stream.STDERR: b"E"}
@@ -97,7 +101,15 @@ class Events(Response):
     deployment stops, the response ends without an end event."""
 
     def __init__(
-        self, run: Run, vm_id: str, offset: int, *, follow: bool, frames: bool, stopping: asyncio.Event
+        self,
+        run: Run,
+        vm_id: str,
+        offset: int,
+        *,
+        follow: bool,
+        frames: bool,
+        stopping: asyncio.Event,
+        followers: Counter[str],
     ) -> None:
         super().__init__(media_type=FRAMES if frames else SSE, headers={"Cache-Control": "no-store"})
         del self.headers["content-length"]
@@ -107,6 +119,7 @@ class Events(Response):
         self._follow = follow
         self._frames = frames
         self._stopping = stopping
+        self._followers = followers
         self._sent = False
 
     def _fields(self) -> dict[str, Any]:
@@ -114,6 +127,20 @@ class Events(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events."""
+        run_id = self._run.id
+        if self._followers[run_id] >= MOST_FOLLOWERS:
+            raise ApiError(
+                "rate_limited", f"a run has at most {MOST_FOLLOWERS} readers at a time", retry_after=1
+            )
+        self._followers[run_id] += 1
+        try:
+            await self._send(scope, receive, send)
+        finally:
+            self._followers[run_id] -= 1
+            if not self._followers[run_id]:
+                del self._followers[run_id]
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         first = to_json(self._fields())
         await _piece(send, frame(b"S", first) if self._frames else b"event: run\ndata: %s\n\n" % first)

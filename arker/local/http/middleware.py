@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arker.local.service.errors import ApiError
 
+from .bounds import UnderWay
+from .endpoint import COUNTED
 from .errors import DisconnectedError, error_response
 from .metrics import Metrics
 from .upgrades import TAKEN
@@ -33,9 +35,10 @@ _FAILED: Final = 1011
 class Edge:
     """The outermost middleware."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, under_way: UnderWay) -> None:
         self._app = app
         self._metrics = metrics
+        self._under_way = under_way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one WebSocket to its end."""
@@ -65,6 +68,8 @@ class Edge:
                 ApiError("internal", "the deployment failed; its log says why, under the id of this request")
             )
         finally:
+            if (counted := scope.get(COUNTED)) is not None:
+                self._under_way.end(counted)
             seconds = time.perf_counter() - began
             if scope.get(TAKEN):
                 reply.status = 101

@@ -20,6 +20,8 @@ from .upgrades import Upgraded, upgrade_of
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #: Maximum size of one message in bytes.
 MAX_MESSAGE: Final = 1 << 20
+#: Maximum number of parts of one message, which may be empty.
+MAX_PARTS: Final = 16_384
 
 NORMAL, TOO_LARGE = 1000, 1009
 
@@ -62,8 +64,11 @@ class WebSocket:
     async def _add(self, event: Message[Any]) -> bytes | str | None:
         """Add a part of a message; return the whole message with its last part."""
         self._size += len(event.data)
-        if self._size > MAX_MESSAGE:
-            await self.close(TOO_LARGE, f"a message has at most {MAX_MESSAGE} bytes")
+        if self._size > MAX_MESSAGE or len(self._parts) >= MAX_PARTS:
+            self._parts.clear()
+            await self.close(
+                TOO_LARGE, f"a message has at most {MAX_MESSAGE} bytes in at most {MAX_PARTS} parts"
+            )
             return None
         self._parts.append(event.data)
         if not event.message_finished:

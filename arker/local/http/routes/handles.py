@@ -164,6 +164,7 @@ def _events(request: Request, run: Run, offset: int) -> Response:
         follow=_flag(request, "follow") is not False,
         frames=FRAMES in _accepted(request),
         stopping=context(request).stopping,
+        followers=context(request).followers,
     )
 
 
