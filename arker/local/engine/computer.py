@@ -1,4 +1,4 @@
-"""One computer as it lives: its sandbox, started when needed; its sessions; its files."""
+"""One live computer: its sandbox, started when needed; its sessions; its files."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _TERMINALS = 16
 
 
 def storage_error(error: OSError, what: str) -> EngineError:
-    """The engine's word for a failure of the host's disk."""
+    """Translate a failure of the host's disk into an error of the engine."""
     if isinstance(files.translate(error, ""), StorageFull):
         return StorageFull(f"{what}: the disk of the deployment is full")
     if error.errno == errno.ELOOP:
@@ -67,7 +67,7 @@ def storage_error(error: OSError, what: str) -> EngineError:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What computers need of the engine that they belong to."""
+    """What computers need from their engine."""
 
     store: Path
     limits: Limits
@@ -92,21 +92,21 @@ class Host:
     unsaved: Callable[[], None]
 
     def layer(self, name: str) -> Path:
-        """The folder of a layer."""
+        """Return the folder of a layer."""
         return self.store / "layers" / name
 
     def filesystem(self, name: str) -> Path:
-        """The folder of a file system that outlives computers."""
+        """Return the folder of a file system that outlives computers."""
         return self.store / "filesystems" / name
 
     def work(self, name: str) -> Path:
-        """Scratch space for mounting a layer."""
+        """Return scratch space for mounting a layer."""
         return self.store / "work" / name
 
 
 @dataclass(slots=True, eq=False)
 class Computer:
-    """A computer. Its `gate` is shared by who uses its sandbox and exclusive for who changes what it stands on."""
+    """A computer. Its `gate` is shared for using the sandbox, and exclusive while layers change."""
 
     host: Host
     id: str
@@ -135,13 +135,13 @@ class Computer:
 
     @classmethod
     def from_row(cls, host: Host, image: Image, row: VmRow) -> Computer:
-        """A computer at rest."""
+        """Create a stopped computer from its row."""
         self = cls(host, row.id, image, row.frozen, row.top, {})
         self.sessions = {session.id: Session.from_row(session, self._around()) for session in row.sessions}
         return self
 
     def row(self) -> VmRow:
-        """What lasts of it."""
+        """Return the row to save."""
         sessions = tuple(session.row() for session in self.sessions.values())
         return VmRow(self.id, self.image.name, self.frozen, self.top, sessions)
 
@@ -152,20 +152,20 @@ class Computer:
 
     @property
     def running(self) -> bool:
-        """Whether a sandbox is alive."""
+        """Whether the sandbox is alive."""
         return self.sandbox is not None and not self.sandbox.ended.done()
 
     def refuse(self, why: EngineError | None) -> None:
-        """Let all further use, and the commands that run, fail with `why`."""
+        """Make running commands and all further use fail with `why`."""
         self._refusal = why
 
     @property
     def refusal(self) -> EngineError | None:
-        """What `refuse` was given."""
+        """Return the error given to `refuse`."""
         return self._refusal
 
     def check(self) -> None:
-        """Raise what `refuse` was given."""
+        """Raise the error given to `refuse`."""
         if self._refusal is not None:
             raise self._refusal
 
@@ -305,7 +305,7 @@ class Computer:
         return max(0, _CHECKPOINTS - held)
 
     def session(self, id_: str) -> Session:
-        """A session, made if it is new. Raises LimitReached when there are too many."""
+        """Return a session; create it if it is new. Raises LimitReached when there are too many."""
         session = self.sessions.get(id_)
         if session is None:
             if len(self.sessions) >= self.host.limits.sessions:
@@ -335,7 +335,7 @@ class Computer:
             raise
 
     async def end_session(self, id_: str) -> None:
-        """End a session with all that it started, and forget it."""
+        """End a session with all its processes, and drop its state."""
         session = self.sessions.get(id_)
         if session is not None:
             await session.end()
@@ -344,7 +344,8 @@ class Computer:
             terminal.kill()
 
     def _retire(self) -> None:
-        """Make room for another shell: those that idle for longest go, and come back from their checkpoints."""
+        """Make room for another shell: end those that have been idle longest; they are restored from their
+        checkpoints."""
         idle = [s for s in self.sessions.values() if s.shell is not None and s.settled]
         for session in sorted(idle, key=lambda s: s.used)[: max(0, len(idle) - self.host.limits.shells + 1)]:
             assert session.shell is not None
@@ -359,13 +360,13 @@ class Computer:
     # Files
 
     async def open(self, path: str) -> LocalFile:
-        """The regular file at `path`, open for reading. Raises FileMissing, FileRefused."""
+        """Open the regular file at `path` for reading. Raises FileMissing, FileRefused."""
         async with self.gate.shared():
             sandbox = await self.live()
             return LocalFile(files.open_regular(sandbox.root, path))
 
     async def write(self, path: str, source: bytes | int) -> None:
-        """Put `source` at `path`. Raises FileMissing, FileRefused, StorageFull."""
+        """Write `source` to `path`. Raises FileMissing, FileRefused, StorageFull."""
         size = os.fstat(source).st_size if isinstance(source, int) else len(source)
         await self.on_files(lambda root: files.write(root, path, source), size)
 
@@ -396,7 +397,7 @@ class Computer:
             raise StorageFull(f"the computer may write {self.host.limits.disk} bytes to its disk, and did")
 
     def tell_memory(self, used: int) -> None:
-        """Let the sandbox see how much memory it uses."""
+        """Tell the sandbox how much memory it uses, by its /proc/meminfo."""
         with contextlib.suppress(OSError), (self._control / MEMINFO).open("r+") as file:
             # In place, as the file is what the sandbox has mounted.
             file.write(meminfo(host_meminfo(), self.host.limits.memory, used))
@@ -420,7 +421,8 @@ class Computer:
     async def open_terminal(
         self, session: Session, size: TerminalSize, command: str | None, idle: float | None
     ) -> Attachment:
-        """Attach to the terminal of a session, made if there is none. Raises what `live` does, and LimitReached."""
+        """Attach to the terminal of a session; create it if there is none. Raises what `live` does, and
+        LimitReached."""
         async with self.gate.shared():
             sandbox = await self.live()
             await self.settle()
@@ -469,7 +471,7 @@ class Computer:
     # Processes
 
     def others(self) -> list[Process]:
-        """The live processes that are not idle shells or what keeps those."""
+        """Return the live processes other than idle shells and their keepers."""
         if self.sandbox is None:
             return []
         processes = self.sandbox.processes.all()

@@ -44,7 +44,7 @@ _WAITS_FOR_CHILD = (b"56", b"58", b"220")
 #: RLIMIT_LOCKS: kernels since 2.4.25 keep it and look at it nowhere.
 _MARK = 10
 _HIGHEST = 1 << 62
-#: The most by which a mark is lower than the one before, and how many are remembered before unused ones are forgotten.
+#: Maximum difference between two successive marks, and how many marks are remembered before unused ones are dropped.
 _STEP = 1 << 40
 _REMEMBERED = 4096
 
@@ -63,7 +63,8 @@ class Process:
 
 
 def parse_stat(line: bytes) -> Process | None:
-    """A process by its `/proc/<pid>/stat`; None if no thread of it is left. Pure. Raises ValueError, IndexError."""
+    """Parse `/proc/<pid>/stat`; return None if no thread of the process is left. Pure. Raises ValueError,
+    IndexError."""
     # The name of the program is in parentheses and may hold anything, parentheses too.
     fields = line[line.rindex(b")") + 2 :].split()
     state, threads = fields[0].decode(), int(fields[17])
@@ -103,14 +104,14 @@ class Processes:
         self._outside: dict[int, int] = {}
 
     def close(self) -> None:
-        """Give the descriptor back: the sandbox has ended and nobody is in it."""
+        """Close the descriptor, once the sandbox has ended."""
         self._ended = True
         if self._proc >= 0 and not self._readers:
             os.close(self._proc)
             self._proc = -1
 
     async def aside(self, threads: Executor, read: Callable[[], _T]) -> _T:
-        """Call `read`, which reads of all processes, in a thread."""
+        """Call `read`, which inspects all processes, in a thread."""
         self._readers += 1
         done = asyncio.get_running_loop().run_in_executor(threads, read)
         done.add_done_callback(self._was_read)
@@ -125,7 +126,7 @@ class Processes:
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | flags, dir_fd=self._proc)
 
     def _read(self, name: str) -> bytes:
-        """The content of a file that the kernel gives in one piece."""
+        """Return the content of a file that the kernel returns in one piece."""
         fd = self._open(name)
         try:
             return os.read(fd, 1 << 16)
@@ -139,7 +140,7 @@ class Processes:
     # Who is there
 
     def alive(self, pid: int) -> bool:
-        """Whether a process is there."""
+        """Return whether a process exists."""
         if self._proc < 0:
             return False
         try:
@@ -149,7 +150,7 @@ class Processes:
         return True
 
     def all(self) -> list[Process]:
-        """All processes with a thread that has not ended, process 1 left out."""
+        """Return all processes with a live thread, except process 1."""
         found = []
         for name in self._numbers():
             with contextlib.suppress(OSError, ValueError, IndexError):
@@ -159,7 +160,7 @@ class Processes:
         return found
 
     def count(self) -> int:
-        """How many processes there are, process 1 left out and ended ones that nobody waited for included; quick."""
+        """Return the number of processes except process 1, including zombies; fast."""
         return len(self._numbers())
 
     def _numbers(self) -> list[str]:
@@ -168,7 +169,7 @@ class Processes:
         return [name for name in os.listdir(self._proc) if name.isdigit() and name != "1"]  # noqa: PTH208
 
     def threads(self, process: Process) -> list[int]:
-        """The threads of a process that have not ended."""
+        """Return the live threads of a process."""
         if process.threads == 1:
             return [process.pid]
         return [tid for tid, state in self._states(process) if state not in _ENDED]
@@ -188,7 +189,7 @@ class Processes:
         return states
 
     def memory(self) -> dict[int, int]:
-        """Bytes of memory that are each process's own, process 1 left out."""
+        """Return the private memory of each process in bytes, except process 1."""
         return {int(name): self._own(name) or self._own_of_others(name) for name in self._numbers()}
 
     def _own_of_others(self, name: str) -> int:
@@ -209,7 +210,7 @@ class Processes:
             return 0
 
     def descriptors(self) -> dict[int, int]:
-        """How many descriptors each process holds, process 1 left out."""
+        """Return the number of descriptors of each process, except process 1."""
         counts = {}
         for name in self._numbers():
             if (folder := self._descriptor_folder(name)) is not None:
@@ -255,7 +256,7 @@ class Processes:
         return found
 
     def parent(self, pid: int) -> int | None:
-        """The parent of a process; None if it is gone."""
+        """Return the parent of a process; None if it is gone."""
         try:
             process = parse_stat(self._read(f"{pid}/stat"))
         except (OSError, ValueError, IndexError):
@@ -290,7 +291,7 @@ class Processes:
     # Who started whom
 
     def mark(self, pid: int) -> int:
-        """Give a process a new mark, which what it starts from now on inherits; 0 if that is impossible."""
+        """Give a process a new mark, which its future children inherit; return 0 if that is impossible."""
         outside = self._outside.get(pid) or self._find_outside(pid)
         mark = self._lowest - 1 - secrets.randbelow(_STEP)
         if outside is None or mark <= 0:
@@ -345,7 +346,7 @@ class Processes:
         return {mark for process in self.all() if (mark := self._mark_of(process)) is not None}
 
     def marked(self, marks: Collection[int]) -> list[Process]:
-        """What was started by the commands that got these marks."""
+        """Return the processes started by the commands with these marks."""
         return [process for process in self.all() if self._mark_of(process) in marks]
 
     def _mark_of(self, process: Process) -> int | None:
@@ -362,7 +363,7 @@ class Processes:
     # What can be done to them
 
     def send(self, pid: int, number: signal.Signals) -> None:
-        """Send a signal to a process; gone already is fine."""
+        """Send a signal to a process; ignored if it is gone."""
         if self._proc < 0:
             return
         try:
@@ -399,7 +400,7 @@ class Processes:
             return False
 
     async def freeze(self) -> set[int]:
-        """Stop every thread of every process; the pids of those that did run, for `thaw`. Raises ComputerBusy."""
+        """Stop every thread of every process; return the pids that were running, for `thaw`. Raises ComputerBusy."""
         stopped: set[int] = set()
         if self._group is not None:
             await self._group.freeze()
@@ -427,7 +428,7 @@ class Processes:
         return stopped
 
     def thaw(self, stopped: set[int]) -> None:
-        """Let processes go on."""
+        """Resume stopped processes."""
         if self._group is not None:
             self._group.thaw()
         for pid in stopped:

@@ -1,4 +1,4 @@
-"""A session: what its shells know, from one to the next, and the command that runs in it."""
+"""A session: the state that passes from one of its shells to the next, and its running command."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MARKS = 256
 
 
 class SessionPhase(enum.Enum):
-    """What a session does. `Session._move` alone changes it."""
+    """The phase of a session. Only `Session._move` changes it."""
 
     IDLE = enum.auto()
     #: A command was taken, and its shell comes up.
@@ -60,7 +60,7 @@ _MOVES: dict[SessionPhase, tuple[SessionPhase, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a session needs of its computer."""
+    """What a session needs from its computer."""
 
     #: Bytes that this session may keep, beside the others of its computer.
     room: Callable[[Session], int]
@@ -74,7 +74,7 @@ class Surroundings:
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A session, with a shell or without. It runs one command at a time."""
+    """A session, with or without a shell. It runs one command at a time."""
 
     id: str
     around: Surroundings
@@ -96,12 +96,12 @@ class Session:
 
     @classmethod
     def from_row(cls, row: SessionRow, around: Surroundings) -> Session:
-        """A session as it was saved."""
+        """Create a session from its saved row."""
         told = None if row.state is None else Checkpoint.load(row.state) or row.state
         return cls(row.id, around, row.cwd, told)
 
     def row(self) -> SessionRow:
-        """What lasts of it."""
+        """Return the row to save."""
         told = self.checkpoint
         return SessionRow(self.id, self.cwd, told.dump() if isinstance(told, Checkpoint) else told)
 
@@ -112,7 +112,7 @@ class Session:
 
     @property
     def settled(self) -> bool:
-        """Whether its checkpoint says all that its shell knows."""
+        """Whether the checkpoint has the whole state of the shell."""
         return not self.busy and (self.shell is None or self.shell.settled.is_set())
 
     def code(self, image: Image) -> bytes | None:
@@ -139,7 +139,7 @@ class Session:
         self.used = time.monotonic()
 
     def release(self) -> None:
-        """Give the session back: the run that claimed it will not start."""
+        """Release the session: the run that claimed it will not start."""
         self._move(SessionPhase.IDLE)
 
     async def start(
@@ -156,7 +156,7 @@ class Session:
         _Command(self, shell, self.run, future, seconds)
 
     async def _ready(self, sandbox: Sandbox, control: Path, image: Image) -> Shell:
-        """A shell that takes a command."""
+        """Return a shell that is ready for a command."""
         while True:
             shell = self.shell
             if shell is None or shell.lost():
@@ -178,7 +178,7 @@ class Session:
                 shell.close()
 
     def _begin(self, sandbox: Sandbox, control: Path, image: Image) -> Shell:
-        """Start a shell that knows what the last one told."""
+        """Start a shell with the state of the last one."""
         assert self.run is not None
         old = self.shell
         if old is not None:
@@ -210,7 +210,7 @@ class Session:
             self.shell = None
 
     async def end(self) -> None:
-        """End the command that runs, the shell, and all that commands of the session have started."""
+        """End the running command, the shell, and all processes that commands of the session started."""
         if self.run is not None and self.run.control is not None:
             self.run.control.cancel()
             await self.run.wait()
@@ -282,7 +282,7 @@ async def _send_until_gone(
 
 
 class _Command:
-    """The command that runs in a session, as its run controls it."""
+    """The running command of a session, as controlled by its run."""
 
     __slots__ = ("_ending", "_future", "_run", "_session", "_shell", "_timer")
 
@@ -321,7 +321,7 @@ class _Command:
         self._begin_ending(Reason.CANCELLED)
 
     def _started(self) -> list[Process]:
-        """What the command has started, however that hides."""
+        """Return the processes that the command started, even hidden ones."""
         shell = self._shell
         if shell.pid is None or shell.sandbox.ended.done():
             return []

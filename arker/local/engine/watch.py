@@ -90,7 +90,7 @@ def _names(root: int, path: str) -> list[str]:
 
 
 class Watch:
-    """Holds live computers to their limits. `computers` lists all; `spawn` does something beside the watch."""
+    """Holds live computers to their limits. `computers` lists all; `spawn` runs work outside the watch."""
 
     def __init__(
         self,
