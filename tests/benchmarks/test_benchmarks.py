@@ -1,4 +1,4 @@
-"""The benchmarks run and compare as they say. Their figures are not for a test: no timing is asserted here."""
+"""The benchmarks run and compare as documented. No timing is asserted here."""
 
 from __future__ import annotations
 

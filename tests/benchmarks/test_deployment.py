@@ -1,4 +1,4 @@
-"""The benchmarks of the deployment run, and say what they claim to measure. No timing is asserted."""
+"""The benchmarks of the deployment run and measure what they claim. No timing is asserted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line, in this process and as a process of its own."""
+"""Run the command line in this process and as a separate process."""
 
 from __future__ import annotations
 

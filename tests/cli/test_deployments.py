@@ -1,4 +1,4 @@
-"""Which deployment a command finds, how one is configured, and how one is served."""
+"""Which deployment a command finds, how to configure one, and how to serve one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line decides, as functions of values."""
+"""Decisions of the command line, as functions of values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that go on, terminals and ports on the command line."""
+"""Background runs, terminals and ports on the command line."""
 
 from __future__ import annotations
 

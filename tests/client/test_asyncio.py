@@ -1,4 +1,4 @@
-"""What only the asyncio client meets: cancellation, several event loops, many calls at once."""
+"""Behaviour of the asyncio client only: cancellation, several event loops, many calls at once."""
 
 from __future__ import annotations
 

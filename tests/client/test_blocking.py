@@ -1,4 +1,4 @@
-"""What only the blocking client meets: threads, Ctrl-C, forked processes."""
+"""Behaviour of the blocking client only: threads, Ctrl-C, forked processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transfers in constant memory, measured from outside: the peak of a process that does nothing else."""
+"""Transfers use constant memory: the peak of a separate process is measured."""
 
 from __future__ import annotations
 

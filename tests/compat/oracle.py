@@ -1,4 +1,4 @@
-"""The OpenAPI document that a published client carries, as a judge of answers."""
+"""Validate answers against the OpenAPI document that a published client contains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy in front of a deployment that answers for https://arker.ai, too, and keeps what it passed on."""
+"""A proxy in front of a deployment that also answers for https://arker.ai, and records what it passes on."""
 
 from __future__ import annotations
 

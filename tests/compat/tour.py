@@ -1,4 +1,4 @@
-"""A walk through what 1.3.0's client can ask; run by its own interpreter, so that every answer passes its decoder."""
+"""Call every operation of the 1.3.0 client, in its own interpreter, so that its decoder reads every answer."""
 
 import os
 import pathlib

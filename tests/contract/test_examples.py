@@ -1,4 +1,4 @@
-"""The contract from both sides: every example is sent, and every answer is what its schema says."""
+"""The contract from both sides: every example is sent, and every answer matches its schema."""
 
 from __future__ import annotations
 

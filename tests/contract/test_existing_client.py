@@ -1,4 +1,4 @@
-"""A client written for the original API, with the standard library alone: what it counts on holds here."""
+"""A client written for the original API, with the standard library alone: its assumptions hold here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that schemathesis makes of the specs, valid and not, alone and in sequence."""
+"""Requests that schemathesis generates from the specs, valid and invalid, alone and in sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Malformed requests of every kind, over raw sockets: the right envelope, never a 500, no harm done."""
+"""Malformed requests of every kind, over raw sockets: the right envelope, never a 500, no side effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of the contract say all that the specs say."""
+"""The pages about the contract are as complete as the specs."""
 
 from __future__ import annotations
 

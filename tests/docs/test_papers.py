@@ -1,4 +1,4 @@
-"""What the papers claim of the rest of the project holds."""
+"""Claims of README, CONTRIBUTING and other papers about the project are true."""
 
 from __future__ import annotations
 

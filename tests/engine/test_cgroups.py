@@ -1,4 +1,4 @@
-"""Where the deployment has a part of the cgroup tree, each sandbox is in a group of its own."""
+"""If the deployment owns a part of the cgroup tree, each sandbox has its own group."""
 
 from __future__ import annotations
 

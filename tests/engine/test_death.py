@@ -1,4 +1,4 @@
-"""The end of an engine, however sudden, is the end of all that it started; the next one makes sure of that."""
+"""When an engine ends, even suddenly, all its processes end; the next engine verifies this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever keeps sandboxes from starting is told with what mends it."""
+"""Every cause that keeps sandboxes from starting is reported with its fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands in a session against bash itself: what they print and how they end."""
+"""Commands in a session behave as in bash: the same output, the same exit code."""
 
 from __future__ import annotations
 

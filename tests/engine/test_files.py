@@ -1,4 +1,4 @@
-"""Files from outside: whole or not at all, and never outside the computer."""
+"""File access from outside: complete or not at all, and never outside the computer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and trees of a live computer, looked at and changed from outside: as its user may, and never outside of it."""
+"""Access to files and trees of a live computer: with its user's permissions, and never outside of it."""
 
 from __future__ import annotations
 

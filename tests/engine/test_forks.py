@@ -1,4 +1,4 @@
-"""Forks: constant in time, independent for good, of a computer at rest or at work."""
+"""Forks take constant time and are independent, whether the parent is idle or busy."""
 
 from __future__ import annotations
 

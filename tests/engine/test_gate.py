@@ -1,4 +1,4 @@
-"""Shared and exclusive turns: apart, in order, and whole under cancellation."""
+"""Shared and exclusive turns: separate, in order, and consistent after cancellation."""
 
 from __future__ import annotations
 

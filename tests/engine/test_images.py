@@ -1,4 +1,4 @@
-"""Images whose whole root a computer writes, on a root file system of a few programs of the host's."""
+"""Images with a writable root, on a root file system of a few programs of the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel has for all is held by no computer alone."""
+"""No computer can exhaust kernel resources that all share."""
 
 from __future__ import annotations
 

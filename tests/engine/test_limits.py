@@ -1,4 +1,4 @@
-"""Limits hold, the neighbour does not notice, and the computer recovers."""
+"""Limits hold, other computers are not affected, and the computer recovers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports of computers are reached from the host, through sockets that a helper process makes inside."""
+"""The host reaches ports of computers through sockets that a helper process makes inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Root drops to a user without privileges; the store stays in reach, wherever it lies."""
+"""Root drops to an unprivileged user; the store stays accessible, wherever it is."""
 
 from __future__ import annotations
 

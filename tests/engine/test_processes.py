@@ -1,4 +1,4 @@
-"""Nothing that runs in a computer hides from what ends, stops and counts it; and nothing else is taken for it."""
+"""No process of a computer escapes being counted, stopped and killed; and no other process is affected."""
 
 from __future__ import annotations
 

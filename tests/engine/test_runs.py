@@ -1,4 +1,4 @@
-"""One command at a time: what comes back, whatever the command does to its shell."""
+"""One command at a time: its result, whatever it does to its shell."""
 
 from __future__ import annotations
 

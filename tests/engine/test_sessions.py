@@ -1,4 +1,4 @@
-"""What a session remembers, and across what."""
+"""State that a session keeps, and when."""
 
 from __future__ import annotations
 

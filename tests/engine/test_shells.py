@@ -1,4 +1,4 @@
-"""What a shell of a session must do, whatever its commands do to it."""
+"""Guarantees of a session's shell, whatever its commands do to it."""
 
 from __future__ import annotations
 

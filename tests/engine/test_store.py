@@ -1,4 +1,4 @@
-"""What lasts: over restarts, over kill -9 at any moment, and under one engine at a time."""
+"""Durability: over restarts, over kill -9 at any moment, and with one engine at a time."""
 
 from __future__ import annotations
 

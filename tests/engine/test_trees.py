@@ -1,4 +1,4 @@
-"""Layers are copied and removed without following a link, whatever is exchanged meanwhile."""
+"""Layers are copied and removed without following links, even if entries are swapped meanwhile."""
 
 from __future__ import annotations
 

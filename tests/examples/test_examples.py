@@ -1,4 +1,4 @@
-"""The examples run as they stand, and print what they say they print."""
+"""The examples run unchanged and print what they say."""
 
 from __future__ import annotations
 

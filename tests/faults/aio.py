@@ -1,4 +1,4 @@
-"""Run tests that are coroutines, each in an event loop of its own; a `conftest.py` imports this."""
+"""Run coroutine tests, each in a new event loop; a `conftest.py` imports this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wire that cuts: it passes bytes between a client and a deployment, and loses an answer when told to."""
+"""A proxy between client and deployment that loses an answer when told to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of computers by fsspec: its own suites, and programs that use it."""
+"""Files of computers through fsspec: its conformance suites, and programs that use it."""
 
 from __future__ import annotations
 

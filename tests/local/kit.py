@@ -1,4 +1,4 @@
-"""What the tests of the services share: a platform on an engine in memory, and short forms of requests."""
+"""Helpers for tests of the services: a platform on an engine in memory, and short forms of requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A watchdog of the event loop: how long a single callback kept it from others."""
+"""A watchdog of the event loop: it measures how long a single callback blocks it."""
 
 from __future__ import annotations
 

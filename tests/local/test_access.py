@@ -1,4 +1,4 @@
-"""Whose keys are valid, and whose computers are whose."""
+"""Which keys are valid, and which computers they may use."""
 
 from __future__ import annotations
 

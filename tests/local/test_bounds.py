@@ -1,4 +1,4 @@
-"""What connections may take together: who has shown no key goes first, and keyed calls are answered."""
+"""Total limits on connections: keyless connections are closed first, and calls with a key are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run is cancelled by its Idempotency-Key, also before it was answered or has arrived."""
+"""A run can be cancelled by its Idempotency-Key, also before it is answered or has arrived."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forks, names, quotas, lists; and what an engine refuses."""
+"""Forks, names, quotas, lists; and errors of the engine."""
 
 from __future__ import annotations
 

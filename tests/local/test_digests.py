@@ -1,4 +1,4 @@
-"""The digests that go with a file."""
+"""Digests that are sent with files."""
 
 from __future__ import annotations
 

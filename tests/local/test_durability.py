@@ -1,4 +1,4 @@
-"""kill -9 at random moments under load: what was answered is there, nothing is half there, everything agrees."""
+"""kill -9 at random moments under load: answered effects are complete, and no partial ones exist."""
 
 from __future__ import annotations
 

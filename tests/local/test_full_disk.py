@@ -1,4 +1,4 @@
-"""A disk that is full: a clear error, nothing half done, and all is well when there is room again."""
+"""A full disk gives a clear error and no partial effects, and everything works when there is space again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that go on: started, followed by many from any offset, given input, signalled, cancelled, found again."""
+"""Background runs: started, followed by many from any offset, given input, signalled, cancelled, found again."""
 
 from __future__ import annotations
 

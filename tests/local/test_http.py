@@ -1,4 +1,4 @@
-"""What every request has in common: routes, bodies, ids, logs, limits, counters."""
+"""Behaviour of every request: routes, bodies, ids, logs, limits, counters."""
 
 from __future__ import annotations
 

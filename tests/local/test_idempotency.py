@@ -1,4 +1,4 @@
-"""What was asked under an Idempotency-Key happens once."""
+"""Requests with the same Idempotency-Key have one effect."""
 
 from __future__ import annotations
 

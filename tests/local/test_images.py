@@ -1,4 +1,4 @@
-"""Images as users have them: built, forked by name, published."""
+"""Images as users meet them: built, forked by name, published."""
 
 from __future__ import annotations
 

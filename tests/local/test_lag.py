@@ -1,4 +1,4 @@
-"""Nothing keeps the event loop for more than 50 ms, whatever a request asks for."""
+"""No request blocks the event loop for more than 50 ms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports of computers by a deployment: tunnels, HTTP by path and by host name, links; and what never reaches a guest."""
+"""Ports of computers: tunnels, HTTP by path and by host name, links; and data that never reaches a guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process of a deployment: how it starts, refuses, stops, dies and comes back; and its launcher."""
+"""The process of a deployment: start, refusals, stop, death and restart; and its launcher."""
 
 from __future__ import annotations
 

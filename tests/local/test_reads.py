@@ -1,4 +1,4 @@
-"""Files on their way out of a computer."""
+"""Reading files from a computer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that take their time, on a real socket with short deadlines: they are cut off, and nobody else notices."""
+"""Slow clients, on a real socket with short deadlines, are disconnected without affecting others."""
 
 from __future__ import annotations
 

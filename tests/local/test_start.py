@@ -1,4 +1,4 @@
-"""The start of a deployment on what an earlier one left."""
+"""A deployment starts on the state that an earlier one left."""
 
 from __future__ import annotations
 

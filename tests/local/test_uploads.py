@@ -1,4 +1,4 @@
-"""Files on their way into a computer."""
+"""Writing files into a computer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published: the wheel and the sdist, and what a machine without the project's clone has of them."""
+"""The published wheel and sdist, and how they work on a machine without a clone of the project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scripts/changelog.py` takes a changelog that can be released and names what is wrong with any other."""
+"""`scripts/changelog.py` accepts a changelog that can be released and reports the errors of any other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attacks on the host, on the engine and on other computers, run for real inside one. Each must come to nothing."""
+"""Attacks on the host, the engine and other computers, run inside a real computer. All must fail."""
 
 from __future__ import annotations
 

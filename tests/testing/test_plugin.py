@@ -1,4 +1,4 @@
-"""The fixtures of `arker.testing`, as a user's project has them."""
+"""The fixtures of `arker.testing` in a user's project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a type checker infers of the asyncio client. Never run: mypy and pyright read it, see test_typing."""
+"""Types that a type checker infers for the asyncio client. Never run; mypy and pyright read it, see test_typing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a type checker infers of the blocking client. Never run: mypy and pyright read it, see test_typing."""
+"""Types that a type checker infers for the blocking client. Never run; mypy and pyright read it, see test_typing."""
 
 from __future__ import annotations
 

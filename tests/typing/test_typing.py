@@ -1,4 +1,4 @@
-"""mypy and pyright agree with what the files beside this one assert, and that what they mark as wrong is wrong."""
+"""mypy and pyright agree with the assertions in the files beside this one, and reject the lines marked as wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives that both ends of a transfer make and read."""
+"""Archives that both ends of a transfer write and read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which part may import which: read from the source, so that an import within a function counts, too."""
+"""Which part may import which, read from the source, so that imports within functions count too."""
 
 from __future__ import annotations
 

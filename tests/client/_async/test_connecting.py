@@ -1,4 +1,4 @@
-"""Connecting: several addresses, names that take long, many at a time."""
+"""Connecting: several addresses, slow name lookups, many connections at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client over either contract: the same calls, the same results."""
+"""The client over either contract: the same calls give the same results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading and writing files: every kind of data, every way over the wire, nothing half done."""
+"""Reading and writing files: every kind of data, every transfer path, and no partial files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that are held open: streams of bytes, and connections that switch to another protocol."""
+"""Answers that stay open: byte streams, and connections that switch to another protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that go on, by the client against the embedded deployment: live output, handles, input, cuts."""
+"""Background runs of the client against the embedded deployment: live output, handles, input, broken connections."""
 
 from __future__ import annotations
 

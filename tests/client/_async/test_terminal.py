@@ -1,4 +1,4 @@
-"""Terminals and ports by the client, against the embedded deployment."""
+"""Terminals and ports of the client, against the embedded deployment."""
 
 from __future__ import annotations
 

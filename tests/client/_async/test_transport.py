@@ -1,4 +1,4 @@
-"""Connections, deadlines, options, hooks, the low level."""
+"""Connections, deadlines, options, hooks, and the low-level API."""
 
 from __future__ import annotations
 

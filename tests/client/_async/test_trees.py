@@ -1,4 +1,4 @@
-"""Whole trees to a computer and back."""
+"""Copying whole trees to a computer and back."""
 
 from __future__ import annotations
 

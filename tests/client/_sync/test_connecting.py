@@ -1,5 +1,5 @@
 # Derived from tests/client/_async/test_connecting.py by `make generate`; do not edit.
-"""Connecting: several addresses, names that take long, many at a time."""
+"""Connecting: several addresses, slow name lookups, many connections at a time."""
 
 from __future__ import annotations
 

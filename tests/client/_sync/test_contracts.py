@@ -1,5 +1,5 @@
 # Derived from tests/client/_async/test_contracts.py by `make generate`; do not edit.
-"""The client over either contract: the same calls, the same results."""
+"""The client over either contract: the same calls give the same results."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Derived from tests/client/_async/test_files.py by `make generate`; do not edit.
-"""Reading and writing files: every kind of data, every way over the wire, nothing half done."""
+"""Reading and writing files: every kind of data, every transfer path, and no partial files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Derived from tests/client/_async/test_held.py by `make generate`; do not edit.
-"""Answers that are held open: streams of bytes, and connections that switch to another protocol."""
+"""Answers that stay open: byte streams, and connections that switch to another protocol."""
 
 from __future__ import annotations
 

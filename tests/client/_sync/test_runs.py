@@ -1,5 +1,5 @@
 # Derived from tests/client/_async/test_runs.py by `make generate`; do not edit.
-"""Runs that go on, by the client against the embedded deployment: live output, handles, input, cuts."""
+"""Background runs of the client against the embedded deployment: live output, handles, input, broken connections."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Derived from tests/client/_async/test_terminal.py by `make generate`; do not edit.
-"""Terminals and ports by the client, against the embedded deployment."""
+"""Terminals and ports of the client, against the embedded deployment."""
 
 from __future__ import annotations
 

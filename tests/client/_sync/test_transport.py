@@ -1,5 +1,5 @@
 # Derived from tests/client/_async/test_transport.py by `make generate`; do not edit.
-"""Connections, deadlines, options, hooks, the low level."""
+"""Connections, deadlines, options, hooks, and the low-level API."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Derived from tests/client/_async/test_trees.py by `make generate`; do not edit.
-"""Whole trees to a computer and back."""
+"""Copying whole trees to a computer and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every engine does: the bubblewrap one and the fake that tests of the platform use pass the same suite."""
+"""Behaviour of every engine: the bubblewrap engine and the fake one of the platform's tests pass the same suite."""
 
 from __future__ import annotations
 
