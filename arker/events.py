@@ -61,10 +61,10 @@ class Usage:
     """Resources that a run used; None where the deployment cannot tell.
 
     Attributes:
-        cpu_seconds: CPU time, in seconds.
-        peak_memory: Peak memory, in bytes.
+        cpu_seconds: CPU time, in seconds; None for a run of less than 20 ms.
+        peak_memory: Peak memory, in bytes, as sampled; None for a short run.
         bytes_written: Bytes written to disk.
-        exact: False if the figures were sampled and are lower bounds.
+        exact: Whether `cpu_seconds` is exact; otherwise it is a lower bound.
     """
 
     cpu_seconds: float | None = None

@@ -77,6 +77,11 @@ class AsyncRun:
         return self._info
 
     @property
+    def state(self) -> str:
+        """`running`, `completed`, `cancelled` or `failed`, as it was last seen; `refresh()` looks again."""
+        return self._info.state
+
+    @property
     def computer(self) -> AsyncComputer:
         """The computer that it runs in."""
         return self._computer

@@ -78,6 +78,11 @@ class Run:
         return self._info
 
     @property
+    def state(self) -> str:
+        """`running`, `completed`, `cancelled` or `failed`, as it was last seen; `refresh()` looks again."""
+        return self._info.state
+
+    @property
     def computer(self) -> Computer:
         """The computer that it runs in."""
         return self._computer

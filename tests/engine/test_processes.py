@@ -56,10 +56,10 @@ def processes(engine: BubblewrapEngine, vm: str = "a") -> list[Process]:
 
 
 def test_a_main_thread_that_ended_ends_no_process() -> None:
-    line = b"7 (a) Z (b) %b 1 5 5 0 -1 4227148 720 0 1 0 0 0 0 0 20 0 %d 0 84474 0 0"
-    assert parse_stat(line % (b"Z", 2)) == Process(7, 1, 5, "Z", 84474, 2)
+    line = b"7 (a) Z (b) %b 1 5 5 0 -1 4227148 720 0 1 0 1 20 300 4000 20 0 %d 0 84474 0 0"
+    assert parse_stat(line % (b"Z", 2)) == Process(7, 1, 5, "Z", 84474, 2, 43.21)
     assert parse_stat(line % (b"Z", 1)) is None
-    assert parse_stat(line % (b"S", 1)) == Process(7, 1, 5, "S", 84474, 1)
+    assert parse_stat(line % (b"S", 1)) == Process(7, 1, 5, "S", 84474, 1, 43.21)
 
 
 def test_mapped_files_without_a_name() -> None:

@@ -206,10 +206,15 @@ class Group:
         """Return how many processes the kernel killed because of the memory limit."""
         return self._number("memory.events", "oom_kill ") or 0
 
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Return the CPU seconds that its processes have used so far."""
+        cpu = self._number("cpu.stat", "usage_usec ")
+        return None if cpu is None else cpu / 1e6
+
     def usage(self) -> Usage:
         """Return the resources used so far."""
-        cpu = self._number("cpu.stat", "usage_usec ")
-        return Usage(None if cpu is None else cpu / 1e6, self._number("memory.peak", ""))
+        return Usage(self.cpu_seconds, self._number("memory.peak", ""))
 
     def _read(self, file: str) -> str:
         try:

@@ -22,6 +22,7 @@ from arker.local.engine.gate import Gate
 from arker.local.engine.images import MOUNT_POINTS, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.meminfo import host_meminfo, meminfo
+from arker.local.engine.meter import Meter
 from arker.local.engine.ports import Connection, Helper, Ports
 from arker.local.engine.processes import Process
 from arker.local.engine.protocol import (
@@ -38,6 +39,7 @@ from arker.local.engine.readable import LocalFile
 from arker.local.engine.runs import LocalRun
 from arker.local.engine.sandbox import FIRST, MEMINFO, Disk, Sandbox, disk_usage
 from arker.local.engine.session import Session, Surroundings
+from arker.local.engine.shell import ShellState
 from arker.local.engine.store import VmRow, new_layer
 from arker.local.engine.terminal import Attachment, State, Terminal
 
@@ -126,6 +128,8 @@ class Computer:
     #: Bytes written, as last measured, and how full the disk was then.
     size: int = 0
     measured_at: int | None = None
+    #: What measures the commands of the sandbox.
+    meter: Meter | None = None
     _ports: Ports | None = None
     #: Of which session; each has one at most.
     _terminals: dict[str, Terminal] = field(default_factory=dict)
@@ -225,6 +229,7 @@ class Computer:
             raise
         self.sandbox, self._control = sandbox, control
         self.mounted = mounts
+        self.meter = Meter(sandbox.processes, sandbox.group, self._shells)
         self._ports = Ports(sandbox, host.helper)
         host.sandboxes.add(sandbox)
 
@@ -323,8 +328,11 @@ class Computer:
                 sandbox = await self.live()
                 if session.shell is None:
                     self._retire()
+                assert self.meter is not None
                 try:
-                    await session.start(sandbox, self._control, self.image, command, seconds, stdin=stdin)
+                    await session.start(
+                        sandbox, self.meter, self._control, self.image, command, seconds, stdin=stdin
+                    )
                 except OSError as error:  # a full disk, or a guest that filled the pipe
                     session.leave()
                     raise storage_error(error, "the command could not be started") from error
@@ -342,6 +350,10 @@ class Computer:
             self.sessions.pop(id_, None)
         if (terminal := self._terminals.get(id_)) is not None:
             terminal.kill()
+
+    def _shells(self) -> int:
+        shells = [session.shell for session in self.sessions.values() if session.shell is not None]
+        return sum(shell.pid is not None and shell.state is not ShellState.CLOSED for shell in shells)
 
     def _retire(self) -> None:
         """Make room for another shell: end those that have been idle longest; they are restored from their

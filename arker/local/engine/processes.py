@@ -32,6 +32,7 @@ from arker.local.engine.protocol import ComputerBusy
 
 _T = TypeVar("_T")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 #: The most that is read of one file.
 _MOST = 1 << 26
 _FREEZE_SECONDS = 2.0
@@ -52,7 +53,7 @@ _REMEMBERED = 4096
 @dataclass(frozen=True, slots=True)
 class Process:
     """A process of a sandbox, numbered as inside. `state` is that of its main thread; `started` counts clock ticks
-    since boot."""
+    since boot, `cpu_seconds` is the time of processors that it and the children that it waited for have taken."""
 
     pid: int
     parent: int
@@ -60,6 +61,7 @@ class Process:
     state: str
     started: int
     threads: int
+    cpu_seconds: float
 
 
 def parse_stat(line: bytes) -> Process | None:
@@ -71,8 +73,15 @@ def parse_stat(line: bytes) -> Process | None:
     # An ended main thread stays, and counts, until the last other one has ended.
     if state in _ENDED and threads <= 1:
         return None
+    cpu_seconds = sum(map(int, fields[11:15])) / _TICKS
     return Process(
-        int(line[: line.index(b" ")]), int(fields[1]), int(fields[3]), state, int(fields[19]), threads
+        int(line[: line.index(b" ")]),
+        int(fields[1]),
+        int(fields[3]),
+        state,
+        int(fields[19]),
+        threads,
+        cpu_seconds,
     )
 
 
@@ -263,6 +272,14 @@ class Processes:
             return None
         return None if process is None else process.parent
 
+    def spent(self, pid: int) -> float | None:
+        """Seconds of processors that a process and the children that it waited for have taken; None if it is gone."""
+        try:
+            process = parse_stat(self._read(f"{pid}/stat"))
+        except (OSError, ValueError, IndexError):
+            return None
+        return None if process is None else process.cpu_seconds
+
     def waits_in(self, pid: int) -> bytes:
         """The system call that a process waits in: its number and arguments; empty when it runs or is gone."""
         try:
@@ -344,6 +361,10 @@ class Processes:
     def marks(self) -> set[int]:
         """The marks of all processes that have one."""
         return {mark for process in self.all() if (mark := self._mark_of(process)) is not None}
+
+    def with_marks(self) -> list[tuple[Process, int | None]]:
+        """All processes, each with its mark."""
+        return [(process, self._mark_of(process)) for process in self.all()]
 
     def marked(self, marks: Collection[int]) -> list[Process]:
         """Return the processes started by the commands with these marks."""

@@ -13,6 +13,7 @@ from signal import Signals
 from arker.local.engine import trees
 from arker.local.engine.checkpoint import TOTAL, Checkpoint, restoration, trimmed
 from arker.local.engine.images import HOME, Image
+from arker.local.engine.meter import Measure, Meter
 from arker.local.engine.processes import Process, Processes
 from arker.local.engine.protocol import (
     End,
@@ -22,6 +23,7 @@ from arker.local.engine.protocol import (
     SandboxUnavailable,
     SessionBusy,
     Stream,
+    Usage,
 )
 from arker.local.engine.runs import LocalRun
 from arker.local.engine.sandbox import Sandbox
@@ -143,17 +145,32 @@ class Session:
         self._move(SessionPhase.IDLE)
 
     async def start(
-        self, sandbox: Sandbox, control: Path, image: Image, command: bytes, seconds: float, *, stdin: bool
+        self,
+        sandbox: Sandbox,
+        meter: Meter,
+        control: Path,
+        image: Image,
+        command: bytes,
+        seconds: float,
+        *,
+        stdin: bool,
     ) -> None:
         """Start the command of the run that claimed the session. Raises LimitReached, OSError."""
         assert self.run is not None
         shell = await self._ready(sandbox, control, image)
-        future = shell.run(command, self.run.journal, stdin=stdin)
+        assert shell.pid is not None
+        measure = meter.begin(shell.pid)
+        try:
+            future = shell.run(command, self.run.journal, stdin=stdin)
+        except BaseException:
+            meter.end(measure)
+            raise
+        measure.mark = shell.mark
         if len(self.marks) >= _MARKS:
             self.marks &= sandbox.processes.marks()
         self.marks.add(shell.mark)
         self._move(SessionPhase.RUNNING)
-        _Command(self, shell, self.run, future, seconds)
+        _Command(self, shell, self.run, future, seconds, meter, measure)
 
     async def _ready(self, sandbox: Sandbox, control: Path, image: Image) -> Shell:
         """Return a shell that is ready for a command."""
@@ -231,16 +248,16 @@ class Session:
         """What the command started is about to be ended."""
         self._move(SessionPhase.ENDING)
 
-    def over(self, result: Result, run: LocalRun) -> None:
+    def over(self, result: Result, run: LocalRun, usage: Usage) -> None:
         """The command is over, with all that is ended with it."""
         self._move(SessionPhase.IDLE)
         self.around.used()
         if result.status is not None and run.ending is None:
             self.cwd, self.status = result.cwd, result.status
-        end_run(run, result, self.cwd, self.around.refusal())
+        end_run(run, result, usage, self.cwd, self.around.refusal())
 
 
-def end_run(run: LocalRun, result: Result, cwd: bytes, refusal: EngineError | None) -> None:
+def end_run(run: LocalRun, result: Result, usage: Usage, cwd: bytes, refusal: EngineError | None) -> None:
     """Tell a run how its command ended."""
     status = result.status
     for note in run.notes:
@@ -263,6 +280,7 @@ def end_run(run: LocalRun, result: Result, cwd: bytes, refusal: EngineError | No
             seconds=result.seconds,
             stdout_bytes=run.journal.totals[Stream.STDOUT],
             stderr_bytes=run.journal.totals[Stream.STDERR],
+            usage=usage,
             notes=tuple(run.notes),
         )
     )
@@ -284,7 +302,7 @@ async def _send_until_gone(
 class _Command:
     """The running command of a session, as controlled by its run."""
 
-    __slots__ = ("_ending", "_future", "_run", "_session", "_shell", "_timer")
+    __slots__ = ("_ending", "_future", "_measure", "_meter", "_run", "_session", "_shell", "_timer")
 
     def __init__(
         self,
@@ -293,11 +311,15 @@ class _Command:
         run: LocalRun,
         future: asyncio.Future[Result],
         seconds: float,
+        meter: Meter,
+        measure: Measure,
     ) -> None:
         self._session = session
         self._shell = shell
         self._run = run
         self._future = future
+        self._meter = meter
+        self._measure = measure
         self._ending: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(seconds, self._begin_ending, Reason.TIMED_OUT)
         run.control = self
@@ -334,8 +356,10 @@ class _Command:
 
     async def _end(self) -> None:
         """End the shell, so that it goes on to no other command, and then all that the command started."""
-        self._shell.kill()
         processes = self._shell.sandbox.processes
+        # With the shell goes what is known of those that it waited for.
+        self._measure.sample(processes.with_marks(), processes.memory())
+        self._shell.kill()
         await _send_until_gone(processes, self._started, Signals.SIGTERM, _TERM_SECONDS)
         await _send_until_gone(processes, self._started, Signals.SIGKILL, _KILL_SECONDS)
         await asyncio.wait({self._future}, timeout=1.0)
@@ -346,6 +370,9 @@ class _Command:
         """The shell told how the command ended; the run ends once all that is to end with it did."""
         self._timer.cancel()
         if self._ending is None:
-            self._session.over(future.result(), self._run)
+            self._over()
         else:
-            self._ending.add_done_callback(lambda _: self._session.over(future.result(), self._run))
+            self._ending.add_done_callback(lambda _: self._over())
+
+    def _over(self) -> None:
+        self._session.over(self._future.result(), self._run, self._meter.end(self._measure))

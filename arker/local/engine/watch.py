@@ -162,11 +162,17 @@ class Watch:
         if sandbox is None:
             return
         processes, root = sandbox.processes, os.dup(sandbox.root)
+        measures = list(computer.meter.open) if computer.meter is not None else []
 
         def read() -> tuple[dict[int, int], Held]:
             began = time.thread_time()
             try:
-                return processes.memory(), _held(processes, root)
+                memory = processes.memory()
+                if measures:
+                    marked = processes.with_marks()
+                    for measure in measures:
+                        measure.sample(marked, memory)
+                return memory, _held(processes, root)
             finally:
                 os.close(root)
                 look.cost = time.thread_time() - began

@@ -44,6 +44,7 @@ async def test_callbacks_see_output_as_it_comes_and_the_result_has_all_of_it(dep
         assert (result.exit_code, result.reason, result.session_id) == (3, "exited", "0")
         assert result.error_text == "two\n"
         assert result.usage is not None
+        assert result.usage.cpu_seconds is not None
 
 
 async def test_what_a_callback_raises_ends_the_command_and_comes_out(deployment: Deployment) -> None:
@@ -81,7 +82,7 @@ async def test_a_run_in_the_background_is_found_again(deployment: Deployment) ->
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.run("cd /tmp; export WHAT=thing")
         run = await vm.start("pwd; echo $WHAT; until [ -e go ]; do sleep 0.01; done; echo went; exit 4")
-        assert run.info.state == "running"
+        assert run.state == run.info.state == "running"
         # Session 0 is free meanwhile.
         assert (await vm.run("echo free")).stdout == b"free\n"
         with pytest.raises(ArkerError) as caught:

@@ -45,6 +45,7 @@ def test_callbacks_see_output_as_it_comes_and_the_result_has_all_of_it(deploymen
         assert (result.exit_code, result.reason, result.session_id) == (3, "exited", "0")
         assert result.error_text == "two\n"
         assert result.usage is not None
+        assert result.usage.cpu_seconds is not None
 
 
 def test_what_a_callback_raises_ends_the_command_and_comes_out(deployment: Deployment) -> None:
@@ -82,7 +83,7 @@ def test_a_run_in_the_background_is_found_again(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.run("cd /tmp; export WHAT=thing")
         run = vm.start("pwd; echo $WHAT; until [ -e go ]; do sleep 0.01; done; echo went; exit 4")
-        assert run.info.state == "running"
+        assert run.state == run.info.state == "running"
         # Session 0 is free meanwhile.
         assert (vm.run("echo free")).stdout == b"free\n"
         with pytest.raises(ArkerError) as caught:

@@ -1,0 +1,109 @@
+"""What commands take: time of processors, and memory.
+
+Where the sandbox has a cgroup, the kernel's own count is exact as long as a command has the sandbox to itself.
+Elsewhere the time is that of the shell and of what it waited for, with samples of the rest; memory is always sampled.
+A look at any of these takes a good part of the time of a short command, so those are not measured: the first look at
+the shell comes a moment after the beginning, and the count of an idle sandbox is read when no command waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+from arker.local.engine.cgroups import Group
+from arker.local.engine.processes import Process, Processes
+from arker.local.engine.protocol import Usage
+
+#: Seconds after which a command is measured, and of idleness after which the count of a sandbox is read.
+_SHORT = 0.02
+_IDLE = 0.02
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Measure:
+    """What one command took, so far as is known while it runs."""
+
+    shell: int
+    #: When the command is measured from.
+    timer: asyncio.TimerHandle | None = None
+    #: Seconds that the shell and what it waited for had taken by then; None of a short command.
+    shell_before: float | None = None
+    #: Seconds that the sandbox had taken at the beginning; None when others have a part in what it takes.
+    group_before: float | None = None
+    mark: int = 0
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+
+    def sample(self, processes: Iterable[tuple[Process, int | None]], memory: Mapping[int, int]) -> None:
+        """Take what the processes of a sandbox, each with its mark, have taken so far, and their memory in bytes."""
+        cpu, held, found = 0.0, 0, False
+        for process, mark in processes:
+            if process.pid == self.shell:
+                cpu += process.cpu_seconds - (self.shell_before or process.cpu_seconds)
+            elif self.mark and mark == self.mark:
+                cpu += process.cpu_seconds
+                held += memory.get(process.pid, 0)
+                found = True
+        self.cpu_seconds = max(self.cpu_seconds or 0.0, cpu)
+        if found:
+            self.peak_memory = max(self.peak_memory or 0, held)
+
+
+class Meter:
+    """Measures the commands of one sandbox. `shells` tells how many shells it has."""
+
+    def __init__(self, processes: Processes, group: Group | None, shells: Callable[[], int]) -> None:
+        self._processes = processes
+        self._group = group
+        self._shells = shells
+        self._loop = asyncio.get_running_loop()
+        #: Of the commands that run.
+        self.open: list[Measure] = []
+        #: Seconds that the sandbox has taken, while it is known that nothing but idle shells is left.
+        self._quiet: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, shell: int) -> Measure:
+        """A command is about to be given to a shell."""
+        for other in self.open:
+            other.group_before = None
+        measure = Measure(shell, group_before=self._quiet)
+        measure.timer = self._loop.call_later(_SHORT, self._first_look, measure)
+        self._forget_quiet()
+        self.open.append(measure)
+        return measure
+
+    def _first_look(self, measure: Measure) -> None:
+        measure.shell_before = self._processes.spent(measure.shell)
+
+    def end(self, measure: Measure) -> Usage:
+        """What the command took that is over."""
+        self.open.remove(measure)
+        if measure.timer is not None:
+            measure.timer.cancel()
+        if not self.open and self._group is not None:
+            self._timer = self._loop.call_later(_IDLE, self._look)
+        if measure.shell_before is None:
+            return Usage()
+        if measure.group_before is not None:
+            self._look()
+            if self._quiet is not None:
+                return Usage(self._quiet - measure.group_before, measure.peak_memory, exact=True)
+        cpu = measure.cpu_seconds
+        if (now := self._processes.spent(measure.shell)) is not None:
+            cpu = max(cpu or 0.0, now - measure.shell_before)
+        return Usage(cpu, measure.peak_memory)
+
+    def _forget_quiet(self) -> None:
+        self._quiet = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """Read the count of the sandbox if nothing but idle shells is left; each has a process above it."""
+        self._forget_quiet()
+        if self._group is not None and self._processes.count() == 2 * self._shells():
+            self._quiet = self._group.cpu_seconds

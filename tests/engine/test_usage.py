@@ -1,0 +1,134 @@
+"""What a run took."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from arker.local.engine import BubblewrapEngine, Reason, Usage
+from arker.local.engine.meter import Measure, Meter
+from arker.local.engine.processes import Process
+
+from .harness import attempt
+
+BURN = "for ((i = 0; i < 150000; i++)); do :; done"
+
+
+def _process(pid: int, cpu: float) -> Process:
+    return Process(pid, 1, 1, "S", 0, 1, cpu)
+
+
+async def _took(engine: BubblewrapEngine, command: str, session: str = "0") -> Usage:
+    return (await attempt(engine, command, session=session)).usage
+
+
+@pytest.mark.parametrize("command", [BURN, f"bash -c '{BURN}'", f"bash -c '{BURN}' | cat"])
+async def test_the_time_of_processors_is_told(engine: BubblewrapEngine, command: str) -> None:
+    await attempt(engine, "true")
+    took = await attempt(engine, command)
+    assert took.usage.cpu_seconds is not None
+    assert 0.05 < took.usage.cpu_seconds < took.duration_ms / 1000 + 0.05
+
+
+async def test_it_is_of_the_command_alone(engine: BubblewrapEngine) -> None:
+    before = await _took(engine, BURN)
+    after = await _took(engine, "sleep 0.1")
+    assert before.cpu_seconds is not None
+    assert after.cpu_seconds is not None
+    assert after.cpu_seconds < before.cpu_seconds / 2
+
+
+async def test_what_a_timeout_ended_is_told(engine: BubblewrapEngine) -> None:
+    held = "x=$(head -c 30000000 /dev/zero | tr '\\0' x); while :; do :; done"
+    took = await attempt(engine, f'bash -c "{held}"'.replace("$", "\\$"), timeout=1.5)
+    assert took.reason is Reason.TIMED_OUT
+    assert took.usage.cpu_seconds is not None
+    assert took.usage.cpu_seconds > 0.1
+    assert took.usage.peak_memory is not None
+    assert took.usage.peak_memory > 30_000_000
+
+
+async def test_it_is_exact_where_there_is_a_group_and_not_beside_others(engine: BubblewrapEngine) -> None:
+    await attempt(engine, "true")
+    computer = engine._computers["a"]
+    assert computer.sandbox is not None
+    assert computer.meter is not None
+    if computer.sandbox.group is None:
+        pytest.skip("needs a part of the cgroup tree")
+    meter = computer.meter
+    await _until(lambda: meter._quiet is not None)
+    took = await _took(engine, BURN)
+    assert took.exact
+    assert took.cpu_seconds is not None
+    assert took.cpu_seconds > 0.05
+    await _until(lambda: meter._quiet is not None)
+    other = asyncio.create_task(_took(engine, BURN + "; sleep 0.5", "other"))
+    await _until(lambda: bool(meter.open))
+    assert not (await _took(engine, "sleep 0.1")).exact
+    assert not (await other).exact
+    await attempt(engine, "sleep 1000 &")
+    assert not (await _took(engine, "sleep 0.1")).exact
+
+
+def test_a_sample_counts_the_shell_from_the_beginning_and_what_has_the_mark() -> None:
+    measure = Measure(shell=5, shell_before=1.0, mark=77)
+    processes = [(_process(5, 3.5), None), (_process(6, 0.25), 77), (_process(7, 9.0), 76)]
+    measure.sample(processes, {5: 1, 6: 10, 7: 100})
+    assert (measure.cpu_seconds, measure.peak_memory) == (2.75, 10)
+    measure.sample([(_process(5, 3.6), None)], {5: 1})
+    assert (measure.cpu_seconds, measure.peak_memory) == (2.75, 10), "what is gone stays counted"
+
+
+class _Group:
+    cpu_seconds = 10.0
+
+
+class _Processes:
+    shell = 1.0
+    here = 2
+
+    def spent(self, pid: int) -> float | None:
+        return self.shell
+
+    def count(self) -> int:
+        return self.here
+
+
+def test_the_count_of_the_group_is_of_a_command_that_has_the_sandbox_to_itself() -> None:
+    async def check() -> None:
+        group, processes = _Group(), _Processes()
+        meter = Meter(processes, group, lambda: 1)  # type: ignore[arg-type]
+        assert meter.end(meter.begin(5)) == Usage(), "too short"
+        await _until(lambda: meter._quiet is not None)
+
+        async def begin(shell: int) -> Measure:
+            measure = meter.begin(shell)
+            await _until(lambda: measure.shell_before is not None)
+            return measure
+
+        measure = await begin(5)
+        group.cpu_seconds = 12.5
+        assert meter.end(measure) == Usage(2.5, None, exact=True)
+
+        measure = await begin(5)
+        processes.here, processes.shell = 3, 2.0
+        assert meter.end(measure) == Usage(1.0), "a process is left, which goes on"
+
+        measure = await begin(5)
+        processes.here, processes.shell = 2, 4.0
+        assert meter.end(measure) == Usage(2.0), "one was left by another command"
+
+        await _until(lambda: meter._quiet is not None)
+        one, two = await begin(5), await begin(6)
+        assert not meter.end(one).exact
+        assert not meter.end(two).exact
+
+    asyncio.run(check())
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not done():
+            await asyncio.sleep(0.001)
