@@ -153,6 +153,7 @@ async def test_what_cannot_be_read(
         ("ln -s /proc/1/root l", "l/tmp/x", FileRefused),
         ("echo x > f", "f/deeper", FileRefused),
         ("mkdir d; chmod 555 d", "d/f", FileRefused),
+        ("echo x > f; chmod 444 f", "f", FileRefused),
         ("", "x" * 300, FileRefused),
     ],
 )
@@ -163,6 +164,15 @@ async def test_what_cannot_be_written(
     with pytest.raises(error):
         await engine.write_file("a", f"{HOME}/{path}", b"data")
     assert await attempt(engine, "ls -A | grep partial") != 0
+
+
+async def test_a_closed_home_does_not_close_what_is_in_it(engine: BubblewrapEngine) -> None:
+    await sh(engine, "mkdir d; chmod 555 ~")
+    await engine.write_file("a", f"{HOME}/d/f", b"one")
+    await engine.files("a").write(f"{HOME}/d/g", b"two")
+    assert await sh(engine, "cat d/f d/g; ls -A d; ls -A") == "onetwof\ng\nd\n"
+    with pytest.raises(FileRefused):
+        await engine.write_file("a", f"{HOME}/f", b"data")
 
 
 async def test_links_are_followed_inside(engine: BubblewrapEngine) -> None:

@@ -127,6 +127,21 @@ def sweep(layer: Path) -> None:
         os.close(home)
 
 
+def open_stage(root: int, folder: int) -> int:
+    """Open the directory for unfinished files that will be moved into `folder`.
+
+    This is the home directory, where leftovers are swept, or `folder` if home is on another file system, or closed to
+    its user. The caller closes it.
+    """
+    with contextlib.suppress(OSError):
+        home = _linux.open_in_root(root, HOME, os.O_RDONLY | os.O_DIRECTORY)
+        same = os.fstat(home).st_dev == os.fstat(folder).st_dev
+        if same and os.access(".", os.W_OK | os.X_OK, dir_fd=home):
+            return home
+        os.close(home)
+    return os.dup(folder)
+
+
 def copy_data(source: bytes | bytearray | int, target: int) -> None:
     """Write bytes, or a readable descriptor from position 0, to `target`."""
     if isinstance(source, int):
@@ -156,10 +171,10 @@ def write(root: int, path: str, source: bytes | int) -> None:
                 raise FileRefused(
                     f"{path} is {'a folder' if stat.S_ISDIR(old.st_mode) else 'not a regular file'}"
                 )
-            stage = _linux.open_in_root(root, HOME, os.O_RDONLY | os.O_DIRECTORY)
+            if old is not None and not old.st_mode & 0o200:
+                raise FileRefused(f"{path} is read-only")
+            stage = open_stage(root, folder)
             cleanup.callback(os.close, stage)
-            if os.fstat(stage).st_dev != os.fstat(folder).st_dev:
-                stage = folder  # this file system, with any leftover, ends with the sandbox
             partial = PARTIAL + secrets.token_hex(8)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             file = os.open(partial, flags, 0o600, dir_fd=stage)

@@ -26,7 +26,6 @@ from arker.local.engine.file_protocol import (
 )
 from arker.local.engine.filesystem.root import Root, digest_of, location, refuse_unless_regular, reopen, told
 from arker.local.engine.filesystem.walk import BATCH, directory, info_of, version_of, walk
-from arker.local.engine.images import HOME
 from arker.local.engine.protocol import ComputerBusy, FileMissing, FileRefused
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -113,18 +112,13 @@ def _staged(root: Root, folder: int) -> Iterator[tuple[int, str]]:
     """Yield a name for an unfinished file that can be moved into `folder`, and the directory that contains it. The name
     is removed at the end of the block; after a crash, the next start removes it from the home directory."""
     name = files.PARTIAL + secrets.token_hex(8)
-    with contextlib.ExitStack() as opened:
-        stage = folder
+    stage = files.open_stage(root.fd, folder)
+    try:
+        yield stage, name
+    finally:
         with contextlib.suppress(OSError):
-            home = _linux.open_in_root(root.fd, HOME, os.O_PATH | os.O_DIRECTORY)
-            opened.callback(os.close, home)
-            if os.fstat(home).st_dev == os.fstat(folder).st_dev:
-                stage = home
-        try:
-            yield stage, name
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=stage)
+            os.unlink(name, dir_fd=stage)
+        os.close(stage)
 
 
 def _existing(folder: int, name: str) -> os.stat_result | None:
