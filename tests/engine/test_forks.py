@@ -380,3 +380,29 @@ async def test_a_strangers_fork_of_a_computer_at_rest_has_its_latest_files(engin
     await sh(engine, "echo new > file")
     await engine.fork("a", "stranger", sessions=False)
     assert await content(engine, "/home/user/file", "stranger") == b"new\n"
+
+
+@pytest.mark.parametrize(
+    ("held", "shown", "expected"),
+    [
+        ("exec 7<> <(:); echo kept >&7", "read -t 1 line <&7; echo $line", "kept\n"),
+        ("echo kept > /dev/shm/x", "cat /dev/shm/x", "kept\n"),
+    ],
+)
+async def test_what_idle_shells_hold_is_not_lost_by_a_fork(
+    engine: BubblewrapEngine, held: str, shown: str, expected: str
+) -> None:
+    await sh(engine, f"echo both > file; x=1; {held}")
+    await engine.fork("a", "b")
+    assert await sh(engine, f"cat file; echo $x; {shown}") == "both\n1\n" + expected
+    assert (
+        await sh(engine, "cat file; echo $x; ls /dev/shm; ls /proc/$$/fd | grep -w 7 || :", vm="b")
+        == "both\n1\n"
+    )
+
+
+async def test_what_is_held_is_no_reason_to_copy_much(engine: BubblewrapEngine, box: Box) -> None:
+    await sh(engine, "head -c 67108864 /dev/zero | tr '\\0' x > big; exec 7</dev/null; cd /tmp")
+    await engine.fork("a", "b")
+    assert await sh(engine, "pwd; ls /proc/$$/fd | grep -w 7 || :") == "/tmp\n"
+    assert await sh(engine, "stat -c %s ~/big", vm="b") == "67108864\n"

@@ -250,6 +250,47 @@ async def test_calls_of_programs_need_not_be_told(engine: BubblewrapEngine) -> N
     assert await sh(engine, "echo $x $y $PWD") == "3 2 /tmp\n"
 
 
+async def test_what_changes_variables_alone_is_told_before_the_next_command(engine: BubblewrapEngine) -> None:
+    for number in range(20):
+        await attempt(engine, f"x{number}={number}")
+        await attempt(engine, "kill -9 $$")
+        assert await sh(engine, f"echo $x{number}") == f"{number}\n"
+    await attempt(engine, "y=1; for i in 1 2; do :; done | cat; cd /tmp; y=$((y / 0)); y=2")
+    await attempt(engine, "exec true")
+    assert await sh(engine, "echo $y $i; pwd") == "1\n/tmp\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "word=alias; $word a=b",
+        "e\\val 'alias a=b'",
+        'x=1 "$word" a=b',
+        "BASH_ALIASES[a]=b",
+        "deep a=b",
+        "if :; then $word a=b; fi",
+    ],
+)
+async def test_what_changes_more_than_variables_is_told_however_it_is_written(
+    engine: BubblewrapEngine, command: str
+) -> None:
+    await sh(engine, 'word=alias; deep() { "$word" "$@"; }')
+    await sh(engine, command)
+    await attempt(engine, "kill -9 $$")
+    assert await sh(engine, "\\builtin alias") == "alias a='b'\n"
+
+
+async def test_lines_are_counted_from_the_first_of_each_command(engine: BubblewrapEngine) -> None:
+    for command in ("x=1", "/bin/true", "f() { :; }"):
+        await attempt(engine, command)
+        for missing in ("missing", "echo | missing", ": $x; missing"):
+            done = await attempt(engine, missing)
+            assert done.stderr == b"bash: line 1: missing: command not found\n"
+    await attempt(engine, "readonly LINENO")
+    for command in ("x=2; (exit 3)", "(exit 3) | (exit 3)"):
+        assert (await attempt(engine, command)).exit_code == 3
+
+
 async def test_the_status_of_the_last_command(engine: BubblewrapEngine) -> None:
     for status in (0, 1, 2, 42, 127, 255):
         await attempt(engine, f"(exit {status})")

@@ -53,6 +53,8 @@ _DEFAULT_SESSION = "0"
 _LAYERS = 32
 #: How many sandboxes may start at once; more would only delay each other.
 _STARTS = 8
+#: What a computer may have written, in bytes, for a fork to copy it only to keep what would end with the sandbox.
+_COPIED_FOR_HELD = 64 << 20
 #: Seconds for which the state of a session may be in memory only.
 _SAVE_SECONDS = 0.2
 
@@ -327,13 +329,19 @@ class BubblewrapEngine:
         await parent.settle()
         if len(parent.frozen) + 2 > self._most_layers:
             await self._flatten(parent)
-        if parent.running and not parent.at_rest:
+        if parent.running and (not parent.at_rest or await self._is_kept_for_fork(parent)):
             child = await self._fork_by_copy(parent, child_id, sessions)
         else:
             await parent.leave()
             child = await self._fork_by_freezing(parent, child_id, sessions)
         child.size = parent.size
         return child
+
+    async def _is_kept_for_fork(self, parent: Computer) -> bool:
+        """Whether the sandbox of a computer at rest holds something, and copying what it wrote costs little."""
+        return parent.holds_open and await self._in(
+            self._files, trees.is_within, self._host.layer(parent.top), _COPIED_FOR_HELD
+        )
 
     async def _fork_by_freezing(self, parent: Computer, child_id: str, sessions: bool) -> Computer:
         # Without this check, the commit would restore a parent that was deleted meanwhile.

@@ -228,6 +228,13 @@ class Processes:
                     counts[int(name)] = os.stat(folder, dir_fd=self._proc).st_size or len(self._list(folder))
         return counts
 
+    def opened_by(self, pid: int) -> set[int]:
+        """The numbers of the descriptors that a process holds."""
+        try:
+            return {int(name) for name in self._list(f"{pid}/fd")}
+        except OSError:
+            return set()
+
     def _descriptor_folder(self, name: str) -> str | None:
         """The folder of the descriptors of a process, that of another thread when the main one has ended."""
         try:

@@ -369,6 +369,17 @@ class Sandbox:
         """Return what the sandbox used since it started, as far as the kernel can tell."""
         return self.group.usage() if self.group is not None else Usage(None, None)
 
+    def has_shared_memory(self) -> bool:
+        """Whether there is anything in /dev/shm."""
+        try:
+            folder = os.open(_SHM[1:], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.root)
+        except OSError:
+            return False
+        try:
+            return bool(os.listdir(folder))  # noqa: PTH208
+        finally:
+            os.close(folder)
+
     def control(self, lines: bytes) -> None:
         """Send short shell code to process 1, without waiting for it."""
         with contextlib.suppress(OSError):  # process 1 has ended (see `ended`), or the pipe is full

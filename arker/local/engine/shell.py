@@ -9,15 +9,16 @@ For each command the shell reads two lines. The first evaluates the command, and
 from a file that does not exist, whose name has status and folder in it, fails, and bash itself writes the name in its
 message of the error to the pipe of records. So no command is executed for it: no DEBUG trap runs, no function or
 disabled builtin of the user's gets in between. The name also has a number that was made for this command. The second
-line tells what the shell knows (`checkpoint`), for the next shell: a session outlives its shells.
+line tells what the shell knows (`checkpoint`), for the next shell: a session outlives its shells. It tells no more than
+the command can have changed: nothing after a call of a program, and after most others the variables alone.
 
 The engine's lines are invisible to the user as far as bash allows. The hook that saves a shell which ends by `exit` is
 a trap on EXIT, which `trap -p` would show. Before a command that may look at traps, it is taken away, and `exit` is a
 function instead while that command runs; and where traps exist that see every command, the shell tells what it knows
 from a subshell, which has none of them.
 
-Records are separated by NULs: `S pid` a shell is up; `K` and `L` the folder and the sections of a checkpoint; `E` and
-`F` the same as the shell ends; `X status` the shell is gone, from the process above it.
+Records are separated by NULs: `S pid` a shell is up; `K` and `L` the folder and the sections of a checkpoint; `V` its
+variables; `E` and `F` all as the shell ends; `X status` the shell is gone, from the process above it.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ _INLINE = 512
 _TOLD = 64 << 20
 _CWD = 4096
 _HELD_STREAMS = 64
+#: Descriptors of a shell that waits: the last one is its script.
+_OWN = frozenset({0, 1, 2, 255})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: The beginning of a line of /proc/<pid>/syscall in a process that waits for its script: read(2) from descriptor 255.
 _WAITS = {"x86_64": b"0 0xff ", "aarch64": b"63 0xff "}.get(platform.machine(), b"unknown")
@@ -89,11 +92,18 @@ _START = rb"""\builtin cd -- %(cwd)b || \builtin cd
 _RESET = b"{ :;} <\"/$((LINENO=0))\"||if { :;} <'';then :;fi\n"
 #: Keeps `eval` from being taken for a failed command itself: an ERR trap would run twice.
 _EXCUSED = b"&&if { :;} <'';then :;fi"
-_COMMAND = b'%b\\builtin eval %b <%b >%b/o 2>%b/e%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";then :;fi\n'
+_COMMAND = (
+    b"%b\\builtin eval %b <%b >%b/o 2>%b/e%b;{ :;} 2>%b/s <\"/%b/$?/${PWD-}/%b/%b\"||if { :;} <'';then :;fi\n"
+)
+# The redirection that is the record sets it too, unless the variable may be readonly: there would be no record then.
+_RESET_WITH = b"$((LINENO=%d))"
 # `:` leaves its name in `$_`, instead of one that is secret. Nothing is executed if the pipe cannot be opened: the
 # command would be taken for the one that had no record.
 _TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi;" + _RESET
 _TELL_APART = b"(\\builtin . %b/%b);" + _RESET
+_TELL_VARIABLES = (
+    b"{ \\builtin printf '\\0V\\0\\0';\\builtin declare -p;\\builtin printf '\\0Z\\0';\\:;} >%b/s\n"
+)
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
 #: One call of a program or of a builtin, without expansions, assignments or redirections.
 _CALL = re.compile(rb"""(?P<name>[\w./+-]+)(?: +(?:[\w@%+:,./=-]|'[^'\n]*'|"[^"\n$`\\]*")+)*\n?""", re.ASCII)
@@ -105,6 +115,20 @@ _CHANGING = frozenset(
     kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend
     then time times trap type typeset ulimit umask unalias unset until wait while""".split()
 )
+#: Words, once quotes are taken away, after which a shell may know something else than before but variables.
+_DEEP = re.compile(
+    rb"""\b(?:alias|bind|builtin|command|compgen|complete|compopt|coproc|declare|dirs|enable|eval|exec|exit|fc|function
+    |hash|history|local|logout|mapfile|popd|pushd|readarray|readonly|set|shift|shopt|source|suspend|trap|typeset
+    |ulimit|umask|unalias|unset|export\s+-
+    |BASH_ALIASES|BASH_ARGV0|BASH_CMDS|BASH_COMPAT|DIRSTACK|GLOBIGNORE|IGNOREEOF|POSIXLY_CORRECT|PWD)\b
+    |(?:^|[\s;&|({])\.\s
+    # A command whose name is the value of something.
+    |(?:^|[\n;&|(){}!`]|\b(?:do|then|else|elif|if|while|until|time)\s)\s*(?:\w+=\S*\s+)*[^\s=]*[$`]""",
+    re.VERBOSE,
+)
+_FIXED_LINE = re.compile(rb"^declare -\w*r\w* LINENO\b", re.MULTILINE)
+_FUNCTION = re.compile(rb"\(\s*\)")
+_QUOTES = b"\\'\""
 #: Commands with such a word may show functions.
 _FUNCTIONS = re.compile(rb"\b(?:declare|typeset|compgen|type|command|set)\b")
 _PASSING_NAMES = (b"errexit", b"nounset", b"pipefail")
@@ -140,8 +164,10 @@ def _telling(secret: bytes, kind: str, after: str = ":") -> bytes:
 
 
 _RECORD = re.compile(
-    rb"\0(?:(?P<kind>[SX])(?P<number>\d{1,9})|(?P<teller>[KLEF])\0(?P<told>.*?)\0Z)\0", re.DOTALL
+    rb"\0(?:(?P<kind>[SX])(?P<number>\d{1,9})|(?P<teller>[KLEFV])\0(?P<told>.*?)\0Z)\0", re.DOTALL
 )
+_RECORD_END = re.compile(rb"\0(?:Z|[SX]\d{1,9})\0\Z")
+_RECORD_END_MOST = 12
 
 
 def in_subshell(command: str, cwd: str | None, env: Mapping[str, str] | None) -> bytes:
@@ -162,6 +188,11 @@ def in_subshell(command: str, cwd: str | None, env: Mapping[str, str] | None) ->
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
+
+
+def _deep(code: bytes) -> bool:
+    """Whether what is done by `code` may change more of a shell than variables; pure."""
+    return _DEEP.search(code.translate(None, _QUOTES)) is not None
 
 
 class ShellState(enum.Enum):
@@ -318,6 +349,10 @@ class Shell:
         #: Whether it may know something that was not told: it was started from code of an older release.
         self._unknown = isinstance(told, bytes)
         self._checkpoint = told if isinstance(told, Checkpoint) else Checkpoint({})
+        #: Whether `LINENO` is readonly.
+        self._line_is_fixed = False
+        #: Whether a function may change more than variables.
+        self._functions_are_deep = _deep(self._checkpoint.sections.get("functions", b""))
         #: The user's own trap on EXIT, and whether the engine's is in its place.
         self._on_exit = self._checkpoint.traps().get(b"EXIT")
         self._hooked = False
@@ -461,6 +496,7 @@ class Shell:
         if self._passing:
             before += _PASSING
             self._passing = False
+        shallow = not (careful or before or self._unknown or self._line_is_fixed)
         if self._status == 1:
             before += b"! if { :;} <'';then :;fi;"
         elif self._status:
@@ -468,15 +504,18 @@ class Shell:
         word = self._word(command)
         path = self._path
         excused = _EXCUSED if careful else b""
-        first = _COMMAND % (before, word, source, path, path, excused, secret, nonce, nonce)
-        if not careful and not before and self._changes_nothing(command):
+        line = [before, word, source, path, path, excused, secret, nonce, nonce]
+        if shallow and self._changes_nothing(command):
             self._told = True
-            return first + _RESET
+            return _COMMAND % (*line, _RESET_WITH % 0)
         self._told = False
+        if shallow and self._changes_variables_only(command):
+            return _COMMAND % (*line, _RESET_WITH % -1) + _TELL_VARIABLES % secret
         more = CHANGES_ON_DEMAND.search(command)
         kind = b"l" if more else b"k"
         if self._at_exit != (at_exit := "F" if more else "E"):
             self._tell_at_exit(at_exit)
+        first = _COMMAND % (*line, b"")
         return first + (_TELL_APART % (secret, kind) if careful else _TELL % (secret, secret, kind))
 
     def _careful(self, command: bytes) -> bool:
@@ -496,13 +535,25 @@ class Shell:
     def _changes_nothing(self, command: bytes) -> bool:
         """Whether the shell will know after a command what it knows now, so that it need not tell."""
         match = _CALL.fullmatch(command)
-        if match is None or self._unknown:
+        if match is None:
             return False
         name, known = match["name"], self._checkpoint.sections
         return (
             name not in _CHANGING
             and not known.get("aliases")
             and b" " + name + b"\n" not in known.get("names", b"")
+        )
+
+    def _changes_variables_only(self, command: bytes) -> bool:
+        """Whether the shell will know after a command what it knows now, but for variables."""
+        known = self._checkpoint.sections
+        return not (
+            _deep(command)
+            or _FUNCTION.search(command)
+            or known.get("aliases")
+            or known.get("traps")
+            or b"\ndeclare -n" in known.get("variables", b"")
+            or self._functions_are_deep
         )
 
     def _word(self, command: bytes) -> bytes:
@@ -521,7 +572,8 @@ class Shell:
     def _watch(self) -> None:
         self._out.watch()
         self._err.watch()
-        self._look_later(0)
+        if self._look_timer is None:
+            self._look_later(0)
 
     def _look_later(self, turn: int) -> None:
         seconds = _LOOKS[min(turn, len(_LOOKS) - 1)]
@@ -593,7 +645,7 @@ class Shell:
         self._unread += data
         if self.state is ShellState.RUNNING:
             self._find_record(bytes(self._unread))
-        if data.endswith(b"\0"):
+        if _RECORD_END.search(self._unread[-_RECORD_END_MOST:]):
             text, end = bytes(self._unread), 0
             for match in _RECORD.finditer(text):
                 self._take(match)
@@ -604,7 +656,9 @@ class Shell:
     def _take(self, record: re.Match[bytes]) -> None:
         if self.state is ShellState.CLOSED:
             return
-        if record["teller"] is not None:
+        if record["teller"] == b"V":
+            self._take_variables(record["told"])
+        elif record["teller"] is not None:
             self._take_checkpoint(record["teller"].decode(), record["told"])
         elif record["kind"] == b"X":
             self._gone(int(record["number"]))
@@ -629,6 +683,26 @@ class Shell:
         if folder.startswith(b"/") and len(folder) < _CWD:
             self._cwd = folder
 
+    def _take_variables(self, told: bytes) -> None:
+        variables = told.removeprefix(b"\0")
+        changed = variables != self._checkpoint.sections.get("variables")
+        if changed:
+            self._checkpoint = Checkpoint({**self._checkpoint.sections, "variables": variables})
+            # All that is told next counts as news.
+            self._sections = b""
+        if changed or self._cwd != self._told_cwd:
+            self._told_cwd = self._cwd
+            self._on_told(self._cwd, self._checkpoint)
+        self._all_told()
+
+    def _all_told(self) -> None:
+        self._told = True
+        if self.state is ShellState.RUNNING:
+            # An error, too many arguments of `exit` say, made bash skip the rest of the line.
+            self._command_done(1)
+        if self.state is ShellState.TELLING:
+            self._move(ShellState.READY)
+
     def _take_checkpoint(self, kind: str, told: bytes) -> None:
         folder, _, sections = told.partition(b"\0")
         self._go(folder)
@@ -642,12 +716,7 @@ class Shell:
         if kind in "EF":
             self._leaving = True
             return
-        self._told = True
-        if self.state is ShellState.RUNNING:
-            # An error, too many arguments of `exit` say, made bash skip the rest of the line.
-            self._command_done(1)
-        if self.state is ShellState.TELLING:
-            self._move(ShellState.READY)
+        self._all_told()
 
     def _change_checkpoint(self, kind: str, texts: list[bytes]) -> None:
         names = _TELLS[kind]
@@ -657,6 +726,9 @@ class Shell:
         told = Checkpoint({**self._checkpoint.sections, **dict(zip(names, texts, strict=True))})
         options = told.sections["options"]
         self._passing = self._apart and any(b"set -o " + name in options for name in _PASSING_NAMES)
+        self._line_is_fixed = _FIXED_LINE.search(told.sections["variables"]) is not None
+        if told.sections["functions"] != self._checkpoint.sections.get("functions"):
+            self._functions_are_deep = _deep(told.sections["functions"])
         self._checkpoint = self._without_ours(told)
         self._unknown = False
         self.damage = self.damage or told.damage()
@@ -690,6 +762,11 @@ class Shell:
             self.damage = self.damage or "it ended"
         else:
             self.close()
+
+    @property
+    def holds_descriptors(self) -> bool:
+        """Whether commands left descriptors open in a shell that is settled."""
+        return self.pid is not None and bool(self.sandbox.processes.opened_by(self.pid) - _OWN)
 
     def lost(self) -> bool:
         """Look whether shell and the process above it vanished without a record; if so the command ends by it."""

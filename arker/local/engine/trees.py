@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import mmap
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -197,6 +198,26 @@ def _copy_into(source: int, target: int, links: int, depth: int) -> None:
                 os.fchmod(b, stat.S_IMODE(info.st_mode))
         else:
             _copy_entry(source, target, entry.name, info, links)
+
+
+def is_within(folder: Path, most: int) -> bool:
+    """Whether a tree in which nobody is at work takes no more than `most` bytes, each entry at least a page; False
+    where it cannot be read. Blocking."""
+    left = most
+    folders = [os.fspath(folder)]
+    try:
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    info = entry.stat(follow_symlinks=False)
+                    left -= max(info.st_blocks * 512, mmap.PAGESIZE)
+                    if left < 0:
+                        return False
+                    if stat.S_ISDIR(info.st_mode):
+                        folders.append(entry.path)
+    except OSError:
+        return False
+    return True
 
 
 def copy_tree(source: Path, target: Path) -> None:
