@@ -354,3 +354,13 @@ def test_what_does_not_fit_is_left_out_alone() -> None:
     assert kept.functions() == {b"f": b"f () \n{ \n    :\n}\n"}
     assert Checkpoint.load(kept.dump()) == kept
     assert Checkpoint.load(b"x=1\n") is None
+
+
+@pytest.mark.parametrize("who", ["$$", "$(pgrep -o bash)"])
+async def test_nobody_writes_into_the_script_of_a_shell(engine: BubblewrapEngine, who: str) -> None:
+    forge = f"printf 'echo forged; : ' >/proc/{who}/fd/255"
+    assert (await attempt(engine, f"chmod 600 /proc/{who}/fd/255; {forge}")).exit_code != 0
+    outcome = await attempt(engine, "touch ran; echo real; exit 5")
+    assert (outcome.exit_code, outcome.stdout) == (5, b"real\n")
+    assert await sh(engine, "ls ran") == "ran\n"
+    assert (await attempt(engine, f"cat /proc/{who}/fd/255")).exit_code != 0

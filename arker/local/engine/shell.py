@@ -664,8 +664,11 @@ class Shell:
             self._gone(int(record["number"]))
         elif self.state is ShellState.STARTING:
             self.pid = int(record["number"])
-            # It has its script open; nobody else is to find it.
-            (self._folder / "bash").unlink()
+            # It has its script open, and no other process may open it: not by its name, nor by /proc, where the mode is
+            # looked at. The folder is mounted read-only inside, so that the mode cannot be changed there.
+            script = self._folder / "bash"
+            script.chmod(0)
+            script.unlink()
             self._keeper = self.sandbox.processes.parent(self.pid)
             self._move(ShellState.READY)
 
