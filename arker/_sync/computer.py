@@ -66,7 +66,7 @@ class Computer:
 
     @property
     def sync(self) -> Sync:
-        """Its files, as contract 0.1 serves them: below `/home/user/`, up to 100 MB each.
+        """The files that contract 0.1 serves, those below `/home/user/` and of up to 100 MB each.
 
         Raises:
             ArkerError: `bad_request` if the computer is known by a name only.
@@ -246,6 +246,9 @@ class Computer:
         The command runs at most once: if the connection breaks after it may have started, the call raises an error
         with `processed="maybe"` and does not run it again; see `RetryPolicy`.
 
+        `on_stdout`, `on_stderr`, `cwd`, `env` and `stdin` need a deployment of your own; others answer
+        `not_implemented`.
+
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
             session_id: The session to run it in: a persistent shell with its own folder, variables and functions.
@@ -259,9 +262,6 @@ class Computer:
             cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
             env: Variables, for this command only, as with `cwd`.
             stdin: Its input, at most 2 MiB; default none.
-
-            `on_stdout`, `on_stderr`, `cwd`, `env` and `stdin` need your own deployment; others answer
-            `not_implemented`.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, `not_found`, `timeout` when no answer
