@@ -22,6 +22,8 @@ _LETTERS: dict[Stream, bytes] = {stream: letter for letter, stream in _STREAMS.i
 #: Bytes held in memory before they are written to the file; each piece counts slightly more than its data.
 _MEMORY = 1 << 18
 _PIECE_COST = 128
+#: Bytes that each run may keep, however much other runs of the computer keep.
+_ASSURED = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +35,28 @@ class Segment:
     end: int
 
 
+@dataclass(slots=True)
+class Room:
+    """Bytes of output that the runs of a computer which go on may still keep together, beyond what each is assured."""
+
+    free: int
+
+
 class Journal:
     """The output of a run. Use it from one event loop; its file is read and written through the page cache.
 
     Args:
         path: the file, created when it is first needed.
         limit: bytes that are kept; the rest is dropped.
+        room: shared with the other runs of the computer until the end of this one.
     """
 
-    def __init__(self, path: str, limit: int) -> None:
+    def __init__(self, path: str, limit: int, room: Room) -> None:
         self._path = path
         self._limit = limit
+        self._room = room
+        #: Bytes that were taken of the room.
+        self._taken = 0
         self._fd = -1
         self._segments: list[Segment] = []
         #: Offsets and pieces in memory.
@@ -65,7 +78,7 @@ class Journal:
     @classmethod
     def of_ended(cls, path: str) -> Journal:
         """Return the journal of an ended run; `reopen` reads its file."""
-        self = cls(path, 0)
+        self = cls(path, 0, Room(0))
         self.ended = True
         self._unread = True
         return self
@@ -95,13 +108,18 @@ class Journal:
             self._segments.append(Segment(offset, begin, position))
 
     def append(self, stream: Stream, data: bytes) -> None:
-        """Add output, up to the limit."""
+        """Add output, up to the limit and to what the room has."""
         self.totals[stream] += len(data)
-        room = self._limit - self.size
-        if self.cut or room < len(data):
+        room = min(self._limit, max(self.size, _ASSURED) + self._room.free) - self.size
+        if self.cut:  # for good: no later output follows a gap
+            data = b""
+        elif room < len(data):
             self.cut = True
-            data = b"" if self._forgotten else data[: max(room, 0)]
+            data = data[:room]
         if data:
+            beyond = max(self.size + len(data) - max(self.size, _ASSURED), 0)
+            self._taken += beyond
+            self._room.free -= beyond
             self._starts.append(self.size)
             self._pieces.append(Output(stream, self.size, data))
             self.size += len(data)
@@ -177,7 +195,12 @@ class Journal:
     def end(self) -> None:
         """Mark the output as complete."""
         self.ended = True
+        self._give_back()
         self._wake()
+
+    def _give_back(self) -> None:
+        self._room.free += self._taken
+        self._taken = 0
 
     def _wake(self) -> None:
         if self._waiting:
@@ -189,6 +212,7 @@ class Journal:
     def forget(self) -> None:
         """Remove the file; readers get no more output."""
         self._forgotten = True
+        self._give_back()
         self.cut = True
         self._starts.clear()
         self._pieces.clear()

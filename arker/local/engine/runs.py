@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from arker.local.engine.journal import Journal
+from arker.local.engine.journal import Journal, Room
 from arker.local.engine.protocol import (
     Cut,
     End,
@@ -285,7 +285,8 @@ class RunBook:
 
     Args:
         folder: the folder of saved runs.
-        limit: bytes of output kept of one run, and of all ended runs of a computer.
+        limit: bytes of output kept of one run, of all runs of a computer that go on (beyond 32 MiB of each), and of all
+            its ended runs.
         changed: called when there are changes for `save`.
     """
 
@@ -295,6 +296,8 @@ class RunBook:
         self._changed = changed
         self._runs: dict[str, dict[str, LocalRun]] = {}
         self._dirty: set[LocalRun] = set()
+        #: By computer.
+        self._rooms: dict[str, Room] = {}
 
     def start(self, vm_id: str, run_id: str | None, session_id: str, command: str) -> LocalRun:
         """Add a new run. Raises RunExists, and EngineError for an invalid id."""
@@ -304,7 +307,8 @@ class RunBook:
         runs = self._runs.setdefault(vm_id, {})
         if id_ in runs or (run_id is not None and self._record(vm_id, id_).exists()):
             raise RunExists(f"there is a run {id_} already")
-        journal = Journal(self._output(vm_id, id_), self._limit)
+        room = self._rooms.setdefault(vm_id, Room(self._limit))
+        journal = Journal(self._output(vm_id, id_), self._limit, room)
         now = time.time_ns() // 1_000_000
         run = runs[id_] = LocalRun(vm_id, id_, session_id, shown(command), now, journal)
         run.on_end.append(self._ended)
@@ -364,6 +368,7 @@ class RunBook:
         """Drop the runs of a deleted computer. Blocking."""
         for run in list(self._runs.get(vm_id, {}).values()):
             self.forget(vm_id, run.id)
+        self._rooms.pop(vm_id, None)
         shutil.rmtree(self._folder / vm_id, ignore_errors=True)
 
     def sweep(self, vm_ids: set[str]) -> None:
