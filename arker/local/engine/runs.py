@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -295,7 +296,8 @@ class RunBook:
         self._limit = limit
         self._changed = changed
         self._runs: dict[str, dict[str, LocalRun]] = {}
-        self._dirty: set[LocalRun] = set()
+        #: What is to be saved, in order: the keys alone count.
+        self._dirty: dict[LocalRun, None] = {}
         #: By computer.
         self._rooms: dict[str, Room] = {}
 
@@ -312,20 +314,20 @@ class RunBook:
         now = time.time_ns() // 1_000_000
         run = runs[id_] = LocalRun(vm_id, id_, session_id, shown(command), now, journal)
         run.on_end.append(self._ended)
-        self._dirty.add(run)
+        self._dirty[run] = None
         self._changed()
         return run
 
     def withdraw(self, run: LocalRun) -> None:
         """Remove a run that did not start."""
         self._runs[run.vm_id].pop(run.id, None)
-        self._dirty.discard(run)
+        self._dirty.pop(run, None)
 
     def _ended(self, run: LocalRun) -> None:
         if run.forgotten:
             self._drop(run)
         else:
-            self._dirty.add(run)
+            self._dirty[run] = None
             self._changed()
 
     def get(self, vm_id: str, run_id: str) -> LocalRun:
@@ -360,7 +362,7 @@ class RunBook:
 
     def _drop(self, run: LocalRun) -> None:
         self._runs.get(run.vm_id, {}).pop(run.id, None)
-        self._dirty.discard(run)
+        self._dirty.pop(run, None)
         if run.saved:
             self._record(run.vm_id, run.id).unlink(missing_ok=True)
 
@@ -385,7 +387,7 @@ class RunBook:
         for run in list(self._dirty):
             run.journal.spill()
             self._write(run)
-            self._dirty.discard(run)
+            self._dirty.pop(run, None)
             if run.state is RunState.ENDED:
                 self._runs[run.vm_id].pop(run.id, None)
                 self._trim(run.vm_id)
@@ -403,6 +405,9 @@ class RunBook:
         }
         partial = path.with_suffix(".new")
         partial.write_text(json.dumps(record))
+        # The clock of file systems is too coarse to tell which of two runs is older.
+        now = time.time_ns()
+        os.utime(partial, ns=(now, now))
         partial.replace(path)
         run.saved = True
 
