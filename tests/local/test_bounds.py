@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import resource
@@ -22,12 +23,12 @@ from arker.local.http.bounds import Bounds
 from arker.local.http.metrics import Metrics
 from arker.local.http.websockets import WebSocket
 from arker.local.process import server
-from arker.local.service import runs
+from arker.local.service import handles, runs
 from arker.local.service.keys import open_keys
 from arker.local.service.rooms import Rooms
 
 from .fake import outcome
-from .kit import KEY, Bench, command, fork
+from .kit import KEY, Bench, code, command, fork
 
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 WHOAMI = f"GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
@@ -295,3 +296,21 @@ def test_connections_that_use_up_descriptors_stop_nobody_with_a_key(tmp_path: Pa
         asyncio.run(flood())
         assert log.stat().st_size < 10_000, log.read_text()[-2000:]
         assert "Traceback" not in log.read_text()
+
+
+async def test_input_that_no_command_reads(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handles, "MAX_UNREAD_INPUT", 300_000)
+    async with bench.client() as client:
+        vm = await fork(client)
+        # More than a pipe holds.
+        body = {"command": "sleep 60", "input": base64.b64encode(b"x" * 200_000).decode()}
+        path = f"/api/v1/local/vms/{vm}/runs"
+        first = await client.post(path, json=body, headers={"Idempotency-Key": "one"})
+        assert first.status_code == 200
+        refused = await client.post(path, json=body)
+        assert (refused.status_code, code(refused)) == (429, "quota_exceeded")
+        again = await client.post(path, json=body, headers={"Idempotency-Key": "one"})
+        assert again.json()["run_id"] == first.json()["run_id"]
+        await client.delete(f"{path}/{first.json()['run_id']}")
+        while (await client.post(path, json=body)).status_code != 200:
+            await asyncio.sleep(0.01)

@@ -11,6 +11,7 @@ import hashlib
 import math
 import secrets
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -25,6 +26,7 @@ from arker.local.engine.protocol import (
     Reason,
     Run,
     RunExists,
+    RunMissing,
     Stream,
     shown,
 )
@@ -42,6 +44,8 @@ SIGNALS: Final = tuple(
     for name in ("INT", "TERM", "KILL", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "TSTP", "WINCH")
 )
 _DEFAULT_SESSION: Final = "0"
+#: Bytes of input given with runs that an organization's commands have not read yet; they are held in memory.
+MAX_UNREAD_INPUT: Final = 64 * 1024 * 1024
 
 
 class Handles:
@@ -55,6 +59,8 @@ class Handles:
         self._tasks: set[asyncio.Task[None]] = set()
         #: Bytes of input that each run of this process received, so that repeated input is not given twice.
         self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
+        #: Bytes of input that was given with runs and is not read yet, by organization.
+        self._unread: Counter[str] = Counter()
 
     async def start(
         self,
@@ -91,6 +97,14 @@ class Handles:
         own = session_id is None
         with self._sandboxes.used():
             try:
+                full = given is not None and self._unread[who.org_id] + len(given) > MAX_UNREAD_INPUT
+                if full and not await self._exists(vm_id, run_id):
+                    raise ApiError(
+                        "quota_exceeded",
+                        f"commands of the organization have to read more of their input first: {MAX_UNREAD_INPUT} "
+                        "bytes wait for them at most",
+                        retry_after=5,
+                    )
                 if session_id is None:
                     session_id = f"run-{run_id}"
                     await self._engine.copy_session(vm_id, _DEFAULT_SESSION, session_id)
@@ -105,7 +119,8 @@ class Handles:
                     env=env,
                 )
                 if given is not None:
-                    self._spawn(_feed(run, given))
+                    self._unread[who.org_id] += len(given)
+                    self._spawn(self._feed(who.org_id, run, given))
                 if own:
                     self._spawn(self._end_session(vm_id, run))
                 return run
@@ -119,6 +134,21 @@ class Handles:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _exists(self, vm_id: str, run_id: str) -> bool:
+        try:
+            await self._engine.run_of(vm_id, run_id)
+        except RunMissing:
+            return False
+        return True
+
+    async def _feed(self, org_id: str, run: Run, given: bytes) -> None:
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it ended before it read all input
+                await run.write_stdin(given)
+        finally:
+            self._unread[org_id] -= len(given)
+        await run.close_stdin()
 
     async def _end_session(self, vm_id: str, run: Run) -> None:
         """End the session that was created for a run, with the processes that the run left in it."""
@@ -171,12 +201,6 @@ class Handles:
         live = run.outcome is None
         await run.cancel()
         return live
-
-
-async def _feed(run: Run, given: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it ended before it read all input
-        await run.write_stdin(given)
-    await run.close_stdin()
 
 
 def _run_id(who: Principal, vm_id: str, key: str) -> str:
