@@ -96,7 +96,8 @@ def _resident(pid: int) -> int:
 def _check_layers(state: Path, *, exactly: bool) -> None:
     """Every layer that a computer stands on is there; with `exactly`, no other is."""
     engine = state / "engine"
-    with tempfile.TemporaryDirectory() as copy:
+    # Not on the disk that the storm fills.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as copy:
         for name in ("engine.sqlite3", "engine.sqlite3-wal"):
             if (engine / name).exists():
                 shutil.copy(engine / name, copy)
