@@ -108,18 +108,24 @@ class Handles:
                 if session_id is None:
                     session_id = f"run-{run_id}"
                     await self._engine.copy_session(vm_id, _DEFAULT_SESSION, session_id)
-                run = await self._engine.start_run(
-                    vm_id,
-                    session_id,
-                    command,
-                    timeout=timeout or math.inf,
-                    run_id=run_id,
-                    stdin=stdin or given is not None,
-                    cwd=cwd,
-                    env=env,
-                )
+                # Reserved before the start, so that starts at the same time do not pass the bound together.
+                unread = len(given or b"")
+                self._unread[who.org_id] += unread
+                try:
+                    run = await self._engine.start_run(
+                        vm_id,
+                        session_id,
+                        command,
+                        timeout=timeout or math.inf,
+                        run_id=run_id,
+                        stdin=stdin or given is not None,
+                        cwd=cwd,
+                        env=env,
+                    )
+                except BaseException:
+                    self._unread[who.org_id] -= unread
+                    raise
                 if given is not None:
-                    self._unread[who.org_id] += len(given)
                     self._spawn(self._feed(who.org_id, run, given))
                 if own:
                     self._spawn(self._end_session(vm_id, run))
