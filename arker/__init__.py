@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from ._async.api_keys import AsyncApiKeys
     from ._async.client import AsyncArker
     from ._async.computer import AsyncBranches, AsyncComputer
-    from ._async.files import AsyncSync
-    from ._async.filesystem import AsyncFile, AsyncFiles
+    from ._async.files.api import AsyncFile, AsyncFiles
+    from ._async.files.sync import AsyncSync
     from ._async.ports import AsyncPort, AsyncPortConnection
     from ._async.runs import AsyncRun, AsyncRunStream
     from ._async.terminal import AsyncTerminal
     from ._sync.api_keys import ApiKeys
     from ._sync.client import Arker
     from ._sync.computer import Branches, Computer
-    from ._sync.files import Sync
-    from ._sync.filesystem import File, Files
+    from ._sync.files.api import File, Files
+    from ._sync.files.sync import Sync
     from ._sync.ports import Port, PortConnection
     from ._sync.runs import Run, RunStream
     from ._sync.terminal import Terminal
@@ -123,16 +123,16 @@ _MODULES = {
     "_async.api_keys": ["AsyncApiKeys"],
     "_async.client": ["AsyncArker"],
     "_async.computer": ["AsyncBranches", "AsyncComputer"],
-    "_async.files": ["AsyncSync"],
-    "_async.filesystem": ["AsyncFile", "AsyncFiles"],
+    "_async.files.sync": ["AsyncSync"],
+    "_async.files.api": ["AsyncFile", "AsyncFiles"],
     "_async.ports": ["AsyncPort", "AsyncPortConnection"],
     "_async.runs": ["AsyncRun", "AsyncRunStream"],
     "_async.terminal": ["AsyncTerminal"],
     "_sync.api_keys": ["ApiKeys"],
     "_sync.client": ["Arker"],
     "_sync.computer": ["Branches", "Computer"],
-    "_sync.files": ["Sync"],
-    "_sync.filesystem": ["File", "Files"],
+    "_sync.files.sync": ["Sync"],
+    "_sync.files.api": ["File", "Files"],
     "_sync.ports": ["Port", "PortConnection"],
     "_sync.runs": ["Run", "RunStream"],
     "_sync.terminal": ["Terminal"],

@@ -12,7 +12,7 @@ from typing import IO, Any, Protocol, cast
 
 from .contract import LARGEST_CHUNK, LARGEST_FILE
 from .errors import ArkerError
-from .uploads import too_large
+from .transfers import too_large
 
 Buffer = bytes | bytearray | memoryview
 

@@ -24,7 +24,7 @@ from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.operations import Operation, P
 from arker.results import Outcome, VmList, VmSummary, vm_list
 from arker.retry import DEFAULT, NEVER, RetryPolicy
-from arker.uploads import SLOWEST
+from arker.transfers import SLOWEST
 
 from .computer import AsyncComputer
 from .contracts import CONTRACTS, Speaks

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from arker.info import ComputerInfo
 
     from .client import AsyncArker
-    from .files import AsyncSync
-    from .filesystem import AsyncFiles
+    from .files.api import AsyncFiles
+    from .files.sync import AsyncSync
     from .ports import AsyncPort
     from .runs import AsyncRun, AsyncRunStream, Callback
     from .terminal import AsyncTerminal
@@ -71,7 +71,7 @@ class AsyncComputer:
             ArkerError: `bad_request` if the computer is known by a name only.
         """
         # Imported on first use: it takes a quarter of the import time.
-        from .files import AsyncSync
+        from .files.sync import AsyncSync
 
         return AsyncSync(self._client, self._known_id("sync"))
 
@@ -83,7 +83,7 @@ class AsyncComputer:
             ArkerError: `bad_request` if the computer is known by a name only.
         """
         # Imported on first use: many programs do not need it.
-        from .filesystem import AsyncFiles
+        from .files.api import AsyncFiles
 
         self._known_id("files")
         return AsyncFiles(self)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from arker.info import ComputerInfo
 
     from .client import Arker
-    from .files import Sync
-    from .filesystem import Files
+    from .files.api import Files
+    from .files.sync import Sync
     from .ports import Port
     from .runs import Callback, Run, RunStream
     from .terminal import Terminal
@@ -72,7 +72,7 @@ class Computer:
             ArkerError: `bad_request` if the computer is known by a name only.
         """
         # Imported on first use: it takes a quarter of the import time.
-        from .files import Sync
+        from .files.sync import Sync
 
         return Sync(self._client, self._known_id("sync"))
 
@@ -84,7 +84,7 @@ class Computer:
             ArkerError: `bad_request` if the computer is known by a name only.
         """
         # Imported on first use: many programs do not need it.
-        from .filesystem import Files
+        from .files.api import Files
 
         self._known_id("files")
         return Files(self)

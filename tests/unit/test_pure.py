@@ -25,7 +25,7 @@ from arker.ids import is_vm_id, new_ulid
 from arker.operations import route, target
 from arker.paths import check_path
 from arker.results import expected, run_result, vm_list
-from arker.uploads import MOST_ENTRIES, batches, chunks, resume_at, sha256_of
+from arker.transfers import MOST_ENTRIES, batches, chunks, resume_at, sha256_of
 
 
 class TestPaths:

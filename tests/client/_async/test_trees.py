@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from arker import ArkerError, AsyncArker, RetryPolicy
-from arker._async import trees
+from arker._async.files import trees
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 

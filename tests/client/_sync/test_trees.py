@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy
-from arker._sync import trees
+from arker._sync.files import trees
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 

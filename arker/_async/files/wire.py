@@ -1,4 +1,3 @@
-# Derived from arker/_async/filewire.py by `make generate`; do not edit.
 """Requests about the files of a computer: one for each method."""
 
 from __future__ import annotations
@@ -6,20 +5,19 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
-from arker._http._sync.pipeline import Budget, content, dump
-from arker._http._sync.transport import Reply
+from arker._http._async.pipeline import Budget, content, dump
+from arker._http._async.transport import AsyncReply
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.filevalues import FileInfo, GrepMatch, info_of, text_fields, text_of, texts_fields
 
 if TYPE_CHECKING:
+    from arker._async.computer import AsyncComputer
     from arker.results import RunResult
-
-    from .computer import Computer
 
 T = TypeVar("T")
 
@@ -46,29 +44,29 @@ class Part:
     version: str
 
 
-class FileWire:
+class AsyncFileWire:
     """Requests about the files of one computer."""
 
     __slots__ = ("_computer",)
 
-    def __init__(self, computer: Computer) -> None:
+    def __init__(self, computer: AsyncComputer) -> None:
         self._computer = computer
 
-    def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> dict[str, Any]:
+    async def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> dict[str, Any]:
         """Do an operation on the file or folder at `path`. Raises ArkerError."""
         body: dict[str, Any] = {"op": op, **text_fields("path", path), **fields}
         if to is not None:
             body |= text_fields("target", to)
         repeatable = op in _REPEATABLE or (op == "mkdir" and bool(fields.get("exist_ok")))
-        return self._ask("post", "", dump(body), repeatable=repeatable, forgiven=op == "remove")
+        return await self._ask("post", "", dump(body), repeatable=repeatable, forgiven=op == "remove")
 
-    def stat(self, path: str, *, follow: bool = True) -> FileInfo:
+    async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         """Return what is at a path. Raises ArkerError."""
-        return _parsed(info_of, self.operate("stat", path, follow=follow))
+        return _parsed(info_of, await self.operate("stat", path, follow=follow))
 
-    def page(self, op: str, path: str, **fields: Any) -> tuple[list[FileInfo], str | None]:
+    async def page(self, op: str, path: str, **fields: Any) -> tuple[list[FileInfo], str | None]:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
-        answer = self.operate(op, path, **fields)
+        answer = await self.operate(op, path, **fields)
 
         def entries(answer: dict[str, Any]) -> tuple[list[FileInfo], str | None]:
             base = "" if op == "manifest" else path
@@ -76,32 +74,32 @@ class FileWire:
 
         return _parsed(entries, answer)
 
-    def changed(self, path: str, token: str, wait: float) -> str:
+    async def changed(self, path: str, token: str, wait: float) -> str:
         """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
-        answer = self.operate("changed", path, token=token, wait=wait)
+        answer = await self.operate("changed", path, token=token, wait=wait)
         return _parsed(lambda fields: str(fields["token"]), answer)
 
-    def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
+    async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
         """Write a file in one request. Raises ArkerError."""
         query = _query(path, mode=mode, **conditions)
         repeatable = not (conditions.get("if_match") or conditions.get("if_absent"))
-        answer = self._ask("put", f"/content?{query}", data, repeatable=repeatable)
+        answer = await self._ask("put", f"/content?{query}", data, repeatable=repeatable)
         return _parsed(info_of, answer)
 
-    def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
+    async def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
         """Append to a file that has `at` bytes. Raises ArkerError."""
         query = _query(path, append=True, at=at)
-        return _parsed(info_of, self._ask("put", f"/content?{query}", data, repeatable=at is not None))
+        return _parsed(info_of, await self._ask("put", f"/content?{query}", data, repeatable=at is not None))
 
-    def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
+    async def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
         """Move a file that was written in parts into place; with `base`, to a path relative to that folder, following
         no link. Raises ArkerError."""
         given = {name: value for name, value in fields.items() if value is not None}
         if base is not None:
             given |= text_fields("base", base)
-        return _parsed(info_of, self.operate("place", part, to=path, **given))
+        return _parsed(info_of, await self.operate("place", part, to=path, **given))
 
-    def read(self, path: str, start: int, size: int, version: str | None) -> Part:
+    async def read(self, path: str, start: int, size: int, version: str | None) -> Part:
         """Read bytes of a file, of the given version if there is one. Raises ArkerError."""
         if size <= 0:
             size = 1
@@ -109,8 +107,8 @@ class FileWire:
         if version is not None:
             headers["If-Match"] = f'"{version}"'
 
-        def consume(reply: Reply) -> Part:
-            body = content(reply, PART + 1)
+        async def consume(reply: AsyncReply) -> Part:
+            body = await content(reply, PART + 1)
             named = reply.headers.get("etag", "").strip('"')
             total = _TOTAL.fullmatch(reply.headers.get("content-range", ""))
             if reply.status == 416 and total is not None:
@@ -118,38 +116,40 @@ class FileWire:
             read_answer(reply.status, reply.headers, body, self._key, parse=False)
             return Part(body, int(total[1]) if total else len(body), named)
 
-        return self._perform("get", f"/content?{_query(path)}", consume, headers=headers, repeatable=True)
+        return await self._perform(
+            "get", f"/content?{_query(path)}", consume, headers=headers, repeatable=True
+        )
 
-    def pack(self, base: str, paths: list[str], budget: int) -> bytes:
+    async def pack(self, base: str, paths: list[str], budget: int) -> bytes:
         """Return entries of a tree as an archive. Raises ArkerError."""
         body = dump({**text_fields("path", base), **texts_fields("paths", paths), "budget": budget})
 
-        def consume(reply: Reply) -> bytes:
-            answer = content(reply, _LARGEST_PIECE)
+        async def consume(reply: AsyncReply) -> bytes:
+            answer = await content(reply, _LARGEST_PIECE)
             read_answer(reply.status, reply.headers, answer, self._key, parse=False)
             return answer
 
-        return self._perform("post", "/pack", consume, body=body, repeatable=True)
+        return await self._perform("post", "/pack", consume, body=body, repeatable=True)
 
-    def unpack(self, base: str, archive: bytes, *, read_only: bool) -> dict[str, str]:
+    async def unpack(self, base: str, archive: bytes, *, read_only: bool) -> dict[str, str]:
         """Unpack an archive below a folder; return the refused entries with the reasons. Raises ArkerError."""
         query = _query(base, read_only=read_only)
-        answer = self._ask("put", f"/unpack?{query}", archive, repeatable=True)
+        answer = await self._ask("put", f"/unpack?{query}", archive, repeatable=True)
         return _parsed(_refused, answer)
 
-    def mark(self, base: str, marks: list[tuple[str, int, int]]) -> dict[str, str]:
+    async def mark(self, base: str, marks: list[tuple[str, int, int]]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
         fields = [
             {**text_fields("path", path), "mode": mode, "mtime_ns": mtime_ns}
             for path, mode, mtime_ns in marks
         ]
-        return _parsed(_refused, self.operate("mark", base, marks=fields))
+        return _parsed(_refused, await self.operate("mark", base, marks=fields))
 
-    def hashes(self, base: str, paths: list[str]) -> dict[str, str]:
+    async def hashes(self, base: str, paths: list[str]) -> dict[str, str]:
         """Return the digests of files of a tree, by path. Raises ArkerError."""
         only: dict[str, Any] = texts_fields("only", paths)
-        answer = self.operate("manifest", base, hashed=True, **only)
+        answer = await self.operate("manifest", base, hashed=True, **only)
 
         def found(answer: dict[str, Any]) -> dict[str, str]:
             return {
@@ -158,16 +158,16 @@ class FileWire:
 
         return _parsed(found, answer)
 
-    def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
+    async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
         """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
         if "\0" in pattern or "\n" in pattern:
             raise bad_request("a pattern is one line without NUL characters")
         options = f"-{'F' if fixed else 'E'}{'i' if ignore_case else ''}rnIZ"
         raw = path.encode("utf-8", "surrogateescape")
         line = f"LC_ALL=C grep {options} -e {shlex.quote(pattern)} -- {_bash(raw)} 2>/dev/null; [ $? -le 1 ]"
-        result = self._run(f"bash -c {shlex.quote(line)}")
+        result = await self._run(f"bash -c {shlex.quote(line)}")
         if result.exit_code:
-            self.stat(path)
+            await self.stat(path)
             raise bad_request(f"grep does not take the pattern {pattern[:100]!r}")
         matches = []
         for found in result.stdout.split(b"\n"):
@@ -178,11 +178,11 @@ class FileWire:
                 matches.append(GrepMatch(whole, int(number), text.decode(errors="replace")))
         return matches
 
-    def _run(self, command: str) -> RunResult:
+    async def _run(self, command: str) -> RunResult:
         """Run a command in a free one of our own sessions. Raises ArkerError."""
         for number in range(_SESSIONS):
             try:
-                return self._computer.run(command, session_id=f"arker-files-{number}")
+                return await self._computer.run(command, session_id=f"arker-files-{number}")
             except ArkerError as error:
                 if error.code != "vm_busy" or number == _SESSIONS - 1:
                     raise
@@ -192,31 +192,33 @@ class FileWire:
     def _key(self) -> str:
         return self._computer._client._pipeline.config.api_key
 
-    def _ask(
+    async def _ask(
         self, method: str, target: str, body: bytes, *, repeatable: bool, forgiven: bool = False
     ) -> dict[str, Any]:
         """Send a request whose answer is JSON. With `forgiven`, `not_found` is success if an earlier try may have been
         acted on."""
 
-        def consume(reply: Reply) -> Answer:
-            answer = content(reply, _LARGEST_PAGE)
+        async def consume(reply: AsyncReply) -> Answer:
+            answer = await content(reply, _LARGEST_PAGE)
             return read_answer(reply.status, reply.headers, answer, self._key)
 
         client = self._computer._client
         budget = client._budget(None, len(body))
         try:
-            answer = self._perform(method, target, consume, body=body, repeatable=repeatable, budget=budget)
+            answer = await self._perform(
+                method, target, consume, body=body, repeatable=repeatable, budget=budget
+            )
         except ArkerError as error:
             if forgiven and error.code == "not_found" and budget.doubtful:
                 return {}
             raise
         return _parsed(dict, answer.body)
 
-    def _perform(
+    async def _perform(
         self,
         method: str,
         target: str,
-        consume: Callable[[Reply], T],
+        consume: Callable[[AsyncReply], Awaitable[T]],
         *,
         repeatable: bool,
         body: bytes | None = None,
@@ -235,7 +237,7 @@ class FileWire:
             headers=headers,
         )
         budget = budget or client._budget(None, PART)
-        return client._pipeline.perform(budget, lambda: request, consume)
+        return await client._pipeline.perform(budget, lambda: request, consume)
 
 
 def _query(path: str, **fields: Any) -> str:

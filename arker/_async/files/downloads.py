@@ -20,7 +20,7 @@ from arker.config import Timeouts, Url
 from arker.errors import ArkerError, read_answer
 from arker.ids import new_ulid
 from arker.sources import local
-from arker.uploads import READ_AHEAD, resume_at, sha256_of
+from arker.transfers import READ_AHEAD, resume_at, sha256_of
 
 Progress: TypeAlias = Callable[[int, int], object]
 

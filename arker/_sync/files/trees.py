@@ -1,4 +1,4 @@
-# Derived from arker/_async/trees.py by `make generate`; do not edit.
+# Derived from arker/_async/files/trees.py by `make generate`; do not edit.
 """Copy whole trees between this machine and a computer: only the differences, in a few large pieces."""
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from arker import archive
 from arker._io_sync import in_thread
+from arker._sync.gather import gather
 from arker.errors import ArkerError
 from arker.filevalues import FileInfo, RemotePath, TreeResult, remote_path
 from arker.folders import Ignore, LocalTree, ignorer
 from arker.sources import File, local
 from arker.treeplan import Plan, batches, plan
 
-from .filewire import PART, PARTIAL
-from .gather import gather
+from .wire import PART, PARTIAL
 
 if TYPE_CHECKING:
-    from .filesystem import Files
+    from .api import Files
 
 Progress: TypeAlias = Callable[[int, int], object]
 

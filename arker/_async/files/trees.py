@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from arker import archive
+from arker._async.gather import async_gather
 from arker._io_async import async_in_thread
 from arker.errors import ArkerError
 from arker.filevalues import FileInfo, RemotePath, TreeResult, remote_path
@@ -15,11 +16,10 @@ from arker.folders import Ignore, LocalTree, ignorer
 from arker.sources import File, local
 from arker.treeplan import Plan, batches, plan
 
-from .filewire import PART, PARTIAL
-from .gather import async_gather
+from .wire import PART, PARTIAL
 
 if TYPE_CHECKING:
-    from .filesystem import AsyncFiles
+    from .api import AsyncFiles
 
 Progress: TypeAlias = Callable[[int, int], object]
 

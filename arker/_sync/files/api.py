@@ -1,36 +1,32 @@
+# Derived from arker/_async/files/api.py by `make generate`; do not edit.
 """`computer.files`: everything that can be done with the files of a computer."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import io
 import os
 import posixpath
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-from arker._io import Buffer
-from arker._io_async import async_in_thread, async_iterate
+from arker._io_sync import in_thread
 from arker.errors import ArkerError, bad_request
 from arker.filevalues import FileChange, FileInfo, GrepMatch, RemotePath, TreeResult, remote_path
 from arker.folders import Ignore
-from arker.sources import Source, Spool, known, local
-from arker.uploads import PIECE
+from arker.sources import Source, local
+from arker.transfers import PIECE
 
-from .filewire import PART, PARTIAL, AsyncFileWire
-from .trees import async_pull, async_push
+from .data import Data, read_source, source_of
+from .trees import pull, push
+from .wire import PART, PARTIAL, FileWire
 
 if TYPE_CHECKING:
-    from .computer import AsyncComputer
-
-AsyncContent: TypeAlias = (
-    bytes | bytearray | memoryview | str | IO[bytes] | AsyncIterable[bytes] | Iterable[bytes]
-)
+    from arker._sync.computer import Computer
 
 #: No limit here: the computer's own limits apply.
 _ANY_SIZE: Final = 1 << 62
@@ -42,7 +38,7 @@ _PAGE: Final = 1000
 _WAIT: Final = 20.0
 
 
-class AsyncFiles:
+class Files:
     """The files of one computer: any path that its user may access, any size.
 
     A path is relative to the home folder `/home/user` unless it is absolute; `~` is the home folder. Permissions are
@@ -53,16 +49,16 @@ class AsyncFiles:
 
     __slots__ = ("_computer", "_wire")
 
-    def __init__(self, computer: AsyncComputer) -> None:
+    def __init__(self, computer: Computer) -> None:
         self._computer = computer
-        self._wire = AsyncFileWire(computer)
+        self._wire = FileWire(computer)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._computer.id!r})"
 
     # --- contents ---
 
-    async def read(self, path: RemotePath, start: int = 0, end: int | None = None) -> bytes:
+    def read(self, path: RemotePath, start: int = 0, end: int | None = None) -> bytes:
         """Return the content of a file, or bytes `[start, end)` of it; fewer if the file is shorter. Memory use is
         about the size of the result.
 
@@ -80,7 +76,7 @@ class AsyncFiles:
         for attempt in range(1, _TRIES + 1):
             data = bytearray()
             try:
-                async for piece in self._pieces(where, start, end):
+                for piece in self._pieces(where, start, end):
                     data += piece
                 return bytes(data)
             except ArkerError as error:
@@ -88,13 +84,13 @@ class AsyncFiles:
                     raise
         raise AssertionError
 
-    async def _pieces(
+    def _pieces(
         self, path: str, start: int = 0, end: int | None = None, version: str | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> Iterator[bytes]:
         """Iterate over a range of one version of a file, in pieces. Raises ArkerError `conflict` when the file
         changes."""
         while end is None or start < end:
-            piece = await self._wire.read(
+            piece = self._wire.read(
                 path, start, min(PART, _ANY_SIZE if end is None else end - start), version
             )
             version = piece.version
@@ -104,7 +100,7 @@ class AsyncFiles:
             if start >= piece.size or not piece.data:
                 return
 
-    async def read_text(self, path: RemotePath, encoding: str = "utf-8", errors: str = "strict") -> str:
+    def read_text(self, path: RemotePath, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the content of a file as text, without changing line ends.
 
         Args:
@@ -115,12 +111,12 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        return (await self.read(path)).decode(encoding, errors)
+        return (self.read(path)).decode(encoding, errors)
 
-    async def write(
+    def write(
         self,
         path: RemotePath,
-        data: AsyncContent,
+        data: Data,
         *,
         mode: int | None = None,
         if_match: str | None = None,
@@ -151,49 +147,49 @@ class AsyncFiles:
         if os.fspath(path)[-1:] in ("/", b"/"):
             raise bad_request(f"{where} is to be a file, and the path names a folder")
         conditions = {"if_match": if_match, "if_absent": if_absent, "read_only": replace_read_only}
-        source = await _source(data)
+        source = source_of(data, _ANY_SIZE)
         try:
             if source.size <= PART:
-                whole = bytes(await _read_source(source, 0, source.size))
-                return await self._wire.write(where, whole, mode=mode, **conditions)
-            return await self._write_parts(where, source, mode, conditions)
+                whole = bytes(read_source(source, 0, source.size))
+                return self._wire.write(where, whole, mode=mode, **conditions)
+            return self._write_parts(where, source, mode, conditions)
         finally:
             source.close()
 
-    async def _write_parts(
+    def _write_parts(
         self, path: str, source: Source, mode: int | None, conditions: dict[str, Any], base: str | None = None
     ) -> FileInfo:
         """Write a large file in parts; with `base`, `path` is relative to that folder and links are not followed."""
         digest = hashlib.sha256()
         for start in range(0, source.size, PART):
-            digest.update(await _read_source(source, start, min(start + PART, source.size)))
+            digest.update(read_source(source, start, min(start + PART, source.size)))
         # Named by its content, so that writing the same content again finds it.
         folder = posixpath.dirname(path) if base is None else base
         key = hashlib.sha256(f"{path}\0{digest.hexdigest()}".encode("utf-8", "surrogateescape")).hexdigest()
         part = posixpath.join(folder, f"{PARTIAL}{key[:24]}")
         for attempt in range(1, _TRIES + 1):
             try:
-                done = (await self._wire.stat(part, follow=False)).size
+                done = (self._wire.stat(part, follow=False)).size
             except ArkerError as error:
                 if error.code != "not_found":
                     raise
                 done = 0
             try:
                 while done < source.size:
-                    piece = bytes(await _read_source(source, done, min(done + PART, source.size)))
-                    await self._wire.append(part, piece, done)
+                    piece = bytes(read_source(source, done, min(done + PART, source.size)))
+                    self._wire.append(part, piece, done)
                     done += len(piece)
-                return await self._wire.place(
+                return self._wire.place(
                     part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
                 )
             except ArkerError as error:
                 # The file there is different, or another client writes the same content.
                 if error.code != "conflict" or conditions["if_match"] is not None or attempt == _TRIES:
                     raise
-                await self._wire.operate("remove", part, missing_ok=True)
+                self._wire.operate("remove", part, missing_ok=True)
         raise AssertionError
 
-    async def append(self, path: RemotePath, data: bytes | str) -> FileInfo:
+    def append(self, path: RemotePath, data: bytes | str) -> FileInfo:
         """Append to a file, which is made if missing. More than 8 MiB is sent in parts; if this fails, the first parts
         may have been appended.
 
@@ -208,11 +204,11 @@ class AsyncFiles:
         where = remote_path(path)
         info: FileInfo | None = None
         for start in range(0, max(1, len(raw)), PART):
-            info = await self._wire.append(where, raw[start : start + PART], None)
+            info = self._wire.append(where, raw[start : start + PART], None)
         assert info is not None
         return info
 
-    async def upload(
+    def upload(
         self, local_path: str | os.PathLike[str], path: RemotePath, *, mode: int | None = None
     ) -> FileInfo:
         """Copy a local file to the computer, in constant memory. It stays executable unless `mode` is given.
@@ -228,9 +224,9 @@ class AsyncFiles:
         with local(Path(local_path).open, "rb") as file:
             if mode is None and os.fstat(file.fileno()).st_mode & 0o111:
                 mode = 0o755
-            return await self.write(path, file, mode=mode, replace_read_only=False)
+            return self.write(path, file, mode=mode, replace_read_only=False)
 
-    async def download(self, path: RemotePath, local_path: str | os.PathLike[str]) -> None:
+    def download(self, path: RemotePath, local_path: str | os.PathLike[str]) -> None:
         """Copy a file of the computer to a local file, in constant memory. The local file is replaced only when the
         transfer is complete.
 
@@ -247,9 +243,9 @@ class AsyncFiles:
             descriptor, name = local(tempfile.mkstemp, prefix=f".{target.name}.", dir=target.parent)
             try:
                 with os.fdopen(descriptor, "wb") as file:
-                    async for piece in self._pieces(where):
-                        await async_in_thread(local, file.write, piece)
-                    executable = (await self._wire.stat(where)).mode & 0o111
+                    for piece in self._pieces(where):
+                        in_thread(local, file.write, piece)
+                    executable = (self._wire.stat(where)).mode & 0o111
                 local(os.chmod, name, 0o755 if executable else 0o644)
                 local(os.replace, name, target)
                 return
@@ -260,7 +256,7 @@ class AsyncFiles:
                 with contextlib.suppress(OSError):
                     os.unlink(name)  # noqa: PTH108 - a str
 
-    def open(self, path: RemotePath, mode: str = "rb") -> AsyncFile:
+    def open(self, path: RemotePath, mode: str = "rb") -> File:
         """Return a file of the computer as a file object; use it in a `with` statement.
 
         Args:
@@ -273,11 +269,11 @@ class AsyncFiles:
         """
         if mode not in ("rb", "wb", "ab"):
             raise ValueError(f"mode is 'rb', 'wb' or 'ab', not {mode!r}")
-        return AsyncFile(self, remote_path(path), mode)
+        return File(self, remote_path(path), mode)
 
     # --- what is there ---
 
-    async def stat(self, path: RemotePath, *, follow: bool = True) -> FileInfo:
+    def stat(self, path: RemotePath, *, follow: bool = True) -> FileInfo:
         """Return what is at a path; with `follow=False`, a link itself.
 
         Args:
@@ -287,25 +283,25 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        return await self._wire.stat(remote_path(path), follow=follow)
+        return self._wire.stat(remote_path(path), follow=follow)
 
-    async def exists(self, path: RemotePath) -> bool:
+    def exists(self, path: RemotePath) -> bool:
         """Whether anything is at a path; a link that leads nowhere counts as nothing.
 
         Raises:
             ArkerError: See the class.
         """
         try:
-            await self.stat(path)
+            self.stat(path)
         except ArkerError as error:
             if error.code != "not_found":
                 raise
             return False
         return True
 
-    async def list(
+    def list(
         self, path: RemotePath = ".", *, recursive: bool = False, glob: str | None = None
-    ) -> AsyncIterator[FileInfo]:
+    ) -> Iterator[FileInfo]:
         """Iterate over the entries of a folder, by name, each folder before its entries. They are fetched as needed,
         so a folder may have any number of them. Links are listed and not followed; a recursive listing shows folders
         that may not be read as empty.
@@ -325,11 +321,11 @@ class AsyncFiles:
             fields["glob"] = glob
         cursor: str | None = ""
         while cursor is not None:
-            page, cursor = await self._wire.page("list", where, cursor=cursor, **fields)
+            page, cursor = self._wire.page("list", where, cursor=cursor, **fields)
             for info in page:
                 yield info
 
-    async def find(
+    def find(
         self,
         path: RemotePath = ".",
         *,
@@ -352,13 +348,13 @@ class AsyncFiles:
         """
         return [
             info
-            async for info in self.list(path, glob=f"**/{name}")
+            for info in self.list(path, glob=f"**/{name}")
             if (kind is None or info.kind == kind)
             and (larger_than is None or info.size > larger_than)
             and (newer_than is None or info.mtime_ns > newer_than * 1e9)
         ]
 
-    async def grep(
+    def grep(
         self, pattern: str, path: RemotePath = ".", *, fixed: bool = False, ignore_case: bool = False
     ) -> Sequence[GrepMatch]:
         """Return the matching lines of the text files at or below a path, as `grep` in the computer finds them.
@@ -372,11 +368,11 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        return await self._wire.grep(pattern, remote_path(path), fixed=fixed, ignore_case=ignore_case)
+        return self._wire.grep(pattern, remote_path(path), fixed=fixed, ignore_case=ignore_case)
 
-    async def watch(
+    def watch(
         self, path: RemotePath = ".", *, since: Sequence[FileInfo] | None = None
-    ) -> AsyncIterator[Sequence[FileChange]]:
+    ) -> Iterator[Sequence[FileChange]]:
         """Iterate over changes at and below a folder as they happen; each item has the changes since the item before
         it.
 
@@ -389,22 +385,22 @@ class AsyncFiles:
             ArkerError: See the class.
         """
         where = remote_path(path)
-        token = "" if since is not None else await self._wire.changed(where, "", 0)
-        known = _by_path(since if since is not None else await self._all(where))
+        token = "" if since is not None else self._wire.changed(where, "", 0)
+        known = _by_path(since if since is not None else self._all(where))
         while True:
-            now = await self._wire.changed(where, token, _WAIT)
+            now = self._wire.changed(where, token, _WAIT)
             if now == token:
                 continue
             token = now
-            found = _by_path(await self._all(where))
+            found = _by_path(self._all(where))
             changes = _changes(known, found)
             known = found
             if changes:
                 yield changes
 
-    async def _all(self, path: str) -> Sequence[FileInfo]:
+    def _all(self, path: str) -> Sequence[FileInfo]:
         try:
-            return [info async for info in self.list(path, recursive=True)]
+            return [info for info in self.list(path, recursive=True)]
         except ArkerError as error:
             if error.code != "not_found":
                 raise
@@ -412,7 +408,7 @@ class AsyncFiles:
 
     # --- trees ---
 
-    async def push(
+    def push(
         self,
         local_path: str | os.PathLike[str],
         path: RemotePath,
@@ -446,7 +442,7 @@ class AsyncFiles:
         Raises:
             ArkerError: `local_file` when the local folder cannot be read, and see the class.
         """
-        return await async_push(
+        return push(
             self,
             local_path,
             path,
@@ -457,7 +453,7 @@ class AsyncFiles:
             progress=progress,
         )
 
-    async def pull(
+    def pull(
         self,
         path: RemotePath,
         local_path: str | os.PathLike[str],
@@ -484,13 +480,13 @@ class AsyncFiles:
         Raises:
             ArkerError: `local_file` when the local folder cannot be written, and see the class.
         """
-        return await async_pull(
+        return pull(
             self, path, local_path, delete=delete, ignore=ignore, checksum=checksum, progress=progress
         )
 
     # --- changes ---
 
-    async def mkdir(self, path: RemotePath, *, parents: bool = True, exist_ok: bool = True) -> None:
+    def mkdir(self, path: RemotePath, *, parents: bool = True, exist_ok: bool = True) -> None:
         """Make a folder.
 
         Args:
@@ -501,9 +497,9 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        await self._wire.operate("mkdir", remote_path(path), parents=parents, exist_ok=exist_ok)
+        self._wire.operate("mkdir", remote_path(path), parents=parents, exist_ok=exist_ok)
 
-    async def move(self, source: RemotePath, target: RemotePath, *, replace: bool = True) -> None:
+    def move(self, source: RemotePath, target: RemotePath, *, replace: bool = True) -> None:
         """Rename a file or folder. A file replaces a file, a folder replaces an empty one.
 
         Args:
@@ -514,9 +510,9 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        await self._wire.operate("move", remote_path(source), to=remote_path(target), replace=replace)
+        self._wire.operate("move", remote_path(source), to=remote_path(target), replace=replace)
 
-    async def copy(
+    def copy(
         self, source: RemotePath, target: RemotePath, *, recursive: bool = False, replace: bool = True
     ) -> None:
         """Copy a file, with its mode and time, or with `recursive` a folder, to a path (never *into* a folder). A link
@@ -531,11 +527,11 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        await self._wire.operate(
+        self._wire.operate(
             "copy", remote_path(source), to=remote_path(target), recursive=recursive, replace=replace
         )
 
-    async def remove(self, path: RemotePath, *, recursive: bool = False, missing_ok: bool = False) -> None:
+    def remove(self, path: RemotePath, *, recursive: bool = False, missing_ok: bool = False) -> None:
         """Remove a file, a link (not its target), an empty folder, or with `recursive` a folder with everything in it.
 
         Args:
@@ -546,9 +542,9 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        await self._wire.operate("remove", remote_path(path), recursive=recursive, missing_ok=missing_ok)
+        self._wire.operate("remove", remote_path(path), recursive=recursive, missing_ok=missing_ok)
 
-    async def chmod(self, path: RemotePath, mode: int) -> None:
+    def chmod(self, path: RemotePath, mode: int) -> None:
         """Set permission bits, such as `0o755`.
 
         Args:
@@ -558,9 +554,9 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        await self._wire.operate("chmod", remote_path(path), mode=mode)
+        self._wire.operate("chmod", remote_path(path), mode=mode)
 
-    async def symlink(self, target: RemotePath, path: RemotePath) -> None:
+    def symlink(self, target: RemotePath, path: RemotePath) -> None:
         """Make a symbolic link at `path` to `target`, which may be relative to the link and does not have to exist.
 
         Args:
@@ -572,24 +568,24 @@ class AsyncFiles:
         """
         said = target if isinstance(target, str) else os.fspath(target)
         text = said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else said
-        await self._wire.operate("symlink", remote_path(path), to=text)
+        self._wire.operate("symlink", remote_path(path), to=text)
 
-    async def readlink(self, path: RemotePath) -> str:
+    def readlink(self, path: RemotePath) -> str:
         """Return the target of a symbolic link.
 
         Raises:
             ArkerError: See the class.
         """
-        info = await self.stat(path, follow=False)
+        info = self.stat(path, follow=False)
         if info.target is None:
             raise bad_request(f"{info.path} is not a symbolic link")
         return info.target
 
 
-class AsyncFile:
-    """An open file of a computer; made by `AsyncFiles.open`."""
+class File:
+    """An open file of a computer; made by `Files.open`."""
 
-    def __init__(self, files: AsyncFiles, path: str, mode: str) -> None:
+    def __init__(self, files: Files, path: str, mode: str) -> None:
         self._files = files
         self._spool: IO[bytes] | None = None
         self._at = 0
@@ -600,26 +596,26 @@ class AsyncFile:
         self.mode: str = mode
         self.closed: bool = False
 
-    async def __aenter__(self) -> AsyncFile:
+    def __enter__(self) -> File:
         if self.mode == "rb":
-            self._info = await self._files.stat(self.path)
+            self._info = self._files.stat(self.path)
         else:
             self._spool = _spool()
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aclose(discard=error is not None)
+        self.close(discard=error is not None)
 
-    async def aclose(self, *, discard: bool = False) -> None:
+    def close(self, *, discard: bool = False) -> None:
         """Close the file; after that, the computer has what was written.
 
         Args:
             discard: Drop what was written instead.
 
         Raises:
-            ArkerError: See `AsyncFiles`.
+            ArkerError: See `Files`.
         """
         spool, self._spool = self._spool, None
         self.closed = True
@@ -630,10 +626,10 @@ class AsyncFile:
                 return
             spool.seek(0)
             if self.mode == "wb":
-                await self._files.write(self.path, spool)
+                self._files.write(self.path, spool)
                 return
-            while piece := await async_in_thread(spool.read, PART):
-                await self._files.append(self.path, piece)
+            while piece := in_thread(spool.read, PART):
+                self._files.append(self.path, piece)
 
     @property
     def info(self) -> FileInfo:
@@ -642,12 +638,12 @@ class AsyncFile:
             raise ValueError("the file is not open to be read")
         return self._info
 
-    async def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         """Read up to `size` bytes from the position, by default all; empty at the end. If the file changes meanwhile,
         this raises ArkerError `conflict`.
 
         Raises:
-            ArkerError: See `AsyncFiles`.
+            ArkerError: See `Files`.
         """
         total = self.info.size
         end = total if size < 0 else min(total, self._at + size)
@@ -655,7 +651,7 @@ class AsyncFile:
         while self._at < end:
             offset = self._at - self._ahead_at
             if not 0 <= offset < len(self._ahead):
-                piece = await self._files._wire.read(
+                piece = self._files._wire.read(
                     self.path, self._at, max(min(PART, end - self._at), PIECE), self.info.version
                 )
                 if not piece.data:
@@ -666,15 +662,15 @@ class AsyncFile:
             self._at += len(taken)
         return bytes(out)
 
-    async def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> int:
         """Append bytes; return their number.
 
         Raises:
-            ArkerError: See `AsyncFiles`.
+            ArkerError: See `Files`.
         """
         if self._spool is None:
             raise ValueError("the file is not open to be written")
-        await async_in_thread(local, self._spool.write, data)
+        in_thread(local, self._spool.write, data)
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -685,7 +681,7 @@ class AsyncFile:
             whence: What `offset` counts from, as for `io.IOBase.seek`.
 
         Raises:
-            ArkerError: See `AsyncFiles`.
+            ArkerError: See `Files`.
         """
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.info.size}[whence]
         self._at = max(0, base + offset)
@@ -720,32 +716,3 @@ def _changes(before: dict[str, FileInfo], after: dict[str, FileInfo]) -> list[Fi
         ):
             changes.append(FileChange("changed", path, new))
     return changes
-
-
-async def _source(data: Any) -> Source:
-    """Turn content of any kind and size into a Source, which can be read in any order."""
-    source = local(known, data, _ANY_SIZE)
-    if source is not None:
-        return cast("Source", source)
-    spool = Spool(_ANY_SIZE)
-    try:
-        if callable(getattr(data, "read", None)) and not inspect.iscoroutinefunction(data.read):
-            while piece := await async_in_thread(local, data.read, PIECE):
-                spool.add(piece)
-        elif isinstance(data, (AsyncIterable, Iterable)):
-            async for piece in async_iterate(data):
-                spool.add(piece)
-        else:
-            raise TypeError(
-                f"data is bytes, str, a binary file or an iterable of bytes, not {type(data).__name__}"
-            )
-        return spool.source()
-    except BaseException:
-        spool.close()
-        raise
-
-
-async def _read_source(source: Source, start: int, end: int) -> Buffer:
-    if source.blocking:
-        return await async_in_thread(source.read, start, end)
-    return source.read(start, end)

@@ -1,3 +1,4 @@
+# Derived from arker/_async/files/wire.py by `make generate`; do not edit.
 """Requests about the files of a computer: one for each method."""
 
 from __future__ import annotations
@@ -5,20 +6,19 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
-from arker._http._async.pipeline import Budget, content, dump
-from arker._http._async.transport import AsyncReply
+from arker._http._sync.pipeline import Budget, content, dump
+from arker._http._sync.transport import Reply
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.filevalues import FileInfo, GrepMatch, info_of, text_fields, text_of, texts_fields
 
 if TYPE_CHECKING:
+    from arker._sync.computer import Computer
     from arker.results import RunResult
-
-    from .computer import AsyncComputer
 
 T = TypeVar("T")
 
@@ -45,29 +45,29 @@ class Part:
     version: str
 
 
-class AsyncFileWire:
+class FileWire:
     """Requests about the files of one computer."""
 
     __slots__ = ("_computer",)
 
-    def __init__(self, computer: AsyncComputer) -> None:
+    def __init__(self, computer: Computer) -> None:
         self._computer = computer
 
-    async def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> dict[str, Any]:
+    def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> dict[str, Any]:
         """Do an operation on the file or folder at `path`. Raises ArkerError."""
         body: dict[str, Any] = {"op": op, **text_fields("path", path), **fields}
         if to is not None:
             body |= text_fields("target", to)
         repeatable = op in _REPEATABLE or (op == "mkdir" and bool(fields.get("exist_ok")))
-        return await self._ask("post", "", dump(body), repeatable=repeatable, forgiven=op == "remove")
+        return self._ask("post", "", dump(body), repeatable=repeatable, forgiven=op == "remove")
 
-    async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
+    def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         """Return what is at a path. Raises ArkerError."""
-        return _parsed(info_of, await self.operate("stat", path, follow=follow))
+        return _parsed(info_of, self.operate("stat", path, follow=follow))
 
-    async def page(self, op: str, path: str, **fields: Any) -> tuple[list[FileInfo], str | None]:
+    def page(self, op: str, path: str, **fields: Any) -> tuple[list[FileInfo], str | None]:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
-        answer = await self.operate(op, path, **fields)
+        answer = self.operate(op, path, **fields)
 
         def entries(answer: dict[str, Any]) -> tuple[list[FileInfo], str | None]:
             base = "" if op == "manifest" else path
@@ -75,32 +75,32 @@ class AsyncFileWire:
 
         return _parsed(entries, answer)
 
-    async def changed(self, path: str, token: str, wait: float) -> str:
+    def changed(self, path: str, token: str, wait: float) -> str:
         """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
-        answer = await self.operate("changed", path, token=token, wait=wait)
+        answer = self.operate("changed", path, token=token, wait=wait)
         return _parsed(lambda fields: str(fields["token"]), answer)
 
-    async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
+    def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
         """Write a file in one request. Raises ArkerError."""
         query = _query(path, mode=mode, **conditions)
         repeatable = not (conditions.get("if_match") or conditions.get("if_absent"))
-        answer = await self._ask("put", f"/content?{query}", data, repeatable=repeatable)
+        answer = self._ask("put", f"/content?{query}", data, repeatable=repeatable)
         return _parsed(info_of, answer)
 
-    async def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
+    def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
         """Append to a file that has `at` bytes. Raises ArkerError."""
         query = _query(path, append=True, at=at)
-        return _parsed(info_of, await self._ask("put", f"/content?{query}", data, repeatable=at is not None))
+        return _parsed(info_of, self._ask("put", f"/content?{query}", data, repeatable=at is not None))
 
-    async def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
+    def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
         """Move a file that was written in parts into place; with `base`, to a path relative to that folder, following
         no link. Raises ArkerError."""
         given = {name: value for name, value in fields.items() if value is not None}
         if base is not None:
             given |= text_fields("base", base)
-        return _parsed(info_of, await self.operate("place", part, to=path, **given))
+        return _parsed(info_of, self.operate("place", part, to=path, **given))
 
-    async def read(self, path: str, start: int, size: int, version: str | None) -> Part:
+    def read(self, path: str, start: int, size: int, version: str | None) -> Part:
         """Read bytes of a file, of the given version if there is one. Raises ArkerError."""
         if size <= 0:
             size = 1
@@ -108,8 +108,8 @@ class AsyncFileWire:
         if version is not None:
             headers["If-Match"] = f'"{version}"'
 
-        async def consume(reply: AsyncReply) -> Part:
-            body = await content(reply, PART + 1)
+        def consume(reply: Reply) -> Part:
+            body = content(reply, PART + 1)
             named = reply.headers.get("etag", "").strip('"')
             total = _TOTAL.fullmatch(reply.headers.get("content-range", ""))
             if reply.status == 416 and total is not None:
@@ -117,40 +117,38 @@ class AsyncFileWire:
             read_answer(reply.status, reply.headers, body, self._key, parse=False)
             return Part(body, int(total[1]) if total else len(body), named)
 
-        return await self._perform(
-            "get", f"/content?{_query(path)}", consume, headers=headers, repeatable=True
-        )
+        return self._perform("get", f"/content?{_query(path)}", consume, headers=headers, repeatable=True)
 
-    async def pack(self, base: str, paths: list[str], budget: int) -> bytes:
+    def pack(self, base: str, paths: list[str], budget: int) -> bytes:
         """Return entries of a tree as an archive. Raises ArkerError."""
         body = dump({**text_fields("path", base), **texts_fields("paths", paths), "budget": budget})
 
-        async def consume(reply: AsyncReply) -> bytes:
-            answer = await content(reply, _LARGEST_PIECE)
+        def consume(reply: Reply) -> bytes:
+            answer = content(reply, _LARGEST_PIECE)
             read_answer(reply.status, reply.headers, answer, self._key, parse=False)
             return answer
 
-        return await self._perform("post", "/pack", consume, body=body, repeatable=True)
+        return self._perform("post", "/pack", consume, body=body, repeatable=True)
 
-    async def unpack(self, base: str, archive: bytes, *, read_only: bool) -> dict[str, str]:
+    def unpack(self, base: str, archive: bytes, *, read_only: bool) -> dict[str, str]:
         """Unpack an archive below a folder; return the refused entries with the reasons. Raises ArkerError."""
         query = _query(base, read_only=read_only)
-        answer = await self._ask("put", f"/unpack?{query}", archive, repeatable=True)
+        answer = self._ask("put", f"/unpack?{query}", archive, repeatable=True)
         return _parsed(_refused, answer)
 
-    async def mark(self, base: str, marks: list[tuple[str, int, int]]) -> dict[str, str]:
+    def mark(self, base: str, marks: list[tuple[str, int, int]]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
         fields = [
             {**text_fields("path", path), "mode": mode, "mtime_ns": mtime_ns}
             for path, mode, mtime_ns in marks
         ]
-        return _parsed(_refused, await self.operate("mark", base, marks=fields))
+        return _parsed(_refused, self.operate("mark", base, marks=fields))
 
-    async def hashes(self, base: str, paths: list[str]) -> dict[str, str]:
+    def hashes(self, base: str, paths: list[str]) -> dict[str, str]:
         """Return the digests of files of a tree, by path. Raises ArkerError."""
         only: dict[str, Any] = texts_fields("only", paths)
-        answer = await self.operate("manifest", base, hashed=True, **only)
+        answer = self.operate("manifest", base, hashed=True, **only)
 
         def found(answer: dict[str, Any]) -> dict[str, str]:
             return {
@@ -159,16 +157,16 @@ class AsyncFileWire:
 
         return _parsed(found, answer)
 
-    async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
+    def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
         """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
         if "\0" in pattern or "\n" in pattern:
             raise bad_request("a pattern is one line without NUL characters")
         options = f"-{'F' if fixed else 'E'}{'i' if ignore_case else ''}rnIZ"
         raw = path.encode("utf-8", "surrogateescape")
         line = f"LC_ALL=C grep {options} -e {shlex.quote(pattern)} -- {_bash(raw)} 2>/dev/null; [ $? -le 1 ]"
-        result = await self._run(f"bash -c {shlex.quote(line)}")
+        result = self._run(f"bash -c {shlex.quote(line)}")
         if result.exit_code:
-            await self.stat(path)
+            self.stat(path)
             raise bad_request(f"grep does not take the pattern {pattern[:100]!r}")
         matches = []
         for found in result.stdout.split(b"\n"):
@@ -179,11 +177,11 @@ class AsyncFileWire:
                 matches.append(GrepMatch(whole, int(number), text.decode(errors="replace")))
         return matches
 
-    async def _run(self, command: str) -> RunResult:
+    def _run(self, command: str) -> RunResult:
         """Run a command in a free one of our own sessions. Raises ArkerError."""
         for number in range(_SESSIONS):
             try:
-                return await self._computer.run(command, session_id=f"arker-files-{number}")
+                return self._computer.run(command, session_id=f"arker-files-{number}")
             except ArkerError as error:
                 if error.code != "vm_busy" or number == _SESSIONS - 1:
                     raise
@@ -193,33 +191,31 @@ class AsyncFileWire:
     def _key(self) -> str:
         return self._computer._client._pipeline.config.api_key
 
-    async def _ask(
+    def _ask(
         self, method: str, target: str, body: bytes, *, repeatable: bool, forgiven: bool = False
     ) -> dict[str, Any]:
         """Send a request whose answer is JSON. With `forgiven`, `not_found` is success if an earlier try may have been
         acted on."""
 
-        async def consume(reply: AsyncReply) -> Answer:
-            answer = await content(reply, _LARGEST_PAGE)
+        def consume(reply: Reply) -> Answer:
+            answer = content(reply, _LARGEST_PAGE)
             return read_answer(reply.status, reply.headers, answer, self._key)
 
         client = self._computer._client
         budget = client._budget(None, len(body))
         try:
-            answer = await self._perform(
-                method, target, consume, body=body, repeatable=repeatable, budget=budget
-            )
+            answer = self._perform(method, target, consume, body=body, repeatable=repeatable, budget=budget)
         except ArkerError as error:
             if forgiven and error.code == "not_found" and budget.doubtful:
                 return {}
             raise
         return _parsed(dict, answer.body)
 
-    async def _perform(
+    def _perform(
         self,
         method: str,
         target: str,
-        consume: Callable[[AsyncReply], Awaitable[T]],
+        consume: Callable[[Reply], T],
         *,
         repeatable: bool,
         body: bytes | None = None,
@@ -238,7 +234,7 @@ class AsyncFileWire:
             headers=headers,
         )
         budget = budget or client._budget(None, PART)
-        return await client._pipeline.perform(budget, lambda: request, consume)
+        return client._pipeline.perform(budget, lambda: request, consume)
 
 
 def _query(path: str, **fields: Any) -> str:

@@ -1,4 +1,4 @@
-# Derived from arker/_async/downloads.py by `make generate`; do not edit.
+# Derived from arker/_async/files/downloads.py by `make generate`; do not edit.
 """Downloads of files by signed URL, into memory or a local file."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from arker.config import Timeouts, Url
 from arker.errors import ArkerError, read_answer
 from arker.ids import new_ulid
 from arker.sources import local
-from arker.uploads import READ_AHEAD, resume_at, sha256_of
+from arker.transfers import READ_AHEAD, resume_at, sha256_of
 
 Progress: TypeAlias = Callable[[int, int], object]
 

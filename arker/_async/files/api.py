@@ -1,35 +1,31 @@
-# Derived from arker/_async/filesystem.py by `make generate`; do not edit.
 """`computer.files`: everything that can be done with the files of a computer."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import io
 import os
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-from arker._io import Buffer
-from arker._io_sync import in_thread, iterate
+from arker._io_async import async_in_thread
 from arker.errors import ArkerError, bad_request
 from arker.filevalues import FileChange, FileInfo, GrepMatch, RemotePath, TreeResult, remote_path
 from arker.folders import Ignore
-from arker.sources import Source, Spool, known, local
-from arker.uploads import PIECE
+from arker.sources import Source, local
+from arker.transfers import PIECE
 
-from .filewire import PART, PARTIAL, FileWire
-from .trees import pull, push
+from .data import AsyncData, read_source, source_of
+from .trees import async_pull, async_push
+from .wire import PART, PARTIAL, AsyncFileWire
 
 if TYPE_CHECKING:
-    from .computer import Computer
-
-Content: TypeAlias = bytes | bytearray | memoryview | str | IO[bytes] | Iterable[bytes] | Iterable[bytes]
+    from arker._async.computer import AsyncComputer
 
 #: No limit here: the computer's own limits apply.
 _ANY_SIZE: Final = 1 << 62
@@ -41,7 +37,7 @@ _PAGE: Final = 1000
 _WAIT: Final = 20.0
 
 
-class Files:
+class AsyncFiles:
     """The files of one computer: any path that its user may access, any size.
 
     A path is relative to the home folder `/home/user` unless it is absolute; `~` is the home folder. Permissions are
@@ -52,16 +48,16 @@ class Files:
 
     __slots__ = ("_computer", "_wire")
 
-    def __init__(self, computer: Computer) -> None:
+    def __init__(self, computer: AsyncComputer) -> None:
         self._computer = computer
-        self._wire = FileWire(computer)
+        self._wire = AsyncFileWire(computer)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._computer.id!r})"
 
     # --- contents ---
 
-    def read(self, path: RemotePath, start: int = 0, end: int | None = None) -> bytes:
+    async def read(self, path: RemotePath, start: int = 0, end: int | None = None) -> bytes:
         """Return the content of a file, or bytes `[start, end)` of it; fewer if the file is shorter. Memory use is
         about the size of the result.
 
@@ -79,7 +75,7 @@ class Files:
         for attempt in range(1, _TRIES + 1):
             data = bytearray()
             try:
-                for piece in self._pieces(where, start, end):
+                async for piece in self._pieces(where, start, end):
                     data += piece
                 return bytes(data)
             except ArkerError as error:
@@ -87,13 +83,13 @@ class Files:
                     raise
         raise AssertionError
 
-    def _pieces(
+    async def _pieces(
         self, path: str, start: int = 0, end: int | None = None, version: str | None = None
-    ) -> Iterator[bytes]:
+    ) -> AsyncIterator[bytes]:
         """Iterate over a range of one version of a file, in pieces. Raises ArkerError `conflict` when the file
         changes."""
         while end is None or start < end:
-            piece = self._wire.read(
+            piece = await self._wire.read(
                 path, start, min(PART, _ANY_SIZE if end is None else end - start), version
             )
             version = piece.version
@@ -103,7 +99,7 @@ class Files:
             if start >= piece.size or not piece.data:
                 return
 
-    def read_text(self, path: RemotePath, encoding: str = "utf-8", errors: str = "strict") -> str:
+    async def read_text(self, path: RemotePath, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the content of a file as text, without changing line ends.
 
         Args:
@@ -114,12 +110,12 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        return (self.read(path)).decode(encoding, errors)
+        return (await self.read(path)).decode(encoding, errors)
 
-    def write(
+    async def write(
         self,
         path: RemotePath,
-        data: Content,
+        data: AsyncData,
         *,
         mode: int | None = None,
         if_match: str | None = None,
@@ -150,49 +146,49 @@ class Files:
         if os.fspath(path)[-1:] in ("/", b"/"):
             raise bad_request(f"{where} is to be a file, and the path names a folder")
         conditions = {"if_match": if_match, "if_absent": if_absent, "read_only": replace_read_only}
-        source = _source(data)
+        source = await source_of(data, _ANY_SIZE)
         try:
             if source.size <= PART:
-                whole = bytes(_read_source(source, 0, source.size))
-                return self._wire.write(where, whole, mode=mode, **conditions)
-            return self._write_parts(where, source, mode, conditions)
+                whole = bytes(await read_source(source, 0, source.size))
+                return await self._wire.write(where, whole, mode=mode, **conditions)
+            return await self._write_parts(where, source, mode, conditions)
         finally:
             source.close()
 
-    def _write_parts(
+    async def _write_parts(
         self, path: str, source: Source, mode: int | None, conditions: dict[str, Any], base: str | None = None
     ) -> FileInfo:
         """Write a large file in parts; with `base`, `path` is relative to that folder and links are not followed."""
         digest = hashlib.sha256()
         for start in range(0, source.size, PART):
-            digest.update(_read_source(source, start, min(start + PART, source.size)))
+            digest.update(await read_source(source, start, min(start + PART, source.size)))
         # Named by its content, so that writing the same content again finds it.
         folder = posixpath.dirname(path) if base is None else base
         key = hashlib.sha256(f"{path}\0{digest.hexdigest()}".encode("utf-8", "surrogateescape")).hexdigest()
         part = posixpath.join(folder, f"{PARTIAL}{key[:24]}")
         for attempt in range(1, _TRIES + 1):
             try:
-                done = (self._wire.stat(part, follow=False)).size
+                done = (await self._wire.stat(part, follow=False)).size
             except ArkerError as error:
                 if error.code != "not_found":
                     raise
                 done = 0
             try:
                 while done < source.size:
-                    piece = bytes(_read_source(source, done, min(done + PART, source.size)))
-                    self._wire.append(part, piece, done)
+                    piece = bytes(await read_source(source, done, min(done + PART, source.size)))
+                    await self._wire.append(part, piece, done)
                     done += len(piece)
-                return self._wire.place(
+                return await self._wire.place(
                     part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
                 )
             except ArkerError as error:
                 # The file there is different, or another client writes the same content.
                 if error.code != "conflict" or conditions["if_match"] is not None or attempt == _TRIES:
                     raise
-                self._wire.operate("remove", part, missing_ok=True)
+                await self._wire.operate("remove", part, missing_ok=True)
         raise AssertionError
 
-    def append(self, path: RemotePath, data: bytes | str) -> FileInfo:
+    async def append(self, path: RemotePath, data: bytes | str) -> FileInfo:
         """Append to a file, which is made if missing. More than 8 MiB is sent in parts; if this fails, the first parts
         may have been appended.
 
@@ -207,11 +203,11 @@ class Files:
         where = remote_path(path)
         info: FileInfo | None = None
         for start in range(0, max(1, len(raw)), PART):
-            info = self._wire.append(where, raw[start : start + PART], None)
+            info = await self._wire.append(where, raw[start : start + PART], None)
         assert info is not None
         return info
 
-    def upload(
+    async def upload(
         self, local_path: str | os.PathLike[str], path: RemotePath, *, mode: int | None = None
     ) -> FileInfo:
         """Copy a local file to the computer, in constant memory. It stays executable unless `mode` is given.
@@ -227,9 +223,9 @@ class Files:
         with local(Path(local_path).open, "rb") as file:
             if mode is None and os.fstat(file.fileno()).st_mode & 0o111:
                 mode = 0o755
-            return self.write(path, file, mode=mode, replace_read_only=False)
+            return await self.write(path, file, mode=mode, replace_read_only=False)
 
-    def download(self, path: RemotePath, local_path: str | os.PathLike[str]) -> None:
+    async def download(self, path: RemotePath, local_path: str | os.PathLike[str]) -> None:
         """Copy a file of the computer to a local file, in constant memory. The local file is replaced only when the
         transfer is complete.
 
@@ -246,9 +242,9 @@ class Files:
             descriptor, name = local(tempfile.mkstemp, prefix=f".{target.name}.", dir=target.parent)
             try:
                 with os.fdopen(descriptor, "wb") as file:
-                    for piece in self._pieces(where):
-                        in_thread(local, file.write, piece)
-                    executable = (self._wire.stat(where)).mode & 0o111
+                    async for piece in self._pieces(where):
+                        await async_in_thread(local, file.write, piece)
+                    executable = (await self._wire.stat(where)).mode & 0o111
                 local(os.chmod, name, 0o755 if executable else 0o644)
                 local(os.replace, name, target)
                 return
@@ -259,7 +255,7 @@ class Files:
                 with contextlib.suppress(OSError):
                     os.unlink(name)  # noqa: PTH108 - a str
 
-    def open(self, path: RemotePath, mode: str = "rb") -> File:
+    def open(self, path: RemotePath, mode: str = "rb") -> AsyncFile:
         """Return a file of the computer as a file object; use it in a `with` statement.
 
         Args:
@@ -272,11 +268,11 @@ class Files:
         """
         if mode not in ("rb", "wb", "ab"):
             raise ValueError(f"mode is 'rb', 'wb' or 'ab', not {mode!r}")
-        return File(self, remote_path(path), mode)
+        return AsyncFile(self, remote_path(path), mode)
 
     # --- what is there ---
 
-    def stat(self, path: RemotePath, *, follow: bool = True) -> FileInfo:
+    async def stat(self, path: RemotePath, *, follow: bool = True) -> FileInfo:
         """Return what is at a path; with `follow=False`, a link itself.
 
         Args:
@@ -286,25 +282,25 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        return self._wire.stat(remote_path(path), follow=follow)
+        return await self._wire.stat(remote_path(path), follow=follow)
 
-    def exists(self, path: RemotePath) -> bool:
+    async def exists(self, path: RemotePath) -> bool:
         """Whether anything is at a path; a link that leads nowhere counts as nothing.
 
         Raises:
             ArkerError: See the class.
         """
         try:
-            self.stat(path)
+            await self.stat(path)
         except ArkerError as error:
             if error.code != "not_found":
                 raise
             return False
         return True
 
-    def list(
+    async def list(
         self, path: RemotePath = ".", *, recursive: bool = False, glob: str | None = None
-    ) -> Iterator[FileInfo]:
+    ) -> AsyncIterator[FileInfo]:
         """Iterate over the entries of a folder, by name, each folder before its entries. They are fetched as needed,
         so a folder may have any number of them. Links are listed and not followed; a recursive listing shows folders
         that may not be read as empty.
@@ -324,11 +320,11 @@ class Files:
             fields["glob"] = glob
         cursor: str | None = ""
         while cursor is not None:
-            page, cursor = self._wire.page("list", where, cursor=cursor, **fields)
+            page, cursor = await self._wire.page("list", where, cursor=cursor, **fields)
             for info in page:
                 yield info
 
-    def find(
+    async def find(
         self,
         path: RemotePath = ".",
         *,
@@ -351,13 +347,13 @@ class Files:
         """
         return [
             info
-            for info in self.list(path, glob=f"**/{name}")
+            async for info in self.list(path, glob=f"**/{name}")
             if (kind is None or info.kind == kind)
             and (larger_than is None or info.size > larger_than)
             and (newer_than is None or info.mtime_ns > newer_than * 1e9)
         ]
 
-    def grep(
+    async def grep(
         self, pattern: str, path: RemotePath = ".", *, fixed: bool = False, ignore_case: bool = False
     ) -> Sequence[GrepMatch]:
         """Return the matching lines of the text files at or below a path, as `grep` in the computer finds them.
@@ -371,11 +367,11 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        return self._wire.grep(pattern, remote_path(path), fixed=fixed, ignore_case=ignore_case)
+        return await self._wire.grep(pattern, remote_path(path), fixed=fixed, ignore_case=ignore_case)
 
-    def watch(
+    async def watch(
         self, path: RemotePath = ".", *, since: Sequence[FileInfo] | None = None
-    ) -> Iterator[Sequence[FileChange]]:
+    ) -> AsyncIterator[Sequence[FileChange]]:
         """Iterate over changes at and below a folder as they happen; each item has the changes since the item before
         it.
 
@@ -388,22 +384,22 @@ class Files:
             ArkerError: See the class.
         """
         where = remote_path(path)
-        token = "" if since is not None else self._wire.changed(where, "", 0)
-        known = _by_path(since if since is not None else self._all(where))
+        token = "" if since is not None else await self._wire.changed(where, "", 0)
+        known = _by_path(since if since is not None else await self._all(where))
         while True:
-            now = self._wire.changed(where, token, _WAIT)
+            now = await self._wire.changed(where, token, _WAIT)
             if now == token:
                 continue
             token = now
-            found = _by_path(self._all(where))
+            found = _by_path(await self._all(where))
             changes = _changes(known, found)
             known = found
             if changes:
                 yield changes
 
-    def _all(self, path: str) -> Sequence[FileInfo]:
+    async def _all(self, path: str) -> Sequence[FileInfo]:
         try:
-            return [info for info in self.list(path, recursive=True)]
+            return [info async for info in self.list(path, recursive=True)]
         except ArkerError as error:
             if error.code != "not_found":
                 raise
@@ -411,7 +407,7 @@ class Files:
 
     # --- trees ---
 
-    def push(
+    async def push(
         self,
         local_path: str | os.PathLike[str],
         path: RemotePath,
@@ -445,7 +441,7 @@ class Files:
         Raises:
             ArkerError: `local_file` when the local folder cannot be read, and see the class.
         """
-        return push(
+        return await async_push(
             self,
             local_path,
             path,
@@ -456,7 +452,7 @@ class Files:
             progress=progress,
         )
 
-    def pull(
+    async def pull(
         self,
         path: RemotePath,
         local_path: str | os.PathLike[str],
@@ -483,13 +479,13 @@ class Files:
         Raises:
             ArkerError: `local_file` when the local folder cannot be written, and see the class.
         """
-        return pull(
+        return await async_pull(
             self, path, local_path, delete=delete, ignore=ignore, checksum=checksum, progress=progress
         )
 
     # --- changes ---
 
-    def mkdir(self, path: RemotePath, *, parents: bool = True, exist_ok: bool = True) -> None:
+    async def mkdir(self, path: RemotePath, *, parents: bool = True, exist_ok: bool = True) -> None:
         """Make a folder.
 
         Args:
@@ -500,9 +496,9 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        self._wire.operate("mkdir", remote_path(path), parents=parents, exist_ok=exist_ok)
+        await self._wire.operate("mkdir", remote_path(path), parents=parents, exist_ok=exist_ok)
 
-    def move(self, source: RemotePath, target: RemotePath, *, replace: bool = True) -> None:
+    async def move(self, source: RemotePath, target: RemotePath, *, replace: bool = True) -> None:
         """Rename a file or folder. A file replaces a file, a folder replaces an empty one.
 
         Args:
@@ -513,9 +509,9 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        self._wire.operate("move", remote_path(source), to=remote_path(target), replace=replace)
+        await self._wire.operate("move", remote_path(source), to=remote_path(target), replace=replace)
 
-    def copy(
+    async def copy(
         self, source: RemotePath, target: RemotePath, *, recursive: bool = False, replace: bool = True
     ) -> None:
         """Copy a file, with its mode and time, or with `recursive` a folder, to a path (never *into* a folder). A link
@@ -530,11 +526,11 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        self._wire.operate(
+        await self._wire.operate(
             "copy", remote_path(source), to=remote_path(target), recursive=recursive, replace=replace
         )
 
-    def remove(self, path: RemotePath, *, recursive: bool = False, missing_ok: bool = False) -> None:
+    async def remove(self, path: RemotePath, *, recursive: bool = False, missing_ok: bool = False) -> None:
         """Remove a file, a link (not its target), an empty folder, or with `recursive` a folder with everything in it.
 
         Args:
@@ -545,9 +541,9 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        self._wire.operate("remove", remote_path(path), recursive=recursive, missing_ok=missing_ok)
+        await self._wire.operate("remove", remote_path(path), recursive=recursive, missing_ok=missing_ok)
 
-    def chmod(self, path: RemotePath, mode: int) -> None:
+    async def chmod(self, path: RemotePath, mode: int) -> None:
         """Set permission bits, such as `0o755`.
 
         Args:
@@ -557,9 +553,9 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        self._wire.operate("chmod", remote_path(path), mode=mode)
+        await self._wire.operate("chmod", remote_path(path), mode=mode)
 
-    def symlink(self, target: RemotePath, path: RemotePath) -> None:
+    async def symlink(self, target: RemotePath, path: RemotePath) -> None:
         """Make a symbolic link at `path` to `target`, which may be relative to the link and does not have to exist.
 
         Args:
@@ -571,24 +567,24 @@ class Files:
         """
         said = target if isinstance(target, str) else os.fspath(target)
         text = said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else said
-        self._wire.operate("symlink", remote_path(path), to=text)
+        await self._wire.operate("symlink", remote_path(path), to=text)
 
-    def readlink(self, path: RemotePath) -> str:
+    async def readlink(self, path: RemotePath) -> str:
         """Return the target of a symbolic link.
 
         Raises:
             ArkerError: See the class.
         """
-        info = self.stat(path, follow=False)
+        info = await self.stat(path, follow=False)
         if info.target is None:
             raise bad_request(f"{info.path} is not a symbolic link")
         return info.target
 
 
-class File:
-    """An open file of a computer; made by `Files.open`."""
+class AsyncFile:
+    """An open file of a computer; made by `AsyncFiles.open`."""
 
-    def __init__(self, files: Files, path: str, mode: str) -> None:
+    def __init__(self, files: AsyncFiles, path: str, mode: str) -> None:
         self._files = files
         self._spool: IO[bytes] | None = None
         self._at = 0
@@ -599,26 +595,26 @@ class File:
         self.mode: str = mode
         self.closed: bool = False
 
-    def __enter__(self) -> File:
+    async def __aenter__(self) -> AsyncFile:
         if self.mode == "rb":
-            self._info = self._files.stat(self.path)
+            self._info = await self._files.stat(self.path)
         else:
             self._spool = _spool()
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(discard=error is not None)
+        await self.aclose(discard=error is not None)
 
-    def close(self, *, discard: bool = False) -> None:
+    async def aclose(self, *, discard: bool = False) -> None:
         """Close the file; after that, the computer has what was written.
 
         Args:
             discard: Drop what was written instead.
 
         Raises:
-            ArkerError: See `Files`.
+            ArkerError: See `AsyncFiles`.
         """
         spool, self._spool = self._spool, None
         self.closed = True
@@ -629,10 +625,10 @@ class File:
                 return
             spool.seek(0)
             if self.mode == "wb":
-                self._files.write(self.path, spool)
+                await self._files.write(self.path, spool)
                 return
-            while piece := in_thread(spool.read, PART):
-                self._files.append(self.path, piece)
+            while piece := await async_in_thread(spool.read, PART):
+                await self._files.append(self.path, piece)
 
     @property
     def info(self) -> FileInfo:
@@ -641,12 +637,12 @@ class File:
             raise ValueError("the file is not open to be read")
         return self._info
 
-    def read(self, size: int = -1) -> bytes:
+    async def read(self, size: int = -1) -> bytes:
         """Read up to `size` bytes from the position, by default all; empty at the end. If the file changes meanwhile,
         this raises ArkerError `conflict`.
 
         Raises:
-            ArkerError: See `Files`.
+            ArkerError: See `AsyncFiles`.
         """
         total = self.info.size
         end = total if size < 0 else min(total, self._at + size)
@@ -654,7 +650,7 @@ class File:
         while self._at < end:
             offset = self._at - self._ahead_at
             if not 0 <= offset < len(self._ahead):
-                piece = self._files._wire.read(
+                piece = await self._files._wire.read(
                     self.path, self._at, max(min(PART, end - self._at), PIECE), self.info.version
                 )
                 if not piece.data:
@@ -665,15 +661,15 @@ class File:
             self._at += len(taken)
         return bytes(out)
 
-    def write(self, data: bytes) -> int:
+    async def write(self, data: bytes) -> int:
         """Append bytes; return their number.
 
         Raises:
-            ArkerError: See `Files`.
+            ArkerError: See `AsyncFiles`.
         """
         if self._spool is None:
             raise ValueError("the file is not open to be written")
-        in_thread(local, self._spool.write, data)
+        await async_in_thread(local, self._spool.write, data)
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -684,7 +680,7 @@ class File:
             whence: What `offset` counts from, as for `io.IOBase.seek`.
 
         Raises:
-            ArkerError: See `Files`.
+            ArkerError: See `AsyncFiles`.
         """
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.info.size}[whence]
         self._at = max(0, base + offset)
@@ -719,32 +715,3 @@ def _changes(before: dict[str, FileInfo], after: dict[str, FileInfo]) -> list[Fi
         ):
             changes.append(FileChange("changed", path, new))
     return changes
-
-
-def _source(data: Any) -> Source:
-    """Turn content of any kind and size into a Source, which can be read in any order."""
-    source = local(known, data, _ANY_SIZE)
-    if source is not None:
-        return cast("Source", source)
-    spool = Spool(_ANY_SIZE)
-    try:
-        if callable(getattr(data, "read", None)) and not inspect.iscoroutinefunction(data.read):
-            while piece := in_thread(local, data.read, PIECE):
-                spool.add(piece)
-        elif isinstance(data, (Iterable, Iterable)):
-            for piece in iterate(data):
-                spool.add(piece)
-        else:
-            raise TypeError(
-                f"data is bytes, str, a binary file or an iterable of bytes, not {type(data).__name__}"
-            )
-        return spool.source()
-    except BaseException:
-        spool.close()
-        raise
-
-
-def _read_source(source: Source, start: int, end: int) -> Buffer:
-    if source.blocking:
-        return in_thread(source.read, start, end)
-    return source.read(start, end)

@@ -1,4 +1,4 @@
-"""How uploads are divided: ranges and batches. No I/O here."""
+"""How files are sent and received: ranges, batches, sizes. No I/O here."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The files of a computer: `computer.files`, `computer.sync`, and what the two are made of."""
