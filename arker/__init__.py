@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._async.files.sync import AsyncSync
     from ._async.ports import AsyncPort, AsyncPortConnection
     from ._async.runs import AsyncRun, AsyncRunStream
+    from ._async.sessions import AsyncSession
     from ._async.terminal import AsyncTerminal
     from ._sync.api_keys import ApiKeys
     from ._sync.client import Arker
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ._sync.files.sync import Sync
     from ._sync.ports import Port, PortConnection
     from ._sync.runs import Run, RunStream
+    from ._sync.sessions import Session
     from ._sync.terminal import Terminal
     from .config import Timeouts
     from .errors import (
@@ -66,6 +68,7 @@ __all__ = [
     "AsyncPortConnection",
     "AsyncRun",
     "AsyncRunStream",
+    "AsyncSession",
     "AsyncSync",
     "AsyncTerminal",
     "BadRequestError",
@@ -103,6 +106,7 @@ __all__ = [
     "RunOutput",
     "RunResult",
     "RunStream",
+    "Session",
     "SessionInfo",
     "Success",
     "Sync",
@@ -127,6 +131,7 @@ _MODULES = {
     "_async.files.api": ["AsyncFile", "AsyncFiles"],
     "_async.ports": ["AsyncPort", "AsyncPortConnection"],
     "_async.runs": ["AsyncRun", "AsyncRunStream"],
+    "_async.sessions": ["AsyncSession"],
     "_async.terminal": ["AsyncTerminal"],
     "_sync.api_keys": ["ApiKeys"],
     "_sync.client": ["Arker"],
@@ -135,6 +140,7 @@ _MODULES = {
     "_sync.files.api": ["File", "Files"],
     "_sync.ports": ["Port", "PortConnection"],
     "_sync.runs": ["Run", "RunStream"],
+    "_sync.sessions": ["Session"],
     "_sync.terminal": ["Terminal"],
     "config": ["Timeouts"],
     "events": ["OutputCut", "RunInfo", "RunOutput", "Usage"],

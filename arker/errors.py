@@ -135,6 +135,11 @@ class ArkerError(Exception):
     #: The operation of contract 0.3 that the server recognized; empty for none, None if the answer does not say.
     _operation: str | None = None
 
+    @property
+    def _unknown_path(self) -> bool:
+        """Whether the server does not serve the path of the request at all."""
+        return self.status in (404, 405) and not self._operation
+
     def __new__(cls, code: ErrorCode = "", *_: Any, **__: Any) -> Self:
         """Make an error of the subclass for its code."""
         return super().__new__(cast("type[Self]", _CLASSES.get(code, cls)) if cls is ArkerError else cls)

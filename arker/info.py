@@ -140,7 +140,7 @@ def computer_info(vm: Vm) -> ComputerInfo:
         given(vm.root_source_vm_name, str),
         given(vm.additional_properties.get("parent_vm_id"), str),
         given(vm.region, str),
-        tuple(_session(session) for session in vm.sessions),
+        tuple(session_info(session) for session in vm.sessions),
         {name: value for name, value in resources.items() if isinstance(value, int)},
     )
 
@@ -162,5 +162,6 @@ def created_api_key(answer: CreatedApiKey) -> ApiKey:
     return api_key(answer, answer.key)
 
 
-def _session(session: Session) -> SessionInfo:
+def session_info(session: Session) -> SessionInfo:
+    """Convert the session in an answer."""
     return SessionInfo(session.session_id, given(session.session_idx, int) or 0, session.state, session.cwd)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .files.sync import AsyncSync
     from .ports import AsyncPort
     from .runs import AsyncRun, AsyncRunStream, Callback
+    from .sessions import AsyncSession
     from .terminal import AsyncTerminal
 
 #: How many forks of one computer are in progress at a time.
@@ -444,6 +445,44 @@ class AsyncComputer:
         return await open_terminal(
             self, session_id=where, columns=columns, rows=rows, command=command, persist=persist, idle=idle
         )
+
+    async def session(self, *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> AsyncSession:
+        """Make a session: a shell beside the others, with a folder, variables and functions of its own.
+
+        Args:
+            cwd: The folder that it begins in; default the home folder.
+            env: Variables that it begins with, exported.
+
+        Raises:
+            ArkerError: `bad_request` when there is no such folder, `quota_exceeded`, `not_implemented` where only
+                contract 0.1 is served, and any other failure.
+        """
+        from .sessions import make_session
+
+        return await make_session(self, cwd=cwd, env=env)
+
+    async def sessions(self) -> list[AsyncSession]:
+        """Return its sessions; the default one, `0`, is always among them.
+
+        Raises:
+            ArkerError: any failure.
+        """
+        from .sessions import all_sessions
+
+        return await all_sessions(self)
+
+    async def get_session(self, session_id: str | int = 0) -> AsyncSession:
+        """Return a session by its id, from any process.
+
+        Args:
+            session_id: Its id; default the session that commands run in without another.
+
+        Raises:
+            ArkerError: `not_found`, and any other failure.
+        """
+        from .sessions import find_session
+
+        return await find_session(self, session_id)
 
     def port(self, number: int) -> AsyncPort:
         """Return a handle of a port, to reach a server inside. Sends no request.

@@ -558,7 +558,7 @@ async def _ask(
     try:
         return await client._pipeline.perform(budget, make, consume)
     except ArkerError as error:
-        if error.code == "not_found" and "no such path" in error.message:
+        if error._unknown_path:
             raise ArkerError(
                 "not_implemented", "this deployment has no runs of this kind", error.status, processed="no"
             ) from error

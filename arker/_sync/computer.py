@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .files.sync import Sync
     from .ports import Port
     from .runs import Callback, Run, RunStream
+    from .sessions import Session
     from .terminal import Terminal
 
 #: How many forks of one computer are in progress at a time.
@@ -439,6 +440,44 @@ class Computer:
         return open_terminal(
             self, session_id=where, columns=columns, rows=rows, command=command, persist=persist, idle=idle
         )
+
+    def session(self, *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Session:
+        """Make a session: a shell beside the others, with a folder, variables and functions of its own.
+
+        Args:
+            cwd: The folder that it begins in; default the home folder.
+            env: Variables that it begins with, exported.
+
+        Raises:
+            ArkerError: `bad_request` when there is no such folder, `quota_exceeded`, `not_implemented` where only
+                contract 0.1 is served, and any other failure.
+        """
+        from .sessions import make_session
+
+        return make_session(self, cwd=cwd, env=env)
+
+    def sessions(self) -> list[Session]:
+        """Return its sessions; the default one, `0`, is always among them.
+
+        Raises:
+            ArkerError: any failure.
+        """
+        from .sessions import all_sessions
+
+        return all_sessions(self)
+
+    def get_session(self, session_id: str | int = 0) -> Session:
+        """Return a session by its id, from any process.
+
+        Args:
+            session_id: Its id; default the session that commands run in without another.
+
+        Raises:
+            ArkerError: `not_found`, and any other failure.
+        """
+        from .sessions import find_session
+
+        return find_session(self, session_id)
 
     def port(self, number: int) -> Port:
         """Return a handle of a port, to reach a server inside. Sends no request.

@@ -90,7 +90,7 @@ def run_in(
     if timeout:
         body.timeout = timeout
     where = str(session_id)
-    if where.isdecimal():
+    if where.isdecimal() and (vm_id, where) not in client._speaks.sessions:
         body.session_idx = int(where)
     else:
         body.session_id = _session(client, budget, vm_id, where)

@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "logs": "runs",
     "attach": "runs",
     "kill": "runs",
+    "sessions": "sessions",
     "shell": "terminal",
     "port": "ports",
     "cp": "copy",

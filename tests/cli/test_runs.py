@@ -54,6 +54,18 @@ def test_a_run_goes_on_and_is_found_again(cli: Cli, vm: Computer) -> None:
     assert "there is no run" in cli("logs", vm.id, "zzz", code=1).stderr
 
 
+def test_sessions_are_listed_reset_and_ended(cli: Cli, vm: Computer) -> None:
+    cli("run", vm.id, "--", "cd /tmp; x=5")
+    cli("run", vm.id, "-s", "build", "--", "true")
+    rows = [line.split("\t") for line in cli("sessions", vm.id).stdout.splitlines()]
+    assert rows == [["0", "idle", "/tmp"], ["build", "idle", "/home/user"]]
+    cli("sessions", vm.id, "--reset", "0", "--rm", "build")
+    assert cli("run", vm.id, "--", "echo $x; pwd").stdout == "\n/home/user\n"
+    listed = json.loads(cli("sessions", vm.id, "--json").stdout)
+    assert listed == [{"session_id": "0", "state": "idle", "cwd": "/home/user"}]
+    assert "no session 'other'" in cli("sessions", vm.id, "--rm", "other", code=1).stderr
+
+
 def test_follow_prints_as_it_comes_and_passes_input_and_the_exit_code(
     vm: Computer, environment: dict[str, str]
 ) -> None:

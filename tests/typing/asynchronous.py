@@ -30,17 +30,22 @@ from arker_api.regional.models import (
     WriteResponse,
 )
 from arker_api.v03.api.runs import get_run
-from arker_api.v03.models import Run
+from arker_api.v03.models import Run as RunRecord
 
 from arker import (
     ArkerError,
     AsyncArker,
     AsyncBranches,
     AsyncComputer,
+    AsyncRun,
+    AsyncRunStream,
+    AsyncSession,
     AsyncSync,
+    AsyncTerminal,
     ComputerInfo,
     Outcome,
     RunResult,
+    SessionInfo,
     VmList,
     VmSummary,
 )
@@ -70,6 +75,20 @@ async def computers(arker: AsyncArker) -> None:
         assert_type(children, AsyncBranches)
         assert_type(children[0], Outcome[AsyncComputer, ArkerError])
     await vm.delete()
+
+
+async def sessions(vm: AsyncComputer) -> None:
+    async with await vm.session(cwd="/tmp", env={"A": "b"}) as session:
+        assert_type(session, AsyncSession)
+        assert_type(await session.run(["true"]), RunResult)
+        assert_type(await session.stream("true"), AsyncRunStream)
+        assert_type(await session.start("true", stdin=True), AsyncRun)
+        assert_type(await session.terminal(columns=100), AsyncTerminal)
+        assert_type(session.info, SessionInfo)
+        await session.reset()
+    assert_type(await vm.sessions(), list[AsyncSession])
+    assert_type(await vm.get_session("name"), AsyncSession)
+    await vm.session("name")  # type: ignore[call-arg]
 
 
 async def lists(arker: AsyncArker) -> None:
@@ -102,7 +121,7 @@ async def every_operation(arker: AsyncArker) -> None:
     assert_type(await arker.call(list_vms, limit=5), VmPage)
     assert_type(await arker.call(fork_by_name, body=ForkByNameRequest("name", False)), ForkByNameResponse)
     assert_type(await arker.call(health), Health)
-    assert_type(await arker.call(get_run, "id", "run"), Run)
+    assert_type(await arker.call(get_run, "id", "run"), RunRecord)
     assert_type(await arker.whoami(), WhoseKey)
     assert_type(await arker.vm("name").info(), ComputerInfo)
     assert_type(await arker.call(get_vm, "id"), Vm)

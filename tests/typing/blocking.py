@@ -30,7 +30,7 @@ from arker_api.regional.models import (
     WriteResponse,
 )
 from arker_api.v03.api.runs import get_run
-from arker_api.v03.models import Run
+from arker_api.v03.models import Run as RunRecord
 
 from arker import (
     Arker,
@@ -44,8 +44,13 @@ from arker import (
     Processed,
     RequestEvent,
     RetryPolicy,
+    Run,
     RunResult,
+    RunStream,
+    Session,
+    SessionInfo,
     Sync,
+    Terminal,
     Timeouts,
     VmList,
     VmSummary,
@@ -94,6 +99,20 @@ def computers(arker: Arker) -> None:
     vm.delete()
     vm.run(1)  # type: ignore[arg-type]
     vm.fork("name")  # type: ignore[call-overload]
+
+
+def sessions(vm: Computer) -> None:
+    with vm.session(cwd="/tmp", env={"A": "b"}) as session:
+        assert_type(session, Session)
+        assert_type(session.run(["true"]), RunResult)
+        assert_type(session.stream("true"), RunStream)
+        assert_type(session.start("true", stdin=True), Run)
+        assert_type(session.terminal(columns=100), Terminal)
+        assert_type(session.info, SessionInfo)
+        session.reset()
+    assert_type(vm.sessions(), list[Session])
+    assert_type(vm.get_session("name"), Session)
+    vm.session("name")  # type: ignore[call-arg]
 
 
 def lists(arker: Arker) -> None:
@@ -147,7 +166,7 @@ def every_operation(arker: Arker) -> None:
     assert_type(arker.call(list_vms, limit=5), VmPage)
     assert_type(arker.call(fork_by_name, body=ForkByNameRequest("name", False)), ForkByNameResponse)
     assert_type(arker.call(health), Health)
-    assert_type(arker.call(get_run, "id", "run"), Run)
+    assert_type(arker.call(get_run, "id", "run"), RunRecord)
     assert_type(arker.whoami(), WhoseKey)
     assert_type(arker.vm("name").info(), ComputerInfo)
     assert_type(arker.call(get_vm, "id"), Vm)

@@ -11,7 +11,7 @@ import shlex
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from arker.local.engine.protocol import Engine
@@ -156,12 +156,17 @@ class Sessions:
             names = rows.keys() | {state.session_id for state in await self._engine.sessions(vm_id)}
         session_id = str(1 + max(index for name in names | {DEFAULT} if (index := index_of(name)) < _NAMED))
         with api_errors():
-            await self._rows.save(vm_id, SessionRow(session_id, env, time.time_ns() // 1_000_000, False))
-        if env or cwd is not None:
+            await self._rows.save(vm_id, SessionRow(session_id, env, cwd, time.time_ns() // 1_000_000, False))
+        try:
             await self._settle(vm_id, session_id, env, cwd)
+        except ApiError:
+            await self._end(vm_id, session_id)
+            raise
         return await self.get(who, vm_id, session_id)
 
     async def _settle(self, vm_id: str, session_id: str, env: Mapping[str, str], cwd: str | None) -> None:
+        if not env and cwd is None:
+            return
         steps = [] if cwd is None else [f"cd -- {shlex.quote(cwd)}"]
         steps += [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
         self._computers.touch(vm_id)
@@ -169,9 +174,18 @@ class Sessions:
             with self._sandboxes.used():
                 outcome = await run(self._engine, vm_id, session_id, " && ".join(steps), timeout=_SETTLE)
         if outcome.exit_code:
-            await self._end(vm_id, session_id)
             said = outcome.stderr.decode(errors="replace").strip()[-200:]
             raise ApiError("bad_request", f"the session cannot begin like that: {said}")
+
+    async def reset(self, who: Principal, vm_id: str, session_id: str) -> Session:
+        """Cancel the runs of a session, end its processes and forget its state; it begins again with the variables and
+        the folder that it was created with."""
+        await self.get(who, vm_id, session_id)
+        await self._stop(vm_id, session_id)
+        row = self._rows.of(vm_id).get(session_id)
+        if row is not None:
+            await self._settle(vm_id, session_id, row.env, row.cwd)
+        return await self.get(who, vm_id, session_id)
 
     async def delete(self, who: Principal, vm_id: str, session_id: str) -> None:
         """Cancel the runs of a session, and end it with all its processes."""
@@ -179,13 +193,16 @@ class Sessions:
         await self._end(vm_id, session_id)
 
     async def _end(self, vm_id: str, session_id: str) -> None:
+        await self._stop(vm_id, session_id)
+        if session_id != DEFAULT:
+            row = self._rows.of(vm_id).get(session_id) or SessionRow(session_id, {}, None, 0, False)
+            with api_errors():
+                await self._rows.save(vm_id, replace(row, deleted=True))
+
+    async def _stop(self, vm_id: str, session_id: str) -> None:
         await self._recorded.cancel_session(vm_id, session_id)
         with api_errors():
             await self._engine.end_session(vm_id, session_id)
-            if session_id != DEFAULT:
-                row = self._rows.of(vm_id).get(session_id)
-                env, created = ({}, 0) if row is None else (row.env, row.created_ms)
-                await self._rows.save(vm_id, SessionRow(session_id, env, created, True))
 
     async def ticket(self, who: Principal, vm_id: str, session_id: str) -> str:
         """Return a ticket that opens a session's terminal for `TICKET_LIFETIME` seconds, in place of the key."""

@@ -149,6 +149,9 @@ MIGRATIONS: Final = [
     ) STRICT;
     CREATE INDEX activity_by_age ON activity (org_id, at_ms);
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN cwd TEXT;
+    """,
 ]
 
 

@@ -11,10 +11,12 @@ from .database import Database
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session and its initial variables. A deleted one keeps its row, so that its id is not reused."""
+    """A session, and the variables and the folder that it begins with. A deleted one keeps its row, so that its id is
+    not reused."""
 
     session_id: str
     env: Mapping[str, str]
+    cwd: str | None
     created_ms: int
     deleted: bool
 
@@ -30,7 +32,11 @@ class SessionRows:
         rows = self._database.all("SELECT * FROM sessions WHERE vm_id = ?", vm_id)
         return {
             row["session_id"]: SessionRow(
-                row["session_id"], json.loads(row["env"]), row["created_ms"], bool(row["deleted"])
+                row["session_id"],
+                json.loads(row["env"]),
+                row["cwd"],
+                row["created_ms"],
+                bool(row["deleted"]),
             )
             for row in rows
         }
@@ -38,6 +44,8 @@ class SessionRows:
     async def save(self, vm_id: str, session: SessionRow) -> None:
         """Add a session, or update the one with its id."""
         await self._database.execute(
-            "INSERT OR REPLACE INTO sessions SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?)",
-            vm_id, session.session_id, json.dumps(dict(session.env)), session.created_ms, session.deleted, vm_id,
+            "INSERT OR REPLACE INTO sessions (vm_id, session_id, env, cwd, created_ms, deleted)"
+            " SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?)",
+            vm_id, session.session_id, json.dumps(dict(session.env)), session.cwd, session.created_ms,
+            session.deleted, vm_id,
         )  # fmt: skip

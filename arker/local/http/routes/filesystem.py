@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import Any, Final, assert_never
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, assert_never
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -49,6 +50,8 @@ _REASONS: Final = 20
 
 class FileOperation(Endpoint):
     """Inspect or change files."""
+
+    operations: ClassVar[Mapping[str, str]] = {"post": "fileOperation"}
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/files."""
@@ -131,6 +134,8 @@ def _position(cursor: str) -> str:
 class FileContent(Endpoint):
     """The content of one file, whole or in parts."""
 
+    operations: ClassVar[Mapping[str, str]] = {"get": "readContent", "put": "writeContent"}
+
     async def get(self, request: Request) -> Response:
         """GET /api/v1/local/vms/{vm_id}/files/content, or a range of it."""
         query = _Query(request)
@@ -173,6 +178,8 @@ class FileContent(Endpoint):
 class FilePack(Endpoint):
     """Entries of a tree, as an archive."""
 
+    operations: ClassVar[Mapping[str, str]] = {"post": "packTree"}
+
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/files/pack."""
         asked = await bodies.body(request, Pack, MAX_OPERATION, structure=MAX_STRUCTURE)
@@ -189,6 +196,8 @@ class FilePack(Endpoint):
 
 class FileUnpack(Endpoint):
     """Entries for a tree, as an archive."""
+
+    operations: ClassVar[Mapping[str, str]] = {"put": "unpackTree"}
 
     async def put(self, request: Request) -> Response:
         """PUT /api/v1/local/vms/{vm_id}/files/unpack."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, StringConstraints
 from starlette.requests import Request
@@ -49,6 +50,8 @@ class SignalRequest(Body):
 class Runs(Endpoint):
     """The runs of a computer."""
 
+    operations: ClassVar[Mapping[str, str]] = {"post": "startRun", "get": "listStartedRuns"}
+
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/runs. Answers with the events of the run if the client accepts events, else
         with the run."""
@@ -84,6 +87,8 @@ class Runs(Endpoint):
 class OneRun(Endpoint):
     """A run."""
 
+    operations: ClassVar[Mapping[str, str]] = {"get": "getStartedRun", "delete": "cancelStartedRun"}
+
     async def get(self, request: Request) -> Response:
         """GET /api/v1/local/vms/{vm_id}/runs/{run_id}."""
         return json(run_fields(await _run(request), request.path_params["vm_id"]))
@@ -95,6 +100,8 @@ class OneRun(Endpoint):
 
 class RunEvents(Endpoint):
     """The events of a run."""
+
+    operations: ClassVar[Mapping[str, str]] = {"get": "followRun"}
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/local/vms/{vm_id}/runs/{run_id}/events?offset=&follow=; `Last-Event-ID` is an offset, too."""
@@ -110,6 +117,8 @@ class RunEvents(Endpoint):
 class RunInput(Endpoint):
     """The input of a run."""
 
+    operations: ClassVar[Mapping[str, str]] = {"post": "writeRunInput"}
+
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/runs/{run_id}/stdin?offset=&close=; the body is the input."""
         run = await _run(request)
@@ -124,6 +133,8 @@ class RunInput(Endpoint):
 
 class RunSignal(Endpoint):
     """A signal for a run."""
+
+    operations: ClassVar[Mapping[str, str]] = {"post": "signalRun"}
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/runs/{run_id}/signal."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
@@ -30,6 +31,8 @@ _HOST: Final = re.compile(
 class Tunnel(Endpoint):
     """A TCP connection to a port, with `Upgrade: tcp`."""
 
+    operations: ClassVar[Mapping[str, str]] = {"post": "connectPort"}
+
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/ports/{port}."""
         services = platform(request).ports
@@ -48,6 +51,8 @@ class Tunnel(Endpoint):
 
 class Link(Endpoint):
     """A URL that opens one port in a browser, without the key."""
+
+    operations: ClassVar[Mapping[str, str]] = {"post": "linkPort"}
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/ports/{port}/link."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -41,6 +42,8 @@ class Run(Endpoint):
 
 class Cancel(Endpoint):
     """Cancel a run, even before its answer, by its Idempotency-Key."""
+
+    operations: ClassVar[Mapping[str, str]] = {"post": "cancelKeyedRun"}
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/runs/cancel."""

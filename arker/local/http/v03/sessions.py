@@ -93,6 +93,19 @@ class OneSession(Endpoint):
         return json({"deleted": True})
 
 
+class ResetSession(Endpoint):
+    """A session that begins again."""
+
+    operations: ClassVar[Mapping[str, str]] = {"post": "resetSession"}
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/local/vms/{vm_id}/sessions/{sid}/reset."""
+        computer = _computer(request, "run in")
+        sid = request.path_params["sid"]
+        again = await platform(request).sessions.reset(who(request), computer.vm_id, sid)
+        return json(rendering.session(computer, again))
+
+
 class PtyTicket(Endpoint):
     """A ticket for the terminal of a session."""
 
@@ -113,4 +126,5 @@ ROUTES: Final = [
     Route("/api/v1/vms/{vm_id}/sessions", Sessions),
     Route("/api/v1/vms/{vm_id}/sessions/{sid}", OneSession),
     Route("/api/v1/vms/{vm_id}/sessions/{sid}/pty-ticket", PtyTicket),
+    Route("/api/v1/local/vms/{vm_id}/sessions/{sid}/reset", ResetSession),
 ]

@@ -1,0 +1,323 @@
+# Derived from arker/_async/sessions.py by `make generate`; do not edit.
+"""Sessions: persistent shells with handles."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
+
+from arker_api.v03.api.sessions import create_session, delete_session, get_session, list_sessions
+from arker_api.v03.models import CreateSessionRequest, Deleted, SessionPage
+from arker_api.v03.types import UNSET, Unset
+
+from arker._http._sync.pipeline import parse
+from arker._http._sync.transport import Reply
+from arker.errors import ArkerError
+from arker.hooks import logger
+from arker.info import SessionInfo, given, session_info
+from arker.operations import Operation
+from arker.results import RunResult
+
+if TYPE_CHECKING:
+    from .computer import Computer
+    from .runs import Callback, Run, RunStream
+    from .terminal import Terminal
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Sessions per page.
+_PAGE: Final = 1000
+
+
+class Session:
+    """A session: a shell that keeps its folder, variables and functions from one command to the next. Made by
+    `computer.session()`; found again by `computer.get_session()`. A with-statement closes it at its end."""
+
+    __slots__ = ("_computer", "_cwd", "_env", "_info")
+
+    def __init__(
+        self,
+        computer: Computer,
+        info: SessionInfo,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._computer = computer
+        self._info = info
+        self._cwd = cwd
+        self._env = env
+
+    @property
+    def id(self) -> str:
+        """The id; the `session_id` of `computer.run()`."""
+        return self._info.session_id
+
+    @property
+    def info(self) -> SessionInfo:
+        """The last known state of the session; `refresh()` updates it."""
+        return self._info
+
+    @property
+    def computer(self) -> Computer:
+        """The computer that it is in."""
+        return self._computer
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r}, {self._info.state})"
+
+    def refresh(self) -> SessionInfo:
+        """Ask the deployment for the state of the session; return it.
+
+        Raises:
+            ArkerError: `not_found` when it does not exist, and any other failure.
+        """
+        vm_id = self._computer._known_id("sessions")
+        parts = get_session.build(vm_id, self.id)
+        self._info = _call(self._computer, get_session, session_info, parts)
+        return self._info
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float | None = None,
+        on_stdout: Callback | None = None,
+        on_stderr: Callback | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | str | None = None,
+    ) -> RunResult:
+        """Run a command in this session and wait for its end; see `computer.run()`.
+
+        Args:
+            command: A line for the shell; a list of arguments is quoted for it.
+            timeout: Longest time that the command may run, in seconds.
+            on_stdout: Called with each piece of standard output while the command runs.
+            on_stderr: The same for standard error.
+            cwd: Absolute path of its folder, for this command only.
+            env: Variables, for this command only.
+            stdin: Its input.
+
+        Raises:
+            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            TypeError, ValueError: for arguments of the wrong kind.
+        """
+        return self._computer.run(
+            command,
+            session_id=self.id,
+            timeout=timeout,
+            on_stdout=on_stdout,
+            on_stderr=on_stderr,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+        )
+
+    def stream(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | str | None = None,
+    ) -> RunStream:
+        """Start a command in this session and return its output as it arrives; see `computer.stream()`.
+
+        Args:
+            command: A line for the shell; a list of arguments is quoted for it.
+            timeout: Longest time that the command may run, in seconds.
+            cwd: Absolute path of its folder, for this command only.
+            env: Variables, for this command only.
+            stdin: Its input.
+
+        Raises:
+            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            TypeError, ValueError: for arguments of the wrong kind.
+        """
+        return self._computer.stream(
+            command, session_id=self.id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+        )
+
+    def start(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+    ) -> Run:
+        """Start a command in this session, which is busy until it ends, and return at once; see `computer.start()`.
+
+        Args:
+            command: A line for the shell; a list of arguments is quoted for it.
+            timeout: Longest time that the command may run, in seconds.
+            cwd: Absolute path of its folder, for this command only.
+            env: Variables, for this command only.
+            stdin: Whether `run.write()` provides its input.
+
+        Raises:
+            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            TypeError, ValueError: for arguments of the wrong kind.
+        """
+        return self._computer.start(
+            command, session_id=self.id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+        )
+
+    def terminal(
+        self,
+        *,
+        columns: int = 80,
+        rows: int = 24,
+        command: str | None = None,
+        persist: bool = True,
+        idle: float | None = None,
+    ) -> Terminal:
+        """Attach to the terminal of this session; see `computer.terminal()`.
+
+        Args:
+            columns: Width of the window, 1 to 1000.
+            rows: Height of the window, 1 to 1000.
+            command: Path of a program to run in place of a shell.
+            persist: False to end the terminal when this attachment ends.
+            idle: Seconds without an attached client after which the terminal ends. Default: never.
+
+        Raises:
+            ArkerError: any failure.
+            ImportError: without `wsproto`.
+        """
+        return self._computer.terminal(
+            session_id=self.id, columns=columns, rows=rows, command=command, persist=persist, idle=idle
+        )
+
+    def reset(self) -> None:
+        """End everything that runs in the session and forget its folder, variables, functions and options. It begins
+        again with the folder and variables that it was made with.
+
+        A deployment other than your own makes a new session instead, with another `id`.
+
+        Raises:
+            ArkerError: `not_found` when it does not exist, and any other failure.
+        """
+        try:
+            self._info = _reset(self._computer, self.id)
+        except ArkerError as error:
+            if not error._unknown_path:
+                raise
+            self.close()
+            self._info = (make_session(self._computer, cwd=self._cwd, env=self._env)).info
+
+    def close(self) -> None:
+        """End everything that runs in the session, and delete it; the default session begins again instead. Ignored
+        when it does not exist any more.
+
+        Raises:
+            ArkerError: any failure.
+        """
+        vm_id = self._computer._known_id("sessions")
+        self._computer._client._speaks.sessions.pop((vm_id, self.id), None)
+        try:
+            _call(self._computer, delete_session, _nothing, delete_session.build(vm_id, self.id))
+        except ArkerError as error:
+            if error.code != "not_found":
+                raise
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except ArkerError as failure:
+            if error is None:
+                raise
+            # The block's own exception is more important.
+            logger.warning("session %s was not closed: %s", self.id, failure)
+
+
+def make_session(computer: Computer, *, cwd: str | None, env: Mapping[str, str] | None) -> Session:
+    """Make a session. Raises ArkerError."""
+    vm_id = computer._known_id("sessions")
+    body = CreateSessionRequest.from_dict({"env": None if env is None else dict(env), "cwd": cwd})
+    info = _call(computer, create_session, session_info, create_session.build(vm_id, body=body))
+    return _handle(computer, info, cwd, env)
+
+
+def find_session(computer: Computer, session_id: str | int) -> Session:
+    """Return a session by its id. Raises ArkerError."""
+    vm_id = computer._known_id("sessions")
+    parts = get_session.build(vm_id, str(session_id))
+    info = _call(computer, get_session, session_info, parts)
+    return _handle(computer, info)
+
+
+def all_sessions(computer: Computer) -> list[Session]:
+    """Return the sessions of a computer. Raises ArkerError."""
+    vm_id = computer._known_id("sessions")
+    found: list[Session] = []
+    cursor: str | Unset = UNSET
+    while True:
+        parts = list_sessions.build(vm_id, cursor=cursor, limit=_PAGE)
+        page = _call(computer, list_sessions, _same, parts)
+        found += [_handle(computer, session_info(session)) for session in page.sessions]
+        following = given(page.next_cursor, str)
+        if following is None:
+            return found
+        cursor = following
+
+
+def _handle(
+    computer: Computer,
+    info: SessionInfo,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Session:
+    # Over contract 0.3, `run` takes this id for itself, not for a name.
+    computer._client._speaks.sessions[computer._id, info.session_id] = info.session_id
+    return Session(computer, info, cwd=cwd, env=env)
+
+
+def _call(
+    computer: Computer, operation: Operation[..., T], convert: Callable[[T], R], parts: dict[str, Any]
+) -> R:
+    client = computer._client
+    try:
+        return client._pipeline.operate(client._budget(None), client._timeouts, operation, parts, convert)
+    except ArkerError as error:
+        if error._unknown_path:
+            raise ArkerError(
+                "not_implemented",
+                "this deployment has no handles of sessions; use session_id=",
+                error.status,
+                processed="no",
+            ) from error
+        raise
+
+
+def _reset(computer: Computer, session_id: str) -> SessionInfo:
+    client = computer._client
+    where = f"/api/v1/local/vms/{computer._known_id('sessions')}/sessions/{quote(session_id, safe='')}/reset"
+    make = functools.partial(
+        client._pipeline.request, "post", where, client._timeouts, control=False, repeatable=True
+    )
+
+    def consume(reply: Reply) -> SessionInfo:
+        return parse(get_session, client._pipeline.answer(reply), session_info)
+
+    return client._pipeline.perform(client._budget(None), make, consume)
+
+
+def _same(page: SessionPage) -> SessionPage:
+    return page
+
+
+def _nothing(deleted: Deleted) -> None:
+    """Ignore the answer, which contains nothing but success."""
