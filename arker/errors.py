@@ -7,7 +7,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, cast
 
@@ -132,7 +132,7 @@ class ArkerError(Exception):
     processed: Processed
     retry_after: float | None
     result: RunResult | None
-    #: The operation of contract 0.3 that the server recognized; empty for none, None if the answer does not say.
+    #: The operation that the server recognized; empty for none, None if the answer does not say.
     _operation: str | None = None
 
     @property
@@ -254,6 +254,24 @@ _CLASSES: Final[dict[str, type[ArkerError]]] = {
     "timeout": ArkerTimeoutError,
     "command_failed": CommandFailedError,
 }
+
+
+@contextlib.contextmanager
+def needing(what: str) -> Generator[None]:
+    """Turn the error of a path that the deployment does not serve into `not_implemented`; `what` completes "this
+    deployment ..."."""
+    try:
+        yield
+    except ArkerError as error:
+        if error._unknown_path:
+            raise ArkerError(
+                "not_implemented", f"this deployment {what}", error.status, processed="no"
+            ) from error
+        raise
+
+
+#: For the operations that only contract 0.3 has.
+NEEDS_0_3: Final = "does not speak contract 0.3"
 
 
 def bad_request(message: str) -> ArkerError:

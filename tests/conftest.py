@@ -34,11 +34,22 @@ SLOW = (
 )  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+#: Which contract the shared deployment speaks; `make contracts` runs the client's tests with each one alone.
+CONTRACT = os.environ.get("ARKER_TEST_CONTRACT", "both")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if str(item.path.relative_to(here)).startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        needed = item.get_closest_marker("contract")
+        if needed is not None and CONTRACT not in ("both", needed.args[0]):
+            item.add_marker(pytest.mark.skip(reason=f"only contract {needed.args[0]} has what it tests"))
+    if CONTRACT != "both":
+        others = [item for item in items if "deployment" not in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if item not in others]
+        config.hook.pytest_deselected(items=others)
 
 
 #: How often something is killed at a random moment, in all tests together.
@@ -51,7 +62,7 @@ def deployment() -> Iterator[Deployment]:
 
     Tests share it: they delete what they fork, and do not count on being alone.
     """
-    with launch(contract=os.environ.get("ARKER_TEST_CONTRACT", "both")) as running:
+    with launch(contract=CONTRACT) as running:
         yield running
 
 

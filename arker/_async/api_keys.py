@@ -12,6 +12,8 @@ from arker_api.v03.models import ApiKeyScope, CreateApiKeyRequest
 from arker.errors import ArkerError
 from arker.info import ApiKey, api_key, created_api_key
 
+from .today import ask
+
 if TYPE_CHECKING:
     from .client import AsyncArker
 
@@ -43,9 +45,7 @@ class AsyncApiKeys:
             body.scopes = [ApiKeyScope(vm_id=vm_id) for vm_id in vm_ids]
         client = self._client
         parts = create_api_key.build(body=body)
-        return await client._pipeline.operate(
-            client._budget(timeout), client._timeouts, create_api_key, parts, created_api_key
-        )
+        return await ask(client, client._budget(timeout), create_api_key, parts, created_api_key)
 
     async def list(self, *, timeout: float | None = None) -> builtins.list[ApiKey]:
         """The keys that are not revoked, newest first; never the keys themselves.
@@ -57,9 +57,9 @@ class AsyncApiKeys:
             ArkerError: whatever fails.
         """
         client = self._client
-        return await client._pipeline.operate(
+        return await ask(
+            client,
             client._budget(timeout),
-            client._timeouts,
             list_api_keys,
             list_api_keys.build(),
             lambda answer: [api_key(one) for one in answer.api_keys],
@@ -80,7 +80,7 @@ class AsyncApiKeys:
         budget = client._budget(timeout)
         parts = revoke_api_key.build(key_id)
         try:
-            await client._pipeline.operate(budget, client._timeouts, revoke_api_key, parts, _ignore)
+            await ask(client, budget, revoke_api_key, parts, _ignore)
         except ArkerError as error:
             if error.code != "not_found" or not budget.doubtful:
                 raise

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import FURTHEST
 from arker._io_async import async_sleep
-from arker.errors import ArkerError
+from arker.errors import ArkerError, needing
 
 if TYPE_CHECKING:
     from .computer import AsyncComputer
@@ -69,7 +69,8 @@ class AsyncPort:
             except (LookupError, TypeError) as error:
                 raise ArkerError("internal", "the answer is no link", processed="yes") from error
 
-        return await client._pipeline.perform(client._budget(None), make, consume)
+        with needing("has no ports"):
+            return await client._pipeline.perform(client._budget(None), make, consume)
 
     async def connect(self) -> AsyncPortConnection:
         """Open a TCP connection to the server.
@@ -88,7 +89,8 @@ class AsyncPort:
             repeatable=True,
             headers={"Connection": "Upgrade", "Upgrade": "tcp"},
         )
-        return AsyncPortConnection(await client._pipeline.hold(client._budget(None), make, 101))
+        with needing("has no ports"):
+            return AsyncPortConnection(await client._pipeline.hold(client._budget(None), make, 101))
 
     async def wait(self, *, timeout: float = 60.0) -> None:
         """Wait until a server accepts connections.

@@ -15,7 +15,7 @@ from arker._http._async.transport import AsyncReply
 from arker._http.deadline import Deadline
 from arker._io_async import async_called, async_sleep
 from arker.config import check_seconds
-from arker.errors import ArkerError
+from arker.errors import ArkerError, needing
 from arker.events import (
     FRAMES,
     Event,
@@ -361,7 +361,8 @@ async def open_run(
         fields["input"] = base64.b64encode(raw).decode()
     headers = {"Idempotency-Key": new_ulid(), "Accept": FRAMES}
     make = functools.partial(_request, computer, "POST", "", dump(fields), headers=headers, read=_SILENCE)
-    reply = await computer._client._pipeline.hold(computer._client._budget(None), make, 200)
+    with needing("has no runs of this kind"):
+        reply = await computer._client._pipeline.hold(computer._client._budget(None), make, 200)
     frames = Frames(0)
     try:
         first: list[Event] = []
@@ -555,11 +556,5 @@ async def _ask(
             raise ArkerError("internal", "the answer is not what was asked for", processed="maybe") from error
 
     budget = client._budget(timeout) if read is None else Budget(client._policy, read)
-    try:
+    with needing("has no runs of this kind"):
         return await client._pipeline.perform(budget, make, consume)
-    except ArkerError as error:
-        if error._unknown_path:
-            raise ArkerError(
-                "not_implemented", "this deployment has no runs of this kind", error.status, processed="no"
-            ) from error
-        raise

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import FURTHEST
-from arker.errors import ArkerError
+from arker.errors import NEEDS_0_3, ArkerError, needing
 
 if TYPE_CHECKING:
     from wsproto.events import Event
@@ -183,4 +183,5 @@ async def open_terminal(
         repeatable=True,
         headers=headers,
     )
-    return AsyncTerminal(await client._pipeline.hold(client._budget(None), make, 101))
+    with needing(NEEDS_0_3):
+        return AsyncTerminal(await client._pipeline.hold(client._budget(None), make, 101))

@@ -23,7 +23,7 @@ from arker_api.v03.types import UNSET, Unset
 
 from arker._http._async.pipeline import Budget
 from arker._io_async import async_sleep
-from arker.errors import ArkerError
+from arker.errors import NEEDS_0_3, ArkerError, needing
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
 from arker.operations import Operation
@@ -47,7 +47,7 @@ _ALIASES: Final = {vm_id: name for name, vm_id in SOURCE_ALIASES.items()}
 _TIMED_OUT: Final = 124
 
 
-async def _ask(
+async def ask(
     client: AsyncArker,
     budget: Budget,
     operation: Operation[..., T],
@@ -55,7 +55,9 @@ async def _ask(
     convert: Callable[[T], R],
     read: float | None = None,
 ) -> R:
-    return await client._pipeline.operate(budget, client._timeouts, operation, parts, convert, read=read)
+    """Call an operation of contract 0.3. Raises ArkerError: `not_implemented` where it is not spoken."""
+    with needing(NEEDS_0_3):
+        return await client._pipeline.operate(budget, client._timeouts, operation, parts, convert, read=read)
 
 
 async def fork_of(
@@ -73,7 +75,7 @@ async def fork_of(
     if name is not None:
         body.name = name
     parts = fork.build(body=body, idempotency_key=key)
-    return await _ask(client, budget, fork, parts, lambda vm: vm.vm_id)
+    return await ask(client, budget, fork, parts, lambda vm: vm.vm_id)
 
 
 async def run_in(
@@ -97,7 +99,7 @@ async def run_in(
         body.session_id = await _session(client, budget, vm_id, where)
     parts = create_run.build(vm_id, body=body, idempotency_key=key)
     read = _HELD + client._timeouts.read
-    run: RunAnswer | Run = await _ask(client, budget, create_run, parts, _same, read)
+    run: RunAnswer | Run = await ask(client, budget, create_run, parts, _same, read)
     wait = _FIRST_LOOK
     while not isinstance(run.stdout, str) or run.state in ("pending", "running"):
         left = budget.deadline.left
@@ -107,14 +109,14 @@ async def run_in(
             )
         await async_sleep(min(wait, left))
         wait = min(1.5 * wait, _LAST_LOOK)
-        run = await _ask(client, budget, get_run, get_run.build(vm_id, str(run.run_id)), _same)
+        run = await ask(client, budget, get_run, get_run.build(vm_id, str(run.run_id)), _same)
     exit_code = given(run.exit_code, int)
     if exit_code is None or exit_code < 0 or run.state == "failed":
         why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
         raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
     # Only the session tells the folder of its shell.
     parts = get_session.build(vm_id, str(run.session_id))
-    cwd = await _ask(client, budget, get_session, parts, lambda session: session.cwd)
+    cwd = await ask(client, budget, get_session, parts, lambda session: session.cwd)
     return RunResult(
         decode(run.stdout, run.stdout_encoding),
         decode(run.stderr, run.stderr_encoding),
@@ -132,7 +134,7 @@ async def _session(client: AsyncArker, budget: Budget, vm_id: str, name: str) ->
     known = client._speaks.sessions
     if (vm_id, name) not in known:
         parts = create_session.build(vm_id, body=CreateSessionRequest())
-        known[vm_id, name] = await _ask(
+        known[vm_id, name] = await ask(
             client, budget, create_session, parts, lambda session: session.session_id
         )
     return known[vm_id, name]
@@ -160,7 +162,7 @@ async def computers(
     cursor: str | Unset = UNSET
     while True:
         parts = list_vms.build(limit=_PAGE, state=UNSET if state is None else state, cursor=cursor)
-        page = await _ask(client, budget, list_vms, parts, _same)
+        page = await ask(client, budget, list_vms, parts, _same)
         for vm in page.vms:
             yield computer_info(vm)
         following = given(page.next_cursor, str)
@@ -174,30 +176,30 @@ async def info_of(client: AsyncArker, budget: Budget, vm_id: str) -> ComputerInf
     parts = get_vm.build(vm_id)
     # An embedded deployment sends its additional fields only on request; others ignore the header.
     parts["headers"] = {"Arker-Local": "1"}
-    return await _ask(client, budget, get_vm, parts, computer_info)
+    return await ask(client, budget, get_vm, parts, computer_info)
 
 
 async def describe(client: AsyncArker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
     """Change the description of a computer."""
     parts = patch_vm.build(vm_id, body=PatchVmRequest(description=description))
-    return await _ask(client, budget, patch_vm, parts, computer_info)
+    return await ask(client, budget, patch_vm, parts, computer_info)
 
 
 async def regions_of(client: AsyncArker, budget: Budget) -> tuple[Region, ...]:
     """Return the regions."""
-    page = await _ask(client, budget, list_regions, list_regions.build(), _same)
+    page = await ask(client, budget, list_regions, list_regions.build(), _same)
     return tuple(Region(one.provider, one.region, one.endpoint, tuple(one.platforms)) for one in page.regions)
 
 
 async def organization_of(client: AsyncArker, budget: Budget) -> Organization:
     """Return the organization that the key belongs to."""
     parts = whoami.build()
-    return await _ask(client, budget, whoami, parts, lambda one: Organization(one.org_id, one.org_name))
+    return await ask(client, budget, whoami, parts, lambda one: Organization(one.org_id, one.org_name))
 
 
 async def check_health(client: AsyncArker, budget: Budget) -> None:
     """Return if the deployment is healthy. Raises ArkerError otherwise."""
-    await _ask(client, budget, health, health.build(), _same)
+    await ask(client, budget, health, health.build(), _same)
 
 
 def _same(answer: T) -> T:

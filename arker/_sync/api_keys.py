@@ -13,6 +13,8 @@ from arker_api.v03.models import ApiKeyScope, CreateApiKeyRequest
 from arker.errors import ArkerError
 from arker.info import ApiKey, api_key, created_api_key
 
+from .today import ask
+
 if TYPE_CHECKING:
     from .client import Arker
 
@@ -44,9 +46,7 @@ class ApiKeys:
             body.scopes = [ApiKeyScope(vm_id=vm_id) for vm_id in vm_ids]
         client = self._client
         parts = create_api_key.build(body=body)
-        return client._pipeline.operate(
-            client._budget(timeout), client._timeouts, create_api_key, parts, created_api_key
-        )
+        return ask(client, client._budget(timeout), create_api_key, parts, created_api_key)
 
     def list(self, *, timeout: float | None = None) -> builtins.list[ApiKey]:
         """The keys that are not revoked, newest first; never the keys themselves.
@@ -58,9 +58,9 @@ class ApiKeys:
             ArkerError: whatever fails.
         """
         client = self._client
-        return client._pipeline.operate(
+        return ask(
+            client,
             client._budget(timeout),
-            client._timeouts,
             list_api_keys,
             list_api_keys.build(),
             lambda answer: [api_key(one) for one in answer.api_keys],
@@ -81,7 +81,7 @@ class ApiKeys:
         budget = client._budget(timeout)
         parts = revoke_api_key.build(key_id)
         try:
-            client._pipeline.operate(budget, client._timeouts, revoke_api_key, parts, _ignore)
+            ask(client, budget, revoke_api_key, parts, _ignore)
         except ArkerError as error:
             if error.code != "not_found" or not budget.doubtful:
                 raise

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from arker._http._sync.transport import Reply
 from arker._http.deadline import FURTHEST
 from arker._io_sync import sleep
-from arker.errors import ArkerError
+from arker.errors import ArkerError, needing
 
 if TYPE_CHECKING:
     from .computer import Computer
@@ -70,7 +70,8 @@ class Port:
             except (LookupError, TypeError) as error:
                 raise ArkerError("internal", "the answer is no link", processed="yes") from error
 
-        return client._pipeline.perform(client._budget(None), make, consume)
+        with needing("has no ports"):
+            return client._pipeline.perform(client._budget(None), make, consume)
 
     def connect(self) -> PortConnection:
         """Open a TCP connection to the server.
@@ -89,7 +90,8 @@ class Port:
             repeatable=True,
             headers={"Connection": "Upgrade", "Upgrade": "tcp"},
         )
-        return PortConnection(client._pipeline.hold(client._budget(None), make, 101))
+        with needing("has no ports"):
+            return PortConnection(client._pipeline.hold(client._budget(None), make, 101))
 
     def wait(self, *, timeout: float = 60.0) -> None:
         """Wait until a server accepts connections.

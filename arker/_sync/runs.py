@@ -16,7 +16,7 @@ from arker._http._sync.transport import Reply
 from arker._http.deadline import Deadline
 from arker._io_sync import called, sleep
 from arker.config import check_seconds
-from arker.errors import ArkerError
+from arker.errors import ArkerError, needing
 from arker.events import (
     FRAMES,
     Event,
@@ -360,7 +360,8 @@ def open_run(
         fields["input"] = base64.b64encode(raw).decode()
     headers = {"Idempotency-Key": new_ulid(), "Accept": FRAMES}
     make = functools.partial(_request, computer, "POST", "", dump(fields), headers=headers, read=_SILENCE)
-    reply = computer._client._pipeline.hold(computer._client._budget(None), make, 200)
+    with needing("has no runs of this kind"):
+        reply = computer._client._pipeline.hold(computer._client._budget(None), make, 200)
     frames = Frames(0)
     try:
         first: list[Event] = []
@@ -554,11 +555,5 @@ def _ask(
             raise ArkerError("internal", "the answer is not what was asked for", processed="maybe") from error
 
     budget = client._budget(timeout) if read is None else Budget(client._policy, read)
-    try:
+    with needing("has no runs of this kind"):
         return client._pipeline.perform(budget, make, consume)
-    except ArkerError as error:
-        if error._unknown_path:
-            raise ArkerError(
-                "not_implemented", "this deployment has no runs of this kind", error.status, processed="no"
-            ) from error
-        raise

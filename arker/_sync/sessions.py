@@ -15,7 +15,7 @@ from arker_api.v03.types import UNSET, Unset
 
 from arker._http._sync.pipeline import parse
 from arker._http._sync.transport import Reply
-from arker.errors import ArkerError
+from arker.errors import ArkerError, needing
 from arker.hooks import logger
 from arker.info import SessionInfo, given, session_info
 from arker.operations import Operation
@@ -289,17 +289,8 @@ def _call(
     computer: Computer, operation: Operation[..., T], convert: Callable[[T], R], parts: dict[str, Any]
 ) -> R:
     client = computer._client
-    try:
+    with needing("has no handles of sessions; use session_id="):
         return client._pipeline.operate(client._budget(None), client._timeouts, operation, parts, convert)
-    except ArkerError as error:
-        if error._unknown_path:
-            raise ArkerError(
-                "not_implemented",
-                "this deployment has no handles of sessions; use session_id=",
-                error.status,
-                processed="no",
-            ) from error
-        raise
 
 
 def _reset(computer: Computer, session_id: str) -> SessionInfo:

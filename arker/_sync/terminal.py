@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from arker._http._sync.transport import Reply
 from arker._http.deadline import FURTHEST
-from arker.errors import ArkerError
+from arker.errors import NEEDS_0_3, ArkerError, needing
 
 if TYPE_CHECKING:
     from wsproto.events import Event
@@ -184,4 +184,5 @@ def open_terminal(
         repeatable=True,
         headers=headers,
     )
-    return Terminal(client._pipeline.hold(client._budget(None), make, 101))
+    with needing(NEEDS_0_3):
+        return Terminal(client._pipeline.hold(client._budget(None), make, 101))

@@ -24,7 +24,7 @@ from arker_api.v03.types import UNSET, Unset
 
 from arker._http._sync.pipeline import Budget
 from arker._io_sync import sleep
-from arker.errors import ArkerError
+from arker.errors import NEEDS_0_3, ArkerError, needing
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
 from arker.operations import Operation
@@ -48,7 +48,7 @@ _ALIASES: Final = {vm_id: name for name, vm_id in SOURCE_ALIASES.items()}
 _TIMED_OUT: Final = 124
 
 
-def _ask(
+def ask(
     client: Arker,
     budget: Budget,
     operation: Operation[..., T],
@@ -56,7 +56,9 @@ def _ask(
     convert: Callable[[T], R],
     read: float | None = None,
 ) -> R:
-    return client._pipeline.operate(budget, client._timeouts, operation, parts, convert, read=read)
+    """Call an operation of contract 0.3. Raises ArkerError: `not_implemented` where it is not spoken."""
+    with needing(NEEDS_0_3):
+        return client._pipeline.operate(budget, client._timeouts, operation, parts, convert, read=read)
 
 
 def fork_of(client: Arker, budget: Budget, source: str, name: str | None, is_public: bool, key: str) -> str:
@@ -72,7 +74,7 @@ def fork_of(client: Arker, budget: Budget, source: str, name: str | None, is_pub
     if name is not None:
         body.name = name
     parts = fork.build(body=body, idempotency_key=key)
-    return _ask(client, budget, fork, parts, lambda vm: vm.vm_id)
+    return ask(client, budget, fork, parts, lambda vm: vm.vm_id)
 
 
 def run_in(
@@ -96,7 +98,7 @@ def run_in(
         body.session_id = _session(client, budget, vm_id, where)
     parts = create_run.build(vm_id, body=body, idempotency_key=key)
     read = _HELD + client._timeouts.read
-    run: RunAnswer | Run = _ask(client, budget, create_run, parts, _same, read)
+    run: RunAnswer | Run = ask(client, budget, create_run, parts, _same, read)
     wait = _FIRST_LOOK
     while not isinstance(run.stdout, str) or run.state in ("pending", "running"):
         left = budget.deadline.left
@@ -106,14 +108,14 @@ def run_in(
             )
         sleep(min(wait, left))
         wait = min(1.5 * wait, _LAST_LOOK)
-        run = _ask(client, budget, get_run, get_run.build(vm_id, str(run.run_id)), _same)
+        run = ask(client, budget, get_run, get_run.build(vm_id, str(run.run_id)), _same)
     exit_code = given(run.exit_code, int)
     if exit_code is None or exit_code < 0 or run.state == "failed":
         why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
         raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
     # Only the session tells the folder of its shell.
     parts = get_session.build(vm_id, str(run.session_id))
-    cwd = _ask(client, budget, get_session, parts, lambda session: session.cwd)
+    cwd = ask(client, budget, get_session, parts, lambda session: session.cwd)
     return RunResult(
         decode(run.stdout, run.stdout_encoding),
         decode(run.stderr, run.stderr_encoding),
@@ -131,7 +133,7 @@ def _session(client: Arker, budget: Budget, vm_id: str, name: str) -> str:
     known = client._speaks.sessions
     if (vm_id, name) not in known:
         parts = create_session.build(vm_id, body=CreateSessionRequest())
-        known[vm_id, name] = _ask(client, budget, create_session, parts, lambda session: session.session_id)
+        known[vm_id, name] = ask(client, budget, create_session, parts, lambda session: session.session_id)
     return known[vm_id, name]
 
 
@@ -157,7 +159,7 @@ def computers(
     cursor: str | Unset = UNSET
     while True:
         parts = list_vms.build(limit=_PAGE, state=UNSET if state is None else state, cursor=cursor)
-        page = _ask(client, budget, list_vms, parts, _same)
+        page = ask(client, budget, list_vms, parts, _same)
         for vm in page.vms:
             yield computer_info(vm)
         following = given(page.next_cursor, str)
@@ -171,30 +173,30 @@ def info_of(client: Arker, budget: Budget, vm_id: str) -> ComputerInfo:
     parts = get_vm.build(vm_id)
     # An embedded deployment sends its additional fields only on request; others ignore the header.
     parts["headers"] = {"Arker-Local": "1"}
-    return _ask(client, budget, get_vm, parts, computer_info)
+    return ask(client, budget, get_vm, parts, computer_info)
 
 
 def describe(client: Arker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
     """Change the description of a computer."""
     parts = patch_vm.build(vm_id, body=PatchVmRequest(description=description))
-    return _ask(client, budget, patch_vm, parts, computer_info)
+    return ask(client, budget, patch_vm, parts, computer_info)
 
 
 def regions_of(client: Arker, budget: Budget) -> tuple[Region, ...]:
     """Return the regions."""
-    page = _ask(client, budget, list_regions, list_regions.build(), _same)
+    page = ask(client, budget, list_regions, list_regions.build(), _same)
     return tuple(Region(one.provider, one.region, one.endpoint, tuple(one.platforms)) for one in page.regions)
 
 
 def organization_of(client: Arker, budget: Budget) -> Organization:
     """Return the organization that the key belongs to."""
     parts = whoami.build()
-    return _ask(client, budget, whoami, parts, lambda one: Organization(one.org_id, one.org_name))
+    return ask(client, budget, whoami, parts, lambda one: Organization(one.org_id, one.org_name))
 
 
 def check_health(client: Arker, budget: Budget) -> None:
     """Return if the deployment is healthy. Raises ArkerError otherwise."""
-    _ask(client, budget, health, health.build(), _same)
+    ask(client, budget, health, health.build(), _same)
 
 
 def _same(answer: T) -> T:

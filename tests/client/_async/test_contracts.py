@@ -66,7 +66,9 @@ async def test_a_list_searches_sorts_and_counts(case: tuple[Deployment, str]) ->
                 await vm.delete()
 
 
-@pytest.mark.parametrize("spoken", ["0.1", "0.3"])
+@pytest.mark.parametrize(
+    "spoken", [pytest.param(one, marks=pytest.mark.contract(one)) for one in ("0.1", "0.3")]
+)
 async def test_what_is_not_there_is_not_taken_for_another_contract(
     spoken: str, deployment: Deployment
 ) -> None:
@@ -83,6 +85,16 @@ async def test_a_contract_that_is_not_spoken_is_an_error_unless_it_may_be_found_
                 await arker.vm("arkuntu").fork()
 
 
+async def test_what_only_one_contract_has_says_so_over_the_other() -> None:
+    with launch(contract="0.1") as deployment:
+        async with client((deployment, "auto")) as arker, await arker.vm("arkuntu").fork() as vm:
+            for call in (arker.api_keys.list, vm.terminal):
+                with pytest.raises(ArkerError, match="does not speak contract") as caught:
+                    await call()
+                assert (caught.value.code, caught.value.processed) == ("not_implemented", "no")
+
+
+@pytest.mark.contract("0.3")
 async def test_what_the_platform_knows(deployment: Deployment) -> None:
     async with client((deployment, "auto")) as arker, await arker.vm("arkuntu").fork(name="known") as vm:
         await vm.run("cd /tmp")
@@ -99,6 +111,7 @@ async def test_what_the_platform_knows(deployment: Deployment) -> None:
         await arker.health()
 
 
+@pytest.mark.contract("0.3")
 async def test_keys_are_made_listed_and_revoked(deployment: Deployment) -> None:
     async with client((deployment, "auto")) as arker:
         made = await arker.api_keys.create("For CI")
@@ -118,6 +131,7 @@ async def test_keys_are_made_listed_and_revoked(deployment: Deployment) -> None:
             await arker.api_keys.revoke(made.key_id)
 
 
+@pytest.mark.contract("0.3")
 async def test_a_key_that_cannot_be_limited_is_not_made(deployment: Deployment) -> None:
     async with client((deployment, "auto")) as arker:
         before = await arker.api_keys.list()

@@ -21,6 +21,7 @@ async def until(terminal: AsyncTerminal, text: bytes) -> bytes:
     return seen
 
 
+@pytest.mark.contract("0.3")
 async def test_a_terminal_of_a_session(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.run("mkdir work; cd work; export GREETING=hi")
@@ -49,6 +50,7 @@ async def _rest(terminal: AsyncTerminal) -> bytes:
     return data
 
 
+@pytest.mark.contract("0.3")
 async def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         terminal = await vm.terminal()
@@ -69,6 +71,7 @@ async def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment
         assert b"[] done" in seen
 
 
+@pytest.mark.contract("0.3")
 async def test_a_program_and_what_is_refused(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         terminal = await vm.terminal(command="/usr/bin/tty")

@@ -67,7 +67,9 @@ def test_a_list_searches_sorts_and_counts(case: tuple[Deployment, str]) -> None:
                 vm.delete()
 
 
-@pytest.mark.parametrize("spoken", ["0.1", "0.3"])
+@pytest.mark.parametrize(
+    "spoken", [pytest.param(one, marks=pytest.mark.contract(one)) for one in ("0.1", "0.3")]
+)
 def test_what_is_not_there_is_not_taken_for_another_contract(spoken: str, deployment: Deployment) -> None:
     with client((deployment, spoken)) as arker:
         for vm in ("0" * 26, "no-such-name"):
@@ -82,6 +84,16 @@ def test_a_contract_that_is_not_spoken_is_an_error_unless_it_may_be_found_out() 
                 arker.vm("arkuntu").fork()
 
 
+def test_what_only_one_contract_has_says_so_over_the_other() -> None:
+    with launch(contract="0.1") as deployment:
+        with client((deployment, "auto")) as arker, arker.vm("arkuntu").fork() as vm:
+            for call in (arker.api_keys.list, vm.terminal):
+                with pytest.raises(ArkerError, match="does not speak contract") as caught:
+                    call()
+                assert (caught.value.code, caught.value.processed) == ("not_implemented", "no")
+
+
+@pytest.mark.contract("0.3")
 def test_what_the_platform_knows(deployment: Deployment) -> None:
     with client((deployment, "auto")) as arker, arker.vm("arkuntu").fork(name="known") as vm:
         vm.run("cd /tmp")
@@ -98,6 +110,7 @@ def test_what_the_platform_knows(deployment: Deployment) -> None:
         arker.health()
 
 
+@pytest.mark.contract("0.3")
 def test_keys_are_made_listed_and_revoked(deployment: Deployment) -> None:
     with client((deployment, "auto")) as arker:
         made = arker.api_keys.create("For CI")
@@ -117,6 +130,7 @@ def test_keys_are_made_listed_and_revoked(deployment: Deployment) -> None:
             arker.api_keys.revoke(made.key_id)
 
 
+@pytest.mark.contract("0.3")
 def test_a_key_that_cannot_be_limited_is_not_made(deployment: Deployment) -> None:
     with client((deployment, "auto")) as arker:
         before = arker.api_keys.list()

@@ -22,6 +22,7 @@ def until(terminal: Terminal, text: bytes) -> bytes:
     return seen
 
 
+@pytest.mark.contract("0.3")
 def test_a_terminal_of_a_session(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.run("mkdir work; cd work; export GREETING=hi")
@@ -50,6 +51,7 @@ def _rest(terminal: Terminal) -> bytes:
     return data
 
 
+@pytest.mark.contract("0.3")
 def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         terminal = vm.terminal()
@@ -70,6 +72,7 @@ def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment) -> N
         assert b"[] done" in seen
 
 
+@pytest.mark.contract("0.3")
 def test_a_program_and_what_is_refused(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         terminal = vm.terminal(command="/usr/bin/tty")
