@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._async.files.api import AsyncFile, AsyncFiles
     from ._async.files.sync import AsyncSync
     from ._async.ports import AsyncPort, AsyncPortConnection
+    from ._async.python import AsyncPython
     from ._async.runs import AsyncRun, AsyncRunStream
     from ._async.sessions import AsyncSession
     from ._async.terminal import AsyncTerminal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ._sync.files.api import File, Files
     from ._sync.files.sync import Sync
     from ._sync.ports import Port, PortConnection
+    from ._sync.python import Python
     from ._sync.runs import Run, RunStream
     from ._sync.sessions import Session
     from ._sync.terminal import Terminal
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from .ids import SOURCE_ALIASES
     from .info import ApiKey, ComputerInfo, Organization, Region, SessionInfo
     from .operations import Operation
+    from .pythonvalues import PythonDisplay, PythonError, PythonResult
     from .results import Failure, Outcome, RunResult, Success, VmList, VmSummary
     from .retry import RetryPolicy
 
@@ -66,6 +69,7 @@ __all__ = [
     "AsyncFiles",
     "AsyncPort",
     "AsyncPortConnection",
+    "AsyncPython",
     "AsyncRun",
     "AsyncRunStream",
     "AsyncSession",
@@ -95,6 +99,10 @@ __all__ = [
     "Port",
     "PortConnection",
     "Processed",
+    "Python",
+    "PythonDisplay",
+    "PythonError",
+    "PythonResult",
     "QuotaExceededError",
     "RateLimitedError",
     "Region",
@@ -130,6 +138,7 @@ _MODULES = {
     "_async.files.sync": ["AsyncSync"],
     "_async.files.api": ["AsyncFile", "AsyncFiles"],
     "_async.ports": ["AsyncPort", "AsyncPortConnection"],
+    "_async.python": ["AsyncPython"],
     "_async.runs": ["AsyncRun", "AsyncRunStream"],
     "_async.sessions": ["AsyncSession"],
     "_async.terminal": ["AsyncTerminal"],
@@ -139,6 +148,7 @@ _MODULES = {
     "_sync.files.sync": ["Sync"],
     "_sync.files.api": ["File", "Files"],
     "_sync.ports": ["Port", "PortConnection"],
+    "_sync.python": ["Python"],
     "_sync.runs": ["Run", "RunStream"],
     "_sync.sessions": ["Session"],
     "_sync.terminal": ["Terminal"],
@@ -165,6 +175,7 @@ _MODULES = {
     "ids": ["SOURCE_ALIASES"],
     "info": ["ApiKey", "ComputerInfo", "Organization", "Region", "SessionInfo"],
     "operations": ["Operation"],
+    "pythonvalues": ["PythonDisplay", "PythonError", "PythonResult"],
     "results": ["Failure", "Outcome", "RunResult", "Success", "VmList", "VmSummary"],
     "retry": ["RetryPolicy"],
 }

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from typing import Any, Generic, TypeVar
 
 from ._http.sockets import Address, known_addresses, look_up
+from .errors import ArkerError
+from .hooks import logger
 
 T = TypeVar("T")
 
@@ -141,6 +143,33 @@ async def async_called(function: Callable[[T], Any], value: T) -> None:
 async def async_sleep(seconds: float) -> None:
     """Pause the task."""
     await asyncio.sleep(seconds)
+
+
+@contextlib.asynccontextmanager
+async def async_after(seconds: float | None, job: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Do a job beside the block when it takes longer than `seconds`. The end of the block waits for a job that has
+    begun; an ArkerError of the job is logged."""
+    if seconds is None:
+        yield
+        return
+    begun = False
+
+    async def later() -> None:
+        nonlocal begun
+        await asyncio.sleep(seconds)
+        begun = True
+        try:
+            await job()
+        except ArkerError as error:
+            logger.warning("%s", error)
+
+    task = asyncio.ensure_future(later())
+    try:
+        yield
+    finally:
+        if not begun:
+            task.cancel()
+        await asyncio.wait([task])
 
 
 async def async_in_thread(function: Callable[..., T], *args: Any) -> T:

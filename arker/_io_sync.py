@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from ._http.sockets import Address, known_addresses, look_up, wait_for
+from .errors import ArkerError
+from .hooks import logger
 
 T = TypeVar("T")
 
@@ -87,6 +89,30 @@ def called(function: Callable[[T], Any], value: T) -> None:
 def sleep(seconds: float) -> None:
     """Pause the thread."""
     time.sleep(seconds)
+
+
+@contextlib.contextmanager
+def after(seconds: float | None, job: Callable[[], object]) -> Iterator[None]:
+    """Do a job in a thread beside the block when it takes longer than `seconds`. The end of the block waits for a job
+    that has begun; an ArkerError of the job is logged."""
+    if seconds is None:
+        yield
+        return
+
+    def later() -> None:
+        try:
+            job()
+        except ArkerError as error:
+            logger.warning("%s", error)
+
+    timer = threading.Timer(seconds, later)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def in_thread(function: Callable[..., T], *args: Any) -> T:

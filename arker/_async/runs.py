@@ -139,7 +139,7 @@ class AsyncRun:
         Raises:
             ArkerError: any failure.
         """
-        kept = _Kept()
+        kept = Kept()
         async with AsyncRunStream(self, _follow(self, 0, follow=False)) as stream:
             async for event in stream:
                 kept.add(event)
@@ -258,7 +258,7 @@ class AsyncRunStream:
         Raises:
             ArkerError: `unavailable` when the run ended without an exit code because its computer stopped.
         """
-        kept = _Kept()
+        kept = Kept()
         async for event in self:
             kept.add(event)
             if isinstance(event, RunOutput):
@@ -284,7 +284,7 @@ class AsyncRunStream:
         await self.aclose()
 
 
-class _Kept:
+class Kept:
     """The output that a result keeps."""
 
     def __init__(self) -> None:
@@ -305,7 +305,7 @@ class _Kept:
         return b"".join(self._parts[stream])
 
 
-def _result(info: RunInfo, kept: _Kept) -> RunResult:
+def _result(info: RunInfo, kept: Kept) -> RunResult:
     if info.exit_code is None and info.reason != "cancelled":
         why = "; ".join(info.notes) or "the run ended without an exit code"
         raise ArkerError("unavailable", f"{why} ({info.reason})", processed="maybe")
@@ -416,11 +416,11 @@ async def run_to_end(
             return await stream.collect(on_stdout, on_stderr)
     except BaseException:
         if stream.run.info.state == "running":
-            await _interrupted(stream.run)
+            await interrupted(stream.run)
         raise
 
 
-async def _interrupted(run: AsyncRun) -> None:
+async def interrupted(run: AsyncRun) -> None:
     """End a run whose call was interrupted; give up after a moment."""
     try:
         await run._cancel(_CANCELLING)

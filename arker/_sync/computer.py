@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .files.api import Files
     from .files.sync import Sync
     from .ports import Port
+    from .python import Python
     from .runs import Callback, Run, RunStream
     from .sessions import Session
     from .terminal import Terminal
@@ -494,6 +495,33 @@ class Computer:
             raise ValueError(f"a port is a number from 1 to 65535, not {number!r}")
         self._known_id("port")
         return Port(self, number)
+
+    def python(
+        self,
+        *,
+        executable: str = "python3",
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        idle: float | None = 3600.0,
+    ) -> Python:
+        """Return a Python interpreter whose variables live from call to call. Sends no request: its process starts with
+        the first call, in a session of its own. Needs your own deployment, and Python 3.8 or newer in the computer.
+
+        Args:
+            executable: Name or path of its Python, such as that of a virtual environment.
+            cwd: Absolute path of its folder. Default: the folder of session 0.
+            env: Variables beside those of session 0.
+            idle: Seconds without a call after which its process ends; it keeps its computer awake until then. None for
+                never.
+
+        Raises:
+            ValueError: for a negative `idle`.
+        """
+        from .python import Python
+
+        self._known_id("python")
+        limit = None if idle is None else check_seconds("idle", idle)
+        return Python(self, executable, cwd, env, limit)
 
     def delete(self, *, timeout: float | None = None) -> None:
         """Delete the computer: end its processes and remove its files. Its forks stay.

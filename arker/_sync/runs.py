@@ -140,7 +140,7 @@ class Run:
         Raises:
             ArkerError: any failure.
         """
-        kept = _Kept()
+        kept = Kept()
         with RunStream(self, _follow(self, 0, follow=False)) as stream:
             for event in stream:
                 kept.add(event)
@@ -257,7 +257,7 @@ class RunStream:
         Raises:
             ArkerError: `unavailable` when the run ended without an exit code because its computer stopped.
         """
-        kept = _Kept()
+        kept = Kept()
         for event in self:
             kept.add(event)
             if isinstance(event, RunOutput):
@@ -283,7 +283,7 @@ class RunStream:
         self.close()
 
 
-class _Kept:
+class Kept:
     """The output that a result keeps."""
 
     def __init__(self) -> None:
@@ -304,7 +304,7 @@ class _Kept:
         return b"".join(self._parts[stream])
 
 
-def _result(info: RunInfo, kept: _Kept) -> RunResult:
+def _result(info: RunInfo, kept: Kept) -> RunResult:
     if info.exit_code is None and info.reason != "cancelled":
         why = "; ".join(info.notes) or "the run ended without an exit code"
         raise ArkerError("unavailable", f"{why} ({info.reason})", processed="maybe")
@@ -415,11 +415,11 @@ def run_to_end(
             return stream.collect(on_stdout, on_stderr)
     except BaseException:
         if stream.run.info.state == "running":
-            _interrupted(stream.run)
+            interrupted(stream.run)
         raise
 
 
-def _interrupted(run: Run) -> None:
+def interrupted(run: Run) -> None:
     """End a run whose call was interrupted; give up after a moment."""
     try:
         run._cancel(_CANCELLING)

@@ -37,6 +37,7 @@ from arker import (
     AsyncArker,
     AsyncBranches,
     AsyncComputer,
+    AsyncPython,
     AsyncRun,
     AsyncRunStream,
     AsyncSession,
@@ -44,6 +45,8 @@ from arker import (
     AsyncTerminal,
     ComputerInfo,
     Outcome,
+    PythonError,
+    PythonResult,
     RunResult,
     SessionInfo,
     VmList,
@@ -133,3 +136,11 @@ async def every_operation(arker: AsyncArker) -> None:
     assert_type(answer, InlineFile | SignedFile | WriteResponse)
     await arker.call(get_vm, 5)  # type: ignore[arg-type]
     await arker.call(get_vm)  # type: ignore[call-arg]
+
+
+async def interpreters(vm: AsyncComputer) -> None:
+    assert_type(vm.python(), AsyncPython)
+    async with vm.python(executable="/home/user/venv/bin/python", idle=None) as python:
+        assert_type(await python.run("1", timeout=5, on_stdout=print), PythonResult)
+        assert_type((await python.run("1")).error, PythonError | None)
+        await python.run(b"1")  # type: ignore[arg-type]

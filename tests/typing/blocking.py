@@ -42,6 +42,9 @@ from arker import (
     Hooks,
     Outcome,
     Processed,
+    Python,
+    PythonError,
+    PythonResult,
     RequestEvent,
     RetryPolicy,
     Run,
@@ -182,3 +185,11 @@ def every_operation(arker: Arker) -> None:
     arker.call(whoami, limit=5)  # type: ignore[call-arg]
     arker.call(list_vms, limit="5")  # type: ignore[arg-type]
     arker.call(print)  # type: ignore[arg-type]
+
+
+def interpreters(vm: Computer) -> None:
+    assert_type(vm.python(), Python)
+    with vm.python(executable="/home/user/venv/bin/python", idle=None) as python:
+        assert_type(python.run("1", timeout=5, on_stdout=print), PythonResult)
+        assert_type(python.run("1").error, PythonError | None)
+        python.run(b"1")  # type: ignore[arg-type]

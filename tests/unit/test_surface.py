@@ -18,6 +18,7 @@ PAIRS = [
     ("Files", "AsyncFiles"),
     ("File", "AsyncFile"),
     ("Branches", "AsyncBranches"),
+    ("Python", "AsyncPython"),
 ]
 CLASSES = [name for name in arker.__all__ if inspect.isclass(getattr(arker, name))]
 #: What raises nothing, or says so in the text of its class.

@@ -1,0 +1,341 @@
+# Derived from tests/client/_async/test_python.py by `make generate`; do not edit.
+"""The interpreter of the client against the embedded deployment: values, errors, output, and processes that end."""
+
+from __future__ import annotations
+
+import pytest
+
+from arker import Arker, ArkerError, PythonResult, RetryPolicy, VmBusyError
+from arker.local.process.launcher import Deployment
+from tests.client import awaiting
+from tests.faults.proxy import CuttingProxy
+
+FIGURES = """
+import io
+_open = {}
+class Figure:
+    def savefig(self, file, **options):
+        assert options["format"] == "png"
+        file.write(b"\\x89PNG drawing")
+def figure(number=None):
+    return _open.setdefault(number or len(_open) + 1, Figure())
+def get_fignums():
+    return list(_open)
+def close(figure):
+    for number in [number for number in _open if _open[number] is figure]:
+        del _open[number]
+"""
+TABLE = """
+class DataFrame:
+    def __repr__(self):
+        return "   a\\n0  1"
+    def _repr_html_(self):
+        return "<table>ä</table>"
+"""
+
+
+def client(deployment: Deployment, url: str = "") -> Arker:
+    url = url or deployment.base_url
+    return Arker(deployment.api_key, url, global_url=url, retry=RetryPolicy(backoff=0.001))
+
+
+def name(result: PythonResult) -> str | None:
+    return None if result.error is None else result.error.name
+
+
+def test_variables_live_from_call_to_call(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        result = python.run("x = 20\ndef twice(n):\n    return 2 * n\n")
+        assert (result.ok, result.value, result.restarted, result.notes) == (True, None, False, ())
+        result = python.run("print('out'); import sys; print('err', file=sys.stderr)\ntwice(x) + 2")
+        assert (result.value, result.text, result.error_text) == ("42", "out\n", "err\n")
+        assert 0 < result.duration_ms < 60_000
+        assert (python.run("_ + 1")).value == "43"
+        assert (python.run("'a string alone'")).value == "'a string alone'"
+        assert (python.run("")).ok
+        with vm.python() as other:
+            assert name(other.run("x")) == "NameError"
+
+
+def test_the_process_has_the_folder_and_the_variables_of_the_session(deployment: Deployment) -> None:
+    show = "import os; os.getcwd(), os.environ.get('A'), os.environ.get('B'), __name__"
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.run("export A=1; mkdir 'a b'; cd 'a b'; echo 'c = 7' >mine.py")
+        with vm.python(env={"B": "2 '$"}) as python:
+            assert (python.run(show)).value == repr(("/home/user/a b", "1", "2 '$", "__main__"))
+            assert (python.run("import mine; mine.c")).value == "7"
+        with vm.python(cwd="/tmp") as python:
+            assert (python.run(show)).value == repr(("/tmp", "1", None, "__main__"))
+
+
+def test_exceptions_are_values_with_lines(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        python.run("def fail(n):\n    return 1 / n")
+        result = python.run("print('before')\n\nfail(0)\nprint('after')")
+        assert result.text == "before\n"
+        assert result.error is not None
+        assert (result.error.name, result.error.message) == ("ZeroDivisionError", "division by zero")
+        assert result.error.line == 3
+        lines = result.error.traceback.splitlines()
+        assert lines[1:3] == ['  File "<call 2>", line 3, in <module>', "    fail(0)"]
+        assert '  File "<call 1>", line 2, in fail' in lines
+        assert "    return 1 / n" in lines
+        with pytest.raises(ArkerError, match="division by zero") as caught:
+            result.check()
+        assert caught.value.code == "command_failed"
+        result = python.run("x = 1\ny = = 2")
+        assert result.error is not None
+        assert (result.error.name, result.error.line) == ("SyntaxError", 2)
+        assert name(python.run("x")) == "NameError"  # nothing of it was executed
+        result = python.run("import sys\nsys.exit(3)")
+        assert result.error is not None
+        assert (result.error.name, result.error.message, result.restarted) == ("SystemExit", "3", False)
+        bad = "class Bad:\n    def __repr__(self):\n        raise OSError('no form')\n    __str__ = __repr__\nBad()"
+        result = python.run(bad)
+        assert result.error is not None
+        assert (result.error.message, result.error.line) == ("no form", 3)
+
+
+def test_await_at_the_top_level(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        assert (python.run(awaiting.DEFINE)).value == "5"
+        assert (python.run(awaiting.TWICE)).value == "10"
+        assert (python.run(awaiting.TASK)).value == "True"
+        assert (python.run(awaiting.SCRIPT)).value == "5"  # no loop runs around the code
+        result = python.run(awaiting.FAIL)
+        assert result.error is not None
+        assert (result.error.message, result.error.line) == ("in a task", 2)
+        result = python.run(awaiting.FOREVER, timeout=0.3)
+        assert (name(result), result.timed_out) == ("KeyboardInterrupt", True)
+        assert (python.run(awaiting.TWICE)).value == "10"
+
+
+def test_pictures_and_tables(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        vm.files.write("/home/user/matplotlib/pyplot.py", FIGURES)
+        vm.files.write("/home/user/pandas.py", TABLE)
+        code = (
+            "import matplotlib.pyplot as plt\nplt.figure()\nplt.figure()\nimport pandas\npandas.DataFrame()"
+        )
+        result = python.run(code)
+        assert result.pngs == [b"\x89PNG drawing"] * 2
+        assert (result.value, result.html) == ("   a\n0  1", "<table>ä</table>")
+        assert (python.run("1")).displays == ()  # a figure is shown once
+        assert (python.run("import os; os.environ['MPLBACKEND']")).value == "'agg'"
+        result = python.run("class Much:\n    def _repr_png_(self):\n        return bytes(17 << 20)\nMuch()")
+        assert (result.pngs, result.truncated, result.ok) == ([], True, True)
+
+
+def test_real_figures_and_tables(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        if name(python.run("import matplotlib, pandas")) is not None:
+            pytest.skip("the Python of this machine has no matplotlib and pandas, so computers have none")
+        code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\npandas.DataFrame({'a': [1]})"
+        result = python.run(code)
+        assert [png[:4] for png in result.pngs] == [b"\x89PNG"]
+        assert "<table" in (result.html or "")
+
+
+def test_output_arrives_while_the_code_runs(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        seen: list[bytes] = []
+
+        def first(data: bytes) -> None:
+            if not seen:
+                vm.run("touch /tmp/go")
+            seen.append(data)
+
+        code = "import os, time\nprint('one')\nwhile not os.path.exists('/tmp/go'):\n    time.sleep(0.01)\nprint('two')"
+        result = python.run(code, on_stdout=first)
+        assert b"".join(seen) == result.stdout == b"one\ntwo\n"
+
+
+def test_output_that_is_no_text_and_much_of_it(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        result = python.run("import sys; sys.stdout.buffer.write(b'\\xff\\0\\n')")
+        assert (result.stdout, result.value, result.text) == (b"\xff\0\n", "3", "\ufffd\0\n")
+        assert (python.run("print('\\udc80')")).stdout == b"\x80\n"
+        size = 0
+
+        def count(data: bytes) -> None:
+            nonlocal size
+            size += len(data)
+
+        result = python.run(
+            "import os\nfor _ in range(20):\n    os.write(1, bytes(1 << 20))\n'end'", on_stdout=count
+        )
+        assert size >= 16 << 20
+        assert (len(result.stdout), result.truncated, result.value) == (16 << 20, True, "'end'")
+        long = python.run("'x' * 3_000_000")
+        assert len(long.value or "") == 1 << 20
+
+
+def test_what_programs_and_descriptors_print_is_output(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        code = "import os, subprocess\nsubprocess.run('echo from a program; echo err >&2', shell=True).returncode"
+        result = python.run(code)
+        assert (result.text, result.error_text, result.value) == ("from a program\n", "err\n", "0")
+        # Whatever becomes of its own streams, the call ends.
+        python.run("keep = os.dup(1)\nos.set_blocking(1, False)")
+        assert (python.run("os.close(1); os.close(2); 5")).value == "5"
+        assert (python.run("os.dup2(keep, 1); os.dup2(keep, 2); print('back')")).text == "back\n"
+        assert (python.run("import sys; sys.stdout.close(); sys.stdout = None; 6")).value == "6"
+
+
+def test_threads_that_print_later(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        code = "import threading\ngo = threading.Event()\ndef later():\n    go.wait()\n    print('late')\n"
+        result = python.run(code + "thread = threading.Thread(target=later)\nthread.start()")
+        assert result.text == ""
+        assert (python.run("go.set(); thread.join()")).text == "late\n"
+
+
+def test_a_fork_ends_with_its_code(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        wait = "os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])"
+        result = python.run(
+            f"import os\nif (pid := os.fork()) == 0:\n    print('child')\nelse:\n    x = {wait}"
+        )
+        assert (result.text, (python.run("x")).value) == ("child\n", "0")
+        result = python.run(f"if (pid := os.fork()) == 0:\n    raise ValueError('of the child')\n{wait}")
+        assert (result.value, "of the child" in result.error_text) == ("1", True)
+
+
+def test_the_code_has_no_input(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        assert name(python.run("input()")) == "EOFError"
+        assert (python.run("import subprocess; subprocess.run('cat; echo end', shell=True)")).text == "end\n"
+
+
+def test_a_timeout_interrupts_and_keeps_the_variables(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        result = python.run("x = 1\nwhile True:\n    pass", timeout=0.3)
+        assert (name(result), result.timed_out, result.restarted) == ("KeyboardInterrupt", True, False)
+        result = python.run("import subprocess\nsubprocess.run(['sleep', '1000'])", timeout=0.5)
+        assert (name(result), result.timed_out) == ("KeyboardInterrupt", True)
+        assert (python.run("x", timeout=60)).value == "1"
+
+
+def test_a_call_that_cannot_be_interrupted_is_killed(deployment: Deployment) -> None:
+    code = "import signal\nx = 1\nprint('here')\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    pass"
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        result = python.run(code, timeout=0.3)
+        assert (name(result), result.timed_out, result.restarted) == ("ProcessEnded", True, True)
+        assert result.text == "here\n"
+        assert "did not end when its timeout of 0.3 s" in result.notes[0]
+        result = python.run("x")
+        assert (name(result), result.restarted) == ("NameError", False)
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("import os\nos._exit(3)", "ended with exit code 3"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "was killed by signal 11"),
+        ("import os\nos.closerange(3, 100)", "ended with exit code 1"),
+    ],
+)
+def test_a_process_that_ends_is_told_and_replaced(deployment: Deployment, code: str, how: str) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        python.run("x = 1")
+        result = python.run(code)
+        assert (name(result), result.restarted, result.timed_out) == ("ProcessEnded", True, False)
+        assert result.error is not None
+        assert how in result.error.message
+        assert (python.run("x = 2\nx")).value == "2"
+
+
+def test_an_end_between_calls_is_told_by_the_next(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        python = vm.python(idle=0.05)
+        python.run("x = 1")
+        [run] = vm.runs()
+        assert (run.wait(timeout=30)).exit_code == 0
+        result = python.run("x = 2\nx")
+        assert (result.value, result.restarted) == ("2", True)
+        assert "between calls" in result.notes[0]
+        python.close()
+
+
+def test_interrupt_restart_and_close(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        with vm.python() as python:
+            python.interrupt()  # nothing runs
+
+            def stop(data: bytes) -> None:
+                with pytest.raises(VmBusyError):
+                    python.run("1")
+                python.interrupt()
+
+            result = python.run("x = 1\nprint('go')\nwhile True:\n    pass", on_stdout=stop)
+            assert (name(result), result.timed_out) == ("KeyboardInterrupt", False)
+            python.interrupt()
+            assert (python.run("x")).value == "1"
+            python.restart()
+            result = python.run("import atexit\natexit.register(open, 'left', 'w')\nx")
+            assert (name(result), result.restarted) == ("NameError", False)
+
+            def end(data: bytes) -> None:
+                python.restart()
+
+            result = python.run("print('go')\nwhile True:\n    pass", on_stdout=end)
+            assert (name(result), result.restarted) == ("ProcessEnded", True)
+            python.run("import atexit\natexit.register(open, 'left', 'w')")
+        assert vm.runs(running=True) == []
+        assert (vm.run("ls")).text == "left\n"  # it ended as a script does
+        python.close()
+        with pytest.raises(ArkerError, match="closed"):
+            python.run("1")
+
+
+def test_a_callback_that_raises_ends_the_call(deployment: Deployment) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(data: bytes) -> None:
+        raise Enough
+
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        with pytest.raises(Enough):
+            python.run("print('x')\nwhile True:\n    pass", on_stdout=stop)
+        result = python.run("1")
+        assert (result.value, result.restarted) == ("1", True)
+        assert len(vm.runs(running=True)) == 1
+
+
+def test_arguments_and_computers_without_python(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        with pytest.raises(ArkerError, match="python9") as caught:
+            vm.python(executable="python9").run("1")
+        assert caught.value.code == "command_not_found"
+        with pytest.raises(ArkerError, match="nowhere"):
+            vm.python(cwd="/nowhere").run("1")
+        with pytest.raises(TypeError):
+            vm.python().run(b"1")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="timeout"):
+            vm.python().run("1", timeout=-1)
+        with pytest.raises(ValueError, match="idle"):
+            vm.python(idle=-1)
+        assert vm.runs(running=True) == []
+
+
+def test_a_cut_connection_changes_nothing(deployment: Deployment) -> None:
+    with CuttingProxy(deployment.base_url) as wire:
+        with client(deployment, wire.url) as arker, arker.vm("arkuntu").fork() as vm:
+            with vm.python() as python:
+                python.run("calls = 0")
+                for _ in range(5):
+                    wire.lose(1)
+                    result = python.run("calls += 1\nprint('x' * 100_000)\ncalls")
+                    assert len(result.stdout) == 100_001
+                assert result.value == "5"
+            assert wire.lost > 2
+
+
+def test_a_deleted_computer(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        python.run("1")
+        vm.delete()
+        with pytest.raises(ArkerError) as caught:
+            python.run("1")
+        assert caught.value.code == "not_found"
