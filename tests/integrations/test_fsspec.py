@@ -29,6 +29,8 @@ def computer(client: Arker) -> Iterator[Computer]:
 
 @pytest.fixture
 def fs(client: Arker, computer: Computer) -> Iterator[ArkerFileSystem]:
+    # The suites of fsspec leave files behind, and run on the same computer.
+    assert computer.run("rm -rf /home/user/*").exit_code == 0
     yield ArkerFileSystem(client=client, skip_instance_cache=True)
     assert computer.run("rm -rf /home/user/* /home/user/.arker*").exit_code == 0
     assert computer.run("ls -A").text == ""
