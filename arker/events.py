@@ -110,7 +110,6 @@ Event: TypeAlias = RunOutput | OutputCut | RunInfo
 
 def run_info(fields: Mapping[str, Any]) -> RunInfo:
     """Convert the run in an answer. Raises KeyError, TypeError or ValueError for an invalid one."""
-    usage = fields.get("usage") or {}
     return RunInfo(
         str(fields["run_id"]),
         str(fields["session_id"]),
@@ -121,13 +120,18 @@ def run_info(fields: Mapping[str, Any]) -> RunInfo:
         fields.get("reason"),
         fields.get("cwd") or "",
         float(fields.get("duration_ms") or 0),
-        Usage(
-            usage.get("cpu_seconds"),
-            usage.get("peak_memory"),
-            usage.get("bytes_written"),
-            usage.get("exact") is True,
-        ),
+        usage_of(fields.get("usage") or {}),
         tuple(fields.get("notes") or ()),
+    )
+
+
+def usage_of(fields: Mapping[str, Any]) -> Usage:
+    """Convert the resources in an answer."""
+    return Usage(
+        fields.get("cpu_seconds"),
+        fields.get("peak_memory"),
+        fields.get("bytes_written"),
+        fields.get("exact") is True,
     )
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 from .errors import ArkerError
-from .events import Usage
+from .events import Usage, usage_of
 
 if TYPE_CHECKING:
     from arker_api.control.models import VmPage
@@ -149,6 +149,16 @@ def run_result(response: RunResponse) -> RunResult:
         response.cwd or "",
         response.completed is not False,
         response.stdout_truncated is True or response.stderr_truncated is True,
+        *end_of(response.additional_properties),
+    )
+
+
+def end_of(fields: Mapping[str, Any]) -> tuple[str | None, Usage | None]:
+    """Why a run ended and what it used, if an answer has these fields, which are in no contract."""
+    reason, usage = fields.get("reason"), fields.get("usage")
+    return (
+        reason if isinstance(reason, str) else None,
+        usage_of(usage) if isinstance(usage, Mapping) else None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, overload
@@ -299,6 +300,8 @@ class AsyncComputer:
             body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
         run = (self._known_id("run"), new_ulid())
         parts = run_command.build(run[0], body=body, idempotency_key=run[1])
+        # An embedded deployment sends its additional fields only on request; others ignore the header.
+        parts["headers"]["Arker-Local"] = "1"
         longest = limit + timeouts.read
         running = client._pipeline.running
         running.add(run)
@@ -414,6 +417,70 @@ class AsyncComputer:
         from .runs import find_run
 
         return await find_run(self, run_id)
+
+    @overload
+    async def wait_for(
+        self, *, output: str | re.Pattern[str], run: AsyncRun, timeout: float = 60.0
+    ) -> re.Match[str]: ...
+
+    @overload
+    async def wait_for(self, *, port: int, run: AsyncRun | None = None, timeout: float = 60.0) -> None: ...
+
+    @overload
+    async def wait_for(self, *, path: str, run: AsyncRun | None = None, timeout: float = 60.0) -> None: ...
+
+    async def wait_for(
+        self,
+        *,
+        port: int | None = None,
+        path: str | None = None,
+        output: str | re.Pattern[str] | None = None,
+        run: AsyncRun | None = None,
+        timeout: float = 60.0,
+    ) -> re.Match[str] | None:
+        """Wait until a server accepts connections, a path exists, or a run has written something.
+
+        Args:
+            port: The port of the server.
+            path: The path.
+            output: Text or a pattern to find in a line of standard output or standard error of `run`, from its start;
+                the match is returned. A line that is not complete is searched, too.
+            run: The run that is to bring it about: when it ends before, waiting ends, too.
+            timeout: Longest time to wait, in seconds; the run continues afterwards.
+
+        Raises:
+            ArkerError: `timeout`; `command_failed` when the run ended before, with its result as `result`; any other
+                failure.
+            TypeError: unless exactly one of `port`, `path` and `output` is given, or for `output` without `run`.
+        """
+        from .waiting import wait_for_output, wait_until
+
+        if sum(wanted is not None for wanted in (port, path, output)) != 1:
+            raise TypeError("wait_for takes one of port, path and output")
+        if output is not None:
+            if run is None:
+                raise TypeError("output is that of a run: run= is missing")
+            return await wait_for_output(run, output, timeout)
+        if port is not None:
+            await wait_until(self.port(port)._accepts, f"a server on port {port}", timeout, run)
+        if path is not None:
+            await wait_until(functools.partial(self.files.exists, path), f"a file {path!r}", timeout, run)
+        return None
+
+    async def healthy(self, *, timeout: float = 30.0) -> bool:
+        """Whether the deployment runs a command in it, beside whatever runs already. False means that a failure before
+        was probably the deployment's, and not that of a command.
+
+        Args:
+            timeout: Longest time for the command to start and end, in seconds.
+
+        Raises:
+            ArkerError: what is not a failure of the deployment: `not_found`, `unauthorized`, `quota_exceeded` ...;
+                `conflict` when the computer has broken its own system.
+        """
+        from .waiting import healthy
+
+        return await healthy(self, timeout)
 
     async def terminal(
         self,

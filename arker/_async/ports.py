@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import FURTHEST
-from arker._io_async import async_sleep
 from arker.errors import ArkerError, needing
 
 if TYPE_CHECKING:
@@ -101,22 +100,19 @@ class AsyncPort:
         Raises:
             ArkerError: `timeout`, and any other failure.
         """
-        pause, waited = 0.02, 0.0
-        while True:
-            try:
-                connection = await self.connect()
-            except ArkerError as error:
-                if error.code != "port_closed":
-                    raise
-                if waited >= timeout:
-                    message = f"nothing listens on port {self._number} after {timeout:g} s"
-                    raise ArkerError("timeout", message, processed="yes") from error
-            else:
-                await connection.aclose()
-                return
-            await async_sleep(pause)
-            waited += pause
-            pause = min(pause * 1.5, 0.5)
+        from .waiting import wait_until
+
+        await wait_until(self._accepts, f"a server on port {self._number}", timeout)
+
+    async def _accepts(self) -> bool:
+        try:
+            connection = await self.connect()
+        except ArkerError as error:
+            if error.code != "port_closed":
+                raise
+            return False
+        await connection.aclose()
+        return True
 
     @property
     def _path(self) -> str:

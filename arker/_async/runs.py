@@ -109,7 +109,7 @@ class AsyncRun:
         """
         if offset < 0:
             raise ValueError(f"offset is 0 or more, not {offset}")
-        return AsyncRunStream(self, _follow(self, offset))
+        return AsyncRunStream(self, follow(self, offset))
 
     async def wait(
         self,
@@ -130,7 +130,7 @@ class AsyncRun:
                 stopped.
         """
         deadline = None if timeout is None else Deadline(check_seconds("timeout", timeout))
-        async with AsyncRunStream(self, _follow(self, 0, deadline=deadline)) as stream:
+        async with AsyncRunStream(self, follow(self, 0, deadline=deadline)) as stream:
             return await stream.collect(on_stdout, on_stderr)
 
     async def output(self) -> tuple[bytes, bytes]:
@@ -140,7 +140,7 @@ class AsyncRun:
             ArkerError: any failure.
         """
         kept = Kept()
-        async with AsyncRunStream(self, _follow(self, 0, follow=False)) as stream:
+        async with AsyncRunStream(self, follow(self, 0, follow=False)) as stream:
             async for event in stream:
                 kept.add(event)
         return kept.value("stdout"), kept.value("stderr")
@@ -349,8 +349,9 @@ async def open_run(
     cwd: str | None,
     env: Mapping[str, str] | None,
     stdin: bytes | str | None,
+    deadline: Deadline | None = None,
 ) -> AsyncRunStream:
-    """Start a command and follow it, with one request. Raises ArkerError."""
+    """Start a command and follow it, until the deadline if there is one, with one request. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
     if stdin is not None:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
@@ -361,8 +362,9 @@ async def open_run(
         fields["input"] = base64.b64encode(raw).decode()
     headers = {"Idempotency-Key": new_ulid(), "Accept": FRAMES}
     make = functools.partial(_request, computer, "POST", "", dump(fields), headers=headers, read=_SILENCE)
+    client = computer._client
     with needing("has no runs of this kind"):
-        reply = await computer._client._pipeline.hold(computer._client._budget(None), make, 200)
+        reply = await client._pipeline.hold(client._budget(None), make, 200, deadline=deadline)
     frames = Frames(0)
     try:
         first: list[Event] = []
@@ -376,7 +378,7 @@ async def open_run(
         await reply.aclose()
         raise
     run = AsyncRun(computer, first[0])
-    return AsyncRunStream(run, _follow(run, 0, begun=(reply, frames, first)))
+    return AsyncRunStream(run, follow(run, 0, deadline=deadline, begun=(reply, frames, first)))
 
 
 async def list_runs(computer: AsyncComputer, running: bool | None, limit: int) -> list[AsyncRun]:
@@ -457,7 +459,7 @@ def _id(run_id: str) -> str:
     return run_id
 
 
-async def _follow(
+async def follow(
     run: AsyncRun,
     offset: int,
     *,
@@ -473,16 +475,17 @@ async def _follow(
         try:
             if begun is None:
                 query = f"?offset={offset}&follow={str(follow).lower()}"
-                read = _SILENCE if deadline is None else max(0.001, min(_SILENCE, deadline.left))
                 make = functools.partial(
                     _request,
                     run._computer,
                     "GET",
                     f"/{run.id}/events{query}",
                     headers={"Accept": FRAMES},
-                    read=read,
+                    read=_SILENCE,
                 )
-                reply = await client._pipeline.hold(client._budget(None), make, 200)
+                total = client._timeouts.total
+                budget = client._budget(total if deadline is None else max(0.001, min(total, deadline.left)))
+                reply = await client._pipeline.hold(budget, make, 200, deadline=deadline)
                 frames, ready = Frames(offset), list[Event]()
             else:
                 (reply, frames, ready), begun = begun, None

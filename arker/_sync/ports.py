@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from arker._http._sync.transport import Reply
 from arker._http.deadline import FURTHEST
-from arker._io_sync import sleep
 from arker.errors import ArkerError, needing
 
 if TYPE_CHECKING:
@@ -102,22 +101,19 @@ class Port:
         Raises:
             ArkerError: `timeout`, and any other failure.
         """
-        pause, waited = 0.02, 0.0
-        while True:
-            try:
-                connection = self.connect()
-            except ArkerError as error:
-                if error.code != "port_closed":
-                    raise
-                if waited >= timeout:
-                    message = f"nothing listens on port {self._number} after {timeout:g} s"
-                    raise ArkerError("timeout", message, processed="yes") from error
-            else:
-                connection.close()
-                return
-            sleep(pause)
-            waited += pause
-            pause = min(pause * 1.5, 0.5)
+        from .waiting import wait_until
+
+        wait_until(self._accepts, f"a server on port {self._number}", timeout)
+
+    def _accepts(self) -> bool:
+        try:
+            connection = self.connect()
+        except ArkerError as error:
+            if error.code != "port_closed":
+                raise
+            return False
+        connection.close()
+        return True
 
     @property
     def _path(self) -> str:

@@ -110,7 +110,7 @@ class Run:
         """
         if offset < 0:
             raise ValueError(f"offset is 0 or more, not {offset}")
-        return RunStream(self, _follow(self, offset))
+        return RunStream(self, follow(self, offset))
 
     def wait(
         self,
@@ -131,7 +131,7 @@ class Run:
                 stopped.
         """
         deadline = None if timeout is None else Deadline(check_seconds("timeout", timeout))
-        with RunStream(self, _follow(self, 0, deadline=deadline)) as stream:
+        with RunStream(self, follow(self, 0, deadline=deadline)) as stream:
             return stream.collect(on_stdout, on_stderr)
 
     def output(self) -> tuple[bytes, bytes]:
@@ -141,7 +141,7 @@ class Run:
             ArkerError: any failure.
         """
         kept = Kept()
-        with RunStream(self, _follow(self, 0, follow=False)) as stream:
+        with RunStream(self, follow(self, 0, follow=False)) as stream:
             for event in stream:
                 kept.add(event)
         return kept.value("stdout"), kept.value("stderr")
@@ -348,8 +348,9 @@ def open_run(
     cwd: str | None,
     env: Mapping[str, str] | None,
     stdin: bytes | str | None,
+    deadline: Deadline | None = None,
 ) -> RunStream:
-    """Start a command and follow it, with one request. Raises ArkerError."""
+    """Start a command and follow it, until the deadline if there is one, with one request. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
     if stdin is not None:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
@@ -360,8 +361,9 @@ def open_run(
         fields["input"] = base64.b64encode(raw).decode()
     headers = {"Idempotency-Key": new_ulid(), "Accept": FRAMES}
     make = functools.partial(_request, computer, "POST", "", dump(fields), headers=headers, read=_SILENCE)
+    client = computer._client
     with needing("has no runs of this kind"):
-        reply = computer._client._pipeline.hold(computer._client._budget(None), make, 200)
+        reply = client._pipeline.hold(client._budget(None), make, 200, deadline=deadline)
     frames = Frames(0)
     try:
         first: list[Event] = []
@@ -375,7 +377,7 @@ def open_run(
         reply.close()
         raise
     run = Run(computer, first[0])
-    return RunStream(run, _follow(run, 0, begun=(reply, frames, first)))
+    return RunStream(run, follow(run, 0, deadline=deadline, begun=(reply, frames, first)))
 
 
 def list_runs(computer: Computer, running: bool | None, limit: int) -> list[Run]:
@@ -456,7 +458,7 @@ def _id(run_id: str) -> str:
     return run_id
 
 
-def _follow(
+def follow(
     run: Run,
     offset: int,
     *,
@@ -472,16 +474,17 @@ def _follow(
         try:
             if begun is None:
                 query = f"?offset={offset}&follow={str(follow).lower()}"
-                read = _SILENCE if deadline is None else max(0.001, min(_SILENCE, deadline.left))
                 make = functools.partial(
                     _request,
                     run._computer,
                     "GET",
                     f"/{run.id}/events{query}",
                     headers={"Accept": FRAMES},
-                    read=read,
+                    read=_SILENCE,
                 )
-                reply = client._pipeline.hold(client._budget(None), make, 200)
+                total = client._timeouts.total
+                budget = client._budget(total if deadline is None else max(0.001, min(total, deadline.left)))
+                reply = client._pipeline.hold(budget, make, 200, deadline=deadline)
                 frames, ready = Frames(offset), list[Event]()
             else:
                 (reply, frames, ready), begun = begun, None

@@ -28,7 +28,7 @@ from arker.errors import NEEDS_0_3, ArkerError, needing
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
 from arker.operations import Operation
-from arker.results import RunResult, VmList, VmSummary, decode
+from arker.results import RunResult, VmList, VmSummary, decode, end_of
 
 if TYPE_CHECKING:
     from .client import Arker
@@ -96,7 +96,7 @@ def run_in(
         body.session_idx = int(where)
     else:
         body.session_id = _session(client, budget, vm_id, where)
-    parts = create_run.build(vm_id, body=body, idempotency_key=key)
+    parts = _ours(create_run.build(vm_id, body=body, idempotency_key=key))
     read = _HELD + client._timeouts.read
     run: RunAnswer | Run = ask(client, budget, create_run, parts, _same, read)
     wait = _FIRST_LOOK
@@ -108,14 +108,18 @@ def run_in(
             )
         sleep(min(wait, left))
         wait = min(1.5 * wait, _LAST_LOOK)
-        run = ask(client, budget, get_run, get_run.build(vm_id, str(run.run_id)), _same)
+        parts = _ours(get_run.build(vm_id, str(run.run_id)))
+        run = ask(client, budget, get_run, parts, _same)
     exit_code = given(run.exit_code, int)
     if exit_code is None or exit_code < 0 or run.state == "failed":
         why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
         raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
-    # Only the session tells the folder of its shell.
-    parts = get_session.build(vm_id, str(run.session_id))
-    cwd = ask(client, budget, get_session, parts, lambda session: session.cwd)
+    cwd = given(run.additional_properties.get("cwd"), str)
+    if cwd is None:
+        # Only the session tells the folder of its shell.
+        parts = get_session.build(vm_id, str(run.session_id))
+        cwd = ask(client, budget, get_session, parts, lambda session: session.cwd)
+    reason, usage = end_of(run.additional_properties)
     return RunResult(
         decode(run.stdout, run.stdout_encoding),
         decode(run.stderr, run.stderr_encoding),
@@ -123,8 +127,10 @@ def run_in(
         (time.monotonic() - began) * 1000,
         where,
         cwd,
-        not (timeout and exit_code == _TIMED_OUT),
+        not (timeout and exit_code == _TIMED_OUT) if reason is None else reason != "timed_out",
         False,
+        reason,
+        usage,
     )
 
 
@@ -170,10 +176,7 @@ def computers(
 
 def info_of(client: Arker, budget: Budget, vm_id: str) -> ComputerInfo:
     """Return what the platform knows of a computer."""
-    parts = get_vm.build(vm_id)
-    # An embedded deployment sends its additional fields only on request; others ignore the header.
-    parts["headers"] = {"Arker-Local": "1"}
-    return ask(client, budget, get_vm, parts, computer_info)
+    return ask(client, budget, get_vm, _ours(get_vm.build(vm_id)), computer_info)
 
 
 def describe(client: Arker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
@@ -197,6 +200,12 @@ def organization_of(client: Arker, budget: Budget) -> Organization:
 def check_health(client: Arker, budget: Budget) -> None:
     """Return if the deployment is healthy. Raises ArkerError otherwise."""
     ask(client, budget, health, health.build(), _same)
+
+
+def _ours(parts: dict[str, Any]) -> dict[str, Any]:
+    # An embedded deployment sends its additional fields only on request; others ignore the header.
+    parts["headers"] = {**parts.get("headers", {}), "Arker-Local": "1"}
+    return parts
 
 
 def _same(answer: T) -> T:

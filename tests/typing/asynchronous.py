@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import assert_type
@@ -91,6 +92,12 @@ async def sessions(vm: AsyncComputer) -> None:
         await session.reset()
     assert_type(await vm.sessions(), list[AsyncSession])
     assert_type(await vm.get_session("name"), AsyncSession)
+    run = await vm.start("true")
+    assert_type(await vm.wait_for(output="x", run=run), re.Match[str])
+    await vm.wait_for(port=8000, run=run, timeout=1)
+    await vm.wait_for(path="/tmp/x")
+    await vm.wait_for(output="x")  # type: ignore[call-overload]
+    assert_type(await vm.healthy(), bool)
     await vm.session("name")  # type: ignore[call-arg]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -115,6 +116,12 @@ def sessions(vm: Computer) -> None:
         session.reset()
     assert_type(vm.sessions(), list[Session])
     assert_type(vm.get_session("name"), Session)
+    run = vm.start("true")
+    assert_type(vm.wait_for(output="x", run=run), re.Match[str])
+    vm.wait_for(port=8000, run=run, timeout=1)
+    vm.wait_for(path="/tmp/x")
+    vm.wait_for(output="x")  # type: ignore[call-overload]
+    assert_type(vm.healthy(), bool)
     vm.session("name")  # type: ignore[call-arg]
 
 

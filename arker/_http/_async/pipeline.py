@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 from arker import operations
-from arker._http.deadline import Deadline
+from arker._http.deadline import FURTHEST, Deadline
 from arker._io_async import async_sleep, async_waits_for_sockets
 from arker._version import __version__
 from arker.config import Config, SecretBytes, Timeouts, Url
@@ -183,11 +183,18 @@ class AsyncPipeline:
 
         return await self._until_taken(budget, make, consumed)
 
-    async def hold(self, budget: Budget, make: Callable[[], AsyncRequest], *statuses: int) -> AsyncReply:
+    async def hold(
+        self,
+        budget: Budget,
+        make: Callable[[], AsyncRequest],
+        *statuses: int,
+        deadline: Deadline | None = None,
+    ) -> AsyncReply:
         """Send a request as `perform` does, until an answer has one of the statuses; return it after its head.
 
         The caller must close it; until then it occupies one of the connections. The deadline of the budget no longer
-        applies: each piece may take as long as the request's `read`. Later failures are not retried. Raises ArkerError.
+        applies, but the given one, if any: each piece may take as long as the request's `read`. Later failures are not
+        retried. Raises ArkerError.
         """
 
         async def held(reply: AsyncReply) -> AsyncReply:
@@ -200,7 +207,7 @@ class AsyncPipeline:
                         reply.status,
                         processed="maybe",
                     )
-                reply.hold()
+                reply.hold(deadline or Deadline(FURTHEST))
                 return reply
             except BaseException:
                 await reply.aclose()

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import h11
 
-from arker._http.deadline import FURTHEST, Deadline
+from arker._http.deadline import Deadline
 from arker._io import Buffer
 from arker._io_async import AsyncScoped
 from arker.config import Url, is_loopback
@@ -53,8 +53,8 @@ class AsyncReply(Protocol):
         """Return the next piece of the body, None at its end. Raises ArkerError if it is incomplete."""
         ...
 
-    def hold(self) -> None:
-        """Remove the deadline of the call: from now on only the wait for each piece is limited."""
+    def hold(self, deadline: Deadline) -> None:
+        """Replace the deadline of the call; the wait for each piece stays limited."""
         ...
 
     def upgraded(self) -> AsyncByteStream:
@@ -113,8 +113,8 @@ class _PooledReply:
         except _BROKEN as error:
             raise no_answer(error, self._url.authority, sent=True, answering=True) from error
 
-    def hold(self) -> None:
-        self._deadline = Deadline(FURTHEST)
+    def hold(self, deadline: Deadline) -> None:
+        self._deadline = deadline
 
     def upgraded(self) -> AsyncByteStream:
         return _Upgraded(self._open, self._url)

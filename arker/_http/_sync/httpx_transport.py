@@ -44,8 +44,8 @@ class _HttpxReply:
         except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
             raise _from_httpx(error, self._url.authority, answering=True) from error
 
-    def hold(self) -> None:
-        self._deadline = Deadline(FURTHEST)
+    def hold(self, deadline: Deadline) -> None:
+        self._deadline = deadline
 
     def upgraded(self) -> ByteStream:
         stream = self._response.extensions.get("network_stream")

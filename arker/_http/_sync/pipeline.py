@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 from arker import operations
-from arker._http.deadline import Deadline
+from arker._http.deadline import FURTHEST, Deadline
 from arker._io_sync import sleep, waits_for_sockets
 from arker._version import __version__
 from arker.config import Config, SecretBytes, Timeouts, Url
@@ -182,11 +182,18 @@ class Pipeline:
 
         return self._until_taken(budget, make, consumed)
 
-    def hold(self, budget: Budget, make: Callable[[], Request], *statuses: int) -> Reply:
+    def hold(
+        self,
+        budget: Budget,
+        make: Callable[[], Request],
+        *statuses: int,
+        deadline: Deadline | None = None,
+    ) -> Reply:
         """Send a request as `perform` does, until an answer has one of the statuses; return it after its head.
 
         The caller must close it; until then it occupies one of the connections. The deadline of the budget no longer
-        applies: each piece may take as long as the request's `read`. Later failures are not retried. Raises ArkerError.
+        applies, but the given one, if any: each piece may take as long as the request's `read`. Later failures are not
+        retried. Raises ArkerError.
         """
 
         def held(reply: Reply) -> Reply:
@@ -199,7 +206,7 @@ class Pipeline:
                         reply.status,
                         processed="maybe",
                     )
-                reply.hold()
+                reply.hold(deadline or Deadline(FURTHEST))
                 return reply
             except BaseException:
                 reply.close()

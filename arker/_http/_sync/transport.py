@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import h11
 
-from arker._http.deadline import FURTHEST, Deadline
+from arker._http.deadline import Deadline
 from arker._io import Buffer
 from arker._io_sync import Scoped
 from arker.config import Url, is_loopback
@@ -54,8 +54,8 @@ class Reply(Protocol):
         """Return the next piece of the body, None at its end. Raises ArkerError if it is incomplete."""
         ...
 
-    def hold(self) -> None:
-        """Remove the deadline of the call: from now on only the wait for each piece is limited."""
+    def hold(self, deadline: Deadline) -> None:
+        """Replace the deadline of the call; the wait for each piece stays limited."""
         ...
 
     def upgraded(self) -> ByteStream:
@@ -114,8 +114,8 @@ class _PooledReply:
         except _BROKEN as error:
             raise no_answer(error, self._url.authority, sent=True, answering=True) from error
 
-    def hold(self) -> None:
-        self._deadline = Deadline(FURTHEST)
+    def hold(self, deadline: Deadline) -> None:
+        self._deadline = deadline
 
     def upgraded(self) -> ByteStream:
         return _Upgraded(self._open, self._url)

@@ -22,7 +22,7 @@ from arker.local.service.errors import ApiError
 from arker.local.service.handles import Cut, End, Output, Reason, Run, Stream
 
 from .bodies import cancelled_with
-from .rendering import text, timestamp
+from .rendering import end_fields, text, timestamp
 
 FRAMES: Final = "application/vnd.arker.events"
 SSE: Final = "text/event-stream"
@@ -56,17 +56,11 @@ def run_fields(run: Run, vm_id: str) -> dict[str, Any]:
             "state": _STATES.get(end.reason, "completed"),
             "completed_at": timestamp(run.started_ms + round(end.seconds * 1000)),
             "exit_code": end.exit_code,
-            "reason": end.reason.value,
             "cwd": end.cwd,
             "duration_ms": round(end.seconds * 1000, 3),
             "stdout_bytes": end.stdout_bytes,
             "stderr_bytes": end.stderr_bytes,
-            "usage": {
-                "cpu_seconds": end.usage.cpu_seconds,
-                "peak_memory": end.usage.peak_memory,
-                "bytes_written": end.usage.bytes_written,
-                "exact": end.usage.exact,
-            },
+            **end_fields(end.reason, end.usage),
             "notes": list(end.notes),
         }
     return fields

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import platform as host
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
+
+from arker.local.service.handles import Reason, Usage
 
 PROVIDER: Final = "local"
 PLATFORM: Final = f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(host.machine(), host.machine()) }"
@@ -18,6 +20,19 @@ _SPELT_OUT: Final = bytes(set(range(32)) - set(b"\b\t\n\f\r"))
 def timestamp(ms: int) -> str:
     """Format a time in RFC 3339, in UTC, with milliseconds."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def end_fields(reason: Reason, usage: Usage) -> dict[str, Any]:
+    """Return why a run ended and what it used, as JSON fields. They are in no contract."""
+    return {
+        "reason": reason.value,
+        "usage": {
+            "cpu_seconds": usage.cpu_seconds,
+            "peak_memory": usage.peak_memory,
+            "bytes_written": usage.bytes_written,
+            "exact": usage.exact,
+        },
+    }
 
 
 def text(data: bytes) -> tuple[str, str]:

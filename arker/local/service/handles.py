@@ -28,6 +28,7 @@ from arker.local.engine.protocol import (
     RunExists,
     RunMissing,
     Stream,
+    Usage,
     shown,
 )
 
@@ -36,7 +37,7 @@ from .computers import Computers
 from .errors import ApiError
 from .translation import Sandboxes, api_errors
 
-__all__ = ["SIGNALS", "Cut", "End", "Event", "Handles", "Output", "Reason", "Run", "Stream"]
+__all__ = ["SIGNALS", "Cut", "End", "Event", "Handles", "Output", "Reason", "Run", "Stream", "Usage"]
 
 #: Signals that can be sent to a run.
 SIGNALS: Final = tuple(

@@ -81,11 +81,12 @@ _NEXT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A run and its output so far."""
+    """A run and its output so far; and how it ended, if the engine still knows."""
 
     run: RunRow
     stdout: bytes
     stderr: bytes
+    end: End | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -327,7 +328,8 @@ class Recorded:
                         into += event.data[: SHOWN - len(into)]
                     elif isinstance(event, Cut):
                         break
-        return Result(run, bytes(kept[Stream.STDOUT]), bytes(kept[Stream.STDERR]))
+        end = None if handle is None else handle.outcome
+        return Result(run, bytes(kept[Stream.STDOUT]), bytes(kept[Stream.STDERR]), end)
 
     def page(self, who: Principal, vm_id: str, wanted: RunFilter, limit: int) -> Sequence[RunRow]:
         """Return runs of a computer, newest first."""

@@ -43,6 +43,16 @@ async def test_a_computer_is_forked_used_and_deleted(case: tuple[Deployment, str
             await child.run("true")
 
 
+async def test_a_result_says_why_the_command_ended(case: tuple[Deployment, str]) -> None:
+    async with client(case) as arker, await arker.vm("arkuntu").fork() as vm:
+        result = await vm.run("exit 124")
+        assert (result.reason, result.completed) == ("exited", True)
+        assert result.usage is not None
+        assert (await vm.run("kill -9 $$")).reason == "signalled"
+        result = await vm.run("sleep 60", timeout=1)
+        assert (result.reason, result.completed) == ("timed_out", False)
+
+
 async def test_sessions_have_names_and_numbers(case: tuple[Deployment, str]) -> None:
     async with client(case) as arker, await arker.vm("arkuntu").fork() as vm:
         for session in ("build", 3):

@@ -99,6 +99,16 @@ async def test_a_run_in_the_background_is_found_again(deployment: Deployment) ->
         assert await vm.runs(running=True) == []
 
 
+async def test_a_wait_ends_in_time_while_output_comes(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        run = await vm.start("for i in $(seq 200); do echo line; sleep 0.05; done")
+        began = time.monotonic()
+        with pytest.raises(ArkerError) as caught:
+            await run.wait(timeout=0.3)
+        assert caught.value.code == "timeout"
+        assert time.monotonic() - began < 5
+
+
 async def test_input_signals_and_cancel(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         run = await vm.start("cat; echo end", stdin=True)

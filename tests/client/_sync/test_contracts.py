@@ -44,6 +44,16 @@ def test_a_computer_is_forked_used_and_deleted(case: tuple[Deployment, str]) -> 
             child.run("true")
 
 
+def test_a_result_says_why_the_command_ended(case: tuple[Deployment, str]) -> None:
+    with client(case) as arker, arker.vm("arkuntu").fork() as vm:
+        result = vm.run("exit 124")
+        assert (result.reason, result.completed) == ("exited", True)
+        assert result.usage is not None
+        assert (vm.run("kill -9 $$")).reason == "signalled"
+        result = vm.run("sleep 60", timeout=1)
+        assert (result.reason, result.completed) == ("timed_out", False)
+
+
 def test_sessions_have_names_and_numbers(case: tuple[Deployment, str]) -> None:
     with client(case) as arker, arker.vm("arkuntu").fork() as vm:
         for session in ("build", 3):

@@ -100,6 +100,16 @@ def test_a_run_in_the_background_is_found_again(deployment: Deployment) -> None:
         assert vm.runs(running=True) == []
 
 
+def test_a_wait_ends_in_time_while_output_comes(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        run = vm.start("for i in $(seq 200); do echo line; sleep 0.05; done")
+        began = time.monotonic()
+        with pytest.raises(ArkerError) as caught:
+            run.wait(timeout=0.3)
+        assert caught.value.code == "timeout"
+        assert time.monotonic() - began < 5
+
+
 def test_input_signals_and_cancel(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         run = vm.start("cat; echo end", stdin=True)

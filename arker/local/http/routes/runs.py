@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from arker.local.http.bodies import body, cancelled_with
-from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, who
-from arker.local.http.rendering import text
+from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, wants_ours, who
+from arker.local.http.rendering import end_fields, text
 from arker.local.http.schemas import MAX_RUN_BODY, CancelRequest, RunRequest
 from arker.local.service.runs import RunOutcome
 
@@ -26,6 +26,7 @@ class Run(Endpoint):
         """POST /api/v1/vms/{vm_id}/run."""
         key = idempotency_key(request)
         asked = await body(request, RunRequest, MAX_RUN_BODY)
+        ours = wants_ours(request)
         async with cancelled_with(request):
             return json(
                 await platform(request).runs.run(
@@ -35,7 +36,7 @@ class Run(Endpoint):
                     command=asked.command,
                     timeout=min(asked.timeout, 2**31) or None,
                     once=once(key, asked),
-                    answer=lambda outcome: _ended(asked.session_id, outcome),
+                    answer=lambda outcome: _ended(asked.session_id, outcome, ours=ours),
                 )
             )
 
@@ -57,7 +58,7 @@ class Cancel(Endpoint):
         return json({"cancelled": cancelled})
 
 
-def _ended(session_id: str, outcome: RunOutcome) -> bytes:
+def _ended(session_id: str, outcome: RunOutcome, *, ours: bool) -> bytes:
     stdout, stdout_encoding = text(outcome.stdout)
     stderr, stderr_encoding = text(outcome.stderr)
     answer: dict[str, Any] = {
@@ -75,6 +76,8 @@ def _ended(session_id: str, outcome: RunOutcome) -> bytes:
         answer["stdout_truncated"] = True
     if outcome.stderr_truncated:
         answer["stderr_truncated"] = True
+    if ours:
+        answer |= end_fields(outcome.reason, outcome.usage)
     return to_json(answer)
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from arker.local.http.bodies import body
-from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, who
+from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, wants_ours, who
 from arker.local.http.schemas import MAX_RUN_BODY
 from arker.local.service.recorded import Result, RunFilter
 
@@ -61,9 +61,10 @@ class Runs(Endpoint):
         if run.completed_ms is None:
             answer = rendering.run_answer(Result(run, b"", b""))
             return Response(to_json(answer), 202, media_type="application/json")
+        ours = wants_ours(request)
         return json(
             await services.recorded.output(
-                who(request), run, lambda shown: to_json(rendering.run_answer(shown))
+                who(request), run, lambda shown: to_json(rendering.run_answer(shown, ours=ours))
             )
         )
 
@@ -94,11 +95,12 @@ class OneRun(Endpoint):
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}/runs/{run_id}."""
         computer = platform(request).access.owned(who(request), request.path_params["vm_id"], "looked into")
+        ours = wants_ours(request)
         answer = await platform(request).recorded.result(
             who(request),
             computer.vm_id,
             request.path_params["run_id"],
-            lambda shown: to_json(rendering.run(computer, shown)),
+            lambda shown: to_json(rendering.run(computer, shown, ours=ours)),
         )
         return json(answer)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from arker.local.http.rendering import PLATFORM, PROVIDER, text, timestamp
+from arker.local.http.rendering import PLATFORM, PROVIDER, end_fields, text, timestamp
 from arker.local.service.computers import REGION, Computer, Look
 from arker.local.service.filesystems import Filesystem, Mounted
 from arker.local.service.recorded import Result, RunRow, State
@@ -71,13 +71,18 @@ def run_summary(computer: Computer, run: RunRow) -> dict[str, Any]:
     }
 
 
-def run(computer: Computer, result: Result) -> dict[str, Any]:
-    """Render a run with its output so far."""
-    return {**run_summary(computer, result.run), **_output(result), "retry_count": 0}
+def run(computer: Computer, result: Result, *, ours: bool = False) -> dict[str, Any]:
+    """Render a run with its output so far; with `ours`, also what is in no contract."""
+    return {
+        **run_summary(computer, result.run),
+        **_output(result),
+        "retry_count": 0,
+        **(_ours(result) if ours else {}),
+    }
 
 
-def run_answer(result: Result) -> dict[str, Any]:
-    """Render the answer to a request for a run."""
+def run_answer(result: Result, *, ours: bool = False) -> dict[str, Any]:
+    """Render the answer to a request for a run; with `ours`, also what is in no contract."""
     row = result.run
     if row.completed_ms is None:
         # The record says whether the run is waiting or running.
@@ -90,7 +95,13 @@ def run_answer(result: Result) -> dict[str, Any]:
         "state": "completed" if failed else row.state,
         **_output(result),
         "exit_code": -1 if failed else row.exit_code,
+        **(_ours(result) if ours else {}),
     }
+
+
+def _ours(result: Result) -> dict[str, Any]:
+    end = result.end
+    return {} if end is None else {**end_fields(end.reason, end.usage), "cwd": end.cwd}
 
 
 def _output(result: Result) -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""Waiting for servers, files and output, and whether a computer is healthy."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import pytest
+
+from arker import ArkerError, AsyncArker, CommandFailedError, NotFoundError
+from arker.local.process.launcher import Deployment, launch
+from tests.faults.proxy import CuttingProxy
+
+
+@pytest.fixture
+def client(deployment: Deployment) -> AsyncArker:
+    return AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
+
+
+async def test_a_server_a_file_and_output_are_waited_for(client: AsyncArker) -> None:
+    async with client as arker, await arker.vm("arkuntu").fork() as vm:
+        program = "import time, http.server as h; time.sleep(0.3); h.test(bind='127.0.0.1', port=8000)"
+        server = await vm.start(
+            f"touch ~/begun; echo 'käse: 5'; printf 'name? '; exec python3 -uc \"{program}\""
+        )
+        await vm.wait_for(path="/home/user/begun", run=server)
+        found = await vm.wait_for(output=re.compile(r"käse: (\d)$"), run=server)
+        assert found[1] == "5"
+        # A prompt has no end of its line.
+        assert (await vm.wait_for(output="name? ", run=server))[0] == "name? "
+        await vm.wait_for(port=8000, run=server, timeout=30)
+        await vm.wait_for(port=8000)
+        await server.cancel()
+
+
+async def test_waiting_ends_with_the_run_and_after_its_time(client: AsyncArker) -> None:
+    async with client as arker, await arker.vm("arkuntu").fork() as vm:
+        failed = await vm.start("echo oops >&2; exit 3")
+        for wait in (
+            functools.partial(vm.wait_for, port=8000, run=failed),
+            functools.partial(vm.wait_for, path="/tmp/never", run=failed),
+            functools.partial(vm.wait_for, output="never", run=failed),
+        ):
+            with pytest.raises(CommandFailedError, match="exit code 3: oops") as caught:
+                await wait()
+            assert caught.value.result is not None
+            assert caught.value.result.exit_code == 3
+        endless = await vm.start("while :; do echo again; sleep 0.01; done")
+        for wait in (
+            functools.partial(vm.wait_for, port=8000, run=endless, timeout=0.1),
+            functools.partial(vm.wait_for, path="/tmp/never", timeout=0.1),
+            functools.partial(vm.wait_for, output="never", run=endless, timeout=0.1),
+        ):
+            with pytest.raises(ArkerError, match="not within") as late:
+                await wait()
+            assert late.value.code == "timeout"
+        await endless.cancel()
+
+
+async def test_one_thing_is_waited_for(client: AsyncArker) -> None:
+    async with client as arker:
+        vm = arker.vm("0" * 26)
+        for arguments in ({}, {"port": 1, "path": "/"}, {"output": "x"}):
+            with pytest.raises(TypeError):
+                await vm.wait_for(**arguments)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("contract", ["both", "0.1", "0.3"])
+async def test_a_computer_that_works_is_healthy(contract: str) -> None:
+    with launch(contract=contract) as deployment:
+        url = deployment.base_url
+        async with (
+            AsyncArker(deployment.api_key, url, global_url=url) as arker,
+            await arker.vm("arkuntu").fork() as vm,
+        ):
+            await vm.run("set -u; exit() { :; }; trap 'exit 1' DEBUG")
+            assert await vm.healthy()
+            with pytest.raises(NotFoundError):
+                await arker.vm("0" * 26).healthy()
+
+
+async def test_a_deployment_that_does_not_answer_is_not_healthy(deployment: Deployment) -> None:
+    with CuttingProxy(deployment.base_url) as proxy:
+        url = proxy.url
+        async with AsyncArker(deployment.api_key, url, global_url=url, retry=None) as arker:
+            vm = await arker.vm("arkuntu").fork()
+            assert await vm.healthy()
+            proxy.lose(64)
+            assert not await vm.healthy(timeout=5)
+    async with AsyncArker(deployment.api_key, deployment.base_url) as arker:
+        await arker.vm(vm.id).delete()
