@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import threading
 
@@ -310,3 +311,125 @@ async def test_names_of_unfinished_writes_are_nobody_s(box: Box) -> None:
         await engine.write_file("a", f"{HOME}/.arker-partial-mine", b"x")
     async with box.engine() as engine:
         assert await content(engine, f"{HOME}/.arker-partial-mine") == b"x"
+
+
+def linked(box: Box, data: bytes) -> tuple[LocalFile, int]:
+    """A file of the host on the same file system, and its inode."""
+    path = box.store / "staged"
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+    file = LocalFile(os.open(path, os.O_RDWR))
+    return file, os.fstat(file.fd).st_ino
+
+
+async def inode(engine: BubblewrapEngine, path: str, vm: str = "a") -> int:
+    return int(await sh(engine, f"stat -c %i {path}", vm=vm))
+
+
+async def test_at_rest_a_file_is_placed_without_a_copy(engine: BubblewrapEngine, box: Box) -> None:
+    await sh(
+        engine,
+        "mkdir -p deep/er; echo old > deep/er/old; chmod 750 deep/er/old; chmod 711 deep; touch -d @9 deep",
+    )
+    await engine.fork("a", "b")
+    for name, mode in (("new", 644), ("old", 750)):
+        file, number = linked(box, data := os.urandom(100_000))
+        async with file:
+            await engine.write_file("b", f"{HOME}/deep/er/{name}", file)
+        assert not engine._computers["b"].running
+        assert await content(engine, f"{HOME}/deep/er/{name}", "b") == data
+        assert await inode(engine, f"{HOME}/deep/er/{name}", "b") == number
+        assert await sh(engine, f"stat -c %a:%U {HOME}/deep/er/{name}", "b") == f"{mode}:user\n"
+        assert (
+            await sh(engine, "stat -c %a:%Y deep; ls deep/er", "b")
+            == "711:9\n" + "\n".join(["new", "old"]) + "\n"
+        )
+        await engine.stop("b")
+    assert await sh(engine, "ls deep/er; cat deep/er/old") == "old\nold\n"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "path", "seen"),
+    [
+        ("ln -s elsewhere way; mkdir elsewhere", "way/f", "elsewhere/f"),
+        ("ln -s target f; touch target", "f", "target"),
+        ("true", "missing/f", "missing/f"),
+        ("mkdir d; touch d/f; rm -r d; mkdir d", "d/f", "d/f"),
+        ("touch f; rm f", "f", "f"),
+    ],
+)
+async def test_at_rest_what_is_not_simple_is_as_in_a_live_computer(
+    engine: BubblewrapEngine, box: Box, prepare: str, path: str, seen: str
+) -> None:
+    """Both in the layer that the computer writes, and below it."""
+    await sh(engine, prepare)
+    for vm in ("a", "b"):
+        if vm == "b":
+            await engine.fork("a", "b")
+        await engine.stop(vm)
+        file, _ = linked(box, data := os.urandom(1000))
+        async with file:
+            await engine.write_file(vm, f"{HOME}/{path}", file)
+        assert await content(engine, f"{HOME}/{seen}", vm) == data
+        await sh(engine, f"rm {seen}; ls -A {seen.rpartition('/')[0]}", vm)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "path"), [("mkdir f", "f"), ("touch f; chmod 444 f", "f"), ("mkdir d; chmod 555 d", "d/f")]
+)
+async def test_at_rest_a_refusal_is_that_of_a_live_computer(
+    engine: BubblewrapEngine, box: Box, prepare: str, path: str
+) -> None:
+    await sh(engine, prepare)
+    await engine.fork("a", "b")
+    file, _ = linked(box, b"x")
+    async with file:
+        with pytest.raises(FileRefused):
+            await engine.write_file("b", f"{HOME}/{path}", file)
+
+
+async def test_deleted_names_of_layers_below_stay_deleted(engine: BubblewrapEngine, box: Box) -> None:
+    await sh(engine, "mkdir d; echo one > d/one; echo two > d/two")
+    await engine.fork("a", "b")
+    await sh(engine, "rm -r d; mkdir d; rm -f nothing", "b")
+    await engine.fork("b", "c")
+    file, number = linked(box, b"three")
+    async with file:
+        await engine.write_file("c", f"{HOME}/d/three", file)
+    assert await sh(engine, "ls d", "c") == "three\n"
+    assert await inode(engine, f"{HOME}/d/three", "c") == number
+
+
+async def test_a_full_computer_at_rest_takes_no_file(box: Box) -> None:
+    async with box.engine(disk=1_000_000) as engine:
+        await engine.create("a", "arkuntu")
+        first, _ = linked(box, bytes(600_000))
+        async with first:
+            await engine.write_file("a", f"{HOME}/f", first)
+        second, _ = linked(box, bytes(600_000))
+        async with second:
+            with pytest.raises(StorageFull):
+                await engine.write_file("a", f"{HOME}/g", second)
+
+
+@pytest.mark.parametrize("at_rest", [True, False])
+async def test_the_digest_of_what_was_written_is_known_until_it_changes(
+    engine: BubblewrapEngine, box: Box, at_rest: bool
+) -> None:
+    if not at_rest:
+        await sh(engine, "true")
+    file, _ = linked(box, data := os.urandom(50_000))
+    os.utime(file.fd, (1, 1))
+    sha256 = hashlib.sha256(data).hexdigest()
+    async with file:
+        await engine.write_file("a", f"{HOME}/f", file, sha256=sha256)
+    for _ in range(2):
+        async with await engine.open_file("a", f"{HOME}/f") as read:
+            # The copy into a live computer has a time of its own, which may be that of the move.
+            assert read.sha256 == sha256 or not (at_rest or read.sha256)
+            assert await read.digest() == sha256
+        await engine.stop("a")
+    await sh(engine, "printf x | dd of=f conv=notrunc status=none")
+    async with await engine.open_file("a", f"{HOME}/f") as read:
+        assert read.sha256 is None
+        assert await read.digest() == hashlib.sha256(b"x" + data[1:]).hexdigest()

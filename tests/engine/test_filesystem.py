@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ from arker.local.engine import (
     StorageFull,
 )
 from arker.local.engine.file_protocol import Conditions, FileChanged, FileExists, Marks, NewEntry
-from arker.local.engine.filesystem import ComputerFiles
+from arker.local.engine.filesystem import ComputerFiles, changes
 from arker.local.engine.filesystem.globs import Glob
 
 from .harness import Box, attempt, content, sh
@@ -263,6 +264,25 @@ async def test_a_file_filled_piece_by_piece_replaces_another(engine: BubblewrapE
     info = await files.place(f"{HOME}/.part", f"{HOME}/l", sha256=abc, mtime_ns=1_000_000_000)
     assert (info.size, info.mode, info.mtime_ns) == (3, 0o750, 1_000_000_000)
     assert await sh(engine, "cat f; ls -A") == "abcf\nl\n"
+
+
+async def test_what_was_filled_piece_by_piece_is_not_read_for_its_digest_unless_somebody_else_wrote(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = engine.files("a")
+    read: list[int] = []
+    real = changes.sha256_of
+    monkeypatch.setattr(changes, "sha256_of", lambda *args: read.append(args[0]) or real(*args))
+    abc = hashlib.sha256(b"abc").hexdigest()
+    for part in ("one", "two"):
+        await files.append(f"{HOME}/{part}", b"a", at=0)
+        await files.append(f"{HOME}/{part}", b"bc", at=1)
+    await files.place(f"{HOME}/one", f"{HOME}/f", sha256=abc)
+    assert read == []
+    await sh(engine, "printf xyz > two")
+    with pytest.raises(FileChanged):
+        await files.place(f"{HOME}/two", f"{HOME}/f", sha256=abc)
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize("recursive", [False, True])

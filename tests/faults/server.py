@@ -112,8 +112,9 @@ class Server:
         #: Largest file that a read answers inline.
         self.inline = inline
         self.honours_keys = honours_keys
-        #: Whether a `GET` of a signed URL announces the digest of the file.
+        #: Whether a `GET` of a signed URL announces the digest of the file, and whether one that asks for it does.
         self.announces = True
+        self.announces_on_request = False
         self.requests: list[Request] = []
         self.commands: list[str] = []
         self.forks: list[str] = []
@@ -389,9 +390,14 @@ class Server:
         data = vm.files[path]
         etag = f'"{hashlib.md5(data).hexdigest()}"'
         headers = {"etag": etag}
-        if self.announces:
+        asked = "want-repr-digest" in request.headers
+        if self.announces_on_request and not asked:
+            headers["arker-digest"] = "on-request"
+        if self.announces or (self.announces_on_request and asked):
             digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
             headers["repr-digest"] = f"md5=:{'A' * 22}==:, sha-256=:{digest}:"
+        if request.headers.get("range") == "bytes=0-0":
+            return Answer(206, {**headers, "content-range": f"bytes 0-0/{len(data)}"}, data[:1])
         match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
         if match and request.headers.get("if-range", etag) == etag:
             start = int(match[1])

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from arker.local.engine import LocalFile
+from arker.local.engine.digests import Digests
 from arker.local.engine.ports import Connection
 from arker.local.engine.protocol import (
     ByteStream,
@@ -48,6 +49,7 @@ class FakeEngine:
 
     def __init__(self, folder: Path, *, real: bool = False) -> None:
         self._folder = folder
+        self.digests = Digests()
         self.real = real
         self.files: dict[str, dict[str, bytes]] = {}
         self.commands: list[str] = []
@@ -185,13 +187,19 @@ class FakeEngine:
         data = self._vm(vm_id).get(path)
         if data is None:
             raise FileMissing(f"there is no {path}")
-        file = self._folder / f"{vm_id}{path.replace('/', '_')}"
+        file = self.path(vm_id, path)
         if not file.exists() or file.read_bytes() != data:
             file.unlink(missing_ok=True)
             file.write_bytes(data)
-        return LocalFile(os.open(file, os.O_RDONLY))
+        return LocalFile(os.open(file, os.O_RDONLY), self.digests, vm_id)
 
-    async def write_file(self, vm_id: str, path: str, source: bytes | Readable) -> None:
+    def path(self, vm_id: str, path: str) -> Path:
+        """Where an open file is on the host."""
+        return self._folder / f"{vm_id}{path.replace('/', '_')}"
+
+    async def write_file(
+        self, vm_id: str, path: str, source: bytes | Readable, *, sha256: str | None = None
+    ) -> None:
         files = self._vm(vm_id)
         self._trouble()
         self.writes.append(path)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from arker.local.service import uploads
+from arker.local.engine import digests
 
 from .kit import Bench, chunk, code, fork, read, ulid, write
 
@@ -139,8 +139,8 @@ class TestUploads:
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, restarted: bool
     ) -> None:
         read: list[int] = []
-        sha256 = uploads._sha256
-        monkeypatch.setattr(uploads, "_sha256", lambda fd: read.append(fd) or sha256(fd))
+        sha256_of = digests.sha256_of
+        monkeypatch.setattr(digests, "sha256_of", lambda *args: read.append(args[0]) or sha256_of(*args))
         data = os.urandom(3_000_001)
         right, wrong = hashlib.sha256(data).hexdigest(), hashlib.sha256(b"").hexdigest()
         path = "/home/user/f"
@@ -156,6 +156,23 @@ class TestUploads:
             assert (await write(client, vm, {**commit, "sha256": right}))[0]["written"]
         assert bench.engine.files[vm][path] == data
         assert len(read) == (2 if restarted else 0)
+
+    async def test_a_file_that_was_placed_is_not_written_again(self, bench: Bench) -> None:
+        """The request that placed it ended before it could save that."""
+        async with bench.client() as client:
+            vm = await fork(client)
+            assert not (await write(client, vm, chunk("/home/user/f", b"ab", ulid("A"), 0, 4)))[0]["complete"]
+            (asked,) = await write(client, vm, {"path": "/home/user/g", "size": 4, "presigned": True})
+            assert (await client.put(asked["presigned_url"], content=b"abcd")).status_code == 200
+            for index, staged in enumerate((bench.folder / "staging").iterdir()):
+                os.link(staged, bench.folder / f"placed{index}")
+            commit = {"path": "/home/user/g", "size": 4, "upload_id": asked["upload_id"]}
+            for entry in (chunk("/home/user/f", b"cd", ulid("A"), 2, 4), commit):
+                for _ in range(2):
+                    assert (await write(client, vm, entry))[0]["written"]
+            assert bench.engine.writes == []
+            assert list((bench.folder / "staging").iterdir()) == []
+            assert sorted((bench.folder / f"placed{n}").read_bytes() for n in (0, 1)) == [b"ab", b"abcd"]
 
     async def test_abandoned_uploads_expire(self, bench: Bench) -> None:
         async with bench.client() as client, bench.platform() as platform:

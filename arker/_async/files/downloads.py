@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Final, TypeAlias
 
 from arker._http._async.pipeline import AsyncPipeline, Budget, content
 from arker._http._async.request import AsyncRequest, Headers
@@ -23,6 +23,9 @@ from arker.sources import local
 from arker.transfers import READ_AHEAD, resume_at, sha256_of
 
 Progress: TypeAlias = Callable[[int, int], object]
+
+
+_DIFFERS: Final = "the bytes that came are not those of the file: their SHA-256 differs"
 
 
 class Stopped(Exception):
@@ -76,8 +79,10 @@ class AsyncDownload:
         self._progress = progress
         self._position = 0
         self._etag: str | None = None
-        #: Digest of the whole file as its first answer announced it, and of the bytes before `_position`.
+        #: Digest of the whole file as its first answer announced it, whether it is told if asked for, and the digest
+        #: of the bytes before `_position`.
         self._announced: bytes | None = None
+        self._on_request = False
         self._digest = hashlib.sha256()
 
     async def run(self) -> None:
@@ -114,15 +119,16 @@ class AsyncDownload:
             announced = sha256_of(reply.headers.get("repr-digest"))
             if start == 0:
                 self._position, self._etag, self._announced = 0, etag, announced
+                self._on_request = reply.headers.get("arker-digest") == "on-request"
                 self._digest = hashlib.sha256()
-            elif (etag, announced) != (self._etag, self._announced):
+            elif etag != self._etag or (announced != self._announced and not self._on_request):
                 self._etag = None
                 raise self._damaged("the rest of it is of another version")
             while (piece := await reply.piece()) is not None:
                 if self._position + len(piece) > signed.size:
                     self._position = 0
                     raise _not_the_file(self._path, f"more than {signed.size} bytes", reply.status)
-                if self._announced is not None:
+                if self._announced is not None or self._on_request:
                     self._digest.update(piece)
                 await self._sink.write(self._position, piece)
                 self._position += len(piece)
@@ -132,9 +138,25 @@ class AsyncDownload:
                 raise self._damaged(f"cut after {self._position} of {signed.size} bytes")
             if self._announced not in (None, self._digest.digest()):
                 self._position = 0
-                raise self._damaged("the bytes that came are not those of the file: their SHA-256 differs")
+                raise self._damaged(_DIFFERS)
 
-        await self._pipeline.perform(self._budget, make, consume)
+        for _ in range(2):
+            await self._pipeline.perform(self._budget, make, consume)
+            if not self._on_request or await self._ask() in (None, self._digest.digest()):
+                return
+            self._position = 0
+        raise self._damaged(_DIFFERS)
+
+    async def _ask(self) -> bytes | None:
+        """Ask for the digest of the whole file."""
+        headers: Headers = [(b"Want-Repr-Digest", b"sha-256=10"), (b"Range", b"bytes=0-0")]
+        request = self._pipeline.signed("GET", self._signed.url, self._timeouts, headers=headers)
+
+        async def consume(reply: AsyncReply) -> bytes | None:
+            read_answer(reply.status, reply.headers, await content(reply), parse=False)
+            return sha256_of(reply.headers.get("repr-digest"))
+
+        return await self._pipeline.perform(self._budget, lambda: request, consume)
 
     def _damaged(self, how: str) -> ArkerError:
         return ArkerError("network", f"{self._path}: {how}", processed="maybe")

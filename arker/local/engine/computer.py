@@ -16,8 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from arker.local.engine import files, trees
+from arker.local.engine import files, resting, trees
 from arker.local.engine.checkpoint import Checkpoint
+from arker.local.engine.digests import Digests
+from arker.local.engine.file_protocol import Conditions
+from arker.local.engine.filesystem import changes
+from arker.local.engine.filesystem.root import Root
 from arker.local.engine.gate import Gate
 from arker.local.engine.images import MOUNT_POINTS, Image
 from arker.local.engine.limits import Limits
@@ -74,8 +78,9 @@ class Host:
     store: Path
     limits: Limits
     network: bool
-    #: Threads for work on files.
+    #: Threads for work on files, and the known digests of files.
     threads: Executor
+    digests: Digests
     #: Does something that outlives the call that asked for it.
     spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
     #: Called with layers that a sandbox begins to use, and does not use any more.
@@ -375,12 +380,42 @@ class Computer:
         """Open the regular file at `path` for reading. Raises FileMissing, FileRefused."""
         async with self.gate.shared():
             sandbox = await self.live()
-            return LocalFile(files.open_regular(sandbox.root, path))
+            return LocalFile(files.open_regular(sandbox.root, path), self.host.digests, self.id)
 
-    async def write(self, path: str, source: bytes | int) -> None:
+    async def write(self, path: str, source: bytes | int, sha256: str | None) -> None:
         """Write `source` to `path`. Raises FileMissing, FileRefused, StorageFull."""
-        size = os.fstat(source).st_size if isinstance(source, int) else len(source)
-        await self.on_files(lambda root: files.write(root, path, source), size)
+        if isinstance(source, int) and await self._link(path, source, sha256):
+            return
+        known = None if sha256 is None else partial(self.host.digests.written, self.id, sha256=sha256)
+
+        def work(root: int) -> None:
+            changes.write(Root(root), path, source, conditions=Conditions(read_only=False), written=known)
+
+        await self.on_files(work, os.fstat(source).st_size if isinstance(source, int) else len(source))
+
+    async def _link(self, path: str, source: int, sha256: str | None) -> bool:
+        """Make `source` the file at `path` without a copy, if the computer is at rest and that is simple."""
+        if self.sandbox is not None:
+            return False
+        async with self.gate.exclusive():
+            self.check()
+            if self.sandbox is not None:
+                return False
+            size = os.fstat(source).st_size
+            await self._make_room(size)
+            below = [*(self.host.layer(name) for name in reversed(self.frozen)), self.image.lower]
+            try:
+                top = self._disk().top
+                linked = await asyncio.get_running_loop().run_in_executor(
+                    self.host.threads, resting.link, [top, *below], path, source
+                )
+            except OSError as error:
+                raise files.translate(error, path) from error
+            if linked:
+                self.size += size
+                if sha256 is not None:
+                    self.host.digests.written(self.id, os.fstat(source), sha256)
+            return linked
 
     async def on_files(self, work: Callable[[int], T], size: int = 0) -> T:
         """Do `work` in a thread, on a descriptor of the sandbox's root, when there is room for `size` bytes more.

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from arker.local.engine import _linux, cgroups, files, images, kernel, trees
 from arker.local.engine.computer import Computer, Host, storage_error
+from arker.local.engine.digests import Digests
 from arker.local.engine.filesystem import ComputerFiles
-from arker.local.engine.filesystem.content import Digests
 from arker.local.engine.images import HOME, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.ports import Connection, Helper
@@ -99,6 +99,7 @@ class BubblewrapEngine:
             limits=self._limits,
             network=self._network,
             threads=self._files,
+            digests=self._digests,
             spawn=self._spawn,
             take=self._use.take,
             release=self._release,
@@ -608,25 +609,28 @@ class BubblewrapEngine:
         """Open the regular file at `path`. Raises FileMissing, FileRefused, VmMissing, SandboxUnavailable."""
         return await self._computer(vm_id).open(_absolute(path))
 
-    async def write_file(self, vm_id: str, path: str, source: bytes | Readable) -> None:
+    async def write_file(
+        self, vm_id: str, path: str, source: bytes | Readable, *, sha256: str | None = None
+    ) -> None:
         """Write `source` to `path` atomically: readers see the old file or the new one, which is on disk when this
-        returns. Missing folders are created; the mode is 0644 or that of the replaced file.
+        returns. Missing folders are created; the mode is 0644 or that of the replaced file. `sha256` is the digest of
+        the content, if it is known. A local file may become the file itself: do not change it any more.
 
         Raises FileMissing, FileRefused, StorageFull, VmMissing, SandboxUnavailable.
         """
         computer = self._computer(vm_id)
         path = _absolute(path)
         if isinstance(source, bytes):
-            await self._whole(computer.write(path, source))
+            await self._whole(computer.write(path, source, sha256))
         elif source.fd is not None:
             # The caller may be cancelled and close its descriptor while the write goes on.
-            await self._whole(self._write(computer, path, os.dup(source.fd)))
+            await self._whole(self._write(computer, path, os.dup(source.fd), sha256))
         else:
-            await self._whole(self._write(computer, path, await _staged(source)))
+            await self._whole(self._write(computer, path, await _staged(source), sha256))
 
-    async def _write(self, computer: Computer, path: str, source: int) -> None:
+    async def _write(self, computer: Computer, path: str, source: int, sha256: str | None) -> None:
         try:
-            await computer.write(path, source)
+            await computer.write(path, source, sha256)
         finally:
             os.close(source)
 

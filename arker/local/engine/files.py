@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
 from pathlib import Path
 
@@ -152,43 +151,3 @@ def copy_data(source: bytes | bytearray | int, target: int) -> None:
         view = memoryview(source)
         while view:
             view = view[os.write(target, view) :]
-
-
-def write(root: int, path: str, source: bytes | int) -> None:
-    """Write `source` to `path` atomically; it is on disk when this returns. Blocking.
-
-    Raises FileMissing, FileRefused, StorageFull.
-    """
-    if path.endswith("/"):
-        raise FileRefused(f"{path} names a folder")
-    if is_partial(path.rpartition("/")[2]):
-        raise FileRefused(f"{path}: such names are kept for writes that are under way")
-    with contextlib.ExitStack() as cleanup:
-        try:
-            folder, name, old = place(root, path)
-            cleanup.callback(os.close, folder)
-            if old is not None and not stat.S_ISREG(old.st_mode):
-                raise FileRefused(
-                    f"{path} is {'a folder' if stat.S_ISDIR(old.st_mode) else 'not a regular file'}"
-                )
-            if old is not None and not old.st_mode & 0o200:
-                raise FileRefused(f"{path} is read-only")
-            stage = open_stage(root, folder)
-            cleanup.callback(os.close, stage)
-            partial = PARTIAL + secrets.token_hex(8)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            file = os.open(partial, flags, 0o600, dir_fd=stage)
-            try:
-                copy_data(source, file)
-                os.fchmod(file, 0o644 if old is None else stat.S_IMODE(old.st_mode))
-                os.fsync(file)
-                os.rename(partial, name, src_dir_fd=stage, dst_dir_fd=folder)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(partial, dir_fd=stage)
-                raise
-            finally:
-                os.close(file)
-            os.fsync(folder)
-        except OSError as error:
-            raise translate(error, path) from error

@@ -279,6 +279,11 @@ class Readable(Protocol):
         ...
 
     @property
+    def sha256(self) -> str | None:
+        """The SHA-256 of the content, in hex, if it was known when the file was opened."""
+        ...
+
+    @property
     def fd(self) -> int | None:
         """A descriptor for `sendfile` if the open file is on this machine; None otherwise. It belongs to this object:
         do not close it."""
@@ -286,6 +291,10 @@ class Readable(Protocol):
 
     async def read(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset`; empty at the end of the file. Raises OSError."""
+        ...
+
+    async def digest(self) -> str | None:
+        """Return the SHA-256 of the content, in hex; None if it is being changed or cannot be read."""
         ...
 
     async def current_version(self) -> str:
@@ -533,10 +542,14 @@ class Engine(Ports, Terminals, Protocol):
         """Open the regular file at `path`. Raises FileMissing, FileRefused, SandboxUnavailable."""
         ...
 
-    async def write_file(self, vm_id: str, path: str, source: bytes | Readable) -> None:
+    async def write_file(
+        self, vm_id: str, path: str, source: bytes | Readable, *, sha256: str | None = None
+    ) -> None:
         """Write `source` to `path` atomically: readers see the old file or the new one, which is on disk when this
-        returns. Missing folders are created; the mode is 0644 or that of the replaced file. Raises FileMissing,
-        FileRefused, StorageFull."""
+        returns. Missing folders are created; the mode is 0644 or that of the replaced file. `sha256` is the digest of
+        the content, if it is known. A local file may become the file itself: do not change it any more.
+
+        Raises FileMissing, FileRefused, StorageFull."""
         ...
 
     def files(self, vm_id: str) -> Files:

@@ -5,19 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 
+from .digests import Digests
+
 #: Files up to this size (bytes) are read faster directly than in a thread.
 _SMALL = 1 << 17
 
 
 class LocalFile:
-    """A descriptor as a `Readable`, which is closed at the end of the block or with the last reference to it."""
+    """A descriptor as a `Readable`, which is closed at the end of the block or with the last reference to it.
 
-    __slots__ = ("_fd", "size", "version")
+    Args:
+        digests: the known digests, `owner` being the computer that the file belongs to.
+    """
 
-    def __init__(self, fd: int) -> None:
+    __slots__ = ("_digests", "_fd", "_owner", "sha256", "size", "version")
+
+    def __init__(self, fd: int, digests: Digests | None = None, owner: str = "") -> None:
         self._fd = fd
-        self.size: int = os.fstat(fd).st_size
+        self._digests = digests or Digests()
+        self._owner = owner
+        info = os.fstat(fd)
+        self.size: int = info.st_size
         self.version: str = self._version()
+        self.sha256: str | None = self._digests.known(owner, info)
 
     @property
     def fd(self) -> int:
@@ -29,6 +39,10 @@ class LocalFile:
         if size <= _SMALL and self.size <= _SMALL:
             return os.pread(self._fd, size, offset)
         return await asyncio.to_thread(os.pread, self._fd, size, offset)
+
+    async def digest(self) -> str | None:
+        """Return the SHA-256 of the content, in hex; None if it is being changed or cannot be read."""
+        return self.sha256 or await self._digests.read(self._owner, self._fd)
 
     async def current_version(self) -> str:
         """Return the `version` that the file would have if it were opened now."""

@@ -22,7 +22,8 @@ from pathlib import Path
 from arker.local.engine import _linux
 
 # With the mount option `userxattr`, the kernel stores its marks here; an opaque folder hides the lower ones.
-_OPAQUE = "user.overlay.opaque"
+MARKS = "user.overlay."
+_OPAQUE = f"{MARKS}opaque"
 #: Folders nested deeper than this are refused, because each level needs a descriptor and an interpreter frame.
 DEPTH = 250
 
@@ -251,7 +252,8 @@ def _discard(folder: int, name: str) -> None:
         os.rmdir(name, dir_fd=folder)
 
 
-def _is_opaque(folder: int) -> bool:
+def is_opaque(folder: int) -> bool:
+    """Return whether an open folder of a layer hides those of the layers below."""
     try:
         return os.getxattr(folder, _OPAQUE) == b"y"
     except OSError:
@@ -277,7 +279,7 @@ def _merge_into(layer: int, merged: int, depth: int) -> None:
             # An entry that is not a folder, such as a whiteout, hid the lower entries of this name, and the kernel does
             # not mark a folder that is created over it in another layer as opaque.
             hides = present.get(name) is False
-            if hides or (name in present and _is_opaque(a)):
+            if hides or (name in present and is_opaque(a)):
                 _discard(merged, name)
                 present[name] = False
             if not present.get(name, False):

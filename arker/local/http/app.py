@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from arker.local.service.digests import Digests
 from arker.local.service.errors import ApiError
 from arker.local.service.platform import Platform
 
@@ -72,9 +71,7 @@ def create_app(
         exception_handlers={HTTPException: _http_exception},
     )
     app.router.redirect_slashes = False
-    app.state.context = Context(
-        platform, metrics, RateLimit(rate_limit), under_way, Digests(), public_url, own_url
-    )
+    app.state.context = Context(platform, metrics, RateLimit(rate_limit), under_way, public_url, own_url)
     app.state.rooms = rooms()
     return app
 

@@ -16,7 +16,6 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from arker.local.service.access import Principal
-from arker.local.service.digests import Digests
 from arker.local.service.errors import ApiError
 from arker.local.service.idempotency import Once
 from arker.local.service.platform import Platform
@@ -50,7 +49,6 @@ class Context:
     metrics: Metrics
     limit: RateLimit
     under_way: UnderWay
-    digests: Digests
     public_url: str | None
     own_url: str
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -96,10 +96,10 @@ class Uploads:
             upload = self._rows.find(vm_id, chunk.upload_id)
             if upload is not None:
                 _check_same(upload, chunk, "chunks")
-                if upload.written:
+                if upload.written or await self._was_placed(vm_id, chunk, "chunks"):
                     return [(0, chunk.size)]
             if chunk.start == 0 and chunk.end == chunk.size:
-                await self._engine.write_file(vm_id, chunk.path, chunk.content)
+                await self._engine.write_file(vm_id, chunk.path, chunk.content, sha256=chunk.sha256)
                 await self._save(vm_id, chunk, "chunks", [(0, chunk.size)], written=True)
                 if upload is not None:
                     self._path(vm_id, chunk.upload_id).unlink(missing_ok=True)
@@ -175,7 +175,7 @@ class Uploads:
                     f"no upload {commit.upload_id} (it may have expired); ask for a URL and PUT first",
                 )
             _check_same(upload, commit, None)
-            if not upload.written:
+            if not upload.written and not await self._was_placed(vm_id, commit, upload.kind):
                 arrived = self._arrived(upload)
                 # An empty file that was PUT has the range (0, 0); one that was not has no range.
                 if not arrived or not ranges.covers(arrived, commit.size):
@@ -187,17 +187,29 @@ class Uploads:
 
     async def _publish(self, vm_id: str, part: Chunk | Commit, kind: str, sha256: str | None) -> None:
         path = self._path(vm_id, part.upload_id)
-        async with LocalFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as file:
+        async with LocalFile(os.open(path, os.O_RDWR | os.O_CLOEXEC)) as file:
             # Known since the bytes arrived, unless the deployment was restarted since.
             known = self._digests.get(path.name)
-            if sha256 is not None and (known or await asyncio.to_thread(_sha256, file.fd)) != sha256:
-                raise ApiError(
-                    "bad_request", "what was PUT does not have the sha256 that was given; PUT it again"
-                )
-            await self._engine.write_file(vm_id, part.path, file)
+            if sha256 is not None:
+                known = known or await file.digest()
+                if known != sha256:
+                    raise ApiError(
+                        "bad_request", "what was PUT does not have the sha256 that was given; PUT it again"
+                    )
+            await self._engine.write_file(vm_id, part.path, file, sha256=known)
         await self._save(vm_id, part, kind, [(0, part.size)], written=True)
         self._digests.pop(path.name, None)
         path.unlink(missing_ok=True)
+
+    async def _was_placed(self, vm_id: str, part: Chunk | Commit, kind: str) -> bool:
+        """Return whether a request ended between placing the file and saving that; save it now."""
+        path = self._path(vm_id, part.upload_id)
+        # A file that was placed without a copy has the name in its computer as well: changing it would change that.
+        if not path.exists() or path.stat().st_nlink == 1:
+            return False
+        await self._save(vm_id, part, kind, [(0, part.size)], written=True)
+        path.unlink()
+        return True
 
     def forget_computer(self, vm_id: str) -> None:
         """Remove the staged files of a computer (its rows are deleted with its own row)."""
@@ -341,15 +353,6 @@ async def _spool(fd: int, size: int, body: AsyncIterator[bytes]) -> tuple[int, s
     if piece and offset + len(piece) <= size:
         await _write_in_thread(fd, piece, offset, digest)
     return offset + len(piece), digest.hexdigest()
-
-
-def _sha256(fd: int) -> str:
-    digest = hashlib.sha256()
-    offset = 0
-    while data := os.pread(fd, _PIECE, offset):
-        digest.update(data)
-        offset += len(data)
-    return digest.hexdigest()
 
 
 def _now() -> int:

@@ -266,9 +266,13 @@ def flipped_and_cut(truth: Answer) -> bytes:
     return flipped(truth).raw()[:-1000]
 
 
+@pytest.mark.parametrize("on_request", [False, True])
 @pytest.mark.parametrize("damage", [[flipped], [flipped_and_cut], [flipped, flipped_and_cut]])
-async def test_a_damaged_download_is_got_again(server: Server, tmp_path: Path, damage: list[Any]) -> None:
+async def test_a_damaged_download_is_got_again(
+    server: Server, tmp_path: Path, damage: list[Any], on_request: bool
+) -> None:
     server.inline = 0
+    server.announces, server.announces_on_request = not on_request, on_request
     server.fail("get", *map(faults.alter_raw, damage))
     async with client(server) as arker:
         vm_id = server.vm()
@@ -293,6 +297,16 @@ async def test_a_download_that_stays_damaged_is_refused(server: Server, tmp_path
             await arker.vm(vm_id).sync.read_file(PATH)
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_bytes() == b"before"
+
+
+async def test_a_digest_that_is_told_on_request_is_asked_for_once(server: Server) -> None:
+    server.inline = 0
+    server.announces, server.announces_on_request = False, True
+    async with client(server) as arker:
+        assert await arker.vm(server.vm(a=LARGE)).sync.read_file(PATH) == LARGE
+    first, second = (request for request in server.requests if request.path.startswith("/object/"))
+    assert (first.headers.get("range"), first.headers.get("want-repr-digest")) == (None, None)
+    assert (second.headers["range"], second.headers["want-repr-digest"]) == ("bytes=0-0", "sha-256=10")
 
 
 async def test_a_store_that_announces_no_digest_is_believed(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import hashlib
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from arker.local.engine import _linux, files
+from arker.local.engine.digests import Digests, sha256_of
 from arker.local.engine.file_protocol import (
     ANY,
     Conditions,
@@ -24,7 +26,7 @@ from arker.local.engine.file_protocol import (
     NewEntry,
     Refused,
 )
-from arker.local.engine.filesystem.root import Root, digest_of, location, refuse_unless_regular, reopen, told
+from arker.local.engine.filesystem.root import Root, location, refuse_unless_regular, reopen, told
 from arker.local.engine.filesystem.walk import BATCH, directory, info_of, version_of, walk
 from arker.local.engine.protocol import ComputerBusy, FileMissing, FileRefused
 
@@ -168,12 +170,13 @@ def write(
     conditions: Conditions = ANY,
     mode: int | None = None,
     mtime_ns: int | None = None,
+    written: Callable[[os.stat_result], object] | None = None,
 ) -> FileInfo:
     """Write `source` (bytes, or a descriptor that is read from position 0) to `path` atomically: readers see the old
     file or the new one, which is on disk when this returns. Links are followed; missing directories are created.
 
-    With `mode` None, a replaced file keeps its mode and a new one gets 0644. Raises FileMissing, FileRefused,
-    FileExists, FileChanged, StorageFull.
+    With `mode` None, a replaced file keeps its mode and a new one gets 0644. `written` is called with the stat of the
+    new file. Raises FileMissing, FileRefused, FileExists, FileChanged, StorageFull.
     """
     if path.endswith("/"):
         raise FileRefused(f"{path} names a folder")
@@ -197,15 +200,21 @@ def write(
                     os.fsync(file)
                     _publish(path, (stage, partial), (folder, name), conditions)
                     os.fsync(folder)
-                    return info_of(path, os.fstat(file))
+                    info = os.fstat(file)
+                    if written is not None:
+                        written(info)
+                    return info_of(path, info)
                 finally:
                     os.close(file)
         finally:
             os.close(folder)
 
 
-def append(root: Root, path: str, data: bytes | bytearray, *, at: int | None = None) -> FileInfo:
-    """Append `data` to the file at `path`, which is created if missing; the data is on disk when this returns.
+def append(
+    root: Root, vm_id: str, path: str, data: bytes | bytearray, digests: Digests, *, at: int | None = None
+) -> FileInfo:
+    """Append `data` to the file at `path`, which is created if missing; the data is on disk when this returns. The
+    digest of a file that was only written by this is known to `digests`.
 
     `at` is the size that the file must have. If its size is `at + len(data)` and it ends with `data`, an earlier
     attempt has succeeded and nothing is done. Raises FileChanged, FileMissing, FileRefused, StorageFull.
@@ -220,10 +229,13 @@ def append(root: Root, path: str, data: bytes | bytearray, *, at: int | None = N
         except FileNotFoundError:
             if at:
                 raise
-            return write(root, path, bytes(data))
+            first = hashlib.sha256(data)
+            return write(root, path, data, written=lambda info: digests.part_written(vm_id, info, first))
         try:
             with _replacing:
-                size = os.fstat(file).st_size
+                before = os.fstat(file)
+                size = before.st_size
+                digest = None if at is None else digests.part_before(vm_id, before)
                 if at is not None and size != at:
                     if size == at + len(data) and os.pread(file, len(data), at) == bytes(data):
                         return info_of(path, os.fstat(file))
@@ -233,6 +245,10 @@ def append(root: Root, path: str, data: bytes | bytearray, *, at: int | None = N
                 except OSError:
                     os.truncate(file, size)
                     raise
+                after = os.fstat(file)
+            if digest is not None:
+                digest.update(data)
+                digests.part_written(vm_id, after, digest)
             os.fsync(file)
             return info_of(path, os.fstat(file))
         finally:
@@ -241,8 +257,10 @@ def append(root: Root, path: str, data: bytes | bytearray, *, at: int | None = N
 
 def place(
     root: Root,
+    vm_id: str,
     source: str,
     target: str,
+    digests: Digests,
     *,
     conditions: Conditions = ANY,
     mode: int | None = None,
@@ -257,7 +275,7 @@ def place(
     Raises FileChanged when the digest differs, FileMissing, FileRefused, FileExists.
     """
     with told(source), root.parent(source) as (a, name), root.regular(source) as (file, info):
-        if sha256 is not None and digest_of(root, file) != sha256:
+        if sha256 is not None and _digest_of_parts(root, vm_id, file, digests) != sha256:
             raise FileChanged(f"{source} has not the content that was sent")
         with told(target), contextlib.ExitStack() as cleanup:
             if base is None:
@@ -283,7 +301,16 @@ def place(
             synced = reopen(folder, os.O_RDONLY | os.O_DIRECTORY)
             cleanup.callback(os.close, synced)
             os.fsync(synced)
-            return info_of(target, os.fstat(file))
+            info = os.fstat(file)
+            if sha256 is not None:
+                digests.written(vm_id, info, sha256)
+            return info_of(target, info)
+
+
+def _digest_of_parts(root: Root, vm_id: str, file: int, digests: Digests) -> str:
+    """The digest of a file that was written in parts; it is read if not all of it came by `append`."""
+    parts = digests.part_before(vm_id, os.fstat(file))
+    return sha256_of(file, root.check) if parts is None else parts.hexdigest()
 
 
 # Removal
@@ -368,8 +395,10 @@ def _remove_tree(root: Root, parent: int, name: str) -> bool:
             except OSError as error:
                 if above:
                     os.close(up)
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or refills == _REFILLS:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
+                if refills == _REFILLS:
+                    raise ComputerBusy(f"{child} gets new entries while it is removed; try again") from None
                 refills += not root.due
                 below = _empty(root, here)
                 continue

@@ -1,65 +1,19 @@
-"""File contents: digests, cached as long as a file does not change, and contents of many files at once."""
+"""The contents of many files at once: their digests, and they themselves."""
 
 from __future__ import annotations
 
 import os
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from arker.local.engine import _linux, files
+from arker.local.engine.digests import Digests
 from arker.local.engine.file_protocol import FileInfo, NewEntry, Page, Refused
-from arker.local.engine.filesystem.root import Root, digest_of, refuse_unless_regular, reopen, told
+from arker.local.engine.filesystem.root import Root, refuse_unless_regular, reopen, told
 from arker.local.engine.filesystem.walk import directory, info_of, kind_of, version_of, walk
 from arker.local.engine.protocol import FileMissing, FileRefused
 
-#: Maximum number of cached digests of all computers together; about 200 bytes each.
-_KEPT = 200_000
-#: A file that changed this recently may change again within the same tick of the file system's clock.
-_SETTLED_NS = 2_000_000_000
 #: How many times a file that changes while it is read is read again.
 _TRIES = 3
-
-_Key = tuple[str, int, int, int, int]
-
-
-class Digests:
-    """A cache of SHA-256 digests by file version; the least recently used ones are dropped."""
-
-    def __init__(self, most: int = _KEPT) -> None:
-        self._most = most
-        self._known: OrderedDict[_Key, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def of(self, root: Root, vm_id: str, path: str, found: os.stat_result, folder: int, name: str) -> str:
-        """Return the digest, in hex, of the regular file `name` in the directory `folder`. Raises OSError,
-        FileRefused."""
-        key = _key(vm_id, found)
-        with self._lock:
-            known = self._known.get(key)
-            if known is not None:
-                self._known.move_to_end(key)
-                return known.hex()
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-        try:
-            before = os.fstat(fd)
-            refuse_unless_regular(path, before)
-            settled = time.time_ns() - before.st_ctime_ns > _SETTLED_NS
-            digest = bytes.fromhex(digest_of(root, fd))
-            if settled and _key(vm_id, os.fstat(fd)) == _key(vm_id, before):
-                with self._lock:
-                    self._known[_key(vm_id, before)] = digest
-                    if len(self._known) > self._most:
-                        self._known.popitem(last=False)
-            return digest.hex()
-        finally:
-            os.close(fd)
-
-
-def _key(vm_id: str, info: os.stat_result) -> _Key:
-    # The owner of a file cannot set the ctime of its inode.
-    return vm_id, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 def manifest(
@@ -90,7 +44,7 @@ def manifest(
                 sha256 = None
                 if digests is not None and kind_of(entry.info.st_mode) == "file":
                     try:
-                        sha256 = digests.of(root, vm_id, entry.path, entry.info, entry.folder, entry.name)
+                        sha256 = _digest(root, vm_id, digests, entry.info, entry.folder, entry.name)
                     except FileNotFoundError:
                         continue
                     except PermissionError as error:
@@ -99,6 +53,17 @@ def manifest(
     except FileMissing:
         pass
     return Page(entries, None)
+
+
+def _digest(root: Root, vm_id: str, digests: Digests, found: os.stat_result, folder: int, name: str) -> str:
+    if (known := digests.known(vm_id, found)) is not None:
+        return known
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        refuse_unless_regular(name, os.fstat(fd))
+        return digests.of(vm_id, fd, root.check)
+    finally:
+        os.close(fd)
 
 
 def _some(root: Root, vm_id: str, top: int, paths: Sequence[str], digests: Digests | None) -> list[FileInfo]:
@@ -112,7 +77,7 @@ def _some(root: Root, vm_id: str, top: int, paths: Sequence[str], digests: Diges
                 info = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 sha256 = None
                 if digests is not None and kind_of(info.st_mode) == "file":
-                    sha256 = digests.of(root, vm_id, path, info, folder, name)
+                    sha256 = _digest(root, vm_id, digests, info, folder, name)
                 entries.append(info_of(path, info, None, sha256))
             finally:
                 os.close(folder)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
+from arker.local.engine.digests import Digests
 from arker.local.engine.file_protocol import (
     ANY,
     LARGEST_PAGE,
@@ -20,7 +21,6 @@ from arker.local.engine.file_protocol import (
     Refused,
 )
 from arker.local.engine.filesystem import changes, content, walk
-from arker.local.engine.filesystem.content import Digests
 from arker.local.engine.filesystem.root import Root, told
 from arker.local.engine.protocol import FileMissing, FileRefused, Readable
 from arker.local.engine.readable import LocalFile
@@ -90,7 +90,7 @@ class ComputerFiles:
                 return os.dup(fd)
 
         _absolute(path)
-        return _OpenFile(await self._do(work))
+        return _OpenFile(await self._do(work), self._digests, self._computer.id)
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         """Return what is at `path`; without `follow`, a link itself."""
@@ -166,7 +166,9 @@ class ComputerFiles:
 
         Raises FileChanged.
         """
-        return await self._do(changes.append, _absolute(path), data, at=at, size=len(data))
+        return await self._do(
+            changes.append, self._computer.id, _absolute(path), data, self._digests, at=at, size=len(data)
+        )
 
     async def place(
         self,
@@ -189,7 +191,9 @@ class ComputerFiles:
         }
         options["base"] = base if base is None else _absolute(base)
         place = _absolute(target) if base is None else target
-        return await self._do(changes.place, _absolute(source), place, **options)
+        return await self._do(
+            changes.place, self._computer.id, _absolute(source), place, self._digests, **options
+        )
 
     async def manifest(
         self,

@@ -7,7 +7,6 @@ Links cannot lead out, even if they are swapped meanwhile. Only regular files an
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import stat
@@ -120,14 +119,3 @@ def told(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise translate(error, path) from error
-
-
-def digest_of(root: Root, fd: int) -> str:
-    """Return the SHA-256, in hex, of the data read from a descriptor."""
-    digest = hashlib.sha256()
-    at = 0
-    while piece := os.pread(fd, 1 << 20, at):
-        root.check()
-        digest.update(piece)
-        at += len(piece)
-    return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import re
 import stat
@@ -15,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from arker.local.http.bodies import MAX_BODY, content_length, pieces, received, room
-from arker.local.http.endpoint import Endpoint, base_url, context, json, platform, who
+from arker.local.http.endpoint import Endpoint, base_url, json, platform, who
 from arker.local.http.errors import DisconnectedError, HttpError, entry_error, speaks_0_1
 from arker.local.http.rendering import text
 from arker.local.http.schemas import SyncRequest, WriteEntry, check_sync
@@ -96,8 +97,13 @@ class Signed(Endpoint):
         headers["Content-Length"] = str(end - start)
         if part is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
-        if file.fd is not None and (digest := await context(request).digests.of(file.fd)) is not None:
-            headers["Repr-Digest"] = digest
+        asked = "sha-256" in request.headers.get("want-repr-digest", "").lower()
+        if (sha256 := await file.digest() if asked else file.sha256) is not None:
+            digest = base64.b64encode(bytes.fromhex(sha256)).decode()
+            headers["Repr-Digest"] = f"sha-256=:{digest}:"
+        elif not asked:
+            # To tell it now, the whole file would have to be read before its first byte is sent.
+            headers["Arker-Digest"] = "on-request"
         return StreamingResponse(
             send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
         )

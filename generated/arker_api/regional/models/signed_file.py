@@ -14,7 +14,9 @@ T = TypeVar("T", bound="SignedFile")
 @_attrs_define
 class SignedFile:
     """Where to `GET` a file's content, without the API key. An answer may announce the SHA-256 of the whole file, of a
-    range as well, in a `Repr-Digest` header (RFC 9530); whoever gets the file then checks it.
+    range as well, in a `Repr-Digest` header (RFC 9530); whoever gets the file then checks it. An answer with
+    `Arker-Digest: on-request` started before the digest was known: a `GET` with `Want-Repr-Digest: sha-256=10` (of
+    the range `bytes=0-0`, for example) is answered with it.
 
     """
 
