@@ -7,7 +7,15 @@ import time
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, Limits, StorageFull, _linux, drop_privileges
+from arker.local.engine import (
+    BubblewrapEngine,
+    Limits,
+    RunOutcome,
+    StorageFull,
+    _linux,
+    drop_privileges,
+    watch,
+)
 from arker.local.engine.protocol import Output
 
 from .harness import Box, attempt, content, sh
@@ -75,6 +83,49 @@ async def test_memory_of_a_computer(engine: BubblewrapEngine) -> None:
     assert sum(sandbox.processes.memory().values()) < 250 * MIB
 
 
+_ANONYMOUS = """
+held = mmap.mmap(-1, 400 << 20)
+for at in range(0, 400 << 20, 4096): held[at] = 1
+"""
+_FILE = """
+fd = os.memfd_create("x")
+for _ in range(400): os.write(fd, bytes(1 << 20))
+"""
+_IN_FLIGHT = """
+pair = socket.socketpair()
+fd = {made}
+for _ in range(400):
+    os.write(fd, bytes(1 << 20))
+    socket.send_fds(pair[0], [b"x"], [fd])
+    os.close(fd)
+    time.sleep(0.01)
+    fd = socket.recv_fds(pair[1], 1, 1)[1][0]
+socket.send_fds(pair[0], [b"x"], [fd])
+os.close(fd)
+"""
+
+
+@pytest.mark.engine(memory=200 * MIB)
+@pytest.mark.parametrize(
+    "hold",
+    [
+        _ANONYMOUS,
+        f"{_ANONYMOUS}\nbegin = ctypes.addressof(ctypes.c_char.from_buffer(held))\n"
+        "libc.mprotect(ctypes.c_void_p(begin), 4096, 1)",
+        _FILE,
+        f"{_FILE}\nheld = mmap.mmap(fd, 0)\nos.close(fd)",
+        _IN_FLIGHT.format(made="os.memfd_create('x')"),
+    ],
+    ids=["anonymous", "in parts", "a file", "a mapped file", "in flight"],
+)
+async def test_shared_memory_without_a_name(engine: BubblewrapEngine, hold: str) -> None:
+    code = f"import ctypes, mmap, os, socket, time\nlibc = ctypes.CDLL(None)\n{hold}\ntime.sleep(60)"
+    outcome = await attempt(engine, f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=30)
+    assert (outcome.exit_code, outcome.completed) == (137, True), outcome
+    assert b"more than its 209715200 bytes of memory" in outcome.stderr
+    await neighbour(engine)
+
+
 @pytest.mark.engine(shared_memory=8 * MIB)
 async def test_shared_memory(engine: BubblewrapEngine) -> None:
     assert (await attempt(engine, "head -c 10000000 /dev/zero > /dev/shm/x")).exit_code != 0
@@ -102,6 +153,28 @@ async def test_the_disk_of_a_computer(engine: BubblewrapEngine) -> None:
 
 
 @pytest.mark.engine(disk=64 * MIB)
+async def test_the_disk_of_a_computer_while_another_one_deletes(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.create("b", "arkuntu")
+    await sh(engine, "for i in $(seq 60); do head -c 1048576 /dev/zero > f$i; done", vm="b")
+    monkeypatch.setattr(watch, "_MEASURE_SECONDS", 0.5)
+
+    async def swap() -> RunOutcome:
+        for i in range(1, 61, 2):
+            # The disk never gets fuller than it was.
+            await sh(engine, f"rm f{i} f{i + 1}", vm="b")
+            outcome = await attempt(engine, f"head -c 3000000 /dev/zero > f{i} && sleep 0.1")
+            if outcome.exit_code:
+                break
+        return outcome
+
+    outcome = await swap()
+    assert (outcome.exit_code, outcome.completed) == (137, True)
+    assert b"wrote more than its 67108864 bytes of disk" in outcome.stderr
+
+
+@pytest.mark.engine(disk=64 * MIB)
 async def test_the_disk_of_a_computer_that_hides_what_it_writes(engine: BubblewrapEngine) -> None:
     hide = "mkdir -p d/e; exec 5>d/e/f; chmod 000 d/e d; "
     hide += "for i in $(seq 1000); do head -c 8000000 /dev/zero >&5; sleep 0.02; done"
@@ -124,12 +197,13 @@ async def test_the_disk_of_a_computer_that_writes_nothing_but_names(engine: Bubb
     [
         "fd = os.open('f', os.O_RDWR | os.O_CREAT); os.unlink('f')",
         "fd = os.open('.', os.O_RDWR | os.O_TMPFILE)",
+        _IN_FLIGHT.format(made="os.open('.', os.O_RDWR | os.O_TMPFILE)") + "fd = os.open('/dev/null', 1)",
     ],
-    ids=["removed", "never named"],
+    ids=["removed", "never named", "in flight"],
 )
 async def test_the_disk_of_a_computer_that_names_no_file(engine: BubblewrapEngine, opened: str) -> None:
     code = (
-        f"import os, time\n{opened}\n"
+        f"import os, socket, time\n{opened}\n"
         "for _ in range(1000):\n    os.write(fd, os.urandom(1 << 20))\n    time.sleep(0.005)\ntime.sleep(60)"
     )
     outcome = await attempt(engine, f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=60)

@@ -84,6 +84,14 @@ async def test_a_timeout_ends_what_hides(engine: BubblewrapEngine, hidden: str) 
     assert await sh(engine, "pgrep -c '^sleep$'", session="b") == "4\n"
 
 
+async def test_a_timeout_ends_what_hides_behind_a_shell_that_takes_no_mark(engine: BubblewrapEngine) -> None:
+    await sh(engine, "sleep 301 &", session="b")
+    await sh(engine, "ulimit -x 0")
+    outcome = await attempt(engine, f"{HIDDEN['twice']}\nsleep 300", timeout=1)
+    assert not outcome.completed
+    assert await sh(engine, "pgrep -c '^sleep$'", session="b") == "1\n"
+
+
 async def test_a_timeout_ends_nothing_that_another_session_starts_meanwhile(
     engine: BubblewrapEngine,
 ) -> None:

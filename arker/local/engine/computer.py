@@ -130,9 +130,15 @@ class Computer:
     mounted: dict[str, str] = field(default_factory=dict)
     #: Whether something may run that is to be held to the limits.
     watched: bool = False
-    #: Bytes written, as last measured, and how full the disk was then.
+    #: Bytes written, as last measured, and whether its processes had sent descriptors that none had received.
     size: int = 0
+    in_flight: bool = False
+    #: How full the disk was then, or has become since if that is less; None if that says nothing.
     measured_at: int | None = None
+    #: When that was, how many seconds it took, and the bytes that descriptors in flight may hide.
+    measured: float = 0.0
+    measured_for: float = 0.0
+    hidden: int = 0
     #: What measures the commands of the sandbox.
     meter: Meter | None = None
     _ports: Ports | None = None
@@ -455,13 +461,14 @@ class Computer:
         name that something holds open, and the file systems that are mounted, whoever wrote there."""
         folders = [self.host.layer(name) for name in (*self.frozen, self.top)]
         folders += map(self.host.filesystem, {*self.mounts.values(), *self.mounted.values()})
-        nameless = 0
-        if self.sandbox is not None:
+        nameless, self.in_flight = 0, False
+        if self.running:
+            assert self.sandbox is not None
             # On disk are the files that the writable folders have; others are in memory.
             paths = [*(name or "." for name in self.image.writable), *(path[1:] for path in self.mounted)]
             disks = {os.stat(path, dir_fd=self.sandbox.root).st_dev for path in paths}
             held = await self.sandbox.processes.aside(self.host.threads, self.sandbox.processes.nameless)
-            nameless = sum(size for (device, _), (size, _) in held.items() if device in disks)
+            nameless, self.in_flight = held.on(disks), held.in_flight > 0
         loop = asyncio.get_running_loop()
         self.size = nameless + await loop.run_in_executor(self.host.threads, disk_usage, folders)
 

@@ -31,6 +31,7 @@ from arker.local.engine.protocol import (
     Run,
     SandboxUnavailable,
     SessionState,
+    StorageFull,
     SystemBroken,
     TerminalSize,
     VmMissing,
@@ -144,12 +145,13 @@ class BubblewrapEngine:
         store = Store(self._path)
         try:
             end_predecessors(store.run)
+            rows = store.load()
+            # First of all, as the disk may be full.
+            store.sweep(rows)
+            self._runs.sweep({row.id for row in rows})
             image = images.arkuntu(self._path / "images" / "arkuntu", network=self._network)
             self._images = {image.name: image}
             self._find_images()
-            rows = store.load()
-            store.sweep(rows)
-            self._runs.sweep({row.id for row in rows})
             for row in rows:
                 files.sweep(self._path / "layers" / row.top)
         except BaseException:
@@ -162,6 +164,9 @@ class BubblewrapEngine:
         try:
             async with probe.gate.shared():
                 await probe.live()
+        except StorageFull as error:
+            # Computers can still be deleted to make room.
+            log.warning("no sandbox could be tried: %s", error)
         finally:
             await probe.stop()
             self._release((probe.top,))

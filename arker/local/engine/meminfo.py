@@ -18,14 +18,15 @@ def host_meminfo() -> str:
         return ""
 
 
-def _kib(text: str, name: str) -> int:
+def kib(text: str, name: str) -> int:
+    """Return a value of a meminfo; 0 if it is not there. Pure."""
     words = text.partition(f"{name}:")[2].split(None, 1)
     return int(words[0]) if words else 0
 
 
 def meminfo(host: str, limit: int, used: int) -> str:
     """Return the text for a computer that may use `limit` bytes and uses `used`, based on the host's text; pure."""
-    total = min(_kib(host, "MemTotal") or limit // 1024, limit // 1024)
-    left = max(0, min(_kib(host, "MemAvailable") or total, total - used // 1024))
+    total = min(kib(host, "MemTotal") or limit // 1024, limit // 1024)
+    left = max(0, min(kib(host, "MemAvailable") or total, total - used // 1024))
     values = {"MemTotal": total, "MemFree": left, "MemAvailable": left, **dict.fromkeys(_ZERO, 0)}
     return "".join(f"{name + ':':<16}{value:>8} kB\n" for name, value in values.items())

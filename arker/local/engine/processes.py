@@ -86,13 +86,31 @@ def parse_stat(line: bytes) -> Process | None:
 
 
 def mapped_without_name(maps: bytes) -> Iterator[tuple[tuple[int, int], int]]:
-    """Files of a `/proc/<pid>/maps` that were removed: device and inode, and how many bytes are mapped. Pure."""
+    """Files of a `/proc/<pid>/maps` that have no name: device and inode, and where the mapped part ends in the file.
+    Pure."""
     for line in maps.splitlines():
         if line.endswith(b" (deleted)"):
-            addresses, _, _, device, inode, _ = line.split(None, 5)
+            addresses, _, offset, device, inode, _ = line.split(None, 5)
             begin, end = (int(address, 16) for address in addresses.split(b"-"))
             major, minor = (int(part, 16) for part in device.split(b":"))
-            yield (os.makedev(major, minor), int(inode)), end - begin
+            yield (os.makedev(major, minor), int(inode)), int(offset, 16) + end - begin
+
+
+@dataclass(frozen=True, slots=True)
+class Nameless:
+    """Files that processes hold and that no folder names, by device and inode: the bytes that each takes, and the
+    number of a process that holds it. Of one that is only mapped, all up to the last mapped byte counts.
+
+    `in_flight` is the number of descriptors that were sent through sockets and are not received yet. What they are
+    cannot be seen.
+    """
+
+    files: dict[tuple[int, int], tuple[int, int]]
+    in_flight: int = 0
+
+    def on(self, devices: Collection[int]) -> int:
+        """Return the bytes of the files on some devices; pure."""
+        return sum(size for (device, _), (size, _) in self.files.items() if device in devices)
 
 
 class Processes:
@@ -294,10 +312,11 @@ class Processes:
         except OSError:
             return b""
 
-    def nameless(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """Files that no folder names and that processes hold, by device and inode: bytes that they take, and the number
-        of a process that holds them. Of one that is only mapped, the mapped part counts."""
+    def nameless(self) -> Nameless:
+        """Return what processes hold that has no name."""
         found: dict[tuple[int, int], tuple[int, int]] = {}
+        mapped: dict[tuple[int, int], tuple[int, int]] = {}
+        sockets: dict[int, int] = {}
         for name in self._numbers():
             if (folder := self._descriptor_folder(name)) is None:
                 continue
@@ -307,10 +326,16 @@ class Processes:
                         info = os.stat(f"{folder}/{number}", dir_fd=self._proc)
                         if stat.S_ISREG(info.st_mode) and info.st_nlink == 0:
                             found[info.st_dev, info.st_ino] = info.st_blocks * 512, int(name)
+                        elif stat.S_ISSOCK(info.st_mode) and info.st_ino not in sockets:
+                            sockets[info.st_ino] = self._in_flight(f"{folder}info/{number}")
             with contextlib.suppress(OSError):
                 for file, size in mapped_without_name(self._read_whole(folder.removesuffix("fd") + "maps")):
-                    found.setdefault(file, (size, int(name)))
-        return found
+                    mapped[file] = max(mapped.get(file, (0, 0)), (size, int(name)))
+        return Nameless(mapped | found, sum(sockets.values()))
+
+    def _in_flight(self, name: str) -> int:
+        words = self._read(name).partition(b"scm_fds:")[2].split(None, 1)
+        return int(words[0]) if words else 0
 
     # Who started whom
 
@@ -352,18 +377,24 @@ class Processes:
     def started_by(self, shell: int, mark: int) -> list[Process]:
         """What `shell`, itself and its parent left out, and all that it started have started since it got `mark`.
 
-        A process that lowered its mark itself is among them, whatever command it is from. Without a mark, those are
-        told by descent.
+        A process that lowered its mark itself is among them, whatever command it is from. A shell that could not be
+        marked, because a guest lowered its mark, may have had the same one for earlier commands; what those started is
+        then among them. Where nothing can be marked, descent tells.
         """
         processes = self.all()
         spared = {shell, *(p.parent for p in processes if p.pid == shell)}
+        family: set[int] = set()
         if not mark:
             family = {shell}
             while more := {p.pid for p in processes if p.parent in family} - family:
                 family |= more
-            return [p for p in processes if p.pid in family - spared]
+            mark = next((self._mark_of(p) for p in processes if p.pid == shell), None) or 0
         others = self._given - {mark}
-        return [p for p in processes if p.pid not in spared and self._mark_of(p) not in (None, *others)]
+        return [
+            p
+            for p in processes
+            if p.pid not in spared and (p.pid in family or self._mark_of(p) not in (None, *others))
+        ]
 
     def marks(self) -> set[int]:
         """The marks of all processes that have one."""

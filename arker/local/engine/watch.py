@@ -20,7 +20,7 @@ from typing import Any
 from arker.local.engine.computer import Computer
 from arker.local.engine.kernel import Held, Most
 from arker.local.engine.limits import Limits
-from arker.local.engine.meminfo import host_meminfo
+from arker.local.engine.meminfo import host_meminfo, kib
 from arker.local.engine.processes import Processes
 from arker.local.engine.protocol import Reason
 from arker.local.engine.sandbox import FILE_BYTES
@@ -31,8 +31,11 @@ _TICK_SECONDS = 0.25
 #: The part of a processor that all looks together take, and that they take while the host's memory goes.
 _SHARE, _SHARE_IN_NEED = 0.02, 0.2
 _MOST_SECONDS = 10.0
-#: A computer is measured anew each time the disk filled by this much.
+#: A computer is measured anew each time the disk filled by this much, and after this time at the earliest.
 _MEASURE_BYTES = 32 << 20
+_MEASURE_SECONDS = 10.0
+#: How long descriptors are in flight that stay there.
+_FLIGHT_SECONDS = 0.1
 #: All computers are looked at when so much of the host's memory went since.
 _MEMORY_STEP = 64 << 20
 
@@ -50,6 +53,12 @@ class _Look:
     under_way: bool = False
     #: Processes that the kernel had killed for memory.
     killed: int = 0
+    #: Bytes of the computer's shared memory without a name, and the host's shared memory then, or now if it is less.
+    shared: int = 0
+    shared_at: int = 0
+    #: Whether descriptors were in flight, and the bytes that they may hide.
+    in_flight: bool = False
+    hidden: int = 0
 
 
 def interval(cost: float, *, in_need: bool) -> float:
@@ -57,10 +66,9 @@ def interval(cost: float, *, in_need: bool) -> float:
     return min(max(_TICK_SECONDS, cost / (_SHARE_IN_NEED if in_need else _SHARE)), _MOST_SECONDS)
 
 
-def available_memory(meminfo: str) -> int:
-    """Bytes of memory that the host has for whoever wants it, by its meminfo; 0 when that cannot be told. Pure."""
-    words = meminfo.partition("MemAvailable:")[2].split(None, 1)
-    return int(words[0]) * 1024 if words else 0
+def grown(before: int, now: int, explained: int) -> int:
+    """Bytes by which something grew beyond what a computer is known to have added to it; pure."""
+    return max(0, now - before - max(0, explained))
 
 
 def _held(processes: Processes, root: int) -> Held:
@@ -89,6 +97,15 @@ def _names(root: int, path: str) -> list[str]:
         os.close(folder)
 
 
+def _shared_memory_device() -> int:
+    """The device of shared memory without a name, which is the same one for all."""
+    fd = os.memfd_create("device")
+    try:
+        return os.fstat(fd).st_dev
+    finally:
+        os.close(fd)
+
+
 class Watch:
     """Holds live computers to their limits. `computers` lists all; `spawn` runs work outside the watch."""
 
@@ -105,6 +122,7 @@ class Watch:
         self._spawn = spawn
         self._most = Most.here()
         self._threads = ThreadPoolExecutor(2, "arker-watch")
+        self._shared_memory = _shared_memory_device()
         self._looks: dict[Computer, _Look] = {}
         #: Computers whose disk is being measured.
         self._measuring: set[Computer] = set()
@@ -122,9 +140,11 @@ class Watch:
         live = [computer for computer in self._computers() if computer.running]
         self._looks = {computer: self._looks.get(computer) or _Look() for computer in live}
         cost = sum(look.cost for look in self._looks.values())
-        now, available = time.monotonic(), available_memory(host_meminfo())
+        now, host = time.monotonic(), host_meminfo()
+        available, shared = kib(host, "MemAvailable") << 10, kib(host, "Shmem") << 10
         step = max(_MEMORY_STEP, self._limits.memory // 64)
         for computer, look in self._looks.items():
+            look.shared_at = min(look.shared_at, shared)
             for session in computer.sessions.values():
                 if session.shell is not None:
                     session.shell.lost()
@@ -167,12 +187,15 @@ class Watch:
         def read() -> tuple[dict[int, int], Held]:
             began = time.thread_time()
             try:
-                memory = processes.memory()
+                memory, held = processes.memory(), _held(processes, root)
+                if self._most.exceeded_by(held) is None:
+                    # Otherwise it would take long, and they are about to be ended.
+                    self._add_shared(processes, memory, look)
                 if measures:
                     marked = processes.with_marks()
                     for measure in measures:
                         measure.sample(marked, memory)
-                return memory, _held(processes, root)
+                return memory, held
             finally:
                 os.close(root)
                 look.cost = time.thread_time() - began
@@ -185,10 +208,10 @@ class Watch:
             why = f"the computer used more than its {self._limits.memory} bytes of memory"
             computer.kill_commands([], Reason.OUT_OF_MEMORY, why)
         computer.tell_memory(sum(used.values()))
-        over = sum(used.values()) - self._limits.memory
+        over = sum(used.values()) + look.hidden - self._limits.memory
         largest = sorted(used, key=lambda pid: used[pid])
         killed = []
-        while over > 0:
+        while over > 0 and largest:
             killed.append(largest.pop())
             over -= used[killed[-1]]
         if killed:
@@ -197,22 +220,75 @@ class Watch:
         elif (excess := self._most.exceeded_by(held)) is not None:
             computer.kill_commands([p.pid for p in computer.others()], Reason.OUT_OF_MEMORY, excess)
 
+    def _add_shared(self, processes: Processes, memory: dict[int, int], look: _Look) -> None:
+        """Add the shared memory without a name, which is that of no single process, to the memory of one that holds it.
+        Looked for only if there is some, or the host's has grown."""
+        host = kib(host_meminfo(), "Shmem") << 10
+        if (
+            not look.shared
+            and not look.hidden
+            and host < look.shared_at + min(_MEMORY_STEP, self._limits.memory // 8)
+        ):
+            return
+        nameless = processes.nameless()
+        before, look.shared = look.shared, 0
+        # What is mapped may be larger than what is there.
+        for (device, _), (size, pid) in nameless.files.items():
+            if device == self._shared_memory and pid in memory:
+                memory[pid] += min(size, host)
+                look.shared += min(size, host)
+        in_flight, look.in_flight = look.in_flight, nameless.in_flight > 0
+        if not look.in_flight:
+            look.hidden = 0
+        elif in_flight:
+            look.hidden += grown(look.shared_at, host, look.shared - before)
+        else:
+            return  # most arrive in a moment; the next look tells
+        look.shared_at = host
+
     async def _hold_disk(self, computer: Computer) -> None:
         try:
             disk = os.statvfs(self._store)
             filled = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
             filled += (disk.f_files - disk.f_ffree) * FILE_BYTES
-            step = max(_MEASURE_BYTES, self._limits.disk // 64)
-            if computer.measured_at is not None and filled < computer.measured_at + step:
-                return
-            before = computer.size
-            await computer.measure()
-            computer.measured_at = filled
-            if computer.size > self._limits.disk and computer.size > before:
-                pids = [process.pid for process in computer.others()]
-                why = f"the computer wrote more than its {self._limits.disk} bytes of disk"
-                computer.kill_commands(pids, Reason.DISK_FULL, why)
-                # What they wrote to their end is not held against what comes next, to make room perhaps.
-                await computer.measure()
+            if self._is_to_be_measured(computer, filled):
+                await self._measure(computer, filled)
+        except Exception:  # one computer's trouble must not end the watch over it
+            log.exception("the disk of computer %s could not be measured", computer.id)
         finally:
             self._measuring.discard(computer)
+
+    def _is_to_be_measured(self, computer: Computer, filled: int) -> bool:
+        if computer.measured_at is None:
+            return True
+        # While it writes, others may delete.
+        computer.measured_at = min(computer.measured_at, filled)
+        if filled >= computer.measured_at + max(_MEASURE_BYTES, self._limits.disk // 64):
+            return True
+        cost = sum(other.measured_for for other in self._looks)
+        if computer.size + computer.hidden > self._limits.disk:
+            pause = cost / _SHARE_IN_NEED
+        else:
+            pause = max(_MEASURE_SECONDS, cost / _SHARE)
+        return time.monotonic() > computer.measured + pause
+
+    async def _measure(self, computer: Computer, filled: int) -> None:
+        began = time.monotonic()
+        before, hidden = computer.size, computer.hidden
+        await computer.measure()
+        computer.measured, computer.measured_for = began, time.monotonic() - began
+        if computer.in_flight:
+            await asyncio.sleep(_FLIGHT_SECONDS)
+            await computer.measure()
+        if not computer.in_flight:
+            computer.hidden = 0
+        elif computer.measured_at is not None:
+            computer.hidden += grown(computer.measured_at, filled, computer.size - before)
+        computer.measured_at = filled
+        size = computer.size + computer.hidden
+        if size > self._limits.disk and size > before + hidden:
+            pids = [process.pid for process in computer.others()]
+            why = f"the computer wrote more than its {self._limits.disk} bytes of disk"
+            computer.kill_commands(pids, Reason.DISK_FULL, why)
+            # What they wrote to their end is not held against what comes next, to make room perhaps.
+            await computer.measure()

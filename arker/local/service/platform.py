@@ -134,7 +134,7 @@ class Platform:
         await self.recorded.start()
         await self.filesystems.start()
         await self._uploads.sweep(starting=True)
-        self._reserve.refill()
+        self._reserve.keep()
         self._sweeper = asyncio.create_task(self._sweep_for_good())
 
     async def close(self) -> None:

@@ -42,12 +42,19 @@ class Reserve:
 
     def refill(self) -> None:
         """Create the reserve again, if there is room for it."""
-        if self._folder.exists() or self.free() <= MIN_FREE or self._few_files():
-            return
+        if not self._folder.exists() and self.free() > MIN_FREE and not self._few_files():
+            self.keep()
+
+    def keep(self) -> None:
+        """Create the reserve again, as large as there is room for: what a start on a full disk has not taken serves the
+        next one."""
         with contextlib.suppress(OSError):
-            self._folder.mkdir()
+            self._folder.mkdir(exist_ok=True)
             with (self._folder / "space").open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, _SIZE)
+                for part in (1, 2, 4, 8, 16):
+                    with contextlib.suppress(OSError):
+                        os.posix_fallocate(file.fileno(), 0, _SIZE // part)
+                        break
             for number in range(_FILES):
                 (self._folder / str(number)).touch()
 
