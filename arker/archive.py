@@ -82,18 +82,24 @@ def _records(values: dict[bytes, bytes]) -> bytes:
     return out
 
 
-def pack(entries: Iterable[Entry]) -> Iterator[bytes | memoryview]:
-    """Make the archive of `entries`, piece by piece."""
+def pack(entries: Iterable[Entry], *, gnu: bool = False) -> Iterator[bytes | memoryview]:
+    """Make the archive of `entries`, piece by piece. With `gnu`, long names are as in GNU tar, for readers such as
+    busybox that ignore extended headers."""
     for entry in entries:
         name, target = _raw(entry.path), _raw(entry.target)
         if entry.kind == "directory":
             name += b"/"
         seconds, nanos = divmod(entry.mtime_ns, 1_000_000_000)
         extended: dict[bytes, bytes] = {}
-        if len(name) > _NAME:
-            extended[b"path"] = name
-        if len(target) > _NAME:
-            extended[b"linkpath"] = target
+        if gnu:
+            yield from (
+                _long(kind, text) for kind, text in ((b"L", name), (b"K", target)) if len(text) > _NAME
+            )
+        else:
+            if len(name) > _NAME:
+                extended[b"path"] = name
+            if len(target) > _NAME:
+                extended[b"linkpath"] = target
         if nanos or not 0 <= seconds < 8**11:
             # `seconds` is rounded down; before 1970, the decimal number needs it rounded towards zero.
             whole, part = (
@@ -102,7 +108,7 @@ def pack(entries: Iterable[Entry]) -> Iterator[bytes | memoryview]:
             sign = b"-" if seconds < 0 and whole == 0 else b""
             extended[b"mtime"] = sign + b"%d.%09d" % (whole, part)
         if extended:
-            if not (_is_utf8(name) and _is_utf8(target)):
+            if not (gnu or (_is_utf8(name) and _is_utf8(target))):
                 extended = {b"hdrcharset": b"BINARY", **extended}
             records = _records(extended)
             yield _header(b"././@PaxHeader", b"x", 0o644, len(records), 0) + records + _padding(len(records))
@@ -116,6 +122,12 @@ def pack(entries: Iterable[Entry]) -> Iterator[bytes | memoryview]:
             yield data
             yield _padding(data.nbytes)
     yield bytes(2 * _BLOCK)
+
+
+def _long(kind: bytes, text: bytes) -> bytes:
+    return (
+        _header(b"././@LongLink", kind, 0o644, len(text) + 1, 0) + text + bytes(1) + _padding(len(text) + 1)
+    )
 
 
 def _is_utf8(raw: bytes) -> bool:

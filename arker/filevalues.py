@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -22,6 +22,8 @@ FileKind: TypeAlias = Literal["file", "directory", "symlink", "other"]
 """The kind of an entry; `other` is a pipe, a socket or a device."""
 
 HOME: Final = "/home/user"
+#: Prefix of the names of files that are not complete yet.
+PARTIAL: Final = ".arker-part-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def text_fields(name: str, text: str) -> dict[str, str]:
         return {f"{name}_b64": base64.b64encode(raw).decode()}
 
 
-def texts_fields(name: str, texts: list[str]) -> dict[str, list[str]]:
+def texts_fields(name: str, texts: Iterable[str]) -> dict[str, list[str]]:
     """Paths as JSON fields."""
     fields: dict[str, list[str]] = {name: [], f"{name}_b64": []}
     for text in texts:

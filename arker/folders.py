@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from .archive import Entry
 from .errors import ArkerError
-from .filevalues import FileInfo, FileKind
+from .filevalues import PARTIAL, FileInfo, FileKind
 from .sources import local
 from .treeplan import unsafe_link, unsafe_path
 
@@ -28,8 +28,6 @@ Ignore: TypeAlias = Sequence[str] | Callable[[str], bool] | None
 _WINDOWS: Final = os.name == "nt"
 _PERMISSIONS: Final = 0o777
 _TRIES: Final = 3
-#: Prefix of the names of files that are not complete yet.
-_PARTIAL: Final = ".arker-part-"
 
 
 def ignorer(ignore: Ignore) -> Callable[[str], bool]:
@@ -94,7 +92,7 @@ class LocalTree:
                 continue
             for entry in names:
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.name.startswith(_PARTIAL):
+                if entry.name.startswith(PARTIAL):
                     continue
                 try:
                     info = entry.stat(follow_symlinks=False)
@@ -187,7 +185,7 @@ class LocalTree:
 
     def _tells_case(self) -> bool:
         """Whether names that differ only in case are different files here."""
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.root) as folder:
+        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=self.root) as folder:
             (Path(folder) / "a").touch()
             return not (Path(folder) / "A").exists()
 
@@ -232,7 +230,7 @@ class LocalTree:
         folder = self._folder(above)
         _refuse_folder(folder / name)
         if entry.kind == "symlink":
-            with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder) as stage:
+            with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=folder) as stage:
                 made = Path(stage) / "link"
                 made.symlink_to(entry.target)
                 made.replace(folder / name)
@@ -246,7 +244,7 @@ class LocalTree:
         """Return a file to fill, and a function of mode and time that moves it to `path`. Raises OSError."""
         above, _, name = path.rpartition("/")
         folder = self._folder(above)
-        fd, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=folder)
+        fd, partial = tempfile.mkstemp(prefix=PARTIAL, dir=folder)
         try:
             with os.fdopen(fd, "wb") as file:
 

@@ -18,12 +18,14 @@ class Speaks:
 
     Attributes:
         sessions: Over contract 0.3, the session that stands for a name in a computer.
+        files: How `computer.files` works, once that is known: by endpoints, or by runs of a shell.
     """
 
     def __init__(self, contract: str) -> None:
         self._auto = contract == "auto"
         self._new: set[_Host] = {"regional", "global"} if contract == "0.3" else set()
         self.sessions: dict[tuple[str, str], str] = {}
+        self.files: Literal["endpoints", "shell"] | None = None
 
     def old(self, host: _Host) -> bool:
         """Whether to speak contract 0.1."""

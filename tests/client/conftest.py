@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
+from arker.local.process.launcher import Deployment
 from tests.faults.aio import pytest_pyfunc_call
+from tests.faults.proxy import CuttingProxy
 from tests.faults.server import Server
 
 __all__ = ["pytest_pyfunc_call"]
@@ -16,3 +19,34 @@ def server() -> Iterator[Server]:
     with Server() as server:
         yield server
         assert server.settle(0), f"{len(server.open)} connections were left open"
+
+
+class Way(CuttingProxy):
+    """A way to the files of computers: endpoints, or runs of a shell with a deployment that has only a contract."""
+
+    def __init__(self, deployment: Deployment, name: str) -> None:
+        super().__init__(deployment.base_url, without="" if name == "endpoints" else "/api/v1/local/")
+        self.name = name
+        self.contract: Literal["auto", "0.1", "0.3"] = "auto"
+        if name == "shell-0.1":
+            self.contract = "0.1"
+        elif name == "shell-0.3":
+            self.contract = "0.3"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of files take every way; the blocking client, which is derived, takes fewer."""
+    if "way" in metafunc.fixturenames:
+        ways = [
+            pytest.param("endpoints"),
+            pytest.param("shell-0.3", marks=pytest.mark.contract("0.3")),
+            pytest.param("shell-0.1", marks=pytest.mark.contract("0.1")),
+        ]
+        all_three = "_async.test_filesystem" in metafunc.module.__name__
+        metafunc.parametrize("way", ways if all_three else ways[:2], indirect=True)
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest, deployment: Deployment) -> Iterator[Way]:
+    with Way(deployment, request.param) as way:
+        yield way

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 
 class CuttingProxy:
-    """Forwards to one deployment; `lose(n)` swallows the next n answers after the deployment has given them."""
+    """Forwards to one deployment; `lose(n)` swallows the next n answers after the deployment has given them. Paths that
+    begin with `without` are those of no endpoint."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, without: str = "") -> None:
+        self._without = without.encode()
         target = urlsplit(url)
         self._target = (target.hostname, target.port)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -49,6 +51,8 @@ class CuttingProxy:
                     self._to_lose -= 1
                     self.lost += 1
                     break
+                if not answers and self._without:
+                    data = data.replace(b" " + self._without, b" " + b"/" * len(self._without))
                 sink.sendall(data)
         for sock in (source, sink):
             with contextlib.suppress(OSError):

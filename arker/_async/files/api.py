@@ -15,14 +15,15 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from arker._io_async import async_in_thread
 from arker.errors import ArkerError, bad_request
-from arker.filevalues import FileChange, FileInfo, GrepMatch, RemotePath, TreeResult, remote_path
+from arker.filevalues import PARTIAL, FileChange, FileInfo, GrepMatch, RemotePath, TreeResult, remote_path
 from arker.folders import Ignore
 from arker.sources import Source, local
 from arker.transfers import PIECE
 
 from .data import AsyncData, read_source, source_of
 from .trees import async_pull, async_push
-from .wire import PART, PARTIAL, AsyncFileWire
+from .ways import AsyncFileWays
+from .wire import PART
 
 if TYPE_CHECKING:
     from arker._async.computer import AsyncComputer
@@ -44,13 +45,15 @@ class AsyncFiles:
     those of the computer's user. All methods raise ArkerError: `not_found` if nothing is there, `already_exists`,
     `conflict` if the file does not have the given version, `bad_request` if something is not permitted or not
     possible, `unavailable` for a full disk, and any other failure.
+
+    Works with every deployment: where there are no endpoints for files, by runs of a POSIX shell in the computer.
     """
 
     __slots__ = ("_computer", "_wire")
 
     def __init__(self, computer: AsyncComputer) -> None:
         self._computer = computer
-        self._wire = AsyncFileWire(computer)
+        self._wire = AsyncFileWays(computer)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._computer.id!r})"
@@ -315,12 +318,9 @@ class AsyncFiles:
             ArkerError: See the class.
         """
         where = remote_path(path)
-        fields: dict[str, Any] = {"recursive": recursive, "limit": _PAGE}
-        if glob is not None:
-            fields["glob"] = glob
         cursor: str | None = ""
         while cursor is not None:
-            page, cursor = await self._wire.page("list", where, cursor=cursor, **fields)
+            page, cursor = await self._wire.list(where, cursor, _PAGE, recursive=recursive, glob=glob)
             for info in page:
                 yield info
 

@@ -7,16 +7,15 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from arker import archive
 from arker._async.gather import async_gather
 from arker._io_async import async_in_thread
 from arker.errors import ArkerError
-from arker.filevalues import FileInfo, RemotePath, TreeResult, remote_path
+from arker.filevalues import PARTIAL, FileInfo, RemotePath, TreeResult, remote_path
 from arker.folders import Ignore, LocalTree, ignorer
 from arker.sources import File, local
 from arker.treeplan import Plan, batches, plan
 
-from .wire import PART, PARTIAL
+from .wire import PART
 
 if TYPE_CHECKING:
     from .api import AsyncFiles
@@ -88,8 +87,7 @@ async def async_push(
 
     async def piece(wanted: list[FileInfo]) -> None:
         entries, skipped = await async_in_thread(functools.partial(tree.entries, wanted, follow=follow))
-        packed = await async_in_thread(lambda: b"".join(archive.pack(entries)))
-        refused = await wire.unpack(base, packed, read_only=True)
+        refused = await wire.unpack(base, entries, read_only=True)
         size = sum(len(entry.data) for entry in entries)
         work.done([entry.path for entry in entries], size, {**skipped, **refused})
 
@@ -158,8 +156,7 @@ async def async_pull(
 
     async def piece(wanted: list[FileInfo]) -> None:
         left = [info.path for info in wanted]
-        packed = await wire.pack(base, left, 2 * _PIECE)
-        entries = await async_in_thread(_unpacked, packed)
+        entries = await wire.pack(base, left, 2 * _PIECE)
         refused = await async_in_thread(tree.put, entries)
         arrived = {entry.path for entry in entries}
         refused |= {path: "it could not be read in the computer" for path in left if path not in arrived}
@@ -210,7 +207,7 @@ async def _manifest(files: AsyncFiles, base: str, ignored: Callable[[str], bool]
     cursor: str | None = ""
     left_out = ""
     while cursor is not None:
-        page, cursor = await files._wire.page("manifest", base, hashed=False, cursor=cursor, limit=_PAGE)
+        page, cursor = await files._wire.manifest(base, cursor, _PAGE)
         for info in page:
             if left_out and info.path.startswith(left_out):
                 continue
@@ -274,13 +271,6 @@ async def _all(
     ]
     for outcome in await async_gather(jobs, _AT_A_TIME):
         outcome.get()
-
-
-def _unpacked(packed: bytes) -> list[archive.Entry]:
-    try:
-        return list(archive.unpack(packed))
-    except ValueError as error:
-        raise ArkerError("internal", f"the archive that came is damaged: {error}", 200) from error
 
 
 def _touches(path: str, others: Iterable[str]) -> bool:

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
+from arker import archive
 from arker._http._async.pipeline import Budget, content, dump
 from arker._http._async.transport import AsyncReply
+from arker._io_async import async_in_thread
+from arker.archive import Entry
 from arker.errors import Answer, ArkerError, bad_request, read_answer
+from arker.fileshell import quoted
 from arker.filevalues import FileInfo, GrepMatch, info_of, text_fields, text_of, texts_fields
 
 if TYPE_CHECKING:
@@ -23,13 +27,11 @@ T = TypeVar("T")
 
 #: Most bytes of a file in one request.
 PART: Final = 8 << 20
-#: Prefix of the names of files that are being written in parts.
-PARTIAL: Final = ".arker-part-"
 #: Most bytes of an answer with a page of entries, or with a piece of a tree.
 _LARGEST_PAGE: Final = 64 << 20
 _LARGEST_PIECE: Final = 40 << 20
 #: Operations that can be repeated without another effect.
-_REPEATABLE: Final = frozenset({"stat", "list", "manifest", "chmod", "mark", "changed", "remove"})
+REPEATABLE: Final = frozenset({"stat", "list", "manifest", "chmod", "mark", "changed", "remove"})
 #: How many sessions to use for our own commands.
 _SESSIONS: Final = 8
 _TOTAL: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
@@ -45,38 +47,44 @@ class Part:
 
 
 class AsyncFileWire:
-    """Requests about the files of one computer."""
+    """Requests to endpoints for the files of one computer."""
 
     __slots__ = ("_computer",)
 
     def __init__(self, computer: AsyncComputer) -> None:
         self._computer = computer
 
-    async def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> dict[str, Any]:
+    async def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> None:
         """Do an operation on the file or folder at `path`. Raises ArkerError."""
+        await self._operate(op, path, to=to, **fields)
+
+    async def _operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> dict[str, Any]:
         body: dict[str, Any] = {"op": op, **text_fields("path", path), **fields}
         if to is not None:
             body |= text_fields("target", to)
-        repeatable = op in _REPEATABLE or (op == "mkdir" and bool(fields.get("exist_ok")))
+        repeatable = op in REPEATABLE or (op == "mkdir" and bool(fields.get("exist_ok")))
         return await self._ask("post", "", dump(body), repeatable=repeatable, forgiven=op == "remove")
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         """Return what is at a path. Raises ArkerError."""
-        return _parsed(info_of, await self.operate("stat", path, follow=follow))
+        return _parsed(info_of, await self._operate("stat", path, follow=follow))
 
-    async def page(self, op: str, path: str, **fields: Any) -> tuple[list[FileInfo], str | None]:
+    async def list(
+        self, path: str, cursor: str, limit: int, *, recursive: bool, glob: str | None
+    ) -> tuple[Sequence[FileInfo], str | None]:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
-        answer = await self.operate(op, path, **fields)
+        fields: dict[str, Any] = {"recursive": recursive} if glob is None else {"glob": glob}
+        answer = await self._operate("list", path, cursor=cursor, limit=limit, **fields)
+        return _parsed(lambda fields: _page(fields, path), answer)
 
-        def entries(answer: dict[str, Any]) -> tuple[list[FileInfo], str | None]:
-            base = "" if op == "manifest" else path
-            return [info_of(entry, base) for entry in answer["entries"]], answer["cursor"]
-
-        return _parsed(entries, answer)
+    async def manifest(self, path: str, cursor: str, limit: int) -> tuple[Sequence[FileInfo], str | None]:
+        """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
+        answer = await self._operate("manifest", path, hashed=False, cursor=cursor, limit=limit)
+        return _parsed(lambda fields: _page(fields, ""), answer)
 
     async def changed(self, path: str, token: str, wait: float) -> str:
         """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
-        answer = await self.operate("changed", path, token=token, wait=wait)
+        answer = await self._operate("changed", path, token=token, wait=wait)
         return _parsed(lambda fields: str(fields["token"]), answer)
 
     async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
@@ -97,7 +105,7 @@ class AsyncFileWire:
         given = {name: value for name, value in fields.items() if value is not None}
         if base is not None:
             given |= text_fields("base", base)
-        return _parsed(info_of, await self.operate("place", part, to=path, **given))
+        return _parsed(info_of, await self._operate("place", part, to=path, **given))
 
     async def read(self, path: str, start: int, size: int, version: str | None) -> Part:
         """Read bytes of a file, of the given version if there is one. Raises ArkerError."""
@@ -120,8 +128,8 @@ class AsyncFileWire:
             "get", f"/content?{_query(path)}", consume, headers=headers, repeatable=True
         )
 
-    async def pack(self, base: str, paths: list[str], budget: int) -> bytes:
-        """Return entries of a tree as an archive. Raises ArkerError."""
+    async def pack(self, base: str, paths: Sequence[str], budget: int) -> Sequence[Entry]:
+        """Return entries of a tree with their contents. Raises ArkerError."""
         body = dump({**text_fields("path", base), **texts_fields("paths", paths), "budget": budget})
 
         async def consume(reply: AsyncReply) -> bytes:
@@ -129,27 +137,29 @@ class AsyncFileWire:
             read_answer(reply.status, reply.headers, answer, self._key, parse=False)
             return answer
 
-        return await self._perform("post", "/pack", consume, body=body, repeatable=True)
+        packed = await self._perform("post", "/pack", consume, body=body, repeatable=True)
+        return await async_in_thread(_unpacked, packed)
 
-    async def unpack(self, base: str, archive: bytes, *, read_only: bool) -> dict[str, str]:
-        """Unpack an archive below a folder; return the refused entries with the reasons. Raises ArkerError."""
+    async def unpack(self, base: str, entries: Sequence[Entry], *, read_only: bool) -> dict[str, str]:
+        """Write entries below a folder; return the refused ones with the reasons. Raises ArkerError."""
+        packed = await async_in_thread(lambda: b"".join(archive.pack(entries)))
         query = _query(base, read_only=read_only)
-        answer = await self._ask("put", f"/unpack?{query}", archive, repeatable=True)
+        answer = await self._ask("put", f"/unpack?{query}", packed, repeatable=True)
         return _parsed(_refused, answer)
 
-    async def mark(self, base: str, marks: list[tuple[str, int, int]]) -> dict[str, str]:
+    async def mark(self, base: str, marks: Sequence[tuple[str, int, int]]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
         fields = [
             {**text_fields("path", path), "mode": mode, "mtime_ns": mtime_ns}
             for path, mode, mtime_ns in marks
         ]
-        return _parsed(_refused, await self.operate("mark", base, marks=fields))
+        return _parsed(_refused, await self._operate("mark", base, marks=fields))
 
-    async def hashes(self, base: str, paths: list[str]) -> dict[str, str]:
+    async def hashes(self, base: str, paths: Sequence[str]) -> dict[str, str]:
         """Return the digests of files of a tree, by path. Raises ArkerError."""
         only: dict[str, Any] = texts_fields("only", paths)
-        answer = await self.operate("manifest", base, hashed=True, **only)
+        answer = await self._operate("manifest", base, hashed=True, **only)
 
         def found(answer: dict[str, Any]) -> dict[str, str]:
             return {
@@ -160,23 +170,14 @@ class AsyncFileWire:
 
     async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
         """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
-        if "\0" in pattern or "\n" in pattern:
-            raise bad_request("a pattern is one line without NUL characters")
         options = f"-{'F' if fixed else 'E'}{'i' if ignore_case else ''}rnIZ"
-        raw = path.encode("utf-8", "surrogateescape")
-        line = f"LC_ALL=C grep {options} -e {shlex.quote(pattern)} -- {_bash(raw)} 2>/dev/null; [ $? -le 1 ]"
-        result = await self._run(f"bash -c {shlex.quote(line)}")
+        words = f"{shlex.quote(one_line(pattern))} -- {quoted(path)}"
+        line = f"LC_ALL=C grep {options} -e {words} 2>/dev/null; [ $? -le 1 ]"
+        result = await self._run(f"sh -c {shlex.quote(line)}")
         if result.exit_code:
             await self.stat(path)
             raise bad_request(f"grep does not take the pattern {pattern[:100]!r}")
-        matches = []
-        for found in result.stdout.split(b"\n"):
-            name, nul, rest = found.partition(b"\0")
-            number, _, text = rest.partition(b":")
-            if nul and number.isdigit():
-                whole = posixpath.normpath(name.decode("utf-8", "surrogateescape"))
-                matches.append(GrepMatch(whole, int(number), text.decode(errors="replace")))
-        return matches
+        return grep_matches(result.stdout)
 
     async def _run(self, command: str) -> RunResult:
         """Run a command in a free one of our own sessions. Raises ArkerError."""
@@ -250,9 +251,34 @@ def _query(path: str, **fields: Any) -> str:
     return urlencode({**text_fields("path", path), **given})
 
 
-def _bash(raw: bytes) -> str:
-    """Quote any bytes as a word for bash."""
-    return "$'" + "".join(f"\\x{byte:02x}" for byte in raw) + "'"
+def one_line(pattern: str) -> str:
+    """Return a pattern for grep. Raises ArkerError."""
+    if "\0" in pattern or "\n" in pattern:
+        raise bad_request("a pattern is one line without NUL characters")
+    return pattern
+
+
+def grep_matches(output: bytes) -> list[GrepMatch]:
+    """The matches that `grep -nZ` has printed."""
+    matches = []
+    for found in output.split(b"\n"):
+        name, nul, rest = found.partition(b"\0")
+        number, _, text = rest.partition(b":")
+        if nul and number.isdigit():
+            whole = posixpath.normpath(name.decode("utf-8", "surrogateescape"))
+            matches.append(GrepMatch(whole, int(number), text.decode(errors="replace")))
+    return matches
+
+
+def _page(answer: dict[str, Any], base: str) -> tuple[Sequence[FileInfo], str | None]:
+    return [info_of(entry, base) for entry in answer["entries"]], answer["cursor"]
+
+
+def _unpacked(packed: bytes) -> list[Entry]:
+    try:
+        return list(archive.unpack(packed))
+    except ValueError as error:
+        raise ArkerError("internal", f"the archive that came is damaged: {error}", 200) from error
 
 
 def _refused(answer: dict[str, Any]) -> dict[str, str]:

@@ -8,16 +8,15 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from arker import archive
 from arker._io_sync import in_thread
 from arker._sync.gather import gather
 from arker.errors import ArkerError
-from arker.filevalues import FileInfo, RemotePath, TreeResult, remote_path
+from arker.filevalues import PARTIAL, FileInfo, RemotePath, TreeResult, remote_path
 from arker.folders import Ignore, LocalTree, ignorer
 from arker.sources import File, local
 from arker.treeplan import Plan, batches, plan
 
-from .wire import PART, PARTIAL
+from .wire import PART
 
 if TYPE_CHECKING:
     from .api import Files
@@ -89,8 +88,7 @@ def push(
 
     def piece(wanted: list[FileInfo]) -> None:
         entries, skipped = in_thread(functools.partial(tree.entries, wanted, follow=follow))
-        packed = in_thread(lambda: b"".join(archive.pack(entries)))
-        refused = wire.unpack(base, packed, read_only=True)
+        refused = wire.unpack(base, entries, read_only=True)
         size = sum(len(entry.data) for entry in entries)
         work.done([entry.path for entry in entries], size, {**skipped, **refused})
 
@@ -159,8 +157,7 @@ def pull(
 
     def piece(wanted: list[FileInfo]) -> None:
         left = [info.path for info in wanted]
-        packed = wire.pack(base, left, 2 * _PIECE)
-        entries = in_thread(_unpacked, packed)
+        entries = wire.pack(base, left, 2 * _PIECE)
         refused = in_thread(tree.put, entries)
         arrived = {entry.path for entry in entries}
         refused |= {path: "it could not be read in the computer" for path in left if path not in arrived}
@@ -211,7 +208,7 @@ def _manifest(files: Files, base: str, ignored: Callable[[str], bool]) -> dict[s
     cursor: str | None = ""
     left_out = ""
     while cursor is not None:
-        page, cursor = files._wire.page("manifest", base, hashed=False, cursor=cursor, limit=_PAGE)
+        page, cursor = files._wire.manifest(base, cursor, _PAGE)
         for info in page:
             if left_out and info.path.startswith(left_out):
                 continue
@@ -271,13 +268,6 @@ def _all(
     ]
     for outcome in gather(jobs, _AT_A_TIME):
         outcome.get()
-
-
-def _unpacked(packed: bytes) -> list[archive.Entry]:
-    try:
-        return list(archive.unpack(packed))
-    except ValueError as error:
-        raise ArkerError("internal", f"the archive that came is damaged: {error}", 200) from error
 
 
 def _touches(path: str, others: Iterable[str]) -> bool:

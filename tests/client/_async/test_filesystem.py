@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from arker import ArkerError, AsyncArker, RetryPolicy
 from arker.local.process.launcher import Deployment
-from tests.faults.proxy import CuttingProxy
+from tests.client.conftest import Way
 
 HOME = "/home/user"
-LARGE = os.urandom(1 << 20) * 20 + b"end"
+LARGE = os.urandom(1 << 20) * 9 + b"end"
 
 
-@pytest.fixture
-def wire(deployment: Deployment) -> Iterator[CuttingProxy]:
-    with CuttingProxy(deployment.base_url) as proxy:
-        yield proxy
-
-
-def client(wire: CuttingProxy, deployment: Deployment) -> AsyncArker:
+def client(way: Way, deployment: Deployment) -> AsyncArker:
     retry = RetryPolicy(backoff=0.001, resend=True)
-    return AsyncArker(deployment.api_key, wire.url, global_url=wire.url, retry=retry)
+    return AsyncArker(deployment.api_key, way.url, global_url=way.url, contract=way.contract, retry=retry)
 
 
-async def test_contents(wire: CuttingProxy, deployment: Deployment) -> None:
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_contents(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files
         info = await files.write("d/hello.txt", "héllo", mode=0o600)
         assert (info.path, info.kind, info.size, info.mode) == (f"{HOME}/d/hello.txt", "file", 6, 0o600)
@@ -52,10 +45,8 @@ async def test_contents(wire: CuttingProxy, deployment: Deployment) -> None:
             await files.stat(5)  # type: ignore[arg-type]
 
 
-async def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(
-    wire: CuttingProxy, deployment: Deployment
-) -> None:
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files
         await files.write("big", LARGE)
         assert await files.read("big") == LARGE
@@ -77,14 +68,14 @@ async def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(
         files._wire = type("Wire", (), {"append": staticmethod(cut), "stat": files._wire.stat})()  # type: ignore[assignment]
         with pytest.raises(ArkerError, match="cut"):
             await files.write("other", LARGE)
-        wire.lose(2)
+        way.lose(2)
         await vm.files.write("other", LARGE)
         assert await vm.files.read("other") == LARGE
         assert {info.name async for info in vm.files.list()} == {"big", "other"}
 
 
-async def test_conditions(wire: CuttingProxy, deployment: Deployment) -> None:
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_conditions(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files
         first = await files.write("f", b"1", if_absent=True)
         with pytest.raises(ArkerError, match="already_exists"):
@@ -100,8 +91,8 @@ async def test_conditions(wire: CuttingProxy, deployment: Deployment) -> None:
         assert await files.read("f") == b"3"
 
 
-async def test_folders(wire: CuttingProxy, deployment: Deployment) -> None:
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_folders(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files
         await files.mkdir("a/b")
         await files.write("a/b/f.py", b"import os\n")
@@ -132,8 +123,8 @@ async def test_folders(wire: CuttingProxy, deployment: Deployment) -> None:
         assert await files.read(name) == b"x"
 
 
-async def test_grep(wire: CuttingProxy, deployment: Deployment) -> None:
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_grep(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files
         await files.write("d/a:b.txt", "one\nTwo (2)\n")
         await files.write("d/e", "two (2)\n")
@@ -150,22 +141,22 @@ async def test_grep(wire: CuttingProxy, deployment: Deployment) -> None:
             await files.grep("x", "missing")
 
 
-async def test_an_answer_that_is_lost_costs_nothing(wire: CuttingProxy, deployment: Deployment) -> None:
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_an_answer_that_is_lost_costs_nothing(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files
-        wire.lose(1)
+        way.lose(1)
         await files.mkdir("d")
-        wire.lose(1)
+        way.lose(1)
         await files.write("d/f", b"x")
-        wire.lose(1)
+        way.lose(1)
         assert await files.read("d/f") == b"x"
-        wire.lose(1)
+        way.lose(1)
         await files.remove("d/f")
         assert not await files.exists("d/f")
 
 
-async def test_file_objects(wire: CuttingProxy, deployment: Deployment) -> None:
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_file_objects(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files
         async with files.open("f", "wb") as file:
             await file.write(b"0123")
@@ -194,10 +185,10 @@ async def test_file_objects(wire: CuttingProxy, deployment: Deployment) -> None:
             files.open("f", "r+")
 
 
-async def test_local_files(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+async def test_local_files(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(b"#!/bin/sh\necho ran\n")
     (tmp_path / "run").chmod(0o755)
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.files.upload(tmp_path / "run", "run")
         assert (await vm.run("./run")).stdout == b"ran\n"
         await vm.files.download("run", tmp_path / "back")
@@ -210,8 +201,8 @@ async def test_local_files(wire: CuttingProxy, deployment: Deployment, tmp_path:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "run"]
 
 
-async def test_watching(wire: CuttingProxy, deployment: Deployment) -> None:
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_watching(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files
         await files.write("d/old", b"x")
         before = [info async for info in files.list("d", recursive=True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,14 @@ import pytest
 from arker import ArkerError, AsyncArker, RetryPolicy
 from arker._async.files import trees
 from arker.local.process.launcher import Deployment
-from tests.faults.proxy import CuttingProxy
+from tests.client.conftest import Way
 
 HOME = "/home/user"
 
 
-@pytest.fixture
-def wire(deployment: Deployment) -> Iterator[CuttingProxy]:
-    with CuttingProxy(deployment.base_url) as proxy:
-        yield proxy
-
-
-def client(wire: CuttingProxy, deployment: Deployment, tries: int = 4) -> AsyncArker:
+def client(way: Way, deployment: Deployment, tries: int = 4) -> AsyncArker:
     retry = RetryPolicy(attempts=tries, backoff=0.001, resend=True)
-    return AsyncArker(deployment.api_key, wire.url, global_url=wire.url, retry=retry)
+    return AsyncArker(deployment.api_key, way.url, global_url=way.url, contract=way.contract, retry=retry)
 
 
 def picture(root: Path) -> dict[str, tuple[Any, ...]]:
@@ -59,9 +52,9 @@ def plant(root: Path) -> None:
     (root / os.fsdecode(b"caf\xe9")).write_text("not UTF-8")
 
 
-async def test_a_tree_goes_there_and_back(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+async def test_a_tree_goes_there_and_back(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     plant(tmp_path / "a")
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         told: list[tuple[int, int]] = []
         result = await vm.files.push(
             tmp_path / "a", "t", progress=lambda done, size: told.append((done, size))
@@ -83,10 +76,10 @@ async def test_a_tree_goes_there_and_back(wire: CuttingProxy, deployment: Deploy
         (tmp_path / "b/closed").chmod(0o700)
 
 
-async def test_only_what_differs_travels(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+async def test_only_what_differs_travels(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     for name in ("same", "touched", "edited", "mode", "gone"):
         (tmp_path / name).write_text(name)
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.files.push(tmp_path, "t")
         (tmp_path / "touched").touch()
         (tmp_path / "edited").write_text("EDITED")
@@ -109,12 +102,12 @@ async def test_only_what_differs_travels(wire: CuttingProxy, deployment: Deploym
 
 
 async def test_what_is_ignored_is_left_alone_on_both_sides(
-    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+    way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:
     for name in ("a.py", "a.pyc", "build/out", "src/build/x", "keep.log"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.run("mkdir -p t/build; touch t/build/theirs t/old.pyc t/old.py")
         patterns = ["*.pyc", "build/", "*.log", "!keep.log"]
         result = await vm.files.push(tmp_path, "t", delete=True, ignore=patterns)
@@ -132,13 +125,13 @@ async def test_what_is_ignored_is_left_alone_on_both_sides(
 
 
 async def test_things_of_another_kind_are_replaced_only_if_asked(
-    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+    way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x/f").write_text("f")
     (tmp_path / "y").write_text("y")
     (tmp_path / "z").symlink_to("y")
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.run("mkdir -p t/y/full; touch t/x t/y/full/f t/z")
         result = await vm.files.push(tmp_path, "t")
         assert (result.sent, set(result.skipped)) == (("z",), {"x", "x/f", "y"})
@@ -146,7 +139,7 @@ async def test_things_of_another_kind_are_replaced_only_if_asked(
         assert (await vm.run("cat t/x/f t/y t/z")).text == "fyy"
 
 
-async def test_links_can_be_followed(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+async def test_links_can_be_followed(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/f").write_text("f")
     root = tmp_path / "root"
@@ -156,7 +149,7 @@ async def test_links_can_be_followed(wire: CuttingProxy, deployment: Deployment,
     (root / "loop").symlink_to(".")
     (root / "dead").symlink_to("nowhere")
     os.mkfifo(root / "pipe")
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         result = await vm.files.push(root, "t", follow=True)
         assert result.sent == ("file", "folder", "folder/f")
         assert set(result.skipped) == {"dead", "loop", "pipe"}
@@ -164,14 +157,14 @@ async def test_links_can_be_followed(wire: CuttingProxy, deployment: Deployment,
 
 
 async def test_nothing_is_pulled_outside_of_the_folder(
-    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+    way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     local = tmp_path / "local"
     local.mkdir()
     (local / "d").symlink_to(outside)
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.run(
             "mkdir -p t/d t/e; echo x > t/d/f; ln -s /etc/passwd t/abs; ln -s ../../up t/e/up; ln -s ../in t/e/in;"
             "mkfifo t/pipe; touch t/fine"
@@ -186,13 +179,11 @@ async def test_nothing_is_pulled_outside_of_the_folder(
         assert not (local / "d").is_symlink()
 
 
-async def test_nothing_is_pushed_over_a_link(
-    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
-) -> None:
+async def test_nothing_is_pushed_over_a_link(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/small").write_text("x")
     (tmp_path / "d/large").write_bytes(os.urandom(trees.PART + 1))
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.run("mkdir out t; ln -s ../out t/d")
         result = await vm.files.push(tmp_path, "t")
         assert set(result.skipped) == {"d", "d/small", "d/large"}
@@ -204,52 +195,48 @@ async def test_nothing_is_pushed_over_a_link(
         assert (await vm.run("ls t/d; ls -A out t")).text.split() == ["large", "small", "out:", "t:", "d"]
 
 
-async def test_a_push_that_was_cut_goes_on(
-    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
-) -> None:
+async def test_a_push_that_was_cut_goes_on(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     local = tmp_path / "a"
-    for number in range(40):
+    for number in range(40 if way.name == "endpoints" else 8):
         (local / f"d{number % 4}").mkdir(parents=True, exist_ok=True)
         (local / f"d{number % 4}/f{number}").write_bytes(os.urandom(200_000))
     (local / "large").write_bytes(os.urandom(3 * trees.PART))
     rng = random.Random(1)
-    async with client(wire, deployment, tries=1) as arker, await arker.vm("arkuntu").fork() as vm:
+    async with client(way, deployment, tries=1) as arker, await arker.vm("arkuntu").fork() as vm:
         cut = 0
         for _ in range(60):
             if rng.random() < 0.8:
-                wire.lose(1)
+                way.lose(1)
             try:
                 await vm.files.push(local, "t", delete=True)
                 break
             except ArkerError:
                 cut += 1
-        wire.lose(0)
+        way.lose(0)
         assert cut
         await vm.files.push(local, "t", delete=True)
         assert not [i async for i in vm.files.list("t", glob="**/.arker*")]
         for _ in range(60):
-            wire.lose(1 if rng.random() < 0.8 else 0)
+            way.lose(1 if rng.random() < 0.8 else 0)
             try:
                 await vm.files.pull("t", tmp_path / "b")
                 break
             except ArkerError:
                 continue
-        wire.lose(0)
+        way.lose(0)
         await vm.files.pull("t", tmp_path / "b")
         assert picture(tmp_path / "b") == picture(local)
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_any_change_is_carried(
-    wire: CuttingProxy, deployment: Deployment, tmp_path: Path, seed: int
-) -> None:
+async def test_any_change_is_carried(way: Way, deployment: Deployment, tmp_path: Path, seed: int) -> None:
     """After any sequence of changes of the local tree, a push makes the computer's like it, and a pull another."""
     rng = random.Random(seed)
     root, back = tmp_path / "a", tmp_path / "b"
     root.mkdir()
     names = ["a", "b", "c", "a/x", "a/y", "b/x", "a/x/z"]
-    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
-        for step in range(15):
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        for step in range(15 if way.name == "endpoints" else 3):
             for _ in range(4):
                 path = root / rng.choice(names)
                 try:

@@ -5,32 +5,25 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from arker import Arker, ArkerError, RetryPolicy
 from arker.local.process.launcher import Deployment
-from tests.faults.proxy import CuttingProxy
+from tests.client.conftest import Way
 
 HOME = "/home/user"
-LARGE = os.urandom(1 << 20) * 20 + b"end"
+LARGE = os.urandom(1 << 20) * 9 + b"end"
 
 
-@pytest.fixture
-def wire(deployment: Deployment) -> Iterator[CuttingProxy]:
-    with CuttingProxy(deployment.base_url) as proxy:
-        yield proxy
-
-
-def client(wire: CuttingProxy, deployment: Deployment) -> Arker:
+def client(way: Way, deployment: Deployment) -> Arker:
     retry = RetryPolicy(backoff=0.001, resend=True)
-    return Arker(deployment.api_key, wire.url, global_url=wire.url, retry=retry)
+    return Arker(deployment.api_key, way.url, global_url=way.url, contract=way.contract, retry=retry)
 
 
-def test_contents(wire: CuttingProxy, deployment: Deployment) -> None:
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_contents(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
         info = files.write("d/hello.txt", "héllo", mode=0o600)
         assert (info.path, info.kind, info.size, info.mode) == (f"{HOME}/d/hello.txt", "file", 6, 0o600)
@@ -53,10 +46,8 @@ def test_contents(wire: CuttingProxy, deployment: Deployment) -> None:
             files.stat(5)  # type: ignore[arg-type]
 
 
-def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(
-    wire: CuttingProxy, deployment: Deployment
-) -> None:
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
         files.write("big", LARGE)
         assert files.read("big") == LARGE
@@ -78,14 +69,14 @@ def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(
         files._wire = type("Wire", (), {"append": staticmethod(cut), "stat": files._wire.stat})()  # type: ignore[assignment]
         with pytest.raises(ArkerError, match="cut"):
             files.write("other", LARGE)
-        wire.lose(2)
+        way.lose(2)
         vm.files.write("other", LARGE)
         assert vm.files.read("other") == LARGE
         assert {info.name for info in vm.files.list()} == {"big", "other"}
 
 
-def test_conditions(wire: CuttingProxy, deployment: Deployment) -> None:
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_conditions(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
         first = files.write("f", b"1", if_absent=True)
         with pytest.raises(ArkerError, match="already_exists"):
@@ -101,8 +92,8 @@ def test_conditions(wire: CuttingProxy, deployment: Deployment) -> None:
         assert files.read("f") == b"3"
 
 
-def test_folders(wire: CuttingProxy, deployment: Deployment) -> None:
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_folders(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
         files.mkdir("a/b")
         files.write("a/b/f.py", b"import os\n")
@@ -133,8 +124,8 @@ def test_folders(wire: CuttingProxy, deployment: Deployment) -> None:
         assert files.read(name) == b"x"
 
 
-def test_grep(wire: CuttingProxy, deployment: Deployment) -> None:
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_grep(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
         files.write("d/a:b.txt", "one\nTwo (2)\n")
         files.write("d/e", "two (2)\n")
@@ -151,22 +142,22 @@ def test_grep(wire: CuttingProxy, deployment: Deployment) -> None:
             files.grep("x", "missing")
 
 
-def test_an_answer_that_is_lost_costs_nothing(wire: CuttingProxy, deployment: Deployment) -> None:
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_an_answer_that_is_lost_costs_nothing(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
-        wire.lose(1)
+        way.lose(1)
         files.mkdir("d")
-        wire.lose(1)
+        way.lose(1)
         files.write("d/f", b"x")
-        wire.lose(1)
+        way.lose(1)
         assert files.read("d/f") == b"x"
-        wire.lose(1)
+        way.lose(1)
         files.remove("d/f")
         assert not files.exists("d/f")
 
 
-def test_file_objects(wire: CuttingProxy, deployment: Deployment) -> None:
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_file_objects(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
         with files.open("f", "wb") as file:
             file.write(b"0123")
@@ -195,10 +186,10 @@ def test_file_objects(wire: CuttingProxy, deployment: Deployment) -> None:
             files.open("f", "r+")
 
 
-def test_local_files(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+def test_local_files(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(b"#!/bin/sh\necho ran\n")
     (tmp_path / "run").chmod(0o755)
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.files.upload(tmp_path / "run", "run")
         assert (vm.run("./run")).stdout == b"ran\n"
         vm.files.download("run", tmp_path / "back")
@@ -211,8 +202,8 @@ def test_local_files(wire: CuttingProxy, deployment: Deployment, tmp_path: Path)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "run"]
 
 
-def test_watching(wire: CuttingProxy, deployment: Deployment) -> None:
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_watching(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
         files.write("d/old", b"x")
         before = [info for info in files.list("d", recursive=True)]

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,14 @@ import pytest
 from arker import Arker, ArkerError, RetryPolicy
 from arker._sync.files import trees
 from arker.local.process.launcher import Deployment
-from tests.faults.proxy import CuttingProxy
+from tests.client.conftest import Way
 
 HOME = "/home/user"
 
 
-@pytest.fixture
-def wire(deployment: Deployment) -> Iterator[CuttingProxy]:
-    with CuttingProxy(deployment.base_url) as proxy:
-        yield proxy
-
-
-def client(wire: CuttingProxy, deployment: Deployment, tries: int = 4) -> Arker:
+def client(way: Way, deployment: Deployment, tries: int = 4) -> Arker:
     retry = RetryPolicy(attempts=tries, backoff=0.001, resend=True)
-    return Arker(deployment.api_key, wire.url, global_url=wire.url, retry=retry)
+    return Arker(deployment.api_key, way.url, global_url=way.url, contract=way.contract, retry=retry)
 
 
 def picture(root: Path) -> dict[str, tuple[Any, ...]]:
@@ -60,9 +53,9 @@ def plant(root: Path) -> None:
     (root / os.fsdecode(b"caf\xe9")).write_text("not UTF-8")
 
 
-def test_a_tree_goes_there_and_back(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+def test_a_tree_goes_there_and_back(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     plant(tmp_path / "a")
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         told: list[tuple[int, int]] = []
         result = vm.files.push(tmp_path / "a", "t", progress=lambda done, size: told.append((done, size)))
         assert set(result.sent) == set(picture(tmp_path / "a"))
@@ -82,10 +75,10 @@ def test_a_tree_goes_there_and_back(wire: CuttingProxy, deployment: Deployment, 
         (tmp_path / "b/closed").chmod(0o700)
 
 
-def test_only_what_differs_travels(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+def test_only_what_differs_travels(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     for name in ("same", "touched", "edited", "mode", "gone"):
         (tmp_path / name).write_text(name)
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.files.push(tmp_path, "t")
         (tmp_path / "touched").touch()
         (tmp_path / "edited").write_text("EDITED")
@@ -108,12 +101,12 @@ def test_only_what_differs_travels(wire: CuttingProxy, deployment: Deployment, t
 
 
 def test_what_is_ignored_is_left_alone_on_both_sides(
-    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+    way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:
     for name in ("a.py", "a.pyc", "build/out", "src/build/x", "keep.log"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.run("mkdir -p t/build; touch t/build/theirs t/old.pyc t/old.py")
         patterns = ["*.pyc", "build/", "*.log", "!keep.log"]
         result = vm.files.push(tmp_path, "t", delete=True, ignore=patterns)
@@ -129,13 +122,13 @@ def test_what_is_ignored_is_left_alone_on_both_sides(
 
 
 def test_things_of_another_kind_are_replaced_only_if_asked(
-    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+    way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x/f").write_text("f")
     (tmp_path / "y").write_text("y")
     (tmp_path / "z").symlink_to("y")
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.run("mkdir -p t/y/full; touch t/x t/y/full/f t/z")
         result = vm.files.push(tmp_path, "t")
         assert (result.sent, set(result.skipped)) == (("z",), {"x", "x/f", "y"})
@@ -143,7 +136,7 @@ def test_things_of_another_kind_are_replaced_only_if_asked(
         assert (vm.run("cat t/x/f t/y t/z")).text == "fyy"
 
 
-def test_links_can_be_followed(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+def test_links_can_be_followed(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/f").write_text("f")
     root = tmp_path / "root"
@@ -153,22 +146,20 @@ def test_links_can_be_followed(wire: CuttingProxy, deployment: Deployment, tmp_p
     (root / "loop").symlink_to(".")
     (root / "dead").symlink_to("nowhere")
     os.mkfifo(root / "pipe")
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         result = vm.files.push(root, "t", follow=True)
         assert result.sent == ("file", "folder", "folder/f")
         assert set(result.skipped) == {"dead", "loop", "pipe"}
         assert (vm.run("cat t/file t/folder/f; find t -type l")).text == "ff"
 
 
-def test_nothing_is_pulled_outside_of_the_folder(
-    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
-) -> None:
+def test_nothing_is_pulled_outside_of_the_folder(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     local = tmp_path / "local"
     local.mkdir()
     (local / "d").symlink_to(outside)
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.run(
             "mkdir -p t/d t/e; echo x > t/d/f; ln -s /etc/passwd t/abs; ln -s ../../up t/e/up; ln -s ../in t/e/in;"
             "mkfifo t/pipe; touch t/fine"
@@ -183,11 +174,11 @@ def test_nothing_is_pulled_outside_of_the_folder(
         assert not (local / "d").is_symlink()
 
 
-def test_nothing_is_pushed_over_a_link(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+def test_nothing_is_pushed_over_a_link(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/small").write_text("x")
     (tmp_path / "d/large").write_bytes(os.urandom(trees.PART + 1))
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.run("mkdir out t; ln -s ../out t/d")
         result = vm.files.push(tmp_path, "t")
         assert set(result.skipped) == {"d", "d/small", "d/large"}
@@ -199,48 +190,48 @@ def test_nothing_is_pushed_over_a_link(wire: CuttingProxy, deployment: Deploymen
         assert (vm.run("ls t/d; ls -A out t")).text.split() == ["large", "small", "out:", "t:", "d"]
 
 
-def test_a_push_that_was_cut_goes_on(wire: CuttingProxy, deployment: Deployment, tmp_path: Path) -> None:
+def test_a_push_that_was_cut_goes_on(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     local = tmp_path / "a"
-    for number in range(40):
+    for number in range(40 if way.name == "endpoints" else 8):
         (local / f"d{number % 4}").mkdir(parents=True, exist_ok=True)
         (local / f"d{number % 4}/f{number}").write_bytes(os.urandom(200_000))
     (local / "large").write_bytes(os.urandom(3 * trees.PART))
     rng = random.Random(1)
-    with client(wire, deployment, tries=1) as arker, arker.vm("arkuntu").fork() as vm:
+    with client(way, deployment, tries=1) as arker, arker.vm("arkuntu").fork() as vm:
         cut = 0
         for _ in range(60):
             if rng.random() < 0.8:
-                wire.lose(1)
+                way.lose(1)
             try:
                 vm.files.push(local, "t", delete=True)
                 break
             except ArkerError:
                 cut += 1
-        wire.lose(0)
+        way.lose(0)
         assert cut
         vm.files.push(local, "t", delete=True)
         assert not [i for i in vm.files.list("t", glob="**/.arker*")]
         for _ in range(60):
-            wire.lose(1 if rng.random() < 0.8 else 0)
+            way.lose(1 if rng.random() < 0.8 else 0)
             try:
                 vm.files.pull("t", tmp_path / "b")
                 break
             except ArkerError:
                 continue
-        wire.lose(0)
+        way.lose(0)
         vm.files.pull("t", tmp_path / "b")
         assert picture(tmp_path / "b") == picture(local)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_any_change_is_carried(wire: CuttingProxy, deployment: Deployment, tmp_path: Path, seed: int) -> None:
+def test_any_change_is_carried(way: Way, deployment: Deployment, tmp_path: Path, seed: int) -> None:
     """After any sequence of changes of the local tree, a push makes the computer's like it, and a pull another."""
     rng = random.Random(seed)
     root, back = tmp_path / "a", tmp_path / "b"
     root.mkdir()
     names = ["a", "b", "c", "a/x", "a/y", "b/x", "a/x/z"]
-    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
-        for step in range(15):
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        for step in range(15 if way.name == "endpoints" else 3):
             for _ in range(4):
                 path = root / rng.choice(names)
                 try:

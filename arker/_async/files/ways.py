@@ -1,0 +1,119 @@
+"""Which way to the files of a computer: endpoints for them or, where a deployment has none, runs of a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from arker.archive import Entry
+from arker.errors import ArkerError
+from arker.filevalues import FileInfo, GrepMatch
+
+from .shell import AsyncFileShell
+from .wire import AsyncFileWire, Part
+
+if TYPE_CHECKING:
+    from arker._async.computer import AsyncComputer
+
+T = TypeVar("T")
+
+_Way: TypeAlias = AsyncFileWire | AsyncFileShell
+#: Statuses of a request to an endpoint that does not exist.
+_UNKNOWN: Final = (404, 405, 501)
+
+
+class AsyncFileWays:
+    """Operations on the files of one computer, on the way that its deployment has. The first answers decide; no request
+    is only for that where there are endpoints."""
+
+    __slots__ = ("_computer", "_shell", "_wire")
+
+    def __init__(self, computer: AsyncComputer) -> None:
+        self._computer = computer
+        self._wire = AsyncFileWire(computer)
+        self._shell = AsyncFileShell(computer)
+
+    async def _by(self, work: Callable[[_Way], Awaitable[T]]) -> T:
+        speaks = self._computer._client._speaks
+        if speaks.files != "shell":
+            try:
+                result = await work(self._wire)
+            except ArkerError as error:
+                if speaks.files is not None or error.status not in _UNKNOWN or await self._has_endpoints():
+                    raise
+            else:
+                speaks.files = "endpoints"
+                return result
+        result = await work(self._shell)
+        # Not before: a computer that does not exist has neither.
+        speaks.files = "shell"
+        return result
+
+    async def _has_endpoints(self) -> bool:
+        """Whether the root folder, which every computer has, is found by an endpoint."""
+        try:
+            await self._wire.stat("/")
+        except ArkerError as error:
+            return error.status not in _UNKNOWN
+        self._computer._client._speaks.files = "endpoints"
+        return True
+
+    async def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> None:
+        """Do an operation on the file or folder at `path`. Raises ArkerError."""
+        await self._by(lambda way: way.operate(op, path, to=to, **fields))
+
+    async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
+        """Return what is at a path. Raises ArkerError."""
+        return await self._by(lambda way: way.stat(path, follow=follow))
+
+    async def list(
+        self, path: str, cursor: str, limit: int, *, recursive: bool, glob: str | None
+    ) -> tuple[Sequence[FileInfo], str | None]:
+        """Return a page of entries, and the start of the next page. Raises ArkerError."""
+        return await self._by(lambda way: way.list(path, cursor, limit, recursive=recursive, glob=glob))
+
+    async def manifest(self, path: str, cursor: str, limit: int) -> tuple[Sequence[FileInfo], str | None]:
+        """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
+        return await self._by(lambda way: way.manifest(path, cursor, limit))
+
+    async def changed(self, path: str, token: str, wait: float) -> str:
+        """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
+        return await self._by(lambda way: way.changed(path, token, wait))
+
+    async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
+        """Write a file. Raises ArkerError."""
+        return await self._by(lambda way: way.write(path, data, mode=mode, **conditions))
+
+    async def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
+        """Append to a file that has `at` bytes. Raises ArkerError."""
+        return await self._by(lambda way: way.append(path, data, at))
+
+    async def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
+        """Move a file that was written in parts into place; with `base`, to a path relative to that folder, following
+        no link. Raises ArkerError."""
+        return await self._by(lambda way: way.place(part, path, base=base, **fields))
+
+    async def read(self, path: str, start: int, size: int, version: str | None) -> Part:
+        """Read bytes of a file, of the given version if there is one. Raises ArkerError."""
+        return await self._by(lambda way: way.read(path, start, size, version))
+
+    async def pack(self, base: str, paths: Sequence[str], budget: int) -> Sequence[Entry]:
+        """Return entries of a tree with their contents. Raises ArkerError."""
+        return await self._by(lambda way: way.pack(base, paths, budget))
+
+    async def unpack(self, base: str, entries: Sequence[Entry], *, read_only: bool) -> dict[str, str]:
+        """Write entries below a folder; return the refused ones with the reasons. Raises ArkerError."""
+        return await self._by(lambda way: way.unpack(base, entries, read_only=read_only))
+
+    async def mark(self, base: str, marks: Sequence[tuple[str, int, int]]) -> dict[str, str]:
+        """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
+        ArkerError."""
+        return await self._by(lambda way: way.mark(base, marks))
+
+    async def hashes(self, base: str, paths: Sequence[str]) -> dict[str, str]:
+        """Return the digests of files of a tree, by path. Raises ArkerError."""
+        return await self._by(lambda way: way.hashes(base, paths))
+
+    async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
+        """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
+        return await self._by(lambda way: way.grep(pattern, path, fixed=fixed, ignore_case=ignore_case))
