@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, overload
+from urllib.parse import quote
 
 from arker_api.control.api.computers import fork_by_name
 from arker_api.control.models import ForkByNameRequest
@@ -19,7 +20,7 @@ from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunReq
 from arker._http._async.pipeline import CANCELLING, Budget
 from arker._io_async import CANCELLED, async_all_the_same
 from arker.config import check_seconds
-from arker.errors import ArkerError, bad_request
+from arker.errors import ArkerError
 from arker.events import command_line
 from arker.hooks import logger
 from arker.ids import new_ulid
@@ -48,10 +49,10 @@ _DRAIN = 5.0
 
 
 class AsyncComputer:
-    """A computer, or the name of one to fork; made by `client.vm()` and `fork()`.
+    """A computer; made by `client.vm()` and `fork()`.
 
-    It holds no state but its id: two handles with the same id and deployment are equal. A with-statement deletes
-    the computer at its end.
+    It holds no state but its id or name: two handles with the same one and the same deployment are equal. A
+    with-statement deletes the computer at its end.
     """
 
     __slots__ = ("_by_id", "_client", "_id")
@@ -63,32 +64,23 @@ class AsyncComputer:
 
     @property
     def id(self) -> str:
-        """The id, or the name if the computer is known by a name only."""
+        """The id, or the name that the handle was made with."""
         return self._id
 
     @property
     def sync(self) -> AsyncSync:
-        """The files that contract 0.1 serves, those below `/home/user/` and of up to 100 MB each.
-
-        Raises:
-            ArkerError: `bad_request` if the computer is known by a name only.
-        """
+        """The files that contract 0.1 serves, those below `/home/user/` and of up to 100 MB each."""
         # Imported on first use: it takes a quarter of the import time.
         from .files.sync import AsyncSync
 
-        return AsyncSync(self._client, self._known_id("sync"))
+        return AsyncSync(self._client, self._id)
 
     @property
     def files(self) -> AsyncFiles:
-        """The files, folders and trees of this computer, at any path and of any size.
-
-        Raises:
-            ArkerError: `bad_request` if the computer is known by a name only.
-        """
+        """The files, folders and trees of this computer, at any path and of any size."""
         # Imported on first use: many programs do not need it.
         from .files.api import AsyncFiles
 
-        self._known_id("files")
         return AsyncFiles(self)
 
     def __repr__(self) -> str:
@@ -102,13 +94,10 @@ class AsyncComputer:
     def __hash__(self) -> int:
         return hash((self._id, self._client._deployment))
 
-    def _known_id(self, what: str) -> str:
-        if not self._by_id:
-            raise bad_request(
-                f"{self._id!r} is a name, and {what} needs an id: fork it, "
-                "or find the id with client.list(q=...)"
-            )
-        return self._id
+    @property
+    def _segment(self) -> str:
+        """The id or name as a segment of a path."""
+        return quote(self._id, safe="")
 
     @overload
     async def fork(
@@ -298,7 +287,7 @@ class AsyncComputer:
         limit = timeouts.run
         if timeout is not None:
             body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
-        run = (self._known_id("run"), new_ulid())
+        run = (self._id, new_ulid())
         parts = run_command.build(run[0], body=body, idempotency_key=run[1])
         # An embedded deployment sends its additional fields only on request; others ignore the header.
         parts["headers"]["Arker-Local"] = "1"
@@ -565,7 +554,6 @@ class AsyncComputer:
 
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 65535:
             raise ValueError(f"a port is a number from 1 to 65535, not {number!r}")
-        self._known_id("port")
         return AsyncPort(self, number)
 
     def python(
@@ -591,7 +579,6 @@ class AsyncComputer:
         """
         from .python import AsyncPython
 
-        self._known_id("python")
         limit = None if idle is None else check_seconds("idle", idle)
         return AsyncPython(self, executable, cwd, env, limit)
 
@@ -605,7 +592,7 @@ class AsyncComputer:
             ArkerError: `not_found` when it does not exist, unless an earlier try of this call may have deleted it.
         """
         client = self._client
-        parts = delete_vm.build(self._known_id("delete"))
+        parts = delete_vm.build(self._id)
         budget = client._budget(timeout)
         try:
             await client._pipeline.operate(budget, client._timeouts, delete_vm, parts, _ignore)
@@ -615,7 +602,7 @@ class AsyncComputer:
                 raise
 
     async def info(self, *, timeout: float | None = None) -> ComputerInfo:
-        """Return what the platform knows of it: name, state, parent, sessions, description, resources. Works by name.
+        """Return what the platform knows of it: id, name, state, parent, sessions, description, resources.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
@@ -628,7 +615,7 @@ class AsyncComputer:
         return await info_of(self._client, self._client._budget(timeout), self._id)
 
     async def update(self, *, description: str | None, timeout: float | None = None) -> ComputerInfo:
-        """Change the description. Works by name.
+        """Change the description.
 
         Args:
             description: At most 1024 characters; None removes it.
@@ -642,8 +629,6 @@ class AsyncComputer:
         return await describe(self._client, self._client._budget(timeout), self._id, description)
 
     async def __aenter__(self) -> AsyncComputer:
-        # Check now, not after the block: its end needs the id.
-        self._known_id("a with-statement")
         return self
 
     async def __aexit__(

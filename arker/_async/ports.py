@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import FURTHEST
-from arker.errors import ArkerError, needing
+from arker.errors import ArkerError, bad_request, needing
 
 if TYPE_CHECKING:
     from .computer import AsyncComputer
@@ -37,10 +37,17 @@ class AsyncPort:
         """The URL for HTTP and WebSocket requests to a server at this port, with the API key in `Authorization`.
 
         The server does not receive the key. The host name resolves to this machine.
+
+        Raises:
+            ArkerError: `bad_request` if the handle was made with a name.
         """
         base = urlsplit(str(self._computer._client._pipeline.config.regional))
         where = f":{base.port}" if base.port else ""
-        return f"{base.scheme}://{self._computer._known_id('port').lower()}-{self._number}.localhost{where}"
+        if not self._computer._by_id:
+            raise bad_request(
+                f"the URL contains the id, and {self._computer.id!r} is a name; info() tells the id"
+            )
+        return f"{base.scheme}://{self._computer.id.lower()}-{self._number}.localhost{where}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._computer.id!r}, {self._number})"
@@ -116,7 +123,7 @@ class AsyncPort:
 
     @property
     def _path(self) -> str:
-        return f"/api/v1/local/vms/{self._computer._known_id('port')}/ports/{self._number}"
+        return f"/api/v1/local/vms/{self._computer._segment}/ports/{self._number}"
 
 
 class AsyncPortConnection:

@@ -75,7 +75,7 @@ class AsyncSession:
         Raises:
             ArkerError: `not_found` when it does not exist, and any other failure.
         """
-        vm_id = self._computer._known_id("sessions")
+        vm_id = self._computer.id
         parts = get_session.build(vm_id, self.id)
         self._info = await _call(self._computer, get_session, session_info, parts)
         return self._info
@@ -219,7 +219,7 @@ class AsyncSession:
         Raises:
             ArkerError: any failure.
         """
-        vm_id = self._computer._known_id("sessions")
+        vm_id = self._computer.id
         self._computer._client._speaks.sessions.pop((vm_id, self.id), None)
         try:
             await _call(self._computer, delete_session, _nothing, delete_session.build(vm_id, self.id))
@@ -246,7 +246,7 @@ async def make_session(
     computer: AsyncComputer, *, cwd: str | None, env: Mapping[str, str] | None
 ) -> AsyncSession:
     """Make a session. Raises ArkerError."""
-    vm_id = computer._known_id("sessions")
+    vm_id = computer.id
     body = CreateSessionRequest.from_dict({"env": None if env is None else dict(env), "cwd": cwd})
     info = await _call(computer, create_session, session_info, create_session.build(vm_id, body=body))
     return _handle(computer, info, cwd, env)
@@ -254,7 +254,7 @@ async def make_session(
 
 async def find_session(computer: AsyncComputer, session_id: str | int) -> AsyncSession:
     """Return a session by its id. Raises ArkerError."""
-    vm_id = computer._known_id("sessions")
+    vm_id = computer.id
     parts = get_session.build(vm_id, str(session_id))
     info = await _call(computer, get_session, session_info, parts)
     return _handle(computer, info)
@@ -262,7 +262,7 @@ async def find_session(computer: AsyncComputer, session_id: str | int) -> AsyncS
 
 async def all_sessions(computer: AsyncComputer) -> list[AsyncSession]:
     """Return the sessions of a computer. Raises ArkerError."""
-    vm_id = computer._known_id("sessions")
+    vm_id = computer.id
     found: list[AsyncSession] = []
     cursor: str | Unset = UNSET
     while True:
@@ -298,7 +298,7 @@ async def _call(
 
 async def _reset(computer: AsyncComputer, session_id: str) -> SessionInfo:
     client = computer._client
-    where = f"/api/v1/local/vms/{computer._known_id('sessions')}/sessions/{quote(session_id, safe='')}/reset"
+    where = f"/api/v1/local/vms/{computer._segment}/sessions/{quote(session_id, safe='')}/reset"
     make = functools.partial(
         client._pipeline.request, "post", where, client._timeouts, control=False, repeatable=True
     )

@@ -167,7 +167,7 @@ async def open_terminal(
         fields["persist"] = "false"
     if idle is not None:
         fields["cancel_ttl_secs"] = max(1, round(idle))
-    path = f"/api/v1/vms/{computer._known_id('terminal')}/sessions/{quote(str(session_id), safe='')}/pty"
+    path = f"/api/v1/vms/{computer._segment}/sessions/{quote(str(session_id), safe='')}/pty"
     headers = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",

@@ -228,7 +228,9 @@ class Arker:
         """Return a handle of a computer, without checking that it exists.
 
         Args:
-            source: Its id, a row of a list, an alias such as `arkuntu`, or a name. A name can only be forked.
+            source: Its id, a row of a list, an alias such as `arkuntu`, or a name, which the deployment looks up for
+                each call: an ambiguous one is a `conflict`. A deployment that speaks contract 0.1 alone, and is not
+                your own, can only fork a name.
 
         Raises:
             ArkerError: `bad_request` for text that can be none of these.
@@ -238,7 +240,7 @@ class Arker:
             return Computer(self, source.vm_id)
         if not isinstance(source, str):
             raise TypeError(f"a computer is named by a str or a VmSummary, not {type(source).__name__}")
-        if not source.strip() or not source.isprintable():
+        if not source.strip() or not source.isprintable() or source in (".", ".."):
             raise bad_request(f"{source!r} is not the id or name of a computer")
         source = SOURCE_ALIASES.get(source, source)
         return Computer(self, source, by_id=is_vm_id(source))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, overload
+from urllib.parse import quote
 
 from arker_api.control.api.computers import fork_by_name
 from arker_api.control.models import ForkByNameRequest
@@ -20,7 +21,7 @@ from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunReq
 from arker._http._sync.pipeline import CANCELLING, Budget
 from arker._io_sync import CANCELLED, all_the_same
 from arker.config import check_seconds
-from arker.errors import ArkerError, bad_request
+from arker.errors import ArkerError
 from arker.events import command_line
 from arker.hooks import logger
 from arker.ids import new_ulid
@@ -49,10 +50,10 @@ _DRAIN = 5.0
 
 
 class Computer:
-    """A computer, or the name of one to fork; made by `client.vm()` and `fork()`.
+    """A computer; made by `client.vm()` and `fork()`.
 
-    It holds no state but its id: two handles with the same id and deployment are equal. A with-statement deletes
-    the computer at its end.
+    It holds no state but its id or name: two handles with the same one and the same deployment are equal. A
+    with-statement deletes the computer at its end.
     """
 
     __slots__ = ("_by_id", "_client", "_id")
@@ -64,32 +65,23 @@ class Computer:
 
     @property
     def id(self) -> str:
-        """The id, or the name if the computer is known by a name only."""
+        """The id, or the name that the handle was made with."""
         return self._id
 
     @property
     def sync(self) -> Sync:
-        """The files that contract 0.1 serves, those below `/home/user/` and of up to 100 MB each.
-
-        Raises:
-            ArkerError: `bad_request` if the computer is known by a name only.
-        """
+        """The files that contract 0.1 serves, those below `/home/user/` and of up to 100 MB each."""
         # Imported on first use: it takes a quarter of the import time.
         from .files.sync import Sync
 
-        return Sync(self._client, self._known_id("sync"))
+        return Sync(self._client, self._id)
 
     @property
     def files(self) -> Files:
-        """The files, folders and trees of this computer, at any path and of any size.
-
-        Raises:
-            ArkerError: `bad_request` if the computer is known by a name only.
-        """
+        """The files, folders and trees of this computer, at any path and of any size."""
         # Imported on first use: many programs do not need it.
         from .files.api import Files
 
-        self._known_id("files")
         return Files(self)
 
     def __repr__(self) -> str:
@@ -103,13 +95,10 @@ class Computer:
     def __hash__(self) -> int:
         return hash((self._id, self._client._deployment))
 
-    def _known_id(self, what: str) -> str:
-        if not self._by_id:
-            raise bad_request(
-                f"{self._id!r} is a name, and {what} needs an id: fork it, "
-                "or find the id with client.list(q=...)"
-            )
-        return self._id
+    @property
+    def _segment(self) -> str:
+        """The id or name as a segment of a path."""
+        return quote(self._id, safe="")
 
     @overload
     def fork(
@@ -297,7 +286,7 @@ class Computer:
         limit = timeouts.run
         if timeout is not None:
             body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
-        run = (self._known_id("run"), new_ulid())
+        run = (self._id, new_ulid())
         parts = run_command.build(run[0], body=body, idempotency_key=run[1])
         # An embedded deployment sends its additional fields only on request; others ignore the header.
         parts["headers"]["Arker-Local"] = "1"
@@ -560,7 +549,6 @@ class Computer:
 
         if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 65535:
             raise ValueError(f"a port is a number from 1 to 65535, not {number!r}")
-        self._known_id("port")
         return Port(self, number)
 
     def python(
@@ -586,7 +574,6 @@ class Computer:
         """
         from .python import Python
 
-        self._known_id("python")
         limit = None if idle is None else check_seconds("idle", idle)
         return Python(self, executable, cwd, env, limit)
 
@@ -600,7 +587,7 @@ class Computer:
             ArkerError: `not_found` when it does not exist, unless an earlier try of this call may have deleted it.
         """
         client = self._client
-        parts = delete_vm.build(self._known_id("delete"))
+        parts = delete_vm.build(self._id)
         budget = client._budget(timeout)
         try:
             client._pipeline.operate(budget, client._timeouts, delete_vm, parts, _ignore)
@@ -610,7 +597,7 @@ class Computer:
                 raise
 
     def info(self, *, timeout: float | None = None) -> ComputerInfo:
-        """Return what the platform knows of it: name, state, parent, sessions, description, resources. Works by name.
+        """Return what the platform knows of it: id, name, state, parent, sessions, description, resources.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
@@ -623,7 +610,7 @@ class Computer:
         return info_of(self._client, self._client._budget(timeout), self._id)
 
     def update(self, *, description: str | None, timeout: float | None = None) -> ComputerInfo:
-        """Change the description. Works by name.
+        """Change the description.
 
         Args:
             description: At most 1024 characters; None removes it.
@@ -637,8 +624,6 @@ class Computer:
         return describe(self._client, self._client._budget(timeout), self._id, description)
 
     def __enter__(self) -> Computer:
-        # Check now, not after the block: its end needs the id.
-        self._known_id("a with-statement")
         return self
 
     def __exit__(

@@ -525,7 +525,7 @@ def _request(
     client = computer._client
     return client._pipeline.request(
         method,
-        f"/api/v1/local/vms/{computer._known_id('runs')}/runs{path}",
+        f"/api/v1/local/vms/{computer._segment}/runs{path}",
         client._timeouts,
         control=False,
         # Each of these requests can be repeated: because of its key, its offset, or its nature.

@@ -76,7 +76,7 @@ class Session:
         Raises:
             ArkerError: `not_found` when it does not exist, and any other failure.
         """
-        vm_id = self._computer._known_id("sessions")
+        vm_id = self._computer.id
         parts = get_session.build(vm_id, self.id)
         self._info = _call(self._computer, get_session, session_info, parts)
         return self._info
@@ -220,7 +220,7 @@ class Session:
         Raises:
             ArkerError: any failure.
         """
-        vm_id = self._computer._known_id("sessions")
+        vm_id = self._computer.id
         self._computer._client._speaks.sessions.pop((vm_id, self.id), None)
         try:
             _call(self._computer, delete_session, _nothing, delete_session.build(vm_id, self.id))
@@ -245,7 +245,7 @@ class Session:
 
 def make_session(computer: Computer, *, cwd: str | None, env: Mapping[str, str] | None) -> Session:
     """Make a session. Raises ArkerError."""
-    vm_id = computer._known_id("sessions")
+    vm_id = computer.id
     body = CreateSessionRequest.from_dict({"env": None if env is None else dict(env), "cwd": cwd})
     info = _call(computer, create_session, session_info, create_session.build(vm_id, body=body))
     return _handle(computer, info, cwd, env)
@@ -253,7 +253,7 @@ def make_session(computer: Computer, *, cwd: str | None, env: Mapping[str, str] 
 
 def find_session(computer: Computer, session_id: str | int) -> Session:
     """Return a session by its id. Raises ArkerError."""
-    vm_id = computer._known_id("sessions")
+    vm_id = computer.id
     parts = get_session.build(vm_id, str(session_id))
     info = _call(computer, get_session, session_info, parts)
     return _handle(computer, info)
@@ -261,7 +261,7 @@ def find_session(computer: Computer, session_id: str | int) -> Session:
 
 def all_sessions(computer: Computer) -> list[Session]:
     """Return the sessions of a computer. Raises ArkerError."""
-    vm_id = computer._known_id("sessions")
+    vm_id = computer.id
     found: list[Session] = []
     cursor: str | Unset = UNSET
     while True:
@@ -295,7 +295,7 @@ def _call(
 
 def _reset(computer: Computer, session_id: str) -> SessionInfo:
     client = computer._client
-    where = f"/api/v1/local/vms/{computer._known_id('sessions')}/sessions/{quote(session_id, safe='')}/reset"
+    where = f"/api/v1/local/vms/{computer._segment}/sessions/{quote(session_id, safe='')}/reset"
     make = functools.partial(
         client._pipeline.request, "post", where, client._timeouts, control=False, repeatable=True
     )

@@ -138,8 +138,12 @@ def _session(client: Arker, budget: Budget, vm_id: str, name: str) -> str:
     """The platform's session that stands for a name. The platform has no session names, so the client keeps a map."""
     known = client._speaks.sessions
     if (vm_id, name) not in known:
-        parts = create_session.build(vm_id, body=CreateSessionRequest())
-        known[vm_id, name] = ask(client, budget, create_session, parts, lambda session: session.session_id)
+        # Handles with the id and with the name mean the same sessions.
+        own = vm_id if is_vm_id(vm_id) else (info_of(client, budget, vm_id)).vm_id
+        if (own, name) not in known:
+            parts = create_session.build(own, body=CreateSessionRequest())
+            known[own, name] = ask(client, budget, create_session, parts, lambda session: session.session_id)
+        known[vm_id, name] = known[own, name]
     return known[vm_id, name]
 
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from arker import archive
 from arker._http._async.pipeline import Budget, content, dump
@@ -227,10 +227,9 @@ class AsyncFileWire:
         budget: Budget | None = None,
     ) -> T:
         client = self._computer._client
-        vm_id = quote(self._computer._known_id("the use of its files"), safe="")
         request = client._pipeline.request(
             method,
-            f"/api/v1/local/vms/{vm_id}/files{target}",
+            f"/api/v1/local/vms/{self._computer._segment}/files{target}",
             client._timeouts,
             control=False,
             repeatable=repeatable,

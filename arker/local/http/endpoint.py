@@ -27,6 +27,8 @@ from .schemas import Body, digest
 
 #: In the scope of a request that counts as one of its organization, which it names.
 COUNTED: Final = "arker.counted"
+#: Stands for an encoded slash until a route is found; not a character that a name can contain.
+SLASH: Final = "\ufdd0"
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
 _HOST: Final = re.compile(
     r"[0-9A-Za-z.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?", re.ASCII
@@ -70,6 +72,11 @@ class Endpoint(HTTPEndpoint):
     async def dispatch(self) -> None:
         """Authenticate the caller before anything else is read, then answer."""
         request = Request(self.scope, self.receive)
+        # An encoded slash is part of the value.
+        self.scope["path_params"] = {
+            name: value.replace(SLASH, "/") if isinstance(value, str) else value
+            for name, value in self.scope["path_params"].items()
+        }
         name = "get" if request.method == "HEAD" else request.method.lower()
         handler: Callable[[Request], Awaitable[Response]] | None = (
             getattr(self, name, None) if request.method in self._allowed_methods else None

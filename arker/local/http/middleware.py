@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from typing import Final
+from urllib.parse import quote, unquote
 
 from starlette.datastructures import MutableHeaders
 from starlette.routing import Route, WebSocketRoute
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from arker.local.service.errors import ApiError
 
 from .bounds import UnderWay
-from .endpoint import COUNTED
+from .endpoint import COUNTED, SLASH
 from .errors import DisconnectedError, error_response
 from .metrics import Metrics
 from .upgrades import TAKEN
@@ -87,7 +88,7 @@ class Edge:
 
 class Prefix:
     """Adds the `/api` prefix to paths below `/v1`. Clients of contract 0.1 put `/api` into the path; those of 0.3 put
-    it into the base URL or leave it out."""
+    it into the base URL or leave it out. An encoded slash stays part of its segment, because names may contain it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -97,6 +98,9 @@ class Prefix:
         if scope.get("path", "").startswith("/v1/"):
             scope["path"] = f"/api{scope['path']}"
             scope["raw_path"] = b"/api" + scope["raw_path"]
+        if b"%2f" in scope.get("raw_path", b"").lower():
+            path = scope["raw_path"].replace(b"%2f", b"%2F").replace(b"%2F", quote(SLASH).encode())
+            scope["path"] = unquote(path.decode("ascii", "replace"))
         await self._app(scope, receive, send)
 
 

@@ -62,22 +62,14 @@ async def test_everything_else_goes_to_the_regional_host(server: Server) -> None
     assert server.steps() == ["fork", "run", "chunk", "delete"]
 
 
-async def test_a_name_can_only_be_forked(server: Server) -> None:
+async def test_a_port_of_a_name_has_no_url(server: Server) -> None:
     async with client(server) as arker:
-        vm = arker.vm("snapshot")
-        assert vm.id == "snapshot"
-        for attempt in (lambda: vm.run("x"), vm.delete):
-            with pytest.raises(ArkerError, match="'snapshot' is a name"):
-                await attempt()
-        with pytest.raises(ArkerError, match="'snapshot' is a name"):
-            _ = vm.sync
-        with pytest.raises(ArkerError, match="'snapshot' is a name"):
-            async with vm:
-                pytest.fail("the block began")
+        with pytest.raises(ArkerError, match="the URL contains the id"):
+            _ = arker.vm("snapshot").port(80).url
     assert server.requests == []
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\0"])
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\0", ".", ".."])
 async def test_what_can_be_no_computer(server: Server, name: str) -> None:
     async with client(server) as arker:
         with pytest.raises(ArkerError, match="bad_request"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arker import ArkerError, AsyncArker, BadRequestError, NotFoundError, UnauthorizedError
+from arker import ArkerError, AsyncArker, BadRequestError, ConflictError, NotFoundError, UnauthorizedError
 from arker.local.process.launcher import Deployment, launch
 
 CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("0.3", "auto")]
@@ -60,6 +60,45 @@ async def test_sessions_have_names_and_numbers(case: tuple[Deployment, str]) -> 
             assert result.session_id == str(session)
             assert (await vm.run("echo $x $PWD", session_id=session)).stdout == b"5 /\n"
         assert (await vm.run("echo $x")).stdout == b"\n"
+
+
+@pytest.mark.parametrize("name", ["by-name", "with / and ? é"])
+async def test_a_name_is_enough(case: tuple[Deployment, str], name: str) -> None:
+    async with client(case) as arker:
+        made = await arker.vm("arkuntu").fork(name=name)
+        async with arker.vm(name) as vm:
+            assert (await vm.run("cd /tmp; x=1; pwd", session_id="s")).stdout == b"/tmp\n"
+            # Handles with the name and with the id mean the same sessions.
+            assert (await made.run("echo $x", session_id="s")).stdout == b"1\n"
+            await vm.sync.write_file("/home/user/file", b"x")
+            assert await vm.sync.read_file("/home/user/file") == b"x"
+            assert [entry.name async for entry in vm.files.list("/home/user")] == ["file"]
+            run = await vm.start("exec python3 -m http.server 8000 --bind 127.0.0.1")
+            await vm.port(8000).wait()
+            assert await run.cancel()
+            async with await vm.fork() as child:
+                assert child.id not in (name, made.id)
+        with pytest.raises(NotFoundError):
+            await vm.run("true")
+
+
+@pytest.mark.parametrize("spoken", ["0.1", "0.3"])
+async def test_an_ambiguous_name_is_a_conflict_that_names_the_ids(spoken: str) -> None:
+    with launch(contract="both") as deployment:
+        async with client((deployment, "0.1")) as maker, client((deployment, spoken)) as arker:
+            async with (
+                await maker.vm("arkuntu").fork(name="twice") as one,
+                await maker.vm("arkuntu").fork(name="twice") as other,
+            ):
+                for call in (arker.vm("twice").fork, arker.vm("twice").delete, arker.vm("twice").info):
+                    with pytest.raises(ConflictError) as caught:
+                        await call()
+                    assert one.id in caught.value.message
+                    assert other.id in caught.value.message
+            if spoken == "0.3":
+                async with await arker.vm("arkuntu").fork(name="twice"):
+                    with pytest.raises(ConflictError, match="already"):
+                        await arker.vm("arkuntu").fork(name="twice")
 
 
 async def test_a_list_searches_sorts_and_counts(case: tuple[Deployment, str]) -> None:

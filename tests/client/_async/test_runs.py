@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arker import ArkerError, AsyncArker, AsyncComputer, OutputCut, RetryPolicy, RunOutput
+from arker import ArkerError, AsyncArker, ForbiddenError, OutputCut, RetryPolicy, RunOutput
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -176,5 +176,5 @@ async def test_what_is_not_there(deployment: Deployment) -> None:
         assert caught.value.code == "not_found"
         with pytest.raises(ValueError, match="no id"):
             await vm.get_run("../x")
-        with pytest.raises(ArkerError):
-            await AsyncComputer(arker, "arkuntu", by_id=False).start("true")
+        with pytest.raises(ForbiddenError):
+            await arker.vm("arkuntu").start("true")

@@ -63,22 +63,14 @@ def test_everything_else_goes_to_the_regional_host(server: Server) -> None:
     assert server.steps() == ["fork", "run", "chunk", "delete"]
 
 
-def test_a_name_can_only_be_forked(server: Server) -> None:
+def test_a_port_of_a_name_has_no_url(server: Server) -> None:
     with client(server) as arker:
-        vm = arker.vm("snapshot")
-        assert vm.id == "snapshot"
-        for attempt in (lambda: vm.run("x"), vm.delete):
-            with pytest.raises(ArkerError, match="'snapshot' is a name"):
-                attempt()
-        with pytest.raises(ArkerError, match="'snapshot' is a name"):
-            _ = vm.sync
-        with pytest.raises(ArkerError, match="'snapshot' is a name"):
-            with vm:
-                pytest.fail("the block began")
+        with pytest.raises(ArkerError, match="the URL contains the id"):
+            _ = arker.vm("snapshot").port(80).url
     assert server.requests == []
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\0"])
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\0", ".", ".."])
 def test_what_can_be_no_computer(server: Server, name: str) -> None:
     with client(server) as arker:
         with pytest.raises(ArkerError, match="bad_request"):

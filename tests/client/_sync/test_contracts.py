@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arker import Arker, ArkerError, BadRequestError, NotFoundError, UnauthorizedError
+from arker import Arker, ArkerError, BadRequestError, ConflictError, NotFoundError, UnauthorizedError
 from arker.local.process.launcher import Deployment, launch
 
 CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("0.3", "auto")]
@@ -61,6 +61,45 @@ def test_sessions_have_names_and_numbers(case: tuple[Deployment, str]) -> None:
             assert result.session_id == str(session)
             assert (vm.run("echo $x $PWD", session_id=session)).stdout == b"5 /\n"
         assert (vm.run("echo $x")).stdout == b"\n"
+
+
+@pytest.mark.parametrize("name", ["by-name", "with / and ? é"])
+def test_a_name_is_enough(case: tuple[Deployment, str], name: str) -> None:
+    with client(case) as arker:
+        made = arker.vm("arkuntu").fork(name=name)
+        with arker.vm(name) as vm:
+            assert (vm.run("cd /tmp; x=1; pwd", session_id="s")).stdout == b"/tmp\n"
+            # Handles with the name and with the id mean the same sessions.
+            assert (made.run("echo $x", session_id="s")).stdout == b"1\n"
+            vm.sync.write_file("/home/user/file", b"x")
+            assert vm.sync.read_file("/home/user/file") == b"x"
+            assert [entry.name for entry in vm.files.list("/home/user")] == ["file"]
+            run = vm.start("exec python3 -m http.server 8000 --bind 127.0.0.1")
+            vm.port(8000).wait()
+            assert run.cancel()
+            with vm.fork() as child:
+                assert child.id not in (name, made.id)
+        with pytest.raises(NotFoundError):
+            vm.run("true")
+
+
+@pytest.mark.parametrize("spoken", ["0.1", "0.3"])
+def test_an_ambiguous_name_is_a_conflict_that_names_the_ids(spoken: str) -> None:
+    with launch(contract="both") as deployment:
+        with client((deployment, "0.1")) as maker, client((deployment, spoken)) as arker:
+            with (
+                maker.vm("arkuntu").fork(name="twice") as one,
+                maker.vm("arkuntu").fork(name="twice") as other,
+            ):
+                for call in (arker.vm("twice").fork, arker.vm("twice").delete, arker.vm("twice").info):
+                    with pytest.raises(ConflictError) as caught:
+                        call()
+                    assert one.id in caught.value.message
+                    assert other.id in caught.value.message
+            if spoken == "0.3":
+                with arker.vm("arkuntu").fork(name="twice"):
+                    with pytest.raises(ConflictError, match="already"):
+                        arker.vm("arkuntu").fork(name="twice")
 
 
 def test_a_list_searches_sorts_and_counts(case: tuple[Deployment, str]) -> None:

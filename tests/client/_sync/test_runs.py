@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arker import Arker, ArkerError, Computer, OutputCut, RetryPolicy, RunOutput
+from arker import Arker, ArkerError, ForbiddenError, OutputCut, RetryPolicy, RunOutput
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -177,5 +177,5 @@ def test_what_is_not_there(deployment: Deployment) -> None:
         assert caught.value.code == "not_found"
         with pytest.raises(ValueError, match="no id"):
             vm.get_run("../x")
-        with pytest.raises(ArkerError):
-            Computer(arker, "arkuntu", by_id=False).start("true")
+        with pytest.raises(ForbiddenError):
+            arker.vm("arkuntu").start("true")
