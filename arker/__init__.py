@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .filevalues import FileChange, FileInfo, GrepMatch, TreeResult
     from .hooks import Hooks, RequestEvent, RetryEvent, TransferEvent
     from .ids import SOURCE_ALIASES
-    from .info import ApiKey, ComputerInfo, Organization, Region, SessionInfo
+    from .info import ApiKey, ComputerInfo, ComputerUsage, Organization, Region, SessionInfo
     from .operations import Operation
     from .pythonvalues import PythonDisplay, PythonError, PythonResult
     from .results import Failure, Outcome, RunResult, Success, VmList, VmSummary
@@ -80,6 +80,7 @@ __all__ = [
     "CommandFailedError",
     "Computer",
     "ComputerInfo",
+    "ComputerUsage",
     "ConflictError",
     "ErrorCode",
     "Failure",
@@ -173,7 +174,7 @@ _MODULES = {
     ],
     "hooks": ["Hooks", "RequestEvent", "RetryEvent", "TransferEvent"],
     "ids": ["SOURCE_ALIASES"],
-    "info": ["ApiKey", "ComputerInfo", "Organization", "Region", "SessionInfo"],
+    "info": ["ApiKey", "ComputerInfo", "ComputerUsage", "Organization", "Region", "SessionInfo"],
     "operations": ["Operation"],
     "pythonvalues": ["PythonDisplay", "PythonError", "PythonResult"],
     "results": ["Failure", "Outcome", "RunResult", "Success", "VmList", "VmSummary"],

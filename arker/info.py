@@ -5,15 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from arker_api.v03.models import ApiKey as ApiKeyAnswer
     from arker_api.v03.models import CreatedApiKey, Session, Vm
 
-__all__ = ["ApiKey", "ComputerInfo", "Organization", "Region", "SessionInfo"]
+__all__ = ["ApiKey", "ComputerInfo", "ComputerUsage", "Organization", "Region", "SessionInfo"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ComputerUsage:
+    """What a computer takes at the moment.
+
+    Attributes:
+        vm_id: Its id.
+        name: Its name, or None.
+        state: `running` while its sandbox lives, else `idle`.
+        cpu_seconds: Time of processors since its sandbox started, in seconds; the difference of two readings is its
+            load. A lower bound where the deployment has no cgroups.
+        memory: Private memory of its processes, in bytes.
+        processes: How many processes it has, idle shells included.
+        disk: Bytes that it has written to its disk, as last measured, which is done from time to time while it runs;
+            None if that was not done since the deployment started.
+    """
+
+    vm_id: str
+    name: str | None
+    state: str
+    cpu_seconds: float
+    memory: int
+    processes: int
+    disk: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +190,17 @@ def created_api_key(answer: CreatedApiKey) -> ApiKey:
 def session_info(session: Session) -> SessionInfo:
     """Convert the session in an answer."""
     return SessionInfo(session.session_id, given(session.session_idx, int) or 0, session.state, session.cwd)
+
+
+def computer_usage(fields: Mapping[str, Any]) -> ComputerUsage:
+    """Convert the usage in an answer. Raises KeyError, TypeError or ValueError for an invalid one."""
+    disk = fields["disk_bytes"]
+    return ComputerUsage(
+        str(fields["vm_id"]),
+        given(fields["name"], str),
+        str(fields["state"]),
+        float(fields["cpu_seconds"]),
+        int(fields["memory_bytes"]),
+        int(fields["processes"]),
+        None if disk is None else int(disk),
+    )

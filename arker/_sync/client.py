@@ -34,7 +34,7 @@ from .gather import gather
 if TYPE_CHECKING:
     import httpx
 
-    from arker.info import ComputerInfo, Organization, Region
+    from arker.info import ComputerInfo, ComputerUsage, Organization, Region
 
     from .api_keys import ApiKeys
 
@@ -305,6 +305,20 @@ class Arker:
 
         for info in computers(self, self._budget(timeout), state):
             yield info
+
+    def usage(self, *, timeout: float | None = None) -> tuple[ComputerUsage, ...]:
+        """Return what each computer of the organization takes at the moment, newest first: time of processors, memory,
+        disk. Needs your own deployment.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: any failure.
+        """
+        from .usage import usage_of
+
+        return usage_of(self, self._budget(timeout))
 
     def regions(self, *, timeout: float | None = None) -> tuple[Region, ...]:
         """Return the regions where computers can live.

@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "sessions": "sessions",
     "shell": "terminal",
     "port": "ports",
+    "top": "top",
     "cp": "copy",
     "cat": "files",
     "edit": "files",

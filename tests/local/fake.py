@@ -21,6 +21,7 @@ from arker.local.engine.protocol import (
     End,
     FileMissing,
     LimitReached,
+    Load,
     PortClosed,
     Readable,
     Reason,
@@ -84,6 +85,14 @@ class FakeEngine:
 
     async def running(self) -> set[str]:
         return {vm_id for vm_id, _ in self._live}
+
+    async def loads(self, vm_ids: Iterable[str]) -> dict[str, Load]:
+        running = await self.running()
+        return {
+            vm_id: Load(1.5, 1 << 20, 2, 4096) if vm_id in running else Load()
+            for vm_id in vm_ids
+            if vm_id in self.files
+        }
 
     async def sessions(self, vm_id: str) -> list[SessionState]:
         self._vm(vm_id)

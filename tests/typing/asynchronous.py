@@ -45,6 +45,7 @@ from arker import (
     AsyncSync,
     AsyncTerminal,
     ComputerInfo,
+    ComputerUsage,
     Outcome,
     PythonError,
     PythonResult,
@@ -133,6 +134,7 @@ async def every_operation(arker: AsyncArker) -> None:
     assert_type(await arker.call(health), Health)
     assert_type(await arker.call(get_run, "id", "run"), RunRecord)
     assert_type(await arker.whoami(), WhoseKey)
+    assert_type(await arker.usage(), tuple[ComputerUsage, ...])
     assert_type(await arker.vm("name").info(), ComputerInfo)
     assert_type(await arker.call(get_vm, "id"), Vm)
     assert_type(await arker.call(delete_vm, "id"), Deleted)

@@ -39,6 +39,7 @@ from arker import (
     Branches,
     Computer,
     ComputerInfo,
+    ComputerUsage,
     ErrorCode,
     Hooks,
     Outcome,
@@ -178,6 +179,7 @@ def every_operation(arker: Arker) -> None:
     assert_type(arker.call(health), Health)
     assert_type(arker.call(get_run, "id", "run"), RunRecord)
     assert_type(arker.whoami(), WhoseKey)
+    assert_type(arker.usage(), tuple[ComputerUsage, ...])
     assert_type(arker.vm("name").info(), ComputerInfo)
     assert_type(arker.call(get_vm, "id"), Vm)
     assert_type(arker.call(delete_vm, "id"), Deleted)

@@ -32,6 +32,7 @@ from arker.local.engine.processes import Process
 from arker.local.engine.protocol import (
     EngineError,
     LimitReached,
+    Load,
     PortClosed,
     Reason,
     SandboxUnavailable,
@@ -523,6 +524,22 @@ class Computer:
         return await self._ports.connect(port)
 
     # Processes
+
+    async def load(self) -> Load:
+        """Return what the computer takes at the moment."""
+        disk = self.size if self.measured else None
+        if self.sandbox is None:
+            return Load(disk=disk)
+        processes, group = self.sandbox.processes, self.sandbox.group
+
+        def look() -> Load:
+            found = processes.all()
+            cpu = None if group is None else group.cpu_seconds
+            if cpu is None:
+                cpu = sum(process.cpu_seconds for process in found)
+            return Load(cpu, sum(processes.memory().values()), len(found), disk)
+
+        return await processes.aside(self.host.threads, look)
 
     def others(self) -> list[Process]:
         """Return the live processes other than idle shells and their keepers."""

@@ -27,6 +27,7 @@ from arker.local.engine.protocol import (
     EngineError,
     FileRefused,
     ImageMissing,
+    Load,
     Readable,
     Run,
     SandboxUnavailable,
@@ -244,6 +245,11 @@ class BubblewrapEngine:
     async def running(self) -> set[str]:
         """Return the ids of the computers whose sandbox is alive."""
         return {computer.id for computer in self._computers.values() if computer.running}
+
+    async def loads(self, vm_ids: Iterable[str]) -> dict[str, Load]:
+        """Return what computers take at the moment; those that do not exist are left out."""
+        found = [self._computers[vm_id] for vm_id in vm_ids if vm_id in self._computers]
+        return {computer.id: await computer.load() for computer in found}
 
     async def sessions(self, vm_id: str) -> list[SessionState]:
         """Return the sessions of a computer; the default one is always among them. Raises VmMissing."""

@@ -319,6 +319,23 @@ class SessionState:
     cwd: str
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a computer takes at the moment.
+
+    Attributes:
+        cpu_seconds: time of processors since its sandbox started, in seconds; 0 at rest.
+        memory: private memory of its processes, in bytes.
+        processes: how many there are.
+        disk: bytes that it has written to its disk, as last measured; None if they were not measured yet.
+    """
+
+    cpu_seconds: float = 0.0
+    memory: int = 0
+    processes: int = 0
+    disk: int | None = None
+
+
 class ByteStream(Protocol):
     """A bidirectional byte stream. Close it, or use it as an async context manager."""
 
@@ -441,6 +458,10 @@ class Engine(Ports, Terminals, Protocol):
 
     async def running(self) -> set[str]:
         """Return the ids of the computers whose sandbox is alive."""
+        ...
+
+    async def loads(self, vm_ids: Iterable[str]) -> dict[str, Load]:
+        """Return what computers take at the moment; those that the engine does not have are left out."""
         ...
 
     async def sessions(self, vm_id: str) -> list[SessionState]:

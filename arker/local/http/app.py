@@ -19,7 +19,7 @@ from .errors import HttpError
 from .metrics import Metrics
 from .middleware import Edge, Prefix
 from .ratelimit import RateLimit
-from .routes import computers, deployment, files, filesystem, handles, ports, runs
+from .routes import computers, deployment, files, filesystem, handles, ports, runs, usage
 from .v03 import filesystems, organization, pty, recorded, sessions, vms
 
 
@@ -51,6 +51,7 @@ def create_app(
         *organization.ROUTES,
         *runs.ROUTES,
         *handles.ROUTES,
+        *usage.ROUTES,
         *ports.ROUTES,
         *recorded.ROUTES,
         *sessions.ROUTES,

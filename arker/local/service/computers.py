@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from arker.ids import new_ulid
-from arker.local.engine.protocol import Engine, VmMissing
+from arker.local.engine.protocol import Engine, Load, VmMissing
 from arker.local.storage import computers as rows
 from arker.local.storage.computers import Computer, ComputerFilter
 from arker.local.storage.errors import ImageGone, NameTaken, TooManyComputers
@@ -330,6 +330,18 @@ class Computers:
         return self._rows.page(
             who.org_id, part_of_name=part_of_name, oldest_first=oldest_first, limit=limit, offset=offset
         )
+
+    async def loads(self, who: Principal, *, limit: int, offset: int) -> list[tuple[Computer, bool, Load]]:
+        """Return a page of the organization's computers, newest first: whether each is running, and what it takes."""
+        found, _ = self.page(who, part_of_name="", oldest_first=False, limit=limit, offset=offset)
+        with api_errors():
+            running = await self._engine.running()
+            loads = await self._engine.loads([computer.vm_id for computer in found])
+        return [
+            (computer, computer.vm_id in running, loads[computer.vm_id])
+            for computer in found
+            if computer.vm_id in loads
+        ]
 
     def touch(self, vm_id: str) -> None:
         """Note that a computer is used now."""

@@ -332,3 +332,14 @@ async def test_what_is_not_there(box: Box, kind: str) -> None:
             await engine.end_session("z", "0")
         with pytest.raises(RunMissing):
             await engine.run_of("a", "none")
+
+
+async def test_what_computers_take(box: Box, kind: str) -> None:
+    async with opened(box, kind) as engine:
+        await engine.create("rests", "arkuntu")
+        await engine.start_run("a", "0", "sleep 100")
+        loads = await engine.loads(["a", "rests", "none"])
+        assert set(loads) == {"a", "rests"}
+        assert (loads["rests"].cpu_seconds, loads["rests"].memory, loads["rests"].processes) == (0, 0, 0)
+        assert loads["a"].memory > 0
+        assert loads["a"].processes > 1

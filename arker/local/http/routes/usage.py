@@ -1,0 +1,51 @@
+"""What the computers of an organization take at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from arker.local.http.endpoint import Endpoint, json, platform, who
+from arker.local.http.schemas import Body, parse_query
+
+
+class UsageQuery(Body):
+    """A page of computers."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 1000
+    offset: Annotated[int, Field(ge=0)] = 0
+
+
+class Usage(Endpoint):
+    """The organization's computers and what each takes: time of processors, memory, disk."""
+
+    operations: ClassVar[Mapping[str, str]] = {"get": "listUsage"}
+
+    async def get(self, request: Request) -> Response:
+        """GET /api/v1/local/usage?limit=&offset=, newest first."""
+        query = parse_query(UsageQuery, request.query_params.multi_items())
+        loads = await platform(request).computers.loads(who(request), limit=query.limit, offset=query.offset)
+        return json(
+            {
+                "computers": [
+                    {
+                        "vm_id": computer.vm_id,
+                        "name": computer.name,
+                        "state": "running" if running else "idle",
+                        "cpu_seconds": load.cpu_seconds,
+                        "memory_bytes": load.memory,
+                        "processes": load.processes,
+                        "disk_bytes": load.disk,
+                    }
+                    for computer, running, load in loads
+                ]
+            }
+        )
+
+
+ROUTES: Final = [Route("/api/v1/local/usage", Usage)]
