@@ -266,3 +266,15 @@ async def async_side_by_side(
     for task in tasks:
         if not task.cancelled():
             task.result()
+
+
+class AsyncBeside:
+    """A job that goes on beside the calls of its owner; what it raises is lost."""
+
+    def __init__(self, job: Callable[[], Awaitable[None]]) -> None:
+        self._task = asyncio.ensure_future(job())
+
+    async def end(self) -> None:
+        """Cancel the job, and wait until it has ended."""
+        self._task.cancel()
+        await asyncio.wait([self._task])

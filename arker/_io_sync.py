@@ -192,3 +192,13 @@ def side_by_side(worker: Callable[[], None], count: int, *, stop: Callable[[], o
         while time.monotonic() < end and any(thread.is_alive() for thread in threads):
             time.sleep(0.002)
         raise
+
+
+class Beside:
+    """A job that goes on beside the calls of its owner, in a thread; what it raises is lost."""
+
+    def __init__(self, job: Callable[[], None]) -> None:
+        threading.Thread(target=job, name="arker-beside", daemon=True).start()
+
+    def end(self) -> None:
+        """Leave the job alone: a thread cannot be cancelled, and may wait for a file that never ends."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from arker.info import ComputerInfo
 
     from .client import AsyncArker
+    from .feeding import AsyncStdin
     from .files.api import AsyncFiles
     from .files.sync import AsyncSync
     from .ports import AsyncPort
@@ -229,7 +230,7 @@ class AsyncComputer:
         on_stderr: Callback | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes | str | None = None,
+        stdin: AsyncStdin | None = None,
     ) -> RunResult:
         """Run a shell command and wait for its end. A non-zero exit code is a result, not an error.
 
@@ -254,7 +255,8 @@ class AsyncComputer:
             on_stderr: The same for standard error.
             cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
             env: Variables, for this command only, as with `cwd`.
-            stdin: Its input, at most 2 MiB; default none.
+            stdin: Its input: bytes, text, a file or an iterable of bytes or text, read as fast as the command reads.
+                What reading it raises ends the command. Default: none.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, `not_found`, `timeout` when no answer
@@ -323,7 +325,7 @@ class AsyncComputer:
         timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes | str | None = None,
+        stdin: AsyncStdin | None = None,
     ) -> AsyncRunStream:
         """Start a shell command, and return an iterable of its output as it arrives.
 
@@ -335,7 +337,8 @@ class AsyncComputer:
             timeout: Longest time that the command may run, in seconds. Default: no limit.
             cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
             env: Variables, for this command only, as with `cwd`.
-            stdin: Its input, at most 2 MiB; default none.
+            stdin: Its input: bytes, text, a file or an iterable of bytes or text, read as fast as the command reads.
+                What reading it raises ends the command. Default: none.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, and any other failure.

@@ -32,6 +32,8 @@ from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.results import RunResult
 
+from .feeding import AsyncFeeder, AsyncStdin, check_input
+
 if TYPE_CHECKING:
     from .computer import AsyncComputer
 
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
 COLLECTED: Final = 16 << 20
 #: Most bytes of input in one request.
 _INPUT: Final = 256 << 10
-#: Most bytes of input for `run`.
-_LARGEST_INPUT: Final = 2 << 20
+#: Most bytes or characters of input that the request for a run contains.
+_INLINE: Final = 512 << 10
 #: Longest time for a command to read its input, in seconds.
 _READING: Final = 24 * 3600.0
 #: Seconds without data after which a connection counts as dead; the deployment sends something every 15.
@@ -210,11 +212,14 @@ class AsyncRunStream:
     `OutputCut`. A broken connection is opened again and continues where it stopped. A with-statement closes the
     connection at its end; the run continues."""
 
-    __slots__ = ("_events", "_run")
+    __slots__ = ("_events", "_feeder", "_run")
 
-    def __init__(self, run: AsyncRun, events: AsyncGenerator[Event]) -> None:
+    def __init__(
+        self, run: AsyncRun, events: AsyncGenerator[Event], feeder: AsyncFeeder | None = None
+    ) -> None:
         self._run = run
         self._events = events
+        self._feeder = feeder
 
     @property
     def run(self) -> AsyncRun:
@@ -229,6 +234,10 @@ class AsyncRunStream:
             if not isinstance(event, RunInfo):
                 return event
             self._run._info = event
+        if self._feeder is not None:
+            await self._feeder.end()
+            if self._feeder.error is not None:
+                raise self._feeder.error
         raise StopAsyncIteration
 
     async def lines(self) -> AsyncGenerator[tuple[StreamName, str]]:
@@ -268,12 +277,14 @@ class AsyncRunStream:
         return _result(self._run._info, kept)
 
     async def aclose(self) -> None:
-        """Close the connection; the run continues. May be called twice.
+        """Close the connection; the run continues, without what is left of its `stdin=`. May be called twice.
 
         Raises:
             ArkerError: never.
         """
         await self._events.aclose()
+        if self._feeder is not None:
+            await self._feeder.end()
 
     async def __aenter__(self) -> AsyncRunStream:
         return self
@@ -348,37 +359,52 @@ async def open_run(
     timeout: float | None,
     cwd: str | None,
     env: Mapping[str, str] | None,
-    stdin: bytes | str | None,
+    stdin: AsyncStdin | None,
     deadline: Deadline | None = None,
 ) -> AsyncRunStream:
     """Start a command and follow it, until the deadline if there is one, with one request. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
-    if stdin is not None:
+    fed = stdin is not None
+    if isinstance(stdin, (bytes, str)) and len(stdin) <= _INLINE:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
-        if len(raw) > _LARGEST_INPUT:
-            raise ValueError(
-                f"stdin has at most {_LARGEST_INPUT} bytes here; for more, start(stdin=True) and write()"
-            )
         fields["input"] = base64.b64encode(raw).decode()
-    headers = {"Idempotency-Key": new_ulid(), "Accept": FRAMES}
-    make = functools.partial(_request, computer, "POST", "", dump(fields), headers=headers, read=_SILENCE)
+        fed = False
+    elif fed:
+        check_input(stdin)
+        fields["stdin"] = True
+    body = dump(fields)
+    key = {"Idempotency-Key": new_ulid()}
+    make = functools.partial(
+        _request, computer, "POST", "", body, headers={**key, "Accept": FRAMES}, read=_SILENCE
+    )
     client = computer._client
     with needing("has no runs of this kind"):
         reply = await client._pipeline.hold(client._budget(None), make, 200, deadline=deadline)
     frames = Frames(0)
+    begun: tuple[AsyncReply, Frames, list[Event]] | None
     try:
-        first: list[Event] = []
-        while not first:
-            piece = await reply.piece()
-            if piece is None:
-                raise ArkerError("network", "the answer ended before it began", processed="maybe")
-            first = list(frames.feed(piece))
-        assert isinstance(first[0], RunInfo)
+        run, ready = await _first(computer, reply, frames)
+        begun = (reply, frames, ready)
+    except ArkerError as error:
+        await reply.aclose()
+        if error.code != "network":
+            raise
+        # The command has started, or will: the same key finds its run.
+        run, begun = AsyncRun(computer, await _ask(computer, "POST", "", run_info, body, headers=key)), None
     except BaseException:
         await reply.aclose()
         raise
-    run = AsyncRun(computer, first[0])
-    return AsyncRunStream(run, follow(run, 0, deadline=deadline, begun=(reply, frames, first)))
+    feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
+    return AsyncRunStream(run, follow(run, 0, deadline=deadline, begun=begun), feeder)
+
+
+async def _first(computer: AsyncComputer, reply: AsyncReply, frames: Frames) -> tuple[AsyncRun, list[Event]]:
+    while (piece := await reply.piece()) is not None:
+        events = list(frames.feed(piece))
+        if events:
+            assert isinstance(events[0], RunInfo)
+            return AsyncRun(computer, events[0]), events
+    raise ArkerError("network", "the answer ended before it began", processed="maybe")
 
 
 async def list_runs(computer: AsyncComputer, running: bool | None, limit: int) -> list[AsyncRun]:
@@ -406,7 +432,7 @@ async def run_to_end(
     timeout: float | None,
     cwd: str | None,
     env: Mapping[str, str] | None,
-    stdin: bytes | str | None,
+    stdin: AsyncStdin | None,
 ) -> RunResult:
     """Run a command with callbacks. If the call is interrupted or a callback raises, end the command. Raises
     ArkerError."""
@@ -414,12 +440,13 @@ async def run_to_end(
         computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
     )
     try:
-        async with stream:
-            return await stream.collect(on_stdout, on_stderr)
+        return await stream.collect(on_stdout, on_stderr)
     except BaseException:
         if stream.run.info.state == "running":
             await interrupted(stream.run)
         raise
+    finally:
+        await stream.aclose()
 
 
 async def interrupted(run: AsyncRun) -> None:

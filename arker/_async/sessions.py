@@ -22,6 +22,7 @@ from arker.results import RunResult
 
 if TYPE_CHECKING:
     from .computer import AsyncComputer
+    from .feeding import AsyncStdin
     from .runs import AsyncRun, AsyncRunStream, Callback
     from .terminal import AsyncTerminal
 
@@ -89,7 +90,7 @@ class AsyncSession:
         on_stderr: Callback | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes | str | None = None,
+        stdin: AsyncStdin | None = None,
     ) -> RunResult:
         """Run a command in this session and wait for its end; see `computer.run()`.
 
@@ -100,7 +101,7 @@ class AsyncSession:
             on_stderr: The same for standard error.
             cwd: Absolute path of its folder, for this command only.
             env: Variables, for this command only.
-            stdin: Its input.
+            stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, and any other failure.
@@ -124,7 +125,7 @@ class AsyncSession:
         timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes | str | None = None,
+        stdin: AsyncStdin | None = None,
     ) -> AsyncRunStream:
         """Start a command in this session and return its output as it arrives; see `computer.stream()`.
 
@@ -133,7 +134,7 @@ class AsyncSession:
             timeout: Longest time that the command may run, in seconds.
             cwd: Absolute path of its folder, for this command only.
             env: Variables, for this command only.
-            stdin: Its input.
+            stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, and any other failure.

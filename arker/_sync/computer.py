@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from arker.info import ComputerInfo
 
     from .client import Arker
+    from .feeding import Stdin
     from .files.api import Files
     from .files.sync import Sync
     from .ports import Port
@@ -228,7 +229,7 @@ class Computer:
         on_stderr: Callback | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes | str | None = None,
+        stdin: Stdin | None = None,
     ) -> RunResult:
         """Run a shell command and wait for its end. A non-zero exit code is a result, not an error.
 
@@ -253,7 +254,8 @@ class Computer:
             on_stderr: The same for standard error.
             cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
             env: Variables, for this command only, as with `cwd`.
-            stdin: Its input, at most 2 MiB; default none.
+            stdin: Its input: bytes, text, a file or an iterable of bytes or text, read as fast as the command reads.
+                What reading it raises ends the command. Default: none.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, `not_found`, `timeout` when no answer
@@ -320,7 +322,7 @@ class Computer:
         timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes | str | None = None,
+        stdin: Stdin | None = None,
     ) -> RunStream:
         """Start a shell command, and return an iterable of its output as it arrives.
 
@@ -332,7 +334,8 @@ class Computer:
             timeout: Longest time that the command may run, in seconds. Default: no limit.
             cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
             env: Variables, for this command only, as with `cwd`.
-            stdin: Its input, at most 2 MiB; default none.
+            stdin: Its input: bytes, text, a file or an iterable of bytes or text, read as fast as the command reads.
+                What reading it raises ends the command. Default: none.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, and any other failure.

@@ -33,6 +33,8 @@ from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.results import RunResult
 
+from .feeding import Feeder, Stdin, check_input
+
 if TYPE_CHECKING:
     from .computer import Computer
 
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 COLLECTED: Final = 16 << 20
 #: Most bytes of input in one request.
 _INPUT: Final = 256 << 10
-#: Most bytes of input for `run`.
-_LARGEST_INPUT: Final = 2 << 20
+#: Most bytes or characters of input that the request for a run contains.
+_INLINE: Final = 512 << 10
 #: Longest time for a command to read its input, in seconds.
 _READING: Final = 24 * 3600.0
 #: Seconds without data after which a connection counts as dead; the deployment sends something every 15.
@@ -211,11 +213,12 @@ class RunStream:
     `OutputCut`. A broken connection is opened again and continues where it stopped. A with-statement closes the
     connection at its end; the run continues."""
 
-    __slots__ = ("_events", "_run")
+    __slots__ = ("_events", "_feeder", "_run")
 
-    def __init__(self, run: Run, events: Generator[Event]) -> None:
+    def __init__(self, run: Run, events: Generator[Event], feeder: Feeder | None = None) -> None:
         self._run = run
         self._events = events
+        self._feeder = feeder
 
     @property
     def run(self) -> Run:
@@ -230,6 +233,10 @@ class RunStream:
             if not isinstance(event, RunInfo):
                 return event
             self._run._info = event
+        if self._feeder is not None:
+            self._feeder.end()
+            if self._feeder.error is not None:
+                raise self._feeder.error
         raise StopIteration
 
     def lines(self) -> Generator[tuple[StreamName, str]]:
@@ -267,12 +274,14 @@ class RunStream:
         return _result(self._run._info, kept)
 
     def close(self) -> None:
-        """Close the connection; the run continues. May be called twice.
+        """Close the connection; the run continues, without what is left of its `stdin=`. May be called twice.
 
         Raises:
             ArkerError: never.
         """
         self._events.close()
+        if self._feeder is not None:
+            self._feeder.end()
 
     def __enter__(self) -> RunStream:
         return self
@@ -347,37 +356,52 @@ def open_run(
     timeout: float | None,
     cwd: str | None,
     env: Mapping[str, str] | None,
-    stdin: bytes | str | None,
+    stdin: Stdin | None,
     deadline: Deadline | None = None,
 ) -> RunStream:
     """Start a command and follow it, until the deadline if there is one, with one request. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
-    if stdin is not None:
+    fed = stdin is not None
+    if isinstance(stdin, (bytes, str)) and len(stdin) <= _INLINE:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
-        if len(raw) > _LARGEST_INPUT:
-            raise ValueError(
-                f"stdin has at most {_LARGEST_INPUT} bytes here; for more, start(stdin=True) and write()"
-            )
         fields["input"] = base64.b64encode(raw).decode()
-    headers = {"Idempotency-Key": new_ulid(), "Accept": FRAMES}
-    make = functools.partial(_request, computer, "POST", "", dump(fields), headers=headers, read=_SILENCE)
+        fed = False
+    elif fed:
+        check_input(stdin)
+        fields["stdin"] = True
+    body = dump(fields)
+    key = {"Idempotency-Key": new_ulid()}
+    make = functools.partial(
+        _request, computer, "POST", "", body, headers={**key, "Accept": FRAMES}, read=_SILENCE
+    )
     client = computer._client
     with needing("has no runs of this kind"):
         reply = client._pipeline.hold(client._budget(None), make, 200, deadline=deadline)
     frames = Frames(0)
+    begun: tuple[Reply, Frames, list[Event]] | None
     try:
-        first: list[Event] = []
-        while not first:
-            piece = reply.piece()
-            if piece is None:
-                raise ArkerError("network", "the answer ended before it began", processed="maybe")
-            first = list(frames.feed(piece))
-        assert isinstance(first[0], RunInfo)
+        run, ready = _first(computer, reply, frames)
+        begun = (reply, frames, ready)
+    except ArkerError as error:
+        reply.close()
+        if error.code != "network":
+            raise
+        # The command has started, or will: the same key finds its run.
+        run, begun = Run(computer, _ask(computer, "POST", "", run_info, body, headers=key)), None
     except BaseException:
         reply.close()
         raise
-    run = Run(computer, first[0])
-    return RunStream(run, follow(run, 0, deadline=deadline, begun=(reply, frames, first)))
+    feeder = Feeder(run, stdin) if fed and stdin is not None else None
+    return RunStream(run, follow(run, 0, deadline=deadline, begun=begun), feeder)
+
+
+def _first(computer: Computer, reply: Reply, frames: Frames) -> tuple[Run, list[Event]]:
+    while (piece := reply.piece()) is not None:
+        events = list(frames.feed(piece))
+        if events:
+            assert isinstance(events[0], RunInfo)
+            return Run(computer, events[0]), events
+    raise ArkerError("network", "the answer ended before it began", processed="maybe")
 
 
 def list_runs(computer: Computer, running: bool | None, limit: int) -> list[Run]:
@@ -405,7 +429,7 @@ def run_to_end(
     timeout: float | None,
     cwd: str | None,
     env: Mapping[str, str] | None,
-    stdin: bytes | str | None,
+    stdin: Stdin | None,
 ) -> RunResult:
     """Run a command with callbacks. If the call is interrupted or a callback raises, end the command. Raises
     ArkerError."""
@@ -413,12 +437,13 @@ def run_to_end(
         computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
     )
     try:
-        with stream:
-            return stream.collect(on_stdout, on_stderr)
+        return stream.collect(on_stdout, on_stderr)
     except BaseException:
         if stream.run.info.state == "running":
             interrupted(stream.run)
         raise
+    finally:
+        stream.close()
 
 
 def interrupted(run: Run) -> None:

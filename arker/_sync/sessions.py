@@ -23,6 +23,7 @@ from arker.results import RunResult
 
 if TYPE_CHECKING:
     from .computer import Computer
+    from .feeding import Stdin
     from .runs import Callback, Run, RunStream
     from .terminal import Terminal
 
@@ -90,7 +91,7 @@ class Session:
         on_stderr: Callback | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes | str | None = None,
+        stdin: Stdin | None = None,
     ) -> RunResult:
         """Run a command in this session and wait for its end; see `computer.run()`.
 
@@ -101,7 +102,7 @@ class Session:
             on_stderr: The same for standard error.
             cwd: Absolute path of its folder, for this command only.
             env: Variables, for this command only.
-            stdin: Its input.
+            stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, and any other failure.
@@ -125,7 +126,7 @@ class Session:
         timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        stdin: bytes | str | None = None,
+        stdin: Stdin | None = None,
     ) -> RunStream:
         """Start a command in this session and return its output as it arrives; see `computer.stream()`.
 
@@ -134,7 +135,7 @@ class Session:
             timeout: Longest time that the command may run, in seconds.
             cwd: Absolute path of its folder, for this command only.
             env: Variables, for this command only.
-            stdin: Its input.
+            stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, and any other failure.

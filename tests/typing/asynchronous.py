@@ -93,6 +93,9 @@ async def sessions(vm: AsyncComputer) -> None:
         await session.reset()
     assert_type(await vm.sessions(), list[AsyncSession])
     assert_type(await vm.get_session("name"), AsyncSession)
+    for data in (b"", "text", io.BytesIO(), io.StringIO(), [b"a", b"b"], ["a"]):
+        await vm.run("cat", stdin=data)
+    await vm.run("cat", stdin=5)  # type: ignore[arg-type]
     run = await vm.start("true")
     assert_type(await vm.wait_for(output="x", run=run), re.Match[str])
     await vm.wait_for(port=8000, run=run, timeout=1)

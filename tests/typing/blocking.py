@@ -117,6 +117,9 @@ def sessions(vm: Computer) -> None:
         session.reset()
     assert_type(vm.sessions(), list[Session])
     assert_type(vm.get_session("name"), Session)
+    for data in (b"", "text", io.BytesIO(), io.StringIO(), [b"a", b"b"], ["a"]):
+        vm.run("cat", stdin=data)
+    vm.run("cat", stdin=5)  # type: ignore[arg-type]
     run = vm.start("true")
     assert_type(vm.wait_for(output="x", run=run), re.Match[str])
     vm.wait_for(port=8000, run=run, timeout=1)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from arker import ArkerError, AsyncArker, ForbiddenError, OutputCut, RetryPolicy, RunOutput
+from arker._io_async import async_sleep
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -139,8 +144,8 @@ async def test_arguments_for_one_command(deployment: Deployment) -> None:
         assert (await vm.run("pwd")).stdout == b"/home/user\n"
         assert (await vm.run(["printf", "%s|", "a b", "$HOME", "'"])).stdout == b"a b|$HOME|'|"
         assert (await vm.run("sleep 1000", env={"A": ""}, timeout=0.2)).completed is False
-        with pytest.raises(ValueError, match="at most"):
-            await vm.run("cat", stdin=bytes(3 << 20))
+        with pytest.raises(TypeError):
+            await vm.run("cat", stdin=5)  # type: ignore[arg-type]
         with pytest.raises(TypeError):
             await vm.run(["a", 1])  # type: ignore[list-item]
 
@@ -178,3 +183,74 @@ async def test_what_is_not_there(deployment: Deployment) -> None:
             await vm.get_run("../x")
         with pytest.raises(ForbiddenError):
             await arker.vm("arkuntu").start("true")
+
+
+async def test_input_comes_from_memory_files_and_iterators(deployment: Deployment, tmp_path: Path) -> None:
+    data = bytes(range(256)) * (12 << 10)
+    (tmp_path / "data").write_bytes(data)
+
+    async def pieces() -> AsyncIterator[bytes | str]:
+        for number in range(300):
+            yield f"line {number}\n" if number % 2 else b"line %d\n" % number
+
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        total = hashlib.sha256(data).hexdigest()
+        assert (await vm.run("sha256sum", stdin=data)).text.split()[0] == total
+        with (tmp_path / "data").open("rb") as file:
+            assert (await vm.run("sha256sum", stdin=file)).text.split()[0] == total
+        assert (await vm.run("cat", stdin=io.StringIO("käse"))).text == "käse"
+        async with await vm.stream("wc -l", stdin=pieces()) as stream:
+            assert (await stream.collect()).text == "300\n"
+        # What is not read is left.
+        endless = (b"x" * 65536 for _ in itertools.count())
+        assert (await vm.run("head -c 10", stdin=endless)).stdout == b"x" * 10
+
+
+async def test_input_is_read_no_faster_than_the_command_reads(deployment: Deployment) -> None:
+    read = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(400):
+            read += 1
+            yield bytes(65536)
+
+    async with (
+        client(deployment) as arker,
+        await arker.vm("arkuntu").fork() as vm,
+        await vm.stream("until [ -e go ]; do sleep 0.01; done; wc -c", stdin=pieces()) as stream,
+    ):
+        before = -1
+        while before != read:
+            before = read
+            await async_sleep(0.3)
+        # The pipe, and what is on its way.
+        assert read < 40
+        await vm.run("touch go", session_id=1)
+        assert (await stream.collect()).text == f"{400 * 65536}\n"
+
+
+async def test_input_that_fails_ends_the_command(deployment: Deployment) -> None:
+    class Broken(Exception):
+        pass
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"some"
+        raise Broken
+
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        with pytest.raises(Broken):
+            await vm.run("cat; touch reached; sleep 1000", stdin=pieces())
+        assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"
+        with pytest.raises(TypeError, match="not int"):
+            await vm.run("cat; touch reached; sleep 1000", stdin=[b"some", 5])  # type: ignore[list-item]
+        assert (await vm.run("ls")).stdout == b""
+
+
+async def test_an_answer_that_is_cut_at_once_is_found_again(
+    wire: CuttingProxy, deployment: Deployment
+) -> None:
+    async with client(deployment, wire.url) as arker, await arker.vm("arkuntu").fork() as vm:
+        wire.lose(1)
+        result = await vm.run("echo once >> log; cat log", on_stdout=lambda data: None)
+        assert (result.stdout, wire.lost) == (b"once\n", 1)

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import itertools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from arker import Arker, ArkerError, ForbiddenError, OutputCut, RetryPolicy, RunOutput
+from arker._io_sync import sleep
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -140,8 +145,8 @@ def test_arguments_for_one_command(deployment: Deployment) -> None:
         assert (vm.run("pwd")).stdout == b"/home/user\n"
         assert (vm.run(["printf", "%s|", "a b", "$HOME", "'"])).stdout == b"a b|$HOME|'|"
         assert (vm.run("sleep 1000", env={"A": ""}, timeout=0.2)).completed is False
-        with pytest.raises(ValueError, match="at most"):
-            vm.run("cat", stdin=bytes(3 << 20))
+        with pytest.raises(TypeError):
+            vm.run("cat", stdin=5)  # type: ignore[arg-type]
         with pytest.raises(TypeError):
             vm.run(["a", 1])  # type: ignore[list-item]
 
@@ -179,3 +184,72 @@ def test_what_is_not_there(deployment: Deployment) -> None:
             vm.get_run("../x")
         with pytest.raises(ForbiddenError):
             arker.vm("arkuntu").start("true")
+
+
+def test_input_comes_from_memory_files_and_iterators(deployment: Deployment, tmp_path: Path) -> None:
+    data = bytes(range(256)) * (12 << 10)
+    (tmp_path / "data").write_bytes(data)
+
+    def pieces() -> Iterator[bytes | str]:
+        for number in range(300):
+            yield f"line {number}\n" if number % 2 else b"line %d\n" % number
+
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        total = hashlib.sha256(data).hexdigest()
+        assert (vm.run("sha256sum", stdin=data)).text.split()[0] == total
+        with (tmp_path / "data").open("rb") as file:
+            assert (vm.run("sha256sum", stdin=file)).text.split()[0] == total
+        assert (vm.run("cat", stdin=io.StringIO("käse"))).text == "käse"
+        with vm.stream("wc -l", stdin=pieces()) as stream:
+            assert (stream.collect()).text == "300\n"
+        # What is not read is left.
+        endless = (b"x" * 65536 for _ in itertools.count())
+        assert (vm.run("head -c 10", stdin=endless)).stdout == b"x" * 10
+
+
+def test_input_is_read_no_faster_than_the_command_reads(deployment: Deployment) -> None:
+    read = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal read
+        for _ in range(400):
+            read += 1
+            yield bytes(65536)
+
+    with (
+        client(deployment) as arker,
+        arker.vm("arkuntu").fork() as vm,
+        vm.stream("until [ -e go ]; do sleep 0.01; done; wc -c", stdin=pieces()) as stream,
+    ):
+        before = -1
+        while before != read:
+            before = read
+            sleep(0.3)
+        # The pipe, and what is on its way.
+        assert read < 40
+        vm.run("touch go", session_id=1)
+        assert (stream.collect()).text == f"{400 * 65536}\n"
+
+
+def test_input_that_fails_ends_the_command(deployment: Deployment) -> None:
+    class Broken(Exception):
+        pass
+
+    def pieces() -> Iterator[bytes]:
+        yield b"some"
+        raise Broken
+
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        with pytest.raises(Broken):
+            vm.run("cat; touch reached; sleep 1000", stdin=pieces())
+        assert ((vm.runs())[0].wait(timeout=30)).reason == "cancelled"
+        with pytest.raises(TypeError, match="not int"):
+            vm.run("cat; touch reached; sleep 1000", stdin=[b"some", 5])  # type: ignore[list-item]
+        assert (vm.run("ls")).stdout == b""
+
+
+def test_an_answer_that_is_cut_at_once_is_found_again(wire: CuttingProxy, deployment: Deployment) -> None:
+    with client(deployment, wire.url) as arker, arker.vm("arkuntu").fork() as vm:
+        wire.lose(1)
+        result = vm.run("echo once >> log; cat log", on_stdout=lambda data: None)
+        assert (result.stdout, wire.lost) == (b"once\n", 1)
