@@ -30,10 +30,12 @@ def test_a_part_of_what_a_user_may_have() -> None:
 
 
 def test_what_is_too_much_is_told() -> None:
-    most = Most(files=10, epoll_watches=20, terminals=30, shared_files=40)
-    assert most.exceeded_by(Held(10, 30, 20, 40)) is None
+    most = Most(files=10, sockets=11, locks=12, epoll_watches=20, terminals=30, shared_files=40)
+    assert most.exceeded_by(Held(**dataclasses.asdict(most))) is None
     for name, words in (
         ("files", "10 open files"),
+        ("sockets", "11 sockets"),
+        ("locks", "12 locks"),
         ("terminals", "30 terminals"),
         ("epoll_watches", "20 watches of epoll"),
         ("shared_files", "40 files in /dev/shm"),
@@ -70,6 +72,39 @@ async def test_asynchronous_input_and_leases_are_refused(engine: BubblewrapEngin
     assert await content(engine, "/home/user/f") == b"text\n"
 
 
+async def test_buffers_of_sockets_keep_their_size(engine: BubblewrapEngine) -> None:
+    code = """
+import socket
+a, b = socket.socketpair()
+for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+    before = a.getsockopt(socket.SOL_SOCKET, option)
+    a.setsockopt(socket.SOL_SOCKET, option, 1 << 24)
+    assert a.getsockopt(socket.SOL_SOCKET, option) == before
+for name in ("rmem", "wmem"):
+    assert int(open(f"/proc/sys/net/ipv4/tcp_{name}").read().split()[2]) == 1 << 18
+"""
+    assert await python(engine, code) == ""
+
+
+async def test_a_crash_starts_no_program_of_the_host(engine: BubblewrapEngine) -> None:
+    # 1 is the limit with which the kernel does not start the program of `kernel.core_pattern`.
+    code = """
+import resource
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.prlimit(0, resource.RLIMIT_CORE, (0, 0))
+print(resource.getrlimit(resource.RLIMIT_CORE))
+"""
+    assert await python(engine, code) == "(1, 1)\n"
+    assert "Max core file size        1 " in await sh(engine, "ulimit -c 0; cat /proc/self/limits")
+
+
+async def test_signals_that_are_pending(engine: BubblewrapEngine) -> None:
+    from pathlib import Path
+
+    user = int(Path("/proc/self/limits").read_text().partition("Max pending signals")[2].split()[1])
+    assert int(await sh(engine, "ulimit -Hi")) <= min(4096, user // 2)
+
+
 async def test_nothing_below_proc_is_written(engine: BubblewrapEngine) -> None:
     before = await sh(engine, "cat /proc/self/oom_score_adj /proc/sys/kernel/sem /proc/sys/kernel/pid_max")
     assert before.startswith("1000\n")
@@ -103,9 +138,27 @@ async def test_the_deployment_keeps_its_place_when_memory_runs_out(engine: Bubbl
             "epoll",
         ),
         ("[open(f'/dev/shm/{n}', 'w').close() for n in range(70000)]", "/dev/shm"),
+        (
+            # In the queue of one that is not accepted, where nobody holds a descriptor of them.
+            "import socket\nheld = socket.create_server(('127.0.0.1', 0), backlog=4000)\n"
+            "for _ in range(4000): s = socket.create_connection(held.getsockname()); s.send(b'x'); s.close()",
+            "sockets",
+        ),
+        (
+            "import fcntl\nheld = [os.open(str(n), os.O_RDWR | os.O_CREAT) for n in range(700)]\n"
+            "[fcntl.lockf(fd, fcntl.LOCK_EX, 1, 2 * at) for at in range(100) for fd in held]",
+            "locks",
+        ),
+        (
+            "import fcntl, struct\nheld = [os.open(str(n), os.O_RDWR | os.O_CREAT) for n in range(700)]\n"
+            "for at in range(100):\n  for fd in held:\n"
+            "    fcntl.fcntl(fd, 37, struct.pack('hhqqi', fcntl.F_WRLCK, 0, 2 * at, 1, 0))",
+            "locks",
+        ),
     ],
-    ids=["files", "terminals", "epoll", "shared files"],
+    ids=["files", "terminals", "epoll", "shared files", "sockets", "locks", "locks of files"],
 )
+@pytest.mark.engine(memory=512 * MIB)
 async def test_who_takes_too_much_is_ended(engine: BubblewrapEngine, hog: str, words: str) -> None:
     code = f"import os, time\n{hog}\ntime.sleep(60)"
     ended = await run(engine, "a", "0", f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=50)

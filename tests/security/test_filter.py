@@ -85,6 +85,18 @@ def test_arguments(machine: str, arch: int, column: int) -> None:
         for high in (0, 1 << 32, 0xFFFFFFFF << 32):
             assert verdict(program, arch, ioctl, 0, request | high) == refused(errno.EPERM)
     assert verdict(program, arch, ioctl, 0, 0x5401) == ALLOW
+    for calls, arguments, bad, number in (
+        (seccomp._MMAP, (0, 4096, 3, 0x22), (0, 4096, 3, 0x40022), errno.ENOMEM),
+        (seccomp._MEMFD_CREATE, (0, 3), (0, 4), errno.EINVAL),
+        (seccomp._SHMGET, (0, 1, 0o1600), (0, 1, 0o5600), errno.EPERM),
+        (seccomp._SETSOCKOPT, (3, 1, 2), (3, 1, 7), 0),
+        (seccomp._SETSOCKOPT, (3, 6, 8), (3, 1, 8), 0),
+        (seccomp._SETRLIMIT, (7, 1), (4, 1), 0),
+        (seccomp._PRLIMIT, (0, 4, 0, 1), (0, 4, 1, 0), 0),
+        (seccomp._PRLIMIT, (0, 7, 1 << 40, 0), (0, 4, 1 << 40, 1), 0),
+    ):
+        assert verdict(program, arch, calls[column], *arguments) == ALLOW, calls
+        assert verdict(program, arch, calls[column], *bad) == refused(number), calls
     assert verdict(program, arch, personality, 0) == ALLOW
     assert verdict(program, arch, personality, 0xFFFFFFFF) == ALLOW
     assert verdict(program, arch, personality, 0x0040000) == refused(errno.EPERM)

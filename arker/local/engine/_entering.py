@@ -3,7 +3,7 @@ the limits that the kernel keeps per namespace.
 
 It imports nothing of Arker and is run by its path, so that it starts fast and stays small. A process that entered a
 user namespace cannot leave it, and one with threads cannot enter it, so a forked child handles each request and
-lives for about a millisecond. Standard input is the channel: a request has a descriptor of the namespace, the
+lives for about a millisecond. Standard input is the channel: a request has descriptors of namespaces, the
 answer has the sockets. The program ends when the channel closes, which is when the deployment ends.
 """
 
@@ -25,7 +25,7 @@ MOST: int = 4096
 #: An errno; 0 for success; for limits, minus the number of those that the kernel refused.
 ANSWER: struct.Struct = struct.Struct("=i")
 
-_CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _NS_GET_USERNS = 0xB701
 
 
@@ -50,12 +50,13 @@ def _make(libc: ctypes.CDLL, channel: socket.socket, namespace: int, family: int
     socket.send_fds(channel, [ANSWER.pack(failure)], [sock.fileno() for sock in made])
 
 
-def _bound(libc: ctypes.CDLL, channel: socket.socket, namespace: int, settings: bytes) -> None:
+def _bound(libc: ctypes.CDLL, channel: socket.socket, namespaces: list[int], settings: bytes) -> None:
     """Enter the namespaces permanently and set limits; the answer is the number of limits that the kernel refused."""
     failure = 0
     try:
-        _enter(libc, fcntl.ioctl(namespace, _NS_GET_USERNS), _CLONE_NEWUSER)
-        _enter(libc, namespace, _CLONE_NEWIPC)
+        _enter(libc, fcntl.ioctl(namespaces[0], _NS_GET_USERNS), _CLONE_NEWUSER)
+        for namespace in namespaces:
+            _enter(libc, namespace, 0)
         for line in settings.decode().splitlines():
             name, _, value = line.partition(" ")
             try:
@@ -70,18 +71,19 @@ def _bound(libc: ctypes.CDLL, channel: socket.socket, namespace: int, settings: 
 
 def _serve(libc: ctypes.CDLL, channel: socket.socket) -> None:
     while True:
-        data, fds, _, _ = socket.recv_fds(channel, MOST, 1)
+        data, fds, _, _ = socket.recv_fds(channel, MOST, 2)
         if not data:
             return
         pid = os.fork()
         if pid == 0:
             family, count = REQUEST.unpack_from(data)
             if family == BOUNDS:
-                _bound(libc, channel, fds[0], data[REQUEST.size :])
+                _bound(libc, channel, fds, data[REQUEST.size :])
             else:
                 _make(libc, channel, fds[0], family, count)
             os._exit(0)
-        os.close(fds[0])
+        for fd in fds:
+            os.close(fd)
         if os.waitpid(pid, 0)[1] != 0:
             channel.send(ANSWER.pack(errno.EIO))
 

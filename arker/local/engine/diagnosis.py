@@ -137,7 +137,7 @@ def means(has: set[str]) -> dict[str, str]:
         "CPU": either("cpu", "cpu.weight: equal shares", "nothing: the scheduler's shares by process"),
         "disk": "RLIMIT_FSIZE of each file; the watch",
         "inotify, System V, POSIX queues": "sysctls of its namespaces; RLIMIT_MSGQUEUE",
-        "open files, terminals, epoll": "RLIMIT_NOFILE of each process; the watch",
+        "open files, sockets, locks": "RLIMIT_NOFILE of each process; the watch",
         "asynchronous I/O, leases, keys": "refused by the system call filter",
     }
 

@@ -113,6 +113,7 @@ class BubblewrapEngine:
                 self._limits,
                 kernel.read_sysctl("fs/inotify/max_user_instances", 128),
                 kernel.read_sysctl("fs/inotify/max_user_watches", 8192),
+                network=network,
             ),
             unsaved=self._save_soon,
         )

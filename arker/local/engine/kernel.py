@@ -3,9 +3,11 @@
 | resource | limited by |
 |---|---|
 | inotify instances and watches, System V and POSIX queues, segments and semaphores | sysctls of the namespaces |
-| contexts of asynchronous I/O, leases, keys, user namespaces | the system call filter refuses them |
+| contexts of asynchronous I/O, leases, keys, huge pages, user namespaces | the system call filter refuses them |
+| buffers of a socket | the filter keeps the default; of a TCP connection, a sysctl of the namespace |
+| programs that the host starts when a process crashes | RLIMIT_CORE of 1, which the filter keeps |
 | pending signals and timers, bytes in POSIX queues, processes | resource limits |
-| open files, terminals, epoll watches, files in /dev/shm | the watch: it counts them, and kills the processes |
+| open files, sockets, locks, terminals, epoll watches, files in /dev/shm | the watch ends who has too many |
 | the order in which processes die when memory runs out, sysctls | /proc is read-only inside |
 """
 
@@ -20,11 +22,18 @@ from arker.local.engine.limits import Limits
 _PAGE = 4096
 #: A computer gets one of this many parts of a user's limit.
 _PART = 8
+#: Maximum size of a buffer of a TCP connection. There is room for little more in all buffers of the host together.
+_TCP_BUFFER = 1 << 18
 
 
-def bounds(limits: Limits, inotify_instances: int, inotify_watches: int) -> Mapping[str, str]:
-    """Return the sysctls for the namespaces of a computer, given the limits of a user on the machine; pure."""
+def bounds(
+    limits: Limits, inotify_instances: int, inotify_watches: int, *, network: bool = False
+) -> Mapping[str, str]:
+    """Return the sysctls for the namespaces of a computer, given the limits of a user on the machine; pure. With
+    `network`, that namespace is the host's."""
+    buffers = {f"net/ipv4/tcp_{name}": f"4096 131072 {_TCP_BUFFER}" for name in ("rmem", "wmem")}
     return {
+        **({} if network else buffers),
         "user/max_inotify_instances": str(max(8, inotify_instances // _PART)),
         "user/max_inotify_watches": str(max(1024, inotify_watches // _PART)),
         "kernel/shmall": str(max(1, limits.shared_memory // _PAGE)),
@@ -48,6 +57,8 @@ class Held:
     """The resources of a computer that only the watch can limit."""
 
     files: int = 0
+    sockets: int = 0
+    locks: int = 0
     terminals: int = 0
     epoll_watches: int = 0
     shared_files: int = 0
@@ -59,14 +70,18 @@ class Most:
 
     files: int
     epoll_watches: int
+    sockets: int
+    locks: int = 65536
     terminals: int = 256
     shared_files: int = 65536
 
     @classmethod
-    def here(cls) -> Most:
+    def here(cls, limits: Limits) -> Most:
         """Return the maximum on this machine."""
         return cls(
             files=min(1 << 17, read_sysctl("fs/file-max", 1 << 20) // _PART),
+            # Full ones take no more than the processes may.
+            sockets=max(256, limits.memory // read_sysctl("net/core/wmem_default", 212992)),
             epoll_watches=read_sysctl("fs/epoll/max_user_watches", 1 << 20) // _PART,
         )
 
@@ -74,6 +89,10 @@ class Most:
         """Return a description of the resource that exceeds its maximum, if one does; pure."""
         if held.files > self.files:
             return f"the computer held more than {self.files} open files"
+        if held.sockets > self.sockets:
+            return f"the computer held more than {self.sockets} sockets"
+        if held.locks > self.locks:
+            return f"the computer held more than {self.locks} locks on files"
         if held.terminals > self.terminals:
             return f"the computer held more than {self.terminals} terminals"
         if held.epoll_watches > self.epoll_watches:

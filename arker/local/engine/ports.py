@@ -14,7 +14,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from arker.local.engine import _entering
@@ -72,7 +72,7 @@ class Helper:
 
     async def _ask(self, sandbox: Sandbox, family: int, count: int) -> list[socket.socket]:
         request = _entering.REQUEST.pack(family, count)
-        failure, fds = await self._answer(request, sandbox.namespace("net"), count)
+        failure, fds = await self._answer(request, sandbox, ["net"], count)
         made = [socket.socket(fileno=fd) for fd in fds]
         for sock in made:
             sock.setblocking(False)
@@ -80,12 +80,16 @@ class Helper:
             raise OSError(failure, os.strerror(failure))
         return made
 
-    async def _answer(self, request: bytes, namespace: int, count: int) -> tuple[int, list[int]]:
-        try:
+    async def _answer(
+        self, request: bytes, sandbox: Sandbox, kinds: Sequence[str], count: int
+    ) -> tuple[int, list[int]]:
+        with contextlib.ExitStack() as stack:
+            namespaces = []
+            for kind in kinds:
+                namespaces.append(sandbox.namespace(kind))
+                stack.callback(os.close, namespaces[-1])
             channel = self._start()
-            socket.send_fds(channel, [request], [namespace])
-        finally:
-            os.close(namespace)
+            socket.send_fds(channel, [request], namespaces)
         await _readable(channel)
         data, fds, _, _ = socket.recv_fds(
             channel, _entering.ANSWER.size, count, flags=socket.MSG_CMSG_CLOEXEC
@@ -101,15 +105,16 @@ class Helper:
         """
         lines = "".join(f"{name} {value}\n" for name, value in settings.items())
         request = _entering.REQUEST.pack(_entering.BOUNDS, 0) + lines.encode()
+        kinds = ["ipc", "net"] if any(name.startswith("net/") for name in settings) else ["ipc"]
         # To its end even if the caller is cancelled: the answer to come belongs to this request.
-        return await asyncio.shield(asyncio.ensure_future(self._bound(sandbox, request)))
+        return await asyncio.shield(asyncio.ensure_future(self._bound(sandbox, request, kinds)))
 
-    async def _bound(self, sandbox: Sandbox, request: bytes) -> int:
+    async def _bound(self, sandbox: Sandbox, request: bytes, kinds: Sequence[str]) -> int:
         failure = errno.EIO
         async with self._turn:
             for _ in range(2):
                 try:
-                    answer = self._answer(request, sandbox.namespace("ipc"), 0)
+                    answer = self._answer(request, sandbox, kinds, 0)
                     failure, _ = await asyncio.wait_for(answer, _HELPER_SECONDS)
                     break
                 except (OSError, TimeoutError):

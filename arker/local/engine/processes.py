@@ -289,6 +289,39 @@ class Processes:
                 return (os.stat(folder, dir_fd=self._proc).st_size // 2) ** 2
         return found
 
+    def sockets(self) -> int:
+        """Return the number of sockets in the network namespace, also of those that no process holds by a descriptor
+        (in flight, not accepted)."""
+        try:
+            words = self._read("1/net/sockstat").split(None, 3)
+            return int(words[2])
+        except (OSError, ValueError, IndexError):
+            return 0
+
+    def locks(self, most: int) -> int:
+        """Return the number of locks on files, exact if it is above `most`."""
+        # Those that belong to an open file are listed in every namespace, whoever's they are.
+        with contextlib.suppress(OSError):
+            listed = 0
+            fd = self._open("locks")
+            try:
+                while listed <= most and (lines := os.read(fd, 1 << 16)):
+                    listed += lines.count(b"\n")
+            finally:
+                os.close(fd)
+            return listed if listed <= most else self._own_locks()
+        return 0
+
+    def _own_locks(self) -> int:
+        found = 0
+        for name in self._numbers():
+            with contextlib.suppress(OSError):
+                if (folder := self._descriptor_folder(name)) is not None:
+                    for number in self._list(folder):
+                        with contextlib.suppress(OSError):
+                            found += self._read_whole(f"{folder}info/{number}").count(b"\nlock:")
+        return found
+
     def parent(self, pid: int) -> int | None:
         """Return the parent of a process; None if it is gone."""
         try:

@@ -20,6 +20,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ _SHM = "/dev/shm"  # noqa: S108
 FILE_BYTES = 4096
 #: Limit of the bytes in POSIX message queues of a computer.
 _QUEUES = 819200
+#: Limit of the pending signals and timers of a computer.
+_SIGNALS_QUEUED = 4096
 _START_SECONDS = 15.0
 #: Numbers of the descriptors that bwrap inherits.
 _SECCOMP_FD, _INFO_FD = 3, 4
@@ -169,11 +172,18 @@ def _capped(kind: int, wanted: int) -> int:
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
+def _part(kind: int) -> int:
+    """Return the part of a limit that a computer may have. The kernel counts against the deployment's own limit what
+    all computers have of these together."""
+    hard = resource.getrlimit(kind)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard // 2
+
+
 def _first_lines(limits: Limits) -> bytes:
     """Return the first shell code of process 1, which sets limits that all later processes inherit."""
     bounds = {
-        "c": 0,
-        "n": _capped(resource.RLIMIT_NOFILE, limits.open_files),
+        "n": min(limits.open_files, _part(resource.RLIMIT_NOFILE)),
+        "i": min(_SIGNALS_QUEUED, _part(resource.RLIMIT_SIGPENDING)),
         "u": _capped(resource.RLIMIT_NPROC, limits.processes),
         "q": _capped(resource.RLIMIT_MSGQUEUE, _QUEUES),
         "d": _capped(resource.RLIMIT_DATA, limits.memory) // 1024,
@@ -328,6 +338,9 @@ class Sandbox:
                 raise SandboxUnavailable(f"the sandbox did not start: {explain(reason, facts())}")
             first = json.loads(os.pread(spawned.info, 4096, 0))["child-pid"]
             sandbox._first = os.pidfd_open(first)
+            # See the filter, which keeps it so.
+            core = _capped(resource.RLIMIT_CORE, 1)
+            resource.prlimit(first, resource.RLIMIT_CORE, (core, core))
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
             if part is not None:

@@ -140,6 +140,13 @@ _IDENTITY: dict[str, tuple[int | None, int | None]] = {
 #: F_SETLEASE would block processes that open the file, even on the host; F_NOTIFY is a watch that no limit counts.
 _LEASE_COMMANDS = (1024, 1026)
 _PR_SET_DUMPABLE = 4
+_RLIMIT_CORE = 4
+#: Sizes of the buffers of a socket, which the kernel keeps in memory of its own.
+_SOL_SOCKET, _SO_SNDBUF, _SO_RCVBUF = 1, 7, 8
+#: Huge pages that the administrator of the host put by for something else.
+_MAP_HUGETLB, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4, 0o4000
+_MMAP, _MEMFD_CREATE, _SHMGET = (9, 222), (319, 279), (29, 194)
+_SETSOCKOPT, _SETRLIMIT, _PRLIMIT = (54, 208), (160, 164), (302, 261)
 _FCNTL, _PRCTL = (72, 25), (157, 167)
 _CLONE, _SOCKET, _SOCKETPAIR, _IOCTL, _PERSONALITY = (56, 220), (41, 198), (53, 199), (16, 29), (135, 92)
 
@@ -177,6 +184,10 @@ def _refuse_only(offset: int, values: tuple[int, ...], action: int) -> list[_Ins
     return [*checks, _return(_ALLOW), _return(action)]
 
 
+def _refuse_bits(offset: int, bits: int, number: int) -> list[_Instruction]:
+    return [_load(offset), (_JUMP_ANY_BIT, 0, 1, bits), _return(_refuse(number)), _return(_ALLOW)]
+
+
 @cache
 def program(machine: str | None = None, *, one_user: bool = False) -> bytes:
     """Return the filter in the kernel's format for `machine` (default: this one). Raises SandboxUnavailable for an
@@ -203,15 +214,19 @@ def program(machine: str | None = None, *, one_user: bool = False) -> bytes:
         for call in calls.values():
             if (nr := call[column]) is not None:
                 code += _when(nr, [_return(_refuse(number))])
-    code += _when(
-        _CLONE[column],
-        [
-            _load(_argument(0)),
-            (_JUMP_ANY_BIT, 0, 1, _CLONE_NEW),
-            _return(_refuse(errno.EPERM)),
-            _return(_ALLOW),
-        ],
-    )
+    code += _when(_CLONE[column], _refuse_bits(_argument(0), _CLONE_NEW, errno.EPERM))
+    code += _when(_MMAP[column], _refuse_bits(_argument(3), _MAP_HUGETLB, errno.ENOMEM))
+    code += _when(_MEMFD_CREATE[column], _refuse_bits(_argument(1), _MFD_HUGETLB, errno.EINVAL))
+    code += _when(_SHMGET[column], _refuse_bits(_argument(2), _SHM_HUGETLB, errno.EPERM))
+    # Buffers keep their default size, as the kernel's memory for them is not that of any process.
+    sizes = _refuse_only(_argument(2), (_SO_SNDBUF, _SO_RCVBUF), _refuse(0))
+    other = [_load(_argument(1)), (_JUMP_EQUAL, 1, 0, _SOL_SOCKET), _return(_ALLOW)]
+    code += _when(_SETSOCKOPT[column], [*other, *sizes])
+    # With a limit of 1 the kernel starts no program of the host for a process that crashes, with 0 it does.
+    code += _when(_SETRLIMIT[column], _refuse_only(_argument(0), (_RLIMIT_CORE,), _refuse(0)))
+    asks = [_load(_argument(2)), (_JUMP_EQUAL, 0, 3, 0), _load(_argument(2) + 4), (_JUMP_EQUAL, 0, 1, 0)]
+    limit = _refuse_only(_argument(1), (_RLIMIT_CORE,), _refuse(0))
+    code += _when(_PRLIMIT[column], [*asks, _return(_ALLOW), *limit])
     # Netlink is allowed for listing interfaces (its protocol 0) only; no vsock, packet or exotic families.
     netlink = _when(_AF_NETLINK, _allow_only(_argument(2), (0,), errno.EAFNOSUPPORT))
     families = [_load(_argument(0)), *netlink]

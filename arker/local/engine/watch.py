@@ -71,7 +71,7 @@ def grown(before: int, now: int, explained: int) -> int:
     return max(0, now - before - max(0, explained))
 
 
-def _held(processes: Processes, root: int) -> Held:
+def _held(processes: Processes, root: int, most: Most, *, network: bool) -> Held:
     """What a sandbox with these processes and this root folder holds of the kernel's. Blocking."""
     descriptors = processes.descriptors()
     # Whoever has few descriptors has few pairs of them.
@@ -86,7 +86,15 @@ def _held(processes: Processes, root: int) -> Held:
             shared = room.f_files - room.f_ffree
         finally:
             os.close(folder)
-    return Held(sum(descriptors.values()), terminals, sum(map(processes.epoll_watches, many)), shared)
+    return Held(
+        files=sum(descriptors.values()),
+        # With the host's network they are the host's.
+        sockets=0 if network else processes.sockets(),
+        locks=processes.locks(most.locks),
+        terminals=terminals,
+        epoll_watches=sum(map(processes.epoll_watches, many)),
+        shared_files=shared,
+    )
 
 
 def _names(root: int, path: str) -> list[str]:
@@ -120,7 +128,7 @@ class Watch:
         self._limits = limits
         self._computers = computers
         self._spawn = spawn
-        self._most = Most.here()
+        self._most = Most.here(limits)
         self._threads = ThreadPoolExecutor(2, "arker-watch")
         self._shared_memory = _shared_memory_device()
         self._looks: dict[Computer, _Look] = {}
@@ -187,7 +195,8 @@ class Watch:
         def read() -> tuple[dict[int, int], Held]:
             began = time.thread_time()
             try:
-                memory, held = processes.memory(), _held(processes, root)
+                memory = processes.memory()
+                held = _held(processes, root, self._most, network=computer.host.network)
                 if self._most.exceeded_by(held) is None:
                     # Otherwise it would take long, and they are about to be ended.
                     self._add_shared(processes, memory, look)
