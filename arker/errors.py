@@ -257,16 +257,14 @@ _CLASSES: Final[dict[str, type[ArkerError]]] = {
 
 
 @contextlib.contextmanager
-def needing(what: str) -> Generator[None]:
-    """Turn the error of a path that the deployment does not serve into `not_implemented`; `what` completes "this
+def needing(what: str, code: ErrorCode = "not_implemented") -> Generator[None]:
+    """Turn the error of a path that the deployment does not serve into one that says so; `what` completes "this
     deployment ..."."""
     try:
         yield
     except ArkerError as error:
         if error._unknown_path:
-            raise ArkerError(
-                "not_implemented", f"this deployment {what}", error.status, processed="no"
-            ) from error
+            raise ArkerError(code, f"this deployment {what}", error.status, processed="no") from error
         raise
 
 

@@ -626,6 +626,35 @@ class Computer:
 
         return describe(self._client, self._client._budget(timeout), self._id, description)
 
+    def rename(self, name: str, *, timeout: float | None = None) -> None:
+        """Change the name. A handle that was made with the old name does not follow.
+
+        Args:
+            name: Its new name, 1 to 128 characters, which no other computer of the organization has.
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `already_exists`, `not_found`, `unsupported_operation` on a deployment that is not your own, and
+                any other failure.
+        """
+        from .lifecycle import rename
+
+        rename(self, self._client._budget(timeout), name)
+
+    def stop(self, *, timeout: float | None = None) -> None:
+        """End everything that runs in it. Files and the state of idle sessions stay, and the next use starts it again.
+        A computer that nobody uses stops by itself.
+
+        Args:
+            timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
+
+        Raises:
+            ArkerError: `not_found`, `unsupported_operation` on a deployment that is not your own, ...
+        """
+        from .lifecycle import stop
+
+        stop(self, self._client._budget(timeout))
+
     def __enter__(self) -> Computer:
         return self
 

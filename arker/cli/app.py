@@ -32,6 +32,8 @@ _COMMANDS: Final = {
     "cat": "files",
     "edit": "files",
     "sync": "files",
+    "rename": "computers",
+    "stop": "computers",
     "rm": "computers",
     "whoami": "computers",
     "config": "config",
@@ -59,7 +61,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(["push", "rsync"], "sync"),
     **dict.fromkeys(["login", "auth", "profile"], "config"),
     **dict.fromkeys(["up", "server"], "serve"),
-    **dict.fromkeys(["stop", "down"], "serve --stop"),
+    "down": "serve --stop",
     **dict.fromkeys(["image", "build"], "images"),
     **dict.fromkeys(["key"], "keys"),
 }

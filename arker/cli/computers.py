@@ -1,4 +1,4 @@
-"""fork, ls, run, rm, whoami."""
+"""fork, ls, run, rename, stop, rm, whoami."""
 
 from __future__ import annotations
 
@@ -260,8 +260,34 @@ def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: int
     body = RunRequest(line, session or 0, UNSET if timeout is None else timeout)
     try:
         return run_result(patient.call(run_command, vm_id, body=body))
+    except ArkerError as error:
+        if not error._unknown_path:
+            raise
+        # The deployment does not speak contract 0.1.
+        return patient.vm(vm_id).run(line, session_id=session, timeout=timeout)
     except (TypeError, ValueError) as error:
         raise ArkerError("internal", f"this is not an answer of Arker: {error}", processed="maybe") from error
+
+
+@click.command(cls=Command)
+@click.argument("vm", shell_complete=names.complete)
+@click.argument("name", callback=names.check_new)
+@connected
+def rename(client: Arker, vm: str, name: str) -> None:
+    """Change the name of a computer: arker rename VM NAME"""
+    names.computer(client, vm).rename(name)
+
+
+@click.command(cls=Command)
+@click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=names.complete)
+@connected
+def stop(client: Arker, vms: tuple[str, ...]) -> None:
+    """End everything that runs in computers.
+
+    Their files and idle sessions stay; the next use starts them again.
+    """
+    for vm in vms:
+        names.computer(client, vm).stop()
 
 
 @click.command(cls=Command)

@@ -63,6 +63,17 @@ def test_fork_ls_rm(cli: Cli, client: Arker, name: str) -> None:
     assert cli("ls", name).stdout == ""
 
 
+def test_rename_and_stop(cli: Cli, client: Arker, vm: str, name: str) -> None:
+    computer = client.vm(client.vm(vm).info().vm_id)
+    computer.run("x=1")
+    run = computer.start("sleep 1000")
+    cli("rename", vm, f"{name}-new")
+    cli("stop", f"{name}-new")
+    assert run.refresh().reason == "computer_stopped"
+    assert cli("run", f"{name}-new", "echo $x").output == "1\n"
+    assert "base image" in cli("rename", computer.id, "arkuntu", code=2).output
+
+
 @pytest.mark.parametrize("other", ["--tree", "--json"])
 def test_ids_only_are_ids_only(cli: Cli, other: str) -> None:
     assert "leave out" in cli("ls", "--quiet", other, code=2).stderr

@@ -157,6 +157,41 @@ class TestVms:
             assert ours["parent_vm_id"] == BASE
             assert plain["hostname"] is None
 
+    async def test_a_computer_is_renamed(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm, other = await make(client, name="before"), await make(client, name="other")
+            where = f"/v1/local/vms/{vm['vm_id']}"
+            for name, code in (
+                ("other", "already_exists"),
+                ("arkuntu", "already_exists"),
+                (BASE, "bad_request"),
+            ):
+                answer = await client.patch(f"/api{where}", json={"name": name})
+                assert error(answer)["code"] == code
+                assert error(answer)["recovery"] == {"work": "not_started"}
+            answer = await client.patch(f"/api{where}", json={"name": "after"})
+            assert answer.json() == {"vm_id": vm["vm_id"], "name": "after"}
+            assert (await client.patch(f"/api{where}", json={"name": "after"})).status_code == 200
+            assert (await client.get("/v1/vms/after")).json()["vm_id"] == vm["vm_id"]
+            assert (await client.get("/v1/vms/before")).status_code == 404
+            assert (await client.get("/v1/vms/other")).json()["vm_id"] == other["vm_id"]
+
+    async def test_a_computer_is_stopped_with_what_runs_in_it(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = await fork(client)
+
+            async def command(text: str) -> engine.RunOutcome:
+                await asyncio.Event().wait()
+                return outcome()
+
+            bench.engine.command = command
+            run = await start(client, vm, "x")
+            await until(client, vm, run["run_id"], "running")
+            answer = await client.post(f"/api/v1/local/vms/{vm}/stop")
+            assert answer.json() == {"stopped": True}
+            ended = await until(client, vm, run["run_id"], "failed")
+            assert ended["fail_reason"] == "computer_stopped"
+
     async def test_a_list_goes_through_all_computers_once(self, bench: Bench) -> None:
         async with bench.client() as client:
             made = [(await make(client))["vm_id"] for _ in range(5)]

@@ -139,6 +139,8 @@ async def every_operation(arker: AsyncArker) -> None:
     assert_type(await arker.whoami(), WhoseKey)
     assert_type(await arker.usage(), tuple[ComputerUsage, ...])
     assert_type(await arker.vm("name").info(), ComputerInfo)
+    await arker.vm("name").rename("other", timeout=5)
+    await arker.vm("name").stop(timeout=5)
     assert_type(await arker.call(get_vm, "id"), Vm)
     assert_type(await arker.call(delete_vm, "id"), Deleted)
     assert_type(await arker.call(fork_vm, "id", body=ForkRequest(False)), ForkResponse)

@@ -184,6 +184,8 @@ def every_operation(arker: Arker) -> None:
     assert_type(arker.whoami(), WhoseKey)
     assert_type(arker.usage(), tuple[ComputerUsage, ...])
     assert_type(arker.vm("name").info(), ComputerInfo)
+    arker.vm("name").rename("other", timeout=5)
+    arker.vm("name").stop(timeout=5)
     assert_type(arker.call(get_vm, "id"), Vm)
     assert_type(arker.call(delete_vm, "id"), Deleted)
     assert_type(arker.call(fork_vm, "id", body=ForkRequest(False), idempotency_key="key"), ForkResponse)

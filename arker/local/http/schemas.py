@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from arker.contract import LARGEST_CHUNK, LARGEST_FILE, LARGEST_PAGE, PAGE, SORTS
+from arker.ids import is_vm_id
 from arker.local.service.errors import ApiError
 from arker.local.service.files import Entry
 from arker.local.service.uploads import Chunk, Commit, UploadRequest
@@ -86,6 +87,18 @@ class ForkByNameRequest(ForkRequest):
     """A request to fork a computer by name."""
 
     source: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(alias="from")
+
+
+class RenameRequest(Body):
+    """A request to change the name of a computer."""
+
+    name: Name
+
+    @model_validator(mode="after")
+    def _no_id(self) -> Self:
+        if is_vm_id(self.name):
+            raise PydanticCustomError("id", "name: it has the form of an id")
+        return self
 
 
 class RunRequest(Body):

@@ -229,9 +229,7 @@ class Computers:
             if isinstance(error, TooManyComputers):
                 raise self._too_many() from None
             if isinstance(error, NameTaken):
-                raise ApiError(
-                    "already_exists", f"there is a computer named {child.name!r} already", resource="vm"
-                ) from None
+                raise _taken(str(child.name)) from None
             if isinstance(error, ImageGone):
                 raise ApiError("not_found", f"the image {child.image!r} was removed") from None
             raise
@@ -323,6 +321,26 @@ class Computers:
         with api_errors():
             await self._rows.describe(vm_id, description)
 
+    async def rename(self, who: Principal, vm_id: str, name: str) -> Computer:
+        """Change the name of a computer; return it as it is now.
+
+        Raises:
+            ApiError: `already_exists`.
+        """
+        computer = self._access.owned(who, vm_id, "renamed")
+        try:
+            with api_errors():
+                await self._rows.rename(computer, name)
+        except NameTaken:
+            raise _taken(name) from None
+        return replace(computer, name=name)
+
+    async def stop(self, who: Principal, vm_id: str) -> None:
+        """End everything that runs in a computer. Its files and the state of its idle sessions stay."""
+        vm_id = self._access.owned(who, vm_id, "stopped").vm_id
+        with api_errors():
+            await self._engine.stop(vm_id)
+
     def page(
         self, who: Principal, *, part_of_name: str, oldest_first: bool, limit: int, offset: int
     ) -> tuple[list[Computer], int]:
@@ -352,3 +370,7 @@ class Computers:
         active, self._active = self._active, {}
         if active:
             await self._rows.touch(active)
+
+
+def _taken(name: str) -> ApiError:
+    return ApiError("already_exists", f"there is a computer named {name!r} already", resource="vm")

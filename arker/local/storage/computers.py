@@ -13,6 +13,7 @@ from .errors import ImageGone, ImageInUse, NameTaken, TooManyComputers
 from .notes import Note, insert_note
 
 _COUNT: Final = "SELECT count(*) FROM vms WHERE org_id = ? AND kind = 'computer'"
+_TAKEN: Final = "SELECT 1 FROM vms WHERE name = ? AND (kind = 'base' OR org_id = ?)"
 _COLUMNS: Final = (
     "vm_id, org_id, kind, name, image, is_public, parent_vm_id, created_ms, last_active_ms, description"
 )
@@ -173,6 +174,21 @@ class Computers:
         """Set the description of a computer."""
         await self._database.execute("UPDATE vms SET description = ? WHERE vm_id = ?", description, vm_id)
 
+    async def rename(self, computer: Computer, name: str) -> None:
+        """Change the name of a computer.
+
+        Raises:
+            NameTaken: another computer of the organization, or an image, has it.
+        """
+
+        def change(connection: sqlite3.Connection) -> None:
+            taken = f"{_TAKEN} AND vm_id != ?"
+            if connection.execute(taken, (name, computer.org_id, computer.vm_id)).fetchone():
+                raise NameTaken
+            connection.execute("UPDATE vms SET name = ? WHERE vm_id = ?", (name, computer.vm_id))
+
+        await self._database.write(change)
+
     async def add(self, computer: Computer, *, most: int, note: Note | None, unique: bool = False) -> None:
         """Add a computer, and note the answer for its Idempotency-Key in the same transaction.
 
@@ -187,8 +203,7 @@ class Computers:
         def change(connection: sqlite3.Connection) -> None:
             if most and connection.execute(_COUNT, (computer.org_id,)).fetchone()[0] >= most:
                 raise TooManyComputers
-            taken = "SELECT 1 FROM vms WHERE name = ? AND (kind = 'base' OR org_id = ?)"
-            if unique and connection.execute(taken, (computer.name, computer.org_id)).fetchone():
+            if unique and connection.execute(_TAKEN, (computer.name, computer.org_id)).fetchone():
                 raise NameTaken
             image = "SELECT 1 FROM vms WHERE kind = 'base' AND image = ?"
             if not connection.execute(image, (computer.image,)).fetchone():

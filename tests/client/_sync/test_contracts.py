@@ -9,6 +9,7 @@ import pytest
 
 from arker import Arker, ArkerError, BadRequestError, ConflictError, NotFoundError, UnauthorizedError
 from arker.local.process.launcher import Deployment, launch
+from tests.faults.server import KEY, Server
 
 CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("0.3", "auto")]
 
@@ -81,6 +82,26 @@ def test_a_name_is_enough(case: tuple[Deployment, str], name: str) -> None:
                 assert child.id not in (name, made.id)
         with pytest.raises(NotFoundError):
             vm.run("true")
+
+
+def test_a_computer_is_renamed_and_stopped(case: tuple[Deployment, str]) -> None:
+    with client(case) as arker, arker.vm("arkuntu").fork(name="first") as vm:
+        vm.rename("second")
+        arker.vm("second").run("x=1; cd /tmp")
+        run = vm.start("sleep 1000")
+        vm.stop()
+        with pytest.raises(ArkerError) as caught:
+            run.wait(timeout=60)
+        assert caught.value.code == "unavailable"
+        assert (vm.run("echo $x $PWD")).stdout == b"1 /tmp\n"
+
+
+def test_what_is_in_no_contract_is_unsupported_elsewhere(server: Server) -> None:
+    with Arker(KEY, server.url, global_url=server.url) as arker:
+        for call in (arker.vm("a").stop, lambda: arker.vm("a").rename("b")):
+            with pytest.raises(ArkerError, match="this deployment cannot") as caught:
+                call()
+            assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
 
 
 @pytest.mark.parametrize("spoken", ["0.1", "0.3"])

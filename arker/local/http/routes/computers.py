@@ -1,8 +1,9 @@
-"""Computers: the list and the forks of contract 0.1."""
+"""Computers: the list and the forks of contract 0.1; renaming and stopping, which are in neither contract."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, authenticate, idempotency_key, json, once, platform, who
 from arker.local.http.rendering import timestamp
-from arker.local.http.schemas import ForkByNameRequest, ForkRequest, ListQuery, parse_query
+from arker.local.http.schemas import ForkByNameRequest, ForkRequest, ListQuery, RenameRequest, parse_query
 from arker.local.service.computers import REGION, Computer
 from arker.local.service.errors import ApiError
 
@@ -80,6 +81,31 @@ class Fork(Endpoint):
         )
 
 
+class OneComputer(Endpoint):
+    """What only this deployment changes of a computer."""
+
+    operations: ClassVar[Mapping[str, str]] = {"patch": "renameVm"}
+
+    async def patch(self, request: Request) -> Response:
+        """PATCH /api/v1/local/vms/{vm_id}."""
+        asked = await body(request, RenameRequest)
+        named = await platform(request).computers.rename(
+            who(request), request.path_params["vm_id"], asked.name
+        )
+        return json({"vm_id": named.vm_id, "name": named.name})
+
+
+class Stop(Endpoint):
+    """End everything that runs in a computer."""
+
+    operations: ClassVar[Mapping[str, str]] = {"post": "stopVm"}
+
+    async def post(self, request: Request) -> Response:
+        """POST /api/v1/local/vms/{vm_id}/stop."""
+        await platform(request).computers.stop(who(request), request.path_params["vm_id"])
+        return json({"stopped": True})
+
+
 class UnknownOperation(Endpoint):
     """Any other path below a computer."""
 
@@ -123,4 +149,6 @@ ROUTES: Final = [
     Route("/api/v1/vms/list", ComputerList),
     Route("/api/v1/vms/fork", ForkByName),
     Route("/api/v1/vms/{vm_id}/fork", Fork),
+    Route("/api/v1/local/vms/{vm_id}", OneComputer),
+    Route("/api/v1/local/vms/{vm_id}/stop", Stop),
 ]

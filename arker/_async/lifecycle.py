@@ -1,0 +1,40 @@
+"""Renaming and stopping computers, which is in neither contract."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from arker._http._async.pipeline import Budget, dump
+from arker.errors import needing
+
+if TYPE_CHECKING:
+    from .computer import AsyncComputer
+
+
+async def rename(computer: AsyncComputer, budget: Budget, name: str) -> None:
+    """Change the name of a computer. Raises ArkerError."""
+    await _ask(computer, budget, "patch", "", dump({"name": name}), "cannot rename computers")
+
+
+async def stop(computer: AsyncComputer, budget: Budget) -> None:
+    """End the processes of a computer. Raises ArkerError."""
+    await _ask(computer, budget, "post", "/stop", None, "cannot stop computers")
+
+
+async def _ask(
+    computer: AsyncComputer, budget: Budget, method: str, path: str, body: bytes | None, lacking: str
+) -> None:
+    client = computer._client
+    make = functools.partial(
+        client._pipeline.request,
+        method,
+        f"/api/v1/local/vms/{computer._segment}{path}",
+        client._timeouts,
+        control=False,
+        # The same again has the same effect.
+        repeatable=True,
+        body=body,
+    )
+    with needing(lacking, "unsupported_operation"):
+        await client._pipeline.perform(budget, make, client._pipeline.answer)
