@@ -20,9 +20,9 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("ARKER_")}
 
 
-def test_there_are_the_eight() -> None:
+def test_there_are_the_ten() -> None:
     assert [program.stem for program in PROGRAMS] == [
-        "analysis", "fanout", "matrix", "quickstart", "recovery", "review", "search", "service",
+        "analysis", "day", "fanout", "matrix", "notebook", "quickstart", "recovery", "review", "search", "service",
     ]  # fmt: skip
 
 
