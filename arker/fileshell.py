@@ -27,6 +27,10 @@ _DONE: Final = b"arker:done\n"
 _MORE: Final = b"arker:more\n"
 _SAID: Final = re.compile(rb"^arker:([a-z_]+):(.*?)\n\Z", re.DOTALL | re.MULTILINE)
 _STAT: Final = re.compile(rb" ([0-9a-f]+) (\d+) (\d+) (-?\d+) (\S+ [^. ]+(?:\.(\d+))? \S+) ")
+#: A line of `sha256sum`. That of GNU escapes names with line ends, that of busybox does not.
+_DIGEST: Final = re.compile(
+    rb"^(\\?)([0-9a-f]{64})  (.*?)\n(?=\\?[0-9a-f]{64}  |\Z)", re.DOTALL | re.MULTILINE
+)
 _KINDS: Final[Mapping[int, FileKind]] = {0o10: "file", 0o04: "directory", 0o12: "symlink"}
 _STATUS: Final = {"not_found": 404, "already_exists": 409, "conflict": 409, "unavailable": 503}
 _MISSING: Final = ("not_found", "{path} does not exist")
@@ -342,8 +346,8 @@ fill() {
 }
 """,
     "changed": r"""
+found "$P"
 token() {
-  found "$P"
   (cd -P -- "$P" && find . -exec stat -c '%n %f %s %i %y' {} + 2>/dev/null | sort | sha256sum)
 }
 while now=$(token) && [ "$now" = "$known" ] && [ "$wait" -gt 0 ]; do wait=$((wait - 1)); sleep 1; done
@@ -351,7 +355,7 @@ printf '%s#%s' "$N" "$now"
 """,
     "grep": r"""
 status=0
-grep "-q$syntax" -e "$pattern" /dev/null 2>/dev/null || status=$?
+printf '\n' | grep "-q$syntax" -e "$pattern" 2>/dev/null || status=$?
 if [ $status -gt 1 ]; then fail bad_request "grep does not take this pattern"; fi
 found "$P"
 printf '%s#' "$N"
@@ -517,25 +521,28 @@ def _info(status: re.Match[bytes], path: str) -> FileInfo:
 def digests(found: bytes) -> dict[str, str]:
     """The digests that `sha256sum` has printed, by path."""
     result = {}
-    for line in found.split(b"\n"):
-        escaped = line.startswith(b"\\")
-        digest, _, name = line.removeprefix(b"\\").partition(b"  ")
-        if escaped:
+    for line in _DIGEST.finditer(found):
+        name = line[3]
+        if line[1]:
             name = re.sub(rb"\\(.)", lambda one: b"\n" if one[1] == b"n" else one[1], name)
-        if len(digest) == 64:
-            result[name.decode("utf-8", "surrogateescape").removeprefix("./")] = digest.decode()
+        result[name.decode("utf-8", "surrogateescape").removeprefix("./")] = line[2].decode()
     return result
 
 
 def glob_pattern(glob: str) -> tuple[re.Pattern[str], bool]:
     """The expression for relative paths that match a pattern of `Files.list`; and whether it matches below the folder's
     own entries."""
-    parts = [part for part in glob.split("/") if part not in ("", ".")]
+    parts: list[str] = []
+    for part in glob.split("/"):
+        if part not in ("", ".") and not (part == "**" and parts[-1:] == ["**"]):
+            parts.append(part)
     pattern = ""
     for index, part in enumerate(parts):
         last = index == len(parts) - 1
-        if part == "**":
-            pattern = pattern.removesuffix("/") + "(?:/?[^/]+)*" if last else f"{pattern}(?:[^/]+/)*"
+        if part == "**" and last:
+            pattern = f"{pattern[:-1]}(?:/[^/]+)*" if pattern else "[^/]+(?:/[^/]+)*"
+        elif part == "**":
+            pattern += "(?:[^/]+/)*"
         else:
             pattern += _segment(part) + ("" if last else "/")
     return re.compile(pattern, re.DOTALL), len(parts) > 1 or "**" in parts
