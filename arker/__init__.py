@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._async.client import AsyncArker
     from ._async.computer import AsyncBranches, AsyncComputer
     from ._async.files.api import AsyncFile, AsyncFiles
+    from ._async.files.path import AsyncComputerPath
     from ._async.files.sync import AsyncSync
     from ._async.ports import AsyncPort, AsyncPortConnection
     from ._async.python import AsyncPython
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ._sync.client import Arker
     from ._sync.computer import Branches, Computer
     from ._sync.files.api import File, Files
+    from ._sync.files.path import ComputerPath
     from ._sync.files.sync import Sync
     from ._sync.ports import Port, PortConnection
     from ._sync.python import Python
@@ -65,6 +67,7 @@ __all__ = [
     "AsyncArker",
     "AsyncBranches",
     "AsyncComputer",
+    "AsyncComputerPath",
     "AsyncFile",
     "AsyncFiles",
     "AsyncPort",
@@ -80,6 +83,7 @@ __all__ = [
     "CommandFailedError",
     "Computer",
     "ComputerInfo",
+    "ComputerPath",
     "ComputerUsage",
     "ConflictError",
     "ErrorCode",
@@ -138,6 +142,7 @@ _MODULES = {
     "_async.computer": ["AsyncBranches", "AsyncComputer"],
     "_async.files.sync": ["AsyncSync"],
     "_async.files.api": ["AsyncFile", "AsyncFiles"],
+    "_async.files.path": ["AsyncComputerPath"],
     "_async.ports": ["AsyncPort", "AsyncPortConnection"],
     "_async.python": ["AsyncPython"],
     "_async.runs": ["AsyncRun", "AsyncRunStream"],
@@ -148,6 +153,7 @@ _MODULES = {
     "_sync.computer": ["Branches", "Computer"],
     "_sync.files.sync": ["Sync"],
     "_sync.files.api": ["File", "Files"],
+    "_sync.files.path": ["ComputerPath"],
     "_sync.ports": ["Port", "PortConnection"],
     "_sync.python": ["Python"],
     "_sync.runs": ["Run", "RunStream"],

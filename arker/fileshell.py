@@ -512,7 +512,7 @@ def output(stdout: bytes, stderr: bytes, mark: str) -> Output:
 def _info(status: re.Match[bytes], path: str) -> FileInfo:
     mode, size, inode, seconds = int(status[1], 16), int(status[2]), int(status[3]), int(status[4])
     nanos = int(((status[6] or b"") + b"0" * 9)[:9])
-    kind = _KINDS.get(mode >> 12, "other")
+    kind: FileKind = _KINDS.get(mode >> 12, "other")
     version = f"{inode}-{size}-{status[5].decode()}".replace(" ", "_")
     size = size if kind == "file" else 0
     return FileInfo(path.removeprefix("./"), kind, size, mode & 0o7777, seconds * 10**9 + nanos, version)

@@ -30,11 +30,13 @@ from arker.results import Outcome, RunResult, expected, run_result
 from .gather import async_gather
 
 if TYPE_CHECKING:
+    from arker.filevalues import RemotePath
     from arker.info import ComputerInfo
 
     from .client import AsyncArker
     from .feeding import AsyncStdin
     from .files.api import AsyncFiles
+    from .files.path import AsyncComputerPath
     from .files.sync import AsyncSync
     from .ports import AsyncPort
     from .python import AsyncPython
@@ -83,6 +85,20 @@ class AsyncComputer:
         from .files.api import AsyncFiles
 
         return AsyncFiles(self)
+
+    def path(self, path: RemotePath) -> AsyncComputerPath:
+        """Return a path in this computer, which has the methods of `pathlib.Path`.
+
+        Args:
+            path: Relative to the home folder, unless it is absolute.
+
+        Raises:
+            ArkerError: `bad_request` if the path is empty or has a NUL character, or if the computer is known by a name
+                only.
+        """
+        from .files.path import AsyncComputerPath
+
+        return AsyncComputerPath(self.files, path)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._id!r})"

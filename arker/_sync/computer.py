@@ -31,11 +31,13 @@ from arker.results import Outcome, RunResult, expected, run_result
 from .gather import gather
 
 if TYPE_CHECKING:
+    from arker.filevalues import RemotePath
     from arker.info import ComputerInfo
 
     from .client import Arker
     from .feeding import Stdin
     from .files.api import Files
+    from .files.path import ComputerPath
     from .files.sync import Sync
     from .ports import Port
     from .python import Python
@@ -84,6 +86,20 @@ class Computer:
         from .files.api import Files
 
         return Files(self)
+
+    def path(self, path: RemotePath) -> ComputerPath:
+        """Return a path in this computer, which has the methods of `pathlib.Path`.
+
+        Args:
+            path: Relative to the home folder, unless it is absolute.
+
+        Raises:
+            ArkerError: `bad_request` if the path is empty or has a NUL character, or if the computer is known by a name
+                only.
+        """
+        from .files.path import ComputerPath
+
+        return ComputerPath(self.files, path)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._id!r})"

@@ -17,6 +17,7 @@ PAIRS = [
     ("Sync", "AsyncSync"),
     ("Files", "AsyncFiles"),
     ("File", "AsyncFile"),
+    ("ComputerPath", "AsyncComputerPath"),
     ("Branches", "AsyncBranches"),
     ("Python", "AsyncPython"),
 ]
