@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import shlex
+import signal
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class RunInfo:
         started_at: When it started.
         exit_code: 128 + n after signal n, 124 after its timeout; None while it runs, and if it is unknown.
         reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`,
-            `computer_stopped` or `infrastructure`; None while it runs.
+            `computer_stopped` or `infrastructure`; None while it runs, and if the deployment does not tell.
         cwd: The folder of its session afterwards.
         duration_ms: Its duration, in milliseconds.
         usage: Resources that it used.
@@ -188,6 +189,12 @@ class Lines:
             lines.append(self._rest)
             self._rest = ""
         return [line.removesuffix("\r") for line in lines]
+
+
+def signal_name(number: int | str) -> str:
+    """The name of a signal, such as `SIGINT`. Raises ValueError for an unknown number."""
+    name = number if isinstance(number, str) else signal.Signals(number).name
+    return name if name.startswith("SIG") else f"SIG{name}"
 
 
 def command_line(command: str | Sequence[str]) -> str:

@@ -256,8 +256,8 @@ class AsyncComputer:
         The command runs at most once: if the connection breaks after it may have started, the call raises an error
         with `processed="maybe"` and does not run it again; see `RetryPolicy`.
 
-        `on_stdout`, `on_stderr`, `cwd`, `env` and `stdin` need a deployment of your own; others answer
-        `not_implemented`.
+        `on_stdout`, `on_stderr`, `cwd` and `env` need contract 0.3, where output comes by polling, or a deployment of
+        your own; `stdin` needs the latter. Others raise `not_implemented`.
 
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
@@ -345,7 +345,8 @@ class AsyncComputer:
     ) -> AsyncRunStream:
         """Start a shell command, and return an iterable of its output as it arrives.
 
-        The command continues if nobody reads; `stream.run.cancel()` ends it. Needs your own deployment.
+        The command continues if nobody reads; `stream.run.cancel()` ends it. Needs contract 0.3, where output comes
+        by polling, or your own deployment.
 
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
@@ -376,12 +377,13 @@ class AsyncComputer:
         stdin: bool = False,
     ) -> AsyncRun:
         """Start a shell command and return at once. The run continues until it ends or is cancelled, whether or not
-        anybody waits, and keeps its computer awake. Needs your own deployment.
+        anybody waits, and keeps its computer awake. Needs contract 0.3 or your own deployment.
 
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
             session_id: The session to run it in, which is busy until the run ends. Default: a new session, which
-                starts with the state of session 0 and leaves that one free.
+                starts with the state of session 0 and leaves that one free; over contract 0.3 alone it starts
+                without.
             timeout: Longest time that the command may run, in seconds. Default: no limit.
             cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
             env: Variables, for this command only, as with `cwd`.

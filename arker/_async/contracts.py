@@ -17,6 +17,7 @@ class Speaks:
 
     Attributes:
         sessions: Over contract 0.3, the session that stands for a name in a computer.
+        runs: How runs are followed, once that is known: by streams, or by polling.
         files: How `computer.files` works, once that is known: by endpoints, or by runs of a shell.
     """
 
@@ -24,6 +25,7 @@ class Speaks:
         self._auto = contract == "auto"
         self._new: set[_Host] = {"regional", "global"} if contract == "0.3" else set()
         self.sessions: dict[tuple[str, str], str] = {}
+        self.runs: Literal["streams", "polling"] | None = None
         self.files: Literal["endpoints", "shell"] | None = None
 
     def old(self, host: _Host) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
-import signal
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -27,6 +26,7 @@ from arker.events import (
     StreamName,
     command_line,
     run_info,
+    signal_name,
 )
 from arker.hooks import logger
 from arker.ids import new_ulid
@@ -111,7 +111,7 @@ class AsyncRun:
         """
         if offset < 0:
             raise ValueError(f"offset is 0 or more, not {offset}")
-        return AsyncRunStream(self, follow(self, offset))
+        return AsyncRunStream(self, self._events(offset))
 
     async def wait(
         self,
@@ -132,7 +132,7 @@ class AsyncRun:
                 stopped.
         """
         deadline = None if timeout is None else Deadline(check_seconds("timeout", timeout))
-        async with AsyncRunStream(self, follow(self, 0, deadline=deadline)) as stream:
+        async with AsyncRunStream(self, self._events(0, deadline=deadline)) as stream:
             return await stream.collect(on_stdout, on_stderr)
 
     async def output(self) -> tuple[bytes, bytes]:
@@ -142,7 +142,7 @@ class AsyncRun:
             ArkerError: any failure.
         """
         kept = Kept()
-        async with AsyncRunStream(self, follow(self, 0, follow=False)) as stream:
+        async with AsyncRunStream(self, self._events(0, follow=False)) as stream:
             async for event in stream:
                 kept.add(event)
         return kept.value("stdout"), kept.value("stderr")
@@ -187,8 +187,7 @@ class AsyncRun:
             ArkerError: `bad_request` for a signal that cannot be sent.
             ValueError: for an unknown signal.
         """
-        name = number if isinstance(number, str) else signal.Signals(number).name
-        body = dump({"signal": name if name.startswith("SIG") else f"SIG{name}"})
+        body = dump({"signal": signal_name(number)})
         await _ask(self._computer, "POST", f"/{self.id}/signal", dict, body)
 
     async def cancel(self) -> bool:
@@ -205,6 +204,12 @@ class AsyncRun:
             return fields["cancelled"] is True
 
         return await _ask(self._computer, "DELETE", f"/{self.id}", cancelled, timeout=seconds)
+
+    def _events(
+        self, offset: int, *, follow: bool = True, deadline: Deadline | None = None
+    ) -> AsyncGenerator[Event]:
+        """Iterate over the events from `offset` on; the first and the last are the run."""
+        return _follow(self, offset, follow=follow, deadline=deadline)
 
 
 class AsyncRunStream:
@@ -334,6 +339,26 @@ def _result(info: RunInfo, kept: Kept) -> RunResult:
     )
 
 
+async def _way(
+    computer: AsyncComputer, streams: Callable[[], Awaitable[T]], polling: Callable[[], Awaitable[T]]
+) -> T:
+    """Call `streams` where a deployment has them, else `polling`."""
+    speaks = computer._client._speaks
+    if speaks.runs == "polling":
+        return await polling()
+    try:
+        answer = await streams()
+    except ArkerError as error:
+        # Nothing has started: the deployment does not have the path.
+        if error.code != "not_implemented" or speaks.runs == "streams":
+            raise
+        answer = await polling()
+        speaks.runs = "polling"
+    else:
+        speaks.runs = "streams"
+    return answer
+
+
 async def start_run(
     computer: AsyncComputer,
     command: str | Sequence[str],
@@ -346,9 +371,20 @@ async def start_run(
 ) -> AsyncRun:
     """Start a command; return its run. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
-    body = dump({**fields, "stdin": stdin})
-    info = await _ask(computer, "POST", "", run_info, body, headers={"Idempotency-Key": new_ulid()})
-    return AsyncRun(computer, info)
+
+    async def streams() -> AsyncRun:
+        body = dump({**fields, "stdin": stdin})
+        info = await _ask(computer, "POST", "", run_info, body, headers={"Idempotency-Key": new_ulid()})
+        return AsyncRun(computer, info)
+
+    async def polling() -> AsyncRun:
+        from .polling import start_polled
+
+        return await start_polled(
+            computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+        )
+
+    return await _way(computer, streams, polling)
 
 
 async def open_run(
@@ -362,8 +398,33 @@ async def open_run(
     stdin: AsyncStdin | None,
     deadline: Deadline | None = None,
 ) -> AsyncRunStream:
-    """Start a command and follow it, until the deadline if there is one, with one request. Raises ArkerError."""
+    """Start a command and follow it, until the deadline if there is one. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
+
+    async def streams() -> AsyncRunStream:
+        return await _open_stream(computer, fields, stdin, deadline)
+
+    async def polling() -> AsyncRunStream:
+        from .polling import open_polled
+
+        return await open_polled(
+            computer,
+            command,
+            session_id=session_id,
+            timeout=timeout,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+            deadline=deadline,
+        )
+
+    return await _way(computer, streams, polling)
+
+
+async def _open_stream(
+    computer: AsyncComputer, fields: dict[str, Any], stdin: AsyncStdin | None, deadline: Deadline | None
+) -> AsyncRunStream:
+    """Start a command and follow it, with one request."""
     fed = stdin is not None
     if isinstance(stdin, (bytes, str)) and len(stdin) <= _INLINE:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
@@ -395,7 +456,7 @@ async def open_run(
         await reply.aclose()
         raise
     feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
-    return AsyncRunStream(run, follow(run, 0, deadline=deadline, begun=begun), feeder)
+    return AsyncRunStream(run, _follow(run, 0, deadline=deadline, begun=begun), feeder)
 
 
 async def _first(computer: AsyncComputer, reply: AsyncReply, frames: Frames) -> tuple[AsyncRun, list[Event]]:
@@ -414,12 +475,28 @@ async def list_runs(computer: AsyncComputer, running: bool | None, limit: int) -
         return [AsyncRun(computer, run_info(run)) for run in fields["runs"]]
 
     query = f"?limit={limit}" + ("" if running is None else f"&running={str(running).lower()}")
-    return await _ask(computer, "GET", query, runs)
+
+    async def polling() -> list[AsyncRun]:
+        from .polling import list_polled
+
+        return await list_polled(computer, running, limit)
+
+    return await _way(computer, lambda: _ask(computer, "GET", query, runs), polling)
 
 
 async def find_run(computer: AsyncComputer, run_id: str) -> AsyncRun:
     """Return a run by its id. Raises ArkerError."""
-    return AsyncRun(computer, await _ask(computer, "GET", f"/{_id(run_id)}", run_info))
+    _check_id(run_id)
+
+    async def streams() -> AsyncRun:
+        return AsyncRun(computer, await _ask(computer, "GET", f"/{run_id}", run_info))
+
+    async def polling() -> AsyncRun:
+        from .polling import find_polled
+
+        return await find_polled(computer, run_id)
+
+    return await _way(computer, streams, polling)
 
 
 async def run_to_end(
@@ -476,17 +553,16 @@ def _fields(
     return fields
 
 
-def _id(run_id: str) -> str:
+def _check_id(run_id: str) -> None:
     if (
         not run_id
         or not run_id.replace("-", "").replace("_", "").replace(".", "").isalnum()
         or not run_id.isascii()
     ):
         raise ValueError(f"{run_id!r} is no id of a run")
-    return run_id
 
 
-async def follow(
+async def _follow(
     run: AsyncRun,
     offset: int,
     *,

@@ -93,11 +93,8 @@ async def run_in(
     if timeout:
         body.timeout = timeout
     where = str(session_id)
-    if where.isdecimal() and (vm_id, where) not in client._speaks.sessions:
-        body.session_idx = int(where)
-    else:
-        body.session_id = await _session(client, budget, vm_id, where)
-    parts = _ours(create_run.build(vm_id, body=body, idempotency_key=key))
+    body.session_idx, body.session_id = await session_for(client, budget, vm_id, session_id)
+    parts = ours(create_run.build(vm_id, body=body, idempotency_key=key))
     read = _HELD + client._timeouts.read
     run: RunAnswer | Run = await ask(client, budget, create_run, parts, _same, read)
     wait = _FIRST_LOOK
@@ -109,7 +106,7 @@ async def run_in(
             )
         await async_sleep(min(wait, left))
         wait = min(1.5 * wait, _LAST_LOOK)
-        parts = _ours(get_run.build(vm_id, str(run.run_id)))
+        parts = ours(get_run.build(vm_id, str(run.run_id)))
         run = await ask(client, budget, get_run, parts, _same)
     exit_code = given(run.exit_code, int)
     if exit_code is None or exit_code < 0 or run.state == "failed":
@@ -133,6 +130,16 @@ async def run_in(
         reason,
         usage,
     )
+
+
+async def session_for(
+    client: AsyncArker, budget: Budget, vm_id: str, session_id: str | int
+) -> tuple[int | Unset, str | Unset]:
+    """How a request names a session: by its index or by its id."""
+    name = str(session_id)
+    if name.isdecimal() and (vm_id, name) not in client._speaks.sessions:
+        return int(name), UNSET
+    return UNSET, await _session(client, budget, vm_id, name)
 
 
 async def _session(client: AsyncArker, budget: Budget, vm_id: str, name: str) -> str:
@@ -183,7 +190,7 @@ async def computers(
 
 async def info_of(client: AsyncArker, budget: Budget, vm_id: str) -> ComputerInfo:
     """Return what the platform knows of a computer."""
-    return await ask(client, budget, get_vm, _ours(get_vm.build(vm_id)), computer_info)
+    return await ask(client, budget, get_vm, ours(get_vm.build(vm_id)), computer_info)
 
 
 async def describe(client: AsyncArker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
@@ -209,8 +216,9 @@ async def check_health(client: AsyncArker, budget: Budget) -> None:
     await ask(client, budget, health, health.build(), _same)
 
 
-def _ours(parts: dict[str, Any]) -> dict[str, Any]:
-    # An embedded deployment sends its additional fields only on request; others ignore the header.
+def ours(parts: dict[str, Any]) -> dict[str, Any]:
+    """Ask for the additional fields of an embedded deployment with a request."""
+    # Others ignore the header.
     parts["headers"] = {**parts.get("headers", {}), "Arker-Local": "1"}
     return parts
 

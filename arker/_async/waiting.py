@@ -50,14 +50,14 @@ async def wait_until(
 
 async def wait_for_output(run: AsyncRun, output: str | re.Pattern[str], timeout: float) -> re.Match[str]:
     """Wait until a line of the output of a run contains a text or a match. Raises ArkerError."""
-    from .runs import AsyncRunStream, follow
+    from .runs import AsyncRunStream
 
     pattern = re.compile(re.escape(output)) if isinstance(output, str) else output
     what = f"output {pattern.pattern!r}"
     searches = {"stdout": _Search(pattern), "stderr": _Search(pattern)}
     deadline = Deadline(check_seconds("timeout", timeout))
     try:
-        async with AsyncRunStream(run, follow(run, 0, deadline=deadline)) as stream:
+        async with AsyncRunStream(run, run._events(0, deadline=deadline)) as stream:
             async for event in stream:
                 if isinstance(event, RunOutput):
                     found = searches[event.stream].feed(event.data)

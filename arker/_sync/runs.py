@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -28,6 +27,7 @@ from arker.events import (
     StreamName,
     command_line,
     run_info,
+    signal_name,
 )
 from arker.hooks import logger
 from arker.ids import new_ulid
@@ -112,7 +112,7 @@ class Run:
         """
         if offset < 0:
             raise ValueError(f"offset is 0 or more, not {offset}")
-        return RunStream(self, follow(self, offset))
+        return RunStream(self, self._events(offset))
 
     def wait(
         self,
@@ -133,7 +133,7 @@ class Run:
                 stopped.
         """
         deadline = None if timeout is None else Deadline(check_seconds("timeout", timeout))
-        with RunStream(self, follow(self, 0, deadline=deadline)) as stream:
+        with RunStream(self, self._events(0, deadline=deadline)) as stream:
             return stream.collect(on_stdout, on_stderr)
 
     def output(self) -> tuple[bytes, bytes]:
@@ -143,7 +143,7 @@ class Run:
             ArkerError: any failure.
         """
         kept = Kept()
-        with RunStream(self, follow(self, 0, follow=False)) as stream:
+        with RunStream(self, self._events(0, follow=False)) as stream:
             for event in stream:
                 kept.add(event)
         return kept.value("stdout"), kept.value("stderr")
@@ -188,8 +188,7 @@ class Run:
             ArkerError: `bad_request` for a signal that cannot be sent.
             ValueError: for an unknown signal.
         """
-        name = number if isinstance(number, str) else signal.Signals(number).name
-        body = dump({"signal": name if name.startswith("SIG") else f"SIG{name}"})
+        body = dump({"signal": signal_name(number)})
         _ask(self._computer, "POST", f"/{self.id}/signal", dict, body)
 
     def cancel(self) -> bool:
@@ -206,6 +205,12 @@ class Run:
             return fields["cancelled"] is True
 
         return _ask(self._computer, "DELETE", f"/{self.id}", cancelled, timeout=seconds)
+
+    def _events(
+        self, offset: int, *, follow: bool = True, deadline: Deadline | None = None
+    ) -> Generator[Event]:
+        """Iterate over the events from `offset` on; the first and the last are the run."""
+        return _follow(self, offset, follow=follow, deadline=deadline)
 
 
 class RunStream:
@@ -331,6 +336,24 @@ def _result(info: RunInfo, kept: Kept) -> RunResult:
     )
 
 
+def _way(computer: Computer, streams: Callable[[], T], polling: Callable[[], T]) -> T:
+    """Call `streams` where a deployment has them, else `polling`."""
+    speaks = computer._client._speaks
+    if speaks.runs == "polling":
+        return polling()
+    try:
+        answer = streams()
+    except ArkerError as error:
+        # Nothing has started: the deployment does not have the path.
+        if error.code != "not_implemented" or speaks.runs == "streams":
+            raise
+        answer = polling()
+        speaks.runs = "polling"
+    else:
+        speaks.runs = "streams"
+    return answer
+
+
 def start_run(
     computer: Computer,
     command: str | Sequence[str],
@@ -343,9 +366,20 @@ def start_run(
 ) -> Run:
     """Start a command; return its run. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
-    body = dump({**fields, "stdin": stdin})
-    info = _ask(computer, "POST", "", run_info, body, headers={"Idempotency-Key": new_ulid()})
-    return Run(computer, info)
+
+    def streams() -> Run:
+        body = dump({**fields, "stdin": stdin})
+        info = _ask(computer, "POST", "", run_info, body, headers={"Idempotency-Key": new_ulid()})
+        return Run(computer, info)
+
+    def polling() -> Run:
+        from .polling import start_polled
+
+        return start_polled(
+            computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+        )
+
+    return _way(computer, streams, polling)
 
 
 def open_run(
@@ -359,8 +393,33 @@ def open_run(
     stdin: Stdin | None,
     deadline: Deadline | None = None,
 ) -> RunStream:
-    """Start a command and follow it, until the deadline if there is one, with one request. Raises ArkerError."""
+    """Start a command and follow it, until the deadline if there is one. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
+
+    def streams() -> RunStream:
+        return _open_stream(computer, fields, stdin, deadline)
+
+    def polling() -> RunStream:
+        from .polling import open_polled
+
+        return open_polled(
+            computer,
+            command,
+            session_id=session_id,
+            timeout=timeout,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+            deadline=deadline,
+        )
+
+    return _way(computer, streams, polling)
+
+
+def _open_stream(
+    computer: Computer, fields: dict[str, Any], stdin: Stdin | None, deadline: Deadline | None
+) -> RunStream:
+    """Start a command and follow it, with one request."""
     fed = stdin is not None
     if isinstance(stdin, (bytes, str)) and len(stdin) <= _INLINE:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
@@ -392,7 +451,7 @@ def open_run(
         reply.close()
         raise
     feeder = Feeder(run, stdin) if fed and stdin is not None else None
-    return RunStream(run, follow(run, 0, deadline=deadline, begun=begun), feeder)
+    return RunStream(run, _follow(run, 0, deadline=deadline, begun=begun), feeder)
 
 
 def _first(computer: Computer, reply: Reply, frames: Frames) -> tuple[Run, list[Event]]:
@@ -411,12 +470,28 @@ def list_runs(computer: Computer, running: bool | None, limit: int) -> list[Run]
         return [Run(computer, run_info(run)) for run in fields["runs"]]
 
     query = f"?limit={limit}" + ("" if running is None else f"&running={str(running).lower()}")
-    return _ask(computer, "GET", query, runs)
+
+    def polling() -> list[Run]:
+        from .polling import list_polled
+
+        return list_polled(computer, running, limit)
+
+    return _way(computer, lambda: _ask(computer, "GET", query, runs), polling)
 
 
 def find_run(computer: Computer, run_id: str) -> Run:
     """Return a run by its id. Raises ArkerError."""
-    return Run(computer, _ask(computer, "GET", f"/{_id(run_id)}", run_info))
+    _check_id(run_id)
+
+    def streams() -> Run:
+        return Run(computer, _ask(computer, "GET", f"/{run_id}", run_info))
+
+    def polling() -> Run:
+        from .polling import find_polled
+
+        return find_polled(computer, run_id)
+
+    return _way(computer, streams, polling)
 
 
 def run_to_end(
@@ -473,17 +548,16 @@ def _fields(
     return fields
 
 
-def _id(run_id: str) -> str:
+def _check_id(run_id: str) -> None:
     if (
         not run_id
         or not run_id.replace("-", "").replace("_", "").replace(".", "").isalnum()
         or not run_id.isascii()
     ):
         raise ValueError(f"{run_id!r} is no id of a run")
-    return run_id
 
 
-def follow(
+def _follow(
     run: Run,
     offset: int,
     *,

@@ -92,11 +92,8 @@ def run_in(
     if timeout:
         body.timeout = timeout
     where = str(session_id)
-    if where.isdecimal() and (vm_id, where) not in client._speaks.sessions:
-        body.session_idx = int(where)
-    else:
-        body.session_id = _session(client, budget, vm_id, where)
-    parts = _ours(create_run.build(vm_id, body=body, idempotency_key=key))
+    body.session_idx, body.session_id = session_for(client, budget, vm_id, session_id)
+    parts = ours(create_run.build(vm_id, body=body, idempotency_key=key))
     read = _HELD + client._timeouts.read
     run: RunAnswer | Run = ask(client, budget, create_run, parts, _same, read)
     wait = _FIRST_LOOK
@@ -108,7 +105,7 @@ def run_in(
             )
         sleep(min(wait, left))
         wait = min(1.5 * wait, _LAST_LOOK)
-        parts = _ours(get_run.build(vm_id, str(run.run_id)))
+        parts = ours(get_run.build(vm_id, str(run.run_id)))
         run = ask(client, budget, get_run, parts, _same)
     exit_code = given(run.exit_code, int)
     if exit_code is None or exit_code < 0 or run.state == "failed":
@@ -132,6 +129,16 @@ def run_in(
         reason,
         usage,
     )
+
+
+def session_for(
+    client: Arker, budget: Budget, vm_id: str, session_id: str | int
+) -> tuple[int | Unset, str | Unset]:
+    """How a request names a session: by its index or by its id."""
+    name = str(session_id)
+    if name.isdecimal() and (vm_id, name) not in client._speaks.sessions:
+        return int(name), UNSET
+    return UNSET, _session(client, budget, vm_id, name)
 
 
 def _session(client: Arker, budget: Budget, vm_id: str, name: str) -> str:
@@ -180,7 +187,7 @@ def computers(
 
 def info_of(client: Arker, budget: Budget, vm_id: str) -> ComputerInfo:
     """Return what the platform knows of a computer."""
-    return ask(client, budget, get_vm, _ours(get_vm.build(vm_id)), computer_info)
+    return ask(client, budget, get_vm, ours(get_vm.build(vm_id)), computer_info)
 
 
 def describe(client: Arker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
@@ -206,8 +213,9 @@ def check_health(client: Arker, budget: Budget) -> None:
     ask(client, budget, health, health.build(), _same)
 
 
-def _ours(parts: dict[str, Any]) -> dict[str, Any]:
-    # An embedded deployment sends its additional fields only on request; others ignore the header.
+def ours(parts: dict[str, Any]) -> dict[str, Any]:
+    """Ask for the additional fields of an embedded deployment with a request."""
+    # Others ignore the header.
     parts["headers"] = {**parts.get("headers", {}), "Arker-Local": "1"}
     return parts
 

@@ -49,14 +49,14 @@ def wait_until(check: Callable[[], bool], what: str, timeout: float, run: Run | 
 
 def wait_for_output(run: Run, output: str | re.Pattern[str], timeout: float) -> re.Match[str]:
     """Wait until a line of the output of a run contains a text or a match. Raises ArkerError."""
-    from .runs import RunStream, follow
+    from .runs import RunStream
 
     pattern = re.compile(re.escape(output)) if isinstance(output, str) else output
     what = f"output {pattern.pattern!r}"
     searches = {"stdout": _Search(pattern), "stderr": _Search(pattern)}
     deadline = Deadline(check_seconds("timeout", timeout))
     try:
-        with RunStream(run, follow(run, 0, deadline=deadline)) as stream:
+        with RunStream(run, run._events(0, deadline=deadline)) as stream:
             for event in stream:
                 if isinstance(event, RunOutput):
                     found = searches[event.stream].feed(event.data)

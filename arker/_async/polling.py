@@ -1,0 +1,263 @@
+"""Runs over contract 0.3 alone, which neither streams nor waits: their output is asked for again and again.
+
+The platform answers with the whole output so far, in which the order of the two streams is not visible.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from arker_api.v03.api.runs import cancel_run, create_run, get_run, list_runs
+from arker_api.v03.models import Run as Record
+from arker_api.v03.models import RunAnswer, RunPage, RunRequest, RunSummary
+from arker_api.v03.types import UNSET
+
+from arker._http.deadline import Deadline
+from arker._io_async import async_sleep
+from arker.config import check_seconds
+from arker.errors import ArkerError, bad_request
+from arker.events import Event, RunInfo, RunOutput, StreamName, Usage, command_line, signal_name
+from arker.hooks import logger
+from arker.ids import new_ulid
+from arker.info import given
+from arker.results import decode, end_of
+
+from .runs import AsyncRun, AsyncRunStream
+from .sessions import find_session, make_session
+from .today import ask, ours, session_for
+
+if TYPE_CHECKING:
+    from .computer import AsyncComputer
+
+#: Seconds between questions: at first and after output, and at most; each pause is half as long again.
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 3.0
+#: Of more output than this (bytes), the pauses do not become shorter again: each answer has all of it.
+_LARGE: Final = 1 << 20
+_PAGE: Final = 1000
+_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGKILL", "SIGHUP")
+_STREAMS: Final[tuple[StreamName, ...]] = ("stdout", "stderr")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+#: Exit code of a command that its timeout ended.
+_TIMED_OUT: Final = 124
+
+_Known: TypeAlias = Record | RunSummary
+T = TypeVar("T")
+
+
+class AsyncPolledRun(AsyncRun):
+    """A run over contract 0.3 alone. It takes no input, and four signals."""
+
+    __slots__ = ("_own_session", "_timeout")
+
+    def __init__(
+        self, computer: AsyncComputer, info: RunInfo, *, timeout: int | None = None, own: bool = False
+    ) -> None:
+        super().__init__(computer, info)
+        self._timeout = timeout
+        #: Whether its session was made for it, and ends with it.
+        self._own_session = own
+
+    async def refresh(self) -> RunInfo:
+        """See Run."""
+        self._info = self._read(await self._record(None))
+        return self._info
+
+    async def send_signal(self, number: int | str) -> None:
+        """See Run."""
+        name = signal_name(number)
+        if name not in _SIGNALS:
+            raise bad_request(f"this deployment sends {', '.join(_SIGNALS)}, not {name}")
+        if (await self.refresh()).state != "running":
+            return
+        client = self._computer._client
+        body = RunRequest.from_dict({"session_id": self._info.session_id, "signal": name})
+        parts = create_run.build(self._computer.id, body=body)
+        try:
+            await ask(client, client._budget(None), create_run, parts, _same)
+        except ArkerError as error:
+            # Nothing runs there any more, or what runs is the shell itself.
+            if error.code != "not_found":
+                raise
+
+    async def _input(self, data: bytes, *, close: bool) -> None:
+        raise _without_input()
+
+    async def _cancel(self, seconds: float | None) -> bool:
+        client = self._computer._client
+        parts = cancel_run.build(self._computer.id, self.id)
+        return await ask(
+            client, client._budget(seconds), cancel_run, parts, lambda answer: answer.cancelled is True
+        )
+
+    async def _events(
+        self, offset: int, *, follow: bool = True, deadline: Deadline | None = None
+    ) -> AsyncGenerator[Event]:
+        if offset:
+            raise ArkerError(
+                "not_implemented", "this deployment has no output from an offset", processed="no"
+            )
+        seen: dict[StreamName, int] = dict.fromkeys(_STREAMS, 0)
+        total = 0
+        pause = _FIRST_PAUSE
+        while True:
+            record = await self._record(deadline)
+            self._info = self._read(record)
+            if not total:
+                yield self._info
+            for stream in _STREAMS:
+                text, encoding = getattr(record, stream), getattr(record, f"{stream}_encoding")
+                fresh = decode(text, encoding)[seen[stream] :]
+                if fresh:
+                    yield RunOutput(stream, total, fresh)
+                    seen[stream] += len(fresh)
+                    total += len(fresh)
+                    pause = _FIRST_PAUSE if total < _LARGE else pause
+            if self._info.state != "running":
+                await self._end(record)
+                yield self._info
+                return
+            if not follow:
+                return
+            if deadline is not None and deadline.left <= 0:
+                raise ArkerError("timeout", f"the run {self.id} goes on", processed="maybe")
+            await async_sleep(pause if deadline is None else max(0.001, min(pause, deadline.left)))
+            pause = min(1.5 * pause, _LONGEST_PAUSE)
+
+    async def _record(self, deadline: Deadline | None) -> Record:
+        client = self._computer._client
+        total = client._timeouts.total
+        budget = client._budget(total if deadline is None else max(0.001, min(total, deadline.left)))
+        return await ask(client, budget, get_run, ours(get_run.build(self._computer.id, self.id)), _same)
+
+    def _read(self, record: _Known) -> RunInfo:
+        return _info(record, self._timeout, self._info)
+
+    async def _end(self, record: Record) -> None:
+        """Ask for what only the session tells, and end the session if it was made for the run."""
+        try:
+            session = await find_session(self._computer, self._info.session_id)
+            if not self._info.cwd:
+                self._info = _info(record, self._timeout, self._info, cwd=session.info.cwd)
+            if self._own_session:
+                await session.aclose()
+        except ArkerError as error:
+            logger.debug("the session of run %s: %s", self.id, error)
+
+
+async def start_polled(
+    computer: AsyncComputer,
+    command: str | Sequence[str],
+    *,
+    session_id: str | int | None,
+    timeout: float | None,
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+    stdin: bool,
+) -> AsyncPolledRun:
+    """Start a command in the background. Raises ArkerError."""
+    if stdin:
+        raise _without_input()
+    client = computer._client
+    budget = client._budget(None)
+    line = command_line(command)
+    body = RunRequest(command=_for_one(line, cwd, env), time_to_background=0)
+    seconds = None if timeout is None else math.ceil(check_seconds("timeout", timeout))
+    if seconds:
+        body.timeout = seconds
+    own = session_id is None
+    if session_id is None:
+        session_id = (await make_session(computer, cwd=None, env=None)).id
+    body.session_idx, body.session_id = await session_for(client, budget, computer.id, session_id)
+    parts = create_run.build(computer.id, body=body, idempotency_key=new_ulid())
+    answer: RunAnswer = await ask(client, budget, create_run, parts, _same)
+    info = RunInfo(
+        str(answer.run_id), given(answer.session_id, str) or "", line, "running", datetime.now(UTC)
+    )
+    return AsyncPolledRun(computer, info, timeout=seconds, own=own)
+
+
+async def open_polled(
+    computer: AsyncComputer, command: str | Sequence[str], **options: Any
+) -> AsyncRunStream:
+    """Start a command and follow it. Raises ArkerError."""
+    deadline = options.pop("deadline")
+    run = await start_polled(computer, command, stdin=options.pop("stdin") is not None, **options)
+    return AsyncRunStream(run, run._events(0, deadline=deadline))
+
+
+async def list_polled(computer: AsyncComputer, running: bool | None, limit: int) -> list[AsyncRun]:
+    """Return the newest runs of a computer. Raises ArkerError."""
+    client = computer._client
+    budget = client._budget(None)
+    found: list[AsyncRun] = []
+    cursor: str | None = None
+    while len(found) < limit:
+        parts = list_runs.build(computer.id, limit=_PAGE, cursor=UNSET if cursor is None else cursor)
+        page: RunPage = await ask(client, budget, list_runs, parts, _same)
+        for summary in page.runs:
+            info = _info(summary, None, None)
+            if running in (None, info.state == "running"):
+                found.append(AsyncPolledRun(computer, info))
+        cursor = given(page.next_cursor, str)
+        if cursor is None:
+            break
+    return found[:limit]
+
+
+async def find_polled(computer: AsyncComputer, run_id: str) -> AsyncRun:
+    """Return a run by its id. Raises ArkerError."""
+    client = computer._client
+    parts = ours(get_run.build(computer.id, run_id))
+    record: Record = await ask(client, client._budget(None), get_run, parts, _same)
+    return AsyncPolledRun(computer, _info(record, None, None))
+
+
+def _info(record: _Known, timeout: int | None, before: RunInfo | None, *, cwd: str = "") -> RunInfo:
+    ended = given(record.completed_at, datetime)
+    exit_code = given(record.exit_code, int)
+    reason, usage = end_of(record.additional_properties)
+    if reason is None and record.state == "cancelled":
+        reason = "cancelled"
+    elif reason is None and timeout and exit_code == _TIMED_OUT:
+        reason = "timed_out"
+    why = given(record.fail_reason, str)
+    return RunInfo(
+        record.run_id,
+        given(record.session_id, str) or "",
+        given(record.command, str) or ("" if before is None else before.command),
+        # One that waits for its session goes on, too.
+        "running" if record.state == "pending" else record.state,
+        record.started_at,
+        exit_code,
+        reason,
+        cwd or given(record.additional_properties.get("cwd"), str) or "",
+        0.0 if ended is None else (ended - record.started_at).total_seconds() * 1000,
+        usage or Usage(),
+        () if why is None else (why,),
+    )
+
+
+def _for_one(command: str, cwd: str | None, env: Mapping[str, str] | None) -> str:
+    """The command with a folder and variables of its own, in a subshell."""
+    if cwd is None and env is None:
+        return command
+    steps = [] if cwd is None else [f"cd -- {shlex.quote(cwd)}"]
+    for name, value in (env or {}).items():
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a variable")
+        steps.append(f"export {name}={shlex.quote(value)}")
+    return f"( {' && '.join(steps) or ':'} || exit; eval {shlex.quote(command)} )"
+
+
+def _without_input() -> ArkerError:
+    return ArkerError("not_implemented", "this deployment gives no input to runs", processed="no")
+
+
+def _same(answer: T) -> T:
+    return answer
