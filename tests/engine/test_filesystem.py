@@ -140,6 +140,33 @@ async def test_processes_are_not_looked_into(engine: BubblewrapEngine, path: str
             await look
 
 
+@pytest.mark.parametrize("path", ["/proc/keys", "/proc/sys/kernel/hostname"])
+async def test_what_proc_would_tell_of_the_host_is_not_told(engine: BubblewrapEngine, path: str) -> None:
+    files = engine.files("a")
+    for look in (files.open(path), engine.open_file("a", path), files.copy(path, f"{HOME}/copy")):
+        with pytest.raises(FileRefused, match="inside the computer only"):
+            await look
+
+
+async def test_the_deepest_path_of_all(engine: BubblewrapEngine) -> None:
+    files = engine.files("a")
+    deep = "/".join("d" * 2000)
+    await files.mkdir(f"{HOME}/a/{deep}")
+    await files.write(f"{HOME}/b/{deep}/file", b"x")
+    await engine.write_file("a", f"{HOME}/c/{deep}/file", b"y")
+    assert await files.unpack(f"{HOME}/d", [NewEntry(f"{deep}/file", "file", 0o644, 0, b"z")]) == []
+    assert (await files.stat(f"{HOME}/a/{deep}")).kind == "directory"
+    for folder, text in (("b", b"x"), ("c", b"y"), ("d", b"z")):
+        assert await content(engine, f"{HOME}/{folder}/{deep}/file") == text
+
+
+async def test_what_the_kernel_does_not_do_is_an_error_with_a_reason(engine: BubblewrapEngine) -> None:
+    files = engine.files("a")
+    for odd in (files.move("/proc", f"{HOME}/proc"), files.list("/", cursor="\0", recursive=True)):
+        with pytest.raises(FileRefused):
+            await odd
+
+
 async def test_settings_of_the_system_cannot_be_changed(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     for path in (

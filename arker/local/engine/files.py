@@ -28,6 +28,8 @@ _REASONS = {
     errno.EXDEV: "it is on another file system",
     errno.EFBIG: "it would be too large",
     errno.ETXTBSY: "it is being executed",
+    errno.EBUSY: "it is in use by the system",
+    errno.EINVAL: "it cannot be used like this",
 }
 
 
@@ -39,6 +41,14 @@ def translate(error: OSError, path: str) -> Exception:
         return StorageFull(f"the disk is full; {path} was not written")
     reason = _REASONS.get(error.errno or 0)
     return FileRefused(f"{path}: {reason}") if reason else error
+
+
+def refuse_proc(root: int, fd: int, path: str) -> None:
+    """Raise FileRefused for a file of procfs: whoever reads it from outside is told of the host, and may do more than
+    the computer's user."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.fstat(fd).st_dev == os.stat("proc", dir_fd=root, follow_symlinks=False).st_dev:
+            raise FileRefused(f"{path}: the files of /proc can be used inside the computer only")
 
 
 def is_partial(name: str) -> bool:
@@ -55,6 +65,7 @@ def open_regular(root: int, path: str) -> int:
             kind = os.fstat(found).st_mode
             if not stat.S_ISREG(kind):
                 raise FileRefused(f"{path} is {'a folder' if stat.S_ISDIR(kind) else 'not a regular file'}")
+            refuse_proc(root, found, path)
             return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         finally:
             os.close(found)
@@ -62,23 +73,30 @@ def open_regular(root: int, path: str) -> int:
         raise translate(error, path) from error
 
 
-def _open_folder(root: int, path: str) -> int:
+def open_folder(root: int, path: str) -> int:
     """Open the folder at `path`; create it and its parents if missing."""
     flags = os.O_RDONLY | os.O_DIRECTORY
-    try:
-        return _linux.open_in_root(root, path, flags)
-    except FileNotFoundError:
-        parent, _, name = path.rstrip("/").rpartition("/")
-        if not name:
-            raise
-    above = _open_folder(root, parent or "/")
-    try:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o755, dir_fd=above)
-            os.fsync(above)
-    finally:
-        os.close(above)
-    return _linux.open_in_root(root, path, flags)
+    missing: list[str] = []
+    while True:
+        try:
+            found = _linux.open_in_root(root, path, flags)
+            break
+        except FileNotFoundError:
+            above, _, name = path.rstrip("/").rpartition("/")
+            if not name:
+                raise
+            missing.append(name)
+            path = above or "/"
+    for name in reversed(missing):
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=found)
+                os.fsync(found)
+        finally:
+            os.close(found)
+        path = f"{path.rstrip('/')}/{name}"
+        found = _linux.open_in_root(root, path, flags)
+    return found
 
 
 def place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
@@ -86,7 +104,7 @@ def place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
     current entry."""
     for _ in range(_LINKS):
         parent, _, name = path.rpartition("/")
-        folder = _open_folder(root, parent or "/")
+        folder = open_folder(root, parent or "/")
         try:
             try:
                 info = os.stat(name, dir_fd=folder, follow_symlinks=False)

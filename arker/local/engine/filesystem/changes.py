@@ -50,17 +50,22 @@ def make_directory(root: Root, path: str, *, parents: bool = True, exist_ok: boo
         return
     with told(path):
         try:
-            with root.parent(path) as (folder, name):
-                os.mkdir(name, 0o755, dir_fd=folder)
-        except FileExistsError:
-            with root.opened(path) as (_, info):
-                if not (exist_ok and stat.S_ISDIR(info.st_mode)):
-                    raise FileExists(f"{path} exists") from None
+            _make_directory(root, path, exist_ok=exist_ok)
         except FileNotFoundError:
             if not parents:
                 raise
-            make_directory(root, path.rstrip("/").rpartition("/")[0] or "/")
-            make_directory(root, path, parents=False, exist_ok=exist_ok)
+            os.close(files.open_folder(root.fd, path.rstrip("/").rpartition("/")[0] or "/"))
+            _make_directory(root, path, exist_ok=exist_ok)
+
+
+def _make_directory(root: Root, path: str, *, exist_ok: bool) -> None:
+    try:
+        with root.parent(path) as (folder, name):
+            os.mkdir(name, 0o755, dir_fd=folder)
+    except FileExistsError:
+        with root.opened(path) as (_, info):
+            if not (exist_ok and stat.S_ISDIR(info.st_mode)):
+                raise FileExists(f"{path} exists") from None
 
 
 def make_link(root: Root, target: str, path: str) -> None:
@@ -691,11 +696,22 @@ class _Places:
             try:
                 self._fd = _linux.open_beneath(self._top, folder, os.O_PATH | os.O_DIRECTORY)
             except FileNotFoundError:
-                self.make(folder)
-                self.close()
-                self._fd = _linux.open_beneath(self._top, folder, os.O_PATH | os.O_DIRECTORY)
+                self._fd = self._made(folder)
             self._path = folder
         return self._fd
+
+    def _made(self, path: str) -> int:
+        here = os.dup(self._top)
+        for name in path.split("/"):
+            try:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o755, dir_fd=here)
+                above, here = here, _linux.open_beneath(here, name, os.O_PATH | os.O_DIRECTORY)
+            except BaseException:
+                os.close(here)
+                raise
+            os.close(above)
+        return here
 
     def make(self, path: str) -> None:
         """Create a directory and its parents."""

@@ -123,6 +123,8 @@ def walk(
     Links are not followed; procfs is not entered. `after` is the path where an earlier walk ended. Unreadable
     directories count as empty; with `strict` they raise FileRefused.
     """
+    if "\0" in after:
+        raise FileRefused("the cursor is not one of a listing")
     folders = _Folders(top)
     parts = after.split("/") if after else []
     heads = ["/".join(parts[:depth]) for depth in range(len(parts))]
