@@ -26,6 +26,7 @@ from arker.results import Outcome, VmList, VmSummary, vm_list
 from arker.retry import DEFAULT, NEVER, RetryPolicy
 from arker.transfers import SLOWEST
 
+from .cancelling import Running, cancel
 from .computer import AsyncComputer
 from .contracts import CONTRACTS, Speaks
 from .gather import async_gather
@@ -102,6 +103,8 @@ class AsyncArker:
             api_key, base_url, global_url, os.environ, provider=provider, region=region, allow_http=allow_http
         )
         self._speaks = Speaks(contract)
+        #: The runs whose calls have not returned.
+        self._running: set[Running] = set()
         self._timeouts = _timeouts(timeout)
         self._policy = _policy(retry)
         self._host: Literal["regional", "global"] | None = None
@@ -461,7 +464,7 @@ class AsyncArker:
         """Cancel the calls in progress (and their commands, if the deployment can do that), close all connections, and
         release the embedded deployment. Later calls raise `bad_request`."""
         if not self._pipeline.closed:
-            jobs = [functools.partial(self._pipeline.cancel, *run) for run in tuple(self._pipeline.running)]
+            jobs = [functools.partial(cancel, self, run) for run in tuple(self._running)]
             await async_gather(jobs, 64)
         await self._pipeline.aclose()
         if self._let_go is not None:

@@ -17,7 +17,7 @@ from arker_api.regional.api.computers import delete_vm, fork_vm
 from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
 
-from arker._http._async.pipeline import CANCELLING, Budget
+from arker._http._async.pipeline import Budget
 from arker._io_async import CANCELLED, async_all_the_same
 from arker.config import check_seconds
 from arker.errors import ArkerError
@@ -27,6 +27,7 @@ from arker.ids import new_ulid
 from arker.operations import Operation
 from arker.results import Outcome, RunResult, expected, run_result
 
+from .cancelling import CANCELLING, Running, cancel
 from .gather import async_gather
 
 if TYPE_CHECKING:
@@ -305,13 +306,12 @@ class AsyncComputer:
         limit = timeouts.run
         if timeout is not None:
             body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
-        run = (self._id, new_ulid())
-        parts = run_command.build(run[0], body=body, idempotency_key=run[1])
+        run = Running(self, command, new_ulid())
+        parts = run_command.build(self._id, body=body, idempotency_key=run.key)
         # An embedded deployment sends its additional fields only on request; others ignore the header.
         parts["headers"]["Arker-Local"] = "1"
         longest = limit + timeouts.read
-        running = client._pipeline.running
-        running.add(run)
+        client._running.add(run)
         budget = Budget(client._policy, longest + timeouts.total)
 
         async def old() -> RunResult:
@@ -323,15 +323,15 @@ class AsyncComputer:
             from .today import run_in
 
             seconds = None if timeout is None else math.ceil(timeout)
-            return await run_in(client, budget, run[0], command, session_id or 0, seconds, run[1])
+            return await run_in(client, budget, run, session_id or 0, seconds)
 
         try:
             return await client._either("regional", old, new)
         except CANCELLED:
-            await async_all_the_same(functools.partial(client._pipeline.cancel, *run), CANCELLING)
+            await async_all_the_same(functools.partial(cancel, client, run), CANCELLING)
             raise
         finally:
-            running.discard(run)
+            client._running.discard(run)
 
     async def stream(
         self,

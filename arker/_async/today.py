@@ -30,6 +30,7 @@ from arker.operations import Operation
 from arker.results import RunResult, VmList, VmSummary, decode, end_of
 
 if TYPE_CHECKING:
+    from .cancelling import Running
     from .client import AsyncArker
 
 T = TypeVar("T")
@@ -81,22 +82,23 @@ async def fork_of(
 async def run_in(
     client: AsyncArker,
     budget: Budget,
-    vm_id: str,
-    command: str,
+    running: Running,
     session_id: str | int,
     timeout: int | None,
-    key: str,
 ) -> RunResult:
     """Run a command and check on it until it has ended."""
     began = time.monotonic()
-    body = RunRequest(command=command)
+    running.today = True
+    vm_id = running.computer.id
+    body = RunRequest(command=running.command)
     if timeout:
         body.timeout = timeout
     where = str(session_id)
     body.session_idx, body.session_id = await session_for(client, budget, vm_id, session_id)
-    parts = ours(create_run.build(vm_id, body=body, idempotency_key=key))
+    parts = ours(create_run.build(vm_id, body=body, idempotency_key=running.key))
     read = _HELD + client._timeouts.read
     run: RunAnswer | Run = await ask(client, budget, create_run, parts, _same, read)
+    running.run_id = given(run.run_id, str)
     wait = _FIRST_LOOK
     while not isinstance(run.stdout, str) or run.state in ("pending", "running"):
         left = budget.deadline.left

@@ -27,6 +27,7 @@ from arker.results import Outcome, VmList, VmSummary, vm_list
 from arker.retry import DEFAULT, NEVER, RetryPolicy
 from arker.transfers import SLOWEST
 
+from .cancelling import Running, cancel
 from .computer import Computer
 from .contracts import CONTRACTS, Speaks
 from .gather import gather
@@ -103,6 +104,8 @@ class Arker:
             api_key, base_url, global_url, os.environ, provider=provider, region=region, allow_http=allow_http
         )
         self._speaks = Speaks(contract)
+        #: The runs whose calls have not returned.
+        self._running: set[Running] = set()
         self._timeouts = _timeouts(timeout)
         self._policy = _policy(retry)
         self._host: Literal["regional", "global"] | None = None
@@ -462,7 +465,7 @@ class Arker:
         """Cancel the calls in progress (and their commands, if the deployment can do that), close all connections, and
         release the embedded deployment. Later calls raise `bad_request`."""
         if not self._pipeline.closed:
-            jobs = [functools.partial(self._pipeline.cancel, *run) for run in tuple(self._pipeline.running)]
+            jobs = [functools.partial(cancel, self, run) for run in tuple(self._running)]
             gather(jobs, 64)
         self._pipeline.close()
         if self._let_go is not None:

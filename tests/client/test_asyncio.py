@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import random
@@ -16,9 +17,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 
 import anyio
+import httpx
 import pytest
+from arker_api.v03.api.runs import list_runs
+from arker_api.v03.models import RunRequest, RunSummary
 
 from arker import Arker, ArkerError, AsyncArker, AsyncComputer, RetryPolicy, VmBusyError
+from arker._async import today
 from arker._async.gather import AsyncWork
 from arker._http._async.stream import AsyncStream
 from arker.local.process.launcher import Deployment, launch
@@ -501,6 +506,45 @@ async def test_cancelling_a_run_is_told_to_the_deployment(server: Server, lackin
         assert cancelled_keys(server) == keys_of(server, "run")
         assert server.requests[-1].path.startswith("/api/v1/local/vms/")
     assert not [request for request in server.requests[2:] if request.step == "cancel"]
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["under way", "gone into the background"])
+async def test_cancelling_a_run_ends_it_where_only_contract_0_3_is_spoken(
+    answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    async def hide(request: httpx.Request) -> None:
+        sent.append(f"{request.method} {request.url.path}")
+        if "/local/" in request.url.path:
+            request.url = request.url.copy_with(path="/api/v1/nothing")
+
+    if answered:
+        monkeypatch.setattr(today, "RunRequest", functools.partial(RunRequest, time_to_background=0))
+    with launch(contract="0.3") as deployment:
+        async with (
+            httpx.AsyncClient(event_hooks={"request": [hide]}) as http,
+            AsyncArker(
+                deployment.api_key, deployment.base_url, global_url=deployment.base_url, http_client=http
+            ) as arker,
+            await arker.vm("arkuntu").fork() as vm,
+        ):
+            task = asyncio.create_task(vm.run("echo $$ > pid; sleep 1000"))
+
+            async def record() -> RunSummary | None:
+                runs = (await arker.call(list_runs, vm.id)).runs
+                return runs[0] if runs else None
+
+            while (run := await record()) is None or run.state != "running":
+                await asyncio.sleep(0.01)
+            if answered:
+                await until(lambda: bool(sent) and f"/runs/{run.run_id}" in sent[-1])
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            while (run := await record()) is None or run.state == "running":
+                await asyncio.sleep(0.01)
+            assert run.state == "cancelled"
 
 
 async def test_a_deployment_that_does_not_answer_a_cancellation_delays_it_little(server: Server) -> None:

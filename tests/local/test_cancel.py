@@ -76,6 +76,17 @@ async def test_a_cancellation_that_overtakes_its_run_keeps_it_from_starting(
         assert (await command(client, vm, "id", "later")).status_code == 200
 
 
+async def test_a_cancellation_overtakes_a_run_of_contract_0_3_as_well(bench: Bench) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        assert await cancel(client, vm, "k")
+        run, key = {"command": "x"}, {"Idempotency-Key": "k"}
+        answer = await client.post(f"/v1/vms/{vm}/runs", json=run, headers=key)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+        assert not bench.engine.commands
+        assert (await client.post(f"/v1/vms/{vm}/runs", json=run, headers=key)).status_code == 200
+
+
 async def test_a_run_that_has_not_started_yet_is_cancelled(bench: Bench) -> None:
     async with bench.client() as client:
         vm = await fork(client)

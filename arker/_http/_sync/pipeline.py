@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote
 
 from arker import operations
 from arker._http.deadline import FURTHEST, Deadline
@@ -20,7 +19,7 @@ from arker.config import Config, SecretBytes, Timeouts, Url
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
-from arker.retry import NEVER, RetryPolicy, decide
+from arker.retry import RetryPolicy, decide
 
 from .request import Body, Headers, Request
 from .transport import PooledTransport, Reply, Transport, needs_proxy, whole
@@ -35,8 +34,6 @@ R = TypeVar("R")
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _AGENT = f"arker-python/{__version__}".encode()
 _SET_GLOBAL_URL: Final = "for a deployment of your own, set ARKER_GLOBAL_URL or global_url= to its URL"
-#: Longest time to tell the deployment that a run is cancelled, in seconds.
-CANCELLING: Final = 1.0
 #: Most bytes of an answer: of a success (two outputs of 16 MiB of control characters, which take six bytes each in
 #: JSON), and of an error.
 _LARGEST_ANSWER: Final = 2 * 6 * 16 * 1024 * 1024 + 1024 * 1024
@@ -67,8 +64,6 @@ class Pipeline:
         self.closed = False
         #: Whether to warn before the key of a private deployment is sent to Arker's global host.
         self._to_warn = config.mixed
-        #: Runs in progress: the computer's id, and the idempotency key of the run.
-        self.running: set[tuple[str, str]] = set()
         self._limit = max_connections
         self._pooled = PooledTransport(max_connections)
         self._given = None if http_client is None else _through_httpx(http_client, max_connections)
@@ -304,22 +299,6 @@ class Pipeline:
     def answer(self, reply: Reply) -> Answer:
         """Return the complete answer of the API if it is a success. Raises ArkerError."""
         return read_answer(reply.status, reply.headers, content(reply), self.config.api_key)
-
-    def cancel(self, vm_id: str, key: str) -> None:
-        """End the command of a run that was sent under a key, if the deployment can do that. Takes at most a second;
-        raises nothing."""
-        request = self.request(
-            "post",
-            f"/api/v1/local/vms/{quote(vm_id, safe='')}/runs/cancel",
-            Timeouts(),
-            control=False,
-            repeatable=True,
-            body=dump({"idempotency_key": key}),
-        )
-        try:
-            self.perform(Budget(NEVER, CANCELLING), lambda: request, self.answer)
-        except ArkerError as error:
-            logger.debug("a cancelled run may go on: %s", error)
 
     def operate(
         self,

@@ -110,7 +110,7 @@ class Platform:
         self.runs: Runs = Runs(engine, self.access, self.computers, self._idempotency, self._sandboxes, turns)
         self.recorded: Recorded = Recorded(
             RunRows(database), Notes(database), engine, self.access, self.computers, self._sandboxes,
-            turns, self.activity, self.runs.outputs,
+            turns, self.activity, self.runs.outputs, self.runs.early,
         )  # fmt: skip
         self.sessions: Sessions = Sessions(
             SessionRows(database), engine, self.access, self.computers, self.recorded, self._sandboxes,

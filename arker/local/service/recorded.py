@@ -41,7 +41,7 @@ from .computers import Computers
 from .errors import ApiError
 from .idempotency import Once, conflicting
 from .rooms import Rooms
-from .runs import SMALL
+from .runs import SMALL, Early, run_identity
 from .translation import Sandboxes, api_errors
 from .turns import Turns
 
@@ -122,6 +122,7 @@ class Recorded:
         turns: Turns,
         activity: Activity,
         outputs: Rooms,
+        early: Early,
     ) -> None:
         self._rows = rows
         self._notes = notes
@@ -132,6 +133,7 @@ class Recorded:
         self._turns = turns
         self._activity = activity
         self._outputs = outputs
+        self._early = early
         self._live: dict[str, _Live] = {}
 
     async def start(self) -> None:
@@ -164,6 +166,8 @@ class Recorded:
             if known.request != once.request or known.answer is None:
                 raise conflicting()
             return await self._wait(vm_id, known.answer.decode(), wait)
+        if once is not None:
+            self._early.check(run_identity(who, vm_id, once.key))
         if sum(live.row.vm_id == vm_id for live in self._live.values()) >= MOST:
             raise ApiError(
                 "quota_exceeded", f"the computer has {MOST} runs that wait or go on already", retry_after=1

@@ -21,7 +21,7 @@ from .rooms import Rooms
 from .translation import Sandboxes, api_errors
 from .turns import Turns
 
-__all__ = ["RunOutcome", "Runs"]
+__all__ = ["Early", "RunOutcome", "Runs", "run_identity"]
 
 #: Seconds for which a cancellation that arrives before its run is remembered, and the maximum number of them.
 EARLY: Final = 30.0
@@ -31,6 +31,28 @@ MAX_OUTPUTS: Final = 64 * 1024 * 1024
 MAX_ALL_OUTPUTS: Final = 128 * 1024 * 1024
 #: Output up to this size (bytes) is not counted against these limits, and is rendered on the event loop.
 SMALL: Final = 64 * 1024
+
+
+class Early:
+    """Cancellations by Idempotency-Key that arrived before their runs, which do not start then."""
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[Identity, float] = OrderedDict()
+
+    def add(self, identity: Identity) -> None:
+        """Keep a run from starting for `EARLY` seconds."""
+        self._until[identity] = time.monotonic() + EARLY
+        while len(self._until) > _MOST_EARLY:
+            self._until.popitem(last=False)
+
+    def check(self, identity: Identity) -> None:
+        """Check that a run may start.
+
+        Raises:
+            ApiError: `conflict`, because it was cancelled.
+        """
+        if self._until.pop(identity, 0) > time.monotonic():
+            raise ApiError("conflict", "this run was cancelled before it started", resource="run")
 
 
 class Runs:
@@ -53,10 +75,10 @@ class Runs:
         self._turns = turns
         #: Room for output that is rendered.
         self.outputs: Rooms = Rooms(MAX_OUTPUTS, MAX_ALL_OUTPUTS)
-        #: The engine's run under each Idempotency-Key, and the times until which keys are cancelled whose run has not
-        #: arrived yet.
+        #: The engine's run under each Idempotency-Key.
         self._under_way: dict[Identity, str] = {}
-        self._early: OrderedDict[Identity, float] = OrderedDict()
+        #: Cancellations that arrived before their runs.
+        self.early: Early = Early()
 
     async def run(
         self,
@@ -102,9 +124,8 @@ class Runs:
 
         if once is None:
             return await work()
-        identity = _identity(who, vm_id, once.key)
-        if self._early.pop(identity, 0) > time.monotonic():
-            raise ApiError("conflict", "this run was cancelled before it started")
+        identity = run_identity(who, vm_id, once.key)
+        self.early.check(identity)
 
         async def named() -> bytes:
             self._under_way[identity] = run_id
@@ -122,7 +143,7 @@ class Runs:
         which a run under it does not start, because a cancellation may arrive before its run.
         """
         vm_id = self._access.owned(who, vm_id, "run in").vm_id
-        identity = _identity(who, vm_id, key)
+        identity = run_identity(who, vm_id, key)
         if (run_id := self._under_way.get(identity)) is not None:
             with api_errors(), contextlib.suppress(RunMissing):
                 await (await self._engine.run_of(vm_id, run_id)).cancel()
@@ -132,11 +153,10 @@ class Runs:
             return True
         if self._idempotency.known(identity):
             return False
-        self._early[identity] = time.monotonic() + EARLY
-        while len(self._early) > _MOST_EARLY:
-            self._early.popitem(last=False)
+        self.early.add(identity)
         return True
 
 
-def _identity(who: Principal, vm_id: str, key: str) -> Identity:
+def run_identity(who: Principal, vm_id: str, key: str) -> Identity:
+    """Return what identifies a run by its Idempotency-Key."""
     return Identity(who.org_id, f"run:{vm_id}", key)

@@ -1,0 +1,118 @@
+# Derived from arker/_async/cancelling.py by `make generate`; do not edit.
+"""Ending the commands of calls that were interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from arker._http._sync.pipeline import Budget, dump
+from arker._io_sync import sleep
+from arker.errors import ArkerError
+from arker.hooks import logger
+from arker.operations import Operation
+from arker.retry import NEVER
+
+if TYPE_CHECKING:
+    from .client import Arker
+    from .computer import Computer
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Longest time to end a command, in seconds.
+CANCELLING: Final = 1.0
+#: Seconds by which the clock of a deployment may be behind; and between looks for a run that has not arrived yet.
+_SKEW: Final = 1.0
+_AGAIN: Final = 0.2
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A run whose call has not returned.
+
+    Attributes:
+        key: The Idempotency-Key of its request.
+        today: Whether it was sent over contract 0.3.
+        run_id: Its id, as soon as an answer tells it.
+        began: When the call began, in seconds since the epoch.
+    """
+
+    computer: Computer
+    command: str
+    key: str
+    today: bool = False
+    run_id: str | None = None
+    began: float = field(default_factory=time.time)
+
+
+def cancel(client: Arker, run: Running) -> None:
+    """End the command of a run, if the deployment can do that. Takes at most a second; raises nothing."""
+    budget = Budget(NEVER, CANCELLING)
+    try:
+        if run.run_id is None and not _by_key(client, budget, run) and run.today:
+            run.run_id = _found(client, budget, run)
+        if run.run_id is not None:
+            from arker_api.v03.api.runs import cancel_run
+
+            _ask(client, budget, cancel_run, cancel_run.build(run.computer.id, run.run_id), _same)
+    except ArkerError as error:
+        logger.debug("a cancelled run may go on: %s", error)
+
+
+def _by_key(client: Arker, budget: Budget, run: Running) -> bool:
+    """Cancel a run by its key. False where the deployment cannot do that."""
+    request = client._pipeline.request(
+        "post",
+        f"/api/v1/local/vms/{run.computer._segment}/runs/cancel",
+        client._timeouts,
+        control=False,
+        repeatable=True,
+        body=dump({"idempotency_key": run.key}),
+    )
+    try:
+        client._pipeline.perform(budget, lambda: request, client._pipeline.answer)
+    except ArkerError as error:
+        if error._unknown_path:
+            return False
+        raise
+    return True
+
+
+def _found(client: Arker, budget: Budget, run: Running) -> str | None:
+    """The id of a run whose answer has not come: the only one with its command since it was sent. None if there is no
+    such run, or several, which cannot be told apart."""
+    from arker_api.v03.api.runs import list_runs
+
+    from arker.info import given
+
+    since = datetime.fromtimestamp(run.began - _SKEW, UTC)
+    parts = list_runs.build(run.computer.id, started_after=since)
+    found: list[str] = []
+    while not found and budget.deadline.left > _AGAIN:
+        page = _ask(client, budget, list_runs, parts, _same)
+        found = [
+            one.run_id
+            for one in page.runs
+            if given(one.command, str) == run.command and one.state in ("pending", "running")
+        ]
+        if not found:
+            sleep(_AGAIN)
+    return found[0] if len(found) == 1 else None
+
+
+def _ask(
+    client: Arker,
+    budget: Budget,
+    operation: Operation[..., T],
+    parts: dict[str, Any],
+    convert: Callable[[T], R],
+) -> R:
+    return client._pipeline.operate(budget, client._timeouts, operation, parts, convert)
+
+
+def _same(answer: T) -> T:
+    return answer
