@@ -69,6 +69,7 @@ async def async_push(
     ignore: Ignore,
     follow: bool,
     checksum: bool,
+    replace_read_only: bool,
     progress: Progress | None,
 ) -> TreeResult:
     """Make a folder of a computer equal to one of this machine; see `AsyncFiles.push`."""
@@ -87,7 +88,7 @@ async def async_push(
 
     async def piece(wanted: list[FileInfo]) -> None:
         entries, skipped = await async_in_thread(functools.partial(tree.entries, wanted, follow=follow))
-        refused = await wire.unpack(base, entries, read_only=True)
+        refused = await wire.unpack(base, entries, read_only=replace_read_only)
         size = sum(len(entry.data) for entry in entries)
         work.done([entry.path for entry in entries], size, {**skipped, **refused})
 
@@ -95,8 +96,12 @@ async def async_push(
         try:
             with local((tree.root / info.path).open, "rb") as file:
                 before = os.fstat(file.fileno())
-                conditions: dict[str, Any] = {"if_match": None, "if_absent": False, "read_only": True}
-                conditions["mtime_ns"] = before.st_mtime_ns
+                conditions = {
+                    "if_match": None,
+                    "if_absent": False,
+                    "read_only": replace_read_only,
+                    "mtime_ns": before.st_mtime_ns,
+                }
                 given = File(file, owned=False, most=1 << 62)
                 await files._write_parts(info.path, given, info.mode, conditions, base)
         except ArkerError as error:

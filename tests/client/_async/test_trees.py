@@ -139,6 +139,28 @@ async def test_things_of_another_kind_are_replaced_only_if_asked(
         assert (await vm.run("cat t/x/f t/y t/z")).text == "fyy"
 
 
+async def test_read_only_files_are_replaced_only_if_asked(
+    way: Way, deployment: Deployment, tmp_path: Path
+) -> None:
+    sizes = {"small": 3, "large": trees.PART + 1}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(b"a" * size)
+        (tmp_path / name).chmod(0o444)
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.files.push(tmp_path, "t")
+        for name, size in sizes.items():
+            (tmp_path / name).chmod(0o644)
+            (tmp_path / name).write_bytes(b"b" * (size + 1))
+        result = await vm.files.push(tmp_path, "t")
+        assert (result.sent, set(result.skipped)) == ((), {"small", "large"})
+        with pytest.raises(ArkerError, match="read-only"):
+            await vm.files.upload(tmp_path / "small", "t/small")
+        await vm.files.upload(tmp_path / "small", "t/small", mode=0o444, replace_read_only=True)
+        assert await vm.files.read("t/small") == b"bbbb"
+        assert (await vm.files.push(tmp_path, "t", replace_read_only=True)).sent == ("large", "small")
+        assert (await vm.files.stat("t/small")).mode == 0o644
+
+
 async def test_links_can_be_followed(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/f").write_text("f")
