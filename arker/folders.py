@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -28,6 +29,12 @@ Ignore: TypeAlias = Sequence[str] | Callable[[str], bool] | None
 _WINDOWS: Final = os.name == "nt"
 _PERMISSIONS: Final = 0o777
 _TRIES: Final = 3
+_DAY_NS: Final = 24 * 3600 * 10**9
+
+
+def is_leftover(mtime_ns: int) -> bool:
+    """Whether a file that is not complete was left by a transfer that has ended."""
+    return time.time_ns() - mtime_ns > _DAY_NS
 
 
 def ignorer(ignore: Ignore) -> Callable[[str], bool]:
@@ -70,6 +77,7 @@ class LocalTree:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root: Path = Path(root)
         self._folders: set[str] = set()
+        self._leftovers: list[str] = []
 
     def scan(
         self, ignored: Callable[[str], bool], *, follow: bool = False
@@ -93,6 +101,9 @@ class LocalTree:
             for entry in names:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.name.startswith(PARTIAL):
+                    with contextlib.suppress(OSError):
+                        if is_leftover(entry.stat(follow_symlinks=False).st_mtime_ns):
+                            self._leftovers.append(path)
                     continue
                 try:
                     info = entry.stat(follow_symlinks=False)
@@ -116,6 +127,11 @@ class LocalTree:
                     pending.append((path, (*above, identity) if follow else ()))
                 found[path] = _info(path, info, target)
         return found, skipped
+
+    def sweep(self) -> None:
+        """Remove what transfers that ended long ago left behind, as far as `scan` has seen it."""
+        for path in self._leftovers:
+            self.remove(path)
 
     def digest(self, path: str) -> str | None:
         """Return the SHA-256 of a file, in hex; None if it cannot be read."""

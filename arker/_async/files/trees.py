@@ -11,7 +11,7 @@ from arker._async.gather import async_gather
 from arker._io_async import async_in_thread
 from arker.errors import ArkerError
 from arker.filevalues import PARTIAL, FileInfo, RemotePath, TreeResult, remote_path
-from arker.folders import Ignore, LocalTree, ignorer
+from arker.folders import Ignore, LocalTree, ignorer, is_leftover
 from arker.sources import File, local
 from arker.treeplan import Plan, batches, plan
 
@@ -76,7 +76,8 @@ async def async_push(
     wire, base, tree = files._wire, remote_path(target), LocalTree(source)
     ignored = ignorer(ignore)
     here, unreadable = await async_in_thread(functools.partial(tree.scan, ignored, follow=follow))
-    there = await _manifest(files, base, ignored)
+    leftovers: list[str] = []
+    there = await _manifest(files, base, ignored, leftovers)
     todo = plan(here, there, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
     work.skipped |= unreadable
@@ -119,7 +120,7 @@ async def async_push(
     for start in range(0, len(marks), _QUESTIONS):
         work.skipped |= await wire.mark(base, marks[start : start + _QUESTIONS])
     work.sent += [info.path for info in todo.mark if info.path not in work.skipped]
-    await _clear(files, base, todo.remove, work)
+    await _clear(files, base, [*todo.remove, *leftovers], work)
     work.removed += [path for path in todo.remove if path not in work.skipped]
     return work.result()
 
@@ -139,7 +140,7 @@ async def async_pull(
     ignored = ignorer(ignore)
     if not (await wire.stat(base)).is_directory:
         raise ArkerError("bad_request", f"{base} is not a folder", 400)
-    there = await _manifest(files, base, ignored)
+    there = await _manifest(files, base, ignored, [])
     await async_in_thread(tree.make_root)
     refused = await async_in_thread(tree.refusals, there.values())
     here, unreadable = await async_in_thread(tree.scan, ignored)
@@ -190,6 +191,7 @@ async def async_pull(
             work.skipped[path] = why
         else:
             work.removed.append(path)
+    await async_in_thread(tree.sweep)
     return work.result()
 
 
@@ -207,7 +209,11 @@ async def _get(files: AsyncFiles, path: str, tree: LocalTree, name: str) -> None
         raise ArkerError("local_file", str(error)) from error
 
 
-async def _manifest(files: AsyncFiles, base: str, ignored: Callable[[str], bool]) -> dict[str, FileInfo]:
+async def _manifest(
+    files: AsyncFiles, base: str, ignored: Callable[[str], bool], leftovers: list[str]
+) -> dict[str, FileInfo]:
+    """Return the entries below a folder by relative path. What transfers that ended long ago left behind goes to
+    `leftovers`."""
     found: dict[str, FileInfo] = {}
     cursor: str | None = ""
     left_out = ""
@@ -217,6 +223,8 @@ async def _manifest(files: AsyncFiles, base: str, ignored: Callable[[str], bool]
             if left_out and info.path.startswith(left_out):
                 continue
             if info.path.rpartition("/")[2].startswith(PARTIAL):
+                if is_leftover(info.mtime_ns):
+                    leftovers.append(info.path)
                 continue
             if ignored(f"{info.path}/" if info.kind == "directory" else info.path):
                 left_out = f"{info.path}/"

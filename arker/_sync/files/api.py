@@ -212,7 +212,12 @@ class Files:
         return info
 
     def upload(
-        self, local_path: str | os.PathLike[str], path: RemotePath, *, mode: int | None = None
+        self,
+        local_path: str | os.PathLike[str],
+        path: RemotePath,
+        *,
+        mode: int | None = None,
+        replace_read_only: bool = False,
     ) -> FileInfo:
         """Copy a local file to the computer, in constant memory. It stays executable unless `mode` is given.
 
@@ -220,6 +225,7 @@ class Files:
             local_path: The local file.
             path: Where to put it.
             mode: Permission bits; default 0755 for an executable file, else those of the replaced file, or 0644.
+            replace_read_only: Also replace a file that its owner may not write (such as one of mode 0444).
 
         Raises:
             ArkerError: See the class.
@@ -227,7 +233,7 @@ class Files:
         with local(Path(local_path).open, "rb") as file:
             if mode is None and os.fstat(file.fileno()).st_mode & 0o111:
                 mode = 0o755
-            return self.write(path, file, mode=mode, replace_read_only=False)
+            return self.write(path, file, mode=mode, replace_read_only=replace_read_only)
 
     def download(self, path: RemotePath, local_path: str | os.PathLike[str]) -> None:
         """Copy a file of the computer to a local file, in constant memory. The local file is replaced only when the
@@ -417,6 +423,7 @@ class Files:
         ignore: Ignore = None,
         follow: bool = False,
         checksum: bool = False,
+        replace_read_only: bool = False,
         progress: Callable[[int, int], object] | None = None,
     ) -> TreeResult:
         """Make a folder of the computer equal to a local folder. Only differences are sent, several pieces at a time.
@@ -434,6 +441,8 @@ class Files:
                 'arker[files]'`), or a function of relative paths; paths of folders end with a slash.
             follow: Copy the targets of local links in place of the links.
             checksum: Also compare the content of files of the same size and time.
+            replace_read_only: Also replace files that their owner may not write (such as those of mode 0444);
+                otherwise they are skipped.
             progress: Called with the bytes so far and the total.
 
         Returns:
@@ -450,6 +459,7 @@ class Files:
             ignore=ignore,
             follow=follow,
             checksum=checksum,
+            replace_read_only=replace_read_only,
             progress=progress,
         )
 

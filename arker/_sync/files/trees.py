@@ -12,7 +12,7 @@ from arker._io_sync import in_thread
 from arker._sync.gather import gather
 from arker.errors import ArkerError
 from arker.filevalues import PARTIAL, FileInfo, RemotePath, TreeResult, remote_path
-from arker.folders import Ignore, LocalTree, ignorer
+from arker.folders import Ignore, LocalTree, ignorer, is_leftover
 from arker.sources import File, local
 from arker.treeplan import Plan, batches, plan
 
@@ -70,13 +70,15 @@ def push(
     ignore: Ignore,
     follow: bool,
     checksum: bool,
+    replace_read_only: bool,
     progress: Progress | None,
 ) -> TreeResult:
     """Make a folder of a computer equal to one of this machine; see `Files.push`."""
     wire, base, tree = files._wire, remote_path(target), LocalTree(source)
     ignored = ignorer(ignore)
     here, unreadable = in_thread(functools.partial(tree.scan, ignored, follow=follow))
-    there = _manifest(files, base, ignored)
+    leftovers: list[str] = []
+    there = _manifest(files, base, ignored, leftovers)
     todo = plan(here, there, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
     work.skipped |= unreadable
@@ -88,7 +90,7 @@ def push(
 
     def piece(wanted: list[FileInfo]) -> None:
         entries, skipped = in_thread(functools.partial(tree.entries, wanted, follow=follow))
-        refused = wire.unpack(base, entries, read_only=True)
+        refused = wire.unpack(base, entries, read_only=replace_read_only)
         size = sum(len(entry.data) for entry in entries)
         work.done([entry.path for entry in entries], size, {**skipped, **refused})
 
@@ -96,8 +98,12 @@ def push(
         try:
             with local((tree.root / info.path).open, "rb") as file:
                 before = os.fstat(file.fileno())
-                conditions: dict[str, Any] = {"if_match": None, "if_absent": False, "read_only": True}
-                conditions["mtime_ns"] = before.st_mtime_ns
+                conditions = {
+                    "if_match": None,
+                    "if_absent": False,
+                    "read_only": replace_read_only,
+                    "mtime_ns": before.st_mtime_ns,
+                }
                 given = File(file, owned=False, most=1 << 62)
                 files._write_parts(info.path, given, info.mode, conditions, base)
         except ArkerError as error:
@@ -115,7 +121,7 @@ def push(
     for start in range(0, len(marks), _QUESTIONS):
         work.skipped |= wire.mark(base, marks[start : start + _QUESTIONS])
     work.sent += [info.path for info in todo.mark if info.path not in work.skipped]
-    _clear(files, base, todo.remove, work)
+    _clear(files, base, [*todo.remove, *leftovers], work)
     work.removed += [path for path in todo.remove if path not in work.skipped]
     return work.result()
 
@@ -135,7 +141,7 @@ def pull(
     ignored = ignorer(ignore)
     if not (wire.stat(base)).is_directory:
         raise ArkerError("bad_request", f"{base} is not a folder", 400)
-    there = _manifest(files, base, ignored)
+    there = _manifest(files, base, ignored, [])
     in_thread(tree.make_root)
     refused = in_thread(tree.refusals, there.values())
     here, unreadable = in_thread(tree.scan, ignored)
@@ -186,6 +192,7 @@ def pull(
             work.skipped[path] = why
         else:
             work.removed.append(path)
+    in_thread(tree.sweep)
     return work.result()
 
 
@@ -203,7 +210,11 @@ def _get(files: Files, path: str, tree: LocalTree, name: str) -> None:
         raise ArkerError("local_file", str(error)) from error
 
 
-def _manifest(files: Files, base: str, ignored: Callable[[str], bool]) -> dict[str, FileInfo]:
+def _manifest(
+    files: Files, base: str, ignored: Callable[[str], bool], leftovers: list[str]
+) -> dict[str, FileInfo]:
+    """Return the entries below a folder by relative path. What transfers that ended long ago left behind goes to
+    `leftovers`."""
     found: dict[str, FileInfo] = {}
     cursor: str | None = ""
     left_out = ""
@@ -213,6 +224,8 @@ def _manifest(files: Files, base: str, ignored: Callable[[str], bool]) -> dict[s
             if left_out and info.path.startswith(left_out):
                 continue
             if info.path.rpartition("/")[2].startswith(PARTIAL):
+                if is_leftover(info.mtime_ns):
+                    leftovers.append(info.path)
                 continue
             if ignored(f"{info.path}/" if info.kind == "directory" else info.path):
                 left_out = f"{info.path}/"

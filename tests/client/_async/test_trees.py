@@ -178,6 +178,23 @@ async def test_links_can_be_followed(way: Way, deployment: Deployment, tmp_path:
         assert (await vm.run("cat t/file t/folder/f; find t -type l")).text == "ff"
 
 
+async def test_what_was_left_behind_is_removed_after_a_day(
+    way: Way, deployment: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "d").mkdir()
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.run(
+            "mkdir -p t/d; touch t/.arker-part-new; touch -d '2 days ago' t/.arker-part-1 t/d/.arker-part-2"
+        )
+        assert (await vm.files.push(tmp_path, "t")).removed == ()
+        assert (await vm.run("find t -type f")).text == "t/.arker-part-new\n"
+        for name in ("d/.arker-part-1", "d/.arker-part-new"):
+            (tmp_path / name).touch()
+        os.utime(tmp_path / "d/.arker-part-1", (1, 1))
+        assert (await vm.files.pull("t", tmp_path)).removed == ()
+        assert [path.name for path in tmp_path.rglob("*")] == ["d", ".arker-part-new"]
+
+
 async def test_nothing_is_pulled_outside_of_the_folder(
     way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:

@@ -136,6 +136,26 @@ def test_things_of_another_kind_are_replaced_only_if_asked(
         assert (vm.run("cat t/x/f t/y t/z")).text == "fyy"
 
 
+def test_read_only_files_are_replaced_only_if_asked(way: Way, deployment: Deployment, tmp_path: Path) -> None:
+    sizes = {"small": 3, "large": trees.PART + 1}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(b"a" * size)
+        (tmp_path / name).chmod(0o444)
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.files.push(tmp_path, "t")
+        for name, size in sizes.items():
+            (tmp_path / name).chmod(0o644)
+            (tmp_path / name).write_bytes(b"b" * (size + 1))
+        result = vm.files.push(tmp_path, "t")
+        assert (result.sent, set(result.skipped)) == ((), {"small", "large"})
+        with pytest.raises(ArkerError, match="read-only"):
+            vm.files.upload(tmp_path / "small", "t/small")
+        vm.files.upload(tmp_path / "small", "t/small", mode=0o444, replace_read_only=True)
+        assert vm.files.read("t/small") == b"bbbb"
+        assert (vm.files.push(tmp_path, "t", replace_read_only=True)).sent == ("large", "small")
+        assert (vm.files.stat("t/small")).mode == 0o644
+
+
 def test_links_can_be_followed(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/f").write_text("f")
@@ -151,6 +171,23 @@ def test_links_can_be_followed(way: Way, deployment: Deployment, tmp_path: Path)
         assert result.sent == ("file", "folder", "folder/f")
         assert set(result.skipped) == {"dead", "loop", "pipe"}
         assert (vm.run("cat t/file t/folder/f; find t -type l")).text == "ff"
+
+
+def test_what_was_left_behind_is_removed_after_a_day(
+    way: Way, deployment: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "d").mkdir()
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.run(
+            "mkdir -p t/d; touch t/.arker-part-new; touch -d '2 days ago' t/.arker-part-1 t/d/.arker-part-2"
+        )
+        assert (vm.files.push(tmp_path, "t")).removed == ()
+        assert (vm.run("find t -type f")).text == "t/.arker-part-new\n"
+        for name in ("d/.arker-part-1", "d/.arker-part-new"):
+            (tmp_path / name).touch()
+        os.utime(tmp_path / "d/.arker-part-1", (1, 1))
+        assert (vm.files.pull("t", tmp_path)).removed == ()
+        assert [path.name for path in tmp_path.rglob("*")] == ["d", ".arker-part-new"]
 
 
 def test_nothing_is_pulled_outside_of_the_folder(way: Way, deployment: Deployment, tmp_path: Path) -> None:

@@ -1,0 +1,162 @@
+"""Pushes and pulls that are hit at random moments: nothing is half, nothing is lost, and the next one completes it.
+
+`ARKER_TEST_TREE_FAULTS=250` for the whole number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from arker import Arker
+from tests.conftest import FreshDeployment
+from tests.faults.proxy import CuttingProxy
+
+FAULTS = int(os.environ.get("ARKER_TEST_TREE_FAULTS", "8"))
+#: Part of the names of files that are not complete.
+HIDDEN = ".arker-"
+PROGRAM = """
+import sys
+from arker import Arker
+way, url, key, vm, local = sys.argv[1:]
+with Arker(key, url, global_url=url) as arker:
+    files = arker.vm(vm).files
+    print("ready", flush=True)
+    files.push(local, "t", delete=True) if way == "push" else files.pull("t", local, delete=True)
+"""
+
+Tree = dict[str, bytes | None]
+
+
+def local_tree(root: Path) -> Tree:
+    """The contents of files by path; None for folders."""
+    found: Tree = {}
+    for path in root.rglob("*"):
+        if HIDDEN not in str(path.relative_to(root)):
+            found[str(path.relative_to(root))] = None if path.is_dir() else path.read_bytes()
+    return found
+
+
+def remote_tree(arker: Arker, vm: str, scratch: Path) -> Tree:
+    """The same of the folder `t` of a computer, fetched by other means than a pull."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    computer = arker.vm(vm)
+    computer.run("mkdir -p t && tar -cf tree.tar -C t .").check()
+    computer.files.download("tree.tar", scratch / "tree.tar")
+    subprocess.run(["tar", "-xf", "tree.tar"], cwd=scratch, check=True)
+    (scratch / "tree.tar").unlink()
+    return local_tree(scratch)
+
+
+def change(rng: random.Random, root: Path) -> None:
+    """Change some of a tree: small files, one of several parts, folders that come and go."""
+    for _ in range(rng.randrange(1, 25)):
+        path = root / f"d{rng.randrange(5)}" / f"f{rng.randrange(8)}"
+        if rng.random() < 0.2 and path.exists():
+            path.unlink()
+        elif rng.random() < 0.05:
+            shutil.rmtree(path.parent, ignore_errors=True)
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(rng.randbytes(rng.choice([0, 10, 5_000, 300_000])))
+    if rng.random() < 0.3:
+        (root / "large").write_bytes(rng.randbytes(1 << 20) * 18)
+
+
+def old_or_new(before: Tree, wanted: Tree, now: Tree) -> None:
+    """Each entry is as it was or as it shall be."""
+    for path in before.keys() | wanted.keys() | now.keys():
+        old, new, there = before.get(path, "none"), wanted.get(path, "none"), now.get(path, "none")
+        if there not in (old, new):
+            # A folder is there before what is in it is removed, or after it was made.
+            assert there is None or any(one.startswith(f"{path}/") for one in now), path
+
+
+class Hit:
+    """A transfer in a process of its own, and what hits it."""
+
+    def __init__(self, rng: random.Random, deployment: FreshDeployment, vm: str, typical: float) -> None:
+        self.rng = rng
+        self.deployment = deployment
+        self.vm = vm
+        self.pause = rng.random() * typical
+
+    def __call__(self, way: str, local: Path) -> None:
+        kind = self.rng.choice(["client", "answer", "cut", "deployment"])
+        with CuttingProxy(self.deployment.base_url) as proxy:
+            arguments = [way, proxy.url, self.deployment.api_key, self.vm, str(local)]
+            with subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                if kind == "answer":
+                    proxy.lose(self.rng.randrange(1, 6))
+                    process.wait()
+                    return
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(self.pause)
+                if kind == "cut":
+                    proxy.__exit__()
+                elif kind == "deployment":
+                    self.deployment.kill()
+                process.send_signal(signal.SIGKILL)
+        if kind == "deployment":
+            self.deployment.start()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60 + 30 * FAULTS)
+def test_nothing_is_half_and_nothing_is_lost(
+    fresh_deployment: Callable[..., FreshDeployment], tmp_path: Path
+) -> None:
+    seed = int(os.environ.get("ARKER_TEST_SEED", time.time_ns() % 1_000_000))
+    print(f"ARKER_TEST_SEED={seed}")
+    rng = random.Random(seed)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    deployment = fresh_deployment().start()
+
+    def client() -> Arker:
+        return Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
+
+    with client() as arker:
+        vm = arker.vm("arkuntu").fork().id
+    typical = 0.5
+    for number in range(FAULTS):
+        change(rng, source)
+        wanted = local_tree(source)
+        hit = Hit(rng, deployment, vm, typical)
+        if number % 2 == 0:
+            with client() as arker:
+                before = remote_tree(arker, vm, tmp_path / "scratch")
+            hit("push", source)
+            with client() as arker:
+                old_or_new(before, wanted, remote_tree(arker, vm, tmp_path / "scratch"))
+                began = time.monotonic()
+                arker.vm(vm).files.push(source, "t", delete=True)
+                typical = time.monotonic() - began + 0.05
+                assert remote_tree(arker, vm, tmp_path / "scratch") == wanted
+        else:
+            with client() as arker:
+                arker.vm(vm).files.push(source, "t", delete=True)
+            before = local_tree(target)
+            hit("pull", target)
+            old_or_new(before, wanted, local_tree(target))
+            with client() as arker:
+                arker.vm(vm).files.pull("t", target, delete=True)
+            assert local_tree(target) == wanted
+    with client() as arker:
+        arker.vm(vm).delete()
