@@ -51,6 +51,17 @@ def test_a_round_over_http() -> None:
     check(http.sample(5), http.TARGETS, set())
 
 
+def test_commands_beside_another_revision() -> None:
+    child = subprocess.run(
+        [sys.executable, "-m", "benchmarks.revisions", str(ROOT), "--blocks", "1", "--only", "echo"],
+        cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert child.returncode == 0, child.stderr
+    name, *figures = child.stdout.splitlines()[1].replace("/", "").split()
+    assert (name, len(figures)) == ("echo", 7)
+    assert all(float(figure) > 0 for figure in figures)
+
+
 @pytest.mark.parametrize("failing", ["exit 3", "no-such-command"])
 def test_a_command_that_fails_is_no_figure(failing: str) -> None:
     with pytest.raises(subprocess.CalledProcessError):

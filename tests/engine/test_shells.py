@@ -364,3 +364,18 @@ async def test_nobody_writes_into_the_script_of_a_shell(engine: BubblewrapEngine
     assert (outcome.exit_code, outcome.stdout) == (5, b"real\n")
     assert await sh(engine, "ls ran") == "ran\n"
     assert (await attempt(engine, f"cat /proc/{who}/fd/255")).exit_code != 0
+
+
+async def test_a_script_that_grows_loses_no_line(engine: BubblewrapEngine) -> None:
+    for n in range(120):
+        # Twice as much as is allocated at once, by commands after which the shell reads what it had read again.
+        outcome = await attempt(engine, f"# {'x' * 1000}\n(exit {n}); x=$?; echo {n}; (exit $x)")
+        assert (outcome.stdout, outcome.exit_code) == (f"{n}\n".encode(), n)
+
+
+@pytest.mark.parametrize("end", ["echo last \\\n", "[[ a", "case x in", "for x in", "f(", "echo $(", "if"])
+async def test_what_ends_in_the_middle_confuses_no_later_command(engine: BubblewrapEngine, end: str) -> None:
+    for n in range(3):
+        await attempt(engine, f"x={n}\ntrue\n{end}")
+        outcome = await attempt(engine, f"[[ a == a ]] && case $x in {n}) echo $x; (exit 3);; esac")
+        assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (3, f"{n}\n".encode(), b"")

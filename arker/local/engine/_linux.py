@@ -22,6 +22,7 @@ _CLONE_NEWNS = 0x00020000
 _MS_BIND, _MS_REC, _MS_SLAVE = 0x1000, 0x4000, 0x80000
 
 _FICLONE = 0x40049409
+_FALLOC_KEEP_SIZE, _FALLOC_PUNCH_HOLE = 0x01, 0x02
 
 
 class _OpenHow(ctypes.Structure):
@@ -65,6 +66,17 @@ def rename_new(source: int, name: str, target: int, new: str) -> None:
 def sync_filesystem(fd: int) -> None:
     """Write all data of the file system that contains `fd` to its disk."""
     _check(_libc.syncfs(fd), "syncfs")
+
+
+def allocate(fd: int, offset: int, length: int) -> None:
+    """Allocate disk space for a part of a file, beyond its end too, if there is room and the file system can."""
+    _libc.fallocate(fd, _FALLOC_KEEP_SIZE, ctypes.c_int64(offset), ctypes.c_int64(length))
+
+
+def discard(fd: int, length: int) -> None:
+    """Give back the disk space of the first `length` bytes of a file, if the file system can."""
+    mode = _FALLOC_KEEP_SIZE | _FALLOC_PUNCH_HOLE
+    _libc.fallocate(fd, mode, ctypes.c_int64(0), ctypes.c_int64(length))
 
 
 def fill_standard_descriptors() -> None:

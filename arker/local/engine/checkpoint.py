@@ -1,8 +1,8 @@
 """What a shell knows, as it told it, and the shell code that brings it back. Pure.
 
-A shell tells what it knows in sections, each the output of a builtin (`SECTIONS`). They are kept as they came and read
-only when a shell is to be started from them. The code treats every definition by itself, quoted, so that one which
-cannot be read costs nothing but itself; and it is absolute: what the shell did not have is removed.
+A shell tells what it knows in sections: its options, and the output of some builtins (`SECTIONS`). They are kept as
+they came and read only when a shell is to be started from them. The code treats every definition by itself, quoted, so
+that one which cannot be read costs nothing but itself; and it is absolute: what the shell did not have is removed.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-#: In the order in which a shell tells them: the name of a section, and the command whose output it is.
+#: In the order in which a shell tells them: the name of a section, and the command whose output it is. Before them come
+#: `OPTIONS`: bash writes each line by itself, and the output of `set +o` and `shopt -p` would be most of the lines.
 SECTIONS: dict[str, str] = {
-    "options": r"\builtin set +o",
-    "shopt": r"\builtin shopt -p",
     "traps": r"\builtin trap -p",
     "variables": r"\builtin declare -p",
     "functions": r"\builtin declare -f",
@@ -27,6 +26,8 @@ SECTIONS: dict[str, str] = {
     "hashed": r"\builtin hash -l",
     "folders": r"""\builtin printf '%s\n' "${DIRSTACK[@]@Q}" """,
 }
+#: The sections with the values of `SHELLOPTS` and `BASHOPTS`.
+OPTIONS: tuple[str, ...] = ("options", "shopt")
 #: Told only when the last command may have changed them.
 ON_DEMAND: frozenset[str] = frozenset({"limits", "hashed", "folders"})
 #: Commands with such a word may have.
@@ -34,7 +35,7 @@ CHANGES_ON_DEMAND: re.Pattern[bytes] = re.compile(rb"\b(?:ulimit|hash|pushd|popd
 
 #: Builtins that the engine's own lines use. A shell without one of them is not used any more.
 ESSENTIAL: frozenset[bytes] = frozenset(
-    b". : alias builtin cd declare enable eval exit hash printf set shopt trap ulimit umask unset".split()
+    b". : alias builtin cd declare enable eval exit hash printf set shopt test trap ulimit umask unset".split()
 )
 #: Words of the grammar in the engine's own lines; an alias for one would change what they mean.
 _GRAMMAR = frozenset(b"{ } ( ) if then fi".split())
@@ -57,10 +58,13 @@ _PASSING = (
     b"history",
 )
 
+#: Options that a new shell has set.
+_USUAL = (b"braceexpand", b"hashall", b"interactive-comments")
+
 #: Bytes of all that is kept of a session.
 TOTAL = 1 << 20
 
-_VERSION = b"\x01arker-shell-1\0"
+_VERSION = b"\x01arker-shell-2\0"
 #: One definition: up to the first line feed that is not quoted.
 _DEFINITION = re.compile(
     rb"""(?:\$'(?:[^'\\]|\\.)*+'|'[^']*+'|"(?:[^"\\]|\\.)*+"|\\.|[^\n"'\\$]++|\$)*+\n""", re.DOTALL
@@ -94,12 +98,16 @@ class Checkpoint:
         if not stored.startswith(_VERSION):
             return None
         fields = stored[len(_VERSION) :].split(b"\0")
-        names = {name.encode(): name for name in SECTIONS}
+        names = {name.encode(): name for name in (*OPTIONS, *SECTIONS)}
         pairs = zip(fields[::2], fields[1::2], strict=False)
         return cls({names[name]: text for name, text in pairs if name in names})
 
     def _lines(self, section: str) -> list[bytes]:
         return [line[:-1] for line in _DEFINITION.findall(self.sections.get(section, b""))]
+
+    def options(self, section: str = "options") -> list[bytes]:
+        """The names of the options that are set, by `set -o` or, with "shopt", by `shopt -s`."""
+        return [name for name in self.sections.get(section, b"").split(b":") if name]
 
     def traps(self) -> dict[bytes, bytes]:
         """The commands of traps by signal, each as one quoted word of shell code."""
@@ -220,24 +228,27 @@ def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
     for line in told.sections.get("disabled", b"").splitlines():
         if line.removeprefix(b"enable -n ") not in ESSENTIAL:
             yield each(line)
-    for line in told.sections.get("shopt", b"").splitlines():
-        yield b"\\builtin " + line
-    for line in told.sections.get("options", b"").splitlines():
-        if line.split(b" ")[-1] not in _PASSING:
-            yield b"\\builtin " + line
+    if OPTIONS[1] in told.sections:
+        yield b'\\builtin eval "\\builtin shopt -u ${BASHOPTS//:/ }"'
+        yield b"\\builtin shopt -s " + b" ".join(told.options("shopt"))
+    if OPTIONS[0] in told.sections:
+        options = told.options()
+        for name in sorted({*options, *_USUAL}):
+            if name not in _PASSING:
+                yield b"\\builtin set " + (b"-o " if name in options else b"+o ") + name
     for name, word in told.traps().items():
-        if name not in (b"EXIT", *_SEEN):
+        if name not in (b"EXIT", *SEEN):
             yield each(b"trap -- " + word + b" " + name)
 
 
 #: Traps that would see the rest of what brings the shell back.
-_SEEN = (b"ERR", b"RETURN", b"DEBUG")
+SEEN: frozenset[bytes] = frozenset({b"ERR", b"RETURN", b"DEBUG"})
 
 
 def _late(told: Checkpoint) -> bytes:
     traps = told.traps()
     return b"".join(
         b"\\builtin trap -- " + traps[name].replace(b"\n", b"'$'\\n''") + b" " + name + b";"
-        for name in _SEEN
+        for name in (b"ERR", b"RETURN", b"DEBUG")
         if name in traps
     )

@@ -178,9 +178,10 @@ class Session:
             shell = self.shell
             if shell is None or shell.lost():
                 shell = self._begin(sandbox, control, image)
-            if shell.state is ShellState.READY:
+            if shell.takes_commands:
                 return shell
-            await shell.up
+            # A call that is cancelled must not cancel what others wait for.
+            await asyncio.wait({shell.up})
             if shell.pid is None:
                 if (refusal := self.around.refusal()) is not None:
                     raise refusal

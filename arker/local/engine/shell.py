@@ -1,24 +1,26 @@
-"""A session's shell: one bash that reads commands from a pipe, and what it answers.
+"""A session's shell: one bash that reads commands from a script that grows, and what it answers.
 
-A folder that the sandbox sees read-only has the named pipes that commands use: `bash`, from which the shell reads its
-script (so named because bash calls itself by the name of its script in messages); `o` and `e`, which are the output and
-error output of the command that runs; `i`, its input where it has one. A second folder, whose name only the shell and
-the host know and which no listing shows, has the pipe of records and the files of shell code that the engine needs.
+A folder that the sandbox sees read-only has `bash`, the script (so named because bash calls itself by the name of its
+script in messages), and named pipes: `o` and `e`, the output and error output of the command that runs; `i`, its input
+where it has one. A second folder, whose name only the shell and the host know and which no listing shows, has the pipe
+of records, the gates of the script, and the files of shell code that the engine needs.
 
 For each command the shell reads two lines. The first evaluates the command, and then tells how it ended: a redirection
 from a file that does not exist, whose name has status and folder in it, fails, and bash itself writes the name in its
 message of the error to the pipe of records. So no command is executed for it: no DEBUG trap runs, no function or
 disabled builtin of the user's gets in between. The name also has a number that was made for this command. The second
 line tells what the shell knows (`checkpoint`), for the next shell: a session outlives its shells. It tells no more than
-the command can have changed: nothing after a call of a program, and after most others the variables alone.
+the command can have changed: nothing after a call of a program, and after most others the variables alone. The next
+command does not wait for those.
 
 The engine's lines are invisible to the user as far as bash allows. The hook that saves a shell which ends by `exit` is
 a trap on EXIT, which `trap -p` would show. Before a command that may look at traps, it is taken away, and `exit` is a
 function instead while that command runs; and where traps exist that see every command, the shell tells what it knows
 from a subshell, which has none of them.
 
-Records are separated by NULs: `S pid` a shell is up; `K` and `L` the folder and the sections of a checkpoint; `V` its
-variables; `E` and `F` all as the shell ends; `X status` the shell is gone, from the process above it.
+Records are separated by NULs: `S pid` a shell is up; `K` and `L` the folder and the sections of a checkpoint; `V` the
+number of the command, and the variables; `E` and `F` all as the shell ends; `X status` the shell is gone, from the
+process above it.
 """
 
 from __future__ import annotations
@@ -26,14 +28,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import fcntl
 import os
 import platform
 import re
 import secrets
 import signal
-import struct
-import termios
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -43,7 +42,9 @@ from pathlib import Path
 from arker.local.engine.checkpoint import (
     CHANGES_ON_DEMAND,
     ON_DEMAND,
+    OPTIONS,
     SECTIONS,
+    SEEN,
     Checkpoint,
     quote,
     restoration,
@@ -51,6 +52,7 @@ from arker.local.engine.checkpoint import (
 from arker.local.engine.journal import Journal
 from arker.local.engine.protocol import EngineError, Stream
 from arker.local.engine.sandbox import CONTROL, Sandbox
+from arker.local.engine.script import Script
 from arker.local.engine.stdin import Input
 
 _READ = 1 << 16
@@ -64,8 +66,8 @@ _LOOKS = (0.02, 0.05, 0.1, 0.25)
 #: often whether they do anything but wait, and so long at the most.
 _LINGER = 0.01
 _LINGER_MOST = 0.1
-#: Longer ones go through a file: bash reads a pipe byte by byte.
-_INLINE = 512
+#: Longer ones go through a file of their own.
+_INLINE = 1 << 12
 #: What a shell may tell at once, in bytes; of more, nothing is kept.
 _TOLD = 64 << 20
 _CWD = 4096
@@ -73,8 +75,8 @@ _HELD_STREAMS = 64
 #: Descriptors of a shell that waits: the last one is its script.
 _OWN = frozenset({0, 1, 2, 255})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: The beginning of a line of /proc/<pid>/syscall in a process that waits for its script: read(2) from descriptor 255.
-_WAITS = {"x86_64": b"0 0xff ", "aarch64": b"63 0xff "}.get(platform.machine(), b"unknown")
+#: The beginning of a line of /proc/<pid>/syscall in a process that waits until a file is open: openat(2).
+_OPENS = {"x86_64": b"257 ", "aarch64": b"56 "}.get(platform.machine(), b"unknown")
 
 _ABOVE = """\
 {{ cd {path}; setsid bash --noprofile --norc bash 0<&- 1>&- 2>&- 3>&-
@@ -87,22 +89,16 @@ _START = rb"""\builtin cd -- %(cwd)b || \builtin cd
 %(hook)b
 \builtin printf '\0S%%d\0' "$$" >%(secret)b/s
 """
-# The only place from which the number of the next line can be set is a redirection. This one fails, as there is no such
-# file, and the second makes the status 0 again; neither executes anything.
-_RESET = b"{ :;} <\"/$((LINENO=0))\"||if { :;} <'';then :;fi\n"
 #: Keeps `eval` from being taken for a failed command itself: an ERR trap would run twice.
 _EXCUSED = b"&&if { :;} <'';then :;fi"
-_COMMAND = (
-    b"%b\\builtin eval %b <%b >%b/o 2>%b/e%b;{ :;} 2>%b/s <\"/%b/$?/${PWD-}/%b/%b\"||if { :;} <'';then :;fi\n"
-)
-# The redirection that is the record sets it too, unless the variable may be readonly: there would be no record then.
-_RESET_WITH = b"$((LINENO=%d))"
+# The empty line: after a text that ends with a continued line, bash takes the next word for no word of the grammar.
+_COMMAND = b'%b\\builtin eval %b <%b >%b/o 2>%b/e%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";then :;fi\n\n'
 # `:` leaves its name in `$_`, instead of one that is secret. Nothing is executed if the pipe cannot be opened: the
 # command would be taken for the one that had no record.
-_TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi;" + _RESET
-_TELL_APART = b"(\\builtin . %b/%b);" + _RESET
+_TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi\n"
+_TELL_APART = b"(\\builtin . %b/%b)\n"
 _TELL_VARIABLES = (
-    b"{ \\builtin printf '\\0V\\0\\0';\\builtin declare -p;\\builtin printf '\\0Z\\0';\\:;} >%b/s\n"
+    b"{ \\builtin printf '\\0V%b\\0';\\builtin declare -p;\\builtin printf '\\0Z\\0';\\:;} >%b/s\n"
 )
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
 #: One call of a program or of a builtin, without expansions, assignments or redirections.
@@ -126,21 +122,27 @@ _DEEP = re.compile(
     |(?:^|[\n;&|(){}!`]|\b(?:do|then|else|elif|if|while|until|time)\s)\s*(?:\w+=\S*\s+)*[^\s=]*[$`]""",
     re.VERBOSE,
 )
+#: Longer commands are taken to change anything: telling it costs less than looking at them.
+_LOOKED_AT = 2048
 _FIXED_LINE = re.compile(rb"^declare -\w*r\w* LINENO\b", re.MULTILINE)
 _FUNCTION = re.compile(rb"\(\s*\)")
 _QUOTES = b"\\'\""
 #: Commands with such a word may show functions.
 _FUNCTIONS = re.compile(rb"\b(?:declare|typeset|compgen|type|command|set)\b")
-_PASSING_NAMES = (b"errexit", b"nounset", b"pipefail")
+_PASSING_NAMES = frozenset({b"errexit", b"nounset", b"pipefail"})
 _PASSING = b"\\builtin set +eu +o pipefail;"
 # A function called `builtin` would print into the output of the command; the file removes it first.
 _HOOK = b'\\. %b/x "$?"'
 _EXIT = (
-    b'exit() { \\builtin set -- "${@:-$?}";[[ $BASHPID != $$ ]]||\\builtin . %b/x "$1";\\builtin exit "$@";};'
+    b'exit() { \\builtin set -- "${@:-$?}";\\builtin test "$BASHPID" != "$$"||\\builtin . %b/x "$1";'
+    b'\\builtin exit "$@";};'
 )
 
 #: Commands with such a word may show or set traps.
-_TRAPS = re.compile(rb"\b(?:trap|eval|source)\b|(?:^|[\s;&|({])\.\s")
+_TRAPS = (b"trap", b"eval", b"source")
+_SOURCES = re.compile(rb"(?:^|[\s;&|({])\.\s")
+#: Traps that see the engine's own lines, and whatever may set one without its name.
+_SEEING = re.compile(rb"DEBUG|ERR|RETURN|eval|source|[$`{*?\[\\]", re.IGNORECASE)
 
 
 #: The sections that a shell tells, by the kind of its record. Positional parameters are its own while it ends.
@@ -154,20 +156,17 @@ _TELLS: dict[str, list[str]] = {
 
 def _telling(secret: bytes, kind: str, after: str = ":") -> bytes:
     """The file of shell code that tells what a shell knows, its options first: some are unset then."""
-    lines = ["{", rf"""\builtin printf '\0{kind}\0%s\0' "${{PWD-}}" """]
+    head = rf"""\builtin printf '\0{kind}\0%s\0%s\0%s\0' "${{PWD-}}" "$SHELLOPTS" "$BASHOPTS" """
+    lines = ["{", head, _PASSING.decode()]
     lines += [rf"{SECTIONS[name]};\builtin printf '\0'" for name in _TELLS[kind]]
-    lines.insert(3, _PASSING.decode())
     if kind in "EF":
         lines.insert(0, r"\unset -f builtin")
     lines += [rf"\builtin printf 'Z\0';}} >{secret.decode()}/s", rf"\builtin {after}"]
     return "\n".join(lines).encode() + b"\n"
 
 
-_RECORD = re.compile(
-    rb"\0(?:(?P<kind>[SX])(?P<number>\d{1,9})|(?P<teller>[KLEFV])\0(?P<told>.*?)\0Z)\0", re.DOTALL
-)
-_RECORD_END = re.compile(rb"\0(?:Z|[SX]\d{1,9})\0\Z")
-_RECORD_END_MOST = 12
+_RECORD = re.compile(rb"\0(?:(?P<kind>[SX])(?P<number>\d{1,9})\0|(?P<teller>[KLEFV])\0?)")
+_TOLD_END = b"\0Z\0"
 
 
 def in_subshell(command: str, cwd: str | None, env: Mapping[str, str] | None) -> bytes:
@@ -195,6 +194,12 @@ def _deep(code: bytes) -> bool:
     return _DEEP.search(code.translate(None, _QUOTES)) is not None
 
 
+def _is_open_ended(code: bytes) -> bool:
+    """Whether `code` may end within a command substitution or a condition; pure."""
+    substitution = b"$(" in code and code.count(b"(") != code.count(b")")
+    return substitution or code.count(b"[[") != code.count(b"]]")
+
+
 class ShellState(enum.Enum):
     """How a shell stands. `Shell._move` alone changes it."""
 
@@ -216,7 +221,8 @@ _MOVES: dict[ShellState, tuple[ShellState, ...]] = {
     ShellState.READY: (ShellState.RUNNING, ShellState.CLOSED),
     ShellState.RUNNING: (ShellState.DRAINING, ShellState.CLOSED),
     ShellState.DRAINING: (ShellState.TELLING, ShellState.READY, ShellState.CLOSED),
-    ShellState.TELLING: (ShellState.READY, ShellState.CLOSED),
+    # It need not have told its variables when it gets its next command.
+    ShellState.TELLING: (ShellState.READY, ShellState.RUNNING, ShellState.CLOSED),
     ShellState.CLOSED: (),
 }
 
@@ -354,8 +360,11 @@ class Shell:
         #: Whether a function may change more than variables.
         self._functions_are_deep = _deep(self._checkpoint.sections.get("functions", b""))
         #: The user's own trap on EXIT, and whether the engine's is in its place.
-        self._on_exit = self._checkpoint.traps().get(b"EXIT")
+        traps = self._checkpoint.traps()
+        self._on_exit = traps.get(b"EXIT")
         self._hooked = False
+        #: Whether traps are set that see each command.
+        self._traps_see = not SEEN.isdisjoint(traps)
         #: Whether `exit` is the engine's function.
         self._exit_is_ours = False
         self._status = status
@@ -369,14 +378,18 @@ class Shell:
         self._began = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
-        #: Whether the command may end within a command substitution.
+        #: Whether the command may end within a command substitution or a condition.
         self._open_ended = False
-        self._asked_to_leave = False
-        self._hung_up = False
+        #: Whether it reads no more commands, as it lost its record.
+        self._dismissed = False
         #: How it ended, while its output may still come.
         self._done: Result | None = None
         #: Whether what it knows after the command was told.
         self._told = True
+        #: Whether that is variables alone.
+        self._tells_variables = False
+        #: The number of the command whose variables are told before the one that runs begins.
+        self._tells_first = b""
         #: Records that are not complete.
         self._unread = bytearray()
         #: What was told last, as it came.
@@ -388,11 +401,11 @@ class Shell:
     def _make(self, told: Checkpoint | bytes | None, environment: Iterable[str]) -> None:
         for folder in (self._folder, self._secret_folder):
             folder.mkdir(mode=0o700)
-        os.mkfifo(self._folder / "bash", 0o600)
         os.mkfifo(self._secret_folder / "s", 0o600)
         secret = self._secret
         for kind in ("K", "L"):
             (self._secret_folder / kind.lower()).write_bytes(_telling(secret, kind))
+        (self._secret_folder / "r").write_bytes(b'\\builtin return "$1"\n')
         self._tell_at_exit("E")
         late = b""
         if isinstance(told, Checkpoint):
@@ -413,16 +426,16 @@ class Shell:
             b"hook": hook,
         }
         (self._secret_folder / "start").write_bytes(start)
-        # Both ends, so that neither the shell's going away nor its not being there yet is the end of the pipe.
+        # Both ends, so that the pipe has no end between records.
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
-        self._commands = os.open(self._folder / "bash", flags)
         self._records = os.open(self._secret_folder / "s", flags)
+        first = b"\\builtin . " + secret + b"/start;\\:;" + late + b"\n"
+        self._script = Script(self._folder / "bash", self._secret_folder, secret, first)
         self._out = _Reader(self._folder / "o", Stream.STDOUT)
         self._err = _Reader(self._folder / "e", Stream.STDERR)
         self._held: list[_Reader] = []
         self._loop.add_reader(self._records, self._read_records)
         self.sandbox.control(_ABOVE.format(path=self._path.decode(), secret=secret.decode()).encode())
-        os.write(self._commands, b"\\builtin . " + secret + b"/start;\\:;" + late + _RESET)
 
     def _tell_at_exit(self, kind: str) -> None:
         """Let the shell tell at its end all that the last command may have changed."""
@@ -449,22 +462,28 @@ class Shell:
 
     # A command
 
+    @property
+    def takes_commands(self) -> bool:
+        """Whether it waits for a command, or will once it has told its variables, on which no other line depends."""
+        telling = self.state is ShellState.TELLING and self._tells_variables
+        return self.state is ShellState.READY or (telling and self.damage is None)
+
     def run(self, command: bytes, journal: Journal, *, stdin: bool = False) -> asyncio.Future[Result]:
-        """Start a command whose output goes to `journal`; the future's result says how it ended. Needs a shell that is
-        READY. Raises OSError."""
+        """Start a command whose output goes to `journal`; the future's result says how it ended. Needs a shell that
+        takes commands. Raises OSError."""
         assert self.pid is not None
         source = b"/dev/null"
         if stdin:
             self.input = Input(self._folder / "i")
             source = self._path + b"/i"
         nonce = secrets.token_hex(3).encode()
+        telling = self.state is ShellState.TELLING
         text = self._lines(command, source, nonce)
         self.mark = self.sandbox.processes.mark(self.pid)
-        written = os.write(self._commands, text)
-        if written != len(text):
-            raise BlockingIOError(f"the shell has {written} bytes of a command")
+        self._script.give(text)
         self._move(ShellState.RUNNING)
-        self._open_ended = b"$(" in command and command.count(b"(") != command.count(b")")
+        self._open_ended = _is_open_ended(command)
+        self._tells_first = self._nonce if telling else b""
         self._nonce = nonce
         self._out.journal = self._err.journal = journal
         self._began = time.perf_counter()
@@ -475,7 +494,8 @@ class Shell:
     def _lines(self, command: bytes, source: bytes, nonce: bytes) -> bytes:
         """What the shell is to read for a command."""
         secret = self._secret
-        careful = self._apart = self._careful(command)
+        careful = self._looks_at_traps(command)
+        self._apart = careful and self._is_seen(command)
         before = b""
         if careful and self._hooked:
             before = b"\\builtin trap " + (self._on_exit or b"-") + b" EXIT;"
@@ -499,37 +519,48 @@ class Shell:
         shallow = not (careful or before or self._unknown or self._line_is_fixed)
         if self._status == 1:
             before += b"! if { :;} <'';then :;fi;"
-        elif self._status:
+        elif self._status and careful:
             before += b"(\\builtin exit %d)&&:;" % self._status
+        elif self._status:
+            before += b"\\builtin . %b/r %d&&:;" % (secret, self._status)
         word = self._word(command)
         path = self._path
         excused = _EXCUSED if careful else b""
-        line = [before, word, source, path, path, excused, secret, nonce, nonce]
-        if shallow and self._changes_nothing(command):
-            self._told = True
-            return _COMMAND % (*line, _RESET_WITH % 0)
-        self._told = False
-        if shallow and self._changes_variables_only(command):
-            return _COMMAND % (*line, _RESET_WITH % -1) + _TELL_VARIABLES % secret
-        more = CHANGES_ON_DEMAND.search(command)
+        line = _COMMAND % (before, word, source, path, path, excused, secret, nonce, nonce)
+        self._told = shallow and self._changes_nothing(command)
+        if self._told:
+            return line
+        self._tells_variables = shallow and self._changes_variables_only(command)
+        if self._tells_variables:
+            return line + _TELL_VARIABLES % (nonce, secret)
+        more = len(command) > _LOOKED_AT or CHANGES_ON_DEMAND.search(command)
         kind = b"l" if more else b"k"
         if self._at_exit != (at_exit := "F" if more else "E"):
             self._tell_at_exit(at_exit)
-        first = _COMMAND % (*line, b"")
-        return first + (_TELL_APART % (secret, kind) if careful else _TELL % (secret, secret, kind))
+        return line + (_TELL_APART % (secret, kind) if self._apart else _TELL % (secret, secret, kind))
 
-    def _careful(self, command: bytes) -> bool:
-        """Whether a command may see traps, or be seen by them."""
+    def _looks_at_traps(self, command: bytes) -> bool:
+        """Whether a command may show or set traps, or be seen by them."""
         known = self._checkpoint.sections
-        return bool(
-            _TRAPS.search(command)
+        return (
+            any(word in command for word in _TRAPS)
+            or (b"." in command and _SOURCES.search(command) is not None)
             or b"trap" in known.get("functions", b"")
-            or any(name in known.get("traps", b"") for name in (b" DEBUG\n", b" ERR\n", b" RETURN\n"))
+            or self._traps_see
+        )
+
+    def _is_seen(self, command: bytes) -> bool:
+        """Whether traps may see the engine's lines after a command that looks at traps."""
+        return (
+            self._traps_see
+            or b"trap" in self._checkpoint.sections.get("functions", b"")
+            or _SOURCES.search(command) is not None
+            or _SEEING.search(command.translate(None, _QUOTES)) is not None
         )
 
     def _may_define_exit(self, command: bytes) -> bool:
         """Whether `exit` can be the engine's function while a command runs, and the command does not look."""
-        posix = b"set -o posix" in self._checkpoint.sections.get("options", b"")
+        posix = b"posix" in self._checkpoint.options()
         return not posix and b"exit" not in self._checkpoint.functions() and not _FUNCTIONS.search(command)
 
     def _changes_nothing(self, command: bytes) -> bool:
@@ -548,7 +579,8 @@ class Shell:
         """Whether the shell will know after a command what it knows now, but for variables."""
         known = self._checkpoint.sections
         return not (
-            _deep(command)
+            len(command) > _LOOKED_AT
+            or _deep(command)
             or _FUNCTION.search(command)
             or known.get("aliases")
             or known.get("traps")
@@ -585,38 +617,29 @@ class Shell:
         owing = self.state is ShellState.RUNNING or not self._told
         if not owing or self.state is ShellState.CLOSED or self.lost():
             return
-        if self._waits():
-            if self.state is not ShellState.RUNNING:
+        if self.state is not ShellState.RUNNING:
+            # It waits for a command.
+            if self._script.dismiss():
+                while self._read_records():  # what it told just before
+                    pass
                 self._retire("it did not tell what it knows")
                 return
-            if self._hung_up or self._apart:
+        elif not self._dismissed and self._opens():
+            # It may be past its command, and could not write its record, for want of descriptors say. Its own end can
+            # still tell the status: by `exit` or, where it executes nothing any more, as its script ends.
+            self._dismissed = self._script.dismiss(b"" if self._apart else _LEAVE)
+            if self._dismissed and self._apart:
                 self._retire("it lost track of its command")
                 return
-            # It could not write its record, for want of descriptors say. Its own end can still tell the status: by
-            # `exit`, or where it executes nothing any more, as its script ends.
-            if self._asked_to_leave:
-                self._hang_up()
-            else:
-                self._asked_to_leave = True
-                os.write(self._commands, _LEAVE)
+            self.damage = "it was looked at too closely"
         self._look_later(turn)
 
-    def _hang_up(self) -> None:
-        """Let the shell see the end of its script."""
-        self._hung_up = True
-        if self._commands >= 0:
-            os.close(self._commands)
-            self._commands = -1
-
-    def _waits(self) -> bool:
-        """Whether the shell has read all that was written for it and waits for more."""
-        if self._commands < 0:
-            return False
-        unread = struct.unpack("i", fcntl.ioctl(self._commands, termios.FIONREAD, b"\0" * 4))[0]
-        if unread or self.pid is None:
+    def _opens(self) -> bool:
+        """Whether the shell waits until a file is open, and told nothing."""
+        if self.pid is None:
             return False
         # A record may have come just before it was looked at.
-        return self.sandbox.processes.waits_in(self.pid).startswith(_WAITS) and not self._read_records()
+        return self.sandbox.processes.waits_in(self.pid).startswith(_OPENS) and not self._read_records()
 
     def _retire(self, why: str) -> None:
         self.damage = why
@@ -645,25 +668,32 @@ class Shell:
         self._unread += data
         if self.state is ShellState.RUNNING:
             self._find_record(bytes(self._unread))
-        if _RECORD_END.search(self._unread[-_RECORD_END_MOST:]):
-            text, end = bytes(self._unread), 0
-            for match in _RECORD.finditer(text):
-                self._take(match)
-                end = match.end()
-            del self._unread[:end]
+        if data.endswith(b"\0"):
+            self._take_records(bytes(self._unread))
         return True
 
-    def _take(self, record: re.Match[bytes]) -> None:
-        if self.state is ShellState.CLOSED:
-            return
-        if record["teller"] == b"V":
-            self._take_variables(record["told"])
-        elif record["teller"] is not None:
-            self._take_checkpoint(record["teller"].decode(), record["told"])
-        elif record["kind"] == b"X":
-            self._gone(int(record["number"]))
-        elif self.state is ShellState.STARTING:
-            self.pid = int(record["number"])
+    def _take_records(self, text: bytes) -> None:
+        at = 0
+        while self.state is not ShellState.CLOSED and (record := _RECORD.search(text, at)):
+            at = record.end()
+            if record["kind"] == b"X":
+                self._gone(int(record["number"]))
+            elif record["kind"] is not None:
+                self._is_up(int(record["number"]))
+            elif (end := text.find(_TOLD_END, at)) < 0:
+                at = record.start()
+                break
+            else:
+                if record["teller"] == b"V":
+                    self._take_variables(text[at:end])
+                else:
+                    self._take_checkpoint(record["teller"].decode(), text[at:end])
+                at = end + len(_TOLD_END)
+        del self._unread[:at]
+
+    def _is_up(self, pid: int) -> None:
+        if self.state is ShellState.STARTING:
+            self.pid = pid
             # It has its script open, and no other process may open it: not by its name, nor by /proc, where the mode is
             # looked at. The folder is mounted read-only inside, so that the mode cannot be changed there.
             script = self._folder / "bash"
@@ -687,7 +717,7 @@ class Shell:
             self._cwd = folder
 
     def _take_variables(self, told: bytes) -> None:
-        variables = told.removeprefix(b"\0")
+        nonce, _, variables = told.partition(b"\0")
         changed = variables != self._checkpoint.sections.get("variables")
         if changed:
             self._checkpoint = Checkpoint({**self._checkpoint.sections, "variables": variables})
@@ -696,7 +726,10 @@ class Shell:
         if changed or self._cwd != self._told_cwd:
             self._told_cwd = self._cwd
             self._on_told(self._cwd, self._checkpoint)
-        self._all_told()
+        if nonce == self._nonce:
+            self._all_told()
+        elif nonce == self._tells_first:
+            self._tells_first = b""
 
     def _all_told(self) -> None:
         self._told = True
@@ -722,16 +755,17 @@ class Shell:
         self._all_told()
 
     def _change_checkpoint(self, kind: str, texts: list[bytes]) -> None:
-        names = _TELLS[kind]
+        names = [*OPTIONS, *_TELLS[kind]]
         if len(texts) != len(names):
             self.damage = "it did not tell all that it knows"
             return
         told = Checkpoint({**self._checkpoint.sections, **dict(zip(names, texts, strict=True))})
-        options = told.sections["options"]
-        self._passing = self._apart and any(b"set -o " + name in options for name in _PASSING_NAMES)
+        self._passing = self._apart and not _PASSING_NAMES.isdisjoint(told.options())
         self._line_is_fixed = _FIXED_LINE.search(told.sections["variables"]) is not None
         if told.sections["functions"] != self._checkpoint.sections.get("functions"):
             self._functions_are_deep = _deep(told.sections["functions"])
+        if told.sections["traps"] != self._checkpoint.sections.get("traps"):
+            self._traps_see = not SEEN.isdisjoint(told.traps())
         self._checkpoint = self._without_ours(told)
         self._unknown = False
         self.damage = self.damage or told.damage()
@@ -758,6 +792,9 @@ class Shell:
         if self.sandbox.stopping:
             # Its end says nothing of the command.
             self.close()
+        elif self.state is ShellState.RUNNING and self._tells_first:
+            # It ended before the command began.
+            self.close("the shell of the session ended before the command could start")
         elif self.state is ShellState.RUNNING:
             self._command_done(status & 0xFF, gone=True)
         elif self.state is ShellState.DRAINING:
@@ -786,6 +823,7 @@ class Shell:
 
     def _command_done(self, status: int | None, *, gone: bool = False) -> None:
         self._move(ShellState.DRAINING)
+        self._script.taken()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -797,8 +835,8 @@ class Shell:
             self._told = True
             self.damage = self.damage or "it ended"
         elif status == 2 and self._open_ended:
-            # bash 5.2 does not recover from that: it aborts a little later.
-            self.damage = "bash is confused by an incomplete command substitution"
+            # bash 5.2 does not recover from that: it aborts a little later, or knows no `[[` any more.
+            self.damage = "bash is confused by an incomplete command"
         self._close_input()
         for reader in (self._out, self._err):
             reader.unwatch()
@@ -897,7 +935,7 @@ class Shell:
         for reader in (self._out, self._err, *self._held):
             reader.close()
         self._held.clear()
-        self._hang_up()
+        self._script.close()
         os.close(self._records)
         for folder in (self._folder, self._secret_folder):
             with contextlib.suppress(FileNotFoundError):  # with the sandbox all its folders go

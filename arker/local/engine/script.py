@@ -1,0 +1,121 @@
+"""The script of a shell: a file that grows by a command at a time, and the gates at which the shell waits for the next.
+
+bash reads a file in blocks, but a pipe byte by byte, as it must not take what its children may want to read; for a
+short command, that is more than half of the time. At the end of a file, though, bash exits. So what is
+given to it ends with a line that redirects input from a named pipe, the gate: opening it waits until somebody opens its
+other end. The host appends the next command, with another gate at its end, and then opens the first one. There are two,
+in turns: the host closes one when the command has told its end, long before the shell comes to it again.
+
+Should a shell get past a gate by itself, without descriptors say, it sees the end of its script and exits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from arker.local.engine import _linux
+
+#: bash reads in blocks as large as the script is when it begins, up to 8 KiB.
+_BLOCK = 4096
+#: Bytes of disk that are allocated ahead, for the commands that make room on a full one.
+_AHEAD = 1 << 16
+# A compound command with a redirection that fails executes nothing that a trap could see. Arithmetic in a redirection
+# is the only way to set the number of the next line; `if` would set it back. At the end, the status is 0.
+_GATE = b"{ :;} <%b/%d <\"/$((LINENO=0))\"||if { :;} <'';then :;fi\n"
+
+
+class Script:
+    """A script that does not end until `dismiss` or `close`.
+
+    Args:
+        file: the script, made here. The shell may open it once.
+        folder: an existing folder for the gates.
+        inside: the path by which the shell reaches `folder`.
+        text: what the shell reads first, in whole lines.
+    """
+
+    __slots__ = ("_fd", "_gates", "_inside", "_open", "_read", "_reserved", "_size", "_turn")
+
+    def __init__(self, file: Path, folder: Path, inside: bytes, text: bytes) -> None:
+        self._inside = inside
+        self._gates = (f"{folder}/0", f"{folder}/1")
+        for gate in self._gates:
+            os.mkfifo(gate, 0o600)
+        #: Which gate the shell waits at, or will.
+        self._turn = 0
+        #: The other end of the gate that the shell was let through.
+        self._open = -1
+        self._size = self._reserved = 0
+        #: Where the last command begins. The shell may still have to read the lines after it, but none before.
+        self._read = 0
+        self._fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            self._append(b"#" * _BLOCK + b"\n" + text + self._gate(0))
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def _gate(self, turn: int) -> bytes:
+        return _GATE % (self._inside, turn)
+
+    def _append(self, text: bytes) -> None:
+        if self._size + len(text) > self._reserved:
+            _linux.discard(self._fd, self._read)
+            self._reserved = self._size + len(text) + _AHEAD
+            _linux.allocate(self._fd, self._size, self._reserved - self._size)
+        try:
+            if os.write(self._fd, text) != len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(text)
+
+    def _withdraw(self, text: bytes) -> None:
+        self._size -= len(text)
+        os.ftruncate(self._fd, self._size)
+
+    def give(self, text: bytes) -> None:
+        """Let the shell read `text`, whole lines, and wait again. Raises OSError; nothing is read then."""
+        text += self._gate(1 - self._turn)
+        begin = self._size
+        self._append(text)
+        try:
+            self._open = os.open(self._gates[self._turn], os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            self._withdraw(text)
+            raise
+        self._turn = 1 - self._turn
+        self._read = begin
+
+    def taken(self) -> None:
+        """Note that the shell has passed the gate."""
+        if self._open >= 0:
+            os.close(self._open)
+            self._open = -1
+
+    def dismiss(self, text: bytes = b"") -> bool:
+        """Let a shell that waits read `text` and the end of the script; return False if it does not wait."""
+        self._append(text)
+        try:
+            os.close(os.open(self._gates[self._turn], os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError:
+            self._withdraw(text)
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the script, and remove the gates: the shell exits when it has read all. May be called twice."""
+        self.taken()
+        for gate in self._gates:
+            # Whoever waits there is let through, and nobody comes later.
+            with contextlib.suppress(OSError):
+                held = os.open(gate, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+                os.unlink(gate)  # noqa: PTH108
+                os.close(held)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
