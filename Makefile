@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick chaos contracts pythons compat check bench docs linkcheck generate format clean
+.PHONY: help demo test test-quick chaos load contracts pythons compat check bench docs linkcheck generate format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ compat: build/compat/ready ## Run the live tests of the published clients agains
 contracts: .venv/test ## Run the client's tests against a deployment that speaks contract 0.1 alone, then 0.3 alone
 	ARKER_TEST_CONTRACT=0.1 $(PY) -m pytest -q -n auto --dist loadgroup tests/client
 	ARKER_TEST_CONTRACT=0.3 $(PY) -m pytest -q -n auto --dist loadgroup tests/client
+
+load: .venv/test ## A thousand readers, 500 runs, floods of 1 GB: the long form of tests/load, with its figures
+	ARKER_LOAD=long $(PY) -m pytest -q -s tests/load
 
 pythons: ## Run the tests with every supported Python that this machine has; TESTS="tests/unit -x" for some of them
 	$(PYTHON) scripts/pythons.py $(TESTS)

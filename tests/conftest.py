@@ -29,7 +29,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 #: Files and folders of tests that take long: processes that are killed, images, every snippet and example.
 SLOW = (
     "benchmarks", "chaos", "cli/test_deployments.py", "compat", "contract/test_malformed.py", "docs/test_snippets.py",
-    "examples", "local/test_durability.py", "local/test_full_disk.py", "local/test_images.py",
+    "examples", "load", "local/test_durability.py", "local/test_full_disk.py", "local/test_images.py",
     "local/test_process.py", "packaging", "security", "testing",
 )  # fmt: skip
 

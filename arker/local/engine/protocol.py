@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping, Set
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -218,6 +218,10 @@ class Run(Protocol):
         """Yield the output from byte `offset` on, and then how the run ended. Without `follow`, yield the output that
         is available without waiting, and the end only if the run is over. Raises ValueError for an offset beyond the
         output, RunMissing."""
+        ...
+
+    def batches(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Sequence[Event]]:
+        """Yield the same events in batches of what is there at a time."""
         ...
 
     async def wait(self) -> End:

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -227,14 +227,20 @@ class LocalRun:
 
     async def events(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Event]:
         """Yield the output from `offset` on, and then how the run ended; without `follow`, what is available now."""
+        async for batch in self.batches(offset, follow=follow):
+            for event in batch:
+                yield event
+
+    async def batches(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Sequence[Event]]:
+        """Yield the same in batches of what is there at a time."""
         journal = self.journal
         journal.reopen()
         if offset > journal.size or offset < 0:
             raise ValueError(f"the run has {journal.size} bytes of output, and none at offset {offset}")
         while True:
-            for piece in journal.read(offset):
-                yield piece
-                offset = piece.offset + len(piece.data)
+            if pieces := journal.read(offset):
+                yield pieces
+                offset = pieces[-1].offset + len(pieces[-1].data)
             if offset < journal.size:
                 # There is much of it, which is there already: others get their turn in between.
                 await asyncio.sleep(0)
@@ -245,9 +251,9 @@ class LocalRun:
         if self.forgotten:
             raise RunMissing(f"run {self.id} was forgotten")
         if journal.cut:
-            yield Cut(offset)
+            yield [Cut(offset)]
         if self._end is not None:
-            yield self._end
+            yield [self._end]
 
     async def wait(self) -> End:
         """Wait until the run ends, and return how it ended."""

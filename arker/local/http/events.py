@@ -28,8 +28,14 @@ FRAMES: Final = "application/vnd.arker.events"
 SSE: Final = "text/event-stream"
 #: Seconds without output after which a keep-alive is sent.
 ALIVE_EVERY: Final = 15.0
-#: Maximum number of readers of one run at a time: each gets an encoding of its own.
-MOST_FOLLOWERS: Final = 64
+#: Maximum number of readers of one run at a time.
+MOST_FOLLOWERS: Final = 1024
+#: Above so many, each reader gets output less often and more at a time: to send to all of them takes time that other
+#: requests need, too. Seconds between two batches for one reader, per reader.
+_FEW_FOLLOWERS: Final = 32
+_APART: Final = 0.0002
+#: Bytes that are sent at a time.
+_SENT: Final = 64 * 1024
 
 _FRAME: Final = struct.Struct("<cI")
 _LETTERS: Final = {Stream.STDOUT: b"O", Stream.STDERR: b"E"}
@@ -124,7 +130,9 @@ class Events(Response):
         run_id = self._run.id
         if self._followers[run_id] >= MOST_FOLLOWERS:
             raise ApiError(
-                "rate_limited", f"a run has at most {MOST_FOLLOWERS} readers at a time", retry_after=1
+                "rate_limited",
+                f"a run has at most {MOST_FOLLOWERS} readers at a time: read it once, and pass it on to others",
+                retry_after=1,
             )
         self._followers[run_id] += 1
         try:
@@ -153,9 +161,19 @@ class Events(Response):
 
     async def _tell(self, send: Send) -> None:
         spell = _as_frame if self._frames else _as_sse
-        async for event in self._run.events(self._offset, follow=self._follow):
-            await _piece(send, spell(event, self._fields))
+        async for batch in self._run.batches(self._offset, follow=self._follow):
+            data = bytearray()
+            for event in batch:
+                data += spell(event, self._fields)
+                if len(data) >= _SENT:
+                    await _piece(send, bytes(data))
+                    data.clear()
+            if data:
+                await _piece(send, bytes(data))
             self._sent = True
+            followers = self._followers[self._run.id]
+            if followers > _FEW_FOLLOWERS and self._run.outcome is None:
+                await asyncio.sleep(followers * _APART)
 
     async def _keep_alive(self, send: Send) -> None:
         while True:
