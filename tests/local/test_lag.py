@@ -9,6 +9,7 @@ import time
 import pytest
 
 from arker.contract import LARGEST_CHUNK
+from arker.local.http.proxy import relay
 from arker.local.service import uploads
 
 from .kit import Bench, chunk, code, command, fork, ulid
@@ -117,4 +118,62 @@ async def test_a_command_as_large_as_it_may_be(bench: Bench) -> None:
                 headers={"Content-Type": "application/json"},
             )
             assert code(refused) == "bad_request"
+    assert lag.worst < MOST, lag.what
+
+
+class _Flood:
+    """A `ByteStream` from a server that always has more to say."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+        self._asked = asyncio.Event()
+
+    async def receive(self, size: int = 65536) -> bytes:
+        await self._asked.wait()
+        return self._pieces.pop(0) if self._pieces else b""
+
+    async def send(self, data: bytes) -> None:
+        self._asked.set()
+
+    async def send_eof(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+_AGAIN = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status"),
+    [
+        ([_HEAD, *[b"1\r\nx\r\n" * 8_000] * 5, b"0\r\n\r\n"], 200),
+        ([*[_AGAIN * 2500] * 5, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"], 502),
+    ],
+    ids=["small chunks", "informational responses"],
+)
+async def test_a_server_that_floods_its_caller(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], status: int
+) -> None:
+    async def open_port(vm_id: str, port: int) -> _Flood:
+        return _Flood(*pieces)
+
+    monkeypatch.setattr(bench.engine, "open_port", open_port)
+    async with bench.client() as client:
+        vm = await fork(client)
+        async with watched() as lag:
+            answer = await client.get(f"/api/v1/local/vms/{vm}/ports/8000/http/")
+    assert answer.status_code == status
+    assert status == 502 or answer.content == b"x" * 40_000
+    assert lag.worst < MOST, lag.what
+
+
+async def test_a_tunnel_that_is_always_full() -> None:
+    one, other = _Flood(*[b"x" * 65536] * 20_000), _Flood()
+    await one.send(b"")
+    await other.send(b"")
+    async with watched() as lag:
+        await relay(one, other)
     assert lag.worst < MOST, lag.what

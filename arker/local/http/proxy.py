@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +42,10 @@ _READ: Final = 65536
 #: and one that only ends its own direction cannot be told apart, and a server that never answers would keep the
 #: connection forever.
 HALF_OPEN: Final = 60.0
+#: Seconds that data which is always there may keep others waiting.
+_TURN: Final = 0.005
+#: Maximum number of informational responses (100 to 199) before the response.
+_INFORMATIONAL: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +183,26 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
+class _Turn:
+    """Lets others have the event loop now and then: a call that finds its data or room for it does not wait."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _TURN
+
+    async def may_end(self) -> None:
+        """Wait for others if the turn is over."""
+        if time.monotonic() > self._until:
+            await asyncio.sleep(0)
+            self._until = time.monotonic() + _TURN
+
+
 class _Exchange:
     """One request and its response on a connection to a server."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._h11 = h11.Connection(h11.CLIENT)
+        self._turn = _Turn()
 
     async def send(self, head: h11.Request, request: Request) -> None:
         """Send the request with its body. A server may answer before it has read all; errors show in its response."""
@@ -197,7 +216,7 @@ class _Exchange:
 
     async def head(self) -> h11.Response | h11.InformationalResponse:
         """Return the head of the response, which may be a 101. Raises OSError, h11.RemoteProtocolError."""
-        while True:
+        for _ in range(_INFORMATIONAL):
             event = await self._next()
             if isinstance(event, h11.Response) or (
                 isinstance(event, h11.InformationalResponse) and event.status_code == 101
@@ -205,6 +224,7 @@ class _Exchange:
                 return event
             if not isinstance(event, h11.InformationalResponse):
                 raise h11.RemoteProtocolError("it closed the connection")
+        raise h11.RemoteProtocolError("it sent too many informational responses")
 
     async def body(self) -> AsyncIterator[bytes]:
         """Yield the pieces of the response's body. Raises OSError, h11.RemoteProtocolError."""
@@ -219,6 +239,7 @@ class _Exchange:
     async def _next(self) -> h11.Event | type[h11.PAUSED]:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             self._h11.receive_data(await self._stream.receive(_READ))
+        await self._turn.may_end()
         return event  # type: ignore[return-value]
 
 
@@ -229,10 +250,12 @@ async def relay(one: ByteStream, other: ByteStream, *, early: bytes = b"") -> No
 
     async def pump(source: ByteStream, sink: ByteStream, first: bytes) -> None:
         nonlocal half
+        turn = _Turn()
         if first:
             await sink.send(first)
         while data := await source.receive(_READ):
             await sink.send(data)
+            await turn.may_end()
             if half:
                 limit.reschedule(loop.time() + HALF_OPEN)
         await sink.send_eof()
