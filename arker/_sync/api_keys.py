@@ -34,8 +34,8 @@ class ApiKeys:
 
         Args:
             name: What its id begins with, 1 to 255 characters.
-            vm_ids: Ids of the computers that it is limited to, 16 at most; default is all of the organization. The
-                embedded deployment has no such limits, and answers `bad_request`.
+            vm_ids: Ids of the computers that it is limited to, 16 at most; default is all of the organization. A
+                limited key makes no computers and no keys.
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:

@@ -442,6 +442,59 @@ class TestOrganizations:
             again = await client.delete(f"/v1/api-keys/{made['api_key_id']}")
             assert error(again)["details"] == {"resource": "api_key"}
 
+    async def test_a_key_is_limited_to_computers(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            one, other = await make(client, name="one"), await make(client, name="other")
+            shared = await make(client, name="shared", public=True)
+            answer = await client.post(
+                "/v1/api-keys", json={"name": "x", "scopes": [{"vm_id": one["vm_id"]}, {"vm_id": "shared"}]}
+            )
+            made = answer.json()
+            both = {one["vm_id"], shared["vm_id"]}
+            assert {scope["vm_id"] for scope in made["scopes"]} == both
+            (listed,) = (await client.get("/v1/api-keys")).json()["api_keys"]
+            assert listed["scopes"] == made["scopes"]
+            client.headers["Authorization"] = f"Bearer {made['key']}"
+            for vm in (one["vm_id"], "one"):
+                assert (await client.post(f"/v1/vms/{vm}/runs", json={"command": "x"})).status_code == 200
+            for path in (other["vm_id"], "other", BASE, "arkuntu", f"{other['vm_id']}/runs"):
+                assert error(await client.get(f"/v1/vms/{path}"))["code"] == "not_found"
+            assert {vm["vm_id"] for vm in (await client.get("/v1/vms")).json()["vms"]} == both
+            assert (await client.get("/v1/vms?public=true&org_id=ArkerHQ")).json()["vms"] == []
+            old = (await client.get("/api/v1/vms/list")).json()
+            assert ({vm["vm_id"] for vm in old["items"]}, old["total"]) == (both, 2)
+            rows = (await client.get("/v1/runs")).json()["rows"]
+            assert {row["vm_id"] for row in rows} <= both
+            assert (await client.get(f"/v1/runs?vm={other['vm_id']}")).json()["rows"] == []
+            for method, path, body in [
+                ("POST", "/v1/fork", {"source_vm_id": one["vm_id"]}),
+                ("POST", "/v1/fork", {"source_vm_name": "arkuntu"}),
+                ("GET", "/v1/api-keys", None),
+                ("POST", "/v1/api-keys", {}),
+                ("DELETE", f"/v1/api-keys/{made['api_key_id']}", None),
+                ("GET", "/v1/filesystems", None),
+                ("POST", "/v1/filesystems", {"name": "x"}),
+            ]:
+                assert error(await client.request(method, path, json=body))["code"] == "forbidden", path
+            assert (await client.delete(f"/v1/vms/{one['vm_id']}")).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("scopes", "code"),
+        [
+            ([{"vm_id": "nothing"}], "not_found"),
+            ([{"vm_id": BASE}], "forbidden"),
+            ([{"pool_id": "01234567-89ab-cdef-0123-456789abcdef"}], "not_found"),
+            ([{}], "bad_request"),
+        ],
+    )
+    async def test_a_key_is_not_made_for_what_is_not_there(
+        self, bench: Bench, scopes: list[dict[str, str]], code: str
+    ) -> None:
+        async with bench.client() as client:
+            answer = await client.post("/v1/api-keys", json={"name": "x", "scopes": scopes})
+            assert error(answer)["code"] == code
+            assert (await client.get("/v1/api-keys")).json()["api_keys"] == []
+
     async def test_a_key_expires_with_the_one_that_made_it(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:

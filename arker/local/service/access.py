@@ -22,11 +22,22 @@ __all__ = ["Access", "KeyRow", "Principal", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller: the id of a valid key and the organization that it belongs to."""
+    """The caller: the id of a valid key, the organization that it belongs to, and the computers that it is limited to;
+    None for all of the organization."""
 
     key_id: str
     org_id: str
     org_name: str
+    vm_ids: frozenset[str] | None = None
+
+    def check_unlimited(self, action: str) -> None:
+        """Check that the key is for all of its organization; `action` completes "cannot ..." in the error message.
+
+        Raises:
+            ApiError: `forbidden`.
+        """
+        if self.vm_ids is not None:
+            raise ApiError("forbidden", f"this API key is limited to some computers and cannot {action}")
 
 
 class Access:
@@ -57,19 +68,33 @@ class Access:
                 "unauthorized",
                 "this API key is not valid here: it is of another deployment, was revoked or has expired",
             )
-        principal = Principal(*found)
+        key_id, org_id, org_name, vm_ids = found
+        principal = Principal(key_id, org_id, org_name, None if vm_ids is None else frozenset(vm_ids))
         self._used[principal.key_id] = time.time_ns() // 1_000_000
         return principal
 
     def keys(self, who: Principal) -> list[KeyRow]:
         """Return the valid keys of the caller's organization, newest first."""
+        who.check_unlimited("manage keys")
         return self._rows.of(who.org_id)
 
-    async def create_key(self, who: Principal, name: str) -> tuple[KeyRow, str]:
+    async def create_key(
+        self, who: Principal, name: str, vm_ids: Sequence[str] | None = None
+    ) -> tuple[KeyRow, str]:
         """Create a key for the caller's organization; return its record and the key itself. It expires when the
-        caller's key does, so that a temporary key cannot create a permanent one."""
+        caller's key does, so that a temporary key cannot create a permanent one.
+
+        Args:
+            vm_ids: ids or names of the computers that it is limited to; None for all of the organization.
+
+        Raises:
+            ApiError: `forbidden`, or what `owned` raises.
+        """
+        who.check_unlimited("manage keys")
+        if vm_ids is not None:
+            vm_ids = [self.owned(who, vm_id, "the limit of a key").vm_id for vm_id in vm_ids]
         key, slug = keys.generate(), re.sub("[^a-z0-9_-]", "-", name.lower())[:13]
-        made = KeyRow(f"{slug}-{new_ulid().lower()}", time.time_ns() // 1_000_000)
+        made = KeyRow(f"{slug}-{new_ulid().lower()}", time.time_ns() // 1_000_000, vm_ids)
         with api_errors():
             await self._rows.add(made, who.org_id, name, keys.digest(key), maker=who.key_id)
         return made, key
@@ -80,6 +105,7 @@ class Access:
         Raises:
             ApiError: `not_found`.
         """
+        who.check_unlimited("manage keys")
         with api_errors():
             if not await self._rows.revoke(who.org_id, key_id):
                 raise ApiError("not_found", f"there is no key {key_id[:80]!r}", resource="api_key")
@@ -97,9 +123,11 @@ class Access:
             ApiError: `not_found`, or `conflict` when the name is ambiguous.
         """
         if not is_vm_id(vm_id):
-            return _only(self._computers.addressed(who.org_id, vm_id), vm_id)
+            return _only(_within(who, self._computers.addressed(who.org_id, vm_id)), vm_id)
         computer = self._computers.find(vm_id)
         if computer is None or not (computer.org_id == who.org_id or computer.is_public):
+            raise missing(vm_id)
+        if not _within(who, [computer]):
             raise missing(vm_id)
         return computer
 
@@ -144,6 +172,10 @@ class Access:
 def missing(vm_id: str) -> ApiError:
     """Return the error for a computer that does not exist or that the caller may not see."""
     return ApiError("not_found", f"there is no computer {vm_id} that this key may use", resource="vm")
+
+
+def _within(who: Principal, found: Sequence[Computer]) -> Sequence[Computer]:
+    return [computer for computer in found if who.vm_ids is None or computer.vm_id in who.vm_ids]
 
 
 def _only(found: Sequence[Computer], name: str) -> Computer:

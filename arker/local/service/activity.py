@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from arker.local.engine.protocol import shown
@@ -72,6 +72,11 @@ class Activity:
     async def page(self, who: Principal, wanted: ActivityFilter) -> Sequence[ActivityRow]:
         """Return rows of the caller's organization."""
         await self.flush()
+        if who.vm_ids is not None:
+            among = who.vm_ids.intersection(wanted.vm_ids) if wanted.vm_ids else who.vm_ids
+            if not among:
+                return []
+            wanted = replace(wanted, vm_ids=tuple(among))
         return self._rows.page(who.org_id, wanted)
 
     async def flush(self) -> None:

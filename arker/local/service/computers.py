@@ -176,6 +176,7 @@ class Computers:
         once: Once | None,
         answer: Callable[[Computer], bytes],
     ) -> bytes:
+        who.check_unlimited("fork")
         if region not in (None, REGION):
             raise ApiError("bad_request", f"region: there is no region {region!r} here, only `{REGION}`")
 
@@ -300,6 +301,7 @@ class Computers:
             if wanted.is_public is False:
                 return []
             wanted = replace(wanted, is_public=True)
+        wanted = replace(wanted, vm_ids=who.vm_ids)
         with api_errors():
             running = await self._engine.running()
         looks: list[Look] = []
@@ -346,8 +348,9 @@ class Computers:
     ) -> tuple[list[Computer], int]:
         """Return a page of the organization's computers by age, and the number of computers on all pages."""
         return self._rows.page(
-            who.org_id, part_of_name=part_of_name, oldest_first=oldest_first, limit=limit, offset=offset
-        )
+            who.org_id, part_of_name=part_of_name, oldest_first=oldest_first, limit=limit, offset=offset,
+            vm_ids=who.vm_ids,
+        )  # fmt: skip
 
     async def loads(self, who: Principal, *, limit: int, offset: int) -> list[tuple[Computer, bool, Load]]:
         """Return a page of the organization's computers, newest first: whether each is running, and what it takes."""

@@ -58,6 +58,7 @@ class Filesystems:
         Raises:
             ApiError: `already_exists`.
         """
+        who.check_unlimited("use file systems")
         made = Filesystem(f"fs_{new_ulid().lower()}", who.org_id, name, time.time_ns() // 1_000_000)
         try:
             with api_errors():
@@ -74,6 +75,7 @@ class Filesystems:
         Raises:
             ApiError: `not_found`.
         """
+        who.check_unlimited("use file systems")
         found = self._rows.find(who.org_id, filesystem_id)
         if found is None:
             raise ApiError(
@@ -85,6 +87,7 @@ class Filesystems:
         self, who: Principal, prefix: str, after: tuple[int, str] | None, limit: int
     ) -> list[Filesystem]:
         """Return file systems of the caller's organization whose names begin with `prefix`, newest first."""
+        who.check_unlimited("use file systems")
         return self._rows.page(who.org_id, prefix, after, limit)
 
     async def delete(self, who: Principal, filesystem_id: str) -> None:

@@ -217,4 +217,4 @@ class Sessions:
             ApiError: `forbidden`.
         """
         grant = signing.verify(self._secret, ticket, method="PTY", now=time.time())
-        return Principal("ticket", grant.version, ""), grant.vm_id, grant.object
+        return Principal("ticket", grant.version, "", frozenset({grant.vm_id})), grant.vm_id, grant.object

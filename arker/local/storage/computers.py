@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +45,7 @@ class ComputerFilter:
     created_after: int | None = None
     created_before: int | None = None
     after: tuple[int, str] | None = None
+    vm_ids: Collection[str] | None = None
 
 
 class Computers:
@@ -117,11 +118,22 @@ class Computers:
         return int(row[0])
 
     def page(
-        self, org_id: str, *, part_of_name: str, oldest_first: bool, limit: int, offset: int
+        self,
+        org_id: str,
+        *,
+        part_of_name: str,
+        oldest_first: bool,
+        limit: int,
+        offset: int,
+        vm_ids: Collection[str] | None = None,
     ) -> tuple[list[Computer], int]:
-        """Return a page of an organization's computers by age, and the number of computers on all pages."""
+        """Return a page of an organization's computers by age, and the number of computers on all pages; with `vm_ids`,
+        of only these."""
         where = "org_id = ? AND kind = 'computer'"
         values: list[object] = [org_id]
+        if vm_ids is not None:
+            where += f" AND {_among(vm_ids)}"
+            values.extend(vm_ids)
         if part_of_name:
             where += " AND instr(name, ?) > 0"
             values.append(part_of_name)
@@ -159,6 +171,9 @@ class Computers:
             if value is not None:
                 where.append(condition)
                 values.append(value)  # type: ignore[arg-type]
+        if wanted.vm_ids is not None:
+            where.append(_among(wanted.vm_ids))
+            values.extend(wanted.vm_ids)
         if wanted.after is not None:
             where.append("(created_ms, vm_id) < (?, ?)")
             values.extend(wanted.after)  # type: ignore[arg-type]
@@ -288,6 +303,10 @@ def removing_image(connection: sqlite3.Connection, name: str) -> Iterator[None]:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _among(vm_ids: Collection[str]) -> str:
+    return f"vm_id IN ({', '.join('?' * len(vm_ids))})"
 
 
 def _computer(row: Row) -> Computer:

@@ -152,6 +152,11 @@ MIGRATIONS: Final = [
     """
     ALTER TABLE sessions ADD COLUMN cwd TEXT;
     """,
+    """
+    ALTER TABLE keys ADD COLUMN vm_ids TEXT;
+    ALTER TABLE activity ADD COLUMN cpu_ms REAL NOT NULL DEFAULT 0;
+    ALTER TABLE activity ADD COLUMN memory_mib REAL NOT NULL DEFAULT 0;
+    """,
 ]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from arker.ids import new_ulid
 
-from .database import LOCAL_ORG, Database
+from .database import LOCAL_ORG, Database, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,12 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key, as shown to its organization; `created_ms` is in milliseconds since the epoch."""
+    """A key, as shown to its organization; `created_ms` is in milliseconds since the epoch. `vm_ids` are the computers
+    that it is limited to; None for all of the organization."""
 
     key_id: str
     created_ms: int
+    vm_ids: Sequence[str] | None = None
 
 
 class KeyRows:
@@ -45,31 +48,33 @@ class KeyRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, digest: bytes) -> tuple[str, str, str] | None:
-        """Return the key id, organization id and organization name of a valid key."""
+    def find(self, digest: bytes) -> tuple[str, str, str, Sequence[str] | None] | None:
+        """Return the key id, organization id and organization name of a valid key, and the computers that it is limited
+        to, or None."""
         row = self._database.one(
-            "SELECT key_id, org_id, orgs.name AS org_name FROM keys JOIN orgs USING (org_id) "
+            "SELECT key_id, org_id, orgs.name AS org_name, vm_ids FROM keys JOIN orgs USING (org_id) "
             "WHERE hash = ? AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > ?)",
             digest,
             _now(),
         )
-        return None if row is None else (row["key_id"], row["org_id"], row["org_name"])
+        return None if row is None else (row["key_id"], row["org_id"], row["org_name"], _vm_ids(row))
 
     def of(self, org_id: str) -> list[KeyRow]:
         """Return the valid keys of an organization, newest first."""
         rows = self._database.all(
-            "SELECT key_id, created_ms FROM keys WHERE org_id = ? AND revoked_ms IS NULL "
+            "SELECT key_id, created_ms, vm_ids FROM keys WHERE org_id = ? AND revoked_ms IS NULL "
             "AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY created_ms DESC, key_id DESC",
             org_id, _now(),
         )  # fmt: skip
-        return [KeyRow(row["key_id"], row["created_ms"]) for row in rows]
+        return [KeyRow(row["key_id"], row["created_ms"], _vm_ids(row)) for row in rows]
 
     async def add(self, key: KeyRow, org_id: str, name: str, digest: bytes, *, maker: str) -> None:
         """Add a key, which expires when the key `maker` does."""
         await self._database.execute(
-            "INSERT INTO keys (key_id, org_id, name, hash, created_ms, expires_ms) "
-            "VALUES (?, ?, ?, ?, ?, (SELECT expires_ms FROM keys WHERE key_id = ?))",
-            key.key_id, org_id, name, digest, key.created_ms, maker,
+            "INSERT INTO keys (key_id, org_id, name, hash, created_ms, vm_ids, expires_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, (SELECT expires_ms FROM keys WHERE key_id = ?))",
+            key.key_id, org_id, name, digest, key.created_ms,
+            None if key.vm_ids is None else json.dumps(key.vm_ids), maker,
         )  # fmt: skip
 
     async def revoke(self, org_id: str, key_id: str) -> bool:
@@ -112,6 +117,11 @@ def add(
             (key_id, _organization(connection, org), name, digest, _now(), expires_ms),
         )
     return key_id
+
+
+def _vm_ids(row: Row) -> Sequence[str] | None:
+    found: list[str] | None = None if row["vm_ids"] is None else json.loads(row["vm_ids"])
+    return found
 
 
 def _organization(connection: sqlite3.Connection, org: str | None) -> str:

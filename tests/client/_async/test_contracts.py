@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arker import ArkerError, AsyncArker, BadRequestError, ConflictError, NotFoundError, UnauthorizedError
+from arker import ArkerError, AsyncArker, ConflictError, ForbiddenError, NotFoundError, UnauthorizedError
 from arker.local.process.launcher import Deployment, launch
 from tests.faults.server import KEY, Server
 
@@ -202,12 +202,18 @@ async def test_keys_are_made_listed_and_revoked(deployment: Deployment) -> None:
 
 
 @pytest.mark.contract("0.3")
-async def test_a_key_that_cannot_be_limited_is_not_made(deployment: Deployment) -> None:
-    async with client((deployment, "auto")) as arker:
-        before = await arker.api_keys.list()
-        with pytest.raises(BadRequestError, match="scopes"):
+async def test_a_key_is_limited_to_computers(deployment: Deployment) -> None:
+    async with client((deployment, "auto")) as arker, await arker.vm("arkuntu").fork() as vm:
+        made = await arker.api_keys.create("narrow", vm_ids=[vm.id])
+        assert made.vm_ids == (vm.id,)
+        async with AsyncArker(made.key, deployment.base_url, global_url=deployment.base_url) as other:
+            assert (await other.vm(vm.id).run("echo x")).stdout == b"x\n"
+            assert [one.vm_id for one in await other.list()] == [vm.id]
+            with pytest.raises(ForbiddenError, match="limited to some computers"):
+                await other.vm("arkuntu").fork()
+        await arker.api_keys.revoke(made.key_id)
+        with pytest.raises(NotFoundError):
             await arker.api_keys.create("narrow", vm_ids=["0" * 26])
-        assert await arker.api_keys.list() == before
 
 
 def test_there_are_two_contracts() -> None:

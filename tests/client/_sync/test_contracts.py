@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arker import Arker, ArkerError, BadRequestError, ConflictError, NotFoundError, UnauthorizedError
+from arker import Arker, ArkerError, ConflictError, ForbiddenError, NotFoundError, UnauthorizedError
 from arker.local.process.launcher import Deployment, launch
 from tests.faults.server import KEY, Server
 
@@ -201,12 +201,18 @@ def test_keys_are_made_listed_and_revoked(deployment: Deployment) -> None:
 
 
 @pytest.mark.contract("0.3")
-def test_a_key_that_cannot_be_limited_is_not_made(deployment: Deployment) -> None:
-    with client((deployment, "auto")) as arker:
-        before = arker.api_keys.list()
-        with pytest.raises(BadRequestError, match="scopes"):
+def test_a_key_is_limited_to_computers(deployment: Deployment) -> None:
+    with client((deployment, "auto")) as arker, arker.vm("arkuntu").fork() as vm:
+        made = arker.api_keys.create("narrow", vm_ids=[vm.id])
+        assert made.vm_ids == (vm.id,)
+        with Arker(made.key, deployment.base_url, global_url=deployment.base_url) as other:
+            assert (other.vm(vm.id).run("echo x")).stdout == b"x\n"
+            assert [one.vm_id for one in other.list()] == [vm.id]
+            with pytest.raises(ForbiddenError, match="limited to some computers"):
+                other.vm("arkuntu").fork()
+        arker.api_keys.revoke(made.key_id)
+        with pytest.raises(NotFoundError):
             arker.api_keys.create("narrow", vm_ids=["0" * 26])
-        assert arker.api_keys.list() == before
 
 
 def test_there_are_two_contracts() -> None:

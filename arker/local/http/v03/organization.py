@@ -124,9 +124,10 @@ class ApiKeys(Endpoint):
     async def post(self, request: Request) -> Response:
         """POST /api/v1/api-keys."""
         asked = await body(request, CreateApiKeyRequest)
-        if asked.scopes:
-            raise ApiError("bad_request", "scopes: a key of this deployment is for all of its organization")
-        made, key = await platform(request).access.create_key(who(request), asked.name or "key")
+        if any(scope.pool_id is not None for scope in asked.scopes or ()):
+            raise ApiError("not_found", "scopes: this deployment has no pools", resource="pool")
+        vm_ids = [scope.vm_id for scope in asked.scopes or () if scope.vm_id is not None] or None
+        made, key = await platform(request).access.create_key(who(request), asked.name or "key", vm_ids)
         return Response(to_json({**_key(made), "key": key}), 201, media_type="application/json")
 
 
@@ -146,8 +147,9 @@ def _key(key: KeyRow) -> dict[str, Any]:
     return {
         "api_key_id": key.key_id,
         "role": "admin",
-        "scopes": [],
-        "vm_id": None,
+        "scopes": [{"vm_id": vm_id} for vm_id in key.vm_ids or ()],
+        # Deprecated; a key that is limited to several has none.
+        "vm_id": key.vm_ids[0] if key.vm_ids is not None and len(key.vm_ids) == 1 else None,
         "pool_id": None,
         "action": None,
         "created_at": timestamp(key.created_ms),

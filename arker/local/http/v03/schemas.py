@@ -176,6 +176,12 @@ class ApiKeyScope(Body):
     vm_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     pool_id: Uuid | None = None
 
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.vm_id is None) == (self.pool_id is None):
+            raise ValueError("expected either vm_id or pool_id")
+        return self
+
 
 class CreateApiKeyRequest(Body):
     """A request to create a key."""
