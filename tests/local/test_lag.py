@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import cast
 
 import pytest
 
 from arker.contract import LARGEST_CHUNK
 from arker.local.http.proxy import relay
+from arker.local.http.upgrades import Upgraded
+from arker.local.http.websockets import WebSocket
 from arker.local.service import uploads
 
 from .kit import Bench, chunk, code, command, fork, ulid
@@ -130,7 +133,10 @@ class _Flood:
 
     async def receive(self, size: int = 65536) -> bytes:
         await self._asked.wait()
-        return self._pieces.pop(0) if self._pieces else b""
+        piece = self._pieces.pop(0) if self._pieces else b""
+        if len(piece) > size:
+            self._pieces.insert(0, piece[size:])
+        return piece[:size]
 
     async def send(self, data: bytes) -> None:
         self._asked.set()
@@ -176,4 +182,14 @@ async def test_a_tunnel_that_is_always_full() -> None:
     await other.send(b"")
     async with watched() as lag:
         await relay(one, other)
+    assert lag.worst < MOST, lag.what
+
+
+async def test_a_websocket_of_empty_frames() -> None:
+    stream = _Flood(*[b"\x82\x80mask" * 10_000] * 10)
+    await stream.send(b"")
+    async with watched() as lag:
+        socket = WebSocket(cast("Upgraded", stream))
+        while await socket.receive() is not None:
+            pass
     assert lag.worst < MOST, lag.what

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +21,7 @@ from arker.local.service.errors import ApiError
 from arker.local.service.ports import ByteStream
 
 from .errors import DisconnectedError
-from .upgrades import UPGRADE, Upgrade
+from .upgrades import UPGRADE, Turn, Upgrade
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -42,8 +41,6 @@ _READ: Final = 65536
 #: and one that only ends its own direction cannot be told apart, and a server that never answers would keep the
 #: connection forever.
 HALF_OPEN: Final = 60.0
-#: Seconds that data which is always there may keep others waiting.
-_TURN: Final = 0.005
 #: Maximum number of informational responses (100 to 199) before the response.
 _INFORMATIONAL: Final = 16
 
@@ -183,26 +180,13 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-class _Turn:
-    """Lets others have the event loop now and then: a call that finds its data or room for it does not wait."""
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + _TURN
-
-    async def may_end(self) -> None:
-        """Wait for others if the turn is over."""
-        if time.monotonic() > self._until:
-            await asyncio.sleep(0)
-            self._until = time.monotonic() + _TURN
-
-
 class _Exchange:
     """One request and its response on a connection to a server."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._h11 = h11.Connection(h11.CLIENT)
-        self._turn = _Turn()
+        self._turn = Turn()
 
     async def send(self, head: h11.Request, request: Request) -> None:
         """Send the request with its body. A server may answer before it has read all; errors show in its response."""
@@ -250,7 +234,7 @@ async def relay(one: ByteStream, other: ByteStream, *, early: bytes = b"") -> No
 
     async def pump(source: ByteStream, sink: ByteStream, first: bytes) -> None:
         nonlocal half
-        turn = _Turn()
+        turn = Turn()
         if first:
             await sink.send(first)
         while data := await source.receive(_READ):

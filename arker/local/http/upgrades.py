@@ -7,6 +7,7 @@ the connection over, once, instead of a response. Until then it is a normal requ
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -28,6 +29,21 @@ Upgrade = Callable[[Headers], Awaitable["Upgraded"]]
 
 #: Maximum bytes buffered in each direction.
 _HELD: Final = 256 * 1024
+#: Seconds that data which is always there may keep others waiting.
+_TURN: Final = 0.005
+
+
+class Turn:
+    """Lets others have the event loop now and then: a call that finds its data or room for it does not wait."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _TURN
+
+    async def may_end(self) -> None:
+        """Wait for others if the turn is over."""
+        if time.monotonic() > self._until:
+            await asyncio.sleep(0)
+            self._until = time.monotonic() + _TURN
 
 
 class Upgraded:

@@ -15,13 +15,15 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from arker.local.service.errors import ApiError
 
-from .upgrades import Upgraded, upgrade_of
+from .upgrades import Turn, Upgraded, upgrade_of
 
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #: Maximum size of one message in bytes.
 MAX_MESSAGE: Final = 1 << 20
 #: Maximum number of parts of one message, which may be empty.
 MAX_PARTS: Final = 16_384
+#: Bytes that are parsed at a time, which may be a frame for every six of them.
+_READ: Final = 4096
 
 NORMAL, TOO_LARGE = 1000, 1009
 
@@ -35,6 +37,7 @@ class WebSocket:
         self._events: Iterator[Event] = iter(())
         self._size = 0
         self._parts: list[str | bytes] = []
+        self._turn = Turn()
 
     async def receive(self) -> bytes | str | None:
         """Return the next message; None when the client closed the WebSocket or disconnected."""
@@ -51,7 +54,8 @@ class WebSocket:
                     return whole
             if self._protocol.state is ConnectionState.CLOSED:
                 return None
-            data = await self._stream.receive()
+            await self._turn.may_end()
+            data = await self._stream.receive(_READ)
             try:
                 self._protocol.receive_data(data or None)
                 self._events = iter(list(self._protocol.events()))
