@@ -23,7 +23,7 @@ def contract() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["regional", "global", "v03"])
+@pytest.mark.parametrize("name", ["regional", "global", "v03", "local"])
 def test_every_operation_schema_and_field_is_there(contract: ModuleType, name: str) -> None:
     document = yaml.safe_load((ROOT / "openapi" / f"{name}.yaml").read_text())
     page = contract.render(document, name)
