@@ -20,7 +20,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from arker import Arker, Computer
+from arker import Arker, ArkerError, Computer
 
 FILES = {
     "slug.py": 'def slug(text):\n    return text.lower().replace(" ", "-")\n',
@@ -70,15 +70,23 @@ def call(tool: str, **arguments: str) -> dict[str, Any]:
 
 
 def use_tool(computer: Computer, tool: str, arguments: dict[str, str]) -> dict[str, Any]:
-    """The result for the model: always readable text, also when a tool fails."""
-    match tool:
-        case "read_file":
-            return {"content": computer.sync.read_file(f"/home/user/{arguments['path']}").decode()}
-        case "run":
-            return computer.run(arguments["command"], timeout=60).to_dict()
-        case "try_in_fork":
-            with computer.fork() as attempt:
-                return attempt.run(arguments["command"], timeout=60).to_dict()
+    """The result for the model, also when it asked for something impossible.
+
+    Raises ArkerError when the platform failed.
+    """
+    try:
+        match tool:
+            case "read_file":
+                return {"content": computer.sync.read_file(f"/home/user/{arguments['path']}").decode()}
+            case "run":
+                return computer.run(arguments["command"], timeout=60).to_dict()
+            case "try_in_fork":
+                with computer.fork() as attempt:
+                    return attempt.run(arguments["command"], timeout=60).to_dict()
+    except ArkerError as error:
+        if not 400 <= error.status < 500:
+            raise
+        return {"error": error.message}
     return {"error": f"there is no tool {tool!r}"}
 
 
