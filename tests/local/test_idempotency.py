@@ -86,6 +86,16 @@ class TestIdempotency:
                 assert code(fresh) == "not_found"
             assert len(bench.engine.files) == 2
 
+    async def test_a_command_of_which_the_engine_cannot_tell_does_not_run_again(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = await fork(client)
+            bench.engine.fail = engine.OutcomeUnknown("the connection to the engine broke")
+            lost = await command(client, vm, "date", "k")
+            assert (lost.status_code, code(lost)) == (500, "internal")
+            again = await command(client, vm, "date", "k")
+            assert (again.status_code, code(again)) == (409, "conflict")
+            assert bench.engine.commands == []
+
     async def test_a_repeat_waits_for_the_first(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = await fork(client)

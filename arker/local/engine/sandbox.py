@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import fcntl
 import json
 import os
@@ -288,6 +289,26 @@ async def _until_nul(fd: int) -> bytes:
     return bytes(text)
 
 
+class SandboxState(enum.Enum):
+    """The state of a sandbox. Only `Sandbox._move` changes it."""
+
+    STARTING = enum.auto()
+    #: Its root, its processes and its group are known.
+    LIVE = enum.auto()
+    #: It was told to end.
+    STOPPING = enum.auto()
+    #: Its processes and mounts are gone, and its descriptors are closed.
+    ENDED = enum.auto()
+
+
+_MOVES: dict[SandboxState, tuple[SandboxState, ...]] = {
+    SandboxState.STARTING: (SandboxState.LIVE, SandboxState.STOPPING, SandboxState.ENDED),
+    SandboxState.LIVE: (SandboxState.STOPPING, SandboxState.ENDED),
+    SandboxState.STOPPING: (SandboxState.ENDED,),
+    SandboxState.ENDED: (),
+}
+
+
 class Sandbox:
     """A running sandbox. Created by `start`; it has ended when `ended` is done."""
 
@@ -302,9 +323,9 @@ class Sandbox:
         self._processes: Processes | None = None
         #: The sandbox's cgroup, if the deployment has a part of the cgroup tree.
         self.group: Group | None = None
+        self.state: SandboxState = SandboxState.STARTING
+        #: Done in the state ENDED.
         self.ended: asyncio.Future[None] = self._loop.create_future()
-        #: Whether the sandbox was told to end.
-        self.stopping: bool = False
         self._loop.add_reader(self._monitor, self._reap)
 
     @classmethod
@@ -347,6 +368,7 @@ class Sandbox:
                 # Before any code of the guest runs in it.
                 sandbox.group = Group.make(part, control.name, first, limits)
             sandbox._processes = Processes(proc, first, sandbox.group)
+            sandbox._move(SandboxState.LIVE)
         except BaseException as error:
             await sandbox._give_up()
             if isinstance(error, (OSError, ValueError)):
@@ -358,6 +380,17 @@ class Sandbox:
             os.close(spawned.said)
             os.close(spawned.info)
         return sandbox
+
+    def _move(self, state: SandboxState) -> None:
+        assert state in _MOVES[self.state], (self.state, state)
+        self.state = state
+        if state is SandboxState.ENDED:
+            self.ended.set_result(None)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the sandbox was told to end, or has ended."""
+        return self.state in (SandboxState.STOPPING, SandboxState.ENDED)
 
     async def _give_up(self) -> None:
         """End a sandbox that may be only partly started."""
@@ -400,7 +433,8 @@ class Sandbox:
 
     def kill(self) -> None:
         """Kill every process of the sandbox; `ended` is done when they and the mounts are gone."""
-        self.stopping = True
+        if not self.stopping:
+            self._move(SandboxState.STOPPING)
         if self._first >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._first, signal.SIGKILL)
@@ -411,7 +445,7 @@ class Sandbox:
         await asyncio.shield(self.ended)
 
     def _reap(self) -> None:
-        if self.ended.done():
+        if self.state is SandboxState.ENDED:
             return
         os.waitpid(self._pid, 0)
         self._loop.remove_reader(self._monitor)
@@ -423,7 +457,7 @@ class Sandbox:
             self._processes.close()
         if self.group is not None:
             self.group.remove()
-        self.ended.set_result(None)
+        self._move(SandboxState.ENDED)
 
     def namespace(self, kind: str) -> int:
         """Open the namespace of a kind (`net`, `ipc`); the caller closes the descriptor. Raises OSError."""

@@ -7,6 +7,7 @@ import enum
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from signal import Signals
 
@@ -58,6 +59,39 @@ _MOVES: dict[SessionPhase, tuple[SessionPhase, ...]] = {
     SessionPhase.RUNNING: (SessionPhase.ENDING, SessionPhase.IDLE),
     SessionPhase.ENDING: (SessionPhase.IDLE,),
 }
+
+
+class TimeoutState(enum.Enum):
+    """The state of a command's timeout. Only `Timeout._move` changes it; it moves once."""
+
+    ARMED = enum.auto()
+    #: The time was over while the command ran.
+    EXPIRED = enum.auto()
+    #: The command ended before, or is being ended for another reason.
+    DISARMED = enum.auto()
+
+
+class Timeout:
+    """The time that a command has; `expired` is called when it is over, unless `disarm` was called before."""
+
+    __slots__ = ("_expired", "_timer", "state")
+
+    def __init__(self, seconds: float, expired: Callable[[], None]) -> None:
+        self.state: TimeoutState = TimeoutState.ARMED
+        self._expired = expired
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._move, TimeoutState.EXPIRED)
+
+    def _move(self, state: TimeoutState) -> None:
+        assert self.state is TimeoutState.ARMED, (self.state, state)
+        self.state = state
+        self._timer.cancel()
+        if state is TimeoutState.EXPIRED:
+            self._expired()
+
+    def disarm(self) -> None:
+        """The command ended, or is being ended; ignored when the time is over already."""
+        if self.state is TimeoutState.ARMED:
+            self._move(TimeoutState.DISARMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +219,7 @@ class Session:
             if shell.pid is None:
                 if (refusal := self.around.refusal()) is not None:
                     raise refusal
-                if sandbox.stopping or sandbox.ended.done():
+                if sandbox.stopping:
                     raise SandboxUnavailable("the sandbox ended before the command could start")
                 raise LimitReached("the shell of the session did not start; are there too many processes?")
             try:
@@ -301,9 +335,9 @@ async def _send_until_gone(
 
 
 class _Command:
-    """The running command of a session, as controlled by its run."""
+    """The running command of a session, as controlled by its run. Its timeout is armed while nothing ends it."""
 
-    __slots__ = ("_ending", "_future", "_measure", "_meter", "_run", "_session", "_shell", "_timer")
+    __slots__ = ("_ending", "_future", "_measure", "_meter", "_run", "_session", "_shell", "_timeout")
 
     def __init__(
         self,
@@ -322,7 +356,7 @@ class _Command:
         self._meter = meter
         self._measure = measure
         self._ending: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin_ending, Reason.TIMED_OUT)
+        self._timeout = Timeout(seconds, partial(self._begin_ending, Reason.TIMED_OUT))
         run.control = self
         future.add_done_callback(self._ended)
 
@@ -337,7 +371,8 @@ class _Command:
 
     def signal(self, number: Signals) -> None:
         if self._shell.pid is not None:
-            for pid in (*(process.pid for process in self._started()), self._shell.pid):
+            # First the shell, which must not go on to another command and die of the signal there.
+            for pid in (self._shell.pid, *(process.pid for process in self._started())):
                 self._shell.sandbox.processes.send(pid, number)
 
     def cancel(self) -> None:
@@ -352,6 +387,7 @@ class _Command:
 
     def _begin_ending(self, reason: Reason) -> None:
         if not self._future.done() and self._run.begin_ending(reason):
+            self._timeout.disarm()
             self._session.begin_ending()
             self._ending = asyncio.get_running_loop().create_task(self._end())
 
@@ -369,7 +405,7 @@ class _Command:
 
     def _ended(self, future: asyncio.Future[Result]) -> None:
         """The shell told how the command ended; the run ends once all that is to end with it did."""
-        self._timer.cancel()
+        self._timeout.disarm()
         if self._ending is None:
             self._over()
         else:

@@ -27,6 +27,8 @@ _CODES: Final[dict[type[protocol.EngineError], str]] = {
     protocol.PortClosed: "port_closed",
     protocol.SandboxUnavailable: "unavailable",
     protocol.SystemBroken: "conflict",
+    # An error that no client takes for a refusal: in contract 0.3 it says that nobody knows what became of the work.
+    protocol.OutcomeUnknown: "internal",
 }
 
 _RESOURCES: Final[dict[type[protocol.EngineError], str]] = {
