@@ -26,7 +26,7 @@ RULES: list[tuple[str, str]] = [
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\ba(close|iter_raw|next)\b", r"\1"),
     (r"\bAsync(\w+)", r"\1"),
-    (r"\basync_(\w+)", r"\1"),
+    (r"\b(handle_)?async_(\w+)", r"\1\2"),
     (r"\b(_io)?_async\b", r"\1_sync"),
     (r"\bAwaitable\[([^][]*(?:\[[^][]*\])?[^][]*)\]", r"\1"),
     (

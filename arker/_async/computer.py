@@ -477,7 +477,7 @@ class AsyncComputer:
                 raise TypeError("output is that of a run: run= is missing")
             return await wait_for_output(run, output, timeout)
         if port is not None:
-            await wait_until(self.port(port)._accepts, f"a server on port {port}", timeout, run)
+            await self.port(port).wait(run=run, timeout=timeout)
         if path is not None:
             await wait_until(functools.partial(self.files.exists, path), f"a file {path!r}", timeout, run)
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from arker._http._async.transport import AsyncReply
@@ -12,7 +12,10 @@ from arker._http.deadline import FURTHEST
 from arker.errors import ArkerError, bad_request, needing
 
 if TYPE_CHECKING:
+    import httpx
+
     from .computer import AsyncComputer
+    from .runs import AsyncRun
 
 #: Longest time to send a piece, in seconds.
 _SENDING: Final = 300.0
@@ -36,7 +39,8 @@ class AsyncPort:
     def url(self) -> str:
         """The URL for HTTP and WebSocket requests to a server at this port, with the API key in `Authorization`.
 
-        The server does not receive the key. The host name resolves to this machine.
+        The server does not receive the key. Browsers and curl resolve the host name to this machine; many other
+        programs, Python's resolver among them, do not: use `http()` there.
 
         Raises:
             ArkerError: `bad_request` if the handle was made with a name.
@@ -51,6 +55,25 @@ class AsyncPort:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._computer.id!r}, {self._number})"
+
+    def http(self, **options: Any) -> httpx.AsyncClient:
+        """Return an HTTP client whose `base_url` is this port: `client.get("/path")`. Sends no request.
+
+        Its requests reach the deployment whether or not the host name of `url` resolves, without a proxy. The key goes
+        with them to the deployment and nowhere else: not to the server, whose `Authorization` is yours, and not to
+        another URL. A with-statement closes the client.
+
+        Args:
+            options: Those of `httpx.AsyncClient`, such as `headers`, `timeout` (httpx's default is 5 s), `auth` and
+                `follow_redirects`, but not `base_url` and `mounts`.
+
+        Raises:
+            ArkerError: `bad_request` if the handle was made with a name. The client raises `httpx.HTTPError`; when
+                nothing listens at the port, the status of the answer is 502.
+        """
+        from .porthttp import async_port_client
+
+        return async_port_client(self._computer._client._pipeline.config, self.url, options)
 
     async def link(self) -> str:
         """Return a URL that opens the server in a browser without the key, for 15 minutes.
@@ -98,18 +121,20 @@ class AsyncPort:
         with needing("has no ports"):
             return AsyncPortConnection(await client._pipeline.hold(client._budget(None), make, 101))
 
-    async def wait(self, *, timeout: float = 60.0) -> None:
+    async def wait(self, *, run: AsyncRun | None = None, timeout: float = 60.0) -> None:
         """Wait until a server accepts connections.
 
         Args:
+            run: The run of the server: when it ends before, waiting ends, too.
             timeout: Longest time to wait, in seconds.
 
         Raises:
-            ArkerError: `timeout`, and any other failure.
+            ArkerError: `timeout`; `command_failed` when the run ended before, with its result as `result`; any other
+                failure.
         """
         from .waiting import wait_until
 
-        await wait_until(self._accepts, f"a server on port {self._number}", timeout)
+        await wait_until(self._accepts, f"a server on port {self._number}", timeout, run)
 
     async def _accepts(self) -> bool:
         try:

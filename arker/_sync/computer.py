@@ -472,7 +472,7 @@ class Computer:
                 raise TypeError("output is that of a run: run= is missing")
             return wait_for_output(run, output, timeout)
         if port is not None:
-            wait_until(self.port(port)._accepts, f"a server on port {port}", timeout, run)
+            self.port(port).wait(run=run, timeout=timeout)
         if path is not None:
             wait_until(functools.partial(self.files.exists, path), f"a file {path!r}", timeout, run)
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from arker import ArkerError, AsyncArker, AsyncTerminal
+from arker import ArkerError, AsyncArker, AsyncTerminal, CommandFailedError
 from arker.local.process.launcher import Deployment
+from tests.faults.server import Server
 
 
 def client(deployment: Deployment) -> AsyncArker:
@@ -97,7 +98,7 @@ async def test_a_port(deployment: Deployment) -> None:
         assert caught.value.code == "timeout"
         await vm.sync.write_file("/home/user/index.html", "<h1>hello</h1>")
         run = await vm.start("exec python3 -m http.server 8000 --bind 127.0.0.1")
-        await port.wait()
+        await port.wait(run=run)
         async with await port.connect() as connection:
             await connection.write(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
@@ -110,5 +111,49 @@ async def test_a_port(deployment: Deployment) -> None:
         await run.wait(timeout=30)
         with pytest.raises(ArkerError):
             await port.connect()
+        with pytest.raises(CommandFailedError, match="a server on port 8000: the run ended before"):
+            await port.wait(run=run)
         with pytest.raises(ValueError, match="from 1 to 65535"):
             vm.port(0)
+
+
+SHOWS_HEADERS = """
+import http.server, json
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(302 if self.path == "/old" else 200)
+        self.send_header("Location", "/new")
+        self.send_header("Set-Cookie", "a=b")
+        self.end_headers()
+        self.wfile.write(json.dumps([self.path, dict(self.headers)]).encode())
+
+http.server.HTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
+"""
+
+
+async def test_http_to_a_port_needs_no_resolver_and_keeps_the_key_to_itself(
+    deployment: Deployment, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        port = vm.port(8000)
+        async with port.http(follow_redirects=True, headers={"Authorization": "its own"}) as http:
+            assert (await http.get("/")).status_code == 502
+            await vm.files.write("server.py", SHOWS_HEADERS)
+            run = await vm.start("exec python3 server.py")
+            await port.wait(run=run)
+            answer = await http.get("/old?a=1")
+            assert answer.json()[0] == "/old?a=1"
+            answer = await http.get("/old")
+            path, headers = answer.json()
+            assert (path, answer.url) == ("/new", f"{port.url}/new")
+            assert headers["authorization"] == "its own"
+            assert headers["cookie"] == "a=b"
+            assert f"http://{headers['host']}" == port.url
+            assert deployment.api_key not in str(headers) + str(answer.request.headers.raw)
+            await http.get(f"{server.url}/elsewhere")
+            assert deployment.api_key not in str(server.requests[-1].headers)
+        assert http.is_closed
+        await run.cancel()

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from arker import Arker, ArkerError, Terminal
+from arker import Arker, ArkerError, CommandFailedError, Terminal
 from arker.local.process.launcher import Deployment
+from tests.faults.server import Server
 
 
 def client(deployment: Deployment) -> Arker:
@@ -98,7 +99,7 @@ def test_a_port(deployment: Deployment) -> None:
         assert caught.value.code == "timeout"
         vm.sync.write_file("/home/user/index.html", "<h1>hello</h1>")
         run = vm.start("exec python3 -m http.server 8000 --bind 127.0.0.1")
-        port.wait()
+        port.wait(run=run)
         with port.connect() as connection:
             connection.write(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
@@ -111,5 +112,49 @@ def test_a_port(deployment: Deployment) -> None:
         run.wait(timeout=30)
         with pytest.raises(ArkerError):
             port.connect()
+        with pytest.raises(CommandFailedError, match="a server on port 8000: the run ended before"):
+            port.wait(run=run)
         with pytest.raises(ValueError, match="from 1 to 65535"):
             vm.port(0)
+
+
+SHOWS_HEADERS = """
+import http.server, json
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(302 if self.path == "/old" else 200)
+        self.send_header("Location", "/new")
+        self.send_header("Set-Cookie", "a=b")
+        self.end_headers()
+        self.wfile.write(json.dumps([self.path, dict(self.headers)]).encode())
+
+http.server.HTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
+"""
+
+
+def test_http_to_a_port_needs_no_resolver_and_keeps_the_key_to_itself(
+    deployment: Deployment, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        port = vm.port(8000)
+        with port.http(follow_redirects=True, headers={"Authorization": "its own"}) as http:
+            assert (http.get("/")).status_code == 502
+            vm.files.write("server.py", SHOWS_HEADERS)
+            run = vm.start("exec python3 server.py")
+            port.wait(run=run)
+            answer = http.get("/old?a=1")
+            assert answer.json()[0] == "/old?a=1"
+            answer = http.get("/old")
+            path, headers = answer.json()
+            assert (path, answer.url) == ("/new", f"{port.url}/new")
+            assert headers["authorization"] == "its own"
+            assert headers["cookie"] == "a=b"
+            assert f"http://{headers['host']}" == port.url
+            assert deployment.api_key not in str(headers) + str(answer.request.headers.raw)
+            http.get(f"{server.url}/elsewhere")
+            assert deployment.api_key not in str(server.requests[-1].headers)
+        assert http.is_closed
+        run.cancel()
