@@ -42,7 +42,6 @@ ErrorCode: TypeAlias = (
         "command_not_found",
         "conflict",
         "vm_busy",
-        "resource_busy",
         "invalid_state",
         "already_exists",
         "idempotency_conflict",
@@ -98,6 +97,8 @@ _TRANSIENT_STATUS: Final = frozenset({429, 502, 503, 504})
 #: How overload of a storage backend appears in the message of an `internal` error.
 _OVERLOAD: Final = re.compile(r"(?<!\d)503(?!\d)|Service Unavailable|throttle|SlowDown|ThrottlingException")
 _LONGEST_MESSAGE: Final = 2000
+#: Codes of contract 0.3 for failures that have another code in 0.1.
+_SAME: Final[Mapping[str, ErrorCode]] = {"resource_busy": "vm_busy"}
 
 
 class ArkerError(Exception):
@@ -215,7 +216,7 @@ class ConflictError(ArkerError):
 
 
 class VmBusyError(ArkerError):
-    """`vm_busy`: the session already runs a command."""
+    """`vm_busy`: the session already runs a command; `get_run(id).cancel()` ends it, by the id in the message."""
 
 
 class RateLimitedError(ArkerError):
@@ -327,7 +328,7 @@ def read_answer(
         and (body.get("ok") is False or ("ok" not in body and isinstance(envelope, dict)))
     )
     if failed and isinstance(envelope, dict) and isinstance(envelope.get("code"), str):
-        code = envelope["code"]
+        code = _SAME.get(envelope["code"], envelope["code"])
         named = envelope.get("request_id")
         refused = ArkerError(
             code,

@@ -350,8 +350,10 @@ class AsyncComputer:
     ) -> AsyncRunStream:
         """Start a shell command, and return an iterable of its output as it arrives.
 
-        The command continues if nobody reads; `stream.run.cancel()` ends it. Needs contract 0.3, where output comes
-        by polling, or your own deployment.
+        `async with await computer.stream(...) as stream` ends the command when its block is left early, by an
+        exception, a timeout or otherwise; so does `stream.aclose()`. Without them the command continues if nobody
+        reads. `start()` is for commands that continue. Needs contract 0.3, where output comes by polling, or your own
+        deployment.
 
         Args:
             command: A line for the shell; a list of arguments is quoted for it.

@@ -188,7 +188,7 @@ async def open_polled(
     """Start a command and follow it. Raises ArkerError."""
     deadline = options.pop("deadline")
     run = await start_polled(computer, command, stdin=options.pop("stdin") is not None, **options)
-    return AsyncRunStream(run, run._events(0, deadline=deadline))
+    return AsyncRunStream(run, run._events(0, deadline=deadline), owns=True)
 
 
 async def list_polled(computer: AsyncComputer, running: bool | None, limit: int) -> list[AsyncRun]:

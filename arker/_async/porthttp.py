@@ -15,7 +15,7 @@ _OF_CONNECTIONS: Final = ("verify", "cert", "http1", "http2", "limits")
 
 def async_port_client(config: Config, url: str, options: dict[str, Any]) -> httpx.AsyncClient:
     """Return a client for the server at the URL of a port, and, without the key, for any other URL."""
-    own = {name: options[name] for name in _OF_CONNECTIONS if name in options}
+    own: dict[str, Any] = {name: options[name] for name in _OF_CONNECTIONS if name in options}
     return httpx.AsyncClient(base_url=url, mounts={url: AsyncPortTransport(config, own)}, **options)
 
 

@@ -12,7 +12,7 @@ from arker._http._async.pipeline import Budget, dump
 from arker._http._async.request import AsyncRequest
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import Deadline
-from arker._io_async import async_called, async_sleep
+from arker._io_async import async_all_the_same, async_called, async_sleep
 from arker.config import check_seconds
 from arker.errors import ArkerError, needing
 from arker.events import (
@@ -214,17 +214,25 @@ class AsyncRun:
 
 class AsyncRunStream:
     """The events of a run as they arrive: `RunOutput` in the order in which the deployment read it, and possibly an
-    `OutputCut`. A broken connection is opened again and continues where it stopped. A with-statement closes the
-    connection at its end; the run continues."""
+    `OutputCut`. A broken connection is opened again and continues where it stopped. A with-statement closes the stream
+    at its end. That cancels the run if `computer.stream()` started it and its end was not reached; a run that is
+    followed by `run.stream()` continues."""
 
-    __slots__ = ("_events", "_feeder", "_run")
+    __slots__ = ("_events", "_feeder", "_owns", "_run")
 
     def __init__(
-        self, run: AsyncRun, events: AsyncGenerator[Event], feeder: AsyncFeeder | None = None
+        self,
+        run: AsyncRun,
+        events: AsyncGenerator[Event],
+        feeder: AsyncFeeder | None = None,
+        *,
+        owns: bool = False,
     ) -> None:
         self._run = run
         self._events = events
         self._feeder = feeder
+        #: Whether the run ends with the stream.
+        self._owns = owns
 
     @property
     def run(self) -> AsyncRun:
@@ -282,14 +290,19 @@ class AsyncRunStream:
         return _result(self._run._info, kept)
 
     async def aclose(self) -> None:
-        """Close the connection; the run continues, without what is left of its `stdin=`. May be called twice.
+        """Close the stream; see the class for what becomes of the run. May be called twice.
 
         Raises:
             ArkerError: never.
         """
-        await self._events.aclose()
-        if self._feeder is not None:
-            await self._feeder.end()
+        try:
+            await self._events.aclose()
+            if self._feeder is not None:
+                await self._feeder.end()
+        finally:
+            if self._owns and self._run.info.state == "running":
+                self._owns = False
+                await async_all_the_same(functools.partial(interrupted, self._run), _CANCELLING)
 
     async def __aenter__(self) -> AsyncRunStream:
         return self
@@ -398,7 +411,7 @@ async def open_run(
     stdin: AsyncStdin | None,
     deadline: Deadline | None = None,
 ) -> AsyncRunStream:
-    """Start a command and follow it, until the deadline if there is one. Raises ArkerError."""
+    """Start a command and follow it, until the deadline if there is one; it ends with the stream. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
 
     async def streams() -> AsyncRunStream:
@@ -456,7 +469,7 @@ async def _open_stream(
         await reply.aclose()
         raise
     feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
-    return AsyncRunStream(run, _follow(run, 0, deadline=deadline, begun=begun), feeder)
+    return AsyncRunStream(run, _follow(run, 0, deadline=deadline, begun=begun), feeder, owns=True)
 
 
 async def _first(computer: AsyncComputer, reply: AsyncReply, frames: Frames) -> tuple[AsyncRun, list[Event]]:
@@ -513,17 +526,10 @@ async def run_to_end(
 ) -> RunResult:
     """Run a command with callbacks. If the call is interrupted or a callback raises, end the command. Raises
     ArkerError."""
-    stream = await open_run(
+    async with await open_run(
         computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
-    )
-    try:
+    ) as stream:
         return await stream.collect(on_stdout, on_stderr)
-    except BaseException:
-        if stream.run.info.state == "running":
-            await interrupted(stream.run)
-        raise
-    finally:
-        await stream.aclose()
 
 
 async def interrupted(run: AsyncRun) -> None:

@@ -187,7 +187,7 @@ def open_polled(computer: Computer, command: str | Sequence[str], **options: Any
     """Start a command and follow it. Raises ArkerError."""
     deadline = options.pop("deadline")
     run = start_polled(computer, command, stdin=options.pop("stdin") is not None, **options)
-    return RunStream(run, run._events(0, deadline=deadline))
+    return RunStream(run, run._events(0, deadline=deadline), owns=True)
 
 
 def list_polled(computer: Computer, running: bool | None, limit: int) -> list[Run]:

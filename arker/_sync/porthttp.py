@@ -16,7 +16,7 @@ _OF_CONNECTIONS: Final = ("verify", "cert", "http1", "http2", "limits")
 
 def port_client(config: Config, url: str, options: dict[str, Any]) -> httpx.Client:
     """Return a client for the server at the URL of a port, and, without the key, for any other URL."""
-    own = {name: options[name] for name in _OF_CONNECTIONS if name in options}
+    own: dict[str, Any] = {name: options[name] for name in _OF_CONNECTIONS if name in options}
     return httpx.Client(base_url=url, mounts={url: PortTransport(config, own)}, **options)
 
 

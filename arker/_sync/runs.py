@@ -13,7 +13,7 @@ from arker._http._sync.pipeline import Budget, dump
 from arker._http._sync.request import Request
 from arker._http._sync.transport import Reply
 from arker._http.deadline import Deadline
-from arker._io_sync import called, sleep
+from arker._io_sync import all_the_same, called, sleep
 from arker.config import check_seconds
 from arker.errors import ArkerError, needing
 from arker.events import (
@@ -215,15 +215,25 @@ class Run:
 
 class RunStream:
     """The events of a run as they arrive: `RunOutput` in the order in which the deployment read it, and possibly an
-    `OutputCut`. A broken connection is opened again and continues where it stopped. A with-statement closes the
-    connection at its end; the run continues."""
+    `OutputCut`. A broken connection is opened again and continues where it stopped. A with-statement closes the stream
+    at its end. That cancels the run if `computer.stream()` started it and its end was not reached; a run that is
+    followed by `run.stream()` continues."""
 
-    __slots__ = ("_events", "_feeder", "_run")
+    __slots__ = ("_events", "_feeder", "_owns", "_run")
 
-    def __init__(self, run: Run, events: Generator[Event], feeder: Feeder | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        events: Generator[Event],
+        feeder: Feeder | None = None,
+        *,
+        owns: bool = False,
+    ) -> None:
         self._run = run
         self._events = events
         self._feeder = feeder
+        #: Whether the run ends with the stream.
+        self._owns = owns
 
     @property
     def run(self) -> Run:
@@ -279,14 +289,19 @@ class RunStream:
         return _result(self._run._info, kept)
 
     def close(self) -> None:
-        """Close the connection; the run continues, without what is left of its `stdin=`. May be called twice.
+        """Close the stream; see the class for what becomes of the run. May be called twice.
 
         Raises:
             ArkerError: never.
         """
-        self._events.close()
-        if self._feeder is not None:
-            self._feeder.end()
+        try:
+            self._events.close()
+            if self._feeder is not None:
+                self._feeder.end()
+        finally:
+            if self._owns and self._run.info.state == "running":
+                self._owns = False
+                all_the_same(functools.partial(interrupted, self._run), _CANCELLING)
 
     def __enter__(self) -> RunStream:
         return self
@@ -393,7 +408,7 @@ def open_run(
     stdin: Stdin | None,
     deadline: Deadline | None = None,
 ) -> RunStream:
-    """Start a command and follow it, until the deadline if there is one. Raises ArkerError."""
+    """Start a command and follow it, until the deadline if there is one; it ends with the stream. Raises ArkerError."""
     fields = _fields(command, session_id, timeout, cwd, env)
 
     def streams() -> RunStream:
@@ -451,7 +466,7 @@ def _open_stream(
         reply.close()
         raise
     feeder = Feeder(run, stdin) if fed and stdin is not None else None
-    return RunStream(run, _follow(run, 0, deadline=deadline, begun=begun), feeder)
+    return RunStream(run, _follow(run, 0, deadline=deadline, begun=begun), feeder, owns=True)
 
 
 def _first(computer: Computer, reply: Reply, frames: Frames) -> tuple[Run, list[Event]]:
@@ -508,17 +523,10 @@ def run_to_end(
 ) -> RunResult:
     """Run a command with callbacks. If the call is interrupted or a callback raises, end the command. Raises
     ArkerError."""
-    stream = open_run(
+    with open_run(
         computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
-    )
-    try:
+    ) as stream:
         return stream.collect(on_stdout, on_stderr)
-    except BaseException:
-        if stream.run.info.state == "running":
-            interrupted(stream.run)
-        raise
-    finally:
-        stream.close()
 
 
 def interrupted(run: Run) -> None:

@@ -150,7 +150,7 @@ def failure_of(error: ArkerError) -> Failure:
         return Failure(f"{os.fspath(cause.filename)}: {cause.strerror}", code=error.code)
     hint = {
         "unauthorized": "`arker config` shows which deployment and key are used",
-        "vm_busy": "wait, or use another session: --session NAME",
+        "vm_busy": "wait, end it with `arker kill VM RUN`, or use another session: --session NAME",
         "network": "`arker config` shows which deployment is used; `arker serve` starts one here",
         "rate_limited": "wait a little, then try again",
         "quota_exceeded": "`arker rm` what you do not need",

@@ -699,3 +699,21 @@ async def cancel_one_of_two(deployment: Deployment, contract: Literal["0.1", "0.
         # The session is free again.
         assert (await vm.run("ls", timeout=20)).stdout == b"started\n"
         assert (await other).stdout == b"other\n"
+
+
+async def test_a_cancelled_task_ends_the_run_of_its_stream(deployment: Deployment) -> None:
+    arker = AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
+    async with arker, await arker.vm("arkuntu").fork() as vm:
+        seen = asyncio.Event()
+
+        async def follow() -> None:
+            async with await vm.stream("echo x; sleep 1000") as stream:
+                async for _ in stream:
+                    seen.set()
+
+        task = asyncio.create_task(follow())
+        await seen.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"

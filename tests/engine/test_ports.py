@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, EngineError, LimitReached, PortClosed
+from arker.local.engine import BubblewrapEngine, LimitReached, PortClosed, Unsupported
 
 from .harness import Box, sh
 
@@ -186,5 +186,5 @@ async def test_connections_have_a_bound_that_closed_ones_do_not_count_for(engine
 @pytest.mark.engine(network=True)
 async def test_the_shared_network_of_the_host_is_refused(engine: BubblewrapEngine) -> None:
     await sh(engine, "true")
-    with pytest.raises(EngineError, match="shares the network of the host"):
+    with pytest.raises(Unsupported, match="shares the network of the host"):
         await engine.open_port("a", 8000)

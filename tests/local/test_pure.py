@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arker.local.engine.protocol import Unsupported
 from arker.local.http.errors import status_of
 from arker.local.http.ratelimit import RateLimit
 from arker.local.http.routes.files import byte_range
@@ -28,6 +29,7 @@ from arker.local.http.schemas import (
 from arker.local.service import keys, ranges, signing
 from arker.local.service.errors import ApiError
 from arker.local.service.files import check_path
+from arker.local.service.translation import api_errors
 from arker.local.service.uploads import Chunk, check_chunk
 
 RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)
@@ -426,3 +428,9 @@ class TestLargeBodies:
                     parse_large(SyncRequest, body, "writes", 1000)
             else:
                 assert parse_large(SyncRequest, body, "writes", 1000) == whole
+
+
+def test_what_an_engine_does_not_support_is_no_failure_of_the_deployment() -> None:
+    with pytest.raises(ApiError) as caught, api_errors():
+        raise Unsupported("the computer shares the network of the host")
+    assert (caught.value.code, status_of(caught.value)) == ("unsupported_operation", 422)

@@ -34,6 +34,7 @@ from arker.local.engine.protocol import (
     Stream,
     SystemBroken,
     TerminalSize,
+    Unsupported,
     Usage,
     VmMissing,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Stream",
     "SystemBroken",
     "TerminalSize",
+    "Unsupported",
     "Usage",
     "VmMissing",
     "collect",

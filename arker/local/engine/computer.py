@@ -39,6 +39,7 @@ from arker.local.engine.protocol import (
     StorageFull,
     SystemBroken,
     TerminalSize,
+    Unsupported,
 )
 from arker.local.engine.readable import LocalFile
 from arker.local.engine.runs import LocalRun
@@ -518,7 +519,7 @@ class Computer:
         """Connect to a server inside. Raises PortClosed, LimitReached, EngineError."""
         self.check()
         if self.host.network:
-            raise EngineError("the computer shares the network of the host: reach its ports there")
+            raise Unsupported("the computer shares the network of the host: reach its ports there")
         if not self.running or self._ports is None:
             raise PortClosed(f"nothing listens on port {port}: the computer is at rest")
         return await self._ports.connect(port)

@@ -73,6 +73,10 @@ class PortClosed(EngineError):
     """Nothing in the computer accepts connections on the port."""
 
 
+class Unsupported(EngineError):
+    """The computer, as this engine is set up, cannot do this."""
+
+
 class SandboxUnavailable(EngineError):
     """The sandbox could not be started; the message says why and how to fix it."""
 

@@ -169,7 +169,8 @@ class Session:
         while self.run is not None and self.run.ending is Reason.CANCELLED:
             await self.run.wait()
         if self.busy:
-            raise SessionBusy(f"session {self.id} runs a command already")
+            where = "" if self.run is None else f": run {self.run.id}"
+            raise SessionBusy(f"session {self.id} runs a command already{where}")
         self._move(SessionPhase.STARTING)
         self.run = run
         self.used = time.monotonic()

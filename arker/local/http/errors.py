@@ -152,6 +152,8 @@ def _details(error: ApiError, code: str) -> Mapping[str, Any] | None:
         return error.details
     if code in _ABOUT:
         return {"resource": error.resource}
+    if code == "unsupported_operation":
+        return {"reason": "feature_not_supported"}
     if code == "method_not_allowed" and isinstance(error, HttpError):
         return {"allowed_methods": error.headers["Allow"].split(", ")}
     if code == "rate_limited":

@@ -25,6 +25,7 @@ _CODES: Final[dict[type[protocol.EngineError], str]] = {
     protocol.LimitReached: "quota_exceeded",
     protocol.ComputerBusy: "vm_busy",
     protocol.PortClosed: "port_closed",
+    protocol.Unsupported: "unsupported_operation",
     protocol.SandboxUnavailable: "unavailable",
     protocol.SystemBroken: "conflict",
     # An error that no client takes for a refusal: in contract 0.3 it says that nobody knows what became of the work.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import itertools
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from arker import ArkerError, AsyncArker, ForbiddenError, OutputCut, RetryPolicy, RunOutput
+from arker import ArkerError, AsyncArker, ForbiddenError, OutputCut, RetryPolicy, RunOutput, VmBusyError
 from arker._io_async import async_sleep
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
@@ -254,3 +255,51 @@ async def test_an_answer_that_is_cut_at_once_is_found_again(
         wire.lose(1)
         result = await vm.run("echo once >> log; cat log", on_stdout=lambda data: None)
         assert (result.stdout, wire.lost) == (b"once\n", 1)
+
+
+async def test_a_busy_session_is_one_error_that_names_the_run(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        busy = await vm.start("sleep 1000", session_id=0)
+        for call in (
+            functools.partial(vm.run, "true"),
+            functools.partial(vm.run, "true", on_stdout=print),
+            functools.partial(vm.run, "true", env={"A": "b"}),
+            functools.partial(vm.stream, "true"),
+            functools.partial(vm.start, "true", session_id=0),
+        ):
+            with pytest.raises(VmBusyError) as caught:
+                await call()
+            assert caught.value.code == "vm_busy"
+            assert busy.id in caught.value.message
+        assert await (await vm.get_run(busy.id)).cancel()
+        assert (await vm.run("echo free")).text == "free\n"
+
+
+async def test_a_stream_that_is_left_ends_the_run_that_it_started(deployment: Deployment) -> None:
+    class Enough(Exception):
+        pass
+
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        try:
+            async with await vm.stream("echo x; sleep 1000") as stream:
+                async for _ in stream:
+                    raise Enough
+        except Enough:
+            pass
+        assert (await stream.run.wait(timeout=30)).reason == "cancelled"
+        async with await vm.stream("echo x; sleep 1000") as stream:
+            async for _ in stream:
+                break
+        # The session is free at once.
+        assert (await vm.run("echo free")).text == "free\n"
+        # Following a run is no reason to end it.
+        run = await vm.start("echo x; read line; echo $line", stdin=True)
+        async with run.stream() as followed:
+            async for _ in followed:
+                break
+        await run.write("go on\n")
+        assert (await run.wait(timeout=30)).text == "x\ngo on\n"
+        # What has ended, has ended as it did.
+        async with await vm.stream("exit 3") as stream:
+            await stream.collect()
+        assert stream.run.info.exit_code == (await stream.run.refresh()).exit_code == 3

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import itertools
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from arker import Arker, ArkerError, ForbiddenError, OutputCut, RetryPolicy, RunOutput
+from arker import Arker, ArkerError, ForbiddenError, OutputCut, RetryPolicy, RunOutput, VmBusyError
 from arker._io_sync import sleep
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
@@ -253,3 +254,51 @@ def test_an_answer_that_is_cut_at_once_is_found_again(wire: CuttingProxy, deploy
         wire.lose(1)
         result = vm.run("echo once >> log; cat log", on_stdout=lambda data: None)
         assert (result.stdout, wire.lost) == (b"once\n", 1)
+
+
+def test_a_busy_session_is_one_error_that_names_the_run(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        busy = vm.start("sleep 1000", session_id=0)
+        for call in (
+            functools.partial(vm.run, "true"),
+            functools.partial(vm.run, "true", on_stdout=print),
+            functools.partial(vm.run, "true", env={"A": "b"}),
+            functools.partial(vm.stream, "true"),
+            functools.partial(vm.start, "true", session_id=0),
+        ):
+            with pytest.raises(VmBusyError) as caught:
+                call()
+            assert caught.value.code == "vm_busy"
+            assert busy.id in caught.value.message
+        assert (vm.get_run(busy.id)).cancel()
+        assert (vm.run("echo free")).text == "free\n"
+
+
+def test_a_stream_that_is_left_ends_the_run_that_it_started(deployment: Deployment) -> None:
+    class Enough(Exception):
+        pass
+
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        try:
+            with vm.stream("echo x; sleep 1000") as stream:
+                for _ in stream:
+                    raise Enough
+        except Enough:
+            pass
+        assert (stream.run.wait(timeout=30)).reason == "cancelled"
+        with vm.stream("echo x; sleep 1000") as stream:
+            for _ in stream:
+                break
+        # The session is free at once.
+        assert (vm.run("echo free")).text == "free\n"
+        # Following a run is no reason to end it.
+        run = vm.start("echo x; read line; echo $line", stdin=True)
+        with run.stream() as followed:
+            for _ in followed:
+                break
+        run.write("go on\n")
+        assert (run.wait(timeout=30)).text == "x\ngo on\n"
+        # What has ended, has ended as it did.
+        with vm.stream("exit 3") as stream:
+            stream.collect()
+        assert stream.run.info.exit_code == (stream.run.refresh()).exit_code == 3
