@@ -242,18 +242,28 @@ class LocalTree:
         return refused
 
     def _put(self, entry: Entry) -> None:
+        # For many small files most of the time is spent here, so without pathlib.
         above, _, name = entry.path.rpartition("/")
-        folder = self._folder(above)
-        _refuse_folder(folder / name)
+        folder = os.fspath(self._folder(above))
         if entry.kind == "symlink":
             with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=folder) as stage:
                 made = Path(stage) / "link"
                 made.symlink_to(entry.target)
-                made.replace(folder / name)
+                made.replace(f"{folder}/{name}")
             return
-        with self.partial(entry.path) as (file, place):
-            file.write(entry.data)
-            place(entry.mode, entry.mtime_ns)
+        fd, partial = tempfile.mkstemp(prefix=PARTIAL, dir=folder)
+        try:
+            try:
+                left = memoryview(entry.data)
+                while left:
+                    left = left[os.write(fd, left) :]
+            finally:
+                os.close(fd)
+            _place(partial, f"{folder}/{name}", entry.mode, entry.mtime_ns)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial)  # noqa: PTH108
+            raise
 
     @contextlib.contextmanager
     def partial(self, path: str) -> Any:
@@ -266,10 +276,7 @@ class LocalTree:
 
                 def place(mode: int, mtime_ns: int) -> None:
                     file.flush()
-                    _refuse_folder(folder / name)
-                    os.utime(partial, ns=(mtime_ns, mtime_ns))
-                    Path(partial).chmod(mode & _PERMISSIONS)
-                    Path(partial).replace(folder / name)
+                    _place(partial, os.fspath(folder / name), mode, mtime_ns)
 
                 yield file, place
         finally:
@@ -311,10 +318,11 @@ class LocalTree:
         return ""
 
 
-def _refuse_folder(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISDIR(path.lstat().st_mode):
-            raise OSError(0, "there is a folder of this name")
+def _place(partial: str, path: str, mode: int, mtime_ns: int) -> None:
+    """Move a complete file to its path; there must not be a folder. Raises OSError."""
+    os.utime(partial, ns=(mtime_ns, mtime_ns))
+    os.chmod(partial, mode & _PERMISSIONS)  # noqa: PTH101
+    os.replace(partial, path)  # noqa: PTH105
 
 
 def _folded(path: str) -> str:

@@ -138,9 +138,10 @@ async def async_pull(
     """Make a folder of this machine equal to one of a computer; see `AsyncFiles.pull`."""
     wire, base, tree = files._wire, remote_path(source), LocalTree(target)
     ignored = ignorer(ignore)
-    if not (await wire.stat(base)).is_directory:
-        raise ArkerError("bad_request", f"{base} is not a folder", 400)
     there = await _manifest(files, base, ignored, [])
+    if not there:
+        # A folder that does not exist has an empty manifest, too.
+        await wire.stat(base)
     await async_in_thread(tree.make_root)
     refused = await async_in_thread(tree.refusals, there.values())
     here, unreadable = await async_in_thread(tree.scan, ignored)

@@ -139,9 +139,10 @@ def pull(
     """Make a folder of this machine equal to one of a computer; see `Files.pull`."""
     wire, base, tree = files._wire, remote_path(source), LocalTree(target)
     ignored = ignorer(ignore)
-    if not (wire.stat(base)).is_directory:
-        raise ArkerError("bad_request", f"{base} is not a folder", 400)
     there = _manifest(files, base, ignored, [])
+    if not there:
+        # A folder that does not exist has an empty manifest, too.
+        wire.stat(base)
     in_thread(tree.make_root)
     refused = in_thread(tree.refusals, there.values())
     here, unreadable = in_thread(tree.scan, ignored)
