@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -129,12 +130,28 @@ def test_failures_are_those_of_local_files(fs: ArkerFileSystem, computer: Comput
     assert fs.find(home) == [f"{home}/d/g"]
 
 
-def test_rsync(fs: ArkerFileSystem, computer: Computer, tmp_path: Any) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/f").write_text("one")
-    (tmp_path / "g").write_text("two")
-    fs.put(f"{tmp_path}/", f"{computer.id}/home/user/t/", recursive=True)
-    assert sorted(fs.find(f"{computer.id}/home/user/t")) == [
-        f"{computer.id}/home/user/t/a/f",
-        f"{computer.id}/home/user/t/g",
-    ]
+def test_rsync(
+    fs: ArkerFileSystem, client: Arker, computer: Computer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a/a/empty").mkdir(parents=True)
+    (tmp_path / "a/a/f").write_text("one")
+    (tmp_path / "a/g").write_text("two")
+    here, there = f"file://{tmp_path}/a", f"arker://{computer.id}/home/user/t"
+    known = {"arker": fs, "file": fsspec.filesystem("file")}
+    monkeypatch.setattr(fsspec.generic, "_generic_fs", known)
+    generic = fsspec.generic.GenericFileSystem("generic", skip_instance_cache=True)
+    copied = fsspec.generic.rsync(here, there, fs=generic)
+    assert sorted(copied.values()) == [f"{there}/a/f", f"{there}/g"]
+    assert (
+        computer.run("cd ~/t && find . | sort && cat a/f g").text == ".\n./a\n./a/empty\n./a/f\n./g\nonetwo"
+    )
+    assert fsspec.generic.rsync(here, there, fs=generic) == {}
+    (tmp_path / "a/g").unlink()
+    (tmp_path / "a/a/f").write_text("three")
+    assert list(fsspec.generic.rsync(here, there, fs=generic, delete_missing=True)) == [f"{here}/a/f"]
+    assert computer.run("cd ~/t && find . -type f && cat a/f").text == "./a/f\nthree"
+    # And to another place in the computer, and back.
+    fsspec.generic.rsync(there, f"{there}2", fs=generic)
+    fsspec.generic.rsync(f"{there}2", f"file://{tmp_path}/b", fs=generic)
+    assert (tmp_path / "b/a/f").read_text() == "three"
+    assert (tmp_path / "b/a/empty").is_dir()
