@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 from .errors import ArkerError
+from .events import Usage, usage_of
 
 if TYPE_CHECKING:
     from arker_api.control.models import VmPage
     from arker_api.regional.models import RunResponse
-
-    from .events import Usage
 
 __all__ = ["Failure", "Outcome", "RunResult", "Success", "VmList", "VmSummary"]
 
@@ -105,9 +104,6 @@ class RunResult:
         Raises:
             KeyError, TypeError, ValueError: for any other dict.
         """
-        # Imported on first use: most programs get results from calls.
-        from .events import Usage
-
         return cls(
             decode(data["stdout"], data["stdout_encoding"]),
             decode(data["stderr"], data["stderr_encoding"]),
@@ -160,13 +156,10 @@ def run_result(response: RunResponse) -> RunResult:
 def end_of(fields: Mapping[str, Any]) -> tuple[str | None, Usage | None]:
     """Why a run ended and what it used, if an answer has these fields, which are in no contract."""
     reason, usage = fields.get("reason"), fields.get("usage")
-    reason = reason if isinstance(reason, str) else None
-    if not isinstance(usage, Mapping):
-        return reason, None
-    # Imported on first use: not every deployment tells the usage.
-    from .events import usage_of
-
-    return reason, usage_of(usage)
+    return (
+        reason if isinstance(reason, str) else None,
+        usage_of(usage) if isinstance(usage, Mapping) else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

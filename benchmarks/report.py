@@ -11,7 +11,16 @@ from benchmarks.harness import RESULTS, ratio
 from benchmarks.rivals import LEFT_OUT
 
 #: In the order of the report.
-BENCHMARKS = ("small_call", "concurrent_async", "threads", "transfers", "startup", "engine", "http")
+BENCHMARKS = (
+    "small_call",
+    "concurrent_async",
+    "threads",
+    "transfers",
+    "startup",
+    "engine",
+    "http",
+    "streams",
+)
 #: What the plot shows: benchmark, case, metric, title. Less is better in all of them.
 PLOTTED = (
     ("small_call", "sync, TLS", "cpu_us", "CPU of a sync call over TLS, µs"),

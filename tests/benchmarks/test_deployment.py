@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import engine, http, timing  # noqa: E402
+from benchmarks import engine, http, streams, timing  # noqa: E402
 from benchmarks.harness import Target  # noqa: E402
 
 
@@ -49,6 +49,16 @@ def test_a_round_of_the_engine() -> None:
 
 def test_a_round_over_http() -> None:
     check(http.sample(5), http.TARGETS, set())
+
+
+def test_a_round_of_streams() -> None:
+    figures = streams.sample(quick=True)
+    for target in streams.TARGETS:
+        assert target.metric in figures[target.case]["arker"], target
+        assert target.against is None or target.metric in figures[target.case][target.against], target
+    for found in figures.values():
+        for metrics in found.values():
+            assert all(value > 0 for name, value in metrics.items() if not name.startswith("more_"))
 
 
 def test_commands_beside_another_revision() -> None:

@@ -45,12 +45,11 @@ def create_app(
         contract: which contract to serve: `0.1`, `0.3` or `both`.
     """
     under_way = UnderWay(most_connections() // 2 if most_requests is None else most_requests)
-    # The router tries them one after the other, so the most used ones come first, and the last of the computers' routes
-    # matches every other path below a computer.
+    # The order matters: the last of the computers' routes matches every other path below a computer.
     routes: list[BaseRoute] = [
-        *runs.ROUTES,
         *deployment.ROUTES,
         *organization.ROUTES,
+        *runs.ROUTES,
         *handles.ROUTES,
         *usage.ROUTES,
         *ports.ROUTES,

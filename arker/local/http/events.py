@@ -77,23 +77,24 @@ def frame(letter: bytes, data: bytes = b"") -> bytes:
     return _FRAME.pack(letter, len(data)) + data
 
 
-def _as_frame(event: Output | Cut | End, last: Callable[[], dict[str, Any]]) -> bytes:
+def _as_frame(event: Output | Cut | End, last: Callable[[], dict[str, Any]]) -> tuple[bytes, ...]:
     if isinstance(event, Output):
-        return frame(_LETTERS[event.stream], event.data)
+        # In two parts, as its data may be large.
+        return _FRAME.pack(_LETTERS[event.stream], len(event.data)), event.data
     if isinstance(event, Cut):
-        return frame(b"C")
-    return frame(b"X", to_json(last()))
+        return (frame(b"C"),)
+    return (frame(b"X", to_json(last())),)
 
 
-def _as_sse(event: Output | Cut | End, last: Callable[[], dict[str, Any]]) -> bytes:
+def _as_sse(event: Output | Cut | End, last: Callable[[], dict[str, Any]]) -> tuple[bytes, ...]:
     if isinstance(event, Output):
         content, encoding = text(event.data)
         data = {"offset": event.offset, "data": content, "encoding": encoding}
         after = event.offset + len(event.data)
-        return b"id: %d\nevent: %s\ndata: %s\n\n" % (after, event.stream.encode(), to_json(data))
+        return (b"id: %d\nevent: %s\ndata: %s\n\n" % (after, event.stream.encode(), to_json(data)),)
     if isinstance(event, Cut):
-        return b"event: cut\ndata: %s\n\n" % to_json({"offset": event.offset})
-    return b"event: end\ndata: %s\n\n" % to_json(last())
+        return (b"event: cut\ndata: %s\n\n" % to_json({"offset": event.offset}),)
+    return (b"event: end\ndata: %s\n\n" % to_json(last()),)
 
 
 class Events(Response):
@@ -162,14 +163,17 @@ class Events(Response):
     async def _tell(self, send: Send) -> None:
         spell = _as_frame if self._frames else _as_sse
         async for batch in self._run.batches(self._offset, follow=self._follow):
-            data = bytearray()
+            parts: list[bytes] = []
+            size = 0
             for event in batch:
-                data += spell(event, self._fields)
-                if len(data) >= _SENT:
-                    await _piece(send, bytes(data))
-                    data.clear()
-            if data:
-                await _piece(send, bytes(data))
+                parts += spell(event, self._fields)
+                size += len(parts[-1])
+                if size >= _SENT:
+                    await _piece(send, b"".join(parts))
+                    parts.clear()
+                    size = 0
+            if parts:
+                await _piece(send, b"".join(parts))
             self._sent = True
             followers = self._followers[self._run.id]
             if followers > _FEW_FOLLOWERS and self._run.outcome is None:

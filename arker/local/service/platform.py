@@ -94,7 +94,6 @@ class Platform:
         staging.mkdir(mode=0o700, exist_ok=True)
         self._uploads = Uploads(self._upload_rows, engine, staging)
         self.access: Access = Access(KeyRows(database), self._computer_rows, guest_key)
-        self.activity: Activity = Activity(ActivityRows(database))
         self.computers: Computers = Computers(
             self._computer_rows,
             engine,
@@ -103,14 +102,12 @@ class Platform:
             self._uploads,
             self._idempotency,
             self._reserve,
-            self.activity,
             most=max_vms,
             resources=resources,
         )
         turns = Turns()
-        self.runs: Runs = Runs(
-            engine, self.access, self.computers, self._idempotency, self._sandboxes, turns, self.activity
-        )
+        self.activity: Activity = Activity(ActivityRows(database))
+        self.runs: Runs = Runs(engine, self.access, self.computers, self._idempotency, self._sandboxes, turns)
         self.recorded: Recorded = Recorded(
             RunRows(database), Notes(database), engine, self.access, self.computers, self._sandboxes,
             turns, self.activity, self.runs.outputs, self.runs.early,
@@ -125,7 +122,7 @@ class Platform:
         )
         self.filesystem: FileSystem = FileSystem(engine, self.access, self.computers, self._sandboxes)
         self.terminals: Terminals = Terminals(engine, self.computers, self._sandboxes)
-        self.handles: Handles = Handles(engine, self.access, self.computers, self._sandboxes, self.activity)
+        self.handles: Handles = Handles(engine, self.access, self.computers, self._sandboxes)
         self.ports: Ports = Ports(engine, self.access, self.computers, self._sandboxes, database.secret())
         self._sweeper: asyncio.Task[None] | None = None
 

@@ -1,0 +1,116 @@
+"""What becomes of an interpreter when its call, its client or its deployment ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from arker import Arker, ArkerError, AsyncArker, RetryPolicy
+from arker.local.process.launcher import Deployment
+from tests.conftest import FreshDeployment
+
+FOREVER = "print('here', flush=True)\nwhile True:\n    pass"
+
+
+@pytest.mark.timeout(120)
+def test_a_restart_of_the_deployment(fresh_deployment: Callable[..., FreshDeployment]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    one = fresh_deployment("--port", str(port)).start()
+    retry = RetryPolicy(attempts=8, backoff=0.1)
+    with (
+        Arker(one.api_key, one.base_url, global_url=one.base_url, retry=retry) as arker,
+        arker.vm("arkuntu").fork() as vm,
+        vm.python() as python,
+    ):
+        python.run("x = 1")
+        restarting = threading.Event()
+
+        def restart() -> None:
+            one.stop()
+            one.start()
+            restarting.set()
+
+        thread = threading.Thread(target=restart)
+        with pytest.raises(ArkerError) as caught:
+            python.run(FOREVER, on_stdout=lambda _: thread.start())
+        thread.join()
+        assert caught.value.code == "unavailable"
+        assert caught.value.processed == "maybe"
+        result = python.run("'x' in globals()")
+        assert (result.value, result.restarted) == ("False", True)
+        assert "variables are lost" in result.notes[0]
+        # Between calls, too.
+        restart()
+        result = python.run("1")
+        assert (result.value, result.restarted) == ("1", True)
+
+
+def test_a_cancelled_task_ends_the_code(deployment: Deployment) -> None:
+    async def work() -> None:
+        async with (
+            AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url) as arker,
+            await arker.vm("arkuntu").fork() as vm,
+            vm.python() as python,
+        ):
+            here = asyncio.Event()
+            call = asyncio.create_task(python.run(FOREVER, on_stdout=lambda _: here.set()))
+            await here.wait()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            result = await python.run("1", timeout=60)
+            assert (result.value, result.restarted) == ("1", True)
+            assert "cancelled" in result.notes[0]
+            assert len(await vm.runs(running=True)) == 1
+
+    asyncio.run(work())
+
+
+def test_ctrl_c_ends_the_code(deployment: Deployment) -> None:
+    def interrupt(_: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with (
+        Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url) as arker,
+        arker.vm("arkuntu").fork() as vm,
+        vm.python() as python,
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            python.run(FOREVER, on_stdout=interrupt)
+        assert python.run("1").restarted
+
+
+def test_code_whose_client_is_gone_ends_by_its_timeout(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from arker._sync import python as module
+
+    source = module.program()
+    assert b"ALONE = 30.0" in source
+    monkeypatch.setattr(module, "program", lambda: source.replace(b"ALONE = 30.0", b"ALONE = 0.1"))
+    with (
+        Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url) as arker,
+        arker.vm("arkuntu").fork() as vm,
+    ):
+        # As `run` begins a call; nobody waits for its end.
+        process = vm.python()._start()
+        process.send(
+            "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    pass", 0.1, None
+        )
+        assert process.run.wait(timeout=60).exit_code == 1
+
+
+def test_the_computer_stays_out_of_it_when_the_interpreter_is_only_made(deployment: Deployment) -> None:
+    with (
+        Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url) as arker,
+        arker.vm("arkuntu").fork() as vm,
+    ):
+        with vm.python() as python:
+            python.interrupt()
+            python.restart()
+        assert vm.runs() == []
