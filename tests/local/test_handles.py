@@ -260,17 +260,28 @@ def test_a_session_runs_one_command_at_a_time_and_background_runs_go_beside(gues
     assert guest.ask("GET", "?running=false&limit=5")[1]["runs"][4]["state"]
 
 
+def gone(guest: Guest, run: str) -> bool:
+    """Whether the session that was made for a run has ended."""
+    with guest.open("GET", f"/api/v1/vms/{guest.vm_id}/sessions/run-{run}") as answer:
+        return answer.status == 404
+
+
+def test_a_session_of_its_own_is_not_listed(guest: Guest) -> None:
+    run = guest.start("sleep 1000")
+    assert not gone(guest, run)
+    with guest.open("GET", f"/api/v1/vms/{guest.vm_id}/sessions") as answer:
+        listed = {session["session_id"] for session in json.loads(answer.read())["sessions"]}
+    assert f"run-{run}" not in listed
+    guest.ask("DELETE", f"/{run}")
+
+
 def test_a_session_of_its_own_ends_with_its_run(guest: Guest) -> None:
     runs = [guest.start("sleep 1000 & sleep 0.05") for _ in range(3)]
     for run in runs:
         guest.wait(run)
-    names = {f"run-{run}" for run in runs}
-    while True:
-        with guest.open("GET", f"/api/v1/vms/{guest.vm_id}/sessions") as answer:
-            left = {session["session_id"] for session in json.loads(answer.read())["sessions"]}
-        if not left & names:
-            break
-        time.sleep(0.02)
+    for run in runs:
+        while not gone(guest, run):
+            time.sleep(0.02)
     assert guest.output(guest.start("cat /proc/[0-9]*/comm | grep -c sleep")) == b"0\n"
 
 
@@ -303,6 +314,7 @@ def test_runs_survive_a_restart(lasting: Guest) -> None:
     assert end["reason"] in ("computer_stopped", "infrastructure")
     assert lasting.output(cut) == b"begun\n"
     assert {run["run_id"] for run in lasting.ask("GET")[1]["runs"]} == {ended, cut}
+    assert gone(lasting, cut)
     lasting.deployment.kill()
     lasting.deployment.start()
     assert lasting.ask("GET", f"/{ended}")[1] == before

@@ -254,10 +254,12 @@ class BubblewrapEngine:
 
     async def sessions(self, vm_id: str) -> list[SessionState]:
         """Return the sessions of a computer; the default one is always among them. Raises VmMissing."""
-        states = {
-            s.id: SessionState(s.id, "running" if s.busy else "idle", s.cwd.decode(errors="replace"))
-            for s in self._computer(vm_id).sessions.values()
-        }
+        computer = self._computer(vm_id)
+        states = {}
+        for s in computer.sessions.values():
+            terminal = computer.terminal(s.id)
+            busy = s.busy or (terminal is not None and terminal.attached)
+            states[s.id] = SessionState(s.id, "running" if busy else "idle", s.cwd.decode(errors="replace"))
         return list({_DEFAULT_SESSION: SessionState(_DEFAULT_SESSION, "idle", HOME), **states}.values())
 
     def _computer(self, vm_id: str) -> Computer:

@@ -320,7 +320,8 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """A session and its `state`: `idle` or `running`."""
+    """A session and its `state`: `running` while a command runs in it or a client is attached to its terminal, else
+    `idle`."""
 
     session_id: str
     state: str

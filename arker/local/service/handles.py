@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import hashlib
 import math
+import re
 import secrets
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -45,6 +46,7 @@ SIGNALS: Final = tuple(
     for name in ("INT", "TERM", "KILL", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT", "TSTP", "WINCH")
 )
 _DEFAULT_SESSION: Final = "0"
+_OWN: Final = re.compile(r"run-[0-9a-f]{20}")
 #: Bytes of input given with runs that an organization's commands have not read yet; they are held in memory.
 MAX_UNREAD_INPUT: Final = 64 * 1024 * 1024
 
@@ -62,6 +64,14 @@ class Handles:
         self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
         #: Bytes of input that was given with runs and is not read yet, by organization.
         self._unread: Counter[str] = Counter()
+
+    async def tidy(self, vm_ids: Iterable[str]) -> None:
+        """End the sessions of runs that were going on when the deployment ended, or when a computer was forked."""
+        for vm_id in vm_ids:
+            with contextlib.suppress(EngineError):
+                for session in await self._engine.sessions(vm_id):
+                    if own_session(session.session_id):
+                        await self._engine.end_session(vm_id, session.session_id)
 
     async def start(
         self,
@@ -210,6 +220,11 @@ class Handles:
         live = run.outcome is None
         await run.cancel()
         return live
+
+
+def own_session(session_id: str) -> bool:
+    """Whether a session was made for one run, and ends with it."""
+    return _OWN.fullmatch(session_id) is not None
 
 
 def _run_id(who: Principal, vm_id: str, key: str) -> str:

@@ -132,6 +132,7 @@ class Platform:
         await self._images.refresh()
         await self._idempotency.start()
         await self.recorded.start()
+        await self.handles.tidy(self._computer_rows.ids())
         await self.filesystems.start()
         await self._uploads.sweep(starting=True)
         self._reserve.keep()

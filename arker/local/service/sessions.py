@@ -22,6 +22,7 @@ from . import signing
 from .access import Access, Principal
 from .computers import Computers
 from .errors import ApiError
+from .handles import own_session
 from .recorded import Recorded
 from .translation import Sandboxes, api_errors
 from .turns import Turns
@@ -97,9 +98,10 @@ class Sessions:
         self._secret = secret
 
     async def listed(self, who: Principal, vm_id: str) -> list[Session]:
-        """Return all sessions of a computer by their index; the default one always exists."""
+        """Return the sessions of a computer by their index, without those that end with a run; the default one always
+        exists."""
         self._access.owned(who, vm_id, "looked into")
-        return await self._all(vm_id)
+        return [session for session in await self._all(vm_id) if not own_session(session.session_id)]
 
     async def _all(self, vm_id: str) -> list[Session]:
         made = {name: row for name, row in self._rows.of(vm_id).items() if not row.deleted}
@@ -127,7 +129,8 @@ class Sessions:
         Raises:
             ApiError: `not_found`.
         """
-        for session in await self.listed(who, vm_id):
+        self._access.owned(who, vm_id, "looked into")
+        for session in await self._all(vm_id):
             if session.session_id == session_id:
                 return session
         raise ApiError("not_found", f"the computer has no session {session_id!r}", resource="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arker import ArkerError, AsyncArker, AsyncTerminal, CommandFailedError
+from arker._io_async import async_sleep
 from arker.local.process.launcher import Deployment
 from tests.faults.server import Server
 
@@ -43,6 +44,18 @@ async def test_a_terminal_of_a_session(deployment: Deployment) -> None:
         with pytest.raises(ArkerError) as caught:
             await third.write("x")
         assert caught.value.code == "network"
+
+
+@pytest.mark.contract("0.3")
+async def test_a_session_runs_while_somebody_is_at_its_terminal(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        session = await vm.get_session()
+        async with await session.terminal() as terminal:
+            await terminal.write("echo re''ady\r")
+            await until(terminal, b"ready")
+            assert (await session.refresh()).state == "running"
+        while (await session.refresh()).state != "idle":
+            await async_sleep(0.02)
 
 
 async def _rest(terminal: AsyncTerminal) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from arker import Arker, ArkerError, CommandFailedError, Terminal
+from arker._io_sync import sleep
 from arker.local.process.launcher import Deployment
 from tests.faults.server import Server
 
@@ -44,6 +45,18 @@ def test_a_terminal_of_a_session(deployment: Deployment) -> None:
         with pytest.raises(ArkerError) as caught:
             third.write("x")
         assert caught.value.code == "network"
+
+
+@pytest.mark.contract("0.3")
+def test_a_session_runs_while_somebody_is_at_its_terminal(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        session = vm.get_session()
+        with session.terminal() as terminal:
+            terminal.write("echo re''ady\r")
+            until(terminal, b"ready")
+            assert (session.refresh()).state == "running"
+        while (session.refresh()).state != "idle":
+            sleep(0.02)
 
 
 def _rest(terminal: Terminal) -> bytes:
