@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Final
+
 from arker.local.engine.protocol import Terminal, TerminalSize
 from arker.local.engine.protocol import Terminals as Engine
 
@@ -11,6 +14,10 @@ from .translation import Sandboxes, api_errors
 __all__ = ["Terminal", "TerminalSize", "Terminals"]
 
 
+#: Maximum number of sessions whose terminals have a limit.
+_MOST: Final = 10_000
+
+
 class Terminals:
     """The terminals of a deployment's computers. Does not check permissions."""
 
@@ -18,18 +25,31 @@ class Terminals:
         self._engine = engine
         self._computers = computers
         self._sandboxes = sandboxes
+        #: Seconds without an attachment after which the terminals of these sessions end.
+        self._idle: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     async def open(
         self, vm_id: str, session_id: str, size: TerminalSize, *, command: str | None, idle: float | None
     ) -> Terminal:
-        """Attach to the terminal of a session; it is created if there is none. See `Engine.open_terminal`.
+        """Attach to the terminal of a session; it is created if there is none. See `Engine.open_terminal`; without
+        `idle`, what `expire` has set counts.
 
         Raises:
             ApiError: it could not be opened.
         """
         self._computers.touch(vm_id)
         with self._sandboxes.used():
+            idle = self._idle.get((vm_id, session_id)) if idle is None else idle
             return await self._engine.open_terminal(vm_id, session_id, size, command=command, idle=idle)
+
+    def expire(self, vm_id: str, session_id: str, seconds: float) -> None:
+        """Set after how many seconds without an attachment the terminal of a session ends, from the next attachment on;
+        0 for never. A restart of the deployment, which ends all terminals, resets it."""
+        self._idle.pop((vm_id, session_id), None)
+        if seconds:
+            self._idle[vm_id, session_id] = seconds
+            while len(self._idle) > _MOST:
+                self._idle.popitem(last=False)
 
     async def resize(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
         """Set the size of the terminal of a session, attached or not. Ignored when it has none."""

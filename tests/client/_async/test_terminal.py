@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from arker_api.v03.api.sessions import patch_session
+from arker_api.v03.models import PatchSessionRequest
 
 from arker import ArkerError, AsyncArker, AsyncTerminal, CommandFailedError
 from arker._io_async import async_sleep
@@ -83,6 +85,18 @@ async def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment
                 await terminal.write("echo [$X] do''ne\r")
                 seen = await until(terminal, b"done")
         assert b"[] done" in seen
+
+
+@pytest.mark.contract("0.3")
+async def test_a_terminal_ends_after_the_time_that_its_session_sets(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await arker.call(patch_session, vm.id, "0", body=PatchSessionRequest(timeout_secs=1))
+        async with await vm.terminal() as terminal:
+            await terminal.write("exec sleep 12345\r")
+            while not (await vm.run("pgrep -x sleep", session_id="1")).stdout:
+                pass
+        while (await vm.run("pgrep -x sleep", session_id="1")).stdout:
+            pass
 
 
 @pytest.mark.contract("0.3")

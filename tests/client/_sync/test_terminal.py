@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from arker_api.v03.api.sessions import patch_session
+from arker_api.v03.models import PatchSessionRequest
 
 from arker import Arker, ArkerError, CommandFailedError, Terminal
 from arker._io_sync import sleep
@@ -84,6 +86,18 @@ def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment) -> N
                 terminal.write("echo [$X] do''ne\r")
                 seen = until(terminal, b"done")
         assert b"[] done" in seen
+
+
+@pytest.mark.contract("0.3")
+def test_a_terminal_ends_after_the_time_that_its_session_sets(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        arker.call(patch_session, vm.id, "0", body=PatchSessionRequest(timeout_secs=1))
+        with vm.terminal() as terminal:
+            terminal.write("exec sleep 12345\r")
+            while not (vm.run("pgrep -x sleep", session_id="1")).stdout:
+                pass
+        while (vm.run("pgrep -x sleep", session_id="1")).stdout:
+            pass
 
 
 @pytest.mark.contract("0.3")
