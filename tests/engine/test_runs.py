@@ -8,6 +8,8 @@ import time
 import pytest
 
 from arker.local.engine import BubblewrapEngine, EngineError, SessionBusy, VmMissing, run, shell
+from arker.local.engine.protocol import Reason
+from arker.local.engine.runs import collect
 
 from .harness import attempt, sh
 
@@ -301,6 +303,37 @@ async def test_output_before_the_timeout_is_kept(engine: BubblewrapEngine) -> No
 async def test_the_engine_has_a_longest_run(engine: BubblewrapEngine) -> None:
     assert not (await attempt(engine, "sleep 30")).completed
     assert not (await attempt(engine, "sleep 30", timeout=60)).completed
+
+
+async def test_a_whole_run_ends_with_the_last_process_that_it_started(engine: BubblewrapEngine) -> None:
+    await sh(engine, "setsid -f sleep 1000 > /dev/null 2>&1")  # is of another command
+    handle = await engine.start_run(
+        "a",
+        "0",
+        "x=5; (sleep 0.1; echo late) & setsid -f sh -c 'sleep 0.3; echo daemon; echo err >&2'; echo now; (exit 7)",
+        whole=True,
+    )
+    outcome = await collect(handle)
+    assert (outcome.stdout, outcome.stderr, outcome.exit_code) == (b"now\nlate\ndaemon\n", b"err\n", 7)
+    assert await sh(engine, "echo $x") == "5\n"
+    silent = "setsid -f sleep 0.3 > /dev/null 2>&1; exit 3"
+    end = await (await engine.start_run("a", "0", silent, whole=True)).wait()
+    assert (end.exit_code, end.reason) == (3, Reason.EXITED)
+    assert await sh(engine, "pgrep -c sleep") == "1\n"
+
+
+async def test_a_whole_run_that_lasts_is_ended_with_what_it_left(engine: BubblewrapEngine) -> None:
+    daemon = "setsid -f sleep 1000 > /dev/null 2>&1"
+    end = await (await engine.start_run("a", "0", daemon, timeout=0.3, whole=True)).wait()
+    assert (end.exit_code, end.reason) == (124, Reason.TIMED_OUT)
+    handle = await engine.start_run("a", "0", f"x=5; {daemon}; echo up", whole=True)
+    async for _ in handle.events():
+        break
+    with pytest.raises(SessionBusy):
+        await engine.start_run("a", "0", "true")
+    await handle.cancel()
+    assert (await handle.wait()).reason is Reason.CANCELLED
+    assert (await attempt(engine, "pgrep sleep")).exit_code == 1
 
 
 async def test_set_n_ends_its_command(engine: BubblewrapEngine) -> None:

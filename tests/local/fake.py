@@ -136,6 +136,7 @@ class FakeEngine:
         stdin: bool = False,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
+        whole: bool = False,
     ) -> Run:
         self._vm(vm_id)
         self._trouble()

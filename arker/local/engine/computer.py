@@ -332,7 +332,7 @@ class Computer:
         return session
 
     async def start_run(
-        self, session: Session, run: LocalRun, command: bytes, seconds: float, *, stdin: bool
+        self, session: Session, run: LocalRun, command: bytes, seconds: float, *, stdin: bool, whole: bool
     ) -> None:
         """Start a command in a session, for so long at the most. Raises SessionBusy and what `live` does."""
         await session.claim(run)
@@ -344,7 +344,14 @@ class Computer:
                 assert self.meter is not None
                 try:
                     await session.start(
-                        sandbox, self.meter, self._control, self.image, command, seconds, stdin=stdin
+                        sandbox,
+                        self.meter,
+                        self._control,
+                        self.image,
+                        command,
+                        seconds,
+                        stdin=stdin,
+                        whole=whole,
                     )
                 except OSError as error:  # a full disk, or a guest that filled the pipe
                     session.leave()

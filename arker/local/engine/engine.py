@@ -528,6 +528,7 @@ class BubblewrapEngine:
         stdin: bool = False,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
+        whole: bool = False,
     ) -> Run:
         """Start `command` in the session's shell, which is created on first use; `"0"` is the default session.
 
@@ -545,7 +546,7 @@ class BubblewrapEngine:
             timeout = self._limits.run
         run = self._runs.start(vm_id, run_id, session_id, command)
         try:
-            await computer.start_run(session, run, raw, timeout, stdin=stdin)
+            await computer.start_run(session, run, raw, timeout, stdin=stdin, whole=whole)
         except BaseException:
             self._runs.withdraw(run)
             raise

@@ -523,6 +523,7 @@ class Engine(Ports, Terminals, Protocol):
         stdin: bool = False,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
+        whole: bool = False,
     ) -> Run:
         """Start `command` in the session's shell, which is created on first use; `"0"` is the default session.
 
@@ -531,6 +532,7 @@ class Engine(Ports, Terminals, Protocol):
             run_id: the id of the run, so that the caller can cancel a run before this call has returned.
             stdin: whether it gets input by `write_stdin`; otherwise its input is empty.
             cwd, env: for this command only, which then runs in a subshell: variables that it sets are lost.
+            whole: whether the run ends with the last process that the command started, not with the command.
 
         Cancelling the call before it returns ends the command. Raises SessionBusy, RunExists, LimitReached,
         SandboxUnavailable, StorageFull, OutcomeUnknown.

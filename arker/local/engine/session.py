@@ -189,6 +189,7 @@ class Session:
         seconds: float,
         *,
         stdin: bool,
+        whole: bool,
     ) -> None:
         """Start the command of the run that claimed the session. Raises LimitReached, OSError."""
         assert self.run is not None
@@ -196,7 +197,7 @@ class Session:
         assert shell.pid is not None
         measure = meter.begin(shell.pid)
         try:
-            future = shell.run(command, self.run.journal, stdin=stdin)
+            future = shell.run(command, self.run.journal, stdin=stdin, whole=whole)
         except BaseException:
             meter.end(measure)
             raise

@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import math
 import os
 import platform
 import re
@@ -66,6 +67,8 @@ _LOOKS = (0.02, 0.05, 0.1, 0.25)
 #: often whether they do anything but wait, and so long at the most.
 _LINGER = 0.01
 _LINGER_MOST = 0.1
+#: Longest time between looks whether all that a command started has ended.
+_LONGEST_PAUSE = 0.25
 #: Longer ones go through a file of their own.
 _INLINE = 1 << 12
 #: What a shell may tell at once, in bytes; of more, nothing is kept.
@@ -380,6 +383,8 @@ class Shell:
         self._look_timer: asyncio.TimerHandle | None = None
         #: Whether the command may end within a command substitution or a condition.
         self._open_ended = False
+        #: Whether the command ends with the last process that it started.
+        self._whole = False
         #: Whether it reads no more commands, as it lost its record.
         self._dismissed = False
         #: How it ended, while its output may still come.
@@ -468,9 +473,11 @@ class Shell:
         telling = self.state is ShellState.TELLING and self._tells_variables
         return self.state is ShellState.READY or (telling and self.damage is None)
 
-    def run(self, command: bytes, journal: Journal, *, stdin: bool = False) -> asyncio.Future[Result]:
-        """Start a command whose output goes to `journal`; the future's result says how it ended. Needs a shell that
-        takes commands. Raises OSError."""
+    def run(
+        self, command: bytes, journal: Journal, *, stdin: bool = False, whole: bool = False
+    ) -> asyncio.Future[Result]:
+        """Start a command whose output goes to `journal`; the future's result says how it ended. With `whole`, it ends
+        with the last process that it started. Needs a shell that takes commands. Raises OSError."""
         assert self.pid is not None
         source = b"/dev/null"
         if stdin:
@@ -483,6 +490,7 @@ class Shell:
         self._script.give(text)
         self._move(ShellState.RUNNING)
         self._open_ended = _is_open_ended(command)
+        self._whole = whole
         self._tells_first = self._nonce if telling else b""
         self._nonce = nonce
         self._out.journal = self._err.journal = journal
@@ -842,33 +850,41 @@ class Shell:
             reader.unwatch()
             # More than a pipe holds; beyond that somebody else is writing, maybe without end.
             reader.drain()
-        if self._out.ended and self._err.ended:
+        if self._out.ended and self._err.ended and not self._whole:
             self._answer(result)
             return
-        # Something that the command left behind holds its output.
-        self._linger(result, self._loop.time() + _LINGER_MOST)
+        # Something that the command left behind holds its output, or is to be waited for.
+        self._linger(result, math.inf if self._whole else self._loop.time() + _LINGER_MOST)
 
         def ended() -> None:
-            if self._out.ended and self._err.ended:
+            if self._out.ended and self._err.ended and not self._whole:
                 self._answer(result)
 
         for reader in (self._out, self._err):
             if not reader.ended:
                 reader.watch(ended)
 
-    def _linger(self, result: Result, until: float) -> None:
+    def _linger(self, result: Result, until: float, pause: float = _LINGER) -> None:
         """Answer once nothing that the command left is at work, or it is `until`."""
 
         def look() -> None:
             if self._loop.time() < until and self._at_work():
-                self._linger(result, until)
-            else:
-                self._answer(result)
+                self._linger(result, until, min(2 * pause, _LONGEST_PAUSE) if self._whole else pause)
+                return
+            if self._whole:
+                # What the last process wrote just before it ended.
+                for reader in (self._out, self._err):
+                    reader.unwatch()
+                    reader.drain()
+            self._answer(result)
 
-        self._timer = self._loop.call_later(_LINGER, look)
+        self._timer = self._loop.call_later(pause, look)
 
     def _at_work(self) -> bool:
-        """Whether a process of the session is about to run: not waiting for time, input or anybody."""
+        """Whether a process of the session is about to run: not waiting for time, input or anybody. Of a command that
+        ends with all that it started: whether any of that is left."""
+        if self._whole:
+            return self.pid is not None and bool(self.sandbox.processes.started_by(self.pid, self.mark))
         return any(
             process.session == self.pid and process.pid != self.pid and process.state in "RD"
             for process in self.sandbox.processes.all()

@@ -150,11 +150,13 @@ class Recorded:
         timeout: float | None,
         wait: float,
         once: Once | None,
+        whole: bool = False,
     ) -> RunRow:
         """Start or queue a run; return its record when it has ended, after `wait` seconds at the latest.
 
         Args:
             timeout: seconds after which the command is ended; None for never.
+            whole: whether it ends with the last process that the command started.
 
         Raises:
             ApiError: it could not be started.
@@ -189,11 +191,12 @@ class Recorded:
         except NameTaken:
             # Two identical requests arrived at once, and the other one was first.
             return await self.create(
-                who, vm_id, session_id=session_id, command=command, timeout=timeout, wait=wait, once=once
-            )
+                who, vm_id, session_id=session_id, command=command, timeout=timeout, wait=wait, once=once,
+                whole=whole,
+            )  # fmt: skip
         live = self._live[row.run_id] = _Live(who.org_id, row, command, time.monotonic())
         queued = self._turns.taken(vm_id, session_id)
-        live.task = asyncio.create_task(self._drive(who, live, timeout))
+        live.task = asyncio.create_task(self._drive(who, live, timeout, whole))
         if not queued:
             await live.dispatched.wait()
         ended = await self._wait(vm_id, row.run_id, wait)
@@ -210,12 +213,12 @@ class Recorded:
             return live.row
         return self._find(vm_id, run_id)
 
-    async def _drive(self, who: Principal, live: _Live, timeout: float | None) -> None:
+    async def _drive(self, who: Principal, live: _Live, timeout: float | None, whole: bool) -> None:
         try:
             async with self._turns.turn(live.row.vm_id, live.row.session_id):
                 live.queued = time.monotonic() - live.began
                 if not live.cancelled:
-                    live.handle = await self._begin(live, timeout)
+                    live.handle = await self._begin(live, timeout, whole)
                     live.command = ""
                     await self._move(live, State.RUNNING)
                     if live.cancelled:
@@ -239,7 +242,7 @@ class Recorded:
             self._computers.touch(live.row.vm_id)
             self._note(who, live)
 
-    async def _begin(self, live: _Live, timeout: float | None) -> Run:
+    async def _begin(self, live: _Live, timeout: float | None, whole: bool) -> Run:
         row = live.row
         self._computers.touch(row.vm_id)
         with self._sandboxes.used():
@@ -251,6 +254,7 @@ class Recorded:
                         live.command,
                         timeout=timeout or math.inf,
                         run_id=row.run_id,
+                        whole=whole,
                     )
                 except SessionBusy:
                     # The session is used by something that takes no turns, such as a terminal.

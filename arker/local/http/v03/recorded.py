@@ -53,10 +53,11 @@ class Runs(Endpoint):
             who(request),
             vm_id,
             session_id=session_id,
-            command=_to_its_end(asked.command) if asked.end_symbol == "none" else asked.command,
+            command=asked.command,
             timeout=min(asked.timeout or 0, 2**31) or None,
             wait=_BACKGROUND if wait is None else wait,
             once=once(key, asked),
+            whole=asked.end_symbol == "none",
         )
         if run.completed_ms is None:
             answer = rendering.run_answer(Result(run, b"", b""))
@@ -109,12 +110,6 @@ class OneRun(Endpoint):
         vm_id = platform(request).access.owned(who(request), request.path_params["vm_id"], "changed").vm_id
         run_id = request.path_params["run_id"]
         return json({"cancelled": await platform(request).recorded.cancel(who(request), vm_id, run_id)})
-
-
-def _to_its_end(command: str) -> str:
-    """Return the command followed by a wait for its background jobs. The exit code is the command's, and no variable is
-    added that it could see."""
-    return f'{command}\neval "wait; (exit $?)"'
 
 
 def _nothing(session_id: str) -> dict[str, Any]:
