@@ -445,7 +445,7 @@ class Shell:
     def _tell_at_exit(self, kind: str) -> None:
         """Let the shell tell at its end all that the last command may have changed."""
         self._at_exit = kind
-        text = _telling(self._secret, kind, after='return "$1"')
+        text = _telling(self._secret, kind, after='return "$1" 2>/dev/null')
         (self._secret_folder / "x").write_bytes(text)
 
     def _hook(self) -> bytes:
