@@ -46,14 +46,14 @@ if TYPE_CHECKING:
         UnauthorizedError,
         VmBusyError,
     )
-    from .events import OutputCut, RunInfo, RunOutput, Usage
+    from .events import OutputCut, RunInfo, RunOutput
     from .filevalues import FileChange, FileInfo, GrepMatch, TreeResult
     from .hooks import Hooks, RequestEvent, RetryEvent, TransferEvent
     from .ids import SOURCE_ALIASES
     from .info import ApiKey, ComputerInfo, ComputerUsage, Organization, Region, SessionInfo
     from .operations import Operation
     from .pythonvalues import PythonDisplay, PythonError, PythonResult
-    from .results import Failure, Outcome, RunResult, Success, VmList, VmSummary
+    from .results import Failure, Outcome, RunResult, Success, Usage, VmList, VmSummary
     from .retry import RetryPolicy
 
 __all__ = [
@@ -160,7 +160,7 @@ _MODULES = {
     "_sync.sessions": ["Session"],
     "_sync.terminal": ["Terminal"],
     "config": ["Timeouts"],
-    "events": ["OutputCut", "RunInfo", "RunOutput", "Usage"],
+    "events": ["OutputCut", "RunInfo", "RunOutput"],
     "filevalues": ["FileChange", "FileInfo", "GrepMatch", "TreeResult"],
     "errors": [
         "ArkerError",
@@ -183,7 +183,7 @@ _MODULES = {
     "info": ["ApiKey", "ComputerInfo", "ComputerUsage", "Organization", "Region", "SessionInfo"],
     "operations": ["Operation"],
     "pythonvalues": ["PythonDisplay", "PythonError", "PythonResult"],
-    "results": ["Failure", "Outcome", "RunResult", "Success", "VmList", "VmSummary"],
+    "results": ["Failure", "Outcome", "RunResult", "Success", "Usage", "VmList", "VmSummary"],
     "retry": ["RetryPolicy"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

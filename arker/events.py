@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import shlex
 import signal
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from ._io import Buffer
 from .errors import ArkerError
+from .results import Usage, usage_of
 
-__all__ = ["OutputCut", "RunInfo", "RunOutput", "Usage"]
+__all__ = ["OutputCut", "RunInfo", "RunOutput"]
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 
@@ -58,23 +60,6 @@ class OutputCut:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Resources that a run used; None where the deployment cannot tell.
-
-    Attributes:
-        cpu_seconds: CPU time, in seconds; None for a run of less than 20 ms.
-        peak_memory: Peak memory, in bytes, as sampled; None for a short run.
-        bytes_written: Bytes written to disk.
-        exact: Whether `cpu_seconds` is exact; otherwise it is a lower bound.
-    """
-
-    cpu_seconds: float | None = None
-    peak_memory: int | None = None
-    bytes_written: int | None = None
-    exact: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class RunInfo:
     """A run as the deployment knows it.
 
@@ -102,7 +87,7 @@ class RunInfo:
     reason: str | None = None
     cwd: str = ""
     duration_ms: float = 0.0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     notes: tuple[str, ...] = ()
 
 
@@ -123,16 +108,6 @@ def run_info(fields: Mapping[str, Any]) -> RunInfo:
         float(fields.get("duration_ms") or 0),
         usage_of(fields.get("usage") or {}),
         tuple(fields.get("notes") or ()),
-    )
-
-
-def usage_of(fields: Mapping[str, Any]) -> Usage:
-    """Convert the resources in an answer."""
-    return Usage(
-        fields.get("cpu_seconds"),
-        fields.get("peak_memory"),
-        fields.get("bytes_written"),
-        fields.get("exact") is True,
     )
 
 
@@ -189,6 +164,30 @@ class Lines:
             lines.append(self._rest)
             self._rest = ""
         return [line.removesuffix("\r") for line in lines]
+
+
+_ENDINGS: Final[Mapping[str, str]] = {
+    "timed_out": "ended by its timeout",
+    "cancelled": "cancelled",
+    "out_of_memory": "ended because its computer used too much memory",
+    "disk_full": "ended because its computer wrote too much to its disk",
+    "computer_stopped": "ended because its computer stopped",
+    "infrastructure": "ended by a failure of the deployment",
+}
+
+
+def ending(exit_code: int | None, reason: str | None) -> str:
+    """How a command ended, to follow "the command was"."""
+    name = ""
+    if exit_code is not None:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(exit_code - 128).name
+    if reason == "signalled" and exit_code is not None:
+        number = exit_code - 128
+        return f"ended by signal {number} ({name})" if name else f"ended by signal {number}"
+    if reason is not None and reason != "exited":
+        return _ENDINGS.get(reason, f"ended: {reason}")
+    return f"exit code {exit_code} (128 + {name})" if name else f"exit code {exit_code}"
 
 
 def signal_name(number: int | str) -> str:

@@ -9,16 +9,32 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 from .errors import ArkerError
-from .events import Usage, usage_of
 
 if TYPE_CHECKING:
     from arker_api.control.models import VmPage
     from arker_api.regional.models import RunResponse
 
-__all__ = ["Failure", "Outcome", "RunResult", "Success", "VmList", "VmSummary"]
+__all__ = ["Failure", "Outcome", "RunResult", "Success", "Usage", "VmList", "VmSummary"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Resources that a run used; None where the deployment cannot tell.
+
+    Attributes:
+        cpu_seconds: CPU time, in seconds; None for a run of less than 20 ms.
+        peak_memory: Peak memory, in bytes, as sampled; None for a short run.
+        bytes_written: Bytes written to disk.
+        exact: Whether `cpu_seconds` is exact; otherwise it is a lower bound.
+    """
+
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    bytes_written: int | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,8 @@ class RunResult:
         reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`; None if
             the deployment does not tell.
         usage: Resources that it used; None if the deployment does not tell.
+        notes: Remarks of the deployment, one sentence each: processes that were killed because the computer used too
+            much memory, although the command went on, or state that its session could not keep.
     """
 
     stdout: bytes
@@ -49,6 +67,7 @@ class RunResult:
     truncated: bool = False
     reason: str | None = None
     usage: Usage | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -69,12 +88,16 @@ class RunResult:
         """Return this result if it is `ok`.
 
         Raises:
-            ArkerError: `command_failed`, with the exit code and the end of `stderr` in its message and this
-                result as `result`.
+            ArkerError: `command_failed`, with how it ended and the end of `stderr` in its message and this result as
+                `result`.
         """
         if self.ok:
             return self
-        what = f"exit code {self.exit_code}" if self.completed else "ended by its timeout"
+        # Imported on first use: most results are not checked, or are fine.
+        from .events import ending
+
+        # A deployment that tells no reason has only one for a command that did not complete.
+        what = ending(self.exit_code, self.reason if self.completed else self.reason or "timed_out")
         tail = self.stderr.decode("utf-8", "replace").strip()[-500:]
         raise ArkerError("command_failed", f"{what}: {tail}" if tail else what, processed="yes", result=self)
 
@@ -95,6 +118,7 @@ class RunResult:
             "truncated": self.truncated,
             "reason": self.reason,
             "usage": None if self.usage is None else asdict(self.usage),
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -115,6 +139,7 @@ class RunResult:
             data["truncated"],
             data.get("reason"),
             None if data.get("usage") is None else Usage(**data["usage"]),
+            tuple(data.get("notes", ())),
         )
 
 
@@ -153,12 +178,23 @@ def run_result(response: RunResponse) -> RunResult:
     )
 
 
-def end_of(fields: Mapping[str, Any]) -> tuple[str | None, Usage | None]:
-    """Why a run ended and what it used, if an answer has these fields, which are in no contract."""
-    reason, usage = fields.get("reason"), fields.get("usage")
+def end_of(fields: Mapping[str, Any]) -> tuple[str | None, Usage | None, tuple[str, ...]]:
+    """Why a run ended, what it used and remarks, if an answer has these fields, which are in no contract."""
+    reason, usage, notes = fields.get("reason"), fields.get("usage"), fields.get("notes")
     return (
         reason if isinstance(reason, str) else None,
         usage_of(usage) if isinstance(usage, Mapping) else None,
+        tuple(str(note) for note in notes) if isinstance(notes, list) else (),
+    )
+
+
+def usage_of(fields: Mapping[str, Any]) -> Usage:
+    """Convert the resources in an answer."""
+    return Usage(
+        fields.get("cpu_seconds"),
+        fields.get("peak_memory"),
+        fields.get("bytes_written"),
+        fields.get("exact") is True,
     )
 
 

@@ -349,6 +349,7 @@ def _result(info: RunInfo, kept: Kept) -> RunResult:
         kept.truncated,
         info.reason,
         info.usage,
+        info.notes,
     )
 
 

@@ -119,7 +119,7 @@ async def run_in(
         # Only the session tells the folder of its shell.
         parts = get_session.build(vm_id, str(run.session_id))
         cwd = await ask(client, budget, get_session, parts, lambda session: session.cwd)
-    reason, usage = end_of(run.additional_properties)
+    reason, usage, notes = end_of(run.additional_properties)
     return RunResult(
         decode(run.stdout, run.stdout_encoding),
         decode(run.stderr, run.stderr_encoding),
@@ -131,6 +131,7 @@ async def run_in(
         False,
         reason,
         usage,
+        notes,
     )
 
 

@@ -22,11 +22,11 @@ from arker._http.deadline import Deadline
 from arker._io_sync import sleep
 from arker.config import check_seconds
 from arker.errors import ArkerError, bad_request
-from arker.events import Event, RunInfo, RunOutput, StreamName, Usage, command_line, signal_name
+from arker.events import Event, RunInfo, RunOutput, StreamName, command_line, signal_name
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.info import given
-from arker.results import decode, end_of
+from arker.results import Usage, decode, end_of
 
 from .runs import Run, RunStream
 from .sessions import find_session, make_session
@@ -220,7 +220,7 @@ def find_polled(computer: Computer, run_id: str) -> Run:
 def _info(record: _Known, timeout: int | None, before: RunInfo | None, *, cwd: str = "") -> RunInfo:
     ended = given(record.completed_at, datetime)
     exit_code = given(record.exit_code, int)
-    reason, usage = end_of(record.additional_properties)
+    reason, usage, notes = end_of(record.additional_properties)
     if reason is None and record.state == "cancelled":
         reason = "cancelled"
     elif reason is None and timeout and exit_code == _TIMED_OUT:
@@ -238,7 +238,7 @@ def _info(record: _Known, timeout: int | None, before: RunInfo | None, *, cwd: s
         cwd or given(record.additional_properties.get("cwd"), str) or "",
         0.0 if ended is None else (ended - record.started_at).total_seconds() * 1000,
         usage or Usage(),
-        () if why is None else (why,),
+        notes if why is None else (*notes, why),
     )
 
 

@@ -237,11 +237,18 @@ def run(
     else:
         write_bytes(sys.stdout.buffer, result.stdout)
         write_bytes(sys.stderr.buffer, result.stderr)
-        if not result.completed:
-            warn("the command was ended by its timeout")
+        show_ending(result.exit_code, result.reason if result.completed else result.reason or "timed_out")
         if result.truncated:
             warn("the output was over the deployment's limit; its end is missing")
     click.get_current_context().exit(result.exit_code)
+
+
+def show_ending(exit_code: int | None, reason: str | None) -> None:
+    """Say why a command ended, unless it ended by itself."""
+    from arker.events import ending
+
+    if reason not in ("exited", None):
+        warn(f"the command was {ending(exit_code, reason)}")
 
 
 def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: int | None) -> RunResult:
@@ -258,15 +265,18 @@ def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: int
     wait = (timeout or _LONGEST) + _MARGIN
     patient = client.with_options(timeout=Timeouts(total=wait, read=wait))
     body = RunRequest(line, session or 0, UNSET if timeout is None else timeout)
+    parts = run_command.build(vm_id, body=body)
+    # An embedded deployment tells why a command ended only on request; others ignore the header.
+    parts["headers"]["Arker-Local"] = "1"
     try:
-        return run_result(patient.call(run_command, vm_id, body=body))
+        return patient._pipeline.operate(
+            patient._budget(None), patient._timeouts, run_command, parts, run_result
+        )
     except ArkerError as error:
         if not error._unknown_path:
             raise
         # The deployment does not speak contract 0.1.
         return patient.vm(vm_id).run(line, session_id=session, timeout=timeout)
-    except (TypeError, ValueError) as error:
-        raise ArkerError("internal", f"this is not an answer of Arker: {error}", processed="maybe") from error
 
 
 @click.command(cls=Command)

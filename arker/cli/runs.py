@@ -12,7 +12,7 @@ import click
 
 from . import names
 from .base import Command, Failure, as_json, iso, show_json, show_table, show_time, warn, write_bytes
-from .computers import _Run, _whole_seconds
+from .computers import _Run, _whole_seconds, show_ending
 from .deployments import connected
 
 if TYPE_CHECKING:
@@ -179,11 +179,11 @@ def follow(run: Run, *, stdin: bool) -> int:
             interrupted = True
             run.send_signal("INT")
     info = run.info
-    if info.reason not in ("exited", "signalled", None):
-        warn(f"the command ended: {info.reason.replace('_', ' ')}")
-    for note in info.notes:
-        warn(note)
+    show_ending(info.exit_code, info.reason)
     if info.exit_code is None:
+        # Otherwise its standard error has them.
+        for note in info.notes:
+            warn(note)
         return 125
     return info.exit_code
 

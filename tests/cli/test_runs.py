@@ -186,3 +186,12 @@ def test_a_port_is_forwarded(vm: Computer, environment: dict[str, str]) -> None:
 def test_a_link_for_a_browser(cli: Cli, vm: Computer) -> None:
     assert cli("port", vm.id, "8000", "--link").stdout.startswith(f"http://{vm.id.lower()}-8000.localhost:")
     assert "PORT" in cli("port", vm.id, "x", code=2).stderr
+
+
+def test_how_a_command_ended_is_said_whether_or_not_it_is_followed(cli: Cli, vm: Computer) -> None:
+    for follow in ([], ["--follow"]):
+        killed = cli("run", vm.id, *follow, "--", "kill -9 $$", code=137)
+        assert killed.stderr == "arker: the command was ended by signal 9 (SIGKILL)\n"
+        late = cli("run", vm.id, *follow, "-t", "1", "--", "sleep 60", code=124)
+        assert late.stderr == "arker: the command was ended by its timeout\n"
+        assert cli("run", vm.id, *follow, "--", "sh -c 'kill -9 $$'", code=137).stderr.count("arker:") == 0

@@ -358,8 +358,39 @@ class TestResults:
         with pytest.raises(ArkerError, match="timeout"):
             dataclasses.replace(RESULT, completed=False, exit_code=124).check()
 
+    @pytest.mark.parametrize(
+        ("exit_code", "reason", "said"),
+        [
+            (137, "signalled", "ended by signal 9 (SIGKILL)"),
+            (137, "exited", "exit code 137 (128 + SIGKILL)"),
+            (137, None, "exit code 137 (128 + SIGKILL)"),
+            (255, "signalled", "ended by signal 127"),
+            (137, "out_of_memory", "ended because its computer used too much memory"),
+            (143, "cancelled", "cancelled"),
+            (124, "timed_out", "ended by its timeout"),
+            (1, "struck by lightning", "ended: struck by lightning"),
+            (200, None, "exit code 200"),
+        ],
+    )
+    def test_how_it_ended(self, exit_code: int, reason: str | None, said: str) -> None:
+        result = dataclasses.replace(
+            RESULT,
+            stderr=b"",
+            exit_code=exit_code,
+            reason=reason,
+            completed=reason not in ("timed_out", "cancelled"),
+        )
+        with pytest.raises(ArkerError) as caught:
+            result.check()
+        assert caught.value.message == said
+
     def test_json(self) -> None:
-        assert RunResult.from_dict(json.loads(json.dumps(RESULT.to_dict()))) == RESULT
+        noted = dataclasses.replace(RESULT, notes=("killed: it was too large",))
+        for result in (RESULT, noted):
+            assert RunResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+        # Of a version that knew no notes.
+        old = {name: value for name, value in RESULT.to_dict().items() if name != "notes"}
+        assert RunResult.from_dict(old) == RESULT
 
     def test_pydantic_takes_it(self) -> None:
         adapter = TypeAdapter(RunResult)

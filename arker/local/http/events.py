@@ -66,8 +66,7 @@ def run_fields(run: Run, vm_id: str) -> dict[str, Any]:
             "duration_ms": round(end.seconds * 1000, 3),
             "stdout_bytes": end.stdout_bytes,
             "stderr_bytes": end.stderr_bytes,
-            **end_fields(end.reason, end.usage),
-            "notes": list(end.notes),
+            **end_fields(end.reason, end.usage, end.notes),
         }
     return fields
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import platform as host
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,8 +23,8 @@ def timestamp(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def end_fields(reason: Reason, usage: Usage) -> dict[str, Any]:
-    """Return why a run ended and what it used, as JSON fields. They are in no contract."""
+def end_fields(reason: Reason, usage: Usage, notes: Sequence[str]) -> dict[str, Any]:
+    """Return why a run ended, what it used and remarks, as JSON fields. They are in no contract."""
     return {
         "reason": reason.value,
         "usage": {
@@ -32,6 +33,7 @@ def end_fields(reason: Reason, usage: Usage) -> dict[str, Any]:
             "bytes_written": usage.bytes_written,
             "exact": usage.exact,
         },
+        "notes": list(notes),
     }
 
 

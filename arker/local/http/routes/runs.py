@@ -77,7 +77,7 @@ def _ended(session_id: str, outcome: RunOutcome, *, ours: bool) -> bytes:
     if outcome.stderr_truncated:
         answer["stderr_truncated"] = True
     if ours:
-        answer |= end_fields(outcome.reason, outcome.usage)
+        answer |= end_fields(outcome.reason, outcome.usage, outcome.notes)
     return to_json(answer)
 
 

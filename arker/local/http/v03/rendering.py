@@ -101,7 +101,7 @@ def run_answer(result: Result, *, ours: bool = False) -> dict[str, Any]:
 
 def _ours(result: Result) -> dict[str, Any]:
     end = result.end
-    return {} if end is None else {**end_fields(end.reason, end.usage), "cwd": end.cwd}
+    return {} if end is None else {**end_fields(end.reason, end.usage, end.notes), "cwd": end.cwd}
 
 
 def _output(result: Result) -> dict[str, Any]:
