@@ -14,8 +14,8 @@ from pathlib import Path
 
 import bootstrap
 
-#: The versions that users have, and what their own live tests import beside them.
-VERSIONS = {"0.1.2": [], "0.2.1": [], "1.3.0": ["pytest"]}
+#: The versions that users have, and what the tests of each need beside it.
+VERSIONS = {"0.1.2": [], "0.2.1": [], "1.3.0": ["pytest", "websocket-client"]}
 
 
 def install(version: str, extras: "list[str]", target: Path) -> None:
@@ -43,6 +43,9 @@ def main() -> None:
             shutil.rmtree(root / version, ignore_errors=True)
             (root / version).mkdir(parents=True)
             install(version, extras, root / version)
+        elif extras:
+            pip = [root / version / "env" / "bin" / "python", "-m", "pip", "--quiet"]
+            subprocess.run([*pip, "--disable-pip-version-check", "install", *extras], check=True)
 
 
 if __name__ == "__main__":

@@ -90,3 +90,22 @@ def test_the_scripts_of_1_3_0(script: str, run: Run, today: dict[str, str]) -> N
 
 def test_a_tour_of_what_1_3_0_can_ask(run: Run, today: dict[str, str], oracle: Oracle) -> None:
     assert "the whole tour" in run("1.3.0", str(Path(__file__).with_name("tour.py")), **today)
+
+
+def test_the_terminal_of_1_3_0(deployment: Deployment) -> None:
+    # Without the recorder, which passes on no WebSockets.
+    base = f"{deployment.base_url}/api"
+    done = subprocess.run(
+        [INSTALLED / "1.3.0" / "env" / "bin" / "python", "-B", Path(__file__).with_name("terminal.py")],
+        cwd=INSTALLED / "1.3.0" / "source",
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("ARKER_")},
+            "ARKER_API_KEY": deployment.api_key,
+            "ARKER_BASE_URL": base,
+            "ARKER_CONTROL_BASE_URL": base,
+        },
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert "the terminal works" in done.stdout, done.stdout + done.stderr
