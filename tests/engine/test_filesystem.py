@@ -7,6 +7,8 @@ import hashlib
 import os
 import random
 import shutil
+import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from arker.local.engine import (
     StorageFull,
 )
 from arker.local.engine.file_protocol import Conditions, FileChanged, FileExists, Marks, NewEntry
-from arker.local.engine.filesystem import ComputerFiles, changes
+from arker.local.engine.filesystem import ComputerFiles, changes, walk
 from arker.local.engine.filesystem.globs import Glob
+from arker.local.engine.filesystem.root import Root
 
 from .harness import Box, attempt, content, sh
 
@@ -352,6 +355,38 @@ async def test_a_large_tree_is_listed_and_removed(engine: BubblewrapEngine) -> N
     assert found == sorted(found, key=lambda path: path.split("/"))
     await files.remove(f"{HOME}/big", recursive=True)
     assert await every(files, HOME) == []
+
+
+@pytest.mark.slow
+def test_a_tree_of_any_size_is_listed_in_constant_memory(tmp_path: Path) -> None:
+    """`ARKER_TEST_TREE_ENTRIES=1000000` for the whole number."""
+    count = int(os.environ.get("ARKER_TEST_TREE_ENTRIES", "11000"))
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as name:
+        for number in range(count):
+            # Ten thousand in one folder, the others in folders of a thousand.
+            folder = f"{name}/wide" if number < 10_000 else f"{name}/d{number // 10_000}/e{number // 1000}"
+            if number in (0, 10_000) or (number > 10_000 and number % 1000 == 0):
+                Path(folder).mkdir(parents=True)
+            os.mknod(f"{folder}/file-{number:07}")
+        fd = os.open(name, os.O_RDONLY)
+        tracemalloc.start()
+        try:
+            seen, cursor, last = 0, "", ""
+            while True:
+                page = walk.listing(Root(fd), "/", recursive=True, cursor=cursor, limit=3000)
+                for entry in page.entries:
+                    assert entry.path.split("/") > last.split("/")
+                    last = entry.path
+                    seen += entry.kind == "file"
+                if page.cursor is None:
+                    break
+                cursor = page.cursor
+            assert seen == count
+            assert tracemalloc.get_traced_memory()[1] < 3 << 20
+        finally:
+            tracemalloc.stop()
+            os.close(fd)
 
 
 async def test_a_tree_that_is_moved_while_it_is_removed_harms_nothing_else(engine: BubblewrapEngine) -> None:

@@ -173,6 +173,34 @@ def test_links_can_be_followed(way: Way, deployment: Deployment, tmp_path: Path)
         assert (vm.run("cat t/file t/folder/f; find t -type l")).text == "ff"
 
 
+def test_files_that_change_while_they_are_read(way: Way, deployment: Deployment, tmp_path: Path) -> None:
+    """What is pulled is one version of each file, or it is told that it was left out."""
+    lines = {b"a" * 50_000 + b"\n", b"b" * 90_000 + b"\n"}
+    program = (
+        "import os, itertools\n"
+        "for n in itertools.count():\n"
+        "    for f in range(20):\n"
+        "        with open(f't/new{f}', 'wb') as file: file.write((b'a' * 50000, b'b' * 90000)[n % 2] + b'\\n')\n"
+        "        os.rename(f't/new{f}', f't/f{f}') if f != n % 20 else os.unlink(f't/new{f}')\n"
+        "        open('t/log', 'ab').write(b'line\\n' * 500)\n"
+    )
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.files.write("churn.py", program)
+        vm.run(
+            "mkdir t; touch t/still; python3 churn.py & echo $! > pid; while [ ! -e t/f19 ]; do sleep 0.01; done"
+        )
+        for number in range(3):
+            result = vm.files.pull("t", tmp_path / f"{number}")
+            assert "still" in result.sent
+            for path in (tmp_path / f"{number}").glob("f*"):
+                assert path.read_bytes() in lines
+            log = tmp_path / f"{number}/log"
+            assert log.exists() or "log" in result.skipped
+            assert not log.exists() or set(log.read_bytes().split(b"\n")) <= {b"line", b""}
+            assert not list((tmp_path / f"{number}").glob(".arker*"))
+        vm.run("kill $(cat pid)")
+
+
 def test_what_was_left_behind_is_removed_after_a_day(
     way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:
