@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Coroutine, Dict, List, Optional, Tuple  # noqa
 RECORD = 4096
 #: Most characters of a value or a traceback.
 TEXT = 1 << 20
-#: Most bytes of a picture or a table.
+#: Most bytes of all pictures and tables of a call.
 SHOWN = 16 << 20
 #: Seconds after its timeout at which a call ends its process itself, if the client that would do so is gone.
 ALONE = 30.0
@@ -129,9 +129,11 @@ class Interpreter:
         answer["seconds"] = time.perf_counter() - began
         if failure is not None:
             answer["error"] = _described(failure, filename)
-        answer["shown"] = [
-            [kind, base64.b64encode(data).decode()] for kind, data in shown if len(data) <= SHOWN
-        ]
+        answer["shown"], room = [], SHOWN
+        for kind, data in shown:
+            if len(data) <= room:
+                room -= len(data)
+                answer["shown"].append([kind, base64.b64encode(data).decode()])
         answer["omitted"] = len(shown) - len(answer["shown"])
         return answer
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
+from ._io import Buffer
 from .errors import ArkerError
 from .events import RunInfo
 
@@ -67,7 +68,7 @@ class PythonResult:
         value: `repr` of the last expression, at most a million characters; None if the code does not end with one, or
             if its value is None.
         displays: The figures of matplotlib that the call drew, as PNG, and the value of the last expression as HTML or
-            PNG if it has such a form, as tables of pandas do. Each has at most 16 MiB.
+            PNG if it has such a form, as tables of pandas do: 16 MiB of them together.
         error: The exception that ended the code, or None.
         duration_ms: Its duration, in milliseconds.
         truncated: True when it produced more output or larger displays than are kept.
@@ -194,10 +195,10 @@ class Records:
         return b"" if rest.startswith(self._nonce) else rest
 
 
-def answer(data: bytes) -> dict[str, Any]:
+def answer(data: Buffer) -> dict[str, Any]:
     """Decode the answer to a call, as fields of `PythonResult`. Raises ArkerError."""
     try:
-        fields = json.loads(data)
+        fields = json.loads(bytes(data))
         error = fields["error"]
         return {
             "value": fields["value"],

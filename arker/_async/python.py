@@ -295,7 +295,7 @@ class _Call:
         self.timeout = timeout
         self.timed_out = False
         self.cut = False
-        self.answer = b""
+        self.answer = bytearray()
         self.kept = Kept()
         self._began = time.monotonic()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from arker import Arker, ArkerError, AsyncArker, RetryPolicy
-from arker.local.process.launcher import Deployment
+from arker.local.process.launcher import Deployment, launch
 from tests.conftest import FreshDeployment
 
 FOREVER = "print('here', flush=True)\nwhile True:\n    pass"
@@ -103,6 +103,21 @@ def test_code_whose_client_is_gone_ends_by_its_timeout(
             "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    pass", 0.1, None
         )
         assert process.run.wait(timeout=60).exit_code == 1
+
+
+def test_more_output_than_the_deployment_keeps() -> None:
+    with (
+        launch(limits={"run_output": 1 << 20}) as deployment,
+        Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url) as arker,
+        arker.vm("arkuntu").fork() as vm,
+        vm.python() as python,
+    ):
+        result = python.run("print('x' * 2_000_000)\nwhile True:\n    pass")
+        assert result.error is not None
+        assert (result.error.name, result.restarted, result.truncated) == ("ProcessEnded", True, True)
+        assert "more output than the deployment keeps" in result.error.message
+        assert result.stdout[:10] == b"x" * 10
+        assert python.run("1").value == "1"
 
 
 def test_the_computer_stays_out_of_it_when_the_interpreter_is_only_made(deployment: Deployment) -> None:

@@ -24,6 +24,14 @@ def close(figure):
     for number in [number for number in _open if _open[number] is figure]:
         del _open[number]
 """
+MUCH = """
+class Much:
+    def _repr_html_(self):
+        return "x" * (9 << 20)
+    def _repr_png_(self):
+        return bytes(9 << 20)
+Much()
+"""
 TABLE = """
 class DataFrame:
     def __repr__(self):
@@ -121,10 +129,8 @@ async def test_pictures_and_tables(deployment: Deployment) -> None:
         assert (result.value, result.html) == ("   a\n0  1", "<table>ä</table>")
         assert (await python.run("1")).displays == ()  # a figure is shown once
         assert (await python.run("import os; os.environ['MPLBACKEND']")).value == "'agg'"
-        result = await python.run(
-            "class Much:\n    def _repr_png_(self):\n        return bytes(17 << 20)\nMuch()"
-        )
-        assert (result.pngs, result.truncated, result.ok) == ([], True, True)
+        result = await python.run(MUCH)
+        assert (len(result.html or ""), result.pngs, result.truncated, result.ok) == (9 << 20, [], True, True)
 
 
 async def test_real_figures_and_tables(deployment: Deployment) -> None:
@@ -181,6 +187,21 @@ async def test_what_programs_and_descriptors_print_is_output(deployment: Deploym
         assert (await python.run("os.close(1); os.close(2); 5")).value == "5"
         assert (await python.run("os.dup2(keep, 1); os.dup2(keep, 2); print('back')")).text == "back\n"
         assert (await python.run("import sys; sys.stdout.close(); sys.stdout = None; 6")).value == "6"
+
+
+async def test_processes_of_the_code_work_with_its_functions(deployment: Deployment) -> None:
+    code = """
+import multiprocessing
+def square(n):
+    return n * n
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    squares = pool.map(square, range(5))
+squares
+"""
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        assert (await python.run(code)).value == "[0, 1, 4, 9, 16]"
+        copy = "import copy, pickle\nclass C: pass\ntype(pickle.loads(pickle.dumps(C()))) is C"
+        assert (await python.run(copy)).value == "True"
 
 
 async def test_threads_that_print_later(deployment: Deployment) -> None:
