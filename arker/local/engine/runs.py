@@ -237,6 +237,7 @@ class LocalRun:
         journal.reopen()
         if offset > journal.size or offset < 0:
             raise ValueError(f"the run has {journal.size} bytes of output, and none at offset {offset}")
+        cut = False
         while True:
             if pieces := journal.read(offset):
                 yield pieces
@@ -245,13 +246,16 @@ class LocalRun:
                 # There is much of it, which is there already: others get their turn in between.
                 await asyncio.sleep(0)
                 continue
+            if journal.cut and not cut and not self.forgotten:
+                # At once: the command may go on for long.
+                cut = True
+                yield [Cut(offset)]
+                continue
             if journal.ended or not follow:
                 break
             await journal.more()
         if self.forgotten:
             raise RunMissing(f"run {self.id} was forgotten")
-        if journal.cut:
-            yield [Cut(offset)]
         if self._end is not None:
             yield [self._end]
 
