@@ -14,16 +14,17 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from arker.local.http import bounds, events
 from arker.local.http.app import create_app
-from arker.local.http.bounds import Bounds
+from arker.local.http.bounds import Bounds, UnderWay
 from arker.local.http.metrics import Metrics
 from arker.local.http.websockets import WebSocket
 from arker.local.process import server
-from arker.local.service import handles, runs
+from arker.local.service import files, handles, runs
 from arker.local.service.keys import open_keys
 from arker.local.service.rooms import Rooms
 
@@ -120,11 +121,21 @@ async def test_a_request_under_way_is_not_given_up_for_a_new_connection(bench: B
         assert await status(busy, b"{}") == 400
 
 
+def test_organizations_that_act_together_leave_room_for_one_more() -> None:
+    under_way = UnderWay(64)
+    for org in ("a", "b", "c"):
+        while under_way.begin(org):
+            pass
+    assert under_way.begin("d")
+    under_way.end("a")
+    assert not under_way.begin("b")
+
+
 async def test_one_organization_leaves_room_for_others(bench: Bench) -> None:
     theirs = "ark_" + "o" * 40
     with open_keys(bench.folder) as keys:
         keys.register(theirs, name="other", org="other")
-    async with bench.client(most_requests=3) as client:
+    async with bench.client(most_requests=6) as client:
         vm, going, go = await fork(client), asyncio.Semaphore(0), asyncio.Event()
 
         async def wait(_: str) -> object:
@@ -200,9 +211,60 @@ async def test_unfinished_heads_have_a_bound(bench: Bench, monkeypatch: pytest.M
         assert await status(heads[-1], b"\r\n\r\n") == 200
 
 
+class Reader:
+    """A connection of a client that does not read."""
+
+    def __init__(self, closed: list[Reader]) -> None:
+        self.closed = closed
+
+    def give_up(self) -> None:
+        self.closed.append(self)
+
+
+async def test_far_too_many_unread_answers_are_given_up_at_once() -> None:
+    sums, closed = Bounds(1000), list[Reader]()
+    readers = [Reader(closed) for _ in range(300)]
+    for reader in readers:
+        sums.stuck(reader, "a", 1 << 20)
+    assert closed == readers[: 300 - 2 * bounds.MAX_UNREAD // (1 << 20)]
+    # Many organizations together: that with the most gives way.
+    del closed[:]
+    for n in range(600):
+        sums.stuck(Reader(closed), f"o{n % 12}", 1 << 20)
+    left = 2 * bounds.MAX_UNREAD // (1 << 20) + 600 - len(closed)
+    assert left == 2 * bounds.MAX_ALL_UNREAD // (1 << 20)
+    assert closed[:50] == readers[-2 * bounds.MAX_UNREAD // (1 << 20) :][:50]
+
+
+async def test_answers_that_are_made_at_once_have_a_bound(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, most = 0, 0
+    content = files._content
+
+    async def slow(*arguments: Any) -> bytes:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        under_way -= 1
+        return await content(*arguments)
+
+    monkeypatch.setattr(files, "_content", slow)
+    monkeypatch.setattr(files, "MAX_ANSWERS", 4_000_000)
+    async with bench.client() as client:
+        vm = await fork(client)
+        await bench.engine.write_file(vm, "/home/user/f", bytes(200_000))
+        read = {"op": "read", "path": "/home/user/f"}
+        answers = await asyncio.gather(*(client.post(f"/api/v1/vms/{vm}/sync", json=read) for _ in range(40)))
+    assert {answer.json()["size"] for answer in answers} == {200_000}
+    assert 1 < most <= 4_000_000 // (4 * 200_000)
+
+
 async def test_unread_answers_have_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MAX_UNREAD", 8_000_000)
-    monkeypatch.setattr(bounds, "STALLED", 0.2)
+    monkeypatch.setattr(bounds, "STALLED", 1.5)
     async with bench.client() as client:
         vm = await fork(client)
     bench.engine.files[vm]["/home/user/f"] = os.urandom(4_000_000)

@@ -40,11 +40,10 @@ def create_app(
         public_url: where clients reach the deployment; if None, wherever the request says that it was sent
             to.
         own_url: where the deployment listens, for requests that do not say.
-        most_requests: how many requests of one organization may be under way; if None, half as many as there may be
-            connections, each of which may need another descriptor for a connection into a computer.
+        most_requests: how many requests may be under way; if None, as many as there may be connections.
         contract: which contract to serve: `0.1`, `0.3` or `both`.
     """
-    under_way = UnderWay(most_connections() // 2 if most_requests is None else most_requests)
+    under_way = UnderWay(most_connections() if most_requests is None else most_requests)
     # The order matters: the last of the computers' routes matches every other path below a computer.
     routes: list[BaseRoute] = [
         *deployment.ROUTES,

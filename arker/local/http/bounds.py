@@ -13,7 +13,8 @@ from typing import Final, Protocol
 #: Maximum bytes of all unfinished request heads together.
 MAX_HEADS: Final = 16 * 1024 * 1024
 #: Maximum bytes of answers that clients do not read, for one organization and for all; connections without a key count
-#: as one organization. Above it, the oldest connections without progress for `STALLED` seconds are closed.
+#: as one organization. Above it, the oldest connections without progress for `STALLED` seconds are closed; above twice
+#: as much, the oldest ones at once.
 MAX_UNREAD: Final = 64 * 1024 * 1024
 MAX_ALL_UNREAD: Final = 256 * 1024 * 1024
 STALLED: Final = 5.0
@@ -27,15 +28,16 @@ def most_connections() -> int:
 
 
 class UnderWay:
-    """Counts the requests under way: at most `each` of one organization, so that none can take all connections."""
+    """Counts the requests under way, of which there may be `most`. An organization may have as many as are left for
+    others, so that however many act together, one that has none finds room."""
 
-    def __init__(self, each: int) -> None:
-        self._each = each
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._count: Counter[str] = Counter()
 
     def begin(self, org_id: str) -> bool:
         """Count a request of an organization; False, and not counted, when it has too many."""
-        if self._count[org_id] >= self._each:
+        if self._count[org_id] >= self._most - self._count.total():
             return False
         self._count[org_id] += 1
         return True
@@ -43,6 +45,8 @@ class UnderWay:
     def end(self, org_id: str) -> None:
         """A request that was counted has ended."""
         self._count[org_id] -= 1
+        if not self._count[org_id]:
+            del self._count[org_id]
 
 
 class Bounded(Protocol):
@@ -139,8 +143,9 @@ class Bounds:
             if sums[whose] <= MAX_UNREAD and total <= MAX_ALL_UNREAD:
                 continue
             over = True
-            if now - since < STALLED:
-                break
+            largest = total > 2 * MAX_ALL_UNREAD and sums[whose] == max(sums.values())
+            if now - since < STALLED and sums[whose] <= 2 * MAX_UNREAD and not largest:
+                continue
             sums[whose] -= size
             total -= size
             self.closed(connection)

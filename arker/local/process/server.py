@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import dataclasses
 import encodings.idna  # noqa: F401 - once privileges are dropped, it may no longer be importable
 import errno
@@ -46,6 +47,9 @@ READ_WAIT: Final = 300.0
 #: Maximum number of connections that wait to be accepted, and that are accepted at a time.
 _BACKLOG: Final = 2048
 _ACCEPTED: Final = 64
+#: Size of a large block of memory in bytes: more than a piece of a file.
+_LARGE_BLOCK: Final = 2 << 20
+_M_MMAP_THRESHOLD: Final = -3
 #: Seconds between two log lines saying that no connection can be accepted.
 _SAID_AGAIN: Final = 60.0
 #: Seconds for which an idle connection is kept open.
@@ -88,6 +92,7 @@ def serve(
         StateError, SandboxUnavailable, OSError: it could not start; nothing is left behind.
     """
     _more_files()
+    _return_large_blocks()
     limits = _limits(settings.limits)
     state = settings.state.expanduser().absolute()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -275,6 +280,13 @@ def _more_files() -> None:
     wanted = hard if hard != resource.RLIM_INFINITY else 1 << 20
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _return_large_blocks() -> None:
+    """Return large blocks of memory to the kernel when they are freed. By default the C library keeps what it once had,
+    which after a burst of large requests is all of it."""
+    with contextlib.suppress(AttributeError):  # not every C library has it
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 def _limits(given: dict[str, float]) -> Limits:

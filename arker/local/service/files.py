@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from arker.contract import LARGEST_FILE, path_problem
 from arker.local.engine.file_protocol import FileInfo
@@ -17,11 +17,22 @@ from . import signing
 from .access import Access, Principal
 from .computers import Computers
 from .errors import ApiError
+from .rooms import Rooms
 from .translation import Sandboxes
 from .uploads import Chunk, Commit, UploadRequest, Uploads
 
+T = TypeVar("T")
+
 #: Files up to this size (bytes) are read inline, larger ones by a signed URL.
 MAX_INLINE: Final = 4 * 1024 * 1024
+#: Maximum bytes of memory for large answers that are being made, for one organization and for all together.
+MAX_ANSWERS: Final = 192 * 1024 * 1024
+MAX_ALL_ANSWERS: Final = 512 * 1024 * 1024
+#: Content up to this size needs no room.
+_SMALL_ANSWER: Final = 64 * 1024
+#: How many times the size of a content is in memory while its answer is made; and the bytes of an entry of a list.
+_COPIES: Final = 4
+ENTRY_BYTES: Final = 1024
 #: Maximum number of ranges in the answer to a write; further entries need another request.
 MAX_LISTED: Final = 100_000
 #: Seconds after which a long loop yields to other tasks.
@@ -108,6 +119,8 @@ class Files:
         self._uploads = uploads
         self._sandboxes = sandboxes
         self._secret = secret
+        #: Room for large answers that are being made.
+        self.answers: Rooms = Rooms(MAX_ANSWERS, MAX_ALL_ANSWERS)
 
     async def write(
         self, who: Principal, vm_id: str, entries: Sequence[Entry], base_url: str
@@ -148,14 +161,25 @@ class Files:
                 await self._uploads.commit(vm_id, entry)
                 return Committed()
 
-    async def read(self, who: Principal, vm_id: str, path: str, base_url: str) -> bytes | Link:
-        """Return the content of a file, or for a large one a signed URL below `base_url`."""
+    async def read(
+        self,
+        who: Principal,
+        vm_id: str,
+        path: str,
+        base_url: str,
+        answer: Callable[[bytes | Link], Awaitable[T]],
+    ) -> T:
+        """Make an answer of the content of a file, or for a large one of a signed URL below `base_url`, when there is
+        room for it."""
         vm_id = self._use(who, vm_id)
         check_path(path)
         async with await self._open(vm_id, path) as file:
             if file.size > MAX_INLINE:
-                return self._signed(base_url, "GET", vm_id, path, file.size, file.version)
-            return await _content(file, path)
+                return await answer(self._signed(base_url, "GET", vm_id, path, file.size, file.version))
+            if file.size <= _SMALL_ANSWER:
+                return await answer(await _content(file, path))
+            async with self.answers.held(who.org_id, _COPIES * file.size):
+                return await answer(await _content(file, path))
 
     async def manifest(self, who: Principal, vm_id: str, path: str) -> Manifest:
         """List the regular files below a folder, with their digests; empty if there is no folder.

@@ -8,6 +8,7 @@ import logging
 import re
 import stat
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from pydantic_core import to_json
@@ -22,7 +23,18 @@ from arker.local.http.rendering import text
 from arker.local.http.schemas import SyncRequest, WriteEntry, check_sync
 from arker.local.service import ranges
 from arker.local.service.errors import ApiError
-from arker.local.service.files import Arrived, Committed, Entry, Granted, Link, Manifest, Readable, Result
+from arker.local.service.files import (
+    ENTRY_BYTES,
+    MAX_MANIFEST,
+    Arrived,
+    Committed,
+    Entry,
+    Granted,
+    Link,
+    Manifest,
+    Readable,
+    Result,
+)
 
 log: logging.Logger = logging.getLogger("arker.web")
 
@@ -46,13 +58,12 @@ class Sync(Endpoint):
             files, vm_id, url = platform(request).files, request.path_params["vm_id"], base_url(request)
             if asked.op == "manifest":
                 assert asked.path is not None
-                return json(_manifest(asked.path, await files.manifest(who(request), vm_id, asked.path)))
+                async with files.answers.held(who(request).org_id, MAX_MANIFEST * ENTRY_BYTES):
+                    return json(_manifest(asked.path, await files.manifest(who(request), vm_id, asked.path)))
             if asked.op == "read":
                 assert asked.path is not None
-                found = await files.read(who(request), vm_id, asked.path, url)
-                if isinstance(found, bytes) and len(found) > _LARGE:
-                    return json(await asyncio.to_thread(_read, asked.path, found))
-                return json(_read(asked.path, found))
+                answer = partial(_read_answer, asked.path)
+                return json(await files.read(who(request), vm_id, asked.path, url, answer))
             writes, old = asked.writes or (), speaks_0_1(request.scope)
             if len(writes) <= _MANY:
                 entries = _entries(writes)
@@ -145,6 +156,12 @@ async def send_file(file: Readable, start: int, end: int) -> AsyncIterator[bytes
                 log.warning("a file changed while it was sent; the answer was cut off")
                 raise DisconnectedError
             yield piece
+
+
+async def _read_answer(path: str, found: bytes | Link) -> bytes:
+    if isinstance(found, bytes) and len(found) > _LARGE:
+        return await asyncio.to_thread(_read, path, found)
+    return _read(path, found)
 
 
 def _read(path: str, found: bytes | Link) -> bytes:

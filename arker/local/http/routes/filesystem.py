@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, assert_never
 
@@ -37,6 +38,7 @@ from arker.local.http.file_schemas import (
 )
 from arker.local.http.routes.files import byte_range, send_file
 from arker.local.service.errors import ApiError
+from arker.local.service.files import ENTRY_BYTES
 from arker.local.service.filesystem import LARGEST_PIECE, Conditions, Files, NewEntry, Page
 
 #: Maximum bytes of the body of an operation, and of a piece with the headers of its entries.
@@ -44,6 +46,8 @@ MAX_OPERATION: Final = 8 << 20
 #: Maximum bytes of such a body outside of strings.
 MAX_STRUCTURE: Final = 1 << 20
 MAX_PIECE: Final = 2 * LARGEST_PIECE
+#: How many times the contents of a piece are in memory while it is made.
+_COPIES: Final = 2
 #: Maximum number of reported reasons for entries that a piece leaves out.
 _REASONS: Final = 20
 
@@ -56,9 +60,15 @@ class FileOperation(Endpoint):
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/files."""
         asked = await bodies.body(request, Operation, MAX_OPERATION, structure=MAX_STRUCTURE)
-        async with bodies.cancelled_with(request):
+        entries = asked.root.limit if isinstance(asked.root, List | Manifest) else 0
+        async with bodies.cancelled_with(request), _room(request, entries * ENTRY_BYTES):
             with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
                 return json(await asyncio.to_thread(to_json, await _perform(files, asked.root)))
+
+
+def _room(request: Request, size: int) -> contextlib.AbstractAsyncContextManager[None]:
+    """Wait for the memory of an answer."""
+    return platform(request).files.answers.held(who(request).org_id, size)
 
 
 async def _perform(files: Files, asked: AnyOperation) -> dict[str, Any]:
@@ -184,14 +194,15 @@ class FilePack(Endpoint):
         """POST /api/v1/local/vms/{vm_id}/files/pack."""
         asked = await bodies.body(request, Pack, MAX_OPERATION, structure=MAX_STRUCTURE)
         budget = min(asked.budget, LARGEST_PIECE)
-        with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
-            entries, refused = await files.pack(asked.where, asked.wanted, budget=budget)
-        told = to_json(refused_fields(refused[:_REASONS]))
-        return Response(
-            await asyncio.to_thread(_packed, entries),
-            headers={"Arker-Refused": base64.b64encode(told).decode()},
-            media_type="application/x-tar",
-        )
+        async with _room(request, _COPIES * budget):
+            with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+                entries, refused = await files.pack(asked.where, asked.wanted, budget=budget)
+            told = to_json(refused_fields(refused[:_REASONS]))
+            return Response(
+                await asyncio.to_thread(_packed, entries),
+                headers={"Arker-Refused": base64.b64encode(told).decode()},
+                media_type="application/x-tar",
+            )
 
 
 class FileUnpack(Endpoint):
