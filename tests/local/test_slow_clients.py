@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -240,11 +241,11 @@ async def test_bodies_that_are_held_at_once_have_a_bound(
         waiting = asyncio.Event()
         original, taken = bench.engine.write_file, []
 
-        async def slow(vm_id: str, path: str, source: bytes | int) -> None:
+        async def slow(vm_id: str, path: str, source: bytes, **options: Any) -> None:
             taken.append(path)
             if path == "/home/user/first":
                 await waiting.wait()
-            await original(vm_id, path, source)
+            await original(vm_id, path, source, **options)
 
         bench.engine.write_file = slow  # type: ignore[method-assign]
         first, second = (
