@@ -20,6 +20,7 @@ BENCHMARKS = (
     "engine",
     "http",
     "streams",
+    "trees",
 )
 #: What the plot shows: benchmark, case, metric, title. Less is better in all of them.
 PLOTTED = (

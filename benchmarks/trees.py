@@ -1,24 +1,31 @@
-"""A tree of 10 000 files (40 MB) to a computer and back, against `tar` with zstd (else gzip) through a socket.
+"""A tree of 10 000 files (40 MB) to a computer and back, by the client on the same machine.
 
-Each round does all of them one after another, so that they share the machine's mood; a figure is the median of the
-rounds, and a ratio the median of the ratios within a round.
+Beside it: `tar` with zstd (else gzip) through a socket to another `tar`. "again" is the same tree once more, when
+nothing differs.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import socket
-import statistics
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from arker import Arker
+from benchmarks.harness import Bench, Target, options, whole_source
+from benchmarks.timing import folder
+
+METRICS = {"seconds": "s"}
+TARGETS = (
+    Target("push of a tree, of tar through a socket", "push", "seconds", 1.5, "tar"),
+    Target("pull of a tree, of tar through a socket", "pull", "seconds", 1.5, "tar"),
+    Target("push of an unchanged tree, s", "push again", "seconds", 0.5),
+    Target("pull of an unchanged tree, s", "pull again", "seconds", 0.5),
+)
 
 
 def plant(root: Path, files: int, size: int) -> None:
@@ -51,47 +58,35 @@ def through_a_socket(source: Path, target: Path) -> None:
             receiver.join()
 
 
-def timed(work: Callable[[], object]) -> float:
+def timed(work: Callable[[], object]) -> dict[str, float]:
     """Seconds that it takes."""
     began = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return {"seconds": time.perf_counter() - began}
+
+
+def sample(*, quick: bool) -> dict[str, dict[str, dict[str, float]]]:
+    """One of each, one after another."""
+    with folder() as place, Arker.local() as arker, arker.vm("arkuntu").fork() as computer:
+        plant(place / "tree", 100 if quick else 10_000, 4_000)
+        files = computer.files
+        computer.run("true")
+        tar = timed(lambda: through_a_socket(place / "tree", place / "tar"))
+        return {
+            "push": {"arker": timed(lambda: files.push(place / "tree", "t")), "tar": tar},
+            "pull": {"arker": timed(lambda: files.pull("t", place / "back")), "tar": tar},
+            "push again": {"arker": timed(lambda: files.push(place / "tree", "t"))},
+            "pull again": {"arker": timed(lambda: files.pull("t", place / "back"))},
+        }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--files", type=int, default=10_000)
-    parser.add_argument("--size", type=int, default=4_000)
-    given = parser.parse_args()
-    figures: dict[str, list[float]] = {}
-    ratios: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as name, Arker.local() as arker:
-        folder = Path(name)
-        plant(folder / "tree", given.files, given.size)
-        for number in range(given.rounds):
-            with arker.vm("arkuntu").fork() as computer:
-                files = computer.files
-                computer.run("true")
-                back = folder / f"back{number}"
-                took = {
-                    "tar": timed(lambda n=number: through_a_socket(folder / "tree", folder / f"tar{n}")),
-                    "push": timed(lambda f=files: f.push(folder / "tree", "t")),
-                    "push again": timed(lambda f=files: f.push(folder / "tree", "t")),
-                    "pull": timed(lambda f=files, b=back: f.pull("t", b)),
-                    "pull again": timed(lambda f=files, b=back: f.pull("t", b)),
-                }
-            for what, seconds in took.items():
-                figures.setdefault(what, []).append(seconds)
-                ratios.setdefault(what, []).append(seconds / took["tar"])
-            shutil.rmtree(back)
-            shutil.rmtree(folder / f"tar{number}")
-    for what in figures:
-        print(
-            f"{what:12} {statistics.median(figures[what]):6.2f} s  {statistics.median(ratios[what]):5.2f} of tar"
-        )
+    bench = Bench("trees", METRICS, options(__doc__), rounds=5, measured=whole_source)
+    for _ in range(bench.rounds):
+        for case, found in sample(quick=bench.quick).items():
+            for who, metrics in found.items():
+                bench.add(case, who, metrics)
+    bench.finish(TARGETS)
 
 
 if __name__ == "__main__":

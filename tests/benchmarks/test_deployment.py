@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import engine, http, streams, timing  # noqa: E402
+from benchmarks import engine, http, streams, timing, trees  # noqa: E402
 from benchmarks.harness import Target  # noqa: E402
 
 
@@ -49,6 +49,13 @@ def test_a_round_of_the_engine() -> None:
 
 def test_a_round_over_http() -> None:
     check(http.sample(5), http.TARGETS, set())
+
+
+def test_a_round_of_trees() -> None:
+    figures = trees.sample(quick=True)
+    for target in trees.TARGETS:
+        assert figures[target.case]["arker"][target.metric] > 0
+        assert target.against is None or figures[target.case][target.against][target.metric] > 0
 
 
 def test_a_round_of_streams() -> None:
