@@ -382,11 +382,16 @@ async def test_a_strangers_fork_of_a_computer_at_rest_has_its_latest_files(engin
     assert await content(engine, "/home/user/file", "stranger") == b"new\n"
 
 
+#: Makes a shared memory segment of System V, which outlives the process.
+SEGMENT = "import ctypes; assert ctypes.CDLL(None).shmget(1, 4096, 0o1600) >= 0"
+
+
 @pytest.mark.parametrize(
     ("held", "shown", "expected"),
     [
         ("exec 7<> <(:); echo kept >&7", "read -t 1 line <&7; echo $line", "kept\n"),
         ("echo kept > /dev/shm/x", "cat /dev/shm/x", "kept\n"),
+        (f"python3 -c '{SEGMENT}'", "wc -l < /proc/sysvipc/shm", "2\n"),
     ],
 )
 async def test_what_idle_shells_hold_is_not_lost_by_a_fork(
@@ -396,8 +401,12 @@ async def test_what_idle_shells_hold_is_not_lost_by_a_fork(
     await engine.fork("a", "b")
     assert await sh(engine, f"cat file; echo $x; {shown}") == "both\n1\n" + expected
     assert (
-        await sh(engine, "cat file; echo $x; ls /dev/shm; ls /proc/$$/fd | grep -w 7 || :", vm="b")
-        == "both\n1\n"
+        await sh(
+            engine,
+            "cat file; echo $x; ls /dev/shm; ls /proc/$$/fd | grep -w 7; wc -l </proc/sysvipc/shm",
+            vm="b",
+        )
+        == "both\n1\n1\n"
     )
 
 

@@ -31,7 +31,7 @@ OPTIONS: tuple[str, ...] = ("options", "shopt")
 #: Told only when the last command may have changed them.
 ON_DEMAND: frozenset[str] = frozenset({"limits", "hashed", "folders"})
 #: Commands with such a word may have.
-CHANGES_ON_DEMAND: re.Pattern[bytes] = re.compile(rb"\b(?:ulimit|hash|pushd|popd|dirs|DIRSTACK)\b")
+CHANGES_ON_DEMAND = (b"ulimit", b"hash", b"pushd", b"popd", b"dirs", b"DIRSTACK")
 
 #: Builtins that the engine's own lines use. A shell without one of them is not used any more.
 ESSENTIAL: frozenset[bytes] = frozenset(

@@ -563,14 +563,17 @@ class Computer:
         """Whether nothing runs but idle shells, whose checkpoints say all."""
         return not any(session.busy for session in self.sessions.values()) and not self.others()
 
-    @property
-    def holds_open(self) -> bool:
+    async def holds_open(self) -> bool:
         """Whether more than processes and what sessions know would end with the sandbox: descriptors that idle shells
-        hold, and shared memory that has a name."""
+        hold, shared memory that has a name, and objects of System V."""
         if self.sandbox is None:
             return False
         shells = [session.shell for session in self.sessions.values() if session.shell is not None]
-        return any(shell.holds_descriptors for shell in shells) or self.sandbox.has_shared_memory()
+        return (
+            any(shell.holds_descriptors for shell in shells)
+            or self.sandbox.has_shared_memory()
+            or await self.sandbox.has_ipc()
+        )
 
     def kill_commands(self, pids: list[int], reason: Reason, why: str) -> None:
         """Kill processes that broke a limit; those whose commands run are told why."""

@@ -354,7 +354,7 @@ class BubblewrapEngine:
 
     async def _is_kept_for_fork(self, parent: Computer) -> bool:
         """Whether the sandbox of a computer at rest holds something, and copying what it wrote costs little."""
-        return parent.holds_open and await self._in(
+        return await parent.holds_open() and await self._in(
             self._files, trees.is_within, self._host.layer(parent.top), _COPIED_FOR_HELD
         )
 

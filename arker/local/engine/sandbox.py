@@ -19,6 +19,7 @@ import fcntl
 import json
 import os
 import resource
+import secrets
 import signal
 import subprocess
 import sys
@@ -51,6 +52,12 @@ _QUEUES = 819200
 #: Limit of the pending signals and timers of a computer.
 _SIGNALS_QUEUED = 4096
 _START_SECONDS = 15.0
+_IPC_SECONDS = 1.0
+# Each of these files has a line of titles, and one for each object.
+_LOOK_FOR_IPC = (
+    b"for kind in shm msg sem;do { read -r&&read -r;} </proc/sysvipc/$kind&&break;done;"
+    b"printf '%%d\\0' $? >%b\n"
+)
 #: Numbers of the descriptors that bwrap inherits.
 _SECCOMP_FD, _INFO_FD = 3, 4
 _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -312,7 +319,8 @@ _MOVES: dict[SandboxState, tuple[SandboxState, ...]] = {
 class Sandbox:
     """A running sandbox. Created by `start`; it has ended when `ended` is done."""
 
-    def __init__(self, spawned: _Spawned) -> None:
+    def __init__(self, spawned: _Spawned, control: Path) -> None:
+        self._control = control
         self._loop = asyncio.get_running_loop()
         self._pid = spawned.pid
         self._commands = spawned.commands
@@ -350,7 +358,7 @@ class Sandbox:
         filter_ = seccomp.program(one_user=image.whole)
         args = arguments(image, disk, control, limits, network=network, mounts=mounts)
         spawned = _spawn(bwrap, args, filter_)
-        sandbox = cls(spawned)
+        sandbox = cls(spawned, control)
         try:
             sandbox.control(_first_lines(limits))
             said = await asyncio.wait_for(_until_nul(spawned.said), _START_SECONDS)
@@ -425,6 +433,21 @@ class Sandbox:
             return bool(os.listdir(folder))  # noqa: PTH208
         finally:
             os.close(folder)
+
+    async def has_ipc(self) -> bool:
+        """Whether there are System V shared memory segments, message queues or semaphores, as process 1 finds."""
+        name = f".{secrets.token_urlsafe(8)}"
+        path = self._control / name
+        os.mkfifo(path, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            self.control(_LOOK_FOR_IPC % f"{CONTROL}/{name}".encode())
+            return await asyncio.wait_for(_until_nul(fd), _IPC_SECONDS) == b"0\0"
+        except TimeoutError:
+            return False
+        finally:
+            os.close(fd)
+            path.unlink(missing_ok=True)
 
     def control(self, lines: bytes) -> None:
         """Send short shell code to process 1, without waiting for it."""

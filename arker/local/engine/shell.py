@@ -541,7 +541,7 @@ class Shell:
         self._tells_variables = shallow and self._changes_variables_only(command)
         if self._tells_variables:
             return line + _TELL_VARIABLES % (nonce, secret)
-        more = len(command) > _LOOKED_AT or CHANGES_ON_DEMAND.search(command)
+        more = any(word in command for word in CHANGES_ON_DEMAND)
         kind = b"l" if more else b"k"
         if self._at_exit != (at_exit := "F" if more else "E"):
             self._tell_at_exit(at_exit)
