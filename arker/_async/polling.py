@@ -27,6 +27,7 @@ from arker.ids import new_ulid
 from arker.info import given
 from arker.results import Usage, decode, end_of
 
+from .cancelling import Running
 from .runs import AsyncRun, AsyncRunStream
 from .sessions import find_session, make_session
 from .today import ask, ours, session_for
@@ -188,7 +189,8 @@ async def open_polled(
     """Start a command and follow it. Raises ArkerError."""
     deadline = options.pop("deadline")
     run = await start_polled(computer, command, stdin=options.pop("stdin") is not None, **options)
-    return AsyncRunStream(run, run._events(0, deadline=deadline), owns=True)
+    running = Running(computer, run.info.command, "", today=True, run_id=run.id)
+    return AsyncRunStream(run, run._events(0, deadline=deadline), owns=True, running=running)
 
 
 async def list_polled(computer: AsyncComputer, running: bool | None, limit: int) -> list[AsyncRun]:

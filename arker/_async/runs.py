@@ -6,13 +6,13 @@ import base64
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from arker._http._async.pipeline import Budget, dump
 from arker._http._async.request import AsyncRequest
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import Deadline
-from arker._io_async import async_all_the_same, async_called, async_sleep
+from arker._io_async import CANCELLED, async_all_the_same, async_called, async_sleep
 from arker.config import check_seconds
 from arker.errors import ArkerError, needing
 from arker.events import (
@@ -32,6 +32,7 @@ from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.results import RunResult
 
+from .cancelling import Running, cancel
 from .feeding import AsyncFeeder, AsyncStdin, check_input
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ _LONGEST_PAUSE: Final = 5.0
 T = TypeVar("T")
 
 Callback = Callable[[bytes], Any]
+#: An answer that follows a run: what is decoded of it, and what is decoded but not used.
+_Begun: TypeAlias = tuple[AsyncReply, Frames, list[Event]]
 
 
 class AsyncRun:
@@ -218,7 +221,7 @@ class AsyncRunStream:
     at its end. That cancels the run if `computer.stream()` started it and its end was not reached; a run that is
     followed by `run.stream()` continues."""
 
-    __slots__ = ("_events", "_feeder", "_owns", "_run")
+    __slots__ = ("_events", "_feeder", "_owns", "_run", "_running")
 
     def __init__(
         self,
@@ -227,12 +230,17 @@ class AsyncRunStream:
         feeder: AsyncFeeder | None = None,
         *,
         owns: bool = False,
+        running: Running | None = None,
     ) -> None:
         self._run = run
         self._events = events
         self._feeder = feeder
         #: Whether the run ends with the stream.
         self._owns = owns
+        #: What ends the run when the client is closed.
+        self._running = running
+        if running is not None:
+            run._computer._client._running.add(running)
 
     @property
     def run(self) -> AsyncRun:
@@ -247,6 +255,7 @@ class AsyncRunStream:
             if not isinstance(event, RunInfo):
                 return event
             self._run._info = event
+        self._forget()
         if self._feeder is not None:
             await self._feeder.end()
             if self._feeder.error is not None:
@@ -303,6 +312,11 @@ class AsyncRunStream:
             if self._owns and self._run.info.state == "running":
                 self._owns = False
                 await async_all_the_same(functools.partial(interrupted, self._run), _CANCELLING)
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._running is not None:
+            self._run._computer._client._running.discard(self._running)
 
     async def __aenter__(self) -> AsyncRunStream:
         return self
@@ -447,30 +461,45 @@ async def _open_stream(
     elif fed:
         check_input(stdin)
         fields["stdin"] = True
-    body = dump(fields)
-    key = {"Idempotency-Key": new_ulid()}
-    make = functools.partial(
-        _request, computer, "POST", "", body, headers={**key, "Accept": FRAMES}, read=_SILENCE
-    )
     client = computer._client
+    running = Running(computer, fields["command"], new_ulid())
+    client._running.add(running)
+    try:
+        run, begun = await _begin(computer, dump(fields), running.key, deadline)
+    except CANCELLED:
+        await async_all_the_same(functools.partial(cancel, client, running), _CANCELLING)
+        raise
+    finally:
+        client._running.discard(running)
+    feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
+    events = _follow(run, 0, deadline=deadline, begun=begun)
+    return AsyncRunStream(run, events, feeder, owns=True, running=running)
+
+
+async def _begin(
+    computer: AsyncComputer, body: bytes, key: str, deadline: Deadline | None
+) -> tuple[AsyncRun, _Begun | None]:
+    """Start a command; return its run and the answer that follows it, if that goes on."""
+    client = computer._client
+    keyed = {"Idempotency-Key": key}
+    make = functools.partial(
+        _request, computer, "POST", "", body, headers={**keyed, "Accept": FRAMES}, read=_SILENCE
+    )
     with needing("has no runs of this kind"):
         reply = await client._pipeline.hold(client._budget(None), make, 200, deadline=deadline)
     frames = Frames(0)
-    begun: tuple[AsyncReply, Frames, list[Event]] | None
     try:
         run, ready = await _first(computer, reply, frames)
-        begun = (reply, frames, ready)
     except ArkerError as error:
         await reply.aclose()
         if error.code != "network":
             raise
         # The command has started, or will: the same key finds its run.
-        run, begun = AsyncRun(computer, await _ask(computer, "POST", "", run_info, body, headers=key)), None
+        return AsyncRun(computer, await _ask(computer, "POST", "", run_info, body, headers=keyed)), None
     except BaseException:
         await reply.aclose()
         raise
-    feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
-    return AsyncRunStream(run, _follow(run, 0, deadline=deadline, begun=begun), feeder, owns=True)
+    return run, (reply, frames, ready)
 
 
 async def _first(computer: AsyncComputer, reply: AsyncReply, frames: Frames) -> tuple[AsyncRun, list[Event]]:
@@ -575,7 +604,7 @@ async def _follow(
     *,
     follow: bool = True,
     deadline: Deadline | None = None,
-    begun: tuple[AsyncReply, Frames, list[Event]] | None = None,
+    begun: _Begun | None = None,
 ) -> AsyncGenerator[Event]:
     """Iterate over the events of a run from `offset` on; the first and the last are the run. Reconnects when the
     connection breaks."""

@@ -28,6 +28,7 @@ from arker.ids import new_ulid
 from arker.info import given
 from arker.results import Usage, decode, end_of
 
+from .cancelling import Running
 from .runs import Run, RunStream
 from .sessions import find_session, make_session
 from .today import ask, ours, session_for
@@ -187,7 +188,8 @@ def open_polled(computer: Computer, command: str | Sequence[str], **options: Any
     """Start a command and follow it. Raises ArkerError."""
     deadline = options.pop("deadline")
     run = start_polled(computer, command, stdin=options.pop("stdin") is not None, **options)
-    return RunStream(run, run._events(0, deadline=deadline), owns=True)
+    running = Running(computer, run.info.command, "", today=True, run_id=run.id)
+    return RunStream(run, run._events(0, deadline=deadline), owns=True, running=running)
 
 
 def list_polled(computer: Computer, running: bool | None, limit: int) -> list[Run]:

@@ -7,13 +7,13 @@ import base64
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from arker._http._sync.pipeline import Budget, dump
 from arker._http._sync.request import Request
 from arker._http._sync.transport import Reply
 from arker._http.deadline import Deadline
-from arker._io_sync import all_the_same, called, sleep
+from arker._io_sync import CANCELLED, all_the_same, called, sleep
 from arker.config import check_seconds
 from arker.errors import ArkerError, needing
 from arker.events import (
@@ -33,6 +33,7 @@ from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.results import RunResult
 
+from .cancelling import Running, cancel
 from .feeding import Feeder, Stdin, check_input
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ _LONGEST_PAUSE: Final = 5.0
 T = TypeVar("T")
 
 Callback = Callable[[bytes], Any]
+#: An answer that follows a run: what is decoded of it, and what is decoded but not used.
+_Begun: TypeAlias = tuple[Reply, Frames, list[Event]]
 
 
 class Run:
@@ -219,7 +222,7 @@ class RunStream:
     at its end. That cancels the run if `computer.stream()` started it and its end was not reached; a run that is
     followed by `run.stream()` continues."""
 
-    __slots__ = ("_events", "_feeder", "_owns", "_run")
+    __slots__ = ("_events", "_feeder", "_owns", "_run", "_running")
 
     def __init__(
         self,
@@ -228,12 +231,17 @@ class RunStream:
         feeder: Feeder | None = None,
         *,
         owns: bool = False,
+        running: Running | None = None,
     ) -> None:
         self._run = run
         self._events = events
         self._feeder = feeder
         #: Whether the run ends with the stream.
         self._owns = owns
+        #: What ends the run when the client is closed.
+        self._running = running
+        if running is not None:
+            run._computer._client._running.add(running)
 
     @property
     def run(self) -> Run:
@@ -248,6 +256,7 @@ class RunStream:
             if not isinstance(event, RunInfo):
                 return event
             self._run._info = event
+        self._forget()
         if self._feeder is not None:
             self._feeder.end()
             if self._feeder.error is not None:
@@ -302,6 +311,11 @@ class RunStream:
             if self._owns and self._run.info.state == "running":
                 self._owns = False
                 all_the_same(functools.partial(interrupted, self._run), _CANCELLING)
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._running is not None:
+            self._run._computer._client._running.discard(self._running)
 
     def __enter__(self) -> RunStream:
         return self
@@ -444,30 +458,43 @@ def _open_stream(
     elif fed:
         check_input(stdin)
         fields["stdin"] = True
-    body = dump(fields)
-    key = {"Idempotency-Key": new_ulid()}
-    make = functools.partial(
-        _request, computer, "POST", "", body, headers={**key, "Accept": FRAMES}, read=_SILENCE
-    )
     client = computer._client
+    running = Running(computer, fields["command"], new_ulid())
+    client._running.add(running)
+    try:
+        run, begun = _begin(computer, dump(fields), running.key, deadline)
+    except CANCELLED:
+        all_the_same(functools.partial(cancel, client, running), _CANCELLING)
+        raise
+    finally:
+        client._running.discard(running)
+    feeder = Feeder(run, stdin) if fed and stdin is not None else None
+    events = _follow(run, 0, deadline=deadline, begun=begun)
+    return RunStream(run, events, feeder, owns=True, running=running)
+
+
+def _begin(computer: Computer, body: bytes, key: str, deadline: Deadline | None) -> tuple[Run, _Begun | None]:
+    """Start a command; return its run and the answer that follows it, if that goes on."""
+    client = computer._client
+    keyed = {"Idempotency-Key": key}
+    make = functools.partial(
+        _request, computer, "POST", "", body, headers={**keyed, "Accept": FRAMES}, read=_SILENCE
+    )
     with needing("has no runs of this kind"):
         reply = client._pipeline.hold(client._budget(None), make, 200, deadline=deadline)
     frames = Frames(0)
-    begun: tuple[Reply, Frames, list[Event]] | None
     try:
         run, ready = _first(computer, reply, frames)
-        begun = (reply, frames, ready)
     except ArkerError as error:
         reply.close()
         if error.code != "network":
             raise
         # The command has started, or will: the same key finds its run.
-        run, begun = Run(computer, _ask(computer, "POST", "", run_info, body, headers=key)), None
+        return Run(computer, _ask(computer, "POST", "", run_info, body, headers=keyed)), None
     except BaseException:
         reply.close()
         raise
-    feeder = Feeder(run, stdin) if fed and stdin is not None else None
-    return RunStream(run, _follow(run, 0, deadline=deadline, begun=begun), feeder, owns=True)
+    return run, (reply, frames, ready)
 
 
 def _first(computer: Computer, reply: Reply, frames: Frames) -> tuple[Run, list[Event]]:
@@ -572,7 +599,7 @@ def _follow(
     *,
     follow: bool = True,
     deadline: Deadline | None = None,
-    begun: tuple[Reply, Frames, list[Event]] | None = None,
+    begun: _Begun | None = None,
 ) -> Generator[Event]:
     """Iterate over the events of a run from `offset` on; the first and the last are the run. Reconnects when the
     connection breaks."""

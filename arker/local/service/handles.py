@@ -36,6 +36,7 @@ from arker.local.engine.protocol import (
 from .access import Access, Principal
 from .computers import Computers
 from .errors import ApiError
+from .runs import Early, run_identity
 from .translation import Sandboxes, api_errors
 
 __all__ = ["SIGNALS", "Cut", "End", "Event", "Handles", "Output", "Reason", "Run", "Stream", "Usage"]
@@ -54,11 +55,14 @@ MAX_UNREAD_INPUT: Final = 64 * 1024 * 1024
 class Handles:
     """The runs of a deployment that have handles."""
 
-    def __init__(self, engine: Engine, access: Access, computers: Computers, sandboxes: Sandboxes) -> None:
+    def __init__(
+        self, engine: Engine, access: Access, computers: Computers, sandboxes: Sandboxes, early: Early
+    ) -> None:
         self._engine = engine
         self._access = access
         self._computers = computers
         self._sandboxes = sandboxes
+        self._early = early
         self._tasks: set[asyncio.Task[None]] = set()
         #: Bytes of input that each run of this process received, so that repeated input is not given twice.
         self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
@@ -103,6 +107,8 @@ class Handles:
         vm_id = self._access.owned(who, vm_id, "run in").vm_id
         if "\0" in command:
             raise ApiError("bad_request", "command: contains a NUL, which no shell can take")
+        if key is not None:
+            self._early.check(run_identity(who, vm_id, key))
         run_id = secrets.token_hex(10) if key is None else _run_id(who, vm_id, key)
         self._computers.touch(vm_id)
         own = session_id is None
@@ -220,6 +226,13 @@ class Handles:
         live = run.outcome is None
         await run.cancel()
         return live
+
+    async def cancel_keyed(self, who: Principal, vm_id: str, key: str) -> bool:
+        """Cancel the run that was started under an Idempotency-Key; False when there is none that goes on."""
+        vm_id = self._access.owned(who, vm_id, "run in").vm_id
+        with api_errors(), contextlib.suppress(RunMissing):
+            return await self.cancel(await self._engine.run_of(vm_id, _run_id(who, vm_id, key)))
+        return False
 
 
 def own_session(session_id: str) -> bool:

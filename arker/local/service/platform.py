@@ -122,7 +122,7 @@ class Platform:
         )
         self.filesystem: FileSystem = FileSystem(engine, self.access, self.computers, self._sandboxes)
         self.terminals: Terminals = Terminals(engine, self.computers, self._sandboxes)
-        self.handles: Handles = Handles(engine, self.access, self.computers, self._sandboxes)
+        self.handles: Handles = Handles(engine, self.access, self.computers, self._sandboxes, self.runs.early)
         self.ports: Ports = Ports(engine, self.access, self.computers, self._sandboxes, database.secret())
         self._sweeper: asyncio.Task[None] | None = None
 

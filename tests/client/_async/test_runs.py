@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from arker import ArkerError, AsyncArker, ForbiddenError, OutputCut, RetryPolicy, RunOutput, VmBusyError
+from arker._async.cancelling import Running, cancel
+from arker._async.runs import _begin
 from arker._io_async import async_sleep
+from arker.ids import new_ulid
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -303,3 +306,30 @@ async def test_a_stream_that_is_left_ends_the_run_that_it_started(deployment: De
         async with await vm.stream("exit 3") as stream:
             await stream.collect()
         assert stream.run.info.exit_code == (await stream.run.refresh()).exit_code == 3
+
+
+async def test_closing_the_client_ends_the_commands_of_its_calls(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        mine = client(deployment)
+        stream = await mine.vm(vm.id).stream("echo begun; sleep 1000")
+        async for _ in stream:
+            break
+        beside = await mine.vm(vm.id).start("sleep 1000")
+        await mine.aclose()
+        assert (await (await vm.get_run(stream.run.id)).wait(timeout=30)).reason == "cancelled"
+        assert (await (await vm.get_run(beside.id)).refresh()).state == "running"
+
+
+async def test_a_cancellation_by_key_ends_a_run_before_and_after_its_start(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        running = Running(vm, "", new_ulid())
+        await cancel(arker, running)
+        with pytest.raises(ArkerError, match="cancelled before it started"):
+            await _begin(vm, b'{"command": "touch reached"}', running.key, None)
+        running = Running(vm, "", new_ulid())
+        run, begun = await _begin(vm, b'{"command": "sleep 1000"}', running.key, None)
+        assert begun is not None
+        await begun[0].aclose()
+        await cancel(arker, running)
+        assert (await run.wait(timeout=30)).reason == "cancelled"
+        assert (await vm.run("ls")).stdout == b""

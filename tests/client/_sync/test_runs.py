@@ -15,6 +15,9 @@ import pytest
 
 from arker import Arker, ArkerError, ForbiddenError, OutputCut, RetryPolicy, RunOutput, VmBusyError
 from arker._io_sync import sleep
+from arker._sync.cancelling import Running, cancel
+from arker._sync.runs import _begin
+from arker.ids import new_ulid
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -302,3 +305,30 @@ def test_a_stream_that_is_left_ends_the_run_that_it_started(deployment: Deployme
         with vm.stream("exit 3") as stream:
             stream.collect()
         assert stream.run.info.exit_code == (stream.run.refresh()).exit_code == 3
+
+
+def test_closing_the_client_ends_the_commands_of_its_calls(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        mine = client(deployment)
+        stream = mine.vm(vm.id).stream("echo begun; sleep 1000")
+        for _ in stream:
+            break
+        beside = mine.vm(vm.id).start("sleep 1000")
+        mine.close()
+        assert ((vm.get_run(stream.run.id)).wait(timeout=30)).reason == "cancelled"
+        assert ((vm.get_run(beside.id)).refresh()).state == "running"
+
+
+def test_a_cancellation_by_key_ends_a_run_before_and_after_its_start(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        running = Running(vm, "", new_ulid())
+        cancel(arker, running)
+        with pytest.raises(ArkerError, match="cancelled before it started"):
+            _begin(vm, b'{"command": "touch reached"}', running.key, None)
+        running = Running(vm, "", new_ulid())
+        run, begun = _begin(vm, b'{"command": "sleep 1000"}', running.key, None)
+        assert begun is not None
+        begun[0].close()
+        cancel(arker, running)
+        assert (run.wait(timeout=30)).reason == "cancelled"
+        assert (vm.run("ls")).stdout == b""

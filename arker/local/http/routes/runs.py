@@ -50,11 +50,13 @@ class Cancel(Endpoint):
         """POST /api/v1/local/vms/{vm_id}/runs/cancel."""
         asked = await body(request, CancelRequest)
         vm_id = request.path_params["vm_id"]
-        recorded, runs = platform(request).recorded, platform(request).runs
-        # The key may be of a run of either contract.
-        cancelled = await recorded.cancel_keyed(
-            who(request), vm_id, asked.idempotency_key
-        ) or await runs.cancel(who(request), vm_id, asked.idempotency_key)
+        services, key = platform(request), asked.idempotency_key
+        # The key may be of a run of any kind; the last one remembers a key that is of none.
+        cancelled = (
+            await services.recorded.cancel_keyed(who(request), vm_id, key)
+            or await services.handles.cancel_keyed(who(request), vm_id, key)
+            or await services.runs.cancel(who(request), vm_id, key)
+        )
         return json({"cancelled": cancelled})
 
 
