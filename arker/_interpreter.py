@@ -29,7 +29,7 @@ RECORD = 4096
 TEXT = 1 << 20
 #: Most bytes of all pictures and tables of a call.
 SHOWN = 16 << 20
-#: Seconds after its timeout at which a call ends its process itself, if the client that would do so is gone.
+#: Seconds after its timeout at which a call is ended by SIGALRM, if the client that would have done so is gone.
 ALONE = 30.0
 _CALL = "<call "
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -105,7 +105,9 @@ class Interpreter:
         try:
             try:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                self._watch(call["timeout"])
+                if call["timeout"] is not None:
+                    # The kernel's own, which needs no thread and no lock of the interpreter.
+                    signal.setitimer(signal.ITIMER_REAL, call["timeout"] + ALONE)
                 try:
                     value = self._execute(code, filename)
                     if value is not None and os.getpid() == self._process:
@@ -123,9 +125,7 @@ class Interpreter:
         if os.getpid() != self._process:
             _leave(failure)
         if call["timeout"] is not None:
-            import faulthandler
-
-            faulthandler.cancel_dump_traceback_later()
+            signal.setitimer(signal.ITIMER_REAL, 0)
         answer["seconds"] = time.perf_counter() - began
         if failure is not None:
             answer["error"] = _described(failure, filename)
@@ -136,14 +136,6 @@ class Interpreter:
                 answer["shown"].append([kind, base64.b64encode(data).decode()])
         answer["omitted"] = len(shown) - len(answer["shown"])
         return answer
-
-    def _watch(self, timeout: Optional[float]) -> None:  # noqa: UP045
-        if timeout is not None:
-            import faulthandler
-
-            # A thread that needs no lock of the interpreter; what it writes is not of interest, its exit is.
-            self._null = open(os.devnull, "w")  # noqa: PTH123, SIM115
-            faulthandler.dump_traceback_later(timeout + ALONE, exit=True, file=self._null)
 
     def _execute(self, code: str, filename: str) -> Any:
         """Execute the statements; return the value of the last one if it is an expression."""

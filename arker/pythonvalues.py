@@ -18,7 +18,8 @@ __all__ = ["PythonDisplay", "PythonError", "PythonResult"]
 
 #: Runs the program that comes first on standard input, with the rest of that input.
 _LOADER: Final = (
-    'import os;f=open(os.dup(0),"rb");g={"__name__":"arker"};'
+    'import os,sys;sys.version_info<(3,8)and(sys.stderr.write("it needs Python 3.8 or newer\\n"),os._exit(127));'
+    'f=open(os.dup(0),"rb");g={"__name__":"arker"};'
     'exec(compile(f.read(%d),"<arker>","exec"),g);g["main"](f)'
 )
 _LETTER: Final = 1

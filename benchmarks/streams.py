@@ -4,6 +4,9 @@ Beside each is the same without a sandbox and without a deployment. Live output,
 callback: a pipe of a subprocess that a small server sends on as server-sent events. A flood: a pipe, sent on through a
 socket. A key: `cat` at a pseudo-terminal. A port: a client in the computer itself, next to its server. An interpreter:
 a loop of `eval` at the end of two pipes. "plain" is a `run` without callbacks, in CPU time of the client.
+
+Client, deployment and computer take turns in all of these but that: where few cores are free, the times are mostly
+those of waiting for one.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -102,7 +103,8 @@ def test_code_whose_client_is_gone_ends_by_its_timeout(
         process.send(
             "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    pass", 0.1, None
         )
-        assert process.run.wait(timeout=60).exit_code == 1
+        result = process.run.wait(timeout=60)
+        assert (result.reason, result.exit_code) == ("signalled", 128 + signal.SIGALRM)
 
 
 def test_more_output_than_the_deployment_keeps() -> None:
