@@ -346,8 +346,8 @@ fill() {
 }
 """,
     "changed": r"""
-found "$P"
 token() {
+  if ! exists "$P"; then printf none; return; fi
   (cd -P -- "$P" && find . -exec stat -c '%n %f %s %i %y' {} + 2>/dev/null | sort | sha256sum)
 }
 while now=$(token) && [ "$now" = "$known" ] && [ "$wait" -gt 0 ]; do wait=$((wait - 1)); sleep 1; done

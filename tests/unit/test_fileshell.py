@@ -193,8 +193,10 @@ def test_changes_are_seen(files: FileShell, tmp_path: Path) -> None:
     assert files.changed(str(root), first, 0) == first
     (root / "new").touch()
     assert files.changed(str(root), first, 5) != first
-    with pytest.raises(ArkerError, match="not_found"):
-        files.changed(str(root / "none"), "", 0)
+    missing = files.changed(str(root / "none"), "", 0)
+    assert files.changed(str(root / "none"), missing, 0) == missing
+    (root / "none").mkdir()
+    assert files.changed(str(root / "none"), missing, 0) != missing
 
 
 def test_lines_that_match(files: FileShell, tmp_path: Path) -> None:

@@ -201,6 +201,17 @@ async def test_local_files(way: Way, deployment: Deployment, tmp_path: Path) -> 
         assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "run"]
 
 
+async def test_a_folder_that_is_made_while_it_is_watched(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.run("(sleep 0.1; mkdir d; touch d/f) > /dev/null 2>&1 &")
+        seen: list[str] = []
+        async for changes in vm.files.watch("d", since=[]):
+            seen += [change.path for change in changes]
+            if seen:
+                break
+        assert seen[0] == f"{HOME}/d/f"
+
+
 async def test_watching(way: Way, deployment: Deployment) -> None:
     async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files

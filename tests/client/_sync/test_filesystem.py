@@ -202,6 +202,17 @@ def test_local_files(way: Way, deployment: Deployment, tmp_path: Path) -> None:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "run"]
 
 
+def test_a_folder_that_is_made_while_it_is_watched(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.run("(sleep 0.1; mkdir d; touch d/f) > /dev/null 2>&1 &")
+        seen: list[str] = []
+        for changes in vm.files.watch("d", since=[]):
+            seen += [change.path for change in changes]
+            if seen:
+                break
+        assert seen[0] == f"{HOME}/d/f"
+
+
 def test_watching(way: Way, deployment: Deployment) -> None:
     with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
