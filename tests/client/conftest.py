@@ -6,19 +6,10 @@ from typing import Literal
 import pytest
 
 from arker.local.process.launcher import Deployment
-from tests.faults.aio import pytest_pyfunc_call
 from tests.faults.proxy import CuttingProxy
-from tests.faults.server import Server
+from tests.faults.server import server
 
-__all__ = ["pytest_pyfunc_call"]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A scripted server; every test has closed all of its connections at its end."""
-    with Server() as server:
-        yield server
-        assert server.settle(0), f"{len(server.open)} connections were left open"
+__all__ = ["server"]
 
 
 class Way(CuttingProxy):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from arker import Arker, ArkerError, RetryPolicy
+from arker import Arker, ArkerError, Computer, RetryPolicy
 from arker._sync.gather import Work
 from tests.faults import server as faults
 from tests.faults.server import KEY, Server
@@ -194,19 +194,25 @@ def test_ctrl_c_ends_a_map(server: Server) -> None:
     assert len(started) == 4
 
 
+def forked(vm: Computer) -> int:
+    """Start a child process that runs 50 commands and exits with 0 if each got its own answer; its pid."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if all(vm.run(f"child {n}").stdout == b"child %d" % n for n in range(50)) else 2
+        finally:
+            os._exit(status)
+    return child
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork()")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_has_connections_of_its_own(server: Server) -> None:
     with client(server) as arker:
         vm = arker.vm(server.vm())
         vm.run("before")
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                status = 0 if all(vm.run(f"child {n}").stdout == b"child %d" % n for n in range(50)) else 2
-            finally:
-                os._exit(status)
+        child = forked(vm)
         assert all(vm.run(f"parent {n}").stdout == b"parent %d" % n for n in range(50))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert len(set(server.commands)) == 101
@@ -281,13 +287,7 @@ def test_a_forked_child_has_connections_of_its_own_to_a_proxy(
     with client(server, base_url="http://deployment.test", allow_http=True) as arker:
         vm = arker.vm(server.vm())
         vm.run("before")
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                status = 0 if all(vm.run(f"child {n}").stdout == b"child %d" % n for n in range(50)) else 2
-            finally:
-                os._exit(status)
+        child = forked(vm)
         # One after the other, or they would find the connection busy.
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert vm.run("after").stdout == b"after"

@@ -66,7 +66,6 @@ def test_blocking_forms(client: AuthenticatedClient) -> None:
     assert gone.parsed.error.code == "not_found"
 
 
-@pytest.mark.asyncio
 async def test_asyncio_forms(deployment: Deployment) -> None:
     async with AuthenticatedClient(
         base_url=deployment.base_url, token=deployment.api_key, timeout=httpx.Timeout(60)

@@ -187,7 +187,8 @@ def run_apart(item: pytest.Function) -> None:
         try:
             os.close(reader)
             os.setpgid(0, 0)
-            _child(item.obj, arguments, writer)
+            # What pytest-asyncio would run in the event loop of this process.
+            _child(inspect.unwrap(item.obj), arguments, writer)
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
@@ -214,3 +215,18 @@ def run_apart(item: pytest.Function) -> None:
         if kind == "skip":
             pytest.skip(text)
         pytest.fail(text, pytrace=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests with a store run in processes of their own."""
+    if "box" not in pyfuncitem.funcargs:
+        return None
+    run_apart(pyfuncitem)
+    return True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "engine(network=False, **limits): how the engine of the test is started"
+    )

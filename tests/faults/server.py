@@ -17,11 +17,13 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
 
 KEY = "ak_test_secret_0123456789"
 BASE_IMAGE = "01KQBYKEV5WJ7YB010603T1DCT_d8c0"
@@ -596,3 +598,11 @@ page_503 = after(Answer.page(503))
 overloaded = after(Answer.error("internal", "backend said SlowDown", 500))
 html_200 = after(Answer.page(200))
 enveloped_200 = answer(Answer.error("internal", "ThrottlingException: 503", 200))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A scripted server; every test has closed all of its connections at its end."""
+    with Server() as server:
+        yield server
+        assert server.settle(0), f"{len(server.open)} connections were left open"

@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.aio import pytest_pyfunc_call
-
 from .kit import Bench
-
-# Coroutine functions are tests.
-__all__ = ["bench", "make_bench", "pytest_pyfunc_call"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from arker.local.http.app import create_app
+from arker.local.http.bounds import Bounds
 from arker.local.http.metrics import Metrics
+from arker.local.process import server
 from arker.local.service.access import Principal
 from arker.local.service.keys import generate, open_keys
 from arker.local.service.platform import Platform
+from arker.local.service.rooms import Rooms
 from arker.local.storage.database import Database
 
 from .fake import FakeEngine
@@ -135,3 +140,38 @@ def other_client(bench: Bench, client: httpx.AsyncClient, org: str = "acme") -> 
     return httpx.AsyncClient(
         transport=client._transport, base_url=client.base_url, headers={"Authorization": f"Bearer {key}"}
     )
+
+
+def held_at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list to which the bytes that all rooms hold are appended whenever they become more."""
+    held: list[int] = []
+    most: list[int] = []
+    original = Rooms.held
+
+    @asynccontextmanager
+    async def counting(self: Rooms, org_id: str, size: int) -> AsyncIterator[None]:
+        async with original(self, org_id, size):
+            held.append(size)
+            most.append(sum(held))
+            yield
+            held.remove(size)
+
+    monkeypatch.setattr(Rooms, "held", counting)
+    return most
+
+
+@asynccontextmanager
+async def serving(bench: Bench, bounds: Bounds | None = None) -> AsyncIterator[tuple[str, int]]:
+    """The bench's platform behind the deployment's own HTTP server; its address."""
+    ready = asyncio.Event()
+    async with bench.platform() as platform:
+        app = create_app(platform, Metrics(), own_url="http://127.0.0.1:1")
+        listener = server._listen("127.0.0.1", 0)
+        one = server._Server(app, 1, ready.set, lambda: None, bounds=bounds)
+        task = asyncio.create_task(one.serve(sockets=[listener]))
+        await ready.wait()
+        try:
+            yield listener.getsockname()
+        finally:
+            one._stopping.set()
+            await task

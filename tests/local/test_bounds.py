@@ -19,38 +19,16 @@ from typing import Any
 import pytest
 
 from arker.local.http import bounds, events
-from arker.local.http.app import create_app
 from arker.local.http.bounds import Bounds, UnderWay
-from arker.local.http.metrics import Metrics
 from arker.local.http.websockets import WebSocket
-from arker.local.process import server
 from arker.local.service import files, handles, runs
 from arker.local.service.keys import open_keys
-from arker.local.service.rooms import Rooms
 
 from .fake import outcome
-from .kit import KEY, Bench, code, command, fork
+from .kit import KEY, Bench, code, command, fork, held_at_once, serving
 
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 WHOAMI = f"GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
-
-
-@asynccontextmanager
-async def serving(bench: Bench, sums: Bounds | int) -> AsyncIterator[tuple[str, int]]:
-    """The bench's platform behind the deployment's own HTTP server, with so many connections at the most."""
-    sums = Bounds(sums) if isinstance(sums, int) else sums
-    ready = asyncio.Event()
-    async with bench.platform() as platform:
-        app = create_app(platform, Metrics(), own_url="http://127.0.0.1:1")
-        listener = server._listen("127.0.0.1", 0)
-        one = server._Server(app, 1, ready.set, lambda: None, bounds=sums)
-        task = asyncio.create_task(one.serve(sockets=[listener]))
-        await ready.wait()
-        try:
-            yield listener.getsockname()
-        finally:
-            one._stopping.set()
-            await task
 
 
 @asynccontextmanager
@@ -89,7 +67,7 @@ async def ended(pair: Pair) -> bool:
 
 
 async def test_idle_connections_without_a_key_make_room(bench: Bench) -> None:
-    async with serving(bench, 10) as address, opened(address, 3) as keyed:
+    async with serving(bench, Bounds(10)) as address, opened(address, 3) as keyed:
         assert [await status(pair) for pair in keyed] == [200] * 3
         async with opened(address, 40) as idle:
             async with opened(address, 1) as (new,):
@@ -101,7 +79,7 @@ async def test_idle_connections_without_a_key_make_room(bench: Bench) -> None:
 
 
 async def test_of_connections_with_a_key_the_oldest_idle_one_makes_room(bench: Bench) -> None:
-    async with serving(bench, 3) as address, opened(address, 3) as keyed:
+    async with serving(bench, Bounds(3)) as address, opened(address, 3) as keyed:
         assert [await status(pair) for pair in keyed] == [200] * 3
         async with opened(address, 1) as (new,):
             assert await status(new) == 200
@@ -110,7 +88,7 @@ async def test_of_connections_with_a_key_the_oldest_idle_one_makes_room(bench: B
 
 
 async def test_a_request_under_way_is_not_given_up_for_a_new_connection(bench: Bench) -> None:
-    async with serving(bench, 1) as address, opened(address, 1) as (busy,):
+    async with serving(bench, Bounds(1)) as address, opened(address, 1) as (busy,):
         begun = WHOAMI.replace(b"GET /api/v1/whoami", b"POST /api/v1/vms/fork")
         busy[1].write(begun.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"))
         # It is under way as soon as its head has come: the deployment asks for the body.
@@ -206,7 +184,7 @@ async def test_the_readers_of_a_run_have_a_bound(bench: Bench, monkeypatch: pyte
 async def test_unfinished_heads_have_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MAX_HEADS", 200_000)
     head = WHOAMI[:-2] + b"X: " + b"x" * 50_000
-    async with serving(bench, 100) as address, opened(address, 20, head) as heads:
+    async with serving(bench, Bounds(100)) as address, opened(address, 20, head) as heads:
         assert all([await ended(pair) for pair in heads[:16]])
         assert await status(heads[-1], b"\r\n\r\n") == 200
 
@@ -301,19 +279,7 @@ async def test_large_outputs_come_into_memory_one_after_another(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "MAX_OUTPUTS", 3_000_000)
-    held: list[int] = []
-    most: list[int] = []
-    original = Rooms.held
-
-    @asynccontextmanager
-    async def counting(self: Rooms, org_id: str, size: int) -> AsyncIterator[None]:
-        async with original(self, org_id, size):
-            held.append(size)
-            most.append(sum(held))
-            yield
-            held.remove(size)
-
-    monkeypatch.setattr(Rooms, "held", counting)
+    most = held_at_once(monkeypatch)
 
     async def verbose(text: str) -> object:
         return outcome(b"x" * 1_000_000)

@@ -94,6 +94,22 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
     return True
 
 
+def under_way(one: FreshDeployment, command: str) -> tuple[threading.Thread, list[Any]]:
+    """Run a command in a new computer; return the thread that waits for its answer, once it has started."""
+    vm, answers = fork(one), []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError):
+            answers.append(run(one, vm, f"touch started; {command}"))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    started = {"op": "read", "path": "/home/user/started"}
+    while call(one, "POST", f"/api/v1/vms/{vm}/sync", started)[0] != 200:
+        pass
+    return thread, answers
+
+
 class TestServe:
     def test_it_says_what_to_export(self, fresh_deployment: Fresh) -> None:
         one = fresh_deployment().start()
@@ -134,35 +150,14 @@ class TestServe:
 
     def test_requests_under_way_are_answered_before_it_ends(self, fresh_deployment: Fresh) -> None:
         one = fresh_deployment().start()
-        vm, answers = fork(one), []
-        slow = threading.Thread(
-            target=lambda: answers.append(run(one, vm, "touch started; sleep 1; echo done"))
-        )
-        slow.start()
-        while (
-            call(one, "POST", f"/api/v1/vms/{vm}/sync", {"op": "read", "path": "/home/user/started"})[0]
-            != 200
-        ):
-            pass
+        slow, answers = under_way(one, "sleep 1; echo done")
         assert one.stop() == 0
         slow.join()
         assert answers[0]["stdout"] == "done\n"
 
     def test_what_takes_longer_than_the_grace_is_ended(self, fresh_deployment: Fresh) -> None:
         one = fresh_deployment("--grace", "0.2").start()
-        vm = fork(one)
-
-        def ask() -> None:
-            with contextlib.suppress(OSError):
-                run(one, vm, "touch started; sleep 600")
-
-        slow = threading.Thread(target=ask)
-        slow.start()
-        while (
-            call(one, "POST", f"/api/v1/vms/{vm}/sync", {"op": "read", "path": "/home/user/started"})[0]
-            != 200
-        ):
-            pass
+        slow, _ = under_way(one, "sleep 600")
         began = time.monotonic()
         assert one.stop() == 0
         assert time.monotonic() - began < 10
@@ -170,19 +165,7 @@ class TestServe:
 
     def test_a_second_signal_ends_it_at_once(self, fresh_deployment: Fresh) -> None:
         one = fresh_deployment("--grace", "600").start()
-        vm = fork(one)
-
-        def ask() -> None:
-            with contextlib.suppress(OSError):
-                run(one, vm, "touch started; sleep 600")
-
-        slow = threading.Thread(target=ask)
-        slow.start()
-        while (
-            call(one, "POST", f"/api/v1/vms/{vm}/sync", {"op": "read", "path": "/home/user/started"})[0]
-            != 200
-        ):
-            pass
+        slow, _ = under_way(one, "sleep 600")
         one.signal(signal.SIGINT)
         assert eventually(lambda: "stopping" in one.log)
         one.signal(signal.SIGINT)

@@ -5,39 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from arker.local.http import bodies, connections
-from arker.local.http.app import create_app
-from arker.local.http.metrics import Metrics
 from arker.local.process import server
 from arker.local.service import signing
 
-from .kit import BASE, KEY, Bench, chunk, fork, other_client, ulid, write
+from .kit import BASE, KEY, Bench, chunk, fork, other_client, serving, ulid, write
 
 HEAD = f"POST /api/v1/vms/{BASE}/fork HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
-
-
-@asynccontextmanager
-async def serving(bench: Bench) -> AsyncIterator[tuple[str, int]]:
-    """The bench's platform behind the deployment's own HTTP server."""
-    ready = asyncio.Event()
-    async with bench.platform() as platform:
-        app = create_app(platform, Metrics(), own_url="http://127.0.0.1:1")
-        listener = server._listen("127.0.0.1", 0)
-        one = server._Server(app, 1, ready.set, lambda: None)
-        task = asyncio.create_task(one.serve(sockets=[listener]))
-        await ready.wait()
-        try:
-            yield listener.getsockname()
-        finally:
-            one._stopping.set()
-            await task
 
 
 async def exchange(address: tuple[str, int], *pieces: bytes, pause: float = 0) -> bytes:

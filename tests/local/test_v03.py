@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -14,11 +13,10 @@ import pytest
 from arker.local.engine import protocol as engine
 from arker.local.service import recorded, runs
 from arker.local.service.keys import open_keys
-from arker.local.service.rooms import Rooms
 from arker.local.service.sessions import index_of
 
 from .fake import outcome
-from .kit import BASE, Bench, fork
+from .kit import BASE, Bench, fork, held_at_once
 
 OLD = {"User-Agent": "Python-urllib/3.11"}
 
@@ -304,19 +302,7 @@ class TestRuns:
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(runs, "MAX_OUTPUTS", 3_000_000)
-        held: list[int] = []
-        most: list[int] = []
-        original = Rooms.held
-
-        @asynccontextmanager
-        async def counting(self: Rooms, org_id: str, size: int) -> AsyncIterator[None]:
-            async with original(self, org_id, size):
-                held.append(size)
-                most.append(sum(held))
-                yield
-                held.remove(size)
-
-        monkeypatch.setattr(Rooms, "held", counting)
+        most = held_at_once(monkeypatch)
 
         async def verbose(text: str) -> object:
             return outcome(b"x" * 1_000_000)

@@ -12,10 +12,6 @@ from arker.local.process.launcher import Deployment
 from tests.faults.server import Server
 
 
-def client(deployment: Deployment) -> AsyncArker:
-    return AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
-
-
 async def until(terminal: AsyncTerminal, text: bytes) -> bytes:
     seen = b""
     while text not in seen:
@@ -26,8 +22,8 @@ async def until(terminal: AsyncTerminal, text: bytes) -> bytes:
 
 
 @pytest.mark.contract("0.3")
-async def test_a_terminal_of_a_session(deployment: Deployment) -> None:
-    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_a_terminal_of_a_session(arker: AsyncArker) -> None:
+    async with await arker.vm("arkuntu").fork() as vm:
         await vm.run("mkdir work; cd work; export GREETING=hi")
         async with await vm.terminal(columns=100, rows=30) as terminal:
             await terminal.write("pwd; echo $GREETING; stty size\r")
@@ -49,8 +45,8 @@ async def test_a_terminal_of_a_session(deployment: Deployment) -> None:
 
 
 @pytest.mark.contract("0.3")
-async def test_a_session_runs_while_somebody_is_at_its_terminal(deployment: Deployment) -> None:
-    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_a_session_runs_while_somebody_is_at_its_terminal(arker: AsyncArker) -> None:
+    async with await arker.vm("arkuntu").fork() as vm:
         session = await vm.get_session()
         async with await session.terminal() as terminal:
             await terminal.write("echo re''ady\r")
@@ -67,8 +63,8 @@ async def _rest(terminal: AsyncTerminal) -> bytes:
 
 
 @pytest.mark.contract("0.3")
-async def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment) -> None:
-    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_a_terminal_that_is_killed_or_does_not_stay(arker: AsyncArker) -> None:
+    async with await arker.vm("arkuntu").fork() as vm:
         terminal = await vm.terminal()
         await terminal.write("trap '' HUP TERM; sleep 1000\r")
         await until(terminal, b"sleep")
@@ -88,8 +84,8 @@ async def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment
 
 
 @pytest.mark.contract("0.3")
-async def test_a_terminal_ends_after_the_time_that_its_session_sets(deployment: Deployment) -> None:
-    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_a_terminal_ends_after_the_time_that_its_session_sets(arker: AsyncArker) -> None:
+    async with await arker.vm("arkuntu").fork() as vm:
         await arker.call(patch_session, vm.id, "0", body=PatchSessionRequest(timeout_secs=1))
         async with await vm.terminal() as terminal:
             await terminal.write("exec sleep 12345\r")
@@ -100,8 +96,8 @@ async def test_a_terminal_ends_after_the_time_that_its_session_sets(deployment: 
 
 
 @pytest.mark.contract("0.3")
-async def test_a_program_and_what_is_refused(deployment: Deployment) -> None:
-    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_a_program_and_what_is_refused(arker: AsyncArker) -> None:
+    async with await arker.vm("arkuntu").fork() as vm:
         terminal = await vm.terminal(command="/usr/bin/tty")
         await until(terminal, b"/dev/pts/0")
         await _rest(terminal)
@@ -114,8 +110,8 @@ async def test_a_program_and_what_is_refused(deployment: Deployment) -> None:
         assert caught.value.code == "bad_request"
 
 
-async def test_a_port(deployment: Deployment) -> None:
-    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+async def test_a_port(arker: AsyncArker, deployment: Deployment) -> None:
+    async with await arker.vm("arkuntu").fork() as vm:
         port = vm.port(8000)
         with pytest.raises(ArkerError) as caught:
             await port.connect()
@@ -164,7 +160,11 @@ async def test_http_to_a_port_needs_no_resolver_and_keeps_the_key_to_itself(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+    url = deployment.base_url
+    async with (
+        AsyncArker(deployment.api_key, url, global_url=url) as arker,
+        await arker.vm("arkuntu").fork() as vm,
+    ):
         port = vm.port(8000)
         async with port.http(follow_redirects=True, headers={"Authorization": "its own"}) as http:
             assert (await http.get("/")).status_code == 502

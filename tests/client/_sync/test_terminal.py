@@ -13,10 +13,6 @@ from arker.local.process.launcher import Deployment
 from tests.faults.server import Server
 
 
-def client(deployment: Deployment) -> Arker:
-    return Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
-
-
 def until(terminal: Terminal, text: bytes) -> bytes:
     seen = b""
     while text not in seen:
@@ -27,8 +23,8 @@ def until(terminal: Terminal, text: bytes) -> bytes:
 
 
 @pytest.mark.contract("0.3")
-def test_a_terminal_of_a_session(deployment: Deployment) -> None:
-    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_a_terminal_of_a_session(arker: Arker) -> None:
+    with arker.vm("arkuntu").fork() as vm:
         vm.run("mkdir work; cd work; export GREETING=hi")
         with vm.terminal(columns=100, rows=30) as terminal:
             terminal.write("pwd; echo $GREETING; stty size\r")
@@ -50,8 +46,8 @@ def test_a_terminal_of_a_session(deployment: Deployment) -> None:
 
 
 @pytest.mark.contract("0.3")
-def test_a_session_runs_while_somebody_is_at_its_terminal(deployment: Deployment) -> None:
-    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_a_session_runs_while_somebody_is_at_its_terminal(arker: Arker) -> None:
+    with arker.vm("arkuntu").fork() as vm:
         session = vm.get_session()
         with session.terminal() as terminal:
             terminal.write("echo re''ady\r")
@@ -68,8 +64,8 @@ def _rest(terminal: Terminal) -> bytes:
 
 
 @pytest.mark.contract("0.3")
-def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment) -> None:
-    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_a_terminal_that_is_killed_or_does_not_stay(arker: Arker) -> None:
+    with arker.vm("arkuntu").fork() as vm:
         terminal = vm.terminal()
         terminal.write("trap '' HUP TERM; sleep 1000\r")
         until(terminal, b"sleep")
@@ -89,8 +85,8 @@ def test_a_terminal_that_is_killed_or_does_not_stay(deployment: Deployment) -> N
 
 
 @pytest.mark.contract("0.3")
-def test_a_terminal_ends_after_the_time_that_its_session_sets(deployment: Deployment) -> None:
-    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_a_terminal_ends_after_the_time_that_its_session_sets(arker: Arker) -> None:
+    with arker.vm("arkuntu").fork() as vm:
         arker.call(patch_session, vm.id, "0", body=PatchSessionRequest(timeout_secs=1))
         with vm.terminal() as terminal:
             terminal.write("exec sleep 12345\r")
@@ -101,8 +97,8 @@ def test_a_terminal_ends_after_the_time_that_its_session_sets(deployment: Deploy
 
 
 @pytest.mark.contract("0.3")
-def test_a_program_and_what_is_refused(deployment: Deployment) -> None:
-    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_a_program_and_what_is_refused(arker: Arker) -> None:
+    with arker.vm("arkuntu").fork() as vm:
         terminal = vm.terminal(command="/usr/bin/tty")
         until(terminal, b"/dev/pts/0")
         _rest(terminal)
@@ -115,8 +111,8 @@ def test_a_program_and_what_is_refused(deployment: Deployment) -> None:
         assert caught.value.code == "bad_request"
 
 
-def test_a_port(deployment: Deployment) -> None:
-    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+def test_a_port(arker: Arker, deployment: Deployment) -> None:
+    with arker.vm("arkuntu").fork() as vm:
         port = vm.port(8000)
         with pytest.raises(ArkerError) as caught:
             port.connect()
@@ -165,7 +161,11 @@ def test_http_to_a_port_needs_no_resolver_and_keeps_the_key_to_itself(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+    url = deployment.base_url
+    with (
+        Arker(deployment.api_key, url, global_url=url) as arker,
+        arker.vm("arkuntu").fork() as vm,
+    ):
         port = vm.port(8000)
         with port.http(follow_redirects=True, headers={"Authorization": "its own"}) as http:
             assert (http.get("/")).status_code == 502
