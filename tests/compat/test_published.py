@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from arker import Arker
 from arker.local.process.launcher import Deployment
 from tests.compat.oracle import Oracle
 from tests.compat.recorder import Recorder
+from tests.contract.test_generated import CONFIGURATION_0_3
 
 INSTALLED = Path(__file__).parents[2] / "build" / "compat"
 
 Run = Callable[..., str]
 
 
+def document_of_1_3_0() -> Path:
+    (document,) = INSTALLED.glob("1.3.0/env/lib/python3.*/site-packages/arker/_openapi.json")
+    return document
+
+
 @pytest.fixture(scope="module")
 def oracle() -> Oracle:
-    (document,) = INSTALLED.glob("1.3.0/env/lib/python3.*/site-packages/arker/_openapi.json")
-    return Oracle(document)
+    return Oracle(document_of_1_3_0())
 
 
 @pytest.fixture
@@ -109,3 +117,35 @@ def test_the_terminal_of_1_3_0(deployment: Deployment) -> None:
         timeout=100,
     )
     assert "the terminal works" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_requests_that_are_generated_from_the_document(deployment: Deployment, tmp_path: Path) -> None:
+    document = json.loads(document_of_1_3_0().read_text())
+    # One machine has no pools, and a WebSocket is no request with an answer.
+    document["paths"] = {
+        path: item
+        for path, item in document["paths"].items()
+        if not path.startswith("/v1/pools") and not path.endswith("/pty")
+    }
+    with Arker(deployment.api_key, deployment.base_url, global_url=deployment.base_url) as arker:
+        before = {vm.vm_id for vm in arker.iter_vms()}
+        vm_id = arker.vm("arkuntu").fork().id
+        try:
+            (tmp_path / "spec.json").write_text(json.dumps(document))
+            (tmp_path / "schemathesis.toml").write_text(CONFIGURATION_0_3.format(vm_id=vm_id))
+            done = subprocess.run(
+                [
+                    *(Path(sysconfig.get_path("scripts")) / "schemathesis", "run", tmp_path / "spec.json"),
+                    *("--url", deployment.base_url, "-H", f"Authorization: Bearer {deployment.api_key}"),
+                    *("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1"),
+                    *("--no-color", "--warnings", "off"),
+                ],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+            )
+        finally:
+            for vm in {vm.vm_id for vm in arker.iter_vms()} - before:
+                arker.vm(vm).delete()
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

@@ -62,6 +62,8 @@ try:
     assert (done.stdout, done.stderr, done.exit_code, done.state) == ("out\n", "err\n", 3, "completed")
     assert vm.run(r"printf '\377'").stdout_bytes == b"\xff"
     assert vm.run("sleep 30", timeout=1).exit_code == 124
+    whole = vm.run("setsid -f sh -c 'sleep 0.2; echo daemon'; exit 3", end_symbol="none")
+    assert (whole.stdout, whole.exit_code) == ("daemon\n", 3)
     once = vm.run("echo $RANDOM", idempotency_key="run").stdout
     assert vm.run("echo $RANDOM", idempotency_key="run").stdout == once
     background = vm.run(
@@ -104,7 +106,7 @@ try:
     assert vm.run('echo "$GREETING $PWD"', session_id=session.session_id).stdout == "hel'lo /tmp\n"
     assert vm.get_session(session.session_id).cwd == "/tmp"
     assert {one.session_idx for one in vm.list_sessions().sessions} >= {0, 1, session.session_idx}
-    vm.update_session(session.session_id, cols=100, rows=40)
+    vm.update_session(session.session_id, cols=100, rows=40, timeout_secs=60)
     lasting = vm.run("sleep 100", session_id=session.session_id, time_to_background=0)
     assert vm.delete_session(session.session_id).deleted
     assert vm.get_run(lasting.run_id).state == "cancelled"
@@ -164,6 +166,11 @@ try:
     key = arker.create_api_key(name="Tour of keys!")
     assert key.api_key_id.startswith("tour-of-keys-")
     assert Arker(api_key=key.key).get_vm(vm.id).id == vm.id
+    limited = arker.create_api_key(name="limited", scopes=[{"vm_id": vm.id}])
+    assert Arker(api_key=limited.key).vm(vm.id).run("echo x").stdout == "x\n"
+    refused("forbidden", Arker(api_key=limited.key).fork, source_vm_name="arkuntu")
+    refused("not_found", Arker(api_key=limited.key).get_vm, "arkuntu")
+    arker.revoke_api_key(limited.api_key_id)
     assert key.api_key_id in [one.api_key_id for one in arker.list_api_keys().api_keys]
     arker.revoke_api_key(key.api_key_id)
     refused("unauthorized", Arker(api_key=key.key).get_vm, vm.id)

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 from starlette.requests import Request
@@ -25,8 +25,14 @@ _PAGE: Final = 100
 class Nullable(Body):
     """Base of bodies in which null is the same as a missing field."""
 
+    #: Fields that must not be null.
+    _never_null: ClassVar[frozenset[str]] = frozenset()
+
     @model_validator(mode="after")
     def _no_null(self) -> Self:
+        for name in self._never_null & self.model_fields_set:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name}: must not be null; leave it out")
         return self
 
 
@@ -69,7 +75,7 @@ class ForkRequest(Nullable):
     resources: Resources | None = None
     registry_auth: dict[str, str] | None = None
     pool_id: Uuid | None = None
-    pool_name: str | None = None
+    pool_name: Annotated[str, StringConstraints(min_length=1)] | None = None
     command: str | None = None
 
     @model_validator(mode="after")
@@ -94,17 +100,21 @@ class ForkRequest(Nullable):
 class PatchVmRequest(Nullable):
     """A request to change a computer."""
 
+    _never_null: ClassVar[frozenset[str]] = frozenset({"immutable", "ssh_public_keys", "pool_name"})
+
     description: Text | None = None
     immutable: bool | None = None
     resources: Resources | None = None
     ssh_public_keys: dict[str, Any] | list[str] | None = None
     policies: dict[str, Any] | None = None
     pool_id: Uuid | None = None
-    pool_name: str | None = None
+    pool_name: Annotated[str, StringConstraints(min_length=1)] | None = None
 
 
 class RunRequest(Nullable):
     """A request to run a command or send a signal."""
+
+    _never_null: ClassVar[frozenset[str]] = frozenset({"command"})
 
     command: str | None = None
     session_id: str | None = None
