@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, Reason, run
+from arker.local.engine import BubblewrapEngine, EngineError, Reason, run
 from arker.local.engine.checkpoint import Checkpoint, trimmed
 
 from .harness import Box, attempt, sh
@@ -379,3 +379,24 @@ async def test_what_ends_in_the_middle_confuses_no_later_command(engine: Bubblew
         await attempt(engine, f"x={n}\ntrue\n{end}")
         outcome = await attempt(engine, f"[[ a == a ]] && case $x in {n}) echo $x; (exit 3);; esac")
         assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (3, f"{n}\n".encode(), b"")
+
+
+async def test_a_shell_that_dies_before_a_command_does_not_answer_it(engine: BubblewrapEngine) -> None:
+    killed = 0
+    for n in range(30):
+        pid = (await sh(engine, "echo $$")).strip()
+        killing = asyncio.create_task(attempt(engine, f"kill -9 {pid}", session="killer"))
+        await asyncio.sleep(n % 6 * 0.0003)
+        told: int | str
+        try:
+            told = (await attempt(engine, f"echo ran > f{n}; (exit 3)", timeout=20)).exit_code
+        except EngineError as error:
+            told = str(error)
+        await killing
+        ran = (await attempt(engine, f"ls f{n}", session="killer")).exit_code == 0
+        if (told, ran) == (137, False):  # it was killed in its first microseconds
+            killed += 1
+        else:
+            why = "the shell of the session ended before the command could start"
+            assert (told, ran) in [(3, True), (137, True), (why, False)]
+    assert killed < 5

@@ -33,6 +33,7 @@ import os
 import platform
 import re
 import secrets
+import select
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -262,6 +263,25 @@ class _Reader:
         self.watched = False
         self._on_end: Callable[[], None] | None = None
 
+    def renew(self) -> None:
+        """Open the pipe again, so that `opened` tells of writers from now on."""
+        fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.close(self.fd)
+        self.fd = fd
+
+    def opened(self) -> bool:
+        """Whether anybody has opened the pipe for writing since it was made or renewed."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        # There is output, or there was a writer.
+        if poll.poll(0):
+            return True
+        try:
+            os.read(self.fd, 1)
+        except BlockingIOError:  # there is a writer
+            return True
+        return False
+
     def drain(self) -> None:
         """Read what is there, and somewhat more if it keeps coming; sets `ended`."""
         self.ended = False
@@ -379,6 +399,8 @@ class Shell:
         self._result: asyncio.Future[Result] | None = None
         self._nonce = b""
         self._began = 0.0
+        #: Whether the shell was seen to have opened its output.
+        self._begun = False
         self._timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
         #: Whether the command may end within a command substitution or a condition.
@@ -393,8 +415,6 @@ class Shell:
         self._told = True
         #: Whether that is variables alone.
         self._tells_variables = False
-        #: The number of the command whose variables are told before the one that runs begins.
-        self._tells_first = b""
         #: Records that are not complete.
         self._unread = bytearray()
         #: What was told last, as it came.
@@ -484,14 +504,14 @@ class Shell:
             self.input = Input(self._folder / "i")
             source = self._path + b"/i"
         nonce = secrets.token_hex(3).encode()
-        telling = self.state is ShellState.TELLING
         text = self._lines(command, source, nonce)
         self.mark = self.sandbox.processes.mark(self.pid)
+        self._out.renew()
         self._script.give(text)
         self._move(ShellState.RUNNING)
         self._open_ended = _is_open_ended(command)
         self._whole = whole
-        self._tells_first = self._nonce if telling else b""
+        self._begun = False
         self._nonce = nonce
         self._out.journal = self._err.journal = journal
         self._began = time.perf_counter()
@@ -610,10 +630,15 @@ class Shell:
         return b'"$(<' + self._secret + b'/f)"'
 
     def _watch(self) -> None:
-        self._out.watch()
-        self._err.watch()
         if self._look_timer is None:
             self._look_later(0)
+        self._begun = self._out.opened()
+        if self._begun:
+            self._out.watch()
+            self._err.watch()
+        else:
+            # Watching opens the pipes, after which nobody could tell.
+            self._timer = self._loop.call_later(_WATCH_AFTER, self._watch)
 
     def _look_later(self, turn: int) -> None:
         seconds = _LOOKS[min(turn, len(_LOOKS) - 1)]
@@ -736,8 +761,6 @@ class Shell:
             self._on_told(self._cwd, self._checkpoint)
         if nonce == self._nonce:
             self._all_told()
-        elif nonce == self._tells_first:
-            self._tells_first = b""
 
     def _all_told(self) -> None:
         self._told = True
@@ -800,8 +823,7 @@ class Shell:
         if self.sandbox.stopping:
             # Its end says nothing of the command.
             self.close()
-        elif self.state is ShellState.RUNNING and self._tells_first:
-            # It ended before the command began.
+        elif self.state is ShellState.RUNNING and not (self._begun or self._out.opened()):
             self.close("the shell of the session ended before the command could start")
         elif self.state is ShellState.RUNNING:
             self._command_done(status & 0xFF, gone=True)
