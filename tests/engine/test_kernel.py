@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import platform
+from collections.abc import Collection, Mapping
+from functools import partial
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, Limits, run
-from arker.local.engine.kernel import Held, Most, bounds
+from arker.local.engine import BubblewrapEngine, Limits, run, watch
+from arker.local.engine.kernel import Held, Most, bounds, exceeded_together, room_for_all
 from arker.local.engine.meminfo import meminfo
 
 from .harness import attempt, content, sh
@@ -42,6 +45,34 @@ def test_what_is_too_much_is_told() -> None:
     ):
         held = dataclasses.replace(Held(), **{name: getattr(most, name) + 1})
         assert words in str(most.exceeded_by(held))
+
+
+def test_of_all_together_who_has_the_most_has_too_much() -> None:
+    few, many = Held(terminals=10), Held(terminals=90)
+    assert exceeded_together(many, [few, many], {"terminals": 100}) is None
+    assert exceeded_together(few, [few, many], {"terminals": 99}) is None
+    assert "99 terminals" in str(exceeded_together(many, [few, many], {"terminals": 99}))
+    assert {"files", "terminals", "epoll_watches"} == set(room_for_all())
+
+
+async def test_computers_that_take_the_terminals_together(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "exceeded_together", partial(_with_room, {"terminals": 100}))
+    await engine.create("b", "arkuntu")
+    code = "import os, time\nheld = [os.openpty() for _ in range(%d)]\ntime.sleep(60)"
+    few = asyncio.create_task(run(engine, "b", "0", f"python3 -c '{code % 30}'", timeout=50))
+    many = await run(engine, "a", "0", f"python3 -c '{code % 80}'", timeout=50)
+    assert (many.exit_code, many.completed) == (137, True), many
+    assert "terminals, and this one the most" in many.stderr.decode()
+    assert not few.done()
+    few.cancel()
+
+
+def _with_room(
+    room: Mapping[str, int], held: Held, by_all: Collection[Held], _: Mapping[str, int]
+) -> str | None:
+    return exceeded_together(held, by_all, room)
 
 
 async def test_inotify(engine: BubblewrapEngine) -> None:

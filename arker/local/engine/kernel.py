@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,36 @@ class Held:
     shared_files: int = 0
 
 
+_NAMES = {
+    "files": "open files",
+    "sockets": "sockets",
+    "locks": "locks on files",
+    "terminals": "terminals",
+    "epoll_watches": "watches of epoll",
+    "shared_files": "files in /dev/shm",
+}
+
+
+def room_for_all() -> Mapping[str, int]:
+    """Return how much of what the host has for all, by the names in `Held`, all computers together may have."""
+    terminals = read_sysctl("kernel/pty/max", 4096) - read_sysctl("kernel/pty/reserve", 1024)
+    has = {
+        "files": read_sysctl("fs/file-max", 1 << 20),
+        "terminals": terminals,
+        "epoll_watches": read_sysctl("fs/epoll/max_user_watches", 1 << 20),
+    }
+    return {name: most * 3 // 4 for name, most in has.items()}
+
+
+def exceeded_together(held: Held, by_all: Collection[Held], most: Mapping[str, int]) -> str | None:
+    """Return a description of what all computers hold too much of, if none of them holds more than this one; pure."""
+    for name, room in most.items():
+        values = [getattr(each, name) for each in by_all]
+        if sum(values) > room and getattr(held, name) == max(values):
+            return f"all computers held more than {room} {_NAMES[name]}, and this one the most"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Most:
     """The maximum of these resources for a computer."""
@@ -87,16 +117,7 @@ class Most:
 
     def exceeded_by(self, held: Held) -> str | None:
         """Return a description of the resource that exceeds its maximum, if one does; pure."""
-        if held.files > self.files:
-            return f"the computer held more than {self.files} open files"
-        if held.sockets > self.sockets:
-            return f"the computer held more than {self.sockets} sockets"
-        if held.locks > self.locks:
-            return f"the computer held more than {self.locks} locks on files"
-        if held.terminals > self.terminals:
-            return f"the computer held more than {self.terminals} terminals"
-        if held.epoll_watches > self.epoll_watches:
-            return f"the computer held more than {self.epoll_watches} watches of epoll"
-        if held.shared_files > self.shared_files:
-            return f"the computer held more than {self.shared_files} files in /dev/shm"
+        for name, words in _NAMES.items():
+            if getattr(held, name) > (most := getattr(self, name)):
+                return f"the computer held more than {most} {words}"
         return None

@@ -13,12 +13,12 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from arker.local.engine.computer import Computer
-from arker.local.engine.kernel import Held, Most
+from arker.local.engine.kernel import Held, Most, exceeded_together, room_for_all
 from arker.local.engine.limits import Limits
 from arker.local.engine.meminfo import host_meminfo, kib
 from arker.local.engine.processes import Processes
@@ -59,6 +59,8 @@ class _Look:
     #: Whether descriptors were in flight, and the bytes that they may hide.
     in_flight: bool = False
     hidden: int = 0
+    #: What the computer held of the kernel's.
+    held: Held = field(default_factory=Held)
 
 
 def interval(cost: float, *, in_need: bool) -> float:
@@ -129,6 +131,7 @@ class Watch:
         self._computers = computers
         self._spawn = spawn
         self._most = Most.here(limits)
+        self._room = room_for_all()
         self._threads = ThreadPoolExecutor(2, "arker-watch")
         self._shared_memory = _shared_memory_device()
         self._looks: dict[Computer, _Look] = {}
@@ -157,7 +160,7 @@ class Watch:
                 if session.shell is not None:
                     session.shell.lost()
             if not computer.watched:
-                look.cost = 0.0
+                look.cost, look.held = 0.0, Held()
                 if now - computer.used <= self._limits.idle:
                     continue
             in_need = available < look.available - step
@@ -212,6 +215,7 @@ class Watch:
         used, held = await processes.aside(self._threads, read)
         if computer.sandbox is not sandbox:
             return
+        look.held = held
         if sandbox.group is not None and (killed_by_kernel := sandbox.group.killed) > look.killed:
             look.killed = killed_by_kernel
             why = f"the computer used more than its {self._limits.memory} bytes of memory"
@@ -226,8 +230,13 @@ class Watch:
         if killed:
             why = f"the computer used more than its {self._limits.memory} bytes of memory"
             computer.kill_commands(killed, Reason.OUT_OF_MEMORY, why)
-        elif (excess := self._most.exceeded_by(held)) is not None:
+        elif (excess := self._excess(look)) is not None:
             computer.kill_commands([p.pid for p in computer.others()], Reason.OUT_OF_MEMORY, excess)
+
+    def _excess(self, look: _Look) -> str | None:
+        """Say what a computer has too much of, alone or of what all have together."""
+        by_all = [each.held for each in self._looks.values()]
+        return self._most.exceeded_by(look.held) or exceeded_together(look.held, by_all, self._room)
 
     def _add_shared(self, processes: Processes, memory: dict[int, int], look: _Look) -> None:
         """Add the shared memory without a name, which is that of no single process, to the memory of one that holds it.
