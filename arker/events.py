@@ -76,6 +76,7 @@ class RunInfo:
         duration_ms: Its duration, in milliseconds.
         usage: Resources that it used.
         notes: Remarks of the deployment, one sentence each.
+        takes_input: Whether `run.write()` gives it input; False once it has ended.
     """
 
     run_id: str
@@ -89,6 +90,7 @@ class RunInfo:
     duration_ms: float = 0.0
     usage: Usage = field(default_factory=Usage)
     notes: tuple[str, ...] = ()
+    takes_input: bool = False
 
 
 Event: TypeAlias = RunOutput | OutputCut | RunInfo
@@ -108,6 +110,7 @@ def run_info(fields: Mapping[str, Any]) -> RunInfo:
         float(fields.get("duration_ms") or 0),
         usage_of(fields.get("usage") or {}),
         tuple(fields.get("notes") or ()),
+        fields.get("takes_input") is True,
     )
 
 
@@ -203,9 +206,12 @@ def command_line(command: str | Sequence[str]) -> str:
     """
     if isinstance(command, str):
         return command
-    arguments = list(command) if isinstance(command, Sequence) else None
-    if arguments is None or not all(isinstance(argument, str) for argument in arguments):
+    if not isinstance(command, Sequence) or isinstance(command, (bytes, bytearray, memoryview)):
         raise TypeError(f"command is a str or a list of str, not {type(command).__name__}")
+    arguments = list(command)
+    for number, argument in enumerate(arguments):
+        if not isinstance(argument, str):
+            raise TypeError(f"command[{number}] is a str, not {type(argument).__name__}: {argument!r}"[:200])
     if not arguments:
         raise ValueError("command is an empty list")
     return shlex.join(arguments)

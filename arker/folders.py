@@ -41,7 +41,7 @@ def ignorer(ignore: Ignore) -> Callable[[str], bool]:
     """Return the function that tells whether to leave a relative path alone.
 
     Raises:
-        ArkerError: `unavailable` for patterns if `pathspec` is not installed.
+        ArkerError: `not_implemented` for patterns if `pathspec` is not installed.
     """
     if ignore is None:
         return lambda path: False
@@ -52,7 +52,7 @@ def ignorer(ignore: Ignore) -> Callable[[str], bool]:
     try:
         from pathspec import GitIgnoreSpec
     except ImportError as error:
-        raise ArkerError("unavailable", "patterns to ignore need `pip install 'arker[files]'`") from error
+        raise ArkerError("not_implemented", "patterns to ignore need `pip install 'arker[files]'`") from error
     matches: Callable[[str], bool] = GitIgnoreSpec.from_lines(ignore).match_file
     return matches
 

@@ -28,6 +28,7 @@ from arker.events import (
     run_info,
     signal_name,
 )
+from arker.filevalues import remote_path
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.results import RunResult
@@ -583,7 +584,7 @@ def _fields(
     if timeout is not None:
         fields["timeout"] = check_seconds("timeout", timeout)
     if cwd is not None:
-        fields["cwd"] = cwd
+        fields["cwd"] = remote_path(cwd)
     if env is not None:
         fields["env"] = dict(env)
     return fields

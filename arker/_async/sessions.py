@@ -15,6 +15,7 @@ from arker_api.v03.types import UNSET, Unset
 from arker._http._async.pipeline import parse
 from arker._http._async.transport import AsyncReply
 from arker.errors import ArkerError, needing
+from arker.filevalues import remote_path
 from arker.hooks import logger
 from arker.info import SessionInfo, given, session_info
 from arker.operations import Operation
@@ -99,7 +100,7 @@ class AsyncSession:
             timeout: Longest time that the command may run, in seconds.
             on_stdout: Called with each piece of standard output while the command runs.
             on_stderr: The same for standard error.
-            cwd: Absolute path of its folder, for this command only.
+            cwd: Its folder, for this command only.
             env: Variables, for this command only.
             stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
@@ -132,7 +133,7 @@ class AsyncSession:
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
             timeout: Longest time that the command may run, in seconds.
-            cwd: Absolute path of its folder, for this command only.
+            cwd: Its folder, for this command only.
             env: Variables, for this command only.
             stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
@@ -158,7 +159,7 @@ class AsyncSession:
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
             timeout: Longest time that the command may run, in seconds.
-            cwd: Absolute path of its folder, for this command only.
+            cwd: Its folder, for this command only.
             env: Variables, for this command only.
             stdin: Whether `run.write()` provides its input.
 
@@ -248,7 +249,8 @@ async def make_session(
 ) -> AsyncSession:
     """Make a session. Raises ArkerError."""
     vm_id = computer.id
-    body = CreateSessionRequest.from_dict({"env": None if env is None else dict(env), "cwd": cwd})
+    folder = None if cwd is None else remote_path(cwd)
+    body = CreateSessionRequest.from_dict({"env": None if env is None else dict(env), "cwd": folder})
     info = await _call(computer, create_session, session_info, create_session.build(vm_id, body=body))
     return _handle(computer, info, cwd, env)
 

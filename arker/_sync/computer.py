@@ -263,20 +263,22 @@ class Computer:
             command: A line for the shell; a list of arguments is quoted for it.
             session_id: The session to run it in: a persistent shell with its own folder, variables and functions.
                 Default: session 0. Another name makes another shell beside it.
-            timeout: Longest time that the command may run, in seconds, rounded up to a whole second; then it is
-                killed (`completed` False, exit code 124). Default: no limit, but the call waits for at most
-                `Timeouts.run`.
+            timeout: Longest time that the command may run, in seconds; then it is killed (`completed` False, exit code
+                124). Rounded up to a whole second, unless callbacks, `cwd`, `env` or `stdin` are given and the
+                deployment is your own. Default: no limit, but the call waits for at most `Timeouts.run`.
             on_stdout: Called with each piece of standard output while the command runs. An exception in it ends the
                 command and the call.
             on_stderr: The same for standard error.
-            cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
+            cwd: Its folder, for this command only, which then runs in a subshell of the session. A relative path, and
+                `~`, start at the home folder.
             env: Variables, for this command only, as with `cwd`.
             stdin: Its input: bytes, text, a file or an iterable of bytes or text, read as fast as the command reads.
                 What reading it raises ends the command. Default: none.
 
         Raises:
-            ArkerError: `vm_busy` when the session already runs a command, `not_found`, `timeout` when no answer
-                came within the command's limit plus `Timeouts.read`, and any other failure.
+            ArkerError: `vm_busy` when the session already runs a command, `bad_request` when there is no such `cwd`
+                (over contract 0.3 alone, that is exit code 1), `not_found`, `timeout` when no answer came within the
+                command's limit plus `Timeouts.read`, and any other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         client = self._client
@@ -350,14 +352,17 @@ class Computer:
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
             session_id: The session to run it in; default is session 0.
-            timeout: Longest time that the command may run, in seconds. Default: no limit.
-            cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
+            timeout: Longest time that the command may run, in seconds; over contract 0.3 alone rounded up to a whole
+                second. Default: no limit.
+            cwd: Its folder, for this command only, which then runs in a subshell of the session. A relative path, and
+                `~`, start at the home folder.
             env: Variables, for this command only, as with `cwd`.
             stdin: Its input: bytes, text, a file or an iterable of bytes or text, read as fast as the command reads.
                 What reading it raises ends the command. Default: none.
 
         Raises:
-            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            ArkerError: `vm_busy` when the session already runs a command, `bad_request` when there is no such `cwd`,
+                and any other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         from .runs import open_run
@@ -383,13 +388,16 @@ class Computer:
             session_id: The session to run it in, which is busy until the run ends. Default: a new session, which
                 starts with the state of session 0 and leaves that one free; over contract 0.3 alone it starts
                 without.
-            timeout: Longest time that the command may run, in seconds. Default: no limit.
-            cwd: Absolute path of its folder, for this command only, which then runs in a subshell of the session.
+            timeout: Longest time that the command may run, in seconds; over contract 0.3 alone rounded up to a whole
+                second. Default: no limit.
+            cwd: Its folder, for this command only, which then runs in a subshell of the session. A relative path, and
+                `~`, start at the home folder.
             env: Variables, for this command only, as with `cwd`.
             stdin: Whether `run.write()` provides its input; otherwise its input is empty.
 
         Raises:
-            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            ArkerError: `vm_busy` when the session already runs a command, `bad_request` when there is no such `cwd`,
+                and any other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         from .runs import start_run
@@ -525,7 +533,8 @@ class Computer:
         """Make a session: a shell beside the others, with a folder, variables and functions of its own.
 
         Args:
-            cwd: The folder that it begins in; default the home folder.
+            cwd: The folder that it begins in; a relative path, and `~`, start at the home folder. Default: the home
+                folder.
             env: Variables that it begins with, exported.
 
         Raises:
@@ -587,7 +596,7 @@ class Computer:
 
         Args:
             executable: Name or path of its Python, such as that of a virtual environment.
-            cwd: Absolute path of its folder. Default: the folder of session 0.
+            cwd: Its folder; a relative path, and `~`, start at the home folder. Default: the folder of session 0.
             env: Variables beside those of session 0.
             idle: Seconds without a call after which its process ends; it keeps its computer awake until then. None for
                 never.
@@ -595,10 +604,12 @@ class Computer:
         Raises:
             ValueError: for a negative `idle`.
         """
+        from arker.filevalues import remote_path
+
         from .python import Python
 
         limit = None if idle is None else check_seconds("idle", idle)
-        return Python(self, executable, cwd, env, limit)
+        return Python(self, executable, None if cwd is None else remote_path(cwd), env, limit)
 
     def delete(self, *, timeout: float | None = None) -> None:
         """Delete the computer: end its processes and remove its files. Its forks stay.

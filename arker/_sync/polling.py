@@ -23,6 +23,7 @@ from arker._io_sync import sleep
 from arker.config import check_seconds
 from arker.errors import ArkerError, bad_request
 from arker.events import Event, RunInfo, RunOutput, StreamName, command_line, signal_name
+from arker.filevalues import remote_path
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.info import given
@@ -248,7 +249,7 @@ def _for_one(command: str, cwd: str | None, env: Mapping[str, str] | None) -> st
     """The command with a folder and variables of its own, in a subshell."""
     if cwd is None and env is None:
         return command
-    steps = [] if cwd is None else [f"cd -- {shlex.quote(cwd)}"]
+    steps = [] if cwd is None else [f"cd -- {shlex.quote(remote_path(cwd))}"]
     for name, value in (env or {}).items():
         if not _VARIABLE.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a variable")

@@ -85,7 +85,7 @@ class _App(Group):
     synonyms: Mapping[str, str] = _ELSEWHERE
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [*_COMMANDS, "help"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:

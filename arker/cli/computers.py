@@ -6,7 +6,7 @@ import contextlib
 import math
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -28,11 +28,13 @@ from .base import (
 from .deployments import connected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from arker import Arker, RunResult
 
     from .tree import Vm
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @click.command(cls=Command)
@@ -172,6 +174,24 @@ def _whole_seconds(ctx: click.Context, param: click.Parameter, value: float | No
     return math.ceil(value)
 
 
+def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE", ctx, param)
+    return dict(value.split("=", 1) for value in values) or None
+
+
+def for_one_command(command: F) -> F:
+    """Give a command the options `--cwd` and `--env`."""
+    variable = click.option(
+        "--env", "-e", metavar="NAME=VALUE", multiple=True, callback=_variables,
+        help="A variable for it; may be repeated.",
+    )  # fmt: skip
+    return click.option(
+        "--cwd", metavar="PATH", help="The folder to run it in; relative to the home folder."
+    )(variable(command))
+
+
 class _Run(Command):
     #: As for `docker run`, `timeout` and `env`: lower codes are those of the command.
     failed = 125
@@ -197,6 +217,7 @@ class _Run(Command):
     "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,
     help="Kill the command after this time; fractions are rounded up.  [default: no timeout]",
 )  # fmt: skip
+@for_one_command
 @click.option("--follow", "-f", is_flag=True, help="Print the output while the command runs.")
 @click.option(
     "--interactive", "-i", is_flag=True, help="Give it the standard input of this command; with --follow."
@@ -209,6 +230,8 @@ def run(
     command: tuple[str, ...],
     session: str | None,
     timeout: int | None,
+    cwd: str | None,
+    env: dict[str, str] | None,
     follow: bool,
     interactive: bool,
     as_json: bool,
@@ -228,10 +251,14 @@ def run(
         if as_json:
             raise click.UsageError("--follow prints the output as it comes: leave out --json")
         started = names.computer(client, vm).start(
-            line, session_id=session or 0, timeout=timeout, stdin=interactive
+            line, session_id=session or 0, timeout=timeout, cwd=cwd, env=env, stdin=interactive
         )
         click.get_current_context().exit(followed(started, stdin=interactive))
-    result = _run(client, names.computer(client, vm).id, line, session, timeout)
+    computer = names.computer(client, vm)
+    if cwd is None and env is None:
+        result = _run(client, computer.id, line, session, timeout)
+    else:
+        result = computer.run(line, session_id=session, timeout=timeout, cwd=cwd, env=env)
     if as_json:
         show_json(result.to_dict())
     else:

@@ -12,7 +12,7 @@ import click
 
 from . import names
 from .base import Command, Failure, as_json, iso, show_json, show_table, show_time, warn, write_bytes
-from .computers import _Run, _whole_seconds, show_ending
+from .computers import _Run, _whole_seconds, for_one_command, show_ending
 from .deployments import connected
 
 if TYPE_CHECKING:
@@ -23,13 +23,6 @@ _READ: Final = 65536
 _SESSION_HELP: Final = "The session to run it in, which is busy meanwhile.  [default: one of its own]"
 
 
-def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
-    for value in values:
-        if "=" not in value:
-            raise click.BadParameter(f"{value!r} is not NAME=VALUE", ctx, param)
-    return dict(value.split("=", 1) for value in values) or None
-
-
 @click.command(cls=_Run)
 @click.argument("vm", shell_complete=names.complete)
 @click.argument("command", nargs=-1, required=True)
@@ -38,15 +31,7 @@ def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,
     help="End the command after this time.  [default: no timeout]",
 )  # fmt: skip
-@click.option("--cwd", metavar="PATH", help="The folder to run it in.")
-@click.option(
-    "--env",
-    "-e",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=_variables,
-    help="A variable for it; may be repeated.",
-)
+@for_one_command
 @click.option("--stdin", is_flag=True, help="Let `arker attach` give it input; else its input is empty.")
 @as_json
 @connected
@@ -139,7 +124,8 @@ def attach(client: Arker, vm: str, run: str) -> None:
 
     Ctrl-C interrupts the command; a second one ends it. RUN is the id or its beginning.
     """
-    click.get_current_context().exit(follow(_find(client, vm, run), stdin=True))
+    found = _find(client, vm, run)
+    click.get_current_context().exit(follow(found, stdin=found.info.takes_input))
 
 
 @click.command(cls=Command)

@@ -276,11 +276,12 @@ def _stop(state: Path) -> None:
             waiting.register(process, select.POLLIN)
             if not waiting.poll(_SILENCE * 1000):
                 click.echo(
-                    f"the deployment (pid {running.pid}) still answers requests; run `arker serve --stop` again to "
-                    "stop it at once",
+                    f"waiting for the deployment (pid {running.pid}), which still answers requests; another `arker "
+                    "serve --stop` stops it at once",
                     err=True,
                 )
                 waiting.poll()
+                click.echo("it has stopped", err=True)
         finally:
             os.close(process)
 

@@ -475,6 +475,7 @@ def test_a_command_that_does_not_exist_suggests_one(
 
 def test_what_people_type_first(bare: dict[str, str]) -> None:
     assert invoke("help").stdout == invoke("--help").stdout
+    assert "  help " in invoke("help").stdout
     assert invoke("help", "config", "add").stdout == invoke("config", "add", "--help").stdout
     assert "`arker ls` has no command 'x'" in invoke("help", "ls", "x", code=2).stderr
     assert invoke("version").stdout == invoke("--version").stdout

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -195,3 +196,22 @@ def test_how_a_command_ended_is_said_whether_or_not_it_is_followed(cli: Cli, vm:
         late = cli("run", vm.id, *follow, "-t", "1", "--", "sleep 60", code=124)
         assert late.stderr == "arker: the command was ended by its timeout\n"
         assert cli("run", vm.id, *follow, "--", "sh -c 'kill -9 $$'", code=137).stderr.count("arker:") == 0
+
+
+def test_attach_leaves_standard_input_alone_if_the_run_takes_none(
+    vm: Computer, environment: dict[str, str]
+) -> None:
+    run = vm.start("read go < <(sleep 0.3); exit 3")
+    script = f"{shlex.join(ARKER)} attach {vm.id} {run.id}\necho then $?\n"
+    done = subprocess.run(["sh"], env=environment, input=script.encode(), stdout=subprocess.PIPE, timeout=60)
+    assert done.stdout == b"then 3\n"
+
+
+def test_run_takes_a_folder_and_variables(cli: Cli, vm: Computer) -> None:
+    vm.run("mkdir -p repo/src")
+    for follow in ([], ["--follow"]):
+        told = cli("run", vm.id, *follow, "--cwd", "repo/src", "-e", "A=b c", "--", 'echo "$PWD $A"')
+        assert told.stdout == "/home/user/repo/src b c\n"
+        missing = cli("run", vm.id, *follow, "--cwd", "/none", "--", "true", code=125)
+        assert "there is no folder /none" in missing.stderr
+    assert cli("run", vm.id, "-e", "A", "--", "true", code=2).stderr.startswith("arker: ")

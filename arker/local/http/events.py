@@ -46,8 +46,8 @@ _STATES: Final = {
 }
 
 
-def run_fields(run: Run, vm_id: str) -> dict[str, Any]:
-    """Return a run as JSON fields."""
+def run_fields(run: Run, vm_id: str, *, takes_input: bool) -> dict[str, Any]:
+    """Return a run as JSON fields; `takes_input` while it is going on."""
     fields: dict[str, Any] = {
         "run_id": run.id,
         "vm_id": vm_id,
@@ -57,7 +57,9 @@ def run_fields(run: Run, vm_id: str) -> dict[str, Any]:
         "state": "running",
     }
     end = run.outcome
-    if end is not None:
+    if end is None:
+        fields["takes_input"] = takes_input
+    else:
         fields |= {
             "state": _STATES.get(end.reason, "completed"),
             "completed_at": timestamp(run.started_ms + round(end.seconds * 1000)),
@@ -108,6 +110,7 @@ class Events(Response):
         *,
         follow: bool,
         frames: bool,
+        takes_input: bool,
         stopping: asyncio.Event,
         followers: Counter[str],
     ) -> None:
@@ -118,12 +121,13 @@ class Events(Response):
         self._offset = offset
         self._follow = follow
         self._frames = frames
+        self._takes_input = takes_input
         self._stopping = stopping
         self._followers = followers
         self._sent = False
 
     def _fields(self) -> dict[str, Any]:
-        return run_fields(self._run, self._vm_id)
+        return run_fields(self._run, self._vm_id, takes_input=self._takes_input)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events."""

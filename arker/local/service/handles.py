@@ -23,6 +23,8 @@ from arker.local.engine.protocol import (
     Engine,
     EngineError,
     Event,
+    FileMissing,
+    FileRefused,
     Output,
     Reason,
     Run,
@@ -64,7 +66,7 @@ class Handles:
         self._sandboxes = sandboxes
         self._early = early
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Bytes of input that each run of this process received, so that repeated input is not given twice.
+        #: Bytes of input that each run that takes input received, so that repeated input is not given twice.
         self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
         #: Bytes of input that was given with runs and is not read yet, by organization.
         self._unread: Counter[str] = Counter()
@@ -122,6 +124,12 @@ class Handles:
                         "bytes wait for them at most",
                         retry_after=5,
                     )
+                if (
+                    cwd is not None
+                    and not await self._is_folder(vm_id, cwd)
+                    and not await self._exists(vm_id, run_id)
+                ):
+                    raise ApiError("bad_request", f"cwd: there is no folder {cwd[:200]}")
                 if session_id is None:
                     session_id = f"run-{run_id}"
                     await self._engine.copy_session(vm_id, _DEFAULT_SESSION, session_id)
@@ -142,6 +150,8 @@ class Handles:
                 except BaseException:
                     self._unread[who.org_id] -= unread
                     raise
+                if stdin:
+                    self._given[run] = 0
                 if given is not None:
                     self._spawn(self._feed(who.org_id, run, given))
                 if own:
@@ -164,6 +174,12 @@ class Handles:
         except RunMissing:
             return False
         return True
+
+    async def _is_folder(self, vm_id: str, path: str) -> bool:
+        try:
+            return (await self._engine.files(vm_id).stat(path)).kind == "directory"
+        except (FileMissing, FileRefused):
+            return False
 
     async def _feed(self, org_id: str, run: Run, given: bytes) -> None:
         try:
@@ -220,6 +236,10 @@ class Handles:
                     raise ApiError("conflict", f"the run takes no input: {error}") from error
                 self._given[run] = max(at, self._given.get(run, 0))
         return self._given.get(run, 0)
+
+    def takes_input(self, run: Run) -> bool:
+        """Return whether `write` gives a run input."""
+        return run in self._given and run.outcome is None
 
     async def cancel(self, run: Run) -> bool:
         """Cancel a run with all its processes; return whether it was going on."""

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from arker import ArkerError, AsyncArker, ForbiddenError, OutputCut, RetryPolicy, RunOutput, VmBusyError
+from arker import (
+    ArkerError,
+    AsyncArker,
+    BadRequestError,
+    ForbiddenError,
+    OutputCut,
+    RetryPolicy,
+    RunOutput,
+    VmBusyError,
+)
 from arker._async.cancelling import Running, cancel
 from arker._async.runs import _begin
 from arker._io_async import async_sleep
@@ -146,6 +155,23 @@ async def test_arguments_for_one_command(deployment: Deployment) -> None:
         result = await vm.run("pwd; echo $A; cat; cd /", cwd="/tmp", env={"A": "b  c"}, stdin="in")
         assert result.stdout == b"/tmp\nb c\nin"
         assert (await vm.run("pwd")).stdout == b"/home/user\n"
+        await vm.run("mkdir -p repo/src; touch repo/file")
+        for cwd, folder in (
+            ("repo/src", "/home/user/repo/src"),
+            ("~", "/home/user"),
+            ("~/repo", "/home/user/repo"),
+        ):
+            run = await vm.start("pwd", cwd=cwd)
+            async with await vm.stream("pwd", cwd=cwd) as stream:
+                streamed = await stream.collect()
+            for one in (await vm.run("pwd", cwd=cwd), await run.wait(timeout=30), streamed):
+                assert one.text == f"{folder}\n"
+        for call in (vm.run, vm.start, vm.stream):
+            for wrong in ("/none", "repo/file"):
+                with pytest.raises(BadRequestError, match="cwd: there is no folder"):
+                    await call("true", cwd=wrong)
+        with pytest.raises(TypeError, match=r"command\[1\] is a str, not int: 3"):
+            await vm.run(["ls", 3])  # type: ignore[list-item]
         assert (await vm.run(["printf", "%s|", "a b", "$HOME", "'"])).stdout == b"a b|$HOME|'|"
         assert (await vm.run("sleep 1000", env={"A": ""}, timeout=0.2)).completed is False
         with pytest.raises(TypeError):

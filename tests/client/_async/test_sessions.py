@@ -90,6 +90,9 @@ async def test_a_session_that_cannot_begin_is_not_made(client: AsyncArker) -> No
         with pytest.raises(ArkerError) as caught:
             await vm.session(cwd="/no/such")
         assert caught.value.code == "bad_request"
+        await vm.run("mkdir repo")
+        async with await vm.session(cwd="repo") as session:
+            assert (await session.run("pwd")).text == "/home/user/repo\n"
         assert [session.id for session in await vm.sessions()] == ["0"]
 
 

@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from arker import Arker, ArkerError, ForbiddenError, OutputCut, RetryPolicy, RunOutput, VmBusyError
+from arker import (
+    Arker,
+    ArkerError,
+    BadRequestError,
+    ForbiddenError,
+    OutputCut,
+    RetryPolicy,
+    RunOutput,
+    VmBusyError,
+)
 from arker._io_sync import sleep
 from arker._sync.cancelling import Running, cancel
 from arker._sync.runs import _begin
@@ -147,6 +156,23 @@ def test_arguments_for_one_command(deployment: Deployment) -> None:
         result = vm.run("pwd; echo $A; cat; cd /", cwd="/tmp", env={"A": "b  c"}, stdin="in")
         assert result.stdout == b"/tmp\nb c\nin"
         assert (vm.run("pwd")).stdout == b"/home/user\n"
+        vm.run("mkdir -p repo/src; touch repo/file")
+        for cwd, folder in (
+            ("repo/src", "/home/user/repo/src"),
+            ("~", "/home/user"),
+            ("~/repo", "/home/user/repo"),
+        ):
+            run = vm.start("pwd", cwd=cwd)
+            with vm.stream("pwd", cwd=cwd) as stream:
+                streamed = stream.collect()
+            for one in (vm.run("pwd", cwd=cwd), run.wait(timeout=30), streamed):
+                assert one.text == f"{folder}\n"
+        for call in (vm.run, vm.start, vm.stream):
+            for wrong in ("/none", "repo/file"):
+                with pytest.raises(BadRequestError, match="cwd: there is no folder"):
+                    call("true", cwd=wrong)
+        with pytest.raises(TypeError, match=r"command\[1\] is a str, not int: 3"):
+            vm.run(["ls", 3])  # type: ignore[list-item]
         assert (vm.run(["printf", "%s|", "a b", "$HOME", "'"])).stdout == b"a b|$HOME|'|"
         assert (vm.run("sleep 1000", env={"A": ""}, timeout=0.2)).completed is False
         with pytest.raises(TypeError):

@@ -91,6 +91,9 @@ def test_a_session_that_cannot_begin_is_not_made(client: Arker) -> None:
         with pytest.raises(ArkerError) as caught:
             vm.session(cwd="/no/such")
         assert caught.value.code == "bad_request"
+        vm.run("mkdir repo")
+        with vm.session(cwd="repo") as session:
+            assert (session.run("pwd")).text == "/home/user/repo\n"
         assert [session.id for session in vm.sessions()] == ["0"]
 
 

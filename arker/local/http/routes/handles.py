@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, StringConstraints
 from starlette.requests import Request
@@ -73,7 +73,7 @@ class Runs(Endpoint):
         accepted = _accepted(request)
         if FRAMES in accepted or SSE in accepted:
             return _events(request, run, 0)
-        return json(run_fields(run, vm_id))
+        return json(_fields(request, run))
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/local/vms/{vm_id}/runs?running=&limit=, newest first."""
@@ -81,7 +81,7 @@ class Runs(Endpoint):
         running = _flag(request, "running")
         limit = min(_number(request, "limit", 100), _MOST)
         runs = await _handles(request).page(who(request), vm_id, running=running, limit=limit)
-        return json({"runs": [run_fields(run, vm_id) for run in runs]})
+        return json({"runs": [_fields(request, run) for run in runs]})
 
 
 class OneRun(Endpoint):
@@ -91,7 +91,7 @@ class OneRun(Endpoint):
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/local/vms/{vm_id}/runs/{run_id}."""
-        return json(run_fields(await _run(request), request.path_params["vm_id"]))
+        return json(_fields(request, await _run(request)))
 
     async def delete(self, request: Request) -> Response:
         """DELETE /api/v1/local/vms/{vm_id}/runs/{run_id}: cancel it."""
@@ -167,6 +167,10 @@ async def _check(run: Run, offset: int) -> None:
         raise ApiError("bad_request", f"offset: {error}") from error
 
 
+def _fields(request: Request, run: Run) -> dict[str, Any]:
+    return run_fields(run, request.path_params["vm_id"], takes_input=_handles(request).takes_input(run))
+
+
 def _events(request: Request, run: Run, offset: int) -> Response:
     return Events(
         run,
@@ -174,6 +178,7 @@ def _events(request: Request, run: Run, offset: int) -> Response:
         offset,
         follow=_flag(request, "follow") is not False,
         frames=FRAMES in _accepted(request),
+        takes_input=_handles(request).takes_input(run),
         stopping=context(request).stopping,
         followers=context(request).followers,
     )
