@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from arker._sync.files import shell as module
 from arker._sync.files.shell import FileShell
 from arker.archive import Entry
 from arker.errors import ArkerError
-from arker.fileshell import glob_pattern
+from arker.fileshell import failure, glob_pattern
 from arker.results import RunResult
 
 NAMES = [
@@ -184,6 +185,49 @@ def test_places(files: FileShell, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("a")
     with pytest.raises(ArkerError, match="not a folder"):
         place("link/c", base=str(tmp_path))
+
+
+@pytest.mark.parametrize("condition", ["if_absent", "if_match"])
+def test_of_several_writers_one_wins(files: FileShell, tmp_path: Path, condition: str) -> None:
+    path = f"{tmp_path}/d/f"
+    conditions: dict[str, Any] = {"if_absent": True}
+    if condition == "if_match":
+        if "busybox" in files._computer._shell[0]:  # type: ignore[attr-defined]
+            pytest.skip("this one has no flock")
+        conditions = {"if_match": files.write(path, b"first").version}
+
+    def write(number: int) -> str:
+        try:
+            files.write(path, b"%d" % number, **conditions)
+        except ArkerError as error:
+            return error.code
+        return "written"
+
+    with ThreadPoolExecutor(6) as threads:
+        outcomes = sorted(threads.map(write, range(6)))
+    other = "already_exists" if condition == "if_absent" else "conflict"
+    assert outcomes == [other] * 5 + ["written"]
+    assert [entry.name for entry in (tmp_path / "d").iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "message"),
+    [
+        ("cat: write error: No space left on device", "unavailable", "the disk is full; /p was not written"),
+        ("cat: write error: Disk quota exceeded", "unavailable", "the disk is full; /p was not written"),
+        ("/bin/sh: 9: cannot create /p: Permission denied", "bad_request", "/p: permission denied"),
+        ("/bin/sh: 9: cannot create /p: Directory nonexistent", "not_found", "/p does not exist"),
+        ("mv: cannot move 'a' to 'b': Read-only file system", "bad_request", "/p: it is read-only"),
+        ("arker:more\narker:conflict:a\nb was changed", "conflict", "a\nb was changed"),
+        ("Segmentation fault", "internal", "/p: Segmentation fault"),
+        ("", "internal", "/p: "),
+    ],
+)
+def test_what_tools_say(said: str, code: str, message: str) -> None:
+    error = failure(f"{said}\n".encode(), "/p")
+    assert error is not None
+    assert (error.code, error.message) == (code, message)
+    assert failure(b"stat: a warning\narker:done\n", "/p") is None
 
 
 def test_changes_are_seen(files: FileShell, tmp_path: Path) -> None:
