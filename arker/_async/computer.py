@@ -31,7 +31,8 @@ from .cancelling import CANCELLING, Running, cancel
 from .gather import async_gather
 
 if TYPE_CHECKING:
-    from arker.filevalues import RemotePath
+    import os
+
     from arker.info import ComputerInfo
 
     from .client import AsyncArker
@@ -87,7 +88,7 @@ class AsyncComputer:
 
         return AsyncFiles(self)
 
-    def path(self, path: RemotePath) -> AsyncComputerPath:
+    def path(self, path: str | bytes | os.PathLike[str]) -> AsyncComputerPath:
         """Return a path in this computer, which has the methods of `pathlib.Path`.
 
         Args:

@@ -32,7 +32,8 @@ from .cancelling import CANCELLING, Running, cancel
 from .gather import gather
 
 if TYPE_CHECKING:
-    from arker.filevalues import RemotePath
+    import os
+
     from arker.info import ComputerInfo
 
     from .client import Arker
@@ -88,7 +89,7 @@ class Computer:
 
         return Files(self)
 
-    def path(self, path: RemotePath) -> ComputerPath:
+    def path(self, path: str | bytes | os.PathLike[str]) -> ComputerPath:
         """Return a path in this computer, which has the methods of `pathlib.Path`.
 
         Args:
