@@ -24,7 +24,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?")
 
 @dataclass
 class Section:
-    """A `##` heading of the changelog and what stands under it."""
+    """A `##` heading of the changelog and the text below it."""
 
     line: int
     heading: str
@@ -52,13 +52,13 @@ def parse(text: str) -> list[Section]:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """What versions are ordered by: 1.2.0rc1 comes before 1.2.0."""
+    """The sort key of versions: 1.2.0rc1 comes before 1.2.0."""
     release, stage, number = re.fullmatch(r"([\d.]+)(a|b|rc)?(\d+)?", version).groups()  # type: ignore[union-attr]
     return (*map(int, release.split(".")), {"a": 0, "b": 1, "rc": 2, None: 3}[stage], int(number or 0))
 
 
 def check(text: str) -> list[str]:
-    """Every way in which the form is broken, one line each."""
+    """The problems of form, one line each."""
     sections = parse(text)
     problems: list[str] = []
     if not sections or sections[0].heading != "[Unreleased]":
@@ -108,7 +108,7 @@ def _check_groups(section: Section) -> list[str]:
 
 
 def check_current(text: str, version: str) -> list[str]:
-    """That the package's version is accounted for: released already, or with something under Unreleased."""
+    """Check that the package's version is released already, or has entries under Unreleased."""
     sections = parse(text)
     if any(section.name == version for section in sections[1:]) or (sections and sections[0].notes):
         return []
@@ -116,7 +116,7 @@ def check_current(text: str, version: str) -> list[str]:
 
 
 def check_release(text: str, version: str, tag: str) -> list[str]:
-    """That `tag` may be released: the package's version, the newest section, and nothing left behind."""
+    """Check that `tag` may be released: it is the package's version, the newest section, and has it all."""
     sections = parse(text)
     problems: list[str] = []
     if tag != f"v{version}":

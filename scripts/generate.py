@@ -25,7 +25,7 @@ OPENAPI = ROOT / "openapi"
 PACKAGE = ROOT / "generated" / "arker_api"
 #: spec -> package; `global` is a keyword, so its package is `control`.
 PACKAGES = {"regional": "regional", "global": "control", "v03": "v03"}
-#: Specs that are checked only: what they describe is called by hand.
+#: Specs that are only checked: what they describe is called by handwritten code.
 DESCRIPTIONS = ["local"]
 #: The version of the generator whose output is committed.
 PINNED = next(
@@ -33,7 +33,7 @@ PINNED = next(
     for requirement in tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["check"]
     if str(requirement).startswith("openapi-python-client==")
 )
-#: What the generator's output has otherwise than we want it and no setting changes: file, text, replacement, times.
+#: Patches of the generator's output that no setting makes: file, text, replacement, number of times.
 #: Secrets stay out of every `repr`; that of attrs classes is in tracebacks and logs.
 PATCHES = [
     ("client.py", "    token: str\n", "    token: str = field(repr=False)\n", 1),
@@ -44,7 +44,7 @@ PATCHES = [
 
 
 def validate(spec: Path) -> list[str]:
-    """Every way in which a spec is not valid OpenAPI 3.1, one line each."""
+    """The problems of a spec as OpenAPI 3.1, one line each."""
     document = yaml.safe_load(spec.read_text())
     return [
         f"{spec.name}: {'/'.join(map(str, error.absolute_path))}: {error.message}"
@@ -82,7 +82,7 @@ def generate(spec: Path, into: Path) -> None:
 
 
 def read_tree(root: Path) -> dict[str, str]:
-    """Relative path -> text of every file, compiled ones left aside."""
+    """The text of every file by its relative path, without compiled files."""
     return {
         str(path.relative_to(root)): path.read_text()
         for path in sorted(root.rglob("*"))
@@ -91,7 +91,7 @@ def read_tree(root: Path) -> dict[str, str]:
 
 
 def compare(expected: dict[str, str], actual: dict[str, str], label: str) -> list[str]:
-    """A readable account of extra, missing and changed files; empty when the trees agree."""
+    """A readable list of extra, missing and changed files; empty when the trees agree."""
     report = [f"extra:   {label}/{name}" for name in sorted(actual.keys() - expected.keys())]
     report += [f"missing: {label}/{name}" for name in sorted(expected.keys() - actual.keys())]
     for name in sorted(expected.keys() & actual.keys()):

@@ -71,7 +71,7 @@ PARTS = {
 
 
 def part_of(module: str) -> str | None:
-    """The part that a module, or a member of one, belongs to."""
+    """Return the part that a module, or a member of one, belongs to."""
     fits = [
         (len(prefix), name)
         for name, part in PARTS.items()
@@ -116,7 +116,7 @@ def arrows() -> dict[tuple[str, str], bool]:
 
 
 def drawn() -> dict[tuple[str, str], bool]:
-    """The arrows without those that others imply, by a way over further parts."""
+    """The arrows without those that others imply by way of further parts."""
     found = arrows()
 
     def reaches(source: str, target: str) -> bool:

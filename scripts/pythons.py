@@ -21,7 +21,7 @@ VERSIONS = [f"3.{minor}{kind}" for minor in range(11, 15) for kind in ("", "t")]
 
 
 def find(version: str) -> str | None:
-    """An interpreter of this version that starts."""
+    """Return an interpreter of this version that starts."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = [shutil.which(f"python{version}"), *map(str, pyenv.glob(f"*/bin/python{version}"))]
     for interpreter in filter(None, found):

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Folders named `_async` whose sister `_sync` is derived.
 SOURCES = [*sorted((ROOT / "arker").rglob("_async")), *sorted((ROOT / "tests").rglob("_async"))]
 
-#: In this order, each on the whole text. One that finds nothing in any file is an error.
+#: Applied in this order to the whole text. A rule that matches in no file is an error.
 RULES: list[tuple[str, str]] = [
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
@@ -46,8 +46,8 @@ def derive(text: str, used: set[str]) -> str:
 
 
 def formatted(text: str, path: Path) -> str:
-    """As ruff leaves it: what became shorter is folded, imports are sorted, names that went unused are
-    gone."""
+    """Format with ruff: shorter code is folded, imports are sorted, unused imports are
+    removed."""
     for command in (["check", "--quiet", "--fix-only", "--select=I,F401"], ["format", "--quiet"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"],

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from arker import Arker, Terminal
 
 _READ: Final = 65536
-#: After Enter, what leaves the terminal, as with ssh.
+#: The keys that leave the terminal when typed after Enter, as with ssh.
 _LEAVE: Final = b"~."
 
 
@@ -58,7 +58,7 @@ def _size() -> tuple[int, int]:
 
 
 class _Session:
-    """What is typed goes to a terminal, by this thread; what it draws comes from it, by another."""
+    """Pass what is typed to a terminal, in this thread, and show what it draws, in another thread."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -120,12 +120,12 @@ class _Session:
                     if left:
                         return True
             except ArkerError:
-                # It ended, which the other thread sees.
+                # It ended; the other thread notices.
                 continue
 
 
 class Keys:
-    """What is typed, without the two keys that leave; pure."""
+    """Filters the two keys that leave the terminal out of what is typed; pure."""
 
     def __init__(self) -> None:
         self._after_enter = True
@@ -153,12 +153,12 @@ class Keys:
 
 @contextlib.contextmanager
 def _raw(fd: int) -> Iterator[None]:
-    """Every key as it is typed, Ctrl-C too."""
+    """Deliver every key as it is typed, also Ctrl-C."""
     import termios
     import tty
 
     before = termios.tcgetattr(fd)
-    # What was typed ahead stays.
+    # Keep what was typed ahead.
     tty.setraw(fd, termios.TCSADRAIN)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a shell knows, as it told it, and the shell code that brings it back. Pure.
+"""The state of a shell, as it reported it, and the shell code that restores it. Pure.
 
 A shell tells what it knows in sections: its options, and the output of some builtins (`SECTIONS`). They are kept as
 they came and read only when a shell is to be started from them. The code treats every definition by itself, quoted, so
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-#: In the order in which a shell tells them: the name of a section, and the command whose output it is. Before them come
+#: The sections in the order in which a shell reports them, and the command whose output each is. Before them come
 #: `OPTIONS`: bash writes each line by itself, and the output of `set +o` and `shopt -p` would be most of the lines.
 SECTIONS: dict[str, str] = {
     "traps": r"\builtin trap -p",
@@ -28,9 +28,9 @@ SECTIONS: dict[str, str] = {
 }
 #: The sections with the values of `SHELLOPTS` and `BASHOPTS`.
 OPTIONS: tuple[str, ...] = ("options", "shopt")
-#: Told only when the last command may have changed them.
+#: Reported only when the last command may have changed them.
 ON_DEMAND: frozenset[str] = frozenset({"limits", "hashed", "folders"})
-#: Commands with such a word may have.
+#: A command with one of these words may have.
 CHANGES_ON_DEMAND = (b"ulimit", b"hash", b"pushd", b"popd", b"dirs", b"DIRSTACK")
 
 #: Builtins that the engine's own lines use. A shell without one of them is not used any more.
@@ -39,14 +39,14 @@ ESSENTIAL: frozenset[bytes] = frozenset(
 )
 #: Words of the grammar in the engine's own lines; an alias for one would change what they mean.
 _GRAMMAR = frozenset(b"{ } ( ) if then fi".split())
-#: What bash sets by itself or does not let be set.
+#: Variables that bash sets by itself, or that cannot be set.
 _DYNAMIC = frozenset(
     b"""_ BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND BASH_LINENO
     BASH_MONOSECONDS BASH_REMATCH BASH_SOURCE BASH_SUBSHELL BASH_VERSINFO BASH_VERSION COMP_WORDBREAKS DIRSTACK
     EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD HOSTTYPE LINENO MACHTYPE OSTYPE PIPESTATUS PPID PWD RANDOM
     POSIXLY_CORRECT SHELLOPTS SHLVL SRANDOM UID""".split()
 )
-#: Options that end with the command that set them, and some that would end or bind the next shell.
+#: Options that last only for the command that set them, and some that would end or restrict the next shell.
 _PASSING = (
     b"errexit",
     b"nounset",
@@ -82,19 +82,19 @@ def quote(text: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a shell told, section by section. One that was never told is missing."""
+    """The state of a shell by section; sections that were never reported are missing."""
 
     sections: Mapping[str, bytes]
 
     def dump(self) -> bytes:
-        """As it is stored."""
+        """Return the stored form."""
         return _VERSION + b"\0".join(
             part for name, text in self.sections.items() for part in (name.encode(), text)
         )
 
     @classmethod
     def load(cls, stored: bytes) -> Checkpoint | None:
-        """What was stored; None for the shell code that older releases stored."""
+        """Read the stored form; None for the shell code that older releases stored."""
         if not stored.startswith(_VERSION):
             return None
         fields = stored[len(_VERSION) :].split(b"\0")
@@ -146,7 +146,7 @@ class Checkpoint:
         return any(name.strip(b"'") in _GRAMMAR for name in self.aliases())
 
     def damage(self) -> str | None:
-        """What makes the shell that told this useless to the engine, if anything does."""
+        """Why the engine cannot use a shell with this state; None if it can."""
         disabled = {line.removeprefix(b"enable -n ") for line in self._lines("disabled")}
         if lost := disabled & ESSENTIAL:
             return f"the builtin {min(lost).decode()} was disabled"
@@ -186,7 +186,7 @@ def trimmed(told: Checkpoint, most: int = TOTAL) -> tuple[Checkpoint, list[str]]
 
 
 def restoration(told: Checkpoint, environment: Iterable[str]) -> tuple[bytes, bytes]:
-    """Shell code that brings back what a shell told in one that was started with `environment`.
+    """Return shell code that restores the state in a shell that was started with `environment`.
 
     Returns the code to be sourced, and a line to be read after that.
     """
@@ -203,7 +203,7 @@ def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
         if name not in _DYNAMIC:
             # Lists are read as such after a bare `declare` only. There are no functions yet that could be called so.
             yield b"\\builtin eval " + quote(definition)
-    # A function may need it to be read, whatever the option is when it is called.
+    # Reading a function may need this option, whatever its value when the function is called.
     yield b"\\builtin shopt -s extglob"
     for name, definition in told.functions().items():
         if name != b"builtin":
@@ -241,7 +241,7 @@ def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
             yield each(b"trap -- " + word + b" " + name)
 
 
-#: Traps that would see the rest of what brings the shell back.
+#: Traps that the rest of the restoring code would trigger.
 SEEN: frozenset[bytes] = frozenset({b"ERR", b"RETURN", b"DEBUG"})
 
 

@@ -53,13 +53,13 @@ log: logging.Logger = logging.getLogger("arker.engine")
 
 T = TypeVar("T")
 
-#: How long what a command started has to end after SIGTERM, before SIGKILL.
+#: Seconds that the processes of a command get to end after SIGTERM, before SIGKILL.
 _TERM_SECONDS = 0.5
 _KILL_SECONDS = 5.0
 _SHELL_SECONDS = 15.0
 _SETTLE_SECONDS = 1.0
 _TIMED_OUT = 124
-#: Bytes of the checkpoints of one computer, which are held in memory. One that does not fit is not kept.
+#: Maximum bytes of the checkpoints of one computer, which are held in memory; one that does not fit is dropped.
 _CHECKPOINTS = 32 << 20
 _TERMINALS = 16
 
@@ -83,21 +83,21 @@ class Host:
     #: Threads for work on files, and the known digests of files.
     threads: Executor
     digests: Digests
-    #: Does something that outlives the call that asked for it.
+    #: Starts a task that outlives the call.
     spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-    #: Called with layers that a sandbox begins to use, and does not use any more.
+    #: Called with the layers that a sandbox starts to use, and when it no longer uses them.
     take: Callable[[tuple[str, ...]], None]
     release: Callable[[tuple[str, ...]], None]
     #: Held while a sandbox starts.
     starts: asyncio.Semaphore
-    #: Those that live, whoever's.
+    #: The live sandboxes of all computers.
     sandboxes: set[Sandbox]
-    #: Makes sockets in sandboxes, and sets their bounds.
+    #: Makes sockets in sandboxes and sets their kernel limits.
     helper: Helper
     bounds: Mapping[str, str]
-    #: The part of the cgroup tree that is the deployment's.
+    #: The deployment's part of the cgroup tree.
     part: Path | None
-    #: Called when sessions have something to be saved.
+    #: Called when a session has changed and must be saved.
     unsaved: Callable[[], None]
 
     def layer(self, name: str) -> Path:
@@ -127,10 +127,10 @@ class Computer:
     gate: Gate = field(default_factory=Gate)
     sandbox: Sandbox | None = None
     used: float = field(default_factory=time.monotonic)
-    #: File systems by their paths: those that it has from its next start on, and those that it has now.
+    #: File systems by their mount points: those mounted at the next start, and those mounted now.
     mounts: dict[str, str] = field(default_factory=dict)
     mounted: dict[str, str] = field(default_factory=dict)
-    #: Whether something may run that is to be held to the limits.
+    #: Whether limits must be enforced, because processes may be running.
     watched: bool = False
     #: Bytes written, as last measured, and whether its processes had sent descriptors that none had received.
     size: int = 0
@@ -141,10 +141,10 @@ class Computer:
     measured: float = 0.0
     measured_for: float = 0.0
     hidden: int = 0
-    #: What measures the commands of the sandbox.
+    #: Measures the commands of the sandbox.
     meter: Meter | None = None
     _ports: Ports | None = None
-    #: Of which session; each has one at most.
+    #: Terminals by session; each session has at most one.
     _terminals: dict[str, Terminal] = field(default_factory=dict)
     _control: Path = Path()
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -203,11 +203,11 @@ class Computer:
     async def _start(self) -> None:
         self._over(self.sandbox)
         host = self.host
-        # Named anew each time: what another sandbox left behind is removed as that one ends.
+        # A new name each time: the folder of an earlier sandbox is removed when that sandbox ends.
         control = host.store / "run" / new_layer()
         try:
             disk = self._disk()
-            # Not to be listed: names in it are known to those whom they are for.
+            # Not listable: programs inside open only the names that they were given.
             control.mkdir(mode=0o311)
             os.link(self.image.first, control / FIRST)
             (control / MEMINFO).write_text(meminfo(host_meminfo(), host.limits.memory, 0))
@@ -267,7 +267,7 @@ class Computer:
         return Disk(tuple(self.host.layer(name) for name in self.frozen), top, work)
 
     def _over(self, sandbox: Sandbox | None) -> None:
-        """Clean up after a sandbox that ended, if that was not done."""
+        """Clean up once after a sandbox that ended."""
         if sandbox is None or sandbox is not self.sandbox:
             return
         self.sandbox = None
@@ -281,7 +281,7 @@ class Computer:
         moment, as a guest may keep them from coming."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_SECONDS):
-                # Others may come meanwhile, and know nothing yet.
+                # Sessions may be added meanwhile; they have no state to wait for.
                 for session in list(self.sessions.values()):
                     if session.shell is not None and not session.busy:
                         await session.shell.settled.wait()
@@ -314,7 +314,7 @@ class Computer:
         self.used = time.monotonic()
 
     def _room(self, session: Session) -> int:
-        """Bytes that a session may keep, beside the others."""
+        """Bytes that the state of a session may take, given those of the others."""
         held = sum(
             sum(map(len, s.checkpoint.sections.values()))
             for s in self.sessions.values()
@@ -459,7 +459,7 @@ class Computer:
             raise StorageFull(f"the computer may write {self.host.limits.disk} bytes to its disk, and did")
 
     def tell_memory(self, used: int) -> None:
-        """Tell the sandbox how much memory it uses, by its /proc/meminfo."""
+        """Update the sandbox's /proc/meminfo with the memory that it uses."""
         with contextlib.suppress(OSError), (self._control / MEMINFO).open("r+") as file:
             # In place, as the file is what the sandbox has mounted.
             file.write(meminfo(host_meminfo(), self.host.limits.memory, used))
@@ -473,7 +473,7 @@ class Computer:
         nameless, self.in_flight = 0, False
         if self.running:
             assert self.sandbox is not None
-            # On disk are the files that the writable folders have; others are in memory.
+            # Only files of the writable folders are on disk; others are in memory.
             paths = [*(name or "." for name in self.image.writable), *(path[1:] for path in self.mounted)]
             disks = {os.stat(path, dir_fd=self.sandbox.root).st_dev for path in paths}
             held = await self.sandbox.processes.aside(self.host.threads, self.sandbox.processes.nameless)
@@ -560,7 +560,7 @@ class Computer:
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing runs but idle shells, whose checkpoints say all."""
+        """Whether nothing runs but idle shells whose checkpoints are complete."""
         return not any(session.busy for session in self.sessions.values()) and not self.others()
 
     async def holds_open(self) -> bool:

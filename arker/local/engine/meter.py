@@ -1,4 +1,4 @@
-"""What commands take: time of processors, and memory.
+"""The CPU time and the memory that commands use.
 
 Where the sandbox has a cgroup, the kernel's own count is exact as long as a command has the sandbox to itself.
 Elsewhere the time is that of the shell and of what it waited for, with samples of the rest; memory is always sampled.
@@ -23,21 +23,21 @@ _IDLE = 0.02
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Measure:
-    """What one command took, so far as is known while it runs."""
+    """The usage of one command, as far as it is known while it runs."""
 
     shell: int
-    #: When the command is measured from.
+    #: Starts the measurement.
     timer: asyncio.TimerHandle | None = None
-    #: Seconds that the shell and what it waited for had taken by then; None of a short command.
+    #: CPU seconds of the shell and the children that it waited for by then; None for a short command.
     shell_before: float | None = None
-    #: Seconds that the sandbox had taken at the beginning; None when others have a part in what it takes.
+    #: CPU seconds of the sandbox at the beginning; None when other commands contribute.
     group_before: float | None = None
     mark: int = 0
     cpu_seconds: float | None = None
     peak_memory: int | None = None
 
     def sample(self, processes: Iterable[tuple[Process, int | None]], memory: Mapping[int, int]) -> None:
-        """Take what the processes of a sandbox, each with its mark, have taken so far, and their memory in bytes."""
+        """Take in the CPU time and memory of the processes of a sandbox, each with its mark."""
         cpu, held, found = 0.0, 0, False
         for process, mark in processes:
             if process.pid == self.shell:
@@ -59,14 +59,14 @@ class Meter:
         self._group = group
         self._shells = shells
         self._loop = asyncio.get_running_loop()
-        #: Of the commands that run.
+        #: The measures of running commands.
         self.open: list[Measure] = []
-        #: Seconds that the sandbox has taken, while it is known that nothing but idle shells is left.
+        #: CPU seconds of the sandbox, while nothing but idle shells is left.
         self._quiet: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, shell: int) -> Measure:
-        """A command is about to be given to a shell."""
+        """Measure a command that is about to be given to a shell."""
         for other in self.open:
             other.group_before = None
         measure = Measure(shell, group_before=self._quiet)
@@ -79,7 +79,7 @@ class Meter:
         measure.shell_before = self._processes.spent(measure.shell)
 
     def end(self, measure: Measure) -> Usage:
-        """What the command took that is over."""
+        """Return the usage of a command that is over."""
         self.open.remove(measure)
         if measure.timer is not None:
             measure.timer.cancel()

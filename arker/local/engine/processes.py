@@ -33,16 +33,16 @@ from arker.local.engine.protocol import ComputerBusy
 _T = TypeVar("_T")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
-#: The most that is read of one file.
+#: Maximum bytes read from one file.
 _MOST = 1 << 26
 _FREEZE_SECONDS = 2.0
 #: How long a thread may be in the kernel before it is looked at more closely.
 _KERNEL_SECONDS = 0.1
-#: States of a thread that runs no more: stopped, traced, ended.
+#: States of a thread that does not run: stopped, traced, ended.
 _STILL, _ENDED = "TtZX", "ZX"
 #: The calls, by number of x86_64 and aarch64, in which a thread waits for a child that is about to execute a program.
 _WAITS_FOR_CHILD = (b"56", b"58", b"220")
-#: RLIMIT_LOCKS: kernels since 2.4.25 keep it and look at it nowhere.
+#: RLIMIT_LOCKS: kernels since 2.4.25 store it and do not use it.
 _MARK = 10
 _HIGHEST = 1 << 62
 #: Maximum difference between two successive marks, and how many marks are remembered before unused ones are dropped.
@@ -127,7 +127,7 @@ class Processes:
         hard = resource.getrlimit(_MARK)[1]
         self._highest = self._lowest = _HIGHEST if hard == resource.RLIM_INFINITY else hard
         self._given: set[int] = set()
-        #: Numbers outside of those that were marked.
+        #: The pids, as numbered outside, of marked processes.
         self._outside: dict[int, int] = {}
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class Processes:
         with os.fdopen(self._open(name), "rb") as file:
             return file.read(_MOST)
 
-    # Who is there
+    # Listing
 
     def alive(self, pid: int) -> bool:
         """Return whether a process exists."""
@@ -300,7 +300,7 @@ class Processes:
 
     def locks(self, most: int) -> int:
         """Return the number of locks on files, exact if it is above `most`."""
-        # Those that belong to an open file are listed in every namespace, whoever's they are.
+        # Locks that belong to an open file are listed in every namespace.
         with contextlib.suppress(OSError):
             listed = 0
             fd = self._open("locks")
@@ -331,7 +331,7 @@ class Processes:
         return None if process is None else process.parent
 
     def spent(self, pid: int) -> float | None:
-        """Seconds of processors that a process and the children that it waited for have taken; None if it is gone."""
+        """CPU seconds of a process and of the children that it waited for; None if it is gone."""
         try:
             process = parse_stat(self._read(f"{pid}/stat"))
         except (OSError, ValueError, IndexError):
@@ -370,7 +370,7 @@ class Processes:
         words = self._read(name).partition(b"scm_fds:")[2].split(None, 1)
         return int(words[0]) if words else 0
 
-    # Who started whom
+    # Ancestry
 
     def mark(self, pid: int) -> int:
         """Give a process a new mark, which its future children inherit; return 0 if that is impossible."""
@@ -408,7 +408,7 @@ class Processes:
         return None
 
     def started_by(self, shell: int, mark: int) -> list[Process]:
-        """What `shell`, itself and its parent left out, and all that it started have started since it got `mark`.
+        """Return what `shell` and its descendants have started since it got `mark`, without itself and its parent.
 
         A process that lowered its mark itself is among them, whatever command it is from. A shell that could not be
         marked, because a guest lowered its mark, may have had the same one for earlier commands; what those started is
@@ -452,7 +452,7 @@ class Processes:
             return None
         return int(words[1])
 
-    # What can be done to them
+    # Signals
 
     def send(self, pid: int, number: signal.Signals) -> None:
         """Send a signal to a process; ignored if it is gone."""

@@ -243,11 +243,11 @@ class LocalRun:
                 yield pieces
                 offset = pieces[-1].offset + len(pieces[-1].data)
             if offset < journal.size:
-                # There is much of it, which is there already: others get their turn in between.
+                # There may be much output: other tasks get their turn in between.
                 await asyncio.sleep(0)
                 continue
             if journal.cut and not cut and not self.forgotten:
-                # At once: the command may go on for long.
+                # Sent at once: the command may continue for long.
                 cut = True
                 yield [Cut(offset)]
                 continue
@@ -306,9 +306,9 @@ class RunBook:
         self._limit = limit
         self._changed = changed
         self._runs: dict[str, dict[str, LocalRun]] = {}
-        #: What is to be saved, in order: the keys alone count.
+        #: Runs to save, in order; only the keys are used.
         self._dirty: dict[LocalRun, None] = {}
-        #: By computer.
+        #: Rooms by computer.
         self._rooms: dict[str, Room] = {}
 
     def start(self, vm_id: str, run_id: str | None, session_id: str, command: str) -> LocalRun:

@@ -31,14 +31,14 @@ from arker.local.engine.sandbox import Sandbox
 from arker.local.engine.shell import Result, Shell, ShellState
 from arker.local.engine.store import SessionRow
 
-#: How long what a command started has to end after SIGTERM, before SIGKILL; and after that.
+#: Seconds that the processes of a command get to end after SIGTERM, before SIGKILL; and after that.
 _TERM_SECONDS = 0.4
 _KILL_SECONDS = 5.0
-#: How long a shell has to come up, and how long it may owe what it knows before another takes its place.
+#: Seconds that a shell gets to start, and to send its checkpoint before it is replaced.
 _SHELL_SECONDS = 15.0
 _TELL_SECONDS = 5.0
 _TIMED_OUT = 124
-#: Marks that are remembered before those of which nothing is alive are forgotten.
+#: Number of marks above which those without a live process are dropped.
 _MARKS = 256
 
 
@@ -46,10 +46,10 @@ class SessionPhase(enum.Enum):
     """The phase of a session. Only `Session._move` changes it."""
 
     IDLE = enum.auto()
-    #: A command was taken, and its shell comes up.
+    #: A command was accepted, and its shell is starting.
     STARTING = enum.auto()
     RUNNING = enum.auto()
-    #: The command was cancelled or timed out, and what it started is being ended.
+    #: The command was cancelled or timed out, and its processes are being ended.
     ENDING = enum.auto()
 
 
@@ -65,14 +65,14 @@ class TimeoutState(enum.Enum):
     """The state of a command's timeout. Only `Timeout._move` changes it; it moves once."""
 
     ARMED = enum.auto()
-    #: The time was over while the command ran.
+    #: The command ran out of time.
     EXPIRED = enum.auto()
     #: The command ended before, or is being ended for another reason.
     DISARMED = enum.auto()
 
 
 class Timeout:
-    """The time that a command has; `expired` is called when it is over, unless `disarm` was called before."""
+    """The timeout of a command; calls `expired` when it is reached, unless `disarm` was called before."""
 
     __slots__ = ("_expired", "_timer", "state")
 
@@ -89,7 +89,7 @@ class Timeout:
             self._expired()
 
     def disarm(self) -> None:
-        """The command ended, or is being ended; ignored when the time is over already."""
+        """Cancel the timeout, as the command ended or is being ended. Ignored once it was reached."""
         if self.state is TimeoutState.ARMED:
             self._move(TimeoutState.DISARMED)
 
@@ -98,9 +98,9 @@ class Timeout:
 class Surroundings:
     """What a session needs from its computer."""
 
-    #: Bytes that this session may keep, beside the others of its computer.
+    #: Bytes that the state of this session may take, given those of the others.
     room: Callable[[Session], int]
-    #: Called when there is something to be saved.
+    #: Called when the session must be saved.
     changed: Callable[[], None]
     #: Called when a command ended.
     used: Callable[[], None]
@@ -115,19 +115,19 @@ class Session:
     id: str
     around: Surroundings
     cwd: bytes = HOME.encode()
-    #: What its last shell told; shell code, if an older release saved it.
+    #: The last checkpoint; shell code if an older release saved it.
     checkpoint: Checkpoint | bytes | None = None
     shell: Shell | None = None
     phase: SessionPhase = SessionPhase.IDLE
     #: The command that runs: set unless the phase is IDLE.
     run: LocalRun | None = None
-    #: What is too large to be kept, as last told.
+    #: The definitions that are too large to keep, as last reported.
     left_out: list[str] = field(default_factory=list)
     #: The exit code of the last command.
     status: int = 0
     unsaved: bool = False
     used: float = 0.0
-    #: The marks of its commands, as far as something of them may be alive.
+    #: The marks of its commands that may still have live processes.
     marks: set[int] = field(default_factory=set)
 
     @classmethod
@@ -152,7 +152,7 @@ class Session:
         return not self.busy and (self.shell is None or self.shell.settled.is_set())
 
     def code(self, image: Image) -> bytes | None:
-        """Shell code that brings back what the session knows, for a shell of another kind."""
+        """Shell code that restores the state, for a shell of another kind."""
         if isinstance(self.checkpoint, Checkpoint):
             code, late = restoration(self.checkpoint, image.environment)
             return code + late + b"\n"
@@ -250,7 +250,7 @@ class Session:
         return shell
 
     def _keep(self, cwd: bytes, told: Checkpoint) -> None:
-        """Take what the shell told after a command."""
+        """Store the checkpoint that the shell sent after a command."""
         kept, left_out = trimmed(told, min(TOTAL, self.around.room(self)))
         if kept != self.checkpoint or cwd != self.cwd:
             self.unsaved = True
@@ -258,7 +258,7 @@ class Session:
         self.cwd, self.checkpoint, self.left_out = cwd, kept, left_out
 
     def leave(self) -> None:
-        """Let go of the shell, which ended with its sandbox or is to end."""
+        """Forget the shell, which ended with its sandbox or is about to end."""
         if self.shell is not None:
             self.shell.close()
             self.shell = None
@@ -282,11 +282,11 @@ class Session:
         )
 
     def begin_ending(self) -> None:
-        """What the command started is about to be ended."""
+        """Note that the processes of the command are about to be ended."""
         self._move(SessionPhase.ENDING)
 
     def over(self, result: Result, run: LocalRun, usage: Usage) -> None:
-        """The command is over, with all that is ended with it."""
+        """Note that the command is over, with all processes that end with it."""
         self._move(SessionPhase.IDLE)
         self.around.used()
         if result.status is not None and run.ending is None:
@@ -373,7 +373,7 @@ class _Command:
 
     def signal(self, number: Signals) -> None:
         if self._shell.pid is not None:
-            # First the shell, which must not go on to another command and die of the signal there.
+            # The shell first: it must not continue with another command and die of the signal there.
             for pid in (self._shell.pid, *(process.pid for process in self._started())):
                 self._shell.sandbox.processes.send(pid, number)
 
@@ -394,9 +394,9 @@ class _Command:
             self._ending = asyncio.get_running_loop().create_task(self._end())
 
     async def _end(self) -> None:
-        """End the shell, so that it goes on to no other command, and then all that the command started."""
+        """End the shell, so that it runs no further command, and then all that the command started."""
         processes = self._shell.sandbox.processes
-        # With the shell goes what is known of those that it waited for.
+        # Once the shell is gone, nothing is known of the children that it waited for.
         self._measure.sample(processes.with_marks(), processes.memory())
         self._shell.kill()
         await _send_until_gone(processes, self._started, Signals.SIGTERM, _TERM_SECONDS)
@@ -406,7 +406,7 @@ class _Command:
             self._shell.close()
 
     def _ended(self, future: asyncio.Future[Result]) -> None:
-        """The shell told how the command ended; the run ends once all that is to end with it did."""
+        """Note how the command ended; the run ends once all processes that end with it are gone."""
         self._timeout.disarm()
         if self._ending is None:
             self._over()

@@ -1,4 +1,4 @@
-"""A session's shell: one bash that reads commands from a script that grows, and what it answers.
+"""A session's shell: one bash that reads commands from a growing script, and its answers.
 
 A folder that the sandbox sees read-only has `bash`, the script (so named because bash calls itself by the name of its
 script in messages), and named pipes: `o` and `e`, the output and error output of the command that runs; `i`, its input
@@ -60,23 +60,23 @@ from arker.local.engine.stdin import Input
 _READ = 1 << 16
 #: Reads of one stream in one turn of the event loop, so that a flood does not starve the rest.
 _TURNS = 16
-#: Commands done sooner are never watched: their output fits into the pipes.
+#: Output of commands that end sooner is not watched: it fits into the pipes.
 _WATCH_AFTER = 0.002
-#: A shell that owes a record is looked at after so many seconds, each time; the last one is repeated.
+#: Seconds after which a shell that has not sent its record is checked; the last value is repeated.
 _LOOKS = (0.02, 0.05, 0.1, 0.25)
 #: How long the output of a command that is done may still come from processes it left, `>(tee log)` say: looked at so
 #: often whether they do anything but wait, and so long at the most.
 _LINGER = 0.01
 _LINGER_MOST = 0.1
-#: Longest time between looks whether all that a command started has ended.
+#: Maximum seconds between checks whether all processes of a command have ended.
 _LONGEST_PAUSE = 0.25
-#: Longer ones go through a file of their own.
+#: Longer commands are passed in a file of their own.
 _INLINE = 1 << 12
-#: What a shell may tell at once, in bytes; of more, nothing is kept.
+#: Maximum bytes of one report of a shell; a larger one is dropped.
 _TOLD = 64 << 20
 _CWD = 4096
 _HELD_STREAMS = 64
-#: Descriptors of a shell that waits: the last one is its script.
+#: Descriptors of a waiting shell; the last one is its script.
 _OWN = frozenset({0, 1, 2, 255})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: The beginning of a line of /proc/<pid>/syscall in a process that waits until a file is open: openat(2).
@@ -107,7 +107,7 @@ _TELL_VARIABLES = (
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
 #: One call of a program or of a builtin, without expansions, assignments or redirections.
 _CALL = re.compile(rb"""(?P<name>[\w./+-]+)(?: +(?:[\w@%+:,./=-]|'[^'\n]*'|"[^"\n$`\\]*")+)*\n?""", re.ASCII)
-#: Builtins and words of the grammar after which a shell may know something else than before.
+#: Builtins and words of the grammar that may change the state of a shell.
 _CHANGING = frozenset(
     b""". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs
     disown do done elif else enable esac eval exec exit export fc fg fi for function getopts hash help history if in
@@ -115,7 +115,7 @@ _CHANGING = frozenset(
     kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend
     then time times trap type typeset ulimit umask unalias unset until wait while""".split()
 )
-#: Words, once quotes are taken away, after which a shell may know something else than before but variables.
+#: Words, without quotes, that may change more of the state of a shell than variables.
 _DEEP = re.compile(
     rb"""\b(?:alias|bind|builtin|command|compgen|complete|compopt|coproc|declare|dirs|enable|eval|exec|exit|fc|function
     |hash|history|local|logout|mapfile|popd|pushd|readarray|readonly|set|shift|shopt|source|suspend|trap|typeset
@@ -126,7 +126,7 @@ _DEEP = re.compile(
     |(?:^|[\n;&|(){}!`]|\b(?:do|then|else|elif|if|while|until|time)\s)\s*(?:\w+=\S*\s+)*[^\s=]*[$`]""",
     re.VERBOSE,
 )
-#: Longer commands are taken to change anything: telling it costs less than looking at them.
+#: Longer commands are assumed to change everything: a report costs less than analyzing them.
 _LOOKED_AT = 2048
 _FIXED_LINE = re.compile(rb"^declare -\w*r\w* LINENO\b", re.MULTILINE)
 _FUNCTION = re.compile(rb"\(\s*\)")
@@ -149,7 +149,7 @@ _SOURCES = re.compile(rb"(?:^|[\s;&|({])\.\s")
 _SEEING = re.compile(rb"DEBUG|ERR|RETURN|eval|source|[$`{*?\[\\]", re.IGNORECASE)
 
 
-#: The sections that a shell tells, by the kind of its record. Positional parameters are its own while it ends.
+#: The sections that a shell reports, by the kind of record. Positional parameters exist only while it ends.
 _TELLS: dict[str, list[str]] = {
     "K": [name for name in SECTIONS if name not in ON_DEMAND],
     "L": list(SECTIONS),
@@ -159,7 +159,7 @@ _TELLS: dict[str, list[str]] = {
 
 
 def _telling(secret: bytes, kind: str, after: str = ":") -> bytes:
-    """The file of shell code that tells what a shell knows, its options first: some are unset then."""
+    """The file of shell code that reports the state of a shell, its options first: some are then unset."""
     head = rf"""\builtin printf '\0{kind}\0%s\0%s\0%s\0' "${{PWD-}}" "$SHELLOPTS" "$BASHOPTS" """
     lines = ["{", head, _PASSING.decode()]
     lines += [rf"{SECTIONS[name]};\builtin printf '\0'" for name in _TELLS[kind]]
@@ -205,16 +205,16 @@ def _is_open_ended(code: bytes) -> bool:
 
 
 class ShellState(enum.Enum):
-    """How a shell stands. `Shell._move` alone changes it."""
+    """The state of a shell. Only `Shell._move` changes it."""
 
     STARTING = enum.auto()
     #: It waits for a command.
     READY = enum.auto()
     #: A command runs.
     RUNNING = enum.auto()
-    #: The command is done; its last output is read.
+    #: The command has ended; the rest of its output is read.
     DRAINING = enum.auto()
-    #: The command is answered, and the shell tells what it knows.
+    #: The command is answered, and the shell reports its state.
     TELLING = enum.auto()
     #: It takes no more commands.
     CLOSED = enum.auto()
@@ -225,7 +225,7 @@ _MOVES: dict[ShellState, tuple[ShellState, ...]] = {
     ShellState.READY: (ShellState.RUNNING, ShellState.CLOSED),
     ShellState.RUNNING: (ShellState.DRAINING, ShellState.CLOSED),
     ShellState.DRAINING: (ShellState.TELLING, ShellState.READY, ShellState.CLOSED),
-    # It need not have told its variables when it gets its next command.
+    # It may get its next command before it has reported its variables.
     ShellState.TELLING: (ShellState.READY, ShellState.RUNNING, ShellState.CLOSED),
     ShellState.CLOSED: (),
 }
@@ -233,14 +233,14 @@ _MOVES: dict[ShellState, tuple[ShellState, ...]] = {
 
 @dataclass(slots=True)
 class Result:
-    """How a command ended. `status` is None when nobody can say."""
+    """How a command ended. `status` is None when it is unknown."""
 
     status: int | None
     cwd: bytes
     seconds: float
-    #: Whether the shell ended without a word, as by a signal.
+    #: Whether the shell ended without a record, for example by a signal.
     killed: bool = False
-    #: Why nobody can say, where that is known.
+    #: Why the status is unknown, if that is known.
     why: str = ""
 
 
@@ -256,9 +256,9 @@ class _Reader:
         self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop = asyncio.get_running_loop()
         self.stream = stream
-        #: Of the command that runs.
+        #: The journal of the running command.
         self.journal: Journal | None = None
-        #: Whether nobody held the writing end when last looked.
+        #: Whether the writing end was closed at the last check.
         self.ended = False
         self.watched = False
         self._on_end: Callable[[], None] | None = None
@@ -356,16 +356,16 @@ class Shell:
         self.sandbox = sandbox
         self.pid: int | None = None
         self.state: ShellState = ShellState.STARTING
-        #: The process above it, which tells how it ended.
+        #: Its parent process, which reports how it ended.
         self._keeper: int | None = None
-        #: Why it is not to be used any more.
+        #: Why it must not be used any more.
         self.damage: str | None = None
         #: Done once it is up, or closed.
         self.up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        #: Set while it does not owe a checkpoint.
+        #: Set while no checkpoint is outstanding.
         self.settled: asyncio.Event = asyncio.Event()
         self.settled.set()
-        #: The mark of what the command that runs has started.
+        #: The mark of the processes that the running command has started.
         self.mark: int = 0
         self.input: Input | None = None
         self._loop = asyncio.get_running_loop()
@@ -375,7 +375,7 @@ class Shell:
         self._path = f"{CONTROL}/{name}".encode()
         self._secret = f"{CONTROL}/{self._secret_folder.name}".encode()
         self._cwd = cwd
-        #: Whether it may know something that was not told: it was started from code of an older release.
+        #: Whether its state may be incomplete here, because it was started from code of an older release.
         self._unknown = isinstance(told, bytes)
         self._checkpoint = told if isinstance(told, Checkpoint) else Checkpoint({})
         #: Whether `LINENO` is readonly.
@@ -411,13 +411,13 @@ class Shell:
         self._dismissed = False
         #: How it ended, while its output may still come.
         self._done: Result | None = None
-        #: Whether what it knows after the command was told.
+        #: Whether the state after the command was reported.
         self._told = True
-        #: Whether that is variables alone.
+        #: Whether that report has only variables.
         self._tells_variables = False
-        #: Records that are not complete.
+        #: Incomplete records.
         self._unread = bytearray()
-        #: What was told last, as it came.
+        #: The last report, as received.
         self._sections = b""
         self._told_cwd = b""
         self._leaving = False
@@ -451,7 +451,7 @@ class Shell:
             b"hook": hook,
         }
         (self._secret_folder / "start").write_bytes(start)
-        # Both ends, so that the pipe has no end between records.
+        # Both ends are open, so that the pipe does not end between records.
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
         self._records = os.open(self._secret_folder / "s", flags)
         first = b"\\builtin . " + secret + b"/start;\\:;" + late + b"\n"
@@ -463,13 +463,13 @@ class Shell:
         self.sandbox.control(_ABOVE.format(path=self._path.decode(), secret=secret.decode()).encode())
 
     def _tell_at_exit(self, kind: str) -> None:
-        """Let the shell tell at its end all that the last command may have changed."""
+        """Make the shell report at its end everything that the last command may have changed."""
         self._at_exit = kind
         text = _telling(self._secret, kind, after='return "$1" 2>/dev/null')
         (self._secret_folder / "x").write_bytes(text)
 
     def _hook(self) -> bytes:
-        """The trap on EXIT that tells what the shell knows and then runs the user's, as one word."""
+        """The trap on EXIT that reports the state and then runs the user's trap, as one word."""
         code = _HOOK % self._secret
         if self._on_exit is not None:
             code += b"\n\\builtin eval " + self._on_exit
@@ -520,7 +520,7 @@ class Shell:
         return self._result
 
     def _lines(self, command: bytes, source: bytes, nonce: bytes) -> bytes:
-        """What the shell is to read for a command."""
+        """The lines that the shell reads for a command."""
         secret = self._secret
         careful = self._looks_at_traps(command)
         self._apart = careful and self._is_seen(command)
@@ -592,7 +592,7 @@ class Shell:
         return not posix and b"exit" not in self._checkpoint.functions() and not _FUNCTIONS.search(command)
 
     def _changes_nothing(self, command: bytes) -> bool:
-        """Whether the shell will know after a command what it knows now, so that it need not tell."""
+        """Whether a command leaves the state unchanged, so that the shell need not report it."""
         match = _CALL.fullmatch(command)
         if match is None:
             return False
@@ -604,7 +604,7 @@ class Shell:
         )
 
     def _changes_variables_only(self, command: bytes) -> bool:
-        """Whether the shell will know after a command what it knows now, but for variables."""
+        """Whether a command changes nothing of the state but variables."""
         known = self._checkpoint.sections
         return not (
             len(command) > _LOOKED_AT
@@ -645,7 +645,7 @@ class Shell:
         self._look_timer = self._loop.call_later(seconds, self._look, turn + 1)
 
     def _look(self, turn: int) -> None:
-        """Notice that the record of a command or a checkpoint that is owed will not come."""
+        """Notice that an outstanding record or checkpoint will not come."""
         self._look_timer = None
         owing = self.state is ShellState.RUNNING or not self._told
         if not owing or self.state is ShellState.CLOSED or self.lost():
@@ -727,8 +727,8 @@ class Shell:
     def _is_up(self, pid: int) -> None:
         if self.state is ShellState.STARTING:
             self.pid = pid
-            # It has its script open, and no other process may open it: not by its name, nor by /proc, where the mode is
-            # looked at. The folder is mounted read-only inside, so that the mode cannot be changed there.
+            # It has its script open, and no other process may open it: neither by its name nor through /proc, where the
+            # mode is checked. The folder is mounted read-only inside, so that the mode cannot be changed there.
             script = self._folder / "bash"
             script.chmod(0)
             script.unlink()
@@ -754,7 +754,7 @@ class Shell:
         changed = variables != self._checkpoint.sections.get("variables")
         if changed:
             self._checkpoint = Checkpoint({**self._checkpoint.sections, "variables": variables})
-            # All that is told next counts as news.
+            # Everything in the next report is new.
             self._sections = b""
         if changed or self._cwd != self._told_cwd:
             self._told_cwd = self._cwd
@@ -819,9 +819,9 @@ class Shell:
         return Checkpoint({**told.sections, "traps": b"".join(kept)})
 
     def _gone(self, status: int) -> None:
-        """The shell is no more; a command that ran ended with it."""
+        """The shell is gone; a command that ran ended with it."""
         if self.sandbox.stopping:
-            # Its end says nothing of the command.
+            # Its end says nothing about the command.
             self.close()
         elif self.state is ShellState.RUNNING and not (self._begun or self._out.opened()):
             self.close("the shell of the session ended before the command could start")
@@ -875,7 +875,7 @@ class Shell:
         if self._out.ended and self._err.ended and not self._whole:
             self._answer(result)
             return
-        # Something that the command left behind holds its output, or is to be waited for.
+        # A process of the command holds its output, or must be waited for.
         self._linger(result, math.inf if self._whole else self._loop.time() + _LINGER_MOST)
 
         def ended() -> None:
@@ -894,7 +894,7 @@ class Shell:
                 self._linger(result, until, min(2 * pause, _LONGEST_PAUSE) if self._whole else pause)
                 return
             if self._whole:
-                # What the last process wrote just before it ended.
+                # Read what the last process wrote just before it ended.
                 for reader in (self._out, self._err):
                     reader.unwatch()
                     reader.drain()
@@ -961,7 +961,7 @@ class Shell:
         reader.close()
 
     def close(self, why: str = "") -> None:
-        """Give everything back; a command that still runs ends without a status."""
+        """Release all resources; a command that still runs ends without a status."""
         if self.state is ShellState.CLOSED:
             return
         self._move(ShellState.CLOSED)
