@@ -610,7 +610,7 @@ async def _follow(
     """Iterate over the events of a run from `offset` on; the first and the last are the run. Reconnects when the
     connection breaks."""
     client = run._computer._client
-    failures = 0
+    failures, began = 0, offset
     while True:
         try:
             if begun is None:
@@ -645,6 +645,10 @@ async def _follow(
                 return
             failure = ArkerError("network", "the deployment ended the stream", processed="maybe")
         except ArkerError as error:
+            if error.code == "bad_request" and offset > began and (await run.refresh()).state != "running":
+                # The deployment died, and with it output that it had sent already.
+                yield run.info
+                return
             failure = error
         if deadline is not None and deadline.left <= 0:
             raise ArkerError("timeout", f"the run {run.id} goes on", processed="maybe") from failure

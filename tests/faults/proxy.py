@@ -1,4 +1,4 @@
-"""A proxy between client and deployment that loses an answer when told to."""
+"""A proxy between client and deployment that loses requests and answers when told to."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 
 class CuttingProxy:
-    """Forwards to one deployment; `lose(n)` swallows the next n answers after the deployment has given them. Paths that
-    begin with `without` are those of no endpoint."""
+    """Forwards to one deployment, or to another after `move`. `lose(n)` swallows the next n answers after the
+    deployment has given them, `drop(n)` the next n requests. Paths that begin with `without` are those of no
+    endpoint."""
 
     def __init__(self, url: str, without: str = "") -> None:
         self._without = without.encode()
@@ -18,13 +19,20 @@ class CuttingProxy:
         self._target = (target.hostname, target.port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._to_lose = 0
+        self._to_lose = self._to_drop = 0
         self.lost = 0
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose(self, answers: int) -> None:
         self._to_lose = answers
+
+    def drop(self, requests: int) -> None:
+        self._to_drop = requests
+
+    def move(self, url: str) -> None:
+        target = urlsplit(url)
+        self._target = (target.hostname, target.port)
 
     def __enter__(self) -> CuttingProxy:
         return self
@@ -53,6 +61,10 @@ class CuttingProxy:
             while data := source.recv(65536):
                 if answers and self._to_lose:
                     self._to_lose -= 1
+                    self.lost += 1
+                    break
+                if not answers and self._to_drop:
+                    self._to_drop -= 1
                     self.lost += 1
                     break
                 if not answers and self._without:

@@ -223,7 +223,10 @@ class Handles:
         given = self._given.get(run, 0)
         at = given if offset is None else offset
         if run.outcome is not None:
-            raise ApiError("conflict", "the run takes no input: it is over")
+            async for piece in pieces:
+                if piece:
+                    raise ApiError("conflict", "the run takes no input: it is over")
+            return given
         if at > given:
             raise ApiError("bad_request", f"offset: the run got {given} bytes of input, and none until {at}")
         async for piece in pieces:
