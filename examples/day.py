@@ -66,18 +66,14 @@ def install(computer: Computer, here: Path) -> None:
 def serve(computer: Computer) -> Run:
     """Start the server. It goes on until it is ended."""
     server = computer.start("exec python server.py")
-    computer.port(8000).wait()
+    computer.port(8000).wait(run=server)
     return server
 
 
 def ask(computer: Computer, name: str) -> None:
-    """Reach the server from here. Beside such connections, `port.url` and `port.link()` are for HTTP clients."""
-    with computer.port(8000).connect() as connection:
-        connection.write(f"GET /{name} HTTP/1.0\r\n\r\n".encode())
-        answer = b""
-        while data := connection.read():
-            answer += data
-    print("answer:", answer.partition(b"\r\n\r\n")[2].decode())
+    """Reach the server from here. For a browser there is `port.link()`, for other protocols `port.connect()`."""
+    with computer.port(8000).http() as http:
+        print("answer:", http.get(f"/{name}").text)
 
 
 def morning(computer: Computer, here: Path) -> Run:

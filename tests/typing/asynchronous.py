@@ -99,6 +99,7 @@ async def sessions(vm: AsyncComputer) -> None:
     run = await vm.start("true")
     assert_type(await vm.wait_for(output="x", run=run), re.Match[str])
     await vm.wait_for(port=8000, run=run, timeout=1)
+    assert_type(vm.port(8000).http(), httpx.AsyncClient)
     await vm.wait_for(path="/tmp/x")
     await vm.wait_for(output="x")  # type: ignore[call-overload]
     assert_type(await vm.healthy(), bool)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, assert_type
 
+import httpx
 from arker_api.control.api.computers import fork_by_name, list_vms
 from arker_api.control.api.service import list_regions, whoami
 from arker_api.control.models import ForkByNameRequest, Organization, RegionList, VmPage
@@ -123,6 +124,7 @@ def sessions(vm: Computer) -> None:
     run = vm.start("true")
     assert_type(vm.wait_for(output="x", run=run), re.Match[str])
     vm.wait_for(port=8000, run=run, timeout=1)
+    assert_type(vm.port(8000).http(), httpx.Client)
     vm.wait_for(path="/tmp/x")
     vm.wait_for(output="x")  # type: ignore[call-overload]
     assert_type(vm.healthy(), bool)
