@@ -50,13 +50,15 @@ def main(commands: BinaryIO) -> None:
     names = sys.modules["__main__"].__dict__
     for name in [name for name in names if not name.startswith("__")]:
         del names[name]
-    signal.signal(signal.SIGINT, _ignore)
-    interpreter = Interpreter(names)
+    interpreter = Interpreter(names, commands)
     while True:
+        interpreter.arriving = True
         head = commands.read(4)
         if len(head) < 4:
             break
         call = json.loads(commands.read(int.from_bytes(head, "little")))
+        if call["interrupted"]:
+            interpreter.forget_interrupt()
         answer = json.dumps(interpreter.call(call)).encode()
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
@@ -81,17 +83,31 @@ def _send(descriptor: int, nonce: bytes, letter: bytes, data: bytes) -> None:
             select.select([], [descriptor], [])
 
 
-def _ignore(number: int, frame: Optional[FrameType]) -> None:  # noqa: UP045
-    """Nothing runs that could be interrupted."""
-
-
 class Interpreter:
     """Executes code in one namespace."""
 
-    def __init__(self, names: Dict[str, Any]) -> None:  # noqa: UP006
+    def __init__(self, names: Dict[str, Any], commands: BinaryIO) -> None:  # noqa: UP006
         self._names = names
+        self._commands = commands
+        #: Whether a call is arriving, and whether it was interrupted before its code began.
+        self.arriving = True
+        self._interrupted = False
+        signal.signal(signal.SIGINT, self._early)
         self._process = os.getpid()
         self._loop: Any = None
+
+    def _early(self, number: int, frame: Optional[FrameType]) -> None:  # noqa: UP045
+        """Remember an interrupt for a call that has arrived; without one there is nothing to interrupt."""
+        if self.arriving or select.select([self._commands], [], [], 0)[0]:
+            self._interrupted = True
+
+    def forget_interrupt(self) -> None:
+        """Forget an interrupt that was meant for an earlier call: it was sent before this one, so it is here by now."""
+        self._interrupted = False
+
+    def _end_of_code(self) -> None:
+        signal.signal(signal.SIGINT, self._early)
+        self.arriving = self._interrupted = False
 
     def call(self, call: Dict[str, Any]) -> Dict[str, Any]:  # noqa: UP006
         """Execute the code of a call; return the answer."""
@@ -109,6 +125,8 @@ class Interpreter:
                     # The kernel's own, which needs no thread and no lock of the interpreter.
                     signal.setitimer(signal.ITIMER_REAL, call["timeout"] + ALONE)
                 try:
+                    if self._interrupted:
+                        raise KeyboardInterrupt
                     value = self._execute(code, filename)
                     if value is not None and os.getpid() == self._process:
                         builtins._ = value  # type: ignore[attr-defined]
@@ -118,9 +136,9 @@ class Interpreter:
                     if os.getpid() == self._process:
                         shown += _figures()
             finally:
-                signal.signal(signal.SIGINT, _ignore)
+                self._end_of_code()
         except BaseException as error:
-            signal.signal(signal.SIGINT, _ignore)
+            self._end_of_code()
             failure = error
         if os.getpid() != self._process:
             _leave(failure)

@@ -142,9 +142,18 @@ def command(executable: str, program: bytes, cwd: str | None, env: Mapping[str, 
     return f"{change}exec {shlex.join(words)}"
 
 
-def call_frame(nonce: bytes, number: int, code: str, timeout: float | None, idle: float | None) -> bytes:
-    """Encode a call."""
-    fields = {"nonce": nonce.hex(), "number": number, "code": code, "timeout": timeout, "idle": idle}
+def call_frame(
+    nonce: bytes, number: int, code: str, timeout: float | None, idle: float | None, interrupted: bool
+) -> bytes:
+    """Encode a call; `interrupted` says whether an interrupt was sent since the last one."""
+    fields = {
+        "nonce": nonce.hex(),
+        "number": number,
+        "code": code,
+        "timeout": timeout,
+        "idle": idle,
+        "interrupted": interrupted,
+    }
     body = json.dumps(fields).encode()
     return len(body).to_bytes(4, "little") + body
 

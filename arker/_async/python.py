@@ -121,7 +121,7 @@ class AsyncPython:
         """
         process = self._process
         if process is not None:
-            await process.run.send_signal("INT")
+            await process.interrupt()
 
     async def restart(self) -> None:
         """End the process, and with it a call that runs. The next call starts a new one, without variables.
@@ -217,7 +217,7 @@ class AsyncPython:
 
         async def interrupt() -> None:
             call.timed_out = True
-            await process.run.send_signal("INT")
+            await process.interrupt()
 
         kill = None if call.timeout is None else call.timeout + _GRACE
         async with async_after(call.timeout, interrupt), async_after(kill, process.run.cancel):
@@ -272,12 +272,21 @@ class _Process:
             "stderr": Records(self._nonce),
         }
         self._unsent = source
+        #: Whether an interrupt was sent since the last call began.
+        self._interrupted = False
 
     async def send(self, code: str, timeout: float | None, idle: float | None) -> None:
         """Send the next call. Raises ArkerError: `conflict` if the process has ended."""
         self.calls += 1
         begun, self._unsent = self._unsent, b""
-        await self.run.write(begun + call_frame(self._nonce, self.calls, code, timeout, idle))
+        interrupted, self._interrupted = self._interrupted, False
+        frame = call_frame(self._nonce, self.calls, code, timeout, idle, interrupted)
+        await self.run.write(begun + frame)
+
+    async def interrupt(self) -> None:
+        """Interrupt the call that runs. Raises ArkerError."""
+        self._interrupted = True
+        await self.run.send_signal("INT")
 
     async def end(self) -> None:
         """End the process: by the end of its input, so that it cleans up, and soon in any case."""

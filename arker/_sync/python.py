@@ -122,7 +122,7 @@ class Python:
         """
         process = self._process
         if process is not None:
-            process.run.send_signal("INT")
+            process.interrupt()
 
     def restart(self) -> None:
         """End the process, and with it a call that runs. The next call starts a new one, without variables.
@@ -218,7 +218,7 @@ class Python:
 
         def interrupt() -> None:
             call.timed_out = True
-            process.run.send_signal("INT")
+            process.interrupt()
 
         kill = None if call.timeout is None else call.timeout + _GRACE
         with after(call.timeout, interrupt), after(kill, process.run.cancel):
@@ -273,12 +273,21 @@ class _Process:
             "stderr": Records(self._nonce),
         }
         self._unsent = source
+        #: Whether an interrupt was sent since the last call began.
+        self._interrupted = False
 
     def send(self, code: str, timeout: float | None, idle: float | None) -> None:
         """Send the next call. Raises ArkerError: `conflict` if the process has ended."""
         self.calls += 1
         begun, self._unsent = self._unsent, b""
-        self.run.write(begun + call_frame(self._nonce, self.calls, code, timeout, idle))
+        interrupted, self._interrupted = self._interrupted, False
+        frame = call_frame(self._nonce, self.calls, code, timeout, idle, interrupted)
+        self.run.write(begun + frame)
+
+    def interrupt(self) -> None:
+        """Interrupt the call that runs. Raises ArkerError."""
+        self._interrupted = True
+        self.run.send_signal("INT")
 
     def end(self) -> None:
         """End the process: by the end of its input, so that it cleans up, and soon in any case."""

@@ -4,6 +4,7 @@ supports."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,9 @@ def talk(executable: str, nonce: bytes, sent: bytes) -> subprocess.CompletedProc
 @pytest.mark.parametrize("executable", pythons(), ids=lambda path: Path(path).name)
 def test_calls_are_answered_in_order(executable: str) -> None:
     nonce = os.urandom(16)
-    frames = [call_frame(nonce, number, code, 60, None) for number, code in enumerate(CALLS, 1)]
+    frames = [
+        call_frame(nonce, number, code, 60, None, interrupted=False) for number, code in enumerate(CALLS, 1)
+    ]
     done = talk(executable, nonce, program() + b"".join(frames))
     assert done.returncode == 0, done.stderr
     output, answers, parts = b"", [], b""
@@ -59,6 +62,66 @@ def test_calls_are_answered_in_order(executable: str) -> None:
     ]  # fmt: skip
     assert output.decode() == "ö\n"
     assert [piece for piece in Records(nonce).feed(done.stderr) if isinstance(piece, bytes)] == [b"err\n"]
+
+
+class Talk:
+    """An interpreter of this Python, and what it answers."""
+
+    def __init__(self) -> None:
+        self.nonce = os.urandom(16)
+        line = command(sys.executable, program(), None, None)
+        self.process = subprocess.Popen(["bash", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.input, self.output = self.process.stdin, self.process.stdout
+        self.records, self.calls = Records(self.nonce), 0
+        self.input.write(program())
+
+    def send(self, code: str, *, interrupted: bool = False) -> None:
+        self.calls += 1
+        self.input.write(call_frame(self.nonce, self.calls, code, None, None, interrupted))
+        self.input.flush()
+
+    def answer(self) -> dict[str, object]:
+        parts = b""
+        while data := os.read(self.output.fileno(), 65536):
+            for piece in self.records.feed(data):
+                if isinstance(piece, Record) and piece.letter == b"P":
+                    parts += piece.data
+                elif isinstance(piece, Record):
+                    return answer(parts)
+        raise AssertionError("it ended")
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.input.close()
+        self.output.close()
+        self.process.wait()
+
+
+def test_an_interrupt_reaches_a_call_that_has_arrived_and_no_other() -> None:
+    with Talk() as talk:
+        talk.send("x = 1")
+        talk.answer()
+        # Nothing to interrupt, however late the process hears of it.
+        talk.process.send_signal(signal.SIGSTOP)
+        talk.process.send_signal(signal.SIGINT)
+        talk.send("x", interrupted=True)
+        talk.process.send_signal(signal.SIGCONT)
+        assert talk.answer()["value"] == "1"
+        # The call arrives, and the interrupt with it, before the process has a chance to look.
+        talk.process.send_signal(signal.SIGSTOP)
+        talk.send("while True: pass")
+        talk.process.send_signal(signal.SIGINT)
+        talk.process.send_signal(signal.SIGCONT)
+        error = talk.answer()["error"]
+        assert isinstance(error, PythonError)
+        assert error.name == "KeyboardInterrupt"
+        talk.send("x")
+        assert talk.answer()["value"] == "1"
 
 
 def test_a_python_that_is_too_old_says_so(tmp_path: Path) -> None:
