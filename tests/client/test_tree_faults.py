@@ -22,7 +22,7 @@ from arker import Arker
 from tests.conftest import FreshDeployment
 from tests.faults.proxy import CuttingProxy
 
-FAULTS = int(os.environ.get("ARKER_TEST_TREE_FAULTS", "8"))
+FAULTS = int(os.environ.get("ARKER_TEST_TREE_FAULTS", "6"))
 #: Part of the names of files that are not complete.
 HIDDEN = ".arker-"
 PROGRAM = """
@@ -86,15 +86,19 @@ def old_or_new(before: Tree, wanted: Tree, now: Tree) -> None:
 class Hit:
     """A transfer in a process of its own, and what hits it."""
 
-    def __init__(self, rng: random.Random, deployment: FreshDeployment, vm: str, typical: float) -> None:
+    def __init__(
+        self, rng: random.Random, deployment: FreshDeployment, vm: str, typical: float, without: str
+    ) -> None:
         self.rng = rng
+        self.without = without
         self.deployment = deployment
         self.vm = vm
-        self.pause = rng.random() * typical
+        # By runs of a shell it takes longer.
+        self.pause = rng.random() * typical * (4 if without else 1)
 
     def __call__(self, way: str, local: Path) -> None:
         kind = self.rng.choice(["client", "answer", "cut", "deployment"])
-        with CuttingProxy(self.deployment.base_url) as proxy:
+        with CuttingProxy(self.deployment.base_url, self.without) as proxy:
             arguments = [way, proxy.url, self.deployment.api_key, self.vm, str(local)]
             with subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -118,8 +122,9 @@ class Hit:
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 30 * FAULTS)
+@pytest.mark.parametrize("without", ["", "/api/v1/local/"], ids=["endpoints", "shell"])
 def test_nothing_is_half_and_nothing_is_lost(
-    fresh_deployment: Callable[..., FreshDeployment], tmp_path: Path
+    fresh_deployment: Callable[..., FreshDeployment], tmp_path: Path, without: str
 ) -> None:
     seed = int(os.environ.get("ARKER_TEST_SEED", time.time_ns() % 1_000_000))
     print(f"ARKER_TEST_SEED={seed}")
@@ -135,10 +140,10 @@ def test_nothing_is_half_and_nothing_is_lost(
     with client() as arker:
         vm = arker.vm("arkuntu").fork().id
     typical = 0.5
-    for number in range(FAULTS):
+    for number in range(FAULTS // 2 if without else FAULTS):
         change(rng, source)
         wanted = local_tree(source)
-        hit = Hit(rng, deployment, vm, typical)
+        hit = Hit(rng, deployment, vm, typical, without)
         if number % 2 == 0:
             with client() as arker:
                 before = remote_tree(arker, vm, tmp_path / "scratch")
