@@ -8,7 +8,8 @@ import pytest
 
 from arker import ArkerError, AsyncArker, ConflictError, ForbiddenError, NotFoundError, UnauthorizedError
 from arker.local.process.launcher import Deployment, launch
-from tests.faults.server import KEY, Server
+from tests.faults import server as faults
+from tests.faults.server import KEY, Answer, Server
 
 CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("0.3", "auto")]
 
@@ -93,6 +94,30 @@ async def test_a_computer_is_renamed_and_stopped(case: tuple[Deployment, str]) -
             await run.wait(timeout=60)
         assert caught.value.code == "unavailable"
         assert (await vm.run("echo $x $PWD")).stdout == b"1 /tmp\n"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.drop_after,
+        faults.cut_head,
+        faults.cut_body,
+        faults.garbage,
+        faults.after(Answer.error("internal", "it broke", 500)),
+        faults.after(Answer.error("unavailable", "", 503)),
+        faults.answer(Answer.error("not_found", "no such computer", 404)),
+    ],
+)
+async def test_no_other_contract_is_tried_after_what_may_have_had_an_effect(
+    server: Server, fault: faults.Fault
+) -> None:
+    async with AsyncArker(KEY, server.url, global_url=server.url, retry=None) as arker:
+        vm = arker.vm(server.vm())
+        server.fail("run", fault)
+        with pytest.raises(ArkerError):
+            await vm.run("x")
+        assert server.steps() == ["run"]
+        await vm.run("x")
 
 
 async def test_what_is_in_no_contract_is_unsupported_elsewhere(server: Server) -> None:
