@@ -16,7 +16,7 @@ class Speaks:
     know a path of contract 0.1 has done nothing, and its answer says so.
 
     Attributes:
-        sessions: Over contract 0.3, the session that stands for a name in a computer.
+        sessions: The ids of sessions that have handles, by computer and id: `run` takes these for ids, not for names.
         runs: How runs are followed, once that is known: by streams, or by polling.
         files: How `computer.files` works, once that is known: by endpoints, or by runs of a shell.
     """

@@ -68,8 +68,8 @@ class Arker:
         provider: With `region`, selects the platform's host in place of `base_url`; default `ARKER_PROVIDER`.
         region: Default `ARKER_REGION`.
         contract: The contract to use: `0.1`, `0.3`, or `auto`: 0.1 until a host answers that it does not know one of
-            its paths, then 0.3 for that host. Over 0.3, `list` reads all computers, and a session name stands for a
-            session that this client made.
+            its paths, then 0.3 for that host. Over 0.3, `list` reads all computers, and a session name stands for
+            the session with an index made of it.
 
     Raises:
         ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work.

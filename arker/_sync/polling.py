@@ -176,7 +176,7 @@ def start_polled(
     own = session_id is None
     if session_id is None:
         session_id = (make_session(computer, cwd=None, env=None)).id
-    body.session_idx, body.session_id = session_for(client, budget, computer.id, session_id)
+    body.session_idx, body.session_id = session_for(client, computer.id, session_id)
     parts = create_run.build(computer.id, body=body, idempotency_key=new_ulid())
     answer: RunAnswer = ask(client, budget, create_run, parts, _same)
     info = RunInfo(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -11,9 +12,8 @@ from arker_api.v03.api.computers import fork, get_vm, patch_vm
 from arker_api.v03.api.organization import list_regions, list_vms, whoami
 from arker_api.v03.api.runs import create_run, get_run
 from arker_api.v03.api.service import health
-from arker_api.v03.api.sessions import create_session, get_session
+from arker_api.v03.api.sessions import get_session
 from arker_api.v03.models import (
-    CreateSessionRequest,
     ForkRequest,
     PatchVmRequest,
     Run,
@@ -45,6 +45,8 @@ _HELD: Final = 300
 #: Computers per page.
 _PAGE: Final = 1000
 _ALIASES: Final = {vm_id: name for name, vm_id in SOURCE_ALIASES.items()}
+#: The indices from here up to twice as much are those of sessions with names.
+_NAMED: Final = 2**30
 #: Exit code of a command that its timeout ended.
 _TIMED_OUT: Final = 124
 
@@ -93,7 +95,7 @@ def run_in(
     if timeout:
         body.timeout = timeout
     where = str(session_id)
-    body.session_idx, body.session_id = session_for(client, budget, vm_id, session_id)
+    body.session_idx, body.session_id = session_for(client, vm_id, session_id)
     parts = ours(create_run.build(vm_id, body=body, idempotency_key=running.key))
     read = _HELD + client._timeouts.read
     run: RunAnswer | Run = ask(client, budget, create_run, parts, _same, read)
@@ -134,27 +136,14 @@ def run_in(
     )
 
 
-def session_for(
-    client: Arker, budget: Budget, vm_id: str, session_id: str | int
-) -> tuple[int | Unset, str | Unset]:
-    """How a request names a session: by its index or by its id."""
+def session_for(client: Arker, vm_id: str, session_id: str | int) -> tuple[int | Unset, str | Unset]:
+    """How a request names a session: by its index or by its id. The platform has no names of sessions: a name stands
+    for the index that its hash gives, so that every client means the same session by it."""
     name = str(session_id)
-    if name.isdecimal() and (vm_id, name) not in client._speaks.sessions:
-        return int(name), UNSET
-    return UNSET, _session(client, budget, vm_id, name)
-
-
-def _session(client: Arker, budget: Budget, vm_id: str, name: str) -> str:
-    """The platform's session that stands for a name. The platform has no session names, so the client keeps a map."""
-    known = client._speaks.sessions
-    if (vm_id, name) not in known:
-        # Handles with the id and with the name mean the same sessions.
-        own = vm_id if is_vm_id(vm_id) else (info_of(client, budget, vm_id)).vm_id
-        if (own, name) not in known:
-            parts = create_session.build(own, body=CreateSessionRequest())
-            known[own, name] = ask(client, budget, create_session, parts, lambda session: session.session_id)
-        known[vm_id, name] = known[own, name]
-    return known[vm_id, name]
+    known = client._speaks.sessions.get((vm_id, name))
+    if known is not None:
+        return UNSET, known
+    return int(name) if name.isdecimal() else _NAMED + zlib.crc32(name.encode()) % _NAMED, UNSET
 
 
 def page_of(

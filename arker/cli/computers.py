@@ -148,12 +148,21 @@ def _with_parents(client: Arker, text: str | None) -> Iterator[Vm]:
     from arker_api.control.models import VmSort
     from arker_api.control.types import UNSET
 
+    from arker.errors import NotFoundError
+
     from .tree import Vm
 
     sort: VmSort = "created_at"
     offset, total = 0, 1
     while offset < total:
-        page = client.call(list_vms, limit=100, offset=offset, q=text or UNSET, sort=sort)
+        try:
+            page = client.call(list_vms, limit=100, offset=offset, q=text or UNSET, sort=sort)
+        except NotFoundError:
+            # Contract 0.3 tells the parent of one computer at a time, if at all.
+            for vm in client.iter_vms(q=text, sort=sort):
+                info = client.vm(vm).info()
+                yield Vm(vm.vm_id, vm.name, vm.base_image, info.parent_id)
+            return
         for item in page.items:
             yield Vm(item.vm_id, item.name or None, item.base_image or "", item.parent_vm_id or None)
         offset, total = offset + max(1, len(page.items)), page.total

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from arker.cli import local, profiles
-from arker.local.process.launcher import Deployment
+from arker.local.process.launcher import Deployment, launch
 from tests.cli.conftest import command, invoke
 from tests.cli.test_commands import on_terminal
 
@@ -542,3 +542,22 @@ def test_a_bug_is_told_in_one_line_too(bare: dict[str, str]) -> None:
         broken, env={**bare, "ARKER_DEBUG": "1"}, capture_output=True, text=True, check=False
     )
     assert "Traceback" in loud.stderr
+
+
+def test_commands_work_over_contract_0_3_alone(bare: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with launch(contract="0.3") as deployment:
+        monkeypatch.setenv("ARKER_API_KEY", deployment.api_key)
+        monkeypatch.setenv("ARKER_BASE_URL", deployment.base_url)
+        monkeypatch.setenv("ARKER_GLOBAL_URL", deployment.base_url)
+        invoke("fork", "--name", "parent")
+        invoke("fork", "parent", "--name", "child")
+        ran = invoke("run", "child", "--session", "s", "--", "cd /tmp; echo $PWD; exit 3", code=3)
+        assert ran.stdout == "/tmp\n"
+        assert (
+            invoke("run", "child", "-s", "s", "--timeout", "1", "--", "pwd; sleep 60", code=124).stdout
+            == "/tmp\n"
+        )
+        lines = invoke("ls", "--tree").stdout.splitlines()
+        assert [line.split()[-2] for line in lines[-2:]] == ["parent", "child"]
+        assert invoke("whoami", "--json").exit_code == 0
+        invoke("rm", "parent", "child")
