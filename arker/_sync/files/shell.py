@@ -20,7 +20,7 @@ from arker.errors import ArkerError
 from arker.fileshell import Output
 from arker.filevalues import HOME, PARTIAL, FileInfo, GrepMatch
 
-from .wire import REPEATABLE, Part, grep_matches, one_line
+from .wire import REPEATABLE, Part, grep_matches, one_line, run_apart
 
 if TYPE_CHECKING:
     from arker._sync.computer import Computer
@@ -33,8 +33,6 @@ _INLINE_OUTPUT: Final = 256 << 10
 _LONGEST_COMMAND: Final = 64 << 10
 #: Most entries of a page: each page goes through the tree again.
 _PAGE: Final = 10_000
-#: How many sessions to use for our own commands.
-_SESSIONS: Final = 8
 _TRIES: Final = 3
 
 
@@ -223,20 +221,10 @@ class FileShell:
     def _run(self, text: str) -> RunResult:
         command = f"/bin/sh -c {shlex.quote(text)}"
         if len(command) <= _LONGEST_COMMAND:
-            return self._command(command)
+            return run_apart(self._computer, command)
         stage = _stage()
         self._computer.sync.write_file(stage, text)
-        return self._command(f"/bin/sh {stage}; rm -f {stage}")
-
-    def _command(self, command: str) -> RunResult:
-        """Run a command in a free one of our own sessions. Raises ArkerError."""
-        for number in range(_SESSIONS):
-            try:
-                return self._computer.run(command, session_id=f"arker-files-{number}")
-            except ArkerError as error:
-                if error.code != "vm_busy" or number == _SESSIONS - 1:
-                    raise
-        raise AssertionError
+        return run_apart(self._computer, f"/bin/sh {stage}; rm -f {stage}")
 
     def _fetch(self, stage: str) -> bytes:
         """Return the content of a file that a script left in the home folder, and remove it."""
@@ -244,7 +232,7 @@ class FileShell:
             return self._computer.sync.read_file(stage)
         finally:
             with contextlib.suppress(ArkerError):
-                self._command(f"rm -f {stage}")
+                run_apart(self._computer, f"rm -f {stage}")
 
 
 def _stage() -> str:

@@ -47,6 +47,17 @@ class Part:
     version: str
 
 
+def run_apart(computer: Computer, command: str) -> RunResult:
+    """Run a command in a free one of our own sessions. Raises ArkerError."""
+    for number in range(_SESSIONS):
+        try:
+            return computer.run(command, session_id=f"arker-files-{number}")
+        except ArkerError as error:
+            if error.code != "vm_busy" or number == _SESSIONS - 1:
+                raise
+    raise AssertionError
+
+
 class FileWire:
     """Requests to endpoints for the files of one computer."""
 
@@ -172,21 +183,11 @@ class FileWire:
         options = f"-{'F' if fixed else 'E'}{'i' if ignore_case else ''}rnIZ"
         words = f"{shlex.quote(one_line(pattern))} -- {quoted(path)}"
         line = f"LC_ALL=C grep {options} -e {words} 2>/dev/null; [ $? -le 1 ]"
-        result = self._run(f"sh -c {shlex.quote(line)}")
+        result = run_apart(self._computer, f"sh -c {shlex.quote(line)}")
         if result.exit_code:
             self.stat(path)
             raise bad_request(f"grep does not take the pattern {pattern[:100]!r}")
         return grep_matches(result.stdout)
-
-    def _run(self, command: str) -> RunResult:
-        """Run a command in a free one of our own sessions. Raises ArkerError."""
-        for number in range(_SESSIONS):
-            try:
-                return self._computer.run(command, session_id=f"arker-files-{number}")
-            except ArkerError as error:
-                if error.code != "vm_busy" or number == _SESSIONS - 1:
-                    raise
-        raise AssertionError
 
     @property
     def _key(self) -> str:
