@@ -106,6 +106,24 @@ os.close(fd)
 
 
 @pytest.mark.engine(memory=200 * MIB)
+@pytest.mark.parametrize("hold", [_ANONYMOUS, _FILE], ids=["anonymous", "a file"])
+async def test_shared_memory_of_a_program_that_cannot_be_read(engine: BubblewrapEngine, hold: str) -> None:
+    await sh(engine, "cp $(readlink -f /usr/bin/python3) program; chmod 111 program")
+    code = f"import mmap, os, time\n{hold}\ntime.sleep(60)"
+    outcome = await attempt(engine, f"PYTHONHOME=/usr ./program - <<'PYTHON'\n{code}\nPYTHON", timeout=30)
+    assert (outcome.exit_code, outcome.completed) == (137, True), outcome
+    assert b"more than its 209715200 bytes of memory" in outcome.stderr
+
+
+async def test_what_is_the_engines_hides_nothing(engine: BubblewrapEngine) -> None:
+    await sh(engine, ":")
+    await sh(engine, "sleep 100 >/dev/null 2>&1 &", session="b")
+    sandbox = engine._computers["a"].sandbox
+    assert sandbox is not None
+    assert sandbox.processes.nameless().in_flight == 0
+
+
+@pytest.mark.engine(memory=200 * MIB)
 @pytest.mark.parametrize(
     "hold",
     [

@@ -240,3 +240,15 @@ async def test_a_computer_without_room_for_another_process(
     await engine.stop("a")
     seen = await screen(engine)
     await seen.until(r"\$ ")
+
+
+async def test_what_is_started_in_a_terminal_is_not_taken_for_the_engines(engine: BubblewrapEngine) -> None:
+    terminal = await screen(engine)
+    await terminal.type("cp /usr/bin/sleep closed; chmod 111 closed; echo do''ne\n")
+    await terminal.until("done")
+    sandbox = engine._computers["a"].sandbox
+    assert sandbox is not None
+    assert sandbox.processes.nameless().in_flight == 0
+    await terminal.type("./closed 100\n")
+    while sandbox.processes.nameless().in_flight != 1:
+        await asyncio.sleep(0.01)

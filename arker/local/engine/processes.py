@@ -101,8 +101,8 @@ class Nameless:
     """Files that processes hold and that no folder names, by device and inode: the bytes that each takes, and the
     number of a process that holds it. Of one that is only mapped, all up to the last mapped byte counts.
 
-    `in_flight` is the number of descriptors that were sent through sockets and are not received yet. What they are
-    cannot be seen.
+    `in_flight` is the number of descriptors that were sent through sockets and are not received yet, and of processes
+    that run a program which they may not read, as the kernel then shows their descriptors to nobody.
     """
 
     files: dict[tuple[int, int], tuple[int, int]]
@@ -350,21 +350,29 @@ class Processes:
         found: dict[tuple[int, int], tuple[int, int]] = {}
         mapped: dict[tuple[int, int], tuple[int, int]] = {}
         sockets: dict[int, int] = {}
+        closed = 0
         for name in self._numbers():
             if (folder := self._descriptor_folder(name)) is None:
                 continue
-            with contextlib.suppress(OSError):
-                for number in self._list(folder):
-                    with contextlib.suppress(OSError):
-                        info = os.stat(f"{folder}/{number}", dir_fd=self._proc)
-                        if stat.S_ISREG(info.st_mode) and info.st_nlink == 0:
-                            found[info.st_dev, info.st_ino] = info.st_blocks * 512, int(name)
-                        elif stat.S_ISSOCK(info.st_mode) and info.st_ino not in sockets:
-                            sockets[info.st_ino] = self._in_flight(f"{folder}info/{number}")
+            numbers: list[str] = []
+            try:
+                numbers = self._list(folder)
+            except PermissionError:
+                # Of our own processes above the shells, too, which no command started.
+                closed += self._mark_of(name) is not None
+            except OSError:
+                continue
+            for number in numbers:
+                with contextlib.suppress(OSError):
+                    info = os.stat(f"{folder}/{number}", dir_fd=self._proc)
+                    if stat.S_ISREG(info.st_mode) and info.st_nlink == 0:
+                        found[info.st_dev, info.st_ino] = info.st_blocks * 512, int(name)
+                    elif stat.S_ISSOCK(info.st_mode) and info.st_ino not in sockets:
+                        sockets[info.st_ino] = self._in_flight(f"{folder}info/{number}")
             with contextlib.suppress(OSError):
                 for file, size in mapped_without_name(self._read_whole(folder.removesuffix("fd") + "maps")):
                     mapped[file] = max(mapped.get(file, (0, 0)), (size, int(name)))
-        return Nameless(mapped | found, sum(sockets.values()))
+        return Nameless(mapped | found, sum(sockets.values()) + closed)
 
     def _in_flight(self, name: str) -> int:
         words = self._read(name).partition(b"scm_fds:")[2].split(None, 1)
@@ -385,7 +393,7 @@ class Processes:
             return 0
         self._lowest = mark
         if len(self._given) >= _REMEMBERED:
-            self._given.intersection_update([self._mark_of(process) or 0 for process in self.all()])
+            self._given.intersection_update([self._mark_of(process.pid) or 0 for process in self.all()])
         self._given.add(mark)
         return mark
 
@@ -421,30 +429,30 @@ class Processes:
             family = {shell}
             while more := {p.pid for p in processes if p.parent in family} - family:
                 family |= more
-            mark = next((self._mark_of(p) for p in processes if p.pid == shell), None) or 0
+            mark = next((self._mark_of(p.pid) for p in processes if p.pid == shell), None) or 0
         others = self._given - {mark}
         return [
             p
             for p in processes
-            if p.pid not in spared and (p.pid in family or self._mark_of(p) not in (None, *others))
+            if p.pid not in spared and (p.pid in family or self._mark_of(p.pid) not in (None, *others))
         ]
 
     def marks(self) -> set[int]:
         """The marks of all processes that have one."""
-        return {mark for process in self.all() if (mark := self._mark_of(process)) is not None}
+        return {mark for process in self.all() if (mark := self._mark_of(process.pid)) is not None}
 
     def with_marks(self) -> list[tuple[Process, int | None]]:
         """All processes, each with its mark."""
-        return [(process, self._mark_of(process)) for process in self.all()]
+        return [(process, self._mark_of(process.pid)) for process in self.all()]
 
     def marked(self, marks: Collection[int]) -> list[Process]:
         """Return the processes started by the commands with these marks."""
-        return [process for process in self.all() if self._mark_of(process) in marks]
+        return [process for process in self.all() if self._mark_of(process.pid) in marks]
 
-    def _mark_of(self, process: Process) -> int | None:
+    def _mark_of(self, pid: int | str) -> int | None:
         """The mark of a process; None without, or when it is gone."""
         try:
-            limits = self._read(f"{process.pid}/limits")
+            limits = self._read(f"{pid}/limits")
         except OSError:
             return None
         words = limits.partition(b"Max file locks")[2].split(None, 2)

@@ -168,6 +168,8 @@ class Terminal:
                 continue
             if kind == b"S" and self.state is State.STARTING:
                 self._shell = int(digits)
+                # Tells what it starts from the processes of the engine.
+                self._sandbox.processes.mark(self._shell)
                 self.state = State.RUNNING
                 self._up.set()
             elif kind == b"X" and self.state is not State.ENDED:
