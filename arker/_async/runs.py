@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
@@ -635,6 +636,9 @@ async def _follow(
                         yield event
                         failures = 0
                     if frames.ended:
+                        # With the end of the answer the connection can be used again.
+                        with contextlib.suppress(ArkerError):
+                            await reply.piece()
                         return
                     offset = frames.offset
                     piece = await reply.piece()

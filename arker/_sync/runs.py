@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from types import TracebackType
@@ -630,6 +631,9 @@ def _follow(
                         yield event
                         failures = 0
                     if frames.ended:
+                        # With the end of the answer the connection can be used again.
+                        with contextlib.suppress(ArkerError):
+                            reply.piece()
                         return
                     offset = frames.offset
                     piece = reply.piece()

@@ -117,6 +117,16 @@ async def test_a_run_in_the_background_is_found_again(deployment: Deployment) ->
         assert await vm.runs(running=True) == []
 
 
+async def test_runs_that_are_followed_share_a_connection(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        pool = arker._pipeline._pooled._pools.get()
+        (queue,) = pool._idle.values()
+        (connection,) = queue
+        for _ in range(3):
+            await vm.run("echo x", on_stdout=lambda data: None)
+        assert [list(queue) for queue in pool._idle.values()] == [[connection]]
+
+
 async def test_a_wait_ends_in_time_while_output_comes(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         run = await vm.start("for i in $(seq 200); do echo line; sleep 0.05; done")

@@ -118,6 +118,16 @@ def test_a_run_in_the_background_is_found_again(deployment: Deployment) -> None:
         assert vm.runs(running=True) == []
 
 
+def test_runs_that_are_followed_share_a_connection(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        pool = arker._pipeline._pooled._pools.get()
+        (queue,) = pool._idle.values()
+        (connection,) = queue
+        for _ in range(3):
+            vm.run("echo x", on_stdout=lambda data: None)
+        assert [list(queue) for queue in pool._idle.values()] == [[connection]]
+
+
 def test_a_wait_ends_in_time_while_output_comes(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         run = vm.start("for i in $(seq 200); do echo line; sleep 0.05; done")
