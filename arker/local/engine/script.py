@@ -21,7 +21,7 @@ from arker.local.engine import _linux
 #: bash reads in blocks as large as the script is when it begins, up to 8 KiB.
 _BLOCK = 4096
 #: Bytes of disk that are allocated ahead, for the commands that make room on a full one.
-_AHEAD = 1 << 16
+_AHEAD = 1 << 14
 # A compound command with a redirection that fails executes nothing that a trap could see. Arithmetic in a redirection
 # is the only way to set the number of the next line; `if` would set it back. At the end, the status is 0.
 _GATE = b"{ :;} <%b/%d <\"/$((LINENO=0))\"||if { :;} <'';then :;fi\n"
