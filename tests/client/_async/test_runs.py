@@ -296,6 +296,8 @@ async def test_an_answer_that_is_cut_at_once_is_found_again(
         assert (result.stdout, wire.lost) == (b"once\n", 1)
 
 
+# Over contract 0.3, a plain run waits for its turn.
+@pytest.mark.contract("0.1")
 async def test_a_busy_session_is_one_error_that_names_the_run(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         busy = await vm.start("sleep 1000", session_id=0)

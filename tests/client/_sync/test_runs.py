@@ -295,6 +295,8 @@ def test_an_answer_that_is_cut_at_once_is_found_again(wire: CuttingProxy, deploy
         assert (result.stdout, wire.lost) == (b"once\n", 1)
 
 
+# Over contract 0.3, a plain run waits for its turn.
+@pytest.mark.contract("0.1")
 def test_a_busy_session_is_one_error_that_names_the_run(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         busy = vm.start("sleep 1000", session_id=0)
