@@ -328,7 +328,8 @@ def read_answer(
         and (body.get("ok") is False or ("ok" not in body and isinstance(envelope, dict)))
     )
     if failed and isinstance(envelope, dict) and isinstance(envelope.get("code"), str):
-        code = _SAME.get(envelope["code"], envelope["code"])
+        said: str = envelope["code"]
+        code = _SAME.get(said, said)
         named = envelope.get("request_id")
         refused = ArkerError(
             code,

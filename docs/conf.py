@@ -30,10 +30,10 @@ root_doc = "index"
 # are not fetched, so that the site builds without a network.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(os|pathlib|ssl|datetime|collections|typing|asyncio|concurrent|httpx|attrs?)\..*"),
+    ("py:.*", r"(os|pathlib|re|ssl|datetime|collections|typing|asyncio|concurrent|httpx|attrs?)\..*"),
     ("py:.*", r"(arker_api|generated)\..*"),
     # Type variables, and the mark of an argument that was not given.
-    ("py:class", "Callback"),
+    ("py:class", "Callback|(Async)?Stdin"),
     ("py:(class|obj)", r"arker\..*\.(E|P|R|T|T_co|Unchanged)"),
 ]
 

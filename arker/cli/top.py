@@ -130,11 +130,11 @@ def table(rows: Sequence[Row], columns: int) -> list[str]:
 
 def size(count: int) -> str:
     """A number of bytes in at most five characters."""
-    value = float(count)
-    for unit in _UNITS:
-        if value < 999.5 or unit == _UNITS[-1]:
+    value, unit = float(count), _UNITS[0]
+    for larger in _UNITS[1:]:
+        if value < 999.5:
             break
-        value /= 1024
+        value, unit = value / 1024, larger
     return f"{value:.0f}{unit}" if unit == "B" or value >= 99.5 else f"{value:.1f}{unit}"
 
 
