@@ -103,6 +103,17 @@ async def test_asynchronous_input_and_leases_are_refused(engine: BubblewrapEngin
     assert await content(engine, "/home/user/f") == b"text\n"
 
 
+async def test_locks_of_a_program_that_cannot_be_read(engine: BubblewrapEngine) -> None:
+    code = (
+        "import fcntl, os, time\nheld = [os.open(str(n), os.O_RDWR | os.O_CREAT) for n in range(700)]\n"
+        "[fcntl.lockf(fd, fcntl.LOCK_EX, 1, 2 * at) for at in range(100) for fd in held]\ntime.sleep(60)"
+    )
+    await sh(engine, "cp $(readlink -f /usr/bin/python3) program; chmod 111 program")
+    ended = await run(engine, "a", "0", f"PYTHONHOME=/usr ./program - <<'PYTHON'\n{code}\nPYTHON", timeout=50)
+    assert (ended.exit_code, ended.completed) == (137, True), ended
+    assert "locks" in ended.stderr.decode()
+
+
 async def test_buffers_of_sockets_keep_their_size(engine: BubblewrapEngine) -> None:
     code = """
 import socket

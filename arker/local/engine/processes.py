@@ -299,18 +299,18 @@ class Processes:
             return 0
 
     def locks(self, most: int) -> int:
-        """Return the number of locks on files, exact if it is above `most`."""
-        # Locks that belong to an open file are listed in every namespace.
+        """Return the number of locks on files, exact as far as it is not above `most`."""
+        listed = of_files = 0
         with contextlib.suppress(OSError):
-            listed = 0
             fd = self._open("locks")
             try:
-                while listed <= most and (lines := os.read(fd, 1 << 16)):
+                while listed - of_files <= most and (lines := os.read(fd, 1 << 16)):
                     listed += lines.count(b"\n")
+                    # Those that belong to an open file are listed in every namespace, whoever's they are.
+                    of_files += lines.count(b"OFDLCK")
             finally:
                 os.close(fd)
-            return listed if listed <= most else self._own_locks()
-        return 0
+        return max(listed - of_files, self._own_locks()) if listed > most else listed
 
     def _own_locks(self) -> int:
         found = 0
