@@ -31,7 +31,7 @@ from arker.local.engine.shell import ShellState
 from tests.engine.harness import Box
 from tests.local.fake import FakeEngine
 
-WALKS = int(os.environ.get("ARKER_WALKS", "3"))
+WALKS = int(os.environ.get("ARKER_WALKS", "2"))
 STEPS = 25
 SESSIONS = ("0", "other")
 COMPUTERS = ("a", "b", "c")
