@@ -26,10 +26,11 @@ hypothesis.settings.load_profile("patient")
 # A job in the background of a script is started with SIGINT ignored, and so is all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: Files and folders of tests that take long: processes that are killed, images, every snippet and example.
+#: Files and folders of tests that take long: processes that are killed, images, every snippet and example, and every
+#: fault once more for the derived client.
 SLOW = (
     "benchmarks", "chaos", "cli/test_deployments.py", "compat", "contract/test_malformed.py", "docs/test_snippets.py",
-    "examples", "load", "local/test_durability.py", "local/test_full_disk.py", "local/test_images.py",
+    "engine/test_differential.py", "examples", "faults/_sync", "load", "local/test_durability.py", "local/test_full_disk.py", "local/test_images.py",
     "local/test_process.py", "packaging", "security", "testing",
 )  # fmt: skip
 
