@@ -30,8 +30,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 #: fault once more for the derived client.
 SLOW = (
     "benchmarks", "chaos", "cli/test_deployments.py", "compat", "contract/test_malformed.py", "docs/test_snippets.py",
-    "engine/test_differential.py", "examples", "faults/_sync", "load", "local/test_durability.py", "local/test_full_disk.py", "local/test_images.py",
-    "local/test_process.py", "packaging", "security", "testing",
+    "engine/test_differential.py", "examples", "faults/_sync", "load", "local/test_durability.py",
+    "local/test_full_disk.py", "local/test_images.py", "local/test_process.py", "packaging", "security", "testing",
 )  # fmt: skip
 
 
