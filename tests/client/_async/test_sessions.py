@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from arker import ArkerError, AsyncArker
 from arker.local.process.launcher import Deployment, launch
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("ARKER_TEST_CONTRACT") == "0.1", reason="contract 0.1 has no handles of sessions"
-)
+pytestmark = pytest.mark.contract("0.3")
 
 
 @pytest.fixture(params=["auto", "0.3"])
