@@ -400,3 +400,15 @@ async def test_a_shell_that_dies_before_a_command_does_not_answer_it(engine: Bub
             why = "the shell of the session ended before the command could start"
             assert (told, ran) in [(3, True), (137, True), (why, False)]
     assert killed < 5
+
+
+async def test_a_command_that_is_cancelled_as_it_begins_loses_nothing_of_the_one_before(
+    engine: BubblewrapEngine,
+) -> None:
+    for n in range(30):
+        await sh(engine, f"x={n}")
+        call = asyncio.create_task(run(engine, "a", "0", "y=1"))
+        await asyncio.sleep(n * 0.0001)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert await sh(engine, "echo $x") == f"{n}\n"

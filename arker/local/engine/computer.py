@@ -283,8 +283,9 @@ class Computer:
             async with asyncio.timeout(_SETTLE_SECONDS):
                 # Sessions may be added meanwhile; they have no state to wait for.
                 for session in list(self.sessions.values()):
-                    if session.shell is not None and not session.busy:
-                        await session.shell.settled.wait()
+                    if session.shell is not None:
+                        shell = session.shell
+                        await (shell.told_before if session.busy else shell.settled).wait()
 
     async def stop(self) -> None:
         """End the sandbox, if there is one, and wait until its mounts are gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import time
 from collections.abc import Callable
@@ -37,6 +38,8 @@ _KILL_SECONDS = 5.0
 #: Seconds that a shell gets to start, and to send its checkpoint before it is replaced.
 _SHELL_SECONDS = 15.0
 _TELL_SECONDS = 5.0
+#: How long what the command before has set may still be on its way when a command is ended.
+_TOLD_SECONDS = 0.4
 _TIMED_OUT = 124
 #: Number of marks above which those without a live process are dropped.
 _MARKS = 256
@@ -398,6 +401,9 @@ class _Command:
         processes = self._shell.sandbox.processes
         # Once the shell is gone, nothing is known of the children that it waited for.
         self._measure.sample(processes.with_marks(), processes.memory())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TOLD_SECONDS):
+                await self._shell.told_before.wait()
         self._shell.kill()
         await _send_until_gone(processes, self._started, Signals.SIGTERM, _TERM_SECONDS)
         await _send_until_gone(processes, self._started, Signals.SIGKILL, _KILL_SECONDS)

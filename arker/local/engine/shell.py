@@ -365,6 +365,10 @@ class Shell:
         #: Set while no checkpoint is outstanding.
         self.settled: asyncio.Event = asyncio.Event()
         self.settled.set()
+        #: Set unless a command was given before the variables after the last one were told: they come as it begins.
+        self.told_before: asyncio.Event = asyncio.Event()
+        self.told_before.set()
+        self._nonce_before = b""
         #: The mark of the processes that the running command has started.
         self.mark: int = 0
         self.input: Input | None = None
@@ -508,6 +512,9 @@ class Shell:
         self.mark = self.sandbox.processes.mark(self.pid)
         self._out.renew()
         self._script.give(text)
+        if self.state is ShellState.TELLING:
+            self._nonce_before = self._nonce
+            self.told_before.clear()
         self._move(ShellState.RUNNING)
         self._open_ended = _is_open_ended(command)
         self._whole = whole
@@ -759,6 +766,8 @@ class Shell:
         if changed or self._cwd != self._told_cwd:
             self._told_cwd = self._cwd
             self._on_told(self._cwd, self._checkpoint)
+        if nonce == self._nonce_before:
+            self.told_before.set()
         if nonce == self._nonce:
             self._all_told()
 
@@ -853,6 +862,7 @@ class Shell:
 
     def _command_done(self, status: int | None, *, gone: bool = False) -> None:
         self._move(ShellState.DRAINING)
+        self.told_before.set()
         self._script.taken()
         if self._timer is not None:
             self._timer.cancel()
@@ -965,6 +975,7 @@ class Shell:
         if self.state is ShellState.CLOSED:
             return
         self._move(ShellState.CLOSED)
+        self.told_before.set()
         self._loop.remove_reader(self._records)
         for timer in (self._timer, self._look_timer):
             if timer is not None:
