@@ -335,6 +335,7 @@ async def test_two_readers_and_two_attachments(deployment: Deployment) -> None:
                 pass
             assert before.exit_code is None
         await last.kill()
+        await last.detach()
 
 
 PROGRAM = {

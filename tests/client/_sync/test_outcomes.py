@@ -336,6 +336,7 @@ def test_two_readers_and_two_attachments(deployment: Deployment) -> None:
                 pass
             assert before.exit_code is None
         last.kill()
+        last.detach()
 
 
 PROGRAM = {
