@@ -413,3 +413,28 @@ def test_processes_killed_for_their_memory_are_noted_though_the_command_went_on(
         (note,) = result.notes
         assert "more than its 209715200 bytes of memory" in note
         assert vm.run("true").notes == ()
+
+
+def test_a_computer_with_a_full_disk_refuses_whatever_is_written_until_there_is_room(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "f").write_bytes(b"x" * 2_000_000)
+    large = b"x" * 9_000_000  # more than the request of a small file, or than one chunk, carries
+    with Arker.local(limits={"disk": 12_000_000}) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.files.write("/home/user/big", b"x" * 11_000_000)
+        writes: list[Callable[[], object]] = [
+            lambda: vm.files.write("/home/user/f", b"x" * 2_000_000),
+            lambda: vm.files.write("/home/user/f", iter([large])),
+            lambda: vm.files.append("/home/user/f", b"x" * 2_000_000),
+            lambda: vm.files.copy("/home/user/big", "/home/user/copy"),
+            lambda: vm.files.push(tmp_path / "tree", "/home/user/tree"),
+            lambda: vm.sync.write_file("/home/user/f", b"x" * 2_000_000),
+            lambda: vm.sync.write_file("/home/user/f", large),
+            lambda: vm.sync.write_files({"/home/user/f": b"x" * 2_000_000})["/home/user/f"].get(),
+        ]
+        for write in writes:
+            with pytest.raises(ArkerError, match="of the 12000000 bytes that its disk may hold") as caught:
+                write()
+            assert (caught.value.code, caught.value.attempts) == ("payload_too_large", 1)
+            assert not caught.value.retryable
+        vm.run("rm big").check()
+        vm.files.write("/home/user/f", large)

@@ -112,6 +112,7 @@ class TestEngineTrouble:
             (engine.FileMissing("x"), 404, "not_found"),
             (engine.FileRefused("x"), 400, "bad_request"),
             (engine.FileTooLarge("x"), 413, "payload_too_large"),
+            (engine.ComputerFull("x"), 413, "payload_too_large"),
             (engine.StorageFull("x"), 503, "unavailable"),
             (engine.SandboxUnavailable("x"), 503, "unavailable"),
             (engine.EngineError("x"), 500, "internal"),

@@ -7,6 +7,7 @@ from arker.local.engine.limits import Limits
 from arker.local.engine.privileges import DEFAULT_UID, drop_privileges
 from arker.local.engine.protocol import (
     ComputerBusy,
+    ComputerFull,
     Cut,
     End,
     Engine,
@@ -46,6 +47,7 @@ __all__ = [
     "BubblewrapEngine",
     "Check",
     "ComputerBusy",
+    "ComputerFull",
     "Cut",
     "End",
     "Engine",

@@ -30,6 +30,7 @@ from arker.local.engine.meter import Meter
 from arker.local.engine.ports import Connection, Helper, Ports
 from arker.local.engine.processes import Process
 from arker.local.engine.protocol import (
+    ComputerFull,
     EngineError,
     LimitReached,
     Load,
@@ -457,7 +458,10 @@ class Computer:
         if self.size + size > self.host.limits.disk:
             await self.measure()  # what was replaced since it was measured counts no more
         if self.size + size > self.host.limits.disk:
-            raise StorageFull(f"the computer may write {self.host.limits.disk} bytes to its disk, and did")
+            raise ComputerFull(
+                f"{size} bytes more do not fit: the computer has written {self.size} of the {self.host.limits.disk} "
+                "bytes that its disk may hold; remove files in it"
+            )
 
     def tell_memory(self, used: int) -> None:
         """Update the sandbox's /proc/meminfo with the memory that it uses."""

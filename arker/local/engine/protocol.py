@@ -58,7 +58,11 @@ class FileTooLarge(EngineError):
 
 
 class StorageFull(EngineError):
-    """The disk, or the computer's share of it, is full; nothing of the operation was kept."""
+    """The disk is full; nothing of the operation was kept."""
+
+
+class ComputerFull(StorageFull):
+    """The computer's share of the disk is full; nothing of the operation was kept."""
 
 
 class LimitReached(EngineError):

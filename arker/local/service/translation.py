@@ -21,6 +21,9 @@ _CODES: Final[dict[type[protocol.EngineError], str]] = {
     protocol.FileMissing: "not_found",
     protocol.FileRefused: "bad_request",
     protocol.FileTooLarge: "payload_too_large",
+    # Unlike a full disk of the deployment, nothing that passes by itself. A code that all clients take for final, also
+    # as that of one file among several.
+    protocol.ComputerFull: "payload_too_large",
     protocol.StorageFull: "unavailable",
     protocol.LimitReached: "quota_exceeded",
     protocol.ComputerBusy: "vm_busy",
