@@ -73,7 +73,7 @@ class RunInfo:
         reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`,
             `computer_stopped` or `infrastructure`; None while it runs, and if the deployment does not tell.
         cwd: The folder of its session afterwards.
-        duration_ms: Its duration, in milliseconds.
+        duration_ms: Its duration, in milliseconds; None while it runs, and if it is unknown.
         usage: Resources that it used.
         notes: Remarks of the deployment, one sentence each.
         takes_input: Whether `run.write()` gives it input; False once it has ended.
@@ -87,7 +87,7 @@ class RunInfo:
     exit_code: int | None = None
     reason: str | None = None
     cwd: str = ""
-    duration_ms: float = 0.0
+    duration_ms: float | None = None
     usage: Usage = field(default_factory=Usage)
     notes: tuple[str, ...] = ()
     takes_input: bool = False
@@ -107,7 +107,7 @@ def run_info(fields: Mapping[str, Any]) -> RunInfo:
         fields.get("exit_code"),
         fields.get("reason"),
         fields.get("cwd") or "",
-        float(fields.get("duration_ms") or 0),
+        None if fields.get("duration_ms") is None else float(fields["duration_ms"]),
         usage_of(fields.get("usage") or {}),
         tuple(fields.get("notes") or ()),
         fields.get("takes_input") is True,

@@ -358,7 +358,7 @@ def _result(info: RunInfo, kept: Kept) -> RunResult:
         kept.value("stdout"),
         kept.value("stderr"),
         -1 if info.exit_code is None else info.exit_code,
-        info.duration_ms,
+        info.duration_ms or 0.0,
         info.session_id,
         info.cwd,
         info.reason not in ("timed_out", "cancelled"),

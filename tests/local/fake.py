@@ -137,6 +137,7 @@ class FakeEngine:
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         whole: bool = False,
+        kept: bool = False,
     ) -> Run:
         self._vm(vm_id)
         self._trouble()

@@ -155,6 +155,26 @@ class Worker:
         self.deleted.clear()
 
 
+def test_a_run_that_was_answered_is_there_after_a_kill(
+    fresh_deployment: Callable[..., FreshDeployment],
+) -> None:
+    deployment = fresh_deployment("--log-level", "warning").start()
+    connection = Connection(deployment)
+    with contextlib.closing(connection.http):
+        vm = connection.call("POST", f"/api/v1/vms/{BASE}/fork", {"is_public": False})["vm_id"]
+        runs = f"/api/v1/local/vms/{vm}/runs"
+        run = connection.call("POST", runs, {"command": "sleep 60"})["run_id"]
+    deployment.kill()
+    deployment.start()
+    connection = Connection(deployment)
+    with contextlib.closing(connection.http):
+        found = connection.call("GET", f"{runs}/{run}")
+        assert (found["state"], found["reason"]) == ("failed", "infrastructure")
+        # Nobody has seen when it ended.
+        assert not {"duration_ms", "completed_at"} & found.keys()
+        assert [one["run_id"] for one in connection.call("GET", runs)["runs"]] == [run]
+
+
 @pytest.mark.timeout(120 + 2 * KILLS)
 def test_a_kill_at_any_moment_loses_nothing_that_was_answered(
     fresh_deployment: Callable[..., FreshDeployment],

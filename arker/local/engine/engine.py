@@ -37,7 +37,7 @@ from arker.local.engine.protocol import (
     TerminalSize,
     VmMissing,
 )
-from arker.local.engine.runs import RunBook
+from arker.local.engine.runs import LocalRun, RunBook
 from arker.local.engine.sandbox import layer_budget
 from arker.local.engine.session import Session
 from arker.local.engine.shell import in_subshell
@@ -529,13 +529,14 @@ class BubblewrapEngine:
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         whole: bool = False,
+        kept: bool = False,
     ) -> Run:
         """Start `command` in the session's shell, which is created on first use; `"0"` is the default session.
 
         `timeout` is in seconds and at most the engine's limit; `math.inf` means no timeout. A command that times out
         is ended with its processes and has exit code 124. With `cwd` or `env` (for this command only) it runs
-        in a subshell. Raises SessionBusy at once when the session runs a command, RunExists, LimitReached, VmMissing,
-        SandboxUnavailable, StorageFull.
+        in a subshell. With `kept`, the run is on disk before the command starts. Raises SessionBusy at once when the
+        session runs a command, RunExists, LimitReached, VmMissing, SandboxUnavailable, StorageFull.
         """
         computer = self._computer(vm_id)
         session = self._session(computer, session_id)
@@ -544,13 +545,22 @@ class BubblewrapEngine:
             raise EngineError("a command cannot contain a NUL character")
         if timeout is None or self._limits.run < timeout < math.inf:
             timeout = self._limits.run
-        run = self._runs.start(vm_id, run_id, session_id, command)
+        run = self._runs.start(vm_id, run_id, session_id, command, soon=not kept)
         try:
+            if kept:
+                await self._keep(run)
+                self._runs.save_soon(run)
             await computer.start_run(session, run, raw, timeout, stdin=stdin, whole=whole)
         except BaseException:
             self._runs.withdraw(run)
             raise
         return run
+
+    async def _keep(self, run: LocalRun) -> None:
+        try:
+            await self._in(self._files, self._runs.keep, run)
+        except OSError as error:
+            raise storage_error(error, "the run could not be written down") from error
 
     def _session(self, computer: Computer, session_id: str) -> Session:
         if not _ID.fullmatch(session_id):

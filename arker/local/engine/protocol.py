@@ -160,7 +160,7 @@ class End:
         exit_code: the exit code of the command, as in `$?`; 124 when it timed out; None when it is unknown.
         reason: why it ended.
         cwd: the session's working folder after the run.
-        seconds: wall time, measured on the engine's host.
+        seconds: wall time, measured on the engine's host; None when the engine did not see the end.
         stdout_bytes, stderr_bytes: how many bytes the command wrote, including those that were not kept.
         usage: the resources that it used.
         notes: sentences for the user, about limits that were reached or state that could not be kept.
@@ -169,7 +169,7 @@ class End:
     exit_code: int | None
     reason: Reason
     cwd: str
-    seconds: float
+    seconds: float | None
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     usage: Usage = Usage()
@@ -528,6 +528,7 @@ class Engine(Ports, Terminals, Protocol):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         whole: bool = False,
+        kept: bool = False,
     ) -> Run:
         """Start `command` in the session's shell, which is created on first use; `"0"` is the default session.
 
@@ -537,6 +538,7 @@ class Engine(Ports, Terminals, Protocol):
             stdin: whether it gets input by `write_stdin`; otherwise its input is empty.
             cwd, env: for this command only, which then runs in a subshell: variables that it sets are lost.
             whole: whether the run ends with the last process that the command started, not with the command.
+            kept: whether the run is on disk when this returns, so that `run_of` finds it even after a crash.
 
         Cancelling the call before it returns ends the command. Raises SessionBusy, RunExists, LimitReached,
         SandboxUnavailable, StorageFull, OutcomeUnknown.

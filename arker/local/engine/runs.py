@@ -69,6 +69,7 @@ async def collect(run: Run, limit: int = COLLECTED) -> RunOutcome:
     if end.exit_code is None:
         why = "; ".join(end.notes) or f"the run {run.id} ended without an exit code ({end.reason})"
         raise (SandboxUnavailable if end.reason is Reason.COMPUTER_STOPPED else EngineError)(why)
+    assert end.seconds is not None
     stdout, stderr = (b"".join(kept[stream]) for stream in kept)
     return RunOutcome(
         stdout=stdout,
@@ -135,6 +136,14 @@ async def running(
         raise
     finally:
         await engine.forget_run(vm_id, handle.id)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _size(path: Path) -> int:
@@ -291,7 +300,7 @@ class LocalRun:
 class RunBook:
     """The runs of an engine's computers: those going on, and ended ones that were not forgotten.
 
-    A run is saved some time after its start, and after its end: `<run>.json`, with its output in
+    A run is saved some time after its start (by `keep` at once), and after its end: `<run>.json`, with its output in
     `<run>.out`, in one folder per computer. A run that is collected and forgotten at once is never written to disk.
 
     Args:
@@ -311,8 +320,11 @@ class RunBook:
         #: Rooms by computer.
         self._rooms: dict[str, Room] = {}
 
-    def start(self, vm_id: str, run_id: str | None, session_id: str, command: str) -> LocalRun:
-        """Add a new run. Raises RunExists, and EngineError for an invalid id."""
+    def start(
+        self, vm_id: str, run_id: str | None, session_id: str, command: str, *, soon: bool = True
+    ) -> LocalRun:
+        """Add a new run; without `soon`, the caller saves it. Raises RunExists, and EngineError for an
+        invalid id."""
         id_ = run_id or new_run_id()
         if not _ID.fullmatch(id_):
             raise EngineError(f"{id_!r} is no id for a run: letters, digits and `_.-`, at most 128")
@@ -324,21 +336,32 @@ class RunBook:
         now = time.time_ns() // 1_000_000
         run = runs[id_] = LocalRun(vm_id, id_, session_id, shown(command), now, journal)
         run.on_end.append(self._ended)
+        if soon:
+            self.save_soon(run)
+        return run
+
+    def save_soon(self, run: LocalRun) -> None:
+        """Save a run, and its output so far, with the next changes."""
         self._dirty[run] = None
         self._changed()
-        return run
+
+    def keep(self, run: LocalRun) -> None:
+        """Write down a run that is about to start; it survives the end of the process and of the machine. Blocking;
+        thread-safe. Raises OSError."""
+        self._write(run, durable=True)
+        if run.forgotten:  # its start was cancelled meanwhile
+            self._record(run.vm_id, run.id).unlink(missing_ok=True)
 
     def withdraw(self, run: LocalRun) -> None:
         """Remove a run that did not start."""
-        self._runs[run.vm_id].pop(run.id, None)
-        self._dirty.pop(run, None)
+        run.forgotten = True
+        self._drop(run)
 
     def _ended(self, run: LocalRun) -> None:
         if run.forgotten:
             self._drop(run)
         else:
-            self._dirty[run] = None
-            self._changed()
+            self.save_soon(run)
 
     def get(self, vm_id: str, run_id: str) -> LocalRun:
         """Return the run with this id. Blocking. Raises RunMissing."""
@@ -402,8 +425,9 @@ class RunBook:
                 self._runs[run.vm_id].pop(run.id, None)
                 self._trim(run.vm_id)
 
-    def _write(self, run: LocalRun) -> None:
+    def _write(self, run: LocalRun, *, durable: bool = False) -> None:
         path = self._record(run.vm_id, run.id)
+        fresh = not path.parent.exists()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         end = run.outcome
         record = {
@@ -415,11 +439,17 @@ class RunBook:
         }
         partial = path.with_suffix(".new")
         partial.write_text(json.dumps(record))
+        if durable:
+            _sync(partial)
         # The clock of file systems is too coarse to tell which of two runs is older.
         now = time.time_ns()
         os.utime(partial, ns=(now, now))
         partial.replace(path)
         run.saved = True
+        if durable:
+            _sync(path.parent)
+            if fresh:
+                _sync(path.parent.parent)
 
     def _trim(self, vm_id: str) -> None:
         """Drop ended runs, the oldest first, beyond how many and how many bytes of output are kept of a computer."""
@@ -450,7 +480,7 @@ class RunBook:
             journal.reopen()
             note = "the engine ended while the command ran"
             out, err = journal.totals.values()
-            run.end(End(None, Reason.INFRASTRUCTURE, "", 0.0, out, err, notes=(note,)))
+            run.end(End(None, Reason.INFRASTRUCTURE, "", None, out, err, notes=(note,)))
         else:
             end |= {
                 "reason": Reason(end["reason"]),

@@ -62,14 +62,17 @@ def run_fields(run: Run, vm_id: str, *, takes_input: bool) -> dict[str, Any]:
     else:
         fields |= {
             "state": _STATES.get(end.reason, "completed"),
-            "completed_at": timestamp(run.started_ms + round(end.seconds * 1000)),
             "exit_code": end.exit_code,
             "cwd": end.cwd,
-            "duration_ms": round(end.seconds * 1000, 3),
             "stdout_bytes": end.stdout_bytes,
             "stderr_bytes": end.stderr_bytes,
             **end_fields(end.reason, end.usage, end.notes),
         }
+        if end.seconds is not None:
+            fields |= {
+                "completed_at": timestamp(run.started_ms + round(end.seconds * 1000)),
+                "duration_ms": round(end.seconds * 1000, 3),
+            }
     return fields
 
 

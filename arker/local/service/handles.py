@@ -92,6 +92,7 @@ class Handles:
         cwd: str | None,
         env: Mapping[str, str] | None,
         key: str | None,
+        kept: bool,
     ) -> Run:
         """Start a command.
 
@@ -102,6 +103,7 @@ class Handles:
             given: its whole input, if known.
             cwd, env: folder and variables for this command only.
             key: the same for repeats of a request: a repeat returns the run of the first request.
+            kept: whether the run is on disk when this returns.
 
         Raises:
             ApiError: it was not started.
@@ -146,6 +148,7 @@ class Handles:
                         stdin=stdin or given is not None,
                         cwd=cwd,
                         env=env,
+                        kept=kept,
                     )
                 except BaseException:
                     self._unread[who.org_id] -= unread

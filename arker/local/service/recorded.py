@@ -187,7 +187,8 @@ class Recorded:
             note = Note(identity, once.request, "ended", row.run_id.encode())
         try:
             with api_errors():
-                await self._rows.save(row, note)
+                # Who does not wait for the end has the id alone, and relies on it.
+                await self._rows.save(row, note, durable=wait == 0)
         except NameTaken:
             # Two identical requests arrived at once, and the other one was first.
             return await self.create(

@@ -50,9 +50,9 @@ class RunRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def save(self, run: RunRow, note: Note | None = None) -> None:
+    async def save(self, run: RunRow, note: Note | None = None, *, durable: bool = False) -> None:
         """Add a run, or update the one with its id; note the answer for an Idempotency-Key in the same transaction. The
-        row survives the death of the process.
+        row survives the death of the process; if `durable`, that of the machine as well.
 
         Raises:
             NameTaken: the key has a note already; nothing was changed.
@@ -77,7 +77,7 @@ class RunRows:
                 except sqlite3.IntegrityError:
                     raise NameTaken from None
 
-        await self._database.write(change, durable=False)
+        await self._database.write(change, durable=durable)
 
     def find(self, vm_id: str, run_id: str) -> RunRow | None:
         """Return a run of a computer."""

@@ -58,6 +58,8 @@ class Runs(Endpoint):
         key = idempotency_key(request)
         asked = await body(request, StartRequest, MAX_RUN_BODY)
         vm_id: str = request.path_params["vm_id"]
+        accepted = _accepted(request)
+        streamed = FRAMES in accepted or SSE in accepted
         run = await _handles(request).start(
             who(request),
             vm_id,
@@ -69,9 +71,10 @@ class Runs(Endpoint):
             cwd=asked.cwd,
             env=asked.env,
             key=key,
+            # Who follows the events sees that they end without an end; who has the id alone relies on it.
+            kept=not streamed,
         )
-        accepted = _accepted(request)
-        if FRAMES in accepted or SSE in accepted:
+        if streamed:
             return _events(request, run, 0)
         return json(_fields(request, run))
 
