@@ -67,8 +67,8 @@ ErrorCode: TypeAlias = (
 """A code that names a failure. The known codes are listed; an unknown code of a server is passed through."""
 
 Processed: TypeAlias = Literal["no", "maybe", "yes"]
-"""Whether the server acted on a request that failed. `no`: certainly not (the request was not sent completely, or
-was rejected); `maybe`: unknown to the client; `yes`: the server answered."""
+"""Whether the server acted on a request that failed. `no`: certainly not (no attempt was sent completely, or each was
+rejected); `maybe`: unknown to the client; `yes`: the server answered."""
 
 #: Codes of failures that the same request will have again, whatever the status.
 _FINAL: Final = frozenset(
@@ -117,8 +117,8 @@ class ArkerError(Exception):
         method: HTTP method, such as `POST`; None if rejected before sending.
         route: Route template, such as `/api/v1/vms/{vm_id}/run`, never a raw URL; None if rejected before
             sending.
-        processed: Whether the server acted on the request: `no`, `maybe` or `yes`. After a `maybe` of a
-            `run`, check its effects before running it again.
+        processed: Whether the server acted on the request, in any of the attempts: `no`, `maybe` or `yes`. After a
+            `maybe` of a `run`, check its effects before running it again.
         retry_after: How long the server asks to wait, in seconds; None if it does not.
         result: The `RunResult` of a `command_failed`, else None.
     """
@@ -266,6 +266,24 @@ def needing(what: str, code: ErrorCode = "not_implemented") -> Generator[None]:
     except ArkerError as error:
         if error._unknown_path:
             raise ArkerError(code, f"this deployment {what}", error.status, processed="no") from error
+        raise
+
+
+def in_doubt(error: ArkerError, why: str | None) -> None:
+    """Make the last failure of a call the error of the whole call. What came before it may have been acted on, as `why`
+    says, if that is given: then `no` becomes `maybe`. An answer (`yes`) is about the whole call already."""
+    if why is not None and error.processed == "no":
+        error.processed = "maybe"
+        error.message = f"{error.message}; {why}"
+
+
+@contextlib.contextmanager
+def doubting(why: str | None) -> Generator[None]:
+    """Apply `in_doubt` to the error of a block."""
+    try:
+        yield
+    except ArkerError as error:
+        in_doubt(error, why)
         raise
 
 

@@ -15,7 +15,7 @@ from arker._http._async.transport import AsyncReply
 from arker._http.deadline import Deadline
 from arker._io_async import CANCELLED, async_all_the_same, async_called, async_sleep
 from arker.config import check_seconds
-from arker.errors import ArkerError, needing
+from arker.errors import ArkerError, doubting, in_doubt, needing
 from arker.events import (
     FRAMES,
     Event,
@@ -163,7 +163,8 @@ class AsyncRun:
         """
         raw = data.encode() if isinstance(data, str) else data
         for start in range(0, len(raw), _INPUT):
-            await self._input(raw[start : start + _INPUT], close=False)
+            with doubting("a part of the input was sent" if start else None):
+                await self._input(raw[start : start + _INPUT], close=False)
 
     async def close_stdin(self) -> None:
         """End its input.
@@ -253,10 +254,14 @@ class AsyncRunStream:
         return self
 
     async def __anext__(self) -> RunOutput | OutputCut:
-        async for event in self._events:
-            if not isinstance(event, RunInfo):
-                return event
-            self._run._info = event
+        try:
+            async for event in self._events:
+                if not isinstance(event, RunInfo):
+                    return event
+                self._run._info = event
+        except ArkerError as error:
+            may_go_on(error, self._run)
+            raise
         self._forget()
         if self._feeder is not None:
             await self._feeder.end()
@@ -497,7 +502,8 @@ async def _begin(
         if error.code != "network":
             raise
         # The command has started, or will: the same key finds its run.
-        return AsyncRun(computer, await _ask(computer, "POST", "", run_info, body, headers=keyed)), None
+        with doubting("the command may have started"):
+            return AsyncRun(computer, await _ask(computer, "POST", "", run_info, body, headers=keyed)), None
     except BaseException:
         await reply.aclose()
         raise
@@ -562,6 +568,12 @@ async def run_to_end(
         computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
     ) as stream:
         return await stream.collect(on_stdout, on_stderr)
+
+
+def may_go_on(error: ArkerError, run: AsyncRun) -> None:
+    """Make the failure of a request about a run that of a call which waits for it."""
+    if error.retryable and run.state == "running":
+        in_doubt(error, f"the run {run.id} was started and may go on")
 
 
 async def interrupted(run: AsyncRun) -> None:

@@ -33,13 +33,20 @@ async def wait_until(
     check: Callable[[], Awaitable[bool]], what: str, timeout: float, run: AsyncRun | None = None
 ) -> None:
     """Wait until `check` returns True. Raises ArkerError: `timeout`, or `command_failed` if `run` ends before."""
+    from .runs import may_go_on
+
     deadline = Deadline(check_seconds("timeout", timeout))
     pause = _FIRST_PAUSE
     while True:
-        # In this order: what a run does last, it does before its end.
-        ended = run is not None and (await run.refresh()).state != "running"
-        if await check():
-            return
+        try:
+            # In this order: what a run does last, it does before its end.
+            ended = run is not None and (await run.refresh()).state != "running"
+            if await check():
+                return
+        except ArkerError as error:
+            if run is not None:
+                may_go_on(error, run)
+            raise
         if ended and run is not None:
             raise _ended(await run.wait(), what)
         if deadline.left <= 0:

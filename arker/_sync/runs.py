@@ -16,7 +16,7 @@ from arker._http._sync.transport import Reply
 from arker._http.deadline import Deadline
 from arker._io_sync import CANCELLED, all_the_same, called, sleep
 from arker.config import check_seconds
-from arker.errors import ArkerError, needing
+from arker.errors import ArkerError, doubting, in_doubt, needing
 from arker.events import (
     FRAMES,
     Event,
@@ -164,7 +164,8 @@ class Run:
         """
         raw = data.encode() if isinstance(data, str) else data
         for start in range(0, len(raw), _INPUT):
-            self._input(raw[start : start + _INPUT], close=False)
+            with doubting("a part of the input was sent" if start else None):
+                self._input(raw[start : start + _INPUT], close=False)
 
     def close_stdin(self) -> None:
         """End its input.
@@ -254,10 +255,14 @@ class RunStream:
         return self
 
     def __next__(self) -> RunOutput | OutputCut:
-        for event in self._events:
-            if not isinstance(event, RunInfo):
-                return event
-            self._run._info = event
+        try:
+            for event in self._events:
+                if not isinstance(event, RunInfo):
+                    return event
+                self._run._info = event
+        except ArkerError as error:
+            may_go_on(error, self._run)
+            raise
         self._forget()
         if self._feeder is not None:
             self._feeder.end()
@@ -492,7 +497,8 @@ def _begin(computer: Computer, body: bytes, key: str, deadline: Deadline | None)
         if error.code != "network":
             raise
         # The command has started, or will: the same key finds its run.
-        return Run(computer, _ask(computer, "POST", "", run_info, body, headers=keyed)), None
+        with doubting("the command may have started"):
+            return Run(computer, _ask(computer, "POST", "", run_info, body, headers=keyed)), None
     except BaseException:
         reply.close()
         raise
@@ -557,6 +563,12 @@ def run_to_end(
         computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
     ) as stream:
         return stream.collect(on_stdout, on_stderr)
+
+
+def may_go_on(error: ArkerError, run: Run) -> None:
+    """Make the failure of a request about a run that of a call which waits for it."""
+    if error.retryable and run.state == "running":
+        in_doubt(error, f"the run {run.id} was started and may go on")
 
 
 def interrupted(run: Run) -> None:

@@ -24,7 +24,7 @@ from arker_api.v03.types import UNSET, Unset
 
 from arker._http._sync.pipeline import Budget
 from arker._io_sync import sleep
-from arker.errors import NEEDS_0_3, ArkerError, needing
+from arker.errors import NEEDS_0_3, ArkerError, doubting, needing
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
 from arker.operations import Operation
@@ -100,26 +100,27 @@ def run_in(
     read = _HELD + client._timeouts.read
     run: RunAnswer | Run = ask(client, budget, create_run, parts, _same, read)
     running.run_id = given(run.run_id, str)
-    wait = _FIRST_LOOK
-    while not isinstance(run.stdout, str) or run.state in ("pending", "running"):
-        left = budget.deadline.left
-        if left <= 0:
-            raise ArkerError(
-                "timeout", f"the run {run.run_id} goes on, and the time for it is over", processed="yes"
-            )
-        sleep(min(wait, left))
-        wait = min(1.5 * wait, _LAST_LOOK)
-        parts = ours(get_run.build(vm_id, str(run.run_id)))
-        run = ask(client, budget, get_run, parts, _same)
-    exit_code = given(run.exit_code, int)
-    if exit_code is None or exit_code < 0 or run.state == "failed":
-        why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
-        raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
-    cwd = given(run.additional_properties.get("cwd"), str)
-    if cwd is None:
-        # Only the session tells the folder of its shell.
-        parts = get_session.build(vm_id, str(run.session_id))
-        cwd = ask(client, budget, get_session, parts, lambda session: session.cwd)
+    with doubting(f"the run {running.run_id} was started"):
+        wait = _FIRST_LOOK
+        while not isinstance(run.stdout, str) or run.state in ("pending", "running"):
+            left = budget.deadline.left
+            if left <= 0:
+                raise ArkerError(
+                    "timeout", f"the run {run.run_id} goes on, and the time for it is over", processed="yes"
+                )
+            sleep(min(wait, left))
+            wait = min(1.5 * wait, _LAST_LOOK)
+            parts = ours(get_run.build(vm_id, str(run.run_id)))
+            run = ask(client, budget, get_run, parts, _same)
+        exit_code = given(run.exit_code, int)
+        if exit_code is None or exit_code < 0 or run.state == "failed":
+            why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
+            raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
+        cwd = given(run.additional_properties.get("cwd"), str)
+        if cwd is None:
+            # Only the session tells the folder of its shell.
+            parts = get_session.build(vm_id, str(run.session_id))
+            cwd = ask(client, budget, get_session, parts, lambda session: session.cwd)
     reason, usage, notes = end_of(run.additional_properties)
     return RunResult(
         decode(run.stdout, run.stdout_encoding),

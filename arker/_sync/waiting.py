@@ -32,13 +32,20 @@ _FAILURES: Final = frozenset(
 
 def wait_until(check: Callable[[], bool], what: str, timeout: float, run: Run | None = None) -> None:
     """Wait until `check` returns True. Raises ArkerError: `timeout`, or `command_failed` if `run` ends before."""
+    from .runs import may_go_on
+
     deadline = Deadline(check_seconds("timeout", timeout))
     pause = _FIRST_PAUSE
     while True:
-        # In this order: what a run does last, it does before its end.
-        ended = run is not None and (run.refresh()).state != "running"
-        if check():
-            return
+        try:
+            # In this order: what a run does last, it does before its end.
+            ended = run is not None and (run.refresh()).state != "running"
+            if check():
+                return
+        except ArkerError as error:
+            if run is not None:
+                may_go_on(error, run)
+            raise
         if ended and run is not None:
             raise _ended(run.wait(), what)
         if deadline.left <= 0:

@@ -148,11 +148,15 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
+    def refuse(self) -> None:
+        """Accept no further connection."""
         self.accepting = False
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def close(self) -> None:
+        self.refuse()
         self._thread.join(5)
         self.drop_all()
 
@@ -509,6 +513,14 @@ def drop_before(server: Server, request: Request, process: Callable[[], Answer],
 def drop_after(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
     """Act on it, and close without an answer."""
     process()
+    raise Hang
+
+
+def die_after(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
+    """Act on it, end every connection without an answer, and refuse later ones."""
+    process()
+    server.refuse()
+    server.drop_all()
     raise Hang
 
 

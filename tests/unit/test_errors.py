@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arker import ArkerError, ArkerTimeoutError, ConflictError, NotFoundError, RunResult, VmBusyError
-from arker.errors import entry_error, no_answer, read_answer, redact, retry_after
+from arker.errors import entry_error, in_doubt, no_answer, read_answer, redact, retry_after
 
 
 def failure(status: int, body: object, headers: dict[str, str] | None = None, *secrets: str) -> ArkerError:
@@ -236,3 +236,18 @@ def test_a_subclass_of_ones_own_stays_one() -> None:
         pass
 
     assert type(Mine("not_found", "m")) is Mine
+
+
+@pytest.mark.parametrize(
+    ("last", "why", "processed", "message"),
+    [
+        ("no", None, "no", "refused"),
+        ("no", "an earlier attempt", "maybe", "refused; an earlier attempt"),
+        ("maybe", "an earlier attempt", "maybe", "refused"),
+        ("yes", "an earlier attempt", "yes", "refused"),
+    ],
+)
+def test_what_the_last_failure_says_of_the_whole_call(last, why, processed, message) -> None:
+    error = ArkerError("network", "refused", processed=last)
+    in_doubt(error, why)
+    assert (error.processed, error.message, str(error)) == (processed, message, f"network: {message}")

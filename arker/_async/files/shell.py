@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from arker import fileshell
 from arker._io_async import async_in_thread
 from arker.archive import Entry, pack, unpack
-from arker.errors import ArkerError
+from arker.errors import ArkerError, doubting
 from arker.fileshell import Output
 from arker.filevalues import HOME, PARTIAL, FileInfo, GrepMatch
 
@@ -197,26 +197,30 @@ class AsyncFileShell:
         stage = variables.setdefault("S", None)
         if data is not None and len(data) > _INLINE_DATA:
             stage = variables["S"] = _stage()
-        doubtful = False
+        doubt: str | None = None
         for attempt in range(1, _TRIES + 1):
-            if data is not None and stage is not None:
-                await self._computer.sync.write_file(stage, data)
-            mark = secrets.token_hex(8)
-            inline = data if stage is None or data is None else None
-            text = fileshell.script(op, mark, {"P": path, **variables}, words=words, calls=calls, data=inline)
-            try:
-                result = await self._run(text)
-            except ArkerError as error:
-                if error.code != "network" or not repeatable or attempt == _TRIES:
-                    raise
-                doubtful = doubtful or error.processed != "no"
-                continue
-            error_ = fileshell.failure(result.stderr, path)
-            if error_ is None:
-                return fileshell.output(result.stdout, result.stderr, mark)
-            if forgiven and doubtful and error_.code == "not_found":
-                return Output()
-            raise error_
+            with doubting(doubt):
+                if data is not None and stage is not None:
+                    await self._computer.sync.write_file(stage, data)
+                mark = secrets.token_hex(8)
+                inline = data if stage is None or data is None else None
+                text = fileshell.script(
+                    op, mark, {"P": path, **variables}, words=words, calls=calls, data=inline
+                )
+                try:
+                    result = await self._run(text)
+                except ArkerError as error:
+                    if error.code != "network" or not repeatable or attempt == _TRIES:
+                        raise
+                    if error.processed != "no":
+                        doubt = doubt or f"an earlier attempt may have been carried out ({error})"
+                    continue
+                error_ = fileshell.failure(result.stderr, path)
+                if error_ is None:
+                    return fileshell.output(result.stdout, result.stderr, mark)
+                if forgiven and doubt and error_.code == "not_found":
+                    return Output()
+                raise error_
         raise AssertionError
 
     async def _run(self, text: str) -> RunResult:

@@ -16,7 +16,7 @@ from arker._http.deadline import FURTHEST, Deadline
 from arker._io_sync import sleep, waits_for_sockets
 from arker._version import __version__
 from arker.config import Config, SecretBytes, Timeouts, Url
-from arker.errors import Answer, ArkerError, bad_request, read_answer
+from arker.errors import Answer, ArkerError, bad_request, in_doubt, read_answer
 from arker.hooks import Hooks, RequestEvent, RetryEvent, logger, tell
 from arker.operations import Operation
 from arker.retry import RetryPolicy, decide
@@ -210,6 +210,7 @@ class Pipeline:
         return self._until_taken(budget, make, held)
 
     def _until_taken(self, budget: Budget, make: Callable[[], Request], take: Callable[[Reply], T]) -> T:
+        doubt: str | None = None
         while True:
             request = make()
             try:
@@ -225,6 +226,7 @@ class Pipeline:
                     draw=random.random(),  # noqa: S311  # spreads load, keeps no secret
                 )
                 if delay is None:
+                    in_doubt(error, doubt)
                     raise
                 tell(
                     self.hooks.on_retry,
@@ -232,11 +234,15 @@ class Pipeline:
                 )
                 sleep(delay)
                 budget.attempt += 1
-                budget.doubtful = budget.doubtful or error.processed == "maybe"
+                if error.processed == "maybe":
+                    budget.doubtful = True
+                    doubt = doubt or f"an earlier attempt may have been carried out ({error})"
 
     def _try(self, budget: Budget, request: Request, take: Callable[[Reply], T]) -> T:
         if self.closed:
-            raise bad_request("the client is closed")
+            closed = bad_request("the client is closed")
+            closed.attempts = budget.attempt - 1
+            raise closed
         if budget.deadline.left <= 0:
             raise ArkerError(
                 "timeout",

@@ -31,7 +31,7 @@ from arker._io import Buffer
 from arker._sync.gather import gather
 from arker.config import Url, parse_url
 from arker.contract import LARGEST_CHUNK
-from arker.errors import ArkerError, entry_error, read_answer
+from arker.errors import ArkerError, entry_error, in_doubt, read_answer
 from arker.hooks import TransferEvent, tell
 from arker.ids import new_ulid
 from arker.results import Failure, Outcome, Success
@@ -135,7 +135,11 @@ class Uploads:
                 self._results(budget, make, settle)
             except ArkerError as error:
                 for path in pending:
-                    outcomes[path] = Failure(outcomes[path].error or error)
+                    own = outcomes[path].error or error
+                    # It may be older than an attempt without an answer.
+                    lost = budget.doubtful or error.processed == "maybe"
+                    in_doubt(own, "another attempt may have written it" if lost else None)
+                    outcomes[path] = Failure(own)
 
     def _tell(self, path: str, size: int, started: float, via: Literal["inline", "signed", "chunks"]) -> None:
         tell(

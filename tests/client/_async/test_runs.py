@@ -7,7 +7,7 @@ import hashlib
 import io
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -371,3 +371,45 @@ async def test_a_cancellation_by_key_ends_a_run_before_and_after_its_start(deplo
         await cancel(arker, running)
         assert (await run.wait(timeout=30)).reason == "cancelled"
         assert (await vm.run("ls")).stdout == b""
+
+
+@pytest.mark.parametrize("how", ["run", "wait", "stream", "wait_for", "python", "polling"])
+async def test_a_failure_while_something_runs_does_not_deny_it(deployment: Deployment, how: str) -> None:
+    without = "/api/v1/local/" if how == "polling" else ""
+    with CuttingProxy(deployment.base_url, without=without) as wire:
+
+        def die(_: bytes) -> None:
+            wire.die()
+
+        async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+            async with client(deployment, wire.url) as cut:
+                seen = cut.vm(vm.id)
+                command = "echo here; sleep 1000"
+                code = "print('here', flush=True)\nimport time\ntime.sleep(1000)"
+
+                async def wait() -> None:
+                    await (await seen.start(command)).wait(on_stdout=die)
+
+                async def stream() -> None:
+                    async with await seen.stream(command) as stream:
+                        async for _ in stream:
+                            wire.die()
+
+                async def wait_for() -> None:
+                    run = await seen.start(command)
+                    wire.die()
+                    await seen.wait_for(port=9, run=run)
+
+                calls: dict[str, Callable[[], Awaitable[object]]] = {
+                    "run": lambda: seen.run(command, on_stdout=die),
+                    "wait": wait,
+                    "stream": stream,
+                    "wait_for": wait_for,
+                    "python": lambda: seen.python().run(code, on_stdout=die),
+                    "polling": wait,
+                }
+                with pytest.raises(ArkerError) as caught:
+                    await calls[how]()
+            assert (caught.value.code, caught.value.processed) == ("network", "maybe")
+            assert "could not send" in caught.value.message
+            assert "may go on" in caught.value.message

@@ -8,7 +8,7 @@ import hashlib
 import io
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -370,3 +370,45 @@ def test_a_cancellation_by_key_ends_a_run_before_and_after_its_start(deployment:
         cancel(arker, running)
         assert (run.wait(timeout=30)).reason == "cancelled"
         assert (vm.run("ls")).stdout == b""
+
+
+@pytest.mark.parametrize("how", ["run", "wait", "stream", "wait_for", "python", "polling"])
+def test_a_failure_while_something_runs_does_not_deny_it(deployment: Deployment, how: str) -> None:
+    without = "/api/v1/local/" if how == "polling" else ""
+    with CuttingProxy(deployment.base_url, without=without) as wire:
+
+        def die(_: bytes) -> None:
+            wire.die()
+
+        with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+            with client(deployment, wire.url) as cut:
+                seen = cut.vm(vm.id)
+                command = "echo here; sleep 1000"
+                code = "print('here', flush=True)\nimport time\ntime.sleep(1000)"
+
+                def wait() -> None:
+                    (seen.start(command)).wait(on_stdout=die)
+
+                def stream() -> None:
+                    with seen.stream(command) as stream:
+                        for _ in stream:
+                            wire.die()
+
+                def wait_for() -> None:
+                    run = seen.start(command)
+                    wire.die()
+                    seen.wait_for(port=9, run=run)
+
+                calls: dict[str, Callable[[], object]] = {
+                    "run": lambda: seen.run(command, on_stdout=die),
+                    "wait": wait,
+                    "stream": stream,
+                    "wait_for": wait_for,
+                    "python": lambda: seen.python().run(code, on_stdout=die),
+                    "polling": wait,
+                }
+                with pytest.raises(ArkerError) as caught:
+                    calls[how]()
+            assert (caught.value.code, caught.value.processed) == ("network", "maybe")
+            assert "could not send" in caught.value.message
+            assert "may go on" in caught.value.message
