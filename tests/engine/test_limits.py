@@ -123,6 +123,23 @@ async def test_what_is_the_engines_hides_nothing(engine: BubblewrapEngine) -> No
     assert sandbox.processes.nameless().in_flight == 0
 
 
+async def test_a_process_that_ends_hides_nothing(engine: BubblewrapEngine) -> None:
+    await sh(engine, ":")
+    computer = engine._computers["a"]
+    assert computer.sandbox is not None
+    processes = computer.sandbox.processes
+    hog = "python3 -c 'b = bytearray(b\"x\") * (100 << 20); print(flush=True); import time; time.sleep(60)'"
+    seen = False
+    while not seen:
+        await sh(engine, f"mkfifo f; {hog} >f & read <f; rm f")
+        (pid,) = (process.pid for process in computer.others())
+        await sh(engine, f"kill -9 {pid}")
+        # The kernel takes a while to take the memory back, and shows the descriptors to nobody then.
+        while any(process.pid == pid for process in processes.all()):
+            seen |= processes.ending(str(pid))
+            assert processes.nameless().in_flight == 0
+
+
 @pytest.mark.engine(memory=200 * MIB)
 @pytest.mark.parametrize(
     "hold",
@@ -228,6 +245,37 @@ async def test_the_disk_of_a_computer_that_names_no_file(engine: BubblewrapEngin
     assert (outcome.exit_code, outcome.completed) == (137, True)
     assert b"wrote more than its 67108864 bytes of disk" in outcome.stderr
     assert await sh(engine, "ls") == ""
+
+
+async def test_what_others_write_is_not_held_against_a_computer_with_descriptors_in_flight(
+    box: Box, as_root: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A disk that nobody else writes to.
+    _linux.private_mounts()
+    _linux.mount_tmpfs(str(box.store), "size=400m,mode=0700")
+    drop_privileges(box.store)
+    monkeypatch.setattr(watch, "_MEASURE_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "_SHARE", 1.0)
+    async with box.engine(disk=64 * MIB) as engine:
+        await engine.create("a", "arkuntu")
+        code = (
+            "import socket, time; a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [0]); time.sleep(60)"
+        )
+        command = asyncio.create_task(attempt(engine, f'python3 -c "{code}"'))
+        computer = engine._computers["a"]
+        while not computer.in_flight:
+            await asyncio.sleep(0.01)
+        for vm in ("b", "c"):
+            await engine.create(vm, "arkuntu")
+            await sh(engine, "head -c 50000000 /dev/zero > f", vm=vm)
+        await engine.stop("b")
+        for _ in range(3):
+            measured = computer.measured
+            while computer.measured == measured and not command.done():
+                await asyncio.sleep(0.01)
+        assert not command.done()
+        await sh(engine, "pkill python3", session="other")
+        assert (await command).exit_code == 143
 
 
 @pytest.mark.engine(disk=64 * MIB)

@@ -40,6 +40,8 @@ _FREEZE_SECONDS = 2.0
 _KERNEL_SECONDS = 0.1
 #: States of a thread that does not run: stopped, traced, ended.
 _STILL, _ENDED = "TtZX", "ZX"
+#: The flag of a thread that ends.
+_PF_EXITING = 0x4
 #: The calls, by number of x86_64 and aarch64, in which a thread waits for a child that is about to execute a program.
 _WAITS_FOR_CHILD = (b"56", b"58", b"220")
 #: RLIMIT_LOCKS: kernels since 2.4.25 store it and do not use it.
@@ -358,8 +360,9 @@ class Processes:
             try:
                 numbers = self._list(folder)
             except PermissionError:
-                # Of our own processes above the shells, too, which no command started.
-                closed += self._mark_of(name) is not None
+                # Of our own processes above the shells, too, which no command started; and of one that ends, for as
+                # long as the kernel takes its memory back.
+                closed += self._mark_of(name) is not None and not self.ending(folder.removesuffix("/fd"))
             except OSError:
                 continue
             for number in numbers:
@@ -373,6 +376,14 @@ class Processes:
                 for file, size in mapped_without_name(self._read_whole(folder.removesuffix("fd") + "maps")):
                     mapped[file] = max(mapped.get(file, (0, 0)), (size, int(name)))
         return Nameless(mapped | found, sum(sockets.values()) + closed)
+
+    def ending(self, thread: str) -> bool:
+        """Whether a thread, given by its folder, ends or is gone: it opens nothing any more, and closes all it has."""
+        try:
+            line = self._read(f"{thread}/stat")
+            return bool(int(line[line.rindex(b")") + 2 :].split()[6]) & _PF_EXITING)
+        except (OSError, ValueError, IndexError):
+            return True
 
     def _in_flight(self, name: str) -> int:
         words = self._read(name).partition(b"scm_fds:")[2].split(None, 1)

@@ -44,6 +44,16 @@ _FEW = 64
 
 
 @dataclass(slots=True)
+class _Hiding:
+    """When descriptors of a computer were first seen in flight, how much of the disk was filled then, and what each
+    live computer had written."""
+
+    at: float
+    filled: int
+    sizes: dict[Computer, int]
+
+
+@dataclass(slots=True)
 class _Look:
     """The last look at a computer: when it began, what it cost, how much memory the host had."""
 
@@ -61,6 +71,8 @@ class _Look:
     hidden: int = 0
     #: What the computer held of the kernel's.
     held: Held = field(default_factory=Held)
+    #: While it has descriptors in flight: what was there before.
+    hiding: _Hiding | None = None
 
 
 def interval(cost: float, *, in_need: bool) -> float:
@@ -177,7 +189,7 @@ class Watch:
                     computer.used = time.monotonic()
                 if computer not in self._measuring:
                     self._measuring.add(computer)
-                    self._spawn(self._hold_disk(computer))
+                    self._spawn(self._hold_disk(computer, look))
             elif time.monotonic() - computer.used > self._limits.idle and computer.gate.idle:
                 async with computer.gate.exclusive():
                     if computer.at_rest:
@@ -264,17 +276,19 @@ class Watch:
             return  # most arrive in a moment; the next look tells
         look.shared_at = host
 
-    async def _hold_disk(self, computer: Computer) -> None:
+    async def _hold_disk(self, computer: Computer, look: _Look) -> None:
         try:
-            disk = os.statvfs(self._store)
-            filled = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-            filled += (disk.f_files - disk.f_ffree) * FILE_BYTES
+            filled = self._filled()
             if self._is_to_be_measured(computer, filled):
-                await self._measure(computer, filled)
+                await self._measure(computer, look, filled)
         except Exception:  # one computer's trouble must not end the watch over it
             log.exception("the disk of computer %s could not be measured", computer.id)
         finally:
             self._measuring.discard(computer)
+
+    def _filled(self) -> int:
+        disk = os.statvfs(self._store)
+        return (disk.f_blocks - disk.f_bfree) * disk.f_frsize + (disk.f_files - disk.f_ffree) * FILE_BYTES
 
     def _is_to_be_measured(self, computer: Computer, filled: int) -> bool:
         if computer.measured_at is None:
@@ -290,7 +304,7 @@ class Watch:
             pause = max(_MEASURE_SECONDS, cost / _SHARE)
         return time.monotonic() > computer.measured + pause
 
-    async def _measure(self, computer: Computer, filled: int) -> None:
+    async def _measure(self, computer: Computer, look: _Look, filled: int) -> None:
         began = time.monotonic()
         before, hidden = computer.size, computer.hidden
         await computer.measure()
@@ -299,9 +313,17 @@ class Watch:
             await asyncio.sleep(_FLIGHT_SECONDS)
             await computer.measure()
         if not computer.in_flight:
-            computer.hidden = 0
-        elif computer.measured_at is not None:
-            computer.hidden += grown(computer.measured_at, filled, computer.size - before)
+            computer.hidden, look.hiding = 0, None
+        elif look.hiding is None:
+            look.hiding = _Hiding(began, self._filled(), {each: each.size for each in self._looks})
+        else:
+            computer.hidden = self._hidden(computer, look.hiding, filled)
+            if computer.hidden and computer.size + computer.hidden > self._limits.disk:
+                # What others wrote since they were measured must not be held against this one.
+                for other in self._used_since(look.hiding) - {computer}:
+                    with contextlib.suppress(OSError):  # it ends just now
+                        await other.measure()
+                computer.hidden = self._hidden(computer, look.hiding, min(filled, self._filled()))
         computer.measured_at = filled
         size = computer.size + computer.hidden
         if size > self._limits.disk and size > before + hidden:
@@ -310,3 +332,17 @@ class Watch:
             computer.kill_commands(pids, Reason.DISK_FULL, why)
             # What they wrote to their end is not held against what comes next, to make room perhaps.
             await computer.measure()
+
+    def _used_since(self, hiding: _Hiding) -> set[Computer]:
+        return {
+            each
+            for each in self._computers()
+            if each.running or each in hiding.sizes or each.used >= hiding.at
+        }
+
+    def _hidden(self, computer: Computer, hiding: _Hiding, filled: int) -> int:
+        """Bytes by which the disk filled since, and that no computer is known to have written."""
+        others = {*hiding.sizes, *self._used_since(hiding)} - {computer}
+        # Some may have removed files before, and were measured only since.
+        theirs = sum(max(0, other.size - hiding.sizes.get(other, 0)) for other in others)
+        return max(0, filled - hiding.filled - (computer.size - hiding.sizes.get(computer, 0)) - theirs)
