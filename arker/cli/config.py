@@ -124,6 +124,7 @@ def add(
     key_in = profiles.keep_key(folder, name, key, keyring=not no_keyring)
     if old is not None and old.key_in != key_in:
         profiles.forget_key(folder, name, old.key_in)
+    before = known.current
     made = Profile(str(where.regional), str(where.control), key_in, allow_http)
     known = profiles.with_profile(known, name, made)
     profiles.save(folder, known)
@@ -131,7 +132,11 @@ def add(
         show_json({"name": name, "base_url": made.base_url, "global_url": made.global_url, "key_in": key_in})
     else:
         place = "the system's keyring" if key_in == "keyring" else folder / "keys.json"
-        used = "" if known.current == name else f"; to use it: arker config use {name}"
+        used = f"; to use it: arker config use {name}"
+        if known.current == name:
+            chosen = profiles.choose(os.environ.get("ARKER_PROFILE"), os.environ, known)
+            how = "in use" if chosen == name else "the current profile"
+            used = "" if before == name else f"; {name} is now {how}"
         click.echo(f"{name} is {made.base_url}, its key is in {place}{used}", err=True)
 
 

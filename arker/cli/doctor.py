@@ -39,7 +39,7 @@ def doctor(state: Path | None, as_json: bool) -> None:
             click.echo(
                 f"{click.style(f'{mark:8}', fg=colour)}{check.name:11}{printable(check.detail + mend)}"
             )
-    limits = _limits()
+    limits = _limits(folder if running else None)
     held_by = _held_by()
     if as_json:
         url = running.url if running else None
@@ -54,9 +54,8 @@ def doctor(state: Path | None, as_json: bool) -> None:
         )
     else:
         click.echo(f"\ndeployment: {running.url if running else 'not running'} (state: {folder})")
-        click.echo(
-            f"limits: {' '.join(f'{name}={units.show(name, value)}' for name, value in limits.items())}"
-        )
+        of = "limits of the deployment" if running else "default limits"
+        click.echo(f"{of}: {' '.join(f'{name}={units.show(name, value)}' for name, value in limits.items())}")
         click.echo("\nheld by:")
         for what, how in held_by.items():
             click.echo(f"  {what:33}{how}")
@@ -98,7 +97,10 @@ def _held_by() -> dict[str, str]:
     return means(expected_cgroups())
 
 
-def _limits() -> dict[str, float]:
+def _limits(state: Path | None) -> dict[str, float]:
+    """The limits of the deployment that serves a state folder, which it wrote down there, or else the default ones."""
     from arker.local.engine import Limits
+    from arker.local.process.folder import holder
 
-    return dataclasses.asdict(Limits())
+    found = None if state is None else holder(state)
+    return dataclasses.asdict(Limits()) | (found.options.get("limits", {}) if found else {})

@@ -177,12 +177,18 @@ def _settings(options: dict[str, Any]) -> Settings:
     check_installed()
     from pydantic import ValidationError
 
+    from arker.local.process.server import limits_of
     from arker.local.process.settings import Settings, explain
+    from arker.local.service.keys import StateError
 
     try:
-        return Settings(**options)
+        settings = Settings(**options)
+        limits_of(settings.limits)
     except ValidationError as error:
         raise click.UsageError(explain(error)) from None
+    except StateError as error:
+        raise click.BadParameter(str(error), param_hint="--limit") from None
+    return settings
 
 
 def check_installed() -> None:

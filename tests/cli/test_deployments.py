@@ -33,6 +33,7 @@ def test_a_profile_is_added_used_and_removed(bare: dict[str, str], deployment: D
     )
     assert added.stdout == ""
     assert added.stderr.startswith(f"mine is {deployment.base_url}, its key is in ")
+    assert added.stderr.endswith("; mine is now in use\n")
     assert json.loads(invoke("whoami", "--json").stdout)["global_url"] == deployment.base_url
 
     invoke("config", "add", "other", "--base-url", "http://127.0.0.1:9", "--no-check", input="k" * 20)
@@ -198,7 +199,11 @@ def exported(said: str) -> dict[str, str]:
 
 
 def test_a_deployment_in_the_background(state: Path) -> None:
-    said = json.loads(arker("serve", "--detach", "--port", "0", "--json"))
+    said = json.loads(arker("serve", "--detach", "--port", "0", "--limit", "processes=77", "--json"))
+    told = arker("doctor")
+    assert "\nlimits of the deployment: " in told
+    assert "processes=77" in told
+    assert json.loads(arker("doctor", "--json"))["limits"]["processes"] == 77
     assert said["state"] == str(state)
     assert said["new_key"].startswith("ark_")
     # Commands find it by themselves, and it answers whoever has the key.
@@ -321,6 +326,8 @@ def test_a_terminal_is_offered_a_deployment(bare: dict[str, str], state: Path) -
     [
         (["--limit", "processes"], "expected NAME=VALUE"),
         (["--limit", "processes=many"], "expected a number"),
+        (["--limit", "ram=1"], "there is no limit 'ram'; there are"),
+        (["--limit", "memory=0"], "memory"),
         (["--limit", "memory=1s"], "expected a size, such as 512MiB or 2GB"),
         (["--public-url", "ftp://x"], "public_url"),
         (["--port", "99999"], "is not in the range"),
@@ -354,6 +361,7 @@ def test_doctor(state: Path) -> None:
     told = invoke("doctor").stdout
     assert "ok      computers  one was forked and ran a command in " in told
     assert f"deployment: not running (state: {state})" in told
+    assert "\ndefault limits: " in told
     assert "processes=512" in told
     assert "disk=16GiB" in told
     assert "idle=5min" in told

@@ -178,11 +178,15 @@ async def test_the_size_of_a_file(engine: BubblewrapEngine) -> None:
 
 
 @pytest.mark.engine(disk=64 * MIB)
-async def test_the_disk_of_a_computer(engine: BubblewrapEngine) -> None:
+async def test_the_disk_of_a_computer(engine: BubblewrapEngine, caplog: pytest.LogCaptureFixture) -> None:
     fill = "for i in $(seq 1000); do head -c 8000000 /dev/zero > f$i || exit; sleep 0.02; done"
     outcome = await attempt(engine, fill, timeout=60)
     assert (outcome.exit_code, outcome.completed) == (137, True)
     assert b"arker: killed: the computer wrote more than its 67108864 bytes of disk" in outcome.stderr
+    killed = (
+        "killed what ran in a computer: vm=a limit=disk_full: the computer wrote more than its 67108864 bytes"
+    )
+    assert caplog.text.count(killed) == 1
     await neighbour(engine)
     assert await sh(engine, "rm f*; echo x > y; sleep 1; cat y", timeout=10) == "x\n"
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from arker.local.engine import protocol as engine
+from arker.local.service.reserve import Reserve
 
 from .kit import BASE, PRIVATE, Bench, chunk, code, command, fork, other_client, ulid, write
 
@@ -162,6 +163,24 @@ class TestEngineTrouble:
                 assert code(answer) == "internal"
             assert bench.engine.files == {}
             assert (await client.get("/api/v1/vms/list")).json()["total"] == 0
+
+    async def test_health_is_the_same_in_all_places(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("WARNING", "arker.platform")
+        free = 0
+        monkeypatch.setattr(Reserve, "free", lambda _: free)
+        async with bench.client() as client:
+            for _ in range(2):
+                assert (await client.get("/api/v1/health")).status_code == 503
+                assert "\narker_healthy 0" in (await client.get("/metrics")).text
+            free = 1 << 40
+            assert "\narker_healthy 1" in (await client.get("/metrics")).text
+            assert (await client.get("/api/v1/health")).status_code == 200
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("WARNING", "unhealthy: the disk of the state folder is full (0 MiB free)"),
+            ("WARNING", "healthy again"),
+        ]
 
     async def test_health_says_what_is_wrong_until_it_is_not(self, bench: Bench) -> None:
         async with bench.client() as client:

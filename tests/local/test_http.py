@@ -94,6 +94,7 @@ class TestRoutes:
             "method=GET route=/api/v1/vms/{vm_id} status=404",
         ]
         assert f"vm={vm}" in lines[1]
+        assert lines[0].endswith(f" child={vm}")
         assert not any("forged" in line for line in lines)
 
     async def test_a_rate_limit_says_when_to_come_again(self, make_bench: Callable[..., Bench]) -> None:

@@ -59,6 +59,8 @@ _TERM_SECONDS = 0.5
 _KILL_SECONDS = 5.0
 _SHELL_SECONDS = 15.0
 _SETTLE_SECONDS = 1.0
+#: Least time between two log lines about the limits of one computer.
+_WARN_SECONDS = 10.0
 _TIMED_OUT = 124
 #: Maximum bytes of the checkpoints of one computer, which are held in memory; one that does not fit is dropped.
 _CHECKPOINTS = 32 << 20
@@ -142,6 +144,8 @@ class Computer:
     measured: float = 0.0
     measured_for: float = 0.0
     hidden: int = 0
+    #: When a line about limits may be logged again, on the monotonic clock.
+    warn_at: float = 0.0
     #: Measures the commands of the sandbox.
     meter: Meter | None = None
     _ports: Ports | None = None
@@ -586,4 +590,8 @@ class Computer:
             if session.run is not None:
                 session.run.notes[:] = [f"killed: {why}"]
                 session.run.limit = reason
+        now = time.monotonic()
+        if now >= self.warn_at:  # a computer may break its limits many times a second
+            self.warn_at = now + _WARN_SECONDS
+            log.warning("killed what ran in a computer: vm=%s limit=%s: %s", self.id, reason, why)
         self._send(pids, signal.SIGKILL)

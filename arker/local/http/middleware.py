@@ -80,9 +80,10 @@ class Edge:
             self._metrics.request(method, template, reply.status, seconds)
             if access.isEnabledFor(logging.INFO):
                 access.info(
-                    "method=%s route=%s status=%d ms=%.2f id=%s vm=%s key=%s",
+                    "method=%s route=%s status=%d ms=%.2f id=%s vm=%s key=%s%s",
                     method, template, reply.status, seconds * 1000, request_id,
                     _loggable(scope), scope.get("arker.key", "-"),
+                    f" child={scope['arker.child']}" if "arker.child" in scope else "",
                 )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def serve(
     """
     _more_files()
     _return_large_blocks()
-    limits = _limits(settings.limits)
+    limits = limits_of(settings.limits)
     state = settings.state.expanduser().absolute()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -289,7 +289,12 @@ def _return_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
-def _limits(given: dict[str, float]) -> Limits:
+def limits_of(given: dict[str, float]) -> Limits:
+    """Return the limits of a computer, as `given` or else by default.
+
+    Raises:
+        StateError: there is no such limit, or it cannot have such a value.
+    """
     fields = {field.name: field for field in dataclasses.fields(Limits)}
     values: dict[str, Any] = {}
     for name, value in given.items():
@@ -311,6 +316,8 @@ def _hold(state: Path) -> Iterator[int]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StateInUseError(state, holder(state)) from None
+        if (last := holder(state)) is not None:
+            log.warning("the last deployment was not stopped, but died: pid=%d", last.pid)
         os.truncate(fd, 0)
         yield fd
         os.truncate(fd, 0)

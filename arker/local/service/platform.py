@@ -125,6 +125,8 @@ class Platform:
         self.handles: Handles = Handles(engine, self.access, self.computers, self._sandboxes, self.runs.early)
         self.ports: Ports = Ports(engine, self.access, self.computers, self._sandboxes, database.secret())
         self._sweeper: asyncio.Task[None] | None = None
+        #: What `_look` found last.
+        self._healthy = True
 
     async def start(self) -> None:
         """Make database, engine and staging folder consistent after a crash. The engine has to be started."""
@@ -156,6 +158,12 @@ class Platform:
         Raises:
             ApiError: `unavailable`, saying what is wrong.
         """
+        problem = await self._look()
+        if problem is not None:
+            raise ApiError("unavailable", problem, retry_after=10)
+
+    async def _look(self) -> str | None:
+        """Return why computers cannot be forked or used, or None; log it when this changes."""
         problem = self._sandboxes.problem
         free = self._reserve.free()
         if problem is None and free < MIN_FREE:
@@ -165,8 +173,14 @@ class Platform:
                 await self._database.probe()
             except StorageError as error:
                 problem = f"the database cannot be written: {error}"
-        if problem is not None:
-            raise ApiError("unavailable", problem, retry_after=10)
+        healthy = problem is None
+        if healthy is not self._healthy:
+            self._healthy = healthy
+            if healthy:
+                log.warning("healthy again")
+            else:
+                log.warning("unhealthy: %s", problem)
+        return problem
 
     async def gauges(self) -> dict[str, tuple[str, float]]:
         """Return the current gauges: name to help text and value."""
@@ -178,8 +192,8 @@ class Platform:
             "arker_uploads_pending": ("Uploads that are not complete.", pending),
             "arker_disk_free_bytes": ("Free space on the disk of the state folder.", self._reserve.free()),
             "arker_healthy": (
-                "1 unless sandboxes failed to start.",
-                float(self._sandboxes.problem is None),
+                "1 if computers can be forked and used, as /api/v1/health says.",
+                float(await self._look() is None),
             ),
         }
 
@@ -192,6 +206,7 @@ class Platform:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             try:
+                await self._look()
                 await self._flush()
                 await self._idempotency.sweep()
                 await self.recorded.sweep()

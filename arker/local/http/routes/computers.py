@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from pydantic_core import to_json
@@ -54,7 +55,7 @@ class ForkByName(Endpoint):
                 is_public=asked.is_public,
                 region=asked.region,
                 once=once(key, asked),
-                answer=_forked,
+                answer=partial(_forked, request),
             )
         )
 
@@ -76,7 +77,7 @@ class Fork(Endpoint):
                 is_public=asked.is_public,
                 region=asked.region,
                 once=once(key, asked),
-                answer=_forked,
+                answer=partial(_forked, request),
             )
         )
 
@@ -129,7 +130,8 @@ def _item(computer: Computer) -> dict[str, Any]:
     }
 
 
-def _forked(child: Computer) -> bytes:
+def _forked(request: Request, child: Computer) -> bytes:
+    request.scope["arker.child"] = child.vm_id
     return to_json(
         {
             "vm_id": child.vm_id,

@@ -109,6 +109,7 @@ class Fork(Endpoint):
                 raise
             # Contract 0.3 has that code for runs only.
             raise ApiError("conflict", error.message, resource="vm") from None
+        request.scope["arker.child"] = vm_id
         if asked.command:
             # With its own key, so that a repeated fork does not run the command again.
             await platform(request).recorded.create(
