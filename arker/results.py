@@ -25,8 +25,10 @@ class Usage:
     """Resources that a run used; None where the deployment cannot tell.
 
     Attributes:
-        cpu_seconds: CPU time, in seconds; None for a run of less than 20 ms.
-        peak_memory: Peak memory, in bytes, as sampled; None for a short run.
+        cpu_seconds: CPU time, in seconds, of the shell that ran the command and of the processes that the command
+            started; None for a run of less than 20 ms.
+        peak_memory: Peak memory, in bytes, as sampled, of the processes that the command started; None for a short run,
+            and for one that started none. The memory of the shell itself is not counted.
         bytes_written: Bytes written to disk.
         exact: Whether `cpu_seconds` is exact; otherwise it is a lower bound.
     """

@@ -50,6 +50,14 @@ async def test_what_a_timeout_ended_is_told(engine: BubblewrapEngine) -> None:
     assert took.usage.peak_memory > 30_000_000
 
 
+async def test_what_the_shell_itself_took_until_a_timeout_is_told(engine: BubblewrapEngine) -> None:
+    took = await attempt(engine, "while :; do :; done", timeout=0.5)
+    assert took.reason is Reason.TIMED_OUT
+    assert took.usage.cpu_seconds is not None
+    assert took.usage.cpu_seconds > 0.03
+    assert took.usage.peak_memory is None
+
+
 async def test_it_is_exact_where_there_is_a_group_and_not_beside_others(engine: BubblewrapEngine) -> None:
     await attempt(engine, "true")
     computer = engine._computers["a"]
@@ -79,6 +87,12 @@ def test_a_sample_counts_the_shell_from_the_beginning_and_what_has_the_mark() ->
     assert (measure.cpu_seconds, measure.peak_memory) == (2.75, 10)
     measure.sample([(_process(5, 3.6), None)], {5: 1})
     assert (measure.cpu_seconds, measure.peak_memory) == (2.75, 10), "what is gone stays counted"
+
+
+def test_a_shell_that_had_taken_no_time_before_is_counted() -> None:
+    measure = Measure(shell=5, shell_before=0.0)
+    measure.sample([(_process(5, 2.5), None)], {})
+    assert measure.cpu_seconds == 2.5
 
 
 class _Group:

@@ -41,7 +41,7 @@ class Measure:
         cpu, held, found = 0.0, 0, False
         for process, mark in processes:
             if process.pid == self.shell:
-                cpu += process.cpu_seconds - (self.shell_before or process.cpu_seconds)
+                cpu += 0.0 if self.shell_before is None else process.cpu_seconds - self.shell_before
             elif self.mark and mark == self.mark:
                 cpu += process.cpu_seconds
                 held += memory.get(process.pid, 0)

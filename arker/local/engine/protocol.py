@@ -126,7 +126,7 @@ class Reason(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Usage:
     """The resources that a run used; None where the engine cannot measure them, as in a short run. `cpu_seconds` is a
-    lower bound unless it is `exact`; `peak_memory` is sampled."""
+    lower bound unless it is `exact`; `peak_memory` is sampled, without that of the shell itself."""
 
     cpu_seconds: float | None = None
     peak_memory: int | None = None
