@@ -470,7 +470,6 @@ def test_a_wrong_command_line_is_told_in_one_line(bare: dict[str, str], argument
         (["fokr"], "arker fork"),
         (["delete"], "arker rm"),
         (["login"], "arker config"),
-        (["stop"], "arker serve --stop"),
         (["config", "lst"], "arker config list"),
         (["help", "doctr"], "arker doctor"),
     ],

@@ -104,7 +104,10 @@ def test_an_editor_a_pager_and_a_monitor(screen: Screen, vm: Computer) -> None:
 def test_ctrl_c_the_exit_code_and_leaving(
     screen: Screen, vm: Computer, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    screen.type("sleep 1000", "Enter", "C-c")
+    # Not by bash itself: a Ctrl-C that comes before it has started a program ends nothing.
+    screen.type("bash -c 'echo be''gun; exec sleep 1000'", "Enter")
+    screen.until("begun")
+    screen.type("C-c")
     screen.until("^C")
     screen.prompt()
     screen.type("echo st''ays", "Enter")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import time
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 
 from arker.local.engine import BubblewrapEngine, EngineError, Reason, run
 from arker.local.engine.checkpoint import Checkpoint, trimmed
+from arker.local.engine.journal import Journal, Room
+from arker.local.engine.protocol import Stream
+from arker.local.engine.shell import _Reader
 
 from .harness import Box, attempt, sh
 
@@ -399,6 +403,31 @@ async def test_a_shell_that_dies_before_a_command_does_not_answer_it(engine: Bub
         else:
             assert (told, ran) in [(3, True), (137, True)]
     assert killed < 5
+
+
+def test_output_that_comes_while_its_pipe_is_looked_at_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look() -> list[bytes]:
+        reader = _Reader(tmp_path / "o", Stream.STDOUT)
+        reader.journal = Journal(str(tmp_path / "journal"), 100, Room(100))
+
+        class Poll:
+            def register(self, fd: int, events: int) -> None:
+                pass
+
+            def poll(self, timeout: int) -> list[tuple[int, int]]:
+                (tmp_path / "o").write_bytes(b"DEF")
+                return []
+
+        with monkeypatch.context() as patch:
+            patch.setattr(select, "poll", Poll)
+            assert reader.opened()
+        reader.drain()
+        reader.close()
+        return [piece.data for piece in reader.journal._pieces]
+
+    assert b"".join(asyncio.run(look())) == b"DEF"
 
 
 async def test_a_command_that_its_shell_did_not_begin_is_given_to_another_one(

@@ -279,10 +279,13 @@ class _Reader:
         if poll.poll(0):
             return True
         try:
-            os.read(self.fd, 1)
+            data = os.read(self.fd, 1)
         except BlockingIOError:  # there is a writer
             return True
-        return False
+        # Output may have come since.
+        if data and self.journal is not None:
+            self.journal.append(self.stream, data)
+        return bool(data)
 
     def drain(self) -> None:
         """Read what is there, and somewhat more if it keeps coming; sets `ended`."""
