@@ -294,7 +294,8 @@ class _FakeCommand:
     async def _stdin(self) -> asyncio.StreamWriter:
         while self.run not in _PROCESSES and not self._task.done():
             await asyncio.sleep(0.001)
-        stdin = _PROCESSES[self.run].stdin
+        process = _PROCESSES.get(self.run)
+        stdin = None if process is None else process.stdin
         if stdin is None or stdin.is_closing():
             raise BrokenPipeError("it takes no input")
         return stdin

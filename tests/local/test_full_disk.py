@@ -85,7 +85,8 @@ def write(small: Small, vm: str, path: str, size: int) -> Any:
 
 def fill(small: Small, vm: str) -> None:
     """Take all that is left of the disk, from inside a computer."""
-    assert "No space left" in run(small, vm, "head -c 1000000000 /dev/zero > fill; echo y > more")["stderr"]
+    result = run(small, vm, "head -c 1000000000 /dev/zero > fill; echo y > more")
+    assert "No space left" in result["stderr"], result
 
 
 def test_a_disk_without_a_byte_left_is_said_to_be_full_and_does_not_hinder_the_end(small: Small) -> None:
