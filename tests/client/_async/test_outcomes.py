@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from typing import Literal
 
 import pytest
@@ -276,6 +280,17 @@ def recorded(served: FreshDeployment, run: AsyncRun) -> dict[str, object]:
     return {}
 
 
+def remembers(served: FreshDeployment, session_id: str) -> bool:
+    """Whether the deployment has on its disk what a session knows."""
+    query = "SELECT count(*) FROM sessions WHERE id = ? AND state IS NOT NULL"
+    with tempfile.TemporaryDirectory() as folder:
+        # The deployment has locked its own.
+        for path in served.state.rglob("engine.sqlite3*"):
+            shutil.copy(path, folder)
+        with closing(sqlite3.connect(f"{folder}/engine.sqlite3")) as connection:
+            return bool(connection.execute(query, (session_id,)).fetchone()[0])
+
+
 async def test_the_deployment_restarts(fresh_deployment: Callable[..., FreshDeployment]) -> None:
     served = fresh_deployment().start()
     with CuttingProxy(served.base_url) as wire:
@@ -293,7 +308,11 @@ async def test_the_deployment_restarts(fresh_deployment: Callable[..., FreshDepl
             async with run.stream() as events:
                 pieces = [await anext(events)]
                 # What a run did is on the disk a moment later.
-                while not (recorded(served, run) and recorded(served, ended).get("end")):
+                while not (
+                    recorded(served, run)
+                    and recorded(served, ended).get("end")
+                    and remembers(served, session.id)
+                ):
                     await async_sleep(0.02)
                 served.kill()
                 wire.move(served.start().base_url)
