@@ -373,7 +373,17 @@ async def test_a_cancellation_by_key_ends_a_run_before_and_after_its_start(deplo
         assert (await vm.run("ls")).stdout == b""
 
 
-@pytest.mark.parametrize("how", ["run", "wait", "stream", "wait_for", "python", "polling"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "run",
+        "wait",
+        "stream",
+        "wait_for",
+        "python",
+        pytest.param("polling", marks=pytest.mark.contract("0.3")),
+    ],
+)
 async def test_a_failure_while_something_runs_does_not_deny_it(deployment: Deployment, how: str) -> None:
     without = "/api/v1/local/" if how == "polling" else ""
     with CuttingProxy(deployment.base_url, without=without) as wire:
