@@ -46,9 +46,8 @@ compat: build/compat/ready ## Run the live tests of the published clients agains
 	$(PY) -m pytest tests/compat
 
 contracts: .venv/test ## Run the client's tests against a deployment that speaks contract 0.1 alone, then 0.3 alone
-	@# A test leaves a socket to the garbage collector over one contract alone; the warning then hits another test.
-	ARKER_TEST_CONTRACT=0.1 $(PY) -m pytest -q -n auto --dist loadgroup -W default::pytest.PytestUnraisableExceptionWarning tests/client
-	ARKER_TEST_CONTRACT=0.3 $(PY) -m pytest -q -n auto --dist loadgroup -W default::pytest.PytestUnraisableExceptionWarning tests/client
+	ARKER_TEST_CONTRACT=0.1 $(PY) -m pytest -q -n auto --dist loadgroup tests/client
+	ARKER_TEST_CONTRACT=0.3 $(PY) -m pytest -q -n auto --dist loadgroup tests/client
 
 load: .venv/test ## A thousand readers, 500 runs, floods of 1 GB: the long form of tests/load, with its figures
 	ARKER_LOAD=long $(PY) -m pytest -q -s tests/load

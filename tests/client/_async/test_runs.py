@@ -355,6 +355,7 @@ async def test_closing_the_client_ends_the_commands_of_its_calls(deployment: Dep
         beside = await mine.vm(vm.id).start("sleep 1000")
         await mine.aclose()
         assert (await (await vm.get_run(stream.run.id)).wait(timeout=30)).reason == "cancelled"
+        await stream.aclose()
         assert (await (await vm.get_run(beside.id)).refresh()).state == "running"
 
 

@@ -354,6 +354,7 @@ def test_closing_the_client_ends_the_commands_of_its_calls(deployment: Deploymen
         beside = mine.vm(vm.id).start("sleep 1000")
         mine.close()
         assert ((vm.get_run(stream.run.id)).wait(timeout=30)).reason == "cancelled"
+        stream.close()
         assert ((vm.get_run(beside.id)).refresh()).state == "running"
 
 
