@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -102,3 +103,18 @@ def tell(hook: Callable[[Event], object] | None, event: Event) -> None:
             hook(event)
         except Exception:
             logger.warning("a hook for %s failed", type(event).__name__, exc_info=True)
+
+
+@contextlib.contextmanager
+def leaving(error: BaseException | None, what: str) -> Generator[None]:
+    """Around what ends something at the end of a with-block that raised `error` or nothing; `what` is logged if that
+    fails and cannot be raised, such as "run 1 was not ended"."""
+    try:
+        yield
+    except ArkerError as failure:
+        if failure.code == "not_found":  # it is gone already
+            return
+        if error is None:
+            raise
+        # The block's own exception is more important.
+        logger.warning("%s: %s", what, failure)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 from urllib.parse import urlencode
 
-__all__ = ["Operation"]
+__all__ = ["Operation", "same"]
 
 P = ParamSpec("P")
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -66,3 +67,8 @@ def target(path: str, params: Mapping[str, Any]) -> str:
     """A path with its query."""
     pairs = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
     return f"{path}?{urlencode(pairs, doseq=True)}" if pairs else path
+
+
+def same(answer: T) -> T:
+    """Return an answer as it is, where an operation's answer is not converted."""
+    return answer

@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,13 @@ class Bench:
                     for rival in [*case.rivals[turn:], *case.rivals[:turn]]:
                         server = running[case.tls, case.delay]
                         self.round(case, rival, server, environment, take or take_sample)
+
+    def collect(self, sample: Callable[[], Mapping[str, Mapping[str, dict[str, float]]]]) -> None:
+        """Take all rounds of a sample, which measures all cases, and everybody in each, by itself."""
+        for _ in range(self.rounds):
+            for case, found in sample().items():
+                for who, metrics in found.items():
+                    self.add(case, who, metrics)
 
     def round(self, case: Case, rival: str, server: Server, environment: dict[str, str], take: Take) -> None:
         name = f"{case.name}: {rival}"

@@ -23,6 +23,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -302,10 +303,7 @@ def sample(*, quick: bool) -> Figures:
 
 def main() -> None:
     bench = Bench("streams", METRICS, options(__doc__), rounds=3, measured=whole_source)
-    for _ in range(bench.rounds):
-        for case, found in sample(quick=bench.quick).items():
-            for who, metrics in found.items():
-                bench.add(case, who, metrics)
+    bench.collect(partial(sample, quick=bench.quick))
     bench.finish(TARGETS)
 
 

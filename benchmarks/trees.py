@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from arker import Arker
@@ -82,10 +83,7 @@ def sample(*, quick: bool) -> dict[str, dict[str, dict[str, float]]]:
 
 def main() -> None:
     bench = Bench("trees", METRICS, options(__doc__), rounds=5, measured=whole_source)
-    for _ in range(bench.rounds):
-        for case, found in sample(quick=bench.quick).items():
-            for who, metrics in found.items():
-                bench.add(case, who, metrics)
+    bench.collect(partial(sample, quick=bench.quick))
     bench.finish(TARGETS)
 
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from arker._http._async.pipeline import Budget, dump
 from arker._io_async import async_sleep
 from arker.errors import ArkerError
 from arker.hooks import logger
-from arker.operations import Operation
+from arker.operations import same
 from arker.retry import NEVER
 
 if TYPE_CHECKING:
     from .client import AsyncArker
     from .computer import AsyncComputer
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 #: Longest time to end a command, in seconds.
 CANCELLING: Final = 1.0
@@ -57,7 +53,8 @@ async def cancel(client: AsyncArker, run: Running) -> None:
         if run.run_id is not None:
             from arker_api.v03.api.runs import cancel_run
 
-            await _ask(client, budget, cancel_run, cancel_run.build(run.computer.id, run.run_id), _same)
+            parts = cancel_run.build(run.computer.id, run.run_id)
+            await client._pipeline.operate(budget, client._timeouts, cancel_run, parts, same)
     except ArkerError as error:
         logger.debug("a cancelled run may go on: %s", error)
 
@@ -92,7 +89,7 @@ async def _found(client: AsyncArker, budget: Budget, run: Running) -> str | None
     parts = list_runs.build(run.computer.id, started_after=since)
     found: list[str] = []
     while not found and budget.deadline.left > _AGAIN:
-        page = await _ask(client, budget, list_runs, parts, _same)
+        page = await client._pipeline.operate(budget, client._timeouts, list_runs, parts, same)
         found = [
             one.run_id
             for one in page.runs
@@ -101,17 +98,3 @@ async def _found(client: AsyncArker, budget: Budget, run: Running) -> str | None
         if not found:
             await async_sleep(_AGAIN)
     return found[0] if len(found) == 1 else None
-
-
-async def _ask(
-    client: AsyncArker,
-    budget: Budget,
-    operation: Operation[..., T],
-    parts: dict[str, Any],
-    convert: Callable[[T], R],
-) -> R:
-    return await client._pipeline.operate(budget, client._timeouts, operation, parts, convert)
-
-
-def _same(answer: T) -> T:
-    return answer

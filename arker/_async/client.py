@@ -21,7 +21,7 @@ from arker.contract import LARGEST_PAGE, PAGE, SORTS, Sort
 from arker.errors import ArkerError, bad_request
 from arker.hooks import Hooks
 from arker.ids import SOURCE_ALIASES, is_vm_id
-from arker.operations import Operation, P
+from arker.operations import Operation, P, same
 from arker.results import Outcome, VmList, VmSummary, vm_list
 from arker.retry import DEFAULT, NEVER, RetryPolicy
 from arker.transfers import SLOWEST
@@ -456,7 +456,7 @@ class AsyncArker:
             self._timeouts,
             operation,
             operation.build(*args, **kwargs),
-            _same,
+            same,
             control=None if self._host is None else self._host == "global",
         )
 
@@ -489,7 +489,3 @@ def _policy(retry: RetryPolicy | None) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy | None):
         raise TypeError(f"retry is a RetryPolicy or None, not {type(retry).__name__}")
     return retry or NEVER
-
-
-def _same(answer: T) -> T:
-    return answer

@@ -22,7 +22,7 @@ from arker._io_async import CANCELLED, async_all_the_same
 from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.events import command_line
-from arker.hooks import logger
+from arker.hooks import leaving, logger
 from arker.ids import new_ulid
 from arker.operations import Operation
 from arker.results import Outcome, RunResult, expected, run_result
@@ -698,15 +698,8 @@ class AsyncComputer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with leaving(error, f"{self._id} was not deleted"):
             await self.delete()
-        except ArkerError as failure:
-            if failure.code == "not_found":
-                return
-            if error is None:
-                raise
-            # The block's own exception is more important.
-            logger.warning("%s was not deleted: %s", self._id, failure)
 
 
 class AsyncBranches(Sequence[Outcome[AsyncComputer, ArkerError]]):

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from arker_api.v03.api.runs import cancel_run, create_run, get_run, list_runs
 from arker_api.v03.models import Run as Record
@@ -26,6 +26,7 @@ from arker.filevalues import remote_path
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.info import given
+from arker.operations import same
 from arker.results import Usage, decode, end_of
 
 from .cancelling import Running
@@ -49,7 +50,6 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _TIMED_OUT: Final = 124
 
 _Known: TypeAlias = Record | RunSummary
-T = TypeVar("T")
 
 
 class AsyncPolledRun(AsyncRun):
@@ -81,7 +81,7 @@ class AsyncPolledRun(AsyncRun):
         body = RunRequest.from_dict({"session_id": self._info.session_id, "signal": name})
         parts = create_run.build(self._computer.id, body=body)
         try:
-            await ask(client, client._budget(None), create_run, parts, _same)
+            await ask(client, client._budget(None), create_run, parts, same)
         except ArkerError as error:
             # Nothing runs there any more, or what runs is the shell itself.
             if error.code != "not_found":
@@ -135,7 +135,7 @@ class AsyncPolledRun(AsyncRun):
         client = self._computer._client
         total = client._timeouts.total
         budget = client._budget(total if deadline is None else max(0.001, min(total, deadline.left)))
-        return await ask(client, budget, get_run, ours(get_run.build(self._computer.id, self.id)), _same)
+        return await ask(client, budget, get_run, ours(get_run.build(self._computer.id, self.id)), same)
 
     def _read(self, record: _Known) -> RunInfo:
         return _info(record, self._timeout, self._info)
@@ -177,7 +177,7 @@ async def start_polled(
         session_id = (await make_session(computer, cwd=None, env=None)).id
     body.session_idx, body.session_id = session_for(client, computer.id, session_id)
     parts = create_run.build(computer.id, body=body, idempotency_key=new_ulid())
-    answer: RunAnswer = await ask(client, budget, create_run, parts, _same)
+    answer: RunAnswer = await ask(client, budget, create_run, parts, same)
     info = RunInfo(
         str(answer.run_id), given(answer.session_id, str) or "", line, "running", datetime.now(UTC)
     )
@@ -202,7 +202,7 @@ async def list_polled(computer: AsyncComputer, running: bool | None, limit: int)
     cursor: str | None = None
     while len(found) < limit:
         parts = list_runs.build(computer.id, limit=_PAGE, cursor=UNSET if cursor is None else cursor)
-        page: RunPage = await ask(client, budget, list_runs, parts, _same)
+        page: RunPage = await ask(client, budget, list_runs, parts, same)
         for summary in page.runs:
             info = _info(summary, None, None)
             if running in (None, info.state == "running"):
@@ -217,7 +217,7 @@ async def find_polled(computer: AsyncComputer, run_id: str) -> AsyncRun:
     """Return a run by its id. Raises ArkerError."""
     client = computer._client
     parts = ours(get_run.build(computer.id, run_id))
-    record: Record = await ask(client, client._budget(None), get_run, parts, _same)
+    record: Record = await ask(client, client._budget(None), get_run, parts, same)
     return AsyncPolledRun(computer, _info(record, None, None))
 
 
@@ -260,7 +260,3 @@ def _for_one(command: str, cwd: str | None, env: Mapping[str, str] | None) -> st
 
 def _without_input() -> ArkerError:
     return ArkerError("not_implemented", "this deployment gives no input to runs", processed="no")
-
-
-def _same(answer: T) -> T:
-    return answer

@@ -26,7 +26,7 @@ from arker._io_async import async_sleep
 from arker.errors import NEEDS_0_3, ArkerError, doubting, needing
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
-from arker.operations import Operation
+from arker.operations import Operation, same
 from arker.results import RunResult, VmList, VmSummary, decode, end_of
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def run_in(
     body.session_idx, body.session_id = session_for(client, vm_id, session_id)
     parts = ours(create_run.build(vm_id, body=body, idempotency_key=running.key))
     read = _HELD + client._timeouts.read
-    run: RunAnswer | Run = await ask(client, budget, create_run, parts, _same, read)
+    run: RunAnswer | Run = await ask(client, budget, create_run, parts, same, read)
     running.run_id = given(run.run_id, str)
     with doubting(f"the run {running.run_id} was started"):
         wait = _FIRST_LOOK
@@ -112,7 +112,7 @@ async def run_in(
             await async_sleep(min(wait, left))
             wait = min(1.5 * wait, _LAST_LOOK)
             parts = ours(get_run.build(vm_id, str(run.run_id)))
-            run = await ask(client, budget, get_run, parts, _same)
+            run = await ask(client, budget, get_run, parts, same)
         exit_code = given(run.exit_code, int)
         if exit_code is None or exit_code < 0 or run.state == "failed":
             why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
@@ -170,7 +170,7 @@ async def computers(
     cursor: str | Unset = UNSET
     while True:
         parts = list_vms.build(limit=_PAGE, state=UNSET if state is None else state, cursor=cursor)
-        page = await ask(client, budget, list_vms, parts, _same)
+        page = await ask(client, budget, list_vms, parts, same)
         for vm in page.vms:
             yield computer_info(vm)
         following = given(page.next_cursor, str)
@@ -192,7 +192,7 @@ async def describe(client: AsyncArker, budget: Budget, vm_id: str, description: 
 
 async def regions_of(client: AsyncArker, budget: Budget) -> tuple[Region, ...]:
     """Return the regions."""
-    page = await ask(client, budget, list_regions, list_regions.build(), _same)
+    page = await ask(client, budget, list_regions, list_regions.build(), same)
     return tuple(Region(one.provider, one.region, one.endpoint, tuple(one.platforms)) for one in page.regions)
 
 
@@ -204,7 +204,7 @@ async def organization_of(client: AsyncArker, budget: Budget) -> Organization:
 
 async def check_health(client: AsyncArker, budget: Budget) -> None:
     """Return if the deployment is healthy. Raises ArkerError otherwise."""
-    await ask(client, budget, health, health.build(), _same)
+    await ask(client, budget, health, health.build(), same)
 
 
 def ours(parts: dict[str, Any]) -> dict[str, Any]:
@@ -212,7 +212,3 @@ def ours(parts: dict[str, Any]) -> dict[str, Any]:
     # Others ignore the header.
     parts["headers"] = {**parts.get("headers", {}), "Arker-Local": "1"}
     return parts
-
-
-def _same(answer: T) -> T:
-    return answer

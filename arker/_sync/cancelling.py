@@ -4,24 +4,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from arker._http._sync.pipeline import Budget, dump
 from arker._io_sync import sleep
 from arker.errors import ArkerError
 from arker.hooks import logger
-from arker.operations import Operation
+from arker.operations import same
 from arker.retry import NEVER
 
 if TYPE_CHECKING:
     from .client import Arker
     from .computer import Computer
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 #: Longest time to end a command, in seconds.
 CANCELLING: Final = 1.0
@@ -58,7 +54,8 @@ def cancel(client: Arker, run: Running) -> None:
         if run.run_id is not None:
             from arker_api.v03.api.runs import cancel_run
 
-            _ask(client, budget, cancel_run, cancel_run.build(run.computer.id, run.run_id), _same)
+            parts = cancel_run.build(run.computer.id, run.run_id)
+            client._pipeline.operate(budget, client._timeouts, cancel_run, parts, same)
     except ArkerError as error:
         logger.debug("a cancelled run may go on: %s", error)
 
@@ -93,7 +90,7 @@ def _found(client: Arker, budget: Budget, run: Running) -> str | None:
     parts = list_runs.build(run.computer.id, started_after=since)
     found: list[str] = []
     while not found and budget.deadline.left > _AGAIN:
-        page = _ask(client, budget, list_runs, parts, _same)
+        page = client._pipeline.operate(budget, client._timeouts, list_runs, parts, same)
         found = [
             one.run_id
             for one in page.runs
@@ -102,17 +99,3 @@ def _found(client: Arker, budget: Budget, run: Running) -> str | None:
         if not found:
             sleep(_AGAIN)
     return found[0] if len(found) == 1 else None
-
-
-def _ask(
-    client: Arker,
-    budget: Budget,
-    operation: Operation[..., T],
-    parts: dict[str, Any],
-    convert: Callable[[T], R],
-) -> R:
-    return client._pipeline.operate(budget, client._timeouts, operation, parts, convert)
-
-
-def _same(answer: T) -> T:
-    return answer

@@ -22,7 +22,7 @@ from arker.contract import LARGEST_PAGE, PAGE, SORTS, Sort
 from arker.errors import ArkerError, bad_request
 from arker.hooks import Hooks
 from arker.ids import SOURCE_ALIASES, is_vm_id
-from arker.operations import Operation, P
+from arker.operations import Operation, P, same
 from arker.results import Outcome, VmList, VmSummary, vm_list
 from arker.retry import DEFAULT, NEVER, RetryPolicy
 from arker.transfers import SLOWEST
@@ -457,7 +457,7 @@ class Arker:
             self._timeouts,
             operation,
             operation.build(*args, **kwargs),
-            _same,
+            same,
             control=None if self._host is None else self._host == "global",
         )
 
@@ -490,7 +490,3 @@ def _policy(retry: RetryPolicy | None) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy | None):
         raise TypeError(f"retry is a RetryPolicy or None, not {type(retry).__name__}")
     return retry or NEVER
-
-
-def _same(answer: T) -> T:
-    return answer

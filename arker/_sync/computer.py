@@ -23,7 +23,7 @@ from arker._io_sync import CANCELLED, all_the_same
 from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.events import command_line
-from arker.hooks import logger
+from arker.hooks import leaving, logger
 from arker.ids import new_ulid
 from arker.operations import Operation
 from arker.results import Outcome, RunResult, expected, run_result
@@ -693,15 +693,8 @@ class Computer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with leaving(error, f"{self._id} was not deleted"):
             self.delete()
-        except ArkerError as failure:
-            if failure.code == "not_found":
-                return
-            if error is None:
-                raise
-            # The block's own exception is more important.
-            logger.warning("%s was not deleted: %s", self._id, failure)
 
 
 class Branches(Sequence[Outcome[Computer, ArkerError]]):

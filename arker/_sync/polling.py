@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from arker_api.v03.api.runs import cancel_run, create_run, get_run, list_runs
 from arker_api.v03.models import Run as Record
@@ -27,6 +27,7 @@ from arker.filevalues import remote_path
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.info import given
+from arker.operations import same
 from arker.results import Usage, decode, end_of
 
 from .cancelling import Running
@@ -50,7 +51,6 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _TIMED_OUT: Final = 124
 
 _Known: TypeAlias = Record | RunSummary
-T = TypeVar("T")
 
 
 class PolledRun(Run):
@@ -82,7 +82,7 @@ class PolledRun(Run):
         body = RunRequest.from_dict({"session_id": self._info.session_id, "signal": name})
         parts = create_run.build(self._computer.id, body=body)
         try:
-            ask(client, client._budget(None), create_run, parts, _same)
+            ask(client, client._budget(None), create_run, parts, same)
         except ArkerError as error:
             # Nothing runs there any more, or what runs is the shell itself.
             if error.code != "not_found":
@@ -136,7 +136,7 @@ class PolledRun(Run):
         client = self._computer._client
         total = client._timeouts.total
         budget = client._budget(total if deadline is None else max(0.001, min(total, deadline.left)))
-        return ask(client, budget, get_run, ours(get_run.build(self._computer.id, self.id)), _same)
+        return ask(client, budget, get_run, ours(get_run.build(self._computer.id, self.id)), same)
 
     def _read(self, record: _Known) -> RunInfo:
         return _info(record, self._timeout, self._info)
@@ -178,7 +178,7 @@ def start_polled(
         session_id = (make_session(computer, cwd=None, env=None)).id
     body.session_idx, body.session_id = session_for(client, computer.id, session_id)
     parts = create_run.build(computer.id, body=body, idempotency_key=new_ulid())
-    answer: RunAnswer = ask(client, budget, create_run, parts, _same)
+    answer: RunAnswer = ask(client, budget, create_run, parts, same)
     info = RunInfo(
         str(answer.run_id), given(answer.session_id, str) or "", line, "running", datetime.now(UTC)
     )
@@ -201,7 +201,7 @@ def list_polled(computer: Computer, running: bool | None, limit: int) -> list[Ru
     cursor: str | None = None
     while len(found) < limit:
         parts = list_runs.build(computer.id, limit=_PAGE, cursor=UNSET if cursor is None else cursor)
-        page: RunPage = ask(client, budget, list_runs, parts, _same)
+        page: RunPage = ask(client, budget, list_runs, parts, same)
         for summary in page.runs:
             info = _info(summary, None, None)
             if running in (None, info.state == "running"):
@@ -216,7 +216,7 @@ def find_polled(computer: Computer, run_id: str) -> Run:
     """Return a run by its id. Raises ArkerError."""
     client = computer._client
     parts = ours(get_run.build(computer.id, run_id))
-    record: Record = ask(client, client._budget(None), get_run, parts, _same)
+    record: Record = ask(client, client._budget(None), get_run, parts, same)
     return PolledRun(computer, _info(record, None, None))
 
 
@@ -259,7 +259,3 @@ def _for_one(command: str, cwd: str | None, env: Mapping[str, str] | None) -> st
 
 def _without_input() -> ArkerError:
     return ArkerError("not_implemented", "this deployment gives no input to runs", processed="no")
-
-
-def _same(answer: T) -> T:
-    return answer

@@ -15,7 +15,7 @@ from arker._io_sync import after, called
 from arker.config import check_seconds
 from arker.errors import ArkerError, ConflictError
 from arker.events import OutputCut, RunOutput, StreamName
-from arker.hooks import logger
+from arker.hooks import leaving
 from arker.pythonvalues import (
     PythonError,
     PythonResult,
@@ -157,14 +157,8 @@ class Python:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with leaving(error, f"an interpreter in {self._computer.id} was not ended"):
             self.close()
-        except ArkerError as failure:
-            if failure.code == "not_found":  # the computer is deleted
-                return
-            if error is None:
-                raise
-            logger.warning("an interpreter in %s was not ended: %s", self._computer.id, failure)
 
     def _call(
         self, code: str, timeout: float | None, callbacks: Mapping[StreamName, Callback | None]

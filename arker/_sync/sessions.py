@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 from arker_api.v03.api.sessions import create_session, delete_session, get_session, list_sessions
-from arker_api.v03.models import CreateSessionRequest, Deleted, SessionPage
+from arker_api.v03.models import CreateSessionRequest, Deleted
 from arker_api.v03.types import UNSET, Unset
 
 from arker._http._sync.pipeline import parse
 from arker._http._sync.transport import Reply
 from arker.errors import ArkerError, needing
 from arker.filevalues import remote_path
-from arker.hooks import logger
+from arker.hooks import leaving
 from arker.info import SessionInfo, given, session_info
-from arker.operations import Operation
+from arker.operations import Operation, same
 from arker.results import RunResult
 
 if TYPE_CHECKING:
@@ -236,13 +236,8 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with leaving(error, f"session {self.id} was not closed"):
             self.close()
-        except ArkerError as failure:
-            if error is None:
-                raise
-            # The block's own exception is more important.
-            logger.warning("session %s was not closed: %s", self.id, failure)
 
 
 def make_session(computer: Computer, *, cwd: str | None, env: Mapping[str, str] | None) -> Session:
@@ -269,7 +264,7 @@ def all_sessions(computer: Computer) -> list[Session]:
     cursor: str | Unset = UNSET
     while True:
         parts = list_sessions.build(vm_id, cursor=cursor, limit=_PAGE)
-        page = _call(computer, list_sessions, _same, parts)
+        page = _call(computer, list_sessions, same, parts)
         found += [_handle(computer, session_info(session)) for session in page.sessions]
         following = given(page.next_cursor, str)
         if following is None:
@@ -307,10 +302,6 @@ def _reset(computer: Computer, session_id: str) -> SessionInfo:
         return parse(get_session, client._pipeline.answer(reply), session_info)
 
     return client._pipeline.perform(client._budget(None), make, consume)
-
-
-def _same(page: SessionPage) -> SessionPage:
-    return page
 
 
 def _nothing(deleted: Deleted) -> None:

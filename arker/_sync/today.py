@@ -27,7 +27,7 @@ from arker._io_sync import sleep
 from arker.errors import NEEDS_0_3, ArkerError, doubting, needing
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
-from arker.operations import Operation
+from arker.operations import Operation, same
 from arker.results import RunResult, VmList, VmSummary, decode, end_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def run_in(
     body.session_idx, body.session_id = session_for(client, vm_id, session_id)
     parts = ours(create_run.build(vm_id, body=body, idempotency_key=running.key))
     read = _HELD + client._timeouts.read
-    run: RunAnswer | Run = ask(client, budget, create_run, parts, _same, read)
+    run: RunAnswer | Run = ask(client, budget, create_run, parts, same, read)
     running.run_id = given(run.run_id, str)
     with doubting(f"the run {running.run_id} was started"):
         wait = _FIRST_LOOK
@@ -111,7 +111,7 @@ def run_in(
             sleep(min(wait, left))
             wait = min(1.5 * wait, _LAST_LOOK)
             parts = ours(get_run.build(vm_id, str(run.run_id)))
-            run = ask(client, budget, get_run, parts, _same)
+            run = ask(client, budget, get_run, parts, same)
         exit_code = given(run.exit_code, int)
         if exit_code is None or exit_code < 0 or run.state == "failed":
             why = given(run.fail_reason, str) or f"the run ended as {run.state}, without an exit code"
@@ -169,7 +169,7 @@ def computers(
     cursor: str | Unset = UNSET
     while True:
         parts = list_vms.build(limit=_PAGE, state=UNSET if state is None else state, cursor=cursor)
-        page = ask(client, budget, list_vms, parts, _same)
+        page = ask(client, budget, list_vms, parts, same)
         for vm in page.vms:
             yield computer_info(vm)
         following = given(page.next_cursor, str)
@@ -191,7 +191,7 @@ def describe(client: Arker, budget: Budget, vm_id: str, description: str | None)
 
 def regions_of(client: Arker, budget: Budget) -> tuple[Region, ...]:
     """Return the regions."""
-    page = ask(client, budget, list_regions, list_regions.build(), _same)
+    page = ask(client, budget, list_regions, list_regions.build(), same)
     return tuple(Region(one.provider, one.region, one.endpoint, tuple(one.platforms)) for one in page.regions)
 
 
@@ -203,7 +203,7 @@ def organization_of(client: Arker, budget: Budget) -> Organization:
 
 def check_health(client: Arker, budget: Budget) -> None:
     """Return if the deployment is healthy. Raises ArkerError otherwise."""
-    ask(client, budget, health, health.build(), _same)
+    ask(client, budget, health, health.build(), same)
 
 
 def ours(parts: dict[str, Any]) -> dict[str, Any]:
@@ -211,7 +211,3 @@ def ours(parts: dict[str, Any]) -> dict[str, Any]:
     # Others ignore the header.
     parts["headers"] = {**parts.get("headers", {}), "Arker-Local": "1"}
     return parts
-
-
-def _same(answer: T) -> T:
-    return answer

@@ -182,11 +182,17 @@ class Processes:
         """Return all processes with a live thread, except process 1."""
         found = []
         for name in self._numbers():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                process = parse_stat(self._read(f"{name}/stat"))
-                if process is not None:
-                    found.append(process)
+            process = self._process(name)
+            if process is not None:
+                found.append(process)
         return found
+
+    def _process(self, name: str) -> Process | None:
+        """Return a process with a live thread; None if it is gone."""
+        try:
+            return parse_stat(self._read(f"{name}/stat"))
+        except (OSError, ValueError, IndexError):
+            return None
 
     def count(self) -> int:
         """Return the number of processes except process 1, including zombies; fast."""
@@ -223,10 +229,7 @@ class Processes:
 
     def _own_of_others(self, name: str) -> int:
         # A main thread that ended has given its view of the memory back; the others have it.
-        try:
-            process = parse_stat(self._read(f"{name}/stat"))
-        except (OSError, ValueError, IndexError):
-            return 0
+        process = self._process(name)
         if process is None or process.threads == 1:
             return 0
         return max((self._own(f"{name}/task/{tid}") for tid in self.threads(process)), default=0)
@@ -257,10 +260,7 @@ class Processes:
 
     def _descriptor_folder(self, name: str) -> str | None:
         """The folder of the descriptors of a process, that of another thread when the main one has ended."""
-        try:
-            process = parse_stat(self._read(f"{name}/stat"))
-        except (OSError, ValueError, IndexError):
-            return None
+        process = self._process(name)
         if process is None:
             return None
         if process.state not in _ENDED:
@@ -326,18 +326,12 @@ class Processes:
 
     def parent(self, pid: int) -> int | None:
         """Return the parent of a process; None if it is gone."""
-        try:
-            process = parse_stat(self._read(f"{pid}/stat"))
-        except (OSError, ValueError, IndexError):
-            return None
+        process = self._process(str(pid))
         return None if process is None else process.parent
 
     def spent(self, pid: int) -> float | None:
         """CPU seconds of a process and of the children that it waited for; None if it is gone."""
-        try:
-            process = parse_stat(self._read(f"{pid}/stat"))
-        except (OSError, ValueError, IndexError):
-            return None
+        process = self._process(str(pid))
         return None if process is None else process.cpu_seconds
 
     def waits_in(self, pid: int) -> bytes:
