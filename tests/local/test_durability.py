@@ -120,7 +120,9 @@ class Worker:
             known.append(data)
             if action == "run":
                 known[-1] = data = data[:40]
-                command = f"printf '%s' '{data.decode()}' > {path}.new; sync {path}.new; mv {path}.new {path}"
+                command = (
+                    f"printf '%s' '{data.decode()}' > {path}.new && sync {path}.new && mv {path}.new {path}"
+                )
                 answer = connection.call(
                     "POST", f"/api/v1/vms/{vm}/run", {"command": command, "session_id": 0}
                 )
