@@ -32,6 +32,7 @@ from arker.local.engine.protocol import (
     Stream,
     Terminal,
     TerminalSize,
+    Usage,
     VmMissing,
 )
 from arker.local.engine.runs import LocalRun, RunBook
@@ -63,6 +64,8 @@ class FakeEngine:
         self.fail: Exception | None = None
         self.command: Command | None = None
         self.names = ["arkuntu"]
+        #: What every run is said to have used.
+        self.usage = Usage()
         #: Bytes that are kept of the output of a run.
         self.limit = 1 << 30
         self._book = RunBook(folder / "runs", 1 << 30, lambda: None)
@@ -152,7 +155,7 @@ class FakeEngine:
             work = _bash(run, command, stdin, cwd or str(self._folder), env or {})
         else:
             work = self._answer(run, command)
-        self._live[place] = _FakeCommand(run, work, timeout)
+        self._live[place] = _FakeCommand(run, work, timeout, self.usage)
         run.on_end.append(lambda _: self._live.pop(place) and None)
         return run
 
@@ -259,8 +262,9 @@ class FakeEngine:
 class _FakeCommand:
     """A command that runs, as its run controls it; cancelling its task ends it."""
 
-    def __init__(self, run: LocalRun, work: Awaitable[int], timeout: float | None) -> None:
+    def __init__(self, run: LocalRun, work: Awaitable[int], timeout: float | None, usage: Usage) -> None:
         self.run = run
+        self._usage = usage
         self.process: asyncio.subprocess.Process | None = None
         self._task = asyncio.ensure_future(work)
         self._task.add_done_callback(self._done)
@@ -315,7 +319,7 @@ class _FakeCommand:
             reason, code, notes = Reason.EXITED, task.result(), []
         totals = run.journal.totals
         out, err = totals[Stream.STDOUT], totals[Stream.STDERR]
-        run.end(End(code, reason, HOME, 0.001, out, err, notes=tuple(notes)))
+        run.end(End(code, reason, HOME, 0.001, out, err, self._usage, tuple(notes)))
 
 
 _PROCESSES: dict[LocalRun, asyncio.subprocess.Process] = {}

@@ -16,7 +16,7 @@ from arker.local.service.keys import open_keys
 from arker.local.service.sessions import index_of
 
 from .fake import outcome
-from .kit import BASE, Bench, fork, held_at_once
+from .kit import BASE, ULID, Bench, fork, held_at_once
 
 OLD = {"User-Agent": "Python-urllib/3.11"}
 
@@ -503,10 +503,53 @@ class TestOrganizations:
                 await client.post(f"/v1/vms/{vm}/runs", json={"command": text})
             await client.delete(f"/v1/vms/{vm}")
             answer = (await client.get("/v1/runs", params={"vm": vm, "sort": "when", "dir": "asc"})).json()
-            assert [row["command"] for row in answer["rows"]] == ["one", "two"]
+            assert [row["command"] for row in answer["rows"]] == ["", "one", "two"]
+            assert [row["endpoint"] for row in answer["rows"]] == ["fork", "run", "run"]
             assert (await client.get("/v1/runs", params={"search": "tw"})).json()["rows"][0][
                 "command"
             ] == "two"
+
+    async def test_runs_of_every_kind_are_listed_with_what_they_took(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = await fork(client)
+
+            async def command(text: str) -> engine.RunOutcome:
+                return outcome(exit_code=3 if text == "old" else 0)
+
+            bench.engine.command = command
+            bench.engine.usage = engine.Usage(cpu_seconds=1.5, peak_memory=64 * 2**20)
+            await client.post(f"/api/v1/vms/{vm}/run", json={"command": "old", "session_id": 0})
+            await client.post(f"/v1/vms/{vm}/runs", json={"command": "new"})
+            await client.post(f"/api/v1/local/vms/{vm}/runs", json={"command": "started"})
+            async with asyncio.timeout(10):
+                while len(rows := (await client.get(f"/v1/runs?vm={vm}&endpoint=run")).json()["rows"]) < 3:
+                    await asyncio.sleep(0.005)
+            shown = {(row["command"], row["exit_code"], row["state"]) for row in rows}
+            assert shown == {("old", 3, "completed"), ("new", 0, "completed"), ("started", 0, "completed")}
+            assert {(row["executor_cpu_ms"], row["executor_mem_mb"]) for row in rows} == {(1500, 64)}
+
+    async def test_calls_of_files_are_listed_too(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client, name="web"))["vm_id"]
+            written = {
+                "path": "/home/user/f",
+                "size": 0,
+                "upload_id": ULID + "N",
+                "start": 0,
+                "end": 0,
+                "content": "",
+            }
+            for asked in (
+                {"op": "write", "writes": [written]},
+                {"op": "read", "path": "/home/user/f"},
+                {"op": "read", "path": "/home/user/nothing"},
+            ):
+                await client.post("/v1/vms/web/sync", json=asked)
+            rows = (await client.get("/v1/runs", params={"endpoint": "sync"})).json()["rows"]
+            # A read of a file that does not exist was not served.
+            assert [(row["vm_id"], row["path"], row["status"]) for row in rows] == [
+                (vm, "/v1/vms/{id}/sync", 200)
+            ] * 2
 
     async def test_there_are_no_pools(self, bench: Bench) -> None:
         async with bench.client() as client:

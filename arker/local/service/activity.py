@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from arker.local.engine.protocol import shown
+from arker.local.engine.protocol import End, Reason, Usage, shown
 from arker.local.storage.activity import ActivityFilter, ActivityRow, ActivityRows
 
 from .access import Principal
@@ -16,6 +16,13 @@ __all__ = ["Act", "Activity", "ActivityFilter", "ActivityRow"]
 
 #: How long a row is kept, in milliseconds.
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
+_NOTHING: Final = Usage()
+#: The states of runs that did not complete, by reason.
+_STATES: Final = {
+    Reason.CANCELLED: "cancelled",
+    Reason.COMPUTER_STOPPED: "failed",
+    Reason.INFRASTRUCTURE: "failed",
+}
 #: Maximum number of unsaved rows; the oldest are dropped first.
 _WAITING: Final = 100_000
 
@@ -37,6 +44,7 @@ class Act:
     source_vm_id: str = ""
     exit_code: int | None = None
     state: str | None = None
+    usage: Usage = _NOTHING
 
 
 class Activity:
@@ -66,6 +74,28 @@ class Activity:
                 queue_ms=act.queue_ms,
                 exit_code=act.exit_code,
                 state=act.state,
+                cpu_ms=(act.usage.cpu_seconds or 0) * 1000,
+                memory_mib=(act.usage.peak_memory or 0) / 2**20,
+            )
+        )
+
+    def ran(self, who: Principal, vm_id: str, run_id: str, session_id: str, command: str, end: End) -> None:
+        """Add a run that has ended."""
+        total_ms = (end.seconds or 0) * 1000
+        self.add(
+            Act(
+                who,
+                "run",
+                vm_id,
+                at_ms=round(time.time() * 1000 - total_ms),
+                status=200,
+                total_ms=total_ms,
+                run_id=run_id,
+                session_id=session_id,
+                command=command,
+                exit_code=end.exit_code,
+                state=_STATES.get(end.reason, "completed"),
+                usage=end.usage,
             )
         )
 

@@ -18,6 +18,7 @@ from arker.local.storage.errors import ImageGone, NameTaken, TooManyComputers
 from arker.local.storage.notes import Identity, Note
 
 from .access import Access, Principal, missing
+from .activity import Act, Activity
 from .errors import ApiError
 from .idempotency import Idempotency, Once
 from .images import Images
@@ -87,6 +88,7 @@ class Computers:
         uploads: Uploads,
         idempotency: Idempotency,
         reserve: Reserve,
+        activity: Activity,
         *,
         most: int,
         resources: Mapping[str, int | None],
@@ -98,6 +100,7 @@ class Computers:
         self._uploads = uploads
         self._idempotency = idempotency
         self._reserve = reserve
+        self._activity = activity
         self._most = most
         self.resources: Mapping[str, int | None] = resources
         self._active: dict[str, int] = {}
@@ -187,7 +190,11 @@ class Computers:
                 new_ulid(), who.org_id, "computer", wanted.name, parent.image, wanted.is_public, parent.vm_id,
                 now, now, wanted.description,
             )  # fmt: skip
-            return await self._make(parent, child, wanted, answer, asked)
+            began = time.monotonic()
+            made = await self._make(parent, child, wanted, answer, asked)
+            took = (time.monotonic() - began) * 1000
+            self._activity.add(Act(who, "fork", child.vm_id, now, 200, took, source_vm_id=parent.vm_id))
+            return made
 
         if once is None:
             return await make()

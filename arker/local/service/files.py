@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -15,6 +16,7 @@ from arker.local.storage.uploads import Range
 
 from . import signing
 from .access import Access, Principal
+from .activity import Act, Activity
 from .computers import Computers
 from .errors import ApiError
 from .rooms import Rooms
@@ -111,6 +113,7 @@ class Files:
         computers: Computers,
         uploads: Uploads,
         sandboxes: Sandboxes,
+        activity: Activity,
         secret: bytes,
     ) -> None:
         self._engine = engine
@@ -118,6 +121,7 @@ class Files:
         self._computers = computers
         self._uploads = uploads
         self._sandboxes = sandboxes
+        self._activity = activity
         self._secret = secret
         #: Room for large answers that are being made.
         self.answers: Rooms = Rooms(MAX_ANSWERS, MAX_ALL_ANSWERS)
@@ -126,27 +130,27 @@ class Files:
         self, who: Principal, vm_id: str, entries: Sequence[Entry], base_url: str
     ) -> list[Result]:
         """Process entries in order; return a result or an error for each. `base_url` is the base of signed URLs."""
-        vm_id = self._use(who, vm_id)
         results: list[Result] = []
         listed = 0
         began = time.monotonic()
-        for entry in entries:
-            if time.monotonic() - began > _TURN:
-                # Most entries do not wait, so many of them could block other tasks.
-                await asyncio.sleep(0)
-                began = time.monotonic()
-            try:
-                if listed >= MAX_LISTED:
-                    raise ApiError(
-                        "payload_too_large", "too much to answer at once; send this in another request"
-                    )
-                with self._sandboxes.used():
-                    result = await self._write(vm_id, entry, base_url)
-                if isinstance(result, Arrived):
-                    listed += len(result.ranges)
-                results.append(result)
-            except ApiError as error:
-                results.append(error)
+        with self._used(who, vm_id) as vm_id:
+            for entry in entries:
+                if time.monotonic() - began > _TURN:
+                    # Most entries do not wait, so many of them could block other tasks.
+                    await asyncio.sleep(0)
+                    began = time.monotonic()
+                try:
+                    if listed >= MAX_LISTED:
+                        raise ApiError(
+                            "payload_too_large", "too much to answer at once; send this in another request"
+                        )
+                    with self._sandboxes.used():
+                        result = await self._write(vm_id, entry, base_url)
+                    if isinstance(result, Arrived):
+                        listed += len(result.ranges)
+                    results.append(result)
+                except ApiError as error:
+                    results.append(error)
         return results
 
     async def _write(self, vm_id: str, entry: Entry, base_url: str) -> Result:
@@ -171,39 +175,42 @@ class Files:
     ) -> T:
         """Make an answer of the content of a file, or for a large one of a signed URL below `base_url`, when there is
         room for it."""
-        vm_id = self._use(who, vm_id)
-        check_path(path)
-        async with await self._open(vm_id, path) as file:
-            if file.size > MAX_INLINE:
-                return await answer(self._signed(base_url, "GET", vm_id, path, file.size, file.version))
-            if file.size <= _SMALL_ANSWER:
-                return await answer(await _content(file, path))
-            async with self.answers.held(who.org_id, _COPIES * file.size):
-                return await answer(await _content(file, path))
+        with self._used(who, vm_id) as vm_id:
+            check_path(path)
+            async with await self._open(vm_id, path) as file:
+                if file.size > MAX_INLINE:
+                    return await answer(self._signed(base_url, "GET", vm_id, path, file.size, file.version))
+                if file.size <= _SMALL_ANSWER:
+                    return await answer(await _content(file, path))
+                async with self.answers.held(who.org_id, _COPIES * file.size):
+                    return await answer(await _content(file, path))
 
     async def manifest(self, who: Principal, vm_id: str, path: str) -> Manifest:
         """List the regular files below a folder, with their digests; empty if there is no folder.
 
         Files whose names are not Unicode are left out, because the contract cannot represent them.
         """
-        vm_id = self._use(who, vm_id)
-        if problem := path_problem(f"{path.rstrip('/')}/file", below="/"):
-            raise ApiError("bad_request", f"path {path[:80]!r} {problem}")
-        if not path.strip("/"):
-            raise ApiError("bad_request", "path: the root cannot be listed; name a folder in it")
         files: list[FileInfo] = []
         cursor: str | None = ""
-        with self._sandboxes.used():
+        with self._used(who, vm_id) as vm_id, self._sandboxes.used():
+            if problem := path_problem(f"{path.rstrip('/')}/file", below="/"):
+                raise ApiError("bad_request", f"path {path[:80]!r} {problem}")
+            if not path.strip("/"):
+                raise ApiError("bad_request", "path: the root cannot be listed; name a folder in it")
             while cursor is not None and len(files) <= MAX_MANIFEST:
                 page = await self._engine.files(vm_id).manifest(path, cursor=cursor)
                 files += [entry for entry in page.entries if entry.kind == "file" and _is_unicode(entry.path)]
                 cursor = page.cursor
         return Manifest(files[:MAX_MANIFEST], cursor is not None or len(files) > MAX_MANIFEST)
 
-    def _use(self, who: Principal, vm_id: str) -> str:
+    @contextlib.contextmanager
+    def _used(self, who: Principal, vm_id: str) -> Iterator[str]:
+        """Use the files of a computer in the block, and note in the activity log that they were; yield its id."""
         vm_id = self._access.owned(who, vm_id, "read or written").vm_id
         self._computers.touch(vm_id)
-        return vm_id
+        at_ms, began = time.time_ns() // 1_000_000, time.monotonic()
+        yield vm_id
+        self._activity.add(Act(who, "sync", vm_id, at_ms, 200, (time.monotonic() - began) * 1000))
 
     async def _open(self, vm_id: str, path: str) -> Readable:
         with self._sandboxes.used():

@@ -36,6 +36,7 @@ from arker.local.engine.protocol import (
 )
 
 from .access import Access, Principal
+from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
 from .runs import Early, run_identity
@@ -58,13 +59,20 @@ class Handles:
     """The runs of a deployment that have handles."""
 
     def __init__(
-        self, engine: Engine, access: Access, computers: Computers, sandboxes: Sandboxes, early: Early
+        self,
+        engine: Engine,
+        access: Access,
+        computers: Computers,
+        sandboxes: Sandboxes,
+        early: Early,
+        activity: Activity,
     ) -> None:
         self._engine = engine
         self._access = access
         self._computers = computers
         self._sandboxes = sandboxes
         self._early = early
+        self._activity = activity
         self._tasks: set[asyncio.Task[None]] = set()
         #: Bytes of input that each run that takes input received, so that repeated input is not given twice.
         self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
@@ -157,6 +165,7 @@ class Handles:
                     self._given[run] = 0
                 if given is not None:
                     self._spawn(self._feed(who.org_id, run, given))
+                self._spawn(self._noted(who, vm_id, run))
                 if own:
                     self._spawn(self._end_session(vm_id, run))
                 return run
@@ -191,6 +200,10 @@ class Handles:
         finally:
             self._unread[org_id] -= len(given)
         await run.close_stdin()
+
+    async def _noted(self, who: Principal, vm_id: str, run: Run) -> None:
+        """Note a run in the activity log once it has ended."""
+        self._activity.ran(who, vm_id, run.id, run.session_id, run.command, await run.wait())
 
     async def _end_session(self, vm_id: str, run: Run) -> None:
         """End the session that was created for a run, with the processes that the run left in it."""

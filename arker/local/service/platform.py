@@ -94,6 +94,7 @@ class Platform:
         staging.mkdir(mode=0o700, exist_ok=True)
         self._uploads = Uploads(self._upload_rows, engine, staging)
         self.access: Access = Access(KeyRows(database), self._computer_rows, guest_key)
+        self.activity: Activity = Activity(ActivityRows(database))
         self.computers: Computers = Computers(
             self._computer_rows,
             engine,
@@ -102,12 +103,14 @@ class Platform:
             self._uploads,
             self._idempotency,
             self._reserve,
+            self.activity,
             most=max_vms,
             resources=resources,
         )
         turns = Turns()
-        self.activity: Activity = Activity(ActivityRows(database))
-        self.runs: Runs = Runs(engine, self.access, self.computers, self._idempotency, self._sandboxes, turns)
+        self.runs: Runs = Runs(
+            engine, self.access, self.computers, self._idempotency, self._sandboxes, turns, self.activity
+        )
         self.recorded: Recorded = Recorded(
             RunRows(database), Notes(database), engine, self.access, self.computers, self._sandboxes,
             turns, self.activity, self.runs.outputs, self.runs.early,
@@ -118,11 +121,19 @@ class Platform:
         )  # fmt: skip
         self.filesystems: Filesystems = Filesystems(FilesystemRows(database), engine, self.access)
         self.files: Files = Files(
-            engine, self.access, self.computers, self._uploads, self._sandboxes, database.secret()
+            engine,
+            self.access,
+            self.computers,
+            self._uploads,
+            self._sandboxes,
+            self.activity,
+            database.secret(),
         )
         self.filesystem: FileSystem = FileSystem(engine, self.access, self.computers, self._sandboxes)
         self.terminals: Terminals = Terminals(engine, self.computers, self._sandboxes)
-        self.handles: Handles = Handles(engine, self.access, self.computers, self._sandboxes, self.runs.early)
+        self.handles: Handles = Handles(
+            engine, self.access, self.computers, self._sandboxes, self.runs.early, self.activity
+        )
         self.ports: Ports = Ports(engine, self.access, self.computers, self._sandboxes, database.secret())
         self._sweeper: asyncio.Task[None] | None = None
         #: What `_look` found last.

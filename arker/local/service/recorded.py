@@ -29,6 +29,7 @@ from arker.local.engine.protocol import (
     RunMissing,
     SessionBusy,
     Stream,
+    Usage,
     shown,
 )
 from arker.local.storage.errors import NameTaken
@@ -60,6 +61,7 @@ MOST: Final = 1000
 MOST_WAITING: Final = 32 * 1024 * 1024
 #: Seconds between attempts to use a session that is busy with something else.
 _AGAIN: Final = 0.1
+_NOTHING: Final = Usage()
 _CUT_OFF: Final = "the deployment ended while the run was going on"
 
 
@@ -101,6 +103,7 @@ class _Live:
     handle: Run | None = None
     cancelled: bool = False
     error: ApiError | None = None
+    usage: Usage = _NOTHING
     queued: float = 0.0
     #: Set when the run starts or ends; and when it ends.
     dispatched: asyncio.Event = field(default_factory=asyncio.Event)
@@ -226,6 +229,7 @@ class Recorded:
                         await live.handle.cancel()
                     with api_errors():
                         end = await live.handle.wait()
+                    live.usage = end.usage
                     await self._move(live, *_outcome(end))
         except ApiError as error:
             live.error = error
@@ -293,6 +297,7 @@ class Recorded:
                 command=row.command,
                 exit_code=row.exit_code,
                 state=row.state,
+                usage=live.usage,
             )
         )
 

@@ -14,6 +14,7 @@ from arker.local.engine.runs import COLLECTED, collect, new_run_id, running
 from arker.local.storage.notes import Identity
 
 from .access import Access, Principal
+from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
 from .idempotency import Idempotency, Once
@@ -66,6 +67,7 @@ class Runs:
         idempotency: Idempotency,
         sandboxes: Sandboxes,
         turns: Turns,
+        activity: Activity,
     ) -> None:
         self._engine = engine
         self._access = access
@@ -73,6 +75,7 @@ class Runs:
         self._idempotency = idempotency
         self._sandboxes = sandboxes
         self._turns = turns
+        self._activity = activity
         #: Room for output that is rendered.
         self.outputs: Rooms = Rooms(MAX_OUTPUTS, MAX_ALL_OUTPUTS)
         #: The engine's run under each Idempotency-Key.
@@ -113,6 +116,7 @@ class Runs:
                         self._engine, vm_id, session_id, command, timeout=timeout, run_id=run_id
                     ) as handle:
                         end = await handle.wait()
+                        self._activity.ran(who, vm_id, run_id, session_id, command, end)
                         size = min(end.stdout_bytes, COLLECTED) + min(end.stderr_bytes, COLLECTED)
                         self._computers.touch(vm_id)
                         if size <= SMALL:

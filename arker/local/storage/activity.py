@@ -29,6 +29,8 @@ class ActivityRow:
     queue_ms: float
     exit_code: int | None
     state: str | None
+    cpu_ms: float
+    memory_mib: float
 
 
 @dataclass(frozen=True, slots=True)
