@@ -401,7 +401,8 @@ async def test_a_shell_that_dies_before_a_command_does_not_answer_it(engine: Bub
         if (told, ran) == (137, False):  # it was killed in its first microseconds
             killed += 1
         else:
-            assert (told, ran) in [(3, True), (137, True)]
+            why = "the shell of the session ended before the command could start"
+            assert (told, ran) in [(3, True), (137, True), (why, False)]
     assert killed < 5
 
 
@@ -428,27 +429,6 @@ def test_output_that_comes_while_its_pipe_is_looked_at_is_kept(
         return [piece.data for piece in reader.journal._pieces]
 
     assert b"".join(asyncio.run(look())) == b"DEF"
-
-
-async def test_a_command_that_its_shell_did_not_begin_is_given_to_another_one(
-    engine: BubblewrapEngine,
-) -> None:
-    pid = (await sh(engine, "x=kept; cd /tmp; echo $$")).strip()
-    await attempt(engine, f"kill -STOP {pid}", session="other")
-    call = asyncio.create_task(attempt(engine, "echo $x in $PWD; echo once >> log"))
-    await attempt(engine, f"kill -KILL {pid}", session="other")
-    outcome = await call
-    assert (outcome.stdout, outcome.exit_code) == (b"kept in /tmp\n", 0)
-    assert await sh(engine, "cat log") == "once\n"
-
-
-async def test_a_command_whose_shell_is_replaced_can_be_cancelled(engine: BubblewrapEngine) -> None:
-    pid = (await sh(engine, "echo $$")).strip()
-    await attempt(engine, f"kill -STOP {pid}", session="other")
-    call = asyncio.create_task(attempt(engine, "sleep 1000", timeout=1))
-    await attempt(engine, f"kill -KILL {pid}", session="other")
-    assert (await call).exit_code == 124
-    assert await sh(engine, "echo on") == "on\n"
 
 
 async def test_a_command_that_is_cancelled_as_it_begins_loses_nothing_of_the_one_before(

@@ -4,7 +4,8 @@ bash reads a file in blocks, but a pipe byte by byte, as it must not take what i
 short command, that is more than half of the time. At the end of a file, though, bash exits. So what is
 given to it ends with a line that redirects input from a named pipe, the gate: opening it waits until somebody opens its
 other end. The host appends the next command, with another gate at its end, and then opens the first one. There are two,
-in turns: the host closes one when the command has told its end, long before the shell comes to it again.
+in turns: the host closes one when the command has told its end, long before the shell comes to it again, and replaces
+it if another process still has it open.
 
 Should a shell get past a gate by itself, without descriptors say, it sees the end of its script and exits.
 """
@@ -93,9 +94,20 @@ class Script:
 
     def taken(self) -> None:
         """Note that the shell has passed the gate."""
-        if self._open >= 0:
-            os.close(self._open)
-            self._open = -1
+        if self._open < 0:
+            return
+        os.close(self._open)
+        self._open = -1
+        gate = self._gates[1 - self._turn]
+        try:
+            held = os.open(gate, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # it has no reader, as usual
+            return
+        # A process that is just being started, between fork and exec, has what was open then: the shell would not wait.
+        os.close(held)
+        with contextlib.suppress(OSError):
+            os.mkfifo(f"{gate}+", 0o600)
+            Path(f"{gate}+").rename(gate)
 
     def dismiss(self, text: bytes = b"") -> bool:
         """Let a shell that waits read `text` and the end of the script; return False if it does not wait."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import enum
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -195,28 +195,21 @@ class Session:
         whole: bool,
     ) -> None:
         """Start the command of the run that claimed the session. Raises LimitReached, OSError."""
-        run = self.run
-        assert run is not None
-
-        async def give() -> Given:
-            shell = await self._ready(sandbox, control, image)
-            assert shell.pid is not None
-            measure = meter.begin(shell.pid)
-            try:
-                future = shell.run(command, run.journal, stdin=stdin, whole=whole)
-            except BaseException:
-                meter.end(measure)
-                raise
-            measure.mark = shell.mark
-            if len(self.marks) >= _MARKS:
-                self.marks &= sandbox.processes.marks()
-            self.marks.add(shell.mark)
-            return Given(shell, future, measure)
-
-        given = await give()
+        assert self.run is not None
+        shell = await self._ready(sandbox, control, image)
+        assert shell.pid is not None
+        measure = meter.begin(shell.pid)
+        try:
+            future = shell.run(command, self.run.journal, stdin=stdin, whole=whole)
+        except BaseException:
+            meter.end(measure)
+            raise
+        measure.mark = shell.mark
+        if len(self.marks) >= _MARKS:
+            self.marks &= sandbox.processes.marks()
+        self.marks.add(shell.mark)
         self._move(SessionPhase.RUNNING)
-        # Input that was written to a shell is lost with it.
-        _Command(self, run, given, seconds, meter, None if stdin else give)
+        _Command(self, shell, self.run, future, seconds, meter, measure)
 
     async def _ready(self, sandbox: Sandbox, control: Path, image: Image) -> Shell:
         """Return a shell that is ready for a command."""
@@ -346,56 +339,31 @@ async def _send_until_gone(
         await asyncio.sleep(0.002)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A command that was given to a shell."""
-
-    shell: Shell
-    future: asyncio.Future[Result]
-    measure: Measure
-
-
 class _Command:
-    """The running command of a session, as controlled by its run. Its timeout is armed while nothing ends it.
+    """The running command of a session, as controlled by its run. Its timeout is armed while nothing ends it."""
 
-    If the shell ends before it has begun the command, `give`, where there is one, gives it once more, to another shell.
-    """
-
-    __slots__ = (
-        "_again",
-        "_ending",
-        "_future",
-        "_give",
-        "_measure",
-        "_meter",
-        "_run",
-        "_session",
-        "_shell",
-        "_timeout",
-    )
+    __slots__ = ("_ending", "_future", "_measure", "_meter", "_run", "_session", "_shell", "_timeout")
 
     def __init__(
         self,
         session: Session,
+        shell: Shell,
         run: LocalRun,
-        given: Given,
+        future: asyncio.Future[Result],
         seconds: float,
         meter: Meter,
-        give: Callable[[], Awaitable[Given]] | None,
+        measure: Measure,
     ) -> None:
         self._session = session
+        self._shell = shell
         self._run = run
+        self._future = future
         self._meter = meter
-        self._give = give
-        self._again: asyncio.Task[None] | None = None
+        self._measure = measure
         self._ending: asyncio.Task[None] | None = None
         self._timeout = Timeout(seconds, partial(self._begin_ending, Reason.TIMED_OUT))
         run.control = self
-        self._take(given)
-
-    def _take(self, given: Given) -> None:
-        self._shell, self._future, self._measure = given.shell, given.future, given.measure
-        self._future.add_done_callback(self._ended)
+        future.add_done_callback(self._ended)
 
     async def write_stdin(self, data: bytes) -> None:
         if self._shell.input is None:
@@ -423,9 +391,7 @@ class _Command:
         return shell.sandbox.processes.started_by(shell.pid, shell.mark)
 
     def _begin_ending(self, reason: Reason) -> None:
-        if self._again is not None and not self._again.done():
-            self._again.add_done_callback(lambda _: self._begin_ending(reason))
-        elif not self._future.done() and self._run.begin_ending(reason):
+        if not self._future.done() and self._run.begin_ending(reason):
             self._timeout.disarm()
             self._session.begin_ending()
             self._ending = asyncio.get_running_loop().create_task(self._end())
@@ -445,22 +411,8 @@ class _Command:
         if not self._future.done():
             self._shell.close()
 
-    async def _give_again(self, give: Callable[[], Awaitable[Given]]) -> None:
-        usage = self._meter.end(self._measure)
-        try:
-            given = await give()
-        except (EngineError, OSError):
-            self._timeout.disarm()
-            self._session.over(self._future.result(), self._run, usage)
-        else:
-            self._take(given)
-
     def _ended(self, future: asyncio.Future[Result]) -> None:
         """Note how the command ended; the run ends once all processes that end with it are gone."""
-        if not future.result().begun and self._ending is None and self._give is not None:
-            give, self._give = self._give, None
-            self._again = asyncio.get_running_loop().create_task(self._give_again(give))
-            return
         self._timeout.disarm()
         if self._ending is None:
             self._over()

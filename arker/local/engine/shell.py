@@ -242,8 +242,6 @@ class Result:
     killed: bool = False
     #: Why the status is unknown, if that is known.
     why: str = ""
-    #: Whether the shell had begun the command; if not, nothing of it was executed.
-    begun: bool = True
 
 
 class _Reader:
@@ -838,7 +836,7 @@ class Shell:
             # Its end says nothing about the command.
             self.close()
         elif self.state is ShellState.RUNNING and not (self._begun or self._out.opened()):
-            self.close("the shell of the session ended before the command could start", begun=False)
+            self.close("the shell of the session ended before the command could start")
         elif self.state is ShellState.RUNNING:
             self._command_done(status & 0xFF, gone=True)
         elif self.state is ShellState.DRAINING:
@@ -975,7 +973,7 @@ class Shell:
         self._held.remove(reader)
         reader.close()
 
-    def close(self, why: str = "", *, begun: bool = True) -> None:
+    def close(self, why: str = "") -> None:
         """Release all resources; a command that still runs ends without a status."""
         if self.state is ShellState.CLOSED:
             return
@@ -998,5 +996,5 @@ class Shell:
                 folder.rmdir()
         future, self._result = self._result, None
         if future is not None and not future.done():
-            cut = Result(None, self._cwd, time.perf_counter() - self._began, why=why, begun=begun)
+            cut = Result(None, self._cwd, time.perf_counter() - self._began, why=why)
             future.set_result(self._done or cut)
