@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         VmBusyError,
     )
     from .events import OutputCut, RunInfo, RunOutput
+    from .filechanges import FileChanges
     from .filevalues import FileChange, FileInfo, GrepMatch, TreeResult
     from .hooks import Hooks, RequestEvent, RetryEvent, TransferEvent
     from .ids import SOURCE_ALIASES
@@ -90,6 +91,7 @@ __all__ = [
     "Failure",
     "File",
     "FileChange",
+    "FileChanges",
     "FileInfo",
     "Files",
     "ForbiddenError",
@@ -161,6 +163,7 @@ _MODULES = {
     "_sync.terminal": ["Terminal"],
     "config": ["Timeouts"],
     "events": ["OutputCut", "RunInfo", "RunOutput"],
+    "filechanges": ["FileChanges"],
     "filevalues": ["FileChange", "FileInfo", "GrepMatch", "TreeResult"],
     "errors": [
         "ArkerError",

@@ -345,7 +345,7 @@ fill() {
   for f do if exists "$f"; then refuse "${f#"$part/./"}" "it could not be replaced"; fi; done
 }
 """,
-    "changed": r"""
+    "changes": r"""
 token() {
   if ! exists "$P"; then printf none; return; fi
   (cd -P -- "$P" && find . -exec stat -c '%n %f %s %i %y' {} + 2>/dev/null | sort | sha256sum)

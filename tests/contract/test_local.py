@@ -203,7 +203,7 @@ def files(client: httpx.Client, here: str) -> None:
     assert len(operate(op="manifest", path="/home/user/d")["entries"]) == 4
     operate(op="mark", path="/home/user/d", marks=[{"path": "h", "mode": 0o644}, {"path": "none"}])
     operate(op="place", path="/home/user/d/h", target="/home/user/d/g")
-    assert operate(op="changed", path="/home/user/d")["token"]
+    assert operate(op="changes", path="/home/user/d")["rescan"]
     assert client.post(f"{here}/files/pack", json={"path": "/home/user/d", "paths": ["g"]}).content
     entry = b"".join(pack([Entry("new", "file", 0o644, 0, b"x", "")]))
     assert client.put(f"{here}/files/unpack?path=/home/user/d", content=entry).json() == {"refused": []}

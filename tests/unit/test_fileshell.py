@@ -231,16 +231,23 @@ def test_what_tools_say(said: str, code: str, message: str) -> None:
 
 
 def test_changes_are_seen(files: FileShell, tmp_path: Path) -> None:
+    def changed(name: str, cursor: str, wait: float = 0) -> str | None:
+        news = files.changes(str(tmp_path / name), cursor, wait)
+        assert news.rescan == (news.cursor != cursor)
+        return news.cursor if news.rescan else None
+
     root = tmp_path / "t"
     root.mkdir()
-    first = files.changed(str(root), "", 0)
-    assert files.changed(str(root), first, 0) == first
+    first = changed("t", "")
+    assert first
+    assert not changed("t", first)
     (root / "new").touch()
-    assert files.changed(str(root), first, 5) != first
-    missing = files.changed(str(root / "none"), "", 0)
-    assert files.changed(str(root / "none"), missing, 0) == missing
-    (root / "none").mkdir()
-    assert files.changed(str(root / "none"), missing, 0) != missing
+    assert changed("t", first, 5)
+    missing = changed("none", "")
+    assert missing
+    assert not changed("none", missing)
+    (tmp_path / "none").mkdir()
+    assert changed("none", missing)
 
 
 def test_lines_that_match(files: FileShell, tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ import io
 import os
 import posixpath
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from arker._io_async import async_in_thread
 from arker.errors import ArkerError, bad_request
-from arker.filevalues import PARTIAL, FileChange, FileInfo, GrepMatch, RemotePath, TreeResult, remote_path
+from arker.filechanges import FileChanges, KnownTree
+from arker.filevalues import PARTIAL, FileInfo, GrepMatch, RemotePath, TreeResult, remote_path
 from arker.folders import Ignore
 from arker.sources import Source, local
 from arker.transfers import PIECE
@@ -377,31 +378,31 @@ class AsyncFiles:
 
     async def watch(
         self, path: RemotePath = ".", *, since: Sequence[FileInfo] | None = None
-    ) -> AsyncIterator[Sequence[FileChange]]:
+    ) -> AsyncIterator[FileChanges]:
         """Iterate over changes at and below a folder as they happen; each item has the changes since the item before
-        it.
+        it. What is changed and changed back in between is left out. The folder may be missing at first.
 
         Args:
             path: The folder.
-            since: The last known entries, as `list(recursive=True)` gives them, to continue from there; default the
-                current entries.
+            since: The last known entries, as `list(recursive=True)` or `FileChanges.entries` give them, to continue
+                from there; default the current entries.
 
         Raises:
             ArkerError: See the class.
         """
         where = remote_path(path)
-        token = "" if since is not None else await self._wire.changed(where, "", 0)
-        known = _by_path(since if since is not None else await self._all(where))
+        known = None if since is None else KnownTree(since)
+        cursor = ""
         while True:
-            now = await self._wire.changed(where, token, _WAIT)
-            if now == token:
+            news = await self._wire.changes(where, cursor, _WAIT)
+            cursor = news.cursor
+            found = await self._all(where) if news.rescan else []
+            if known is None:
+                known = KnownTree(found)
                 continue
-            token = now
-            found = _by_path(await self._all(where))
-            changes = _changes(known, found)
-            known = found
+            changes = known.replace(found) if news.rescan else known.update(news)
             if changes:
-                yield changes
+                yield FileChanges(changes, known.entries)
 
     async def _all(self, path: str) -> Sequence[FileInfo]:
         try:
@@ -704,24 +705,3 @@ class AsyncFile:
 def _spool() -> IO[bytes]:
     """A file that stays in memory while it is small."""
     return cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=PART))
-
-
-def _by_path(infos: Iterable[FileInfo]) -> dict[str, FileInfo]:
-    return {info.path: info for info in infos}
-
-
-def _changes(before: dict[str, FileInfo], after: dict[str, FileInfo]) -> list[FileChange]:
-    """The differences, by path."""
-    changes = []
-    for path in sorted(before.keys() | after.keys()):
-        old, new = before.get(path), after.get(path)
-        if old is None:
-            changes.append(FileChange("added", path, new))
-        elif new is None:
-            changes.append(FileChange("removed", path, None))
-        # The time of a folder only reflects changes of its entries.
-        elif (old.kind, old.mode, old.target) != (new.kind, new.mode, new.target) or (
-            new.kind == "file" and old.version != new.version
-        ):
-            changes.append(FileChange("changed", path, new))
-    return changes

@@ -16,6 +16,7 @@ from arker import fileshell
 from arker._io_async import async_in_thread
 from arker.archive import Entry, pack, unpack
 from arker.errors import ArkerError, doubting
+from arker.filechanges import TreeNews
 from arker.fileshell import Output
 from arker.filevalues import HOME, PARTIAL, FileInfo, GrepMatch
 
@@ -84,10 +85,12 @@ class AsyncFileShell:
         )
         return found.entries, found.entries[-1].path if found.more and found.entries else None
 
-    async def changed(self, path: str, token: str, wait: float) -> str:
-        """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
-        found = await self._do("changed", path, repeatable=True, known=token, wait=math.ceil(wait))
-        return (found.data or b"").decode()
+    async def changes(self, path: str, cursor: str, wait: float) -> TreeNews:
+        """Wait at most `wait` seconds for changes below a folder since `cursor`; return whether there are any. Raises
+        ArkerError."""
+        found = await self._do("changes", path, repeatable=True, known=cursor, wait=math.ceil(wait))
+        token = (found.data or b"").decode()
+        return TreeNews(token, token != cursor)
 
     async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
         """Write a file. Raises ArkerError."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from arker.archive import Entry
 from arker.errors import ArkerError
+from arker.filechanges import TreeNews
 from arker.filevalues import FileInfo, GrepMatch
 
 from .shell import AsyncFileShell
@@ -76,9 +77,9 @@ class AsyncFileWays:
         """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
         return await self._by(lambda way: way.manifest(path, cursor, limit))
 
-    async def changed(self, path: str, token: str, wait: float) -> str:
-        """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
-        return await self._by(lambda way: way.changed(path, token, wait))
+    async def changes(self, path: str, cursor: str, wait: float) -> TreeNews:
+        """Wait at most `wait` seconds for changes below a folder since `cursor`; return them. Raises ArkerError."""
+        return await self._by(lambda way: way.changes(path, cursor, wait))
 
     async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
         """Write a file. Raises ArkerError."""

@@ -16,6 +16,7 @@ from arker._http._async.transport import AsyncReply
 from arker._io_async import async_in_thread
 from arker.archive import Entry
 from arker.errors import Answer, ArkerError, bad_request, read_answer
+from arker.filechanges import TreeNews
 from arker.fileshell import quoted
 from arker.filevalues import FileInfo, GrepMatch, info_of, text_fields, text_of, texts_fields
 
@@ -31,7 +32,7 @@ PART: Final = 8 << 20
 _LARGEST_PAGE: Final = 64 << 20
 _LARGEST_PIECE: Final = 40 << 20
 #: Operations that can be repeated without another effect.
-REPEATABLE: Final = frozenset({"stat", "list", "manifest", "chmod", "mark", "changed", "remove"})
+REPEATABLE: Final = frozenset({"stat", "list", "manifest", "chmod", "mark", "changes", "remove"})
 #: How many sessions to use for our own commands.
 _SESSIONS: Final = 8
 _TOTAL: Final = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
@@ -93,10 +94,10 @@ class AsyncFileWire:
         answer = await self._operate("manifest", path, hashed=False, cursor=cursor, limit=limit)
         return _parsed(lambda fields: _page(fields, ""), answer)
 
-    async def changed(self, path: str, token: str, wait: float) -> str:
-        """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
-        answer = await self._operate("changed", path, token=token, wait=wait)
-        return _parsed(lambda fields: str(fields["token"]), answer)
+    async def changes(self, path: str, cursor: str, wait: float) -> TreeNews:
+        """Wait at most `wait` seconds for changes below a folder since `cursor`; return them. Raises ArkerError."""
+        answer = await self._operate("changes", path, cursor=cursor, wait=wait)
+        return _parsed(lambda fields: _news(fields, path), answer)
 
     async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
         """Write a file in one request. Raises ArkerError."""
@@ -272,6 +273,15 @@ def grep_matches(output: bytes) -> list[GrepMatch]:
 
 def _page(answer: dict[str, Any], base: str) -> tuple[Sequence[FileInfo], str | None]:
     return [info_of(entry, base) for entry in answer["entries"]], answer["cursor"]
+
+
+def _news(answer: dict[str, Any], base: str) -> TreeNews:
+    return TreeNews(
+        str(answer["cursor"]),
+        bool(answer["rescan"]),
+        [info_of(entry, base) for entry in answer["entries"]],
+        [posixpath.join(base, text_of(one, "path")) for one in answer["removed"]],
+    )
 
 
 def _unpacked(packed: bytes) -> list[Entry]:

@@ -17,6 +17,7 @@ from arker import fileshell
 from arker._io_sync import in_thread
 from arker.archive import Entry, pack, unpack
 from arker.errors import ArkerError, doubting
+from arker.filechanges import TreeNews
 from arker.fileshell import Output
 from arker.filevalues import HOME, PARTIAL, FileInfo, GrepMatch
 
@@ -83,10 +84,12 @@ class FileShell:
         )
         return found.entries, found.entries[-1].path if found.more and found.entries else None
 
-    def changed(self, path: str, token: str, wait: float) -> str:
-        """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
-        found = self._do("changed", path, repeatable=True, known=token, wait=math.ceil(wait))
-        return (found.data or b"").decode()
+    def changes(self, path: str, cursor: str, wait: float) -> TreeNews:
+        """Wait at most `wait` seconds for changes below a folder since `cursor`; return whether there are any. Raises
+        ArkerError."""
+        found = self._do("changes", path, repeatable=True, known=cursor, wait=math.ceil(wait))
+        token = (found.data or b"").decode()
+        return TreeNews(token, token != cursor)
 
     def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
         """Write a file. Raises ArkerError."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from arker.archive import Entry
 from arker.errors import ArkerError
+from arker.filechanges import TreeNews
 from arker.filevalues import FileInfo, GrepMatch
 
 from .shell import FileShell
@@ -77,9 +78,9 @@ class FileWays:
         """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
         return self._by(lambda way: way.manifest(path, cursor, limit))
 
-    def changed(self, path: str, token: str, wait: float) -> str:
-        """Wait at most `wait` seconds until the token of all entries below a folder differs from `token`; return it."""
-        return self._by(lambda way: way.changed(path, token, wait))
+    def changes(self, path: str, cursor: str, wait: float) -> TreeNews:
+        """Wait at most `wait` seconds for changes below a folder since `cursor`; return them. Raises ArkerError."""
+        return self._by(lambda way: way.changes(path, cursor, wait))
 
     def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
         """Write a file. Raises ArkerError."""

@@ -22,6 +22,7 @@ from arker.local.engine.digests import Digests
 from arker.local.engine.file_protocol import Conditions
 from arker.local.engine.filesystem import changes
 from arker.local.engine.filesystem.root import Root
+from arker.local.engine.filesystem.watching import Watching
 from arker.local.engine.gate import Gate
 from arker.local.engine.images import MOUNT_POINTS, Image
 from arker.local.engine.limits import Limits
@@ -148,12 +149,17 @@ class Computer:
     warn_at: float = 0.0
     #: Measures the commands of the sandbox.
     meter: Meter | None = None
+    #: The watches of its folders.
+    watching: Watching = field(init=False)
     _ports: Ports | None = None
     #: Terminals by session; each session has at most one.
     _terminals: dict[str, Terminal] = field(default_factory=dict)
     _control: Path = Path()
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _refusal: EngineError | None = None
+
+    def __post_init__(self) -> None:
+        self.watching = Watching(self)
 
     @classmethod
     def from_row(cls, host: Host, image: Image, row: VmRow) -> Computer:
@@ -180,6 +186,7 @@ class Computer:
     def refuse(self, why: EngineError | None) -> None:
         """Make running commands and all further use fail with `why`."""
         self._refusal = why
+        self.watching.stir()
 
     @property
     def refusal(self) -> EngineError | None:
@@ -250,6 +257,7 @@ class Computer:
         self.meter = Meter(sandbox.processes, sandbox.group, self._shells)
         self._ports = Ports(sandbox, host.helper)
         host.sandboxes.add(sandbox)
+        self.watching.stir()
 
         def ended(_: object) -> None:
             host.sandboxes.discard(sandbox)
@@ -276,6 +284,7 @@ class Computer:
         if sandbox is None or sandbox is not self.sandbox:
             return
         self.sandbox = None
+        self.watching.end()
         for session in self.sessions.values():
             session.leave()
         with contextlib.suppress(OSError):
@@ -434,6 +443,7 @@ class Computer:
                 raise files.translate(error, path) from error
             if linked:
                 self.size += size
+                self.watching.stir()
                 if sha256 is not None:
                     self.host.digests.written(self.id, os.fstat(source), sha256)
             return linked

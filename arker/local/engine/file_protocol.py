@@ -61,6 +61,23 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What has changed in a tree.
+
+    Attributes:
+        cursor: the changes after these continue from it.
+        rescan: the changes are not known: the tree has to be read again.
+        entries: what is now at the paths that have changed, relative to the tree.
+        removed: paths at which nothing is any more, or nothing of what was below; this counts before `entries`.
+    """
+
+    cursor: str
+    rescan: bool
+    entries: Sequence[FileInfo] = ()
+    removed: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NewEntry:
     """An entry to be written to a tree; its path is relative to the tree's root."""
 
@@ -225,7 +242,7 @@ class Files(Protocol):
         """Write entries below a directory, which is created if missing; return those that were refused."""
         ...
 
-    async def changed(self, path: str, token: str = "", *, wait: float = 0) -> str:
-        """Return a token of the names, sizes, times and modes of everything below `path`; wait until it differs from
-        `token`, at most `wait` seconds. A missing directory has a token as well."""
+    async def changes(self, path: str, cursor: str = "", *, wait: float = 0) -> Changes:
+        """Return what has changed below a directory since `cursor`; wait for that at most `wait` seconds. Without a
+        cursor, return one. A missing directory is empty."""
         ...

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel, StringConstraints
 
 from arker.local.service.errors import ApiError
-from arker.local.service.filesystem import Conditions, FileInfo, Marks, Refused
+from arker.local.service.filesystem import Changes, Conditions, FileInfo, Marks, Refused
 
 from .schemas import Body, Whole
 
@@ -163,11 +163,11 @@ class Place(_WithTarget):
         return Conditions(self.if_match, self.if_absent, self.read_only)
 
 
-class Changed(_WithPath):
-    """A request to wait until a tree has a token other than the given one."""
+class Watch(_WithPath):
+    """A request to wait for changes below a directory, since the given cursor."""
 
-    op: Literal["changed"]
-    token: Text = ""
+    op: Literal["changes"]
+    cursor: Text = ""
     wait: Annotated[float, Field(ge=0, le=60)] = 0
 
 
@@ -185,7 +185,7 @@ class Pack(_WithPath):
 
 
 AnyOperation = (
-    Stat | List | Mkdir | Remove | Move | Copy | Chmod | Symlink | Manifest | MarkAll | Place | Changed
+    Stat | List | Mkdir | Remove | Move | Copy | Chmod | Symlink | Manifest | MarkAll | Place | Watch
 )
 
 
@@ -235,6 +235,16 @@ def info_fields(info: FileInfo) -> dict[str, Any]:
     if info.sha256 is not None:
         fields["sha256"] = info.sha256
     return fields
+
+
+def changes_fields(changes: Changes) -> dict[str, Any]:
+    """Return the JSON fields of changes."""
+    return {
+        "cursor": changes.cursor,
+        "rescan": changes.rescan,
+        "entries": [info_fields(entry) for entry in changes.entries],
+        "removed": [text_fields("path", path) for path in changes.removed],
+    }
 
 
 def refused_fields(refused: Iterable[Refused]) -> list[dict[str, str]]:

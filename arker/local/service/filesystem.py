@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from arker.local.engine.file_protocol import (
     LARGEST_PIECE,
+    Changes,
     Conditions,
     FileInfo,
     Files,
@@ -23,6 +24,7 @@ from .translation import Sandboxes
 
 __all__ = [
     "LARGEST_PIECE",
+    "Changes",
     "Conditions",
     "FileInfo",
     "FileSystem",

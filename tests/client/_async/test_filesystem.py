@@ -231,3 +231,10 @@ async def test_watching(way: Way, deployment: Deployment) -> None:
             ("changed", f"{HOME}/d/old"),
             ("removed", f"{HOME}/d/old"),
         ]
+        await files.move("d/new", "d/moved")
+        async for again in files.watch("d", since=changes.entries):
+            assert [(change.kind, change.path) for change in again] == [
+                ("added", f"{HOME}/d/moved"),
+                ("removed", f"{HOME}/d/new"),
+            ]
+            break

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from arker.local.engine.digests import Digests
@@ -13,6 +12,7 @@ from arker.local.engine.file_protocol import (
     ANY,
     LARGEST_PAGE,
     LARGEST_PIECE,
+    Changes,
     Conditions,
     FileInfo,
     Marks,
@@ -22,14 +22,11 @@ from arker.local.engine.file_protocol import (
 )
 from arker.local.engine.filesystem import changes, content, walk
 from arker.local.engine.filesystem.root import Root, told
-from arker.local.engine.protocol import FileMissing, FileRefused, Readable
+from arker.local.engine.filesystem.watching import Watching, Whole
+from arker.local.engine.protocol import FileRefused, Readable
 from arker.local.engine.readable import LocalFile
 
 _T = TypeVar("_T")
-
-#: Seconds between two checks of a tree for changes, and the minimum ratio of the pause to the duration of a check.
-_LOOK_SECONDS = 0.2
-_PAUSE = 10
 
 
 class Live(Protocol):
@@ -38,6 +35,11 @@ class Live(Protocol):
     @property
     def id(self) -> str:
         """Its id."""
+        ...
+
+    @property
+    def watching(self) -> Watching:
+        """The watches of its folders."""
         ...
 
     async def on_files(self, work: Callable[[int], _T], size: int = 0) -> _T:
@@ -60,7 +62,7 @@ class ComputerFiles:
         self,
         computer: Live,
         digests: Digests,
-        whole: Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]],
+        whole: Whole,
     ) -> None:
         self._computer = computer
         self._digests = digests
@@ -75,8 +77,7 @@ class ComputerFiles:
 
         try:
             # Run to its end in any case: the descriptor must outlive the work.
-            result: _T = await self._whole(self._computer.on_files(work, size))
-            return result
+            return await self._whole(self._computer.on_files(work, size))
         except asyncio.CancelledError:
             for root in roots:
                 root.stopped.set()
@@ -225,29 +226,10 @@ class ComputerFiles:
         size = sum(len(entry.data) for entry in entries)
         return await self._do(changes.unpack, _absolute(base), entries, conditions, size=size)
 
-    async def changed(self, path: str, token: str = "", *, wait: float = 0) -> str:
-        """Return a token of the names, sizes, times and modes of everything below `path`; wait until it differs from
-        `token`, at most `wait` seconds. A missing directory has a token as well."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait
-        while True:
-            began = loop.time()
-            now = await self._token(path)
-            pause = max(_LOOK_SECONDS, _PAUSE * (loop.time() - began))
-            if now != token or loop.time() + pause > until:
-                return now
-            await asyncio.sleep(pause)
-
-    async def _token(self, path: str) -> str:
-        pages = []
-        cursor: str | None = ""
-        try:
-            while cursor is not None:
-                page, cursor = await self._do(walk.token, _absolute(path), cursor)
-                pages.append(page)
-        except FileMissing:
-            return "missing"
-        return hashlib.sha256("".join(pages).encode()).hexdigest()
+    async def changes(self, path: str, cursor: str = "", *, wait: float = 0) -> Changes:
+        """Return what has changed below a directory since `cursor`; wait for that at most `wait` seconds. Without a
+        cursor, return one. A missing directory is empty."""
+        return await self._computer.watching.changes(self._whole, _absolute(path), cursor, wait)
 
 
 def _absolute(path: str) -> str:

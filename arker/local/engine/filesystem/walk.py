@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import heapq
 import os
 import stat
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from arker.local.engine import _linux
-from arker.local.engine.file_protocol import LARGEST_PAGE, FileInfo, Kind, Page
+from arker.local.engine.file_protocol import FileInfo, Kind, Page
 from arker.local.engine.filesystem.globs import Glob
 from arker.local.engine.filesystem.root import Root, reopen, told
 from arker.local.engine.protocol import FileRefused, LimitReached
@@ -212,14 +211,3 @@ def listing(
             if pattern is None or pattern.matches(found.path):
                 entries.append(info_of(found.path, found.info, found.target()))
     return Page(entries, None)
-
-
-def token(root: Root, path: str, cursor: str) -> tuple[str, str | None]:
-    """Return a digest of names, kinds, modes, versions and targets of a page of the tree at `path`, and where the next
-    page starts."""
-    digest = hashlib.sha256()
-    page = listing(root, path, recursive=True, cursor=cursor, limit=LARGEST_PAGE)
-    for entry in page.entries:
-        line = (entry.path, entry.kind, entry.mode, entry.version, entry.target)
-        digest.update(repr(line).encode("utf-8", "surrogateescape"))
-    return digest.hexdigest(), page.cursor

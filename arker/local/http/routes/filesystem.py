@@ -18,7 +18,6 @@ from arker.local.http import bodies
 from arker.local.http.endpoint import Endpoint, json, platform, who
 from arker.local.http.file_schemas import (
     AnyOperation,
-    Changed,
     Chmod,
     Copy,
     List,
@@ -32,6 +31,8 @@ from arker.local.http.file_schemas import (
     Remove,
     Stat,
     Symlink,
+    Watch,
+    changes_fields,
     info_fields,
     one_path,
     refused_fields,
@@ -122,8 +123,8 @@ async def _perform(files: Files, asked: AnyOperation) -> dict[str, Any]:
                     base=asked.below,
                 )
             )
-        case Changed():
-            return {"token": await files.changed(path, asked.token, wait=asked.wait)}
+        case Watch():
+            return changes_fields(await files.changes(path, asked.cursor, wait=asked.wait))
         case _:
             assert_never(asked)
     return {}
