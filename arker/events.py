@@ -122,34 +122,42 @@ class Frames:
         self.offset: int = offset
         #: Whether the last frame has arrived.
         self.ended: bool = False
-        self._rest = b""
+        self._letter = b""
+        #: What has arrived of the head or the data of a frame, and how long it is.
+        self._parts: list[Buffer] = []
+        self._missing = _FRAME.size
 
     def feed(self, piece: Buffer) -> Iterator[Event]:
         """Return the events that this piece completes; the first and the last of all events are the run. Raises
         ArkerError."""
-        data = self._rest + piece if self._rest else bytes(piece)
-        at = 0
-        while len(data) - at >= _FRAME.size:
-            letter, size = _FRAME.unpack_from(data, at)
-            if size > _LARGEST:
-                raise ArkerError("internal", "the answer is no stream of events", processed="maybe")
-            end = at + _FRAME.size + size
-            if end > len(data):
-                break
-            body = data[at + _FRAME.size : end]
-            at = end
-            if (stream := _STREAMS.get(letter)) is not None:
-                offset, self.offset = self.offset, self.offset + size
-                yield RunOutput(stream, offset, body)
-            elif letter == b"C":
-                yield OutputCut(self.offset)
-            elif letter in (b"S", b"X"):
-                self.ended = letter == b"X"
-                try:
-                    yield run_info(json.loads(body))
-                except (LookupError, TypeError, ValueError) as error:
-                    raise ArkerError("internal", "the answer is no run", processed="maybe") from error
-        self._rest = data[at:]
+        rest = memoryview(piece)
+        while len(rest) >= self._missing:
+            data = b"".join([*self._parts, rest[: self._missing]])
+            rest = rest[self._missing :]
+            self._parts.clear()
+            if self._letter:
+                letter, self._letter, self._missing = self._letter, b"", _FRAME.size
+                yield from self._event(letter, data)
+            else:
+                self._letter, self._missing = _FRAME.unpack(data)
+                if self._missing > _LARGEST:
+                    raise ArkerError("internal", "the answer is no stream of events", processed="maybe")
+        if rest:
+            self._parts.append(rest)
+            self._missing -= len(rest)
+
+    def _event(self, letter: bytes, data: bytes) -> Iterator[Event]:
+        if (stream := _STREAMS.get(letter)) is not None:
+            offset, self.offset = self.offset, self.offset + len(data)
+            yield RunOutput(stream, offset, data)
+        elif letter == b"C":
+            yield OutputCut(self.offset)
+        elif letter in (b"S", b"X"):
+            self.ended = letter == b"X"
+            try:
+                yield run_info(json.loads(data))
+            except (LookupError, TypeError, ValueError) as error:
+                raise ArkerError("internal", "the answer is no run", processed="maybe") from error
 
 
 class Lines:

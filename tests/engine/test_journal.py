@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,43 @@ def test_nothing_follows_a_gap(tmp_path: Path, room: Room) -> None:
     first.end()
     second.append(Stream.STDOUT, b"later")
     assert (kept(second), second.totals[Stream.STDOUT]) == (b"y" * 10, 16)
+
+
+def test_what_is_in_the_file_reads_like_what_is_in_memory(
+    tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_ASSURED", 1 << 20)
+    monkeypatch.setattr(journal, "_MEMORY", 1000)
+    of = Journal(str(tmp_path / "a"), 1 << 20, room)
+    written = b""
+    for number in range(20):
+        piece = b"%d" % (number % 10) * 300
+        of.append(Stream.STDOUT, piece)
+        written += piece
+        assert kept(of) == written
+        # Both a reader that keeps up, and one that is behind.
+        assert b"".join(piece.data for piece in of.read(len(written) - 100)) == written[-100:]
+    of.spill()
+    assert kept(of) == written
+
+
+def test_a_full_disk_cuts_the_output_at_what_is_in_the_file(
+    tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_ASSURED", 1 << 20)
+    monkeypatch.setattr(journal, "_MEMORY", 1000)
+    of = Journal(str(tmp_path / "a"), 1 << 20, room)
+    for _ in range(4):
+        of.append(Stream.STDOUT, b"x" * 300)
+    assert (tmp_path / "a").stat().st_size > 0
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("os.pwrite", full)
+    before = of.size
+    for _ in range(4):
+        of.append(Stream.STDOUT, b"y" * 300)
+    assert of.cut
+    assert of.size < before + 1200
+    assert kept(of) == (b"x" * 1200 + b"y" * 1200)[: of.size]

@@ -7,6 +7,7 @@ from typing import Final, cast
 
 import h11
 
+from arker._http.chunked import Chunked
 from arker._http.deadline import Deadline
 from arker._io import Buffer
 from arker._io_sync import closing
@@ -23,15 +24,26 @@ PIECE: Final = 256 * 1024
 class Connection:
     """One connection, open or not yet open; one request at a time."""
 
-    __slots__ = ("__weakref__", "_ahead", "_h11", "_missing", "_stream", "idle_since", "origin", "sent")
+    __slots__ = (
+        "__weakref__",
+        "_ahead",
+        "_chunked",
+        "_h11",
+        "_missing",
+        "_stream",
+        "idle_since",
+        "origin",
+        "sent",
+    )
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self._stream: Stream | None = None
         self._h11 = h11.Connection(h11.CLIENT)
-        #: How much of the answer's body is still to come, if its length is known. Such a body bypasses h11, which would
-        #: copy every byte three times.
+        #: How much of the answer's body is still to come, if its length is known, and what decodes one in chunks. Such
+        #: bodies bypass h11, which would copy every byte three times.
         self._missing: int | None = None
+        self._chunked: Chunked | None = None
         #: Bytes read beyond the head, or beyond the body.
         self._ahead = b""
         self.idle_since = 0.0
@@ -52,6 +64,8 @@ class Connection:
         # Unrequested bytes after an answer would be taken for the next answer.
         if self._missing is not None:
             return self._missing == 0 and not self._ahead
+        if self._chunked is not None:
+            return self._chunked.ended and not self._chunked.beyond
         return self._h11.their_state is h11.DONE and not self._h11.trailing_data[0]
 
     def open(self, timeout: float) -> None:
@@ -72,7 +86,7 @@ class Connection:
     def send(self, request: Request, deadline: Deadline) -> None:
         """Send a request. Raises OSError, TimeoutError, h11.LocalProtocolError."""
         self._h11 = h11.Connection(h11.CLIENT)
-        self._missing = None
+        self._missing = self._chunked = None
         self.sent = False
         write, timeout = self.stream.write, request.timeouts.write
         # Use views: tracebacks that show variables show their contents for bytes, but not for views.
@@ -112,6 +126,8 @@ class Connection:
 
     def piece(self, deadline: Deadline, timeout: float) -> Buffer | None:
         """Return the next piece of the answer's body, None at its end. Raises as `receive`."""
+        if self._chunked is not None:
+            return self._chunk(self._chunked, deadline, timeout)
         if self._missing is None:
             event = self._event(deadline, timeout)
             return event.data if isinstance(event, h11.Data) else None
@@ -125,19 +141,28 @@ class Connection:
         self._missing -= len(data)
         return data
 
+    def _chunk(self, chunked: Chunked, deadline: Deadline, timeout: float) -> Buffer | None:
+        while (piece := chunked.piece()) is None and not chunked.ended:
+            data = self.stream.read(deadline.within(timeout))
+            if not data:
+                raise h11.RemoteProtocolError("the connection was closed before the end of the answer")
+            chunked.feed(data)
+        return piece
+
     @property
     def beyond(self) -> bytes:
         """Bytes read beyond the head of an answer that switched protocols."""
         return self._h11.trailing_data[0]
 
     def _pass_by(self, head: h11.Response, method: str) -> None:
+        if head.status_code in (204, 304) or method == "HEAD":
+            return
         fields = dict(head.headers)
-        if (
-            b"content-length" in fields
-            and b"transfer-encoding" not in fields
-            and head.status_code not in (204, 304)
-            and method != "HEAD"
-        ):
+        if b"transfer-encoding" in fields:
+            # h11 knows no other coding than chunks.
+            self._chunked = Chunked()
+            self._chunked.feed(self._h11.trailing_data[0])
+        elif b"content-length" in fields:
             self._missing = int(fields[b"content-length"])
             self._ahead = self._h11.trailing_data[0]
 

@@ -59,9 +59,12 @@ class Journal:
         self._taken = 0
         self._fd = -1
         self._segments: list[Segment] = []
-        #: Offsets and pieces in memory.
+        #: Offsets and pieces in memory: as many of them as are in the file, too, for readers that keep up with a flood,
+        #: and then those that are not.
         self._starts: list[int] = []
         self._pieces: list[Output] = []
+        self._spilled = 0
+        #: What those that are not in the file count.
         self._memory = 0
         self._waiting: list[asyncio.Future[None]] = []
         #: Bytes that were kept.
@@ -125,17 +128,25 @@ class Journal:
             self.size += len(data)
             self._memory += len(data) + _PIECE_COST
             if self._memory > _MEMORY:
-                self.spill()
+                del self._starts[: self._spilled], self._pieces[: self._spilled]
+                self._spilled = 0
+                self._write()
         self._wake()
 
     def spill(self) -> None:
         """Move the output in memory to the file. If the disk is full, the output is cut there."""
-        if not self._pieces or self._forgotten:
+        self._write()
+        self._starts.clear()
+        self._pieces.clear()
+        self._spilled = 0
+
+    def _write(self) -> None:
+        if self._spilled == len(self._pieces) or self._forgotten:
             return
         begin = self._segments[-1].end if self._segments else 0
         frames = b"".join(
             part
-            for piece in self._pieces
+            for piece in self._pieces[self._spilled :]
             for part in (_FRAME.pack(_LETTERS[piece.stream], len(piece.data)), piece.data)
         )
         try:
@@ -150,11 +161,11 @@ class Journal:
                 view = view[written:]
         except OSError:
             self.cut = True
-            self.size = self._starts[0]
+            self.size = self._starts[self._spilled]
+            del self._starts[self._spilled :], self._pieces[self._spilled :]
         else:
-            self._segments.append(Segment(self._starts[0], begin, begin + len(frames)))
-        self._starts.clear()
-        self._pieces.clear()
+            self._segments.append(Segment(self._starts[self._spilled], begin, begin + len(frames)))
+            self._spilled = len(self._pieces)
         self._memory = 0
 
     def read(self, offset: int) -> list[Output]:
@@ -216,6 +227,7 @@ class Journal:
         self.cut = True
         self._starts.clear()
         self._pieces.clear()
+        self._spilled = 0
         self._segments.clear()
         if self._fd >= 0:
             os.close(self._fd)

@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import fcntl
 import math
 import os
 import platform
@@ -57,8 +58,11 @@ from arker.local.engine.sandbox import CONTROL, Sandbox
 from arker.local.engine.script import Script
 from arker.local.engine.stdin import Input
 
+#: Bytes to read at a time: what a pipe holds; and what it is made to hold once it was full, which costs a flood fewer
+#: turns of both sides.
 _READ = 1 << 16
-#: Reads of one stream in one turn of the event loop, so that a flood does not starve the rest.
+_READ_FLOOD = 1 << 18
+#: Reads of one stream at the end of a command: more than a pipe holds.
 _TURNS = 16
 #: Output of commands that end sooner is not watched: it fits into the pipes.
 _WATCH_AFTER = 0.002
@@ -247,7 +251,7 @@ class Result:
 class _Reader:
     """The reading end of an output pipe, over all commands that use it."""
 
-    __slots__ = ("_hold", "_loop", "_on_end", "_path", "ended", "fd", "journal", "stream", "watched")
+    __slots__ = ("_hold", "_loop", "_on_end", "_path", "_size", "ended", "fd", "journal", "stream", "watched")
 
     def __init__(self, path: Path, stream: Stream) -> None:
         os.mkfifo(path, 0o600)
@@ -255,6 +259,7 @@ class _Reader:
         self._hold = -1
         self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop = asyncio.get_running_loop()
+        self._size = _READ
         self.stream = stream
         #: The journal of the running command.
         self.journal: Journal | None = None
@@ -285,19 +290,32 @@ class _Reader:
             self.journal.append(self.stream, data)
         return bool(data)
 
-    def drain(self) -> None:
+    def drain(self, turns: int = _TURNS) -> None:
         """Read what is there, and somewhat more if it keeps coming; sets `ended`."""
         self.ended = False
-        for _ in range(_TURNS):
+        for _ in range(turns):
             try:
-                data = os.read(self.fd, _READ)
+                data = os.read(self.fd, self._size)
             except BlockingIOError:
                 return
             if not data:
                 self.ended = True
                 return
+            if len(data) == _READ == self._size:
+                self._resize(_READ_FLOOD)
             if self.journal is not None:
                 self.journal.append(self.stream, data)
+
+    def settle(self) -> None:
+        """Let the pipe be of the usual size again, once it is empty."""
+        if self._size != _READ:
+            self._resize(_READ)
+
+    def _resize(self, size: int) -> None:
+        self._size = size
+        # All pipes of a user have a limit together.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, size)
 
     def watch(self, on_end: Callable[[], None] | None = None) -> None:
         """Read as output comes: until its end, or if nobody wants to know of that, until `unwatch`."""
@@ -320,7 +338,8 @@ class _Reader:
             self._hold = -1
 
     def _on_readable(self) -> None:
-        self.drain()
+        # Once: those who read the output, and all others, have their turn before more is there.
+        self.drain(1)
         if self.ended:
             on_end = self._on_end
             self.unwatch()
@@ -934,6 +953,7 @@ class Shell:
             reader = self._out if name == "o" else self._err
             reader.journal = None
             if reader.ended:
+                reader.settle()
                 continue
             # Late output must not land in the next answer, nor its writer get SIGPIPE: a fresh pipe for the next
             # command, and the old one read to its end.

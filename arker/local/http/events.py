@@ -35,7 +35,7 @@ MOST_FOLLOWERS: Final = 1024
 _FEW_FOLLOWERS: Final = 32
 _APART: Final = 0.0002
 #: Bytes that are sent at a time.
-_SENT: Final = 64 * 1024
+_SENT: Final = 256 * 1024
 
 _FRAME: Final = struct.Struct("<cI")
 _LETTERS: Final = {Stream.STDOUT: b"O", Stream.STDERR: b"E"}

@@ -47,8 +47,11 @@ READ_WAIT: Final = 300.0
 #: Maximum number of connections that wait to be accepted, and that are accepted at a time.
 _BACKLOG: Final = 2048
 _ACCEPTED: Final = 64
-#: Size of a large block of memory in bytes: more than a piece of a file.
+#: Size of a large block of memory in bytes: more than a piece of a file. And how much free memory is kept: more than a
+#: flood of output or of a file needs at a time, as returning and getting it again takes longer than copying it.
 _LARGE_BLOCK: Final = 2 << 20
+_KEPT_FREE: Final = 4 << 20
+_M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 #: Seconds between two log lines saying that no connection can be accepted.
 _SAID_AGAIN: Final = 60.0
@@ -286,7 +289,9 @@ def _return_large_blocks() -> None:
     """Return large blocks of memory to the kernel when they are freed. By default the C library keeps what it once had,
     which after a burst of large requests is all of it."""
     with contextlib.suppress(AttributeError):  # not every C library has it
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_FREE)
 
 
 def limits_of(given: dict[str, float]) -> Limits:
