@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from arker._http._async.pipeline import Budget, dump
 from arker.errors import needing
+from arker.operations import same
 
 if TYPE_CHECKING:
     from .computer import AsyncComputer
@@ -26,15 +26,8 @@ async def _ask(
     computer: AsyncComputer, budget: Budget, method: str, path: str, body: bytes | None, lacking: str
 ) -> None:
     client = computer._client
-    make = functools.partial(
-        client._pipeline.request,
-        method,
-        f"/api/v1/local/vms/{computer._segment}{path}",
-        client._timeouts,
-        control=False,
-        # The same again has the same effect.
-        repeatable=True,
-        body=body,
+    request = client._pipeline.local_request(
+        method, f"vms/{computer._segment}{path}", client._timeouts, body=body
     )
     with needing(lacking, "unsupported_operation"):
-        await client._pipeline.perform(budget, make, client._pipeline.answer)
+        await client._pipeline.ask(budget, request, same)

@@ -82,24 +82,9 @@ class AsyncPort:
             ArkerError: any failure.
         """
         client = self._computer._client
-        make = functools.partial(
-            client._pipeline.request,
-            "post",
-            f"{self._path}/link",
-            client._timeouts,
-            control=False,
-            repeatable=True,
-        )
-
-        async def consume(reply: AsyncReply) -> str:
-            answer = await client._pipeline.answer(reply)
-            try:
-                return str(answer.body["url"])
-            except (LookupError, TypeError) as error:
-                raise ArkerError("internal", "the answer is no link", processed="yes") from error
-
+        request = client._pipeline.local_request("post", f"{self._path}/link", client._timeouts)
         with needing("has no ports"):
-            return await client._pipeline.perform(client._budget(None), make, consume)
+            return await client._pipeline.ask(client._budget(None), request, lambda body: str(body["url"]))
 
     async def connect(self) -> AsyncPortConnection:
         """Open a TCP connection to the server.
@@ -109,13 +94,10 @@ class AsyncPort:
         """
         client = self._computer._client
         make = functools.partial(
-            client._pipeline.request,
+            client._pipeline.local_request,
             "post",
             self._path,
             client._timeouts,
-            control=False,
-            # No data was sent through it yet.
-            repeatable=True,
             headers={"Connection": "Upgrade", "Upgrade": "tcp"},
         )
         with needing("has no ports"):
@@ -148,7 +130,7 @@ class AsyncPort:
 
     @property
     def _path(self) -> str:
-        return f"/api/v1/local/vms/{self._computer._segment}/ports/{self._number}"
+        return f"vms/{self._computer._segment}/ports/{self._number}"
 
 
 class AsyncPortConnection:

@@ -683,14 +683,12 @@ def _request(
     headers: Mapping[str, str] | None = None,
     read: float | None = None,
 ) -> AsyncRequest:
+    # Each of these requests can be repeated: because of its key, its offset, or its nature.
     client = computer._client
-    return client._pipeline.request(
+    return client._pipeline.local_request(
         method,
-        f"/api/v1/local/vms/{computer._segment}/runs{path}",
+        f"vms/{computer._segment}/runs{path}",
         client._timeouts,
-        control=False,
-        # Each of these requests can be repeated: because of its key, its offset, or its nature.
-        repeatable=True,
         body=body,
         headers=headers,
         read=read,
@@ -709,15 +707,7 @@ async def _ask(
     timeout: float | None = None,
 ) -> T:
     client = computer._client
-    make = functools.partial(_request, computer, method, path, body, headers=headers, read=read)
-
-    async def consume(reply: AsyncReply) -> T:
-        answer = await client._pipeline.answer(reply)
-        try:
-            return convert(answer.body)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise ArkerError("internal", "the answer is not what was asked for", processed="maybe") from error
-
+    request = _request(computer, method, path, body, headers=headers, read=read)
     budget = client._budget(timeout) if read is None else Budget(client._policy, read)
     with needing("has no runs of this kind"):
-        return await client._pipeline.perform(budget, make, consume)
+        return await client._pipeline.ask(budget, request, convert)

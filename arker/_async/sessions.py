@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -12,8 +11,6 @@ from arker_api.v03.api.sessions import create_session, delete_session, get_sessi
 from arker_api.v03.models import CreateSessionRequest, Deleted
 from arker_api.v03.types import UNSET, Unset
 
-from arker._http._async.pipeline import parse
-from arker._http._async.transport import AsyncReply
 from arker.errors import ArkerError, needing
 from arker.filevalues import remote_path
 from arker.hooks import leaving
@@ -296,15 +293,11 @@ async def _call(
 
 async def _reset(computer: AsyncComputer, session_id: str) -> SessionInfo:
     client = computer._client
-    where = f"/api/v1/local/vms/{computer._segment}/sessions/{quote(session_id, safe='')}/reset"
-    make = functools.partial(
-        client._pipeline.request, "post", where, client._timeouts, control=False, repeatable=True
+    path = f"vms/{computer._segment}/sessions/{quote(session_id, safe='')}/reset"
+    request = client._pipeline.local_request("post", path, client._timeouts)
+    return await client._pipeline.ask(
+        client._budget(None), request, lambda body: session_info(get_session.parse(body))
     )
-
-    async def consume(reply: AsyncReply) -> SessionInfo:
-        return parse(get_session, await client._pipeline.answer(reply), session_info)
-
-    return await client._pipeline.perform(client._budget(None), make, consume)
 
 
 def _nothing(deleted: Deleted) -> None:

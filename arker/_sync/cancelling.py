@@ -62,16 +62,11 @@ def cancel(client: Arker, run: Running) -> None:
 
 def _by_key(client: Arker, budget: Budget, run: Running) -> bool:
     """Cancel a run by its key. False where the deployment cannot do that."""
-    request = client._pipeline.request(
-        "post",
-        f"/api/v1/local/vms/{run.computer._segment}/runs/cancel",
-        client._timeouts,
-        control=False,
-        repeatable=True,
-        body=dump({"idempotency_key": run.key}),
-    )
+    path = f"vms/{run.computer._segment}/runs/cancel"
+    body = dump({"idempotency_key": run.key})
+    request = client._pipeline.local_request("post", path, client._timeouts, body=body)
     try:
-        client._pipeline.perform(budget, lambda: request, client._pipeline.answer)
+        client._pipeline.ask(budget, request, same)
     except ArkerError as error:
         if error._unknown_path:
             return False

@@ -83,24 +83,9 @@ class Port:
             ArkerError: any failure.
         """
         client = self._computer._client
-        make = functools.partial(
-            client._pipeline.request,
-            "post",
-            f"{self._path}/link",
-            client._timeouts,
-            control=False,
-            repeatable=True,
-        )
-
-        def consume(reply: Reply) -> str:
-            answer = client._pipeline.answer(reply)
-            try:
-                return str(answer.body["url"])
-            except (LookupError, TypeError) as error:
-                raise ArkerError("internal", "the answer is no link", processed="yes") from error
-
+        request = client._pipeline.local_request("post", f"{self._path}/link", client._timeouts)
         with needing("has no ports"):
-            return client._pipeline.perform(client._budget(None), make, consume)
+            return client._pipeline.ask(client._budget(None), request, lambda body: str(body["url"]))
 
     def connect(self) -> PortConnection:
         """Open a TCP connection to the server.
@@ -110,13 +95,10 @@ class Port:
         """
         client = self._computer._client
         make = functools.partial(
-            client._pipeline.request,
+            client._pipeline.local_request,
             "post",
             self._path,
             client._timeouts,
-            control=False,
-            # No data was sent through it yet.
-            repeatable=True,
             headers={"Connection": "Upgrade", "Upgrade": "tcp"},
         )
         with needing("has no ports"):
@@ -149,7 +131,7 @@ class Port:
 
     @property
     def _path(self) -> str:
-        return f"/api/v1/local/vms/{self._computer._segment}/ports/{self._number}"
+        return f"vms/{self._computer._segment}/ports/{self._number}"
 
 
 class PortConnection:

@@ -53,7 +53,7 @@ def test_every_route_is_described() -> None:
             path = re.sub(r":\w+}", "}", route.path).replace("{sid}", "{session_id}")
             for method in METHODS:
                 if hasattr(route.endpoint, method):
-                    served.add((path, method, vars(route.endpoint)["operations"][method]))
+                    served.add((path, method, route.endpoint.operations.get(method)))
     described = {(path, method, camel(operation["operationId"])) for path, method, operation in operations()}
     by_path = ("/api/v1/local/vms/{vm_id}/ports/{port}/http/{path}", "get", "portByPath")
     assert served | {by_path} == described

@@ -8,12 +8,10 @@ import functools
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from arker_api.regional.api.files import sync_files
 from arker_api.regional.models import (
-    InlineFile,
-    SignedFile,
     UploadCommit,
     UploadRequest,
     WriteChunk,
@@ -156,13 +154,14 @@ class AsyncUploads:
     ) -> T:
         pipeline = self._client._pipeline
 
-        def convert(response: InlineFile | SignedFile | WriteResponse) -> T:
+        def convert(body: Any) -> T:
+            response = sync_files.parse(body)
             if not isinstance(response, WriteResponse):
                 raise TypeError("no results of a write")
             return settle(response.results)
 
         async def consume(reply: AsyncReply) -> T:
-            return parse(sync_files, await pipeline.answer(reply), convert)
+            return parse(await pipeline.answer(reply), convert)
 
         return await pipeline.perform(budget, make, consume)
 

@@ -140,6 +140,29 @@ class AsyncPipeline:
             keyed="Idempotency-Key" in (headers or {}),
         )
 
+    def local_request(
+        self,
+        method: str,
+        path: str,
+        timeouts: Timeouts,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, Any] | None = None,
+        read: float | None = None,
+    ) -> AsyncRequest:
+        """Make a request to `/api/v1/local/{path}`, which only embedded deployments have. It must be harmless to repeat
+        it."""
+        return self.request(
+            method,
+            f"/api/v1/local/{path}",
+            timeouts,
+            control=False,
+            repeatable=True,
+            body=body,
+            headers=headers,
+            read=read,
+        )
+
     def signed(
         self,
         method: str,
@@ -337,8 +360,13 @@ class AsyncPipeline:
             read=read,
         )
 
+        return await self.ask(budget, request, lambda body: convert(operation.parse(body)))
+
+    async def ask(self, budget: Budget, request: AsyncRequest, convert: Callable[[Any], R]) -> R:
+        """Send a request whose answer is JSON; `convert` makes a value of it, as for `operate`. Raises ArkerError."""
+
         async def consume(reply: AsyncReply) -> R:
-            return parse(operation, await self.answer(reply), convert)
+            return parse(await self.answer(reply), convert)
 
         return await self.perform(budget, lambda: request, consume)
 
@@ -368,10 +396,10 @@ def dump(body: Any) -> bytes:
         return json.dumps(body, separators=(",", ":")).encode()
 
 
-def parse(operation: Operation[..., T], answer: Answer, convert: Callable[[T], R]) -> R:
-    """Parse a success with the generated parser, then with `convert`. Raises ArkerError."""
+def parse(answer: Answer, convert: Callable[[Any], R]) -> R:
+    """Convert the JSON of a success. Raises ArkerError when it is not what `convert` expects."""
     try:
-        return convert(operation.parse(answer.body))
+        return convert(answer.body)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ArkerError(
             "internal",

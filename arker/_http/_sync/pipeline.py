@@ -141,6 +141,29 @@ class Pipeline:
             keyed="Idempotency-Key" in (headers or {}),
         )
 
+    def local_request(
+        self,
+        method: str,
+        path: str,
+        timeouts: Timeouts,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, Any] | None = None,
+        read: float | None = None,
+    ) -> Request:
+        """Make a request to `/api/v1/local/{path}`, which only embedded deployments have. It must be harmless to repeat
+        it."""
+        return self.request(
+            method,
+            f"/api/v1/local/{path}",
+            timeouts,
+            control=False,
+            repeatable=True,
+            body=body,
+            headers=headers,
+            read=read,
+        )
+
     def signed(
         self,
         method: str,
@@ -332,8 +355,13 @@ class Pipeline:
             read=read,
         )
 
+        return self.ask(budget, request, lambda body: convert(operation.parse(body)))
+
+    def ask(self, budget: Budget, request: Request, convert: Callable[[Any], R]) -> R:
+        """Send a request whose answer is JSON; `convert` makes a value of it, as for `operate`. Raises ArkerError."""
+
         def consume(reply: Reply) -> R:
-            return parse(operation, self.answer(reply), convert)
+            return parse(self.answer(reply), convert)
 
         return self.perform(budget, lambda: request, consume)
 
@@ -363,10 +391,10 @@ def dump(body: Any) -> bytes:
         return json.dumps(body, separators=(",", ":")).encode()
 
 
-def parse(operation: Operation[..., T], answer: Answer, convert: Callable[[T], R]) -> R:
-    """Parse a success with the generated parser, then with `convert`. Raises ArkerError."""
+def parse(answer: Answer, convert: Callable[[Any], R]) -> R:
+    """Convert the JSON of a success. Raises ArkerError when it is not what `convert` expects."""
     try:
-        return convert(operation.parse(answer.body))
+        return convert(answer.body)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ArkerError(
             "internal",

@@ -177,7 +177,7 @@ class Sync:
             if len(body) >= _LARGE_ANSWER and (data := _decode_large(reply.status, body)) is not None:
                 return data
             answer = read_answer(reply.status, reply.headers, body, pipeline.config.api_key)
-            return parse(sync_files, answer, _content)
+            return parse(answer, lambda body: _content(sync_files.parse(body)))
 
         return pipeline.perform(budget, lambda: request, consume)
 

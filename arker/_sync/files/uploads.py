@@ -9,12 +9,10 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from arker_api.regional.api.files import sync_files
 from arker_api.regional.models import (
-    InlineFile,
-    SignedFile,
     UploadCommit,
     UploadRequest,
     WriteChunk,
@@ -155,13 +153,14 @@ class Uploads:
     ) -> T:
         pipeline = self._client._pipeline
 
-        def convert(response: InlineFile | SignedFile | WriteResponse) -> T:
+        def convert(body: Any) -> T:
+            response = sync_files.parse(body)
             if not isinstance(response, WriteResponse):
                 raise TypeError("no results of a write")
             return settle(response.results)
 
         def consume(reply: Reply) -> T:
-            return parse(sync_files, pipeline.answer(reply), convert)
+            return parse(pipeline.answer(reply), convert)
 
         return pipeline.perform(budget, make, consume)
 
