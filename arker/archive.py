@@ -7,6 +7,9 @@ bsdtar and busybox.
 
 from __future__ import annotations
 
+import functools
+import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -16,6 +19,8 @@ __all__ = ["Entry", "Kind", "pack", "unpack"]
 Kind = Literal["file", "directory", "symlink", "other"]
 
 _BLOCK: Final = 512
+#: Name, mode, owner and group, size and time, checksum, type, target of a link, magic.
+_HEADER: Final = struct.Struct("100s8s16s24s8sc100s8s247x")
 _NAME: Final = 100
 _KINDS: Final[dict[bytes, Kind]] = {
     b"0": "file",
@@ -61,14 +66,24 @@ def _padding(size: int) -> bytes:
     return bytes(-size % _BLOCK)
 
 
+def _sum(header: bytes) -> int:
+    """The sum of the bytes of a header modulo 65521, many times faster than `sum`. Of a header without a prefix it is
+    the sum itself: its name and target are at most 51 000 of it, and the rest is ASCII."""
+    return zlib.adler32(header, 0) & 0xFFFF
+
+
 def _header(name: bytes, kind: bytes, mode: int, size: int, seconds: int, target: bytes = b"") -> bytes:
-    block = bytearray(name.ljust(_NAME, b"\0"))
-    block += b"%07o\0" % (mode & 0o7777) + b"0000000\0" * 2 + b"%011o\0%011o\0" % (size, seconds)
+    numbers = b"%011o\0%011o\0" % (size, seconds)
     # The checksum counts as spaces while it is computed.
-    block += b" " * 8 + kind + target.ljust(_NAME, b"\0") + b"ustar\00000"
-    block += bytes(_BLOCK - len(block))
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
+    block = _HEADER.pack(
+        name, b"%07o" % (mode & 0o7777), b"0000000\0" * 2, numbers, b" " * 8, kind, target, b"ustar\00000"
+    )
+    return b"%b%06o\0 %b" % (block[:148], _sum(block), block[156:])
+
+
+@functools.lru_cache(maxsize=64)
+def _extended_header(size: int) -> bytes:
+    return _header(b"././@PaxHeader", b"x", 0o644, size, 0)
 
 
 def _records(values: dict[bytes, bytes]) -> bytes:
@@ -111,7 +126,7 @@ def pack(entries: Iterable[Entry], *, gnu: bool = False) -> Iterator[bytes | mem
             if not (gnu or (_is_utf8(name) and _is_utf8(target))):
                 extended = {b"hdrcharset": b"BINARY", **extended}
             records = _records(extended)
-            yield _header(b"././@PaxHeader", b"x", 0o644, len(records), 0) + records + _padding(len(records))
+            yield _extended_header(len(records)) + records + _padding(len(records))
         data = memoryview(entry.data)
         kind = _TYPES[entry.kind]
         head = _header(
@@ -187,7 +202,7 @@ def unpack(archive: bytes | bytearray | memoryview) -> Iterator[Entry]:
             raise ValueError("the archive is cut short")
         if not any(head):
             return
-        if _number(head[148:156]) != sum(head) - sum(head[148:156]) + 8 * 32:
+        if (_sum(head) - sum(head[148:156]) + 8 * 32 - _number(head[148:156])) % 65521:
             raise ValueError("not a tar archive: the checksum of a header is wrong")
         kind = head[156:157]
         size = int(extended[b"size"]) if b"size" in extended else _number(head[124:136])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -30,6 +32,9 @@ _WINDOWS: Final = os.name == "nt"
 _PERMISSIONS: Final = 0o777
 _TRIES: Final = 3
 _DAY_NS: Final = 24 * 3600 * 10**9
+_READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 
 
 def is_leftover(mtime_ns: int) -> bool:
@@ -76,6 +81,9 @@ class LocalTree:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root: Path = Path(root)
+        self._top = os.fspath(self.root)
+        self._partial = f"{PARTIAL}{secrets.token_hex(8)}-"
+        self._number = itertools.count()
         self._folders: set[str] = set()
         self._leftovers: list[str] = []
 
@@ -160,20 +168,20 @@ class LocalTree:
         return found, skipped
 
     def _content(self, path: str, follow: bool) -> Entry:
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        if not follow:
-            flags |= getattr(os, "O_NOFOLLOW", 0)
-        fd = os.open(self.root / path, flags)
-        with os.fdopen(fd, "rb") as file:
+        # For many small files most of the time is spent here, so without pathlib and file objects.
+        fd = os.open(f"{self._top}/{path}", _READ if follow else _READ | _NO_LINK)
+        try:
             for _ in range(_TRIES):
                 before = os.fstat(fd)
                 if not stat.S_ISREG(before.st_mode):
                     raise OSError(0, "it is not a file any more")
-                file.seek(0)
-                data = file.read(before.st_size)
+                data = os.read(fd, before.st_size)
                 after = os.fstat(fd)
                 if len(data) == before.st_size == after.st_size and before.st_mtime_ns == after.st_mtime_ns:
                     return Entry(path, "file", before.st_mode & _PERMISSIONS, before.st_mtime_ns, data)
+                os.lseek(fd, 0, os.SEEK_SET)
+        finally:
+            os.close(fd)
         raise OSError(0, "it changes while it is read")
 
     # --- writing ---
@@ -209,16 +217,16 @@ class LocalTree:
         """Make the root folder. Raises ArkerError `local_file`."""
         local(self.root.mkdir, parents=True, exist_ok=True)
 
-    def _folder(self, path: str) -> Path:
+    def _folder(self, path: str) -> str:
         """Return a folder below the root, making it if missing. No part of its path is a link. Raises OSError."""
         if not path:
-            return self.root
-        whole = self.root / path
+            return self._top
+        whole = f"{self._top}/{path}"
         if path not in self._folders:
             self._folder(path.rpartition("/")[0])
             with contextlib.suppress(FileExistsError):
-                whole.mkdir()
-            if not stat.S_ISDIR(whole.lstat().st_mode):
+                os.mkdir(whole)  # noqa: PTH102
+            if not stat.S_ISDIR(os.lstat(whole).st_mode):
                 raise OSError(0, f"{path} is not a folder here")
             self._folders.add(path)
         return whole
@@ -242,19 +250,19 @@ class LocalTree:
         return refused
 
     def _put(self, entry: Entry) -> None:
-        # For many small files most of the time is spent here, so without pathlib.
         above, _, name = entry.path.rpartition("/")
-        folder = os.fspath(self._folder(above))
+        folder = self._folder(above)
         if entry.kind == "symlink":
             with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=folder) as stage:
                 made = Path(stage) / "link"
                 made.symlink_to(entry.target)
                 made.replace(f"{folder}/{name}")
             return
-        fd, partial = tempfile.mkstemp(prefix=PARTIAL, dir=folder)
+        partial = f"{folder}/{self._partial}{next(self._number)}"
+        fd = os.open(partial, _NEW, 0o600)
         try:
             try:
-                left = memoryview(entry.data)
+                left = entry.data
                 while left:
                     left = left[os.write(fd, left) :]
             finally:
@@ -276,7 +284,7 @@ class LocalTree:
 
                 def place(mode: int, mtime_ns: int) -> None:
                     file.flush()
-                    _place(partial, os.fspath(folder / name), mode, mtime_ns)
+                    _place(partial, f"{folder}/{name}", mode, mtime_ns)
 
                 yield file, place
         finally:
@@ -303,7 +311,7 @@ class LocalTree:
             return why
         try:
             folder = self._folder(path.rpartition("/")[0])
-            whole = folder / path.rpartition("/")[2]
+            whole = Path(folder, path.rpartition("/")[2])
             if stat.S_ISDIR(whole.lstat().st_mode):
                 shutil.rmtree(whole)
             else:

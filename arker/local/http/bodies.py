@@ -107,13 +107,17 @@ async def raw(request: Request, limit: int) -> bytearray:
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError("unsupported_encoding", "the body must not be compressed")
-    if (content_length(request) or 0) > limit:
+    length = content_length(request) or 0
+    if length > limit:
         raise _too_large(limit)
-    body = bytearray()
+    # Of its whole size at once: a large bytearray that grows is copied again and again.
+    body = bytearray(length)
+    size = 0
     async for piece in pieces(request, BODY_WAIT):
-        body += piece
-        if len(body) > limit:
+        if size + len(piece) > limit:
             raise _too_large(limit)
+        body[size : size + len(piece)] = piece
+        size += len(piece)
     return body
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import hashlib
 import os
 import re
@@ -588,85 +587,115 @@ def unpack(root: Root, base: str, entries: Sequence[NewEntry], conditions: Condi
     Raises FileRefused, StorageFull.
     """
     make_directory(root, base)
-    refused: list[Refused] = []
     with told(base), directory(root, base) as top, contextlib.ExitStack() as cleanup:
+        stage, prefix = cleanup.enter_context(_staged(root, top))
         places = _Places(top)
         cleanup.callback(places.close)
-        stage, prefix = cleanup.enter_context(_staged(root, top))
-        ready: list[tuple[NewEntry, str]] = []
-
-        def discard() -> None:
-            for _, partial in ready:
-                with contextlib.suppress(OSError):
-                    os.unlink(partial, dir_fd=stage)
-
-        cleanup.callback(discard)
-
-        def attempt(entry: NewEntry, work: Callable[[], None]) -> bool:
-            try:
-                if _INVALID.search(entry.path):
-                    raise FileRefused(f"{entry.path!r} is not a path below it")
-                work()
-            except FileRefused as error:
-                refused.append(Refused(entry.path, str(error)))
-            except FileExists as error:
-                refused.append(Refused(entry.path, str(error)))
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                    raise
-                refused.append(Refused(entry.path, str(files.translate(error, entry.path))))
-            else:
-                return True
-            return False
-
-        def prepare(entry: NewEntry, partial: str) -> None:
-            if entry.kind == "directory":
-                places.make(entry.path)
-                return
-            place = places.above(entry.path)
-            if entry.kind == "other":
-                raise FileRefused(f"{entry.path} is neither a file nor a folder nor a link")
-            if (there := _existing(place, entry.path.rpartition("/")[2])) is not None:
-                _replaceable(entry.path, there, conditions)
-            if entry.kind == "symlink":
-                os.symlink(entry.target, partial, dir_fd=stage)
-                os.utime(partial, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=stage, follow_symlinks=False)
-                return
-            file = os.open(partial, _NEW, 0o600, dir_fd=stage)
-            try:
-                view = memoryview(entry.data)
-                while view:
-                    view = view[os.write(file, view) :]
-                os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))
-                os.fchmod(file, entry.mode & _PERMISSIONS)
-            except BaseException:
-                os.unlink(partial, dir_fd=stage)
-                raise
-            finally:
-                os.close(file)
-
-        def publish(entry: NewEntry, partial: str) -> None:
-            name = entry.path.rpartition("/")[2]
-            os.rename(partial, name, src_dir_fd=stage, dst_dir_fd=places.above(entry.path))
-
-        number = int(prefix.removeprefix(files.PARTIAL), 16)
-        folders: list[NewEntry] = []
-        for index, entry in enumerate(entries):
+        filling = _Filling(root, places, stage, prefix, conditions)
+        cleanup.callback(filling.discard)
+        for entry in entries:
             root.check()
-            partial = f"{files.PARTIAL}{(number + index) & (1 << 64) - 1:016x}"
-            if attempt(entry, functools.partial(prepare, entry, partial)):
-                if entry.kind == "directory":
-                    folders.append(entry)
-                else:
-                    ready.append((entry, partial))
-        if any(entry.data for entry, _ in ready):
+            filling.prepare(entry)
+        if any(entry.data for entry in filling.ready.values()):
             places.sync()
-        for entry, partial in ready:
-            attempt(entry, functools.partial(publish, entry, partial))
-        # Innermost first, and after all else, because their modes may be read-only.
-        for entry in reversed(folders):
-            attempt(entry, functools.partial(places.mark, root, entry))
-    return refused
+        filling.publish()
+        filling.mark()
+        return filling.refused
+
+
+class _Filling:
+    """Entries on their way into a tree: first in a hidden file each, then in their places."""
+
+    def __init__(self, root: Root, places: _Places, stage: int, prefix: str, conditions: Conditions) -> None:
+        self._root = root
+        self._places = places
+        self._stage = stage
+        self._number = int(prefix.removeprefix(files.PARTIAL), 16)
+        self._conditions = conditions
+        self._folders: list[NewEntry] = []
+        #: Files and links that are complete, by the names that they have meanwhile.
+        self.ready: dict[str, NewEntry] = {}
+        self.refused: list[Refused] = []
+
+    def _refuse(self, path: str, error: OSError | FileRefused | FileExists) -> None:
+        if isinstance(error, OSError):
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise error
+            self.refused.append(Refused(path, str(files.translate(error, path))))
+        else:
+            self.refused.append(Refused(path, str(error)))
+
+    def prepare(self, entry: NewEntry) -> None:
+        """Make a directory, or write a file or link beside its place."""
+        try:
+            if _INVALID.search(entry.path):
+                raise FileRefused(f"{entry.path!r} is not a path below it")
+            if entry.kind == "directory":
+                self._places.make(entry.path)
+                self._folders.append(entry)
+            else:
+                self._check_place(entry)
+                self._number = (self._number + 1) & (1 << 64) - 1
+                partial = f"{files.PARTIAL}{self._number:016x}"
+                self._write(entry, partial)
+                self.ready[partial] = entry
+        except (OSError, FileRefused, FileExists) as error:
+            self._refuse(entry.path, error)
+
+    def _check_place(self, entry: NewEntry) -> None:
+        place = self._places.above(entry.path)
+        if entry.kind == "other":
+            raise FileRefused(f"{entry.path} is neither a file nor a folder nor a link")
+        folder, _, name = entry.path.rpartition("/")
+        if folder in self._places.new:
+            return
+        if (there := _existing(place, name)) is not None:
+            _replaceable(entry.path, there, self._conditions)
+
+    def _write(self, entry: NewEntry, partial: str) -> None:
+        times = (entry.mtime_ns, entry.mtime_ns)
+        if entry.kind == "symlink":
+            os.symlink(entry.target, partial, dir_fd=self._stage)
+            os.utime(partial, ns=times, dir_fd=self._stage, follow_symlinks=False)
+            return
+        file = os.open(partial, _NEW, 0o600, dir_fd=self._stage)
+        try:
+            view = entry.data
+            while view:
+                view = view[os.write(file, view) :]
+            os.utime(file, ns=times)
+            os.fchmod(file, entry.mode & _PERMISSIONS)
+        except BaseException:
+            os.unlink(partial, dir_fd=self._stage)
+            raise
+        finally:
+            os.close(file)
+
+    def publish(self) -> None:
+        """Move what is complete to its place."""
+        for partial, entry in list(self.ready.items()):
+            name = entry.path.rpartition("/")[2]
+            try:
+                place = self._places.above(entry.path)
+                os.rename(partial, name, src_dir_fd=self._stage, dst_dir_fd=place)
+            except OSError as error:
+                self._refuse(entry.path, error)
+            else:
+                del self.ready[partial]
+
+    def mark(self) -> None:
+        """Set the modes and times of directories, innermost first: after all else, because they may be read-only."""
+        for entry in reversed(self._folders):
+            try:
+                self._places.mark(self._root, entry)
+            except (OSError, FileRefused, FileExists) as error:
+                self._refuse(entry.path, error)
+
+    def discard(self) -> None:
+        """Remove what has not come to its place."""
+        for partial in self.ready:
+            with contextlib.suppress(OSError):
+                os.unlink(partial, dir_fd=self._stage)
 
 
 def _replaceable(path: str, there: os.stat_result, conditions: Conditions) -> None:
@@ -685,6 +714,8 @@ class _Places:
         self._top = top
         self._path = ""
         self._fd = -1
+        #: Directories that were made here, and so were empty.
+        self.new: set[str] = set()
 
     def above(self, path: str) -> int:
         """Open the directory that contains `path`; create it if missing."""
@@ -719,6 +750,7 @@ class _Places:
         place = self.above(path)
         try:
             os.mkdir(name, 0o755, dir_fd=place)
+            self.new.add(path)
         except FileExistsError:
             there = _existing(place, name)
             if there is None or not stat.S_ISDIR(there.st_mode):

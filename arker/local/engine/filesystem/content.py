@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from collections.abc import Sequence
 
-from arker.local.engine import _linux, files
+from arker.local.engine import files
 from arker.local.engine.digests import Digests
 from arker.local.engine.file_protocol import FileInfo, NewEntry, Page, Refused
-from arker.local.engine.filesystem.root import Root, refuse_unless_regular, reopen, told
-from arker.local.engine.filesystem.walk import directory, info_of, kind_of, version_of, walk
+from arker.local.engine.filesystem.root import Root, refuse_unless_regular, told
+from arker.local.engine.filesystem.walk import Folders, directory, info_of, kind_of, version_of, walk
 from arker.local.engine.protocol import FileMissing, FileRefused
 
 #: How many times a file that changes while it is read is read again.
 _TRIES = 3
+#: Neither follows a link nor waits for a pipe.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def manifest(
@@ -58,7 +62,7 @@ def manifest(
 def _digest(root: Root, vm_id: str, digests: Digests, found: os.stat_result, folder: int, name: str) -> str:
     if (known := digests.known(vm_id, found)) is not None:
         return known
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    fd = os.open(name, _READ, dir_fd=folder)
     try:
         refuse_unless_regular(name, os.fstat(fd))
         return digests.of(vm_id, fd, root.check)
@@ -68,21 +72,19 @@ def _digest(root: Root, vm_id: str, digests: Digests, found: os.stat_result, fol
 
 def _some(root: Root, vm_id: str, top: int, paths: Sequence[str], digests: Digests | None) -> list[FileInfo]:
     entries = []
-    for path in paths:
-        root.check()
-        above, _, name = path.rpartition("/")
-        try:
-            folder = _linux.open_beneath(top, above or ".", os.O_PATH | os.O_DIRECTORY)
+    with contextlib.closing(Folders(top, os.O_PATH)) as folders:
+        for path in paths:
+            root.check()
+            above, _, name = path.rpartition("/")
             try:
+                folder = folders.open(above)
                 info = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 sha256 = None
                 if digests is not None and kind_of(info.st_mode) == "file":
                     sha256 = _digest(root, vm_id, digests, info, folder, name)
                 entries.append(info_of(path, info, None, sha256))
-            finally:
-                os.close(folder)
-        except (OSError, FileRefused):  # a missing or unreadable file equals nothing
-            continue
+            except (OSError, FileRefused):  # a missing or unreadable file equals nothing
+                continue
     return entries
 
 
@@ -91,11 +93,11 @@ def pack(root: Root, base: str, paths: Sequence[str], budget: int) -> tuple[list
     the entries that were left out, with the reasons. Links are not followed. Raises FileMissing, FileRefused."""
     entries: list[NewEntry] = []
     refused: list[Refused] = []
-    with told(base), directory(root, base) as top:
+    with told(base), directory(root, base) as top, contextlib.closing(Folders(top, os.O_PATH)) as folders:
         for path in paths:
             root.check()
             try:
-                entry = _packed(root, top, path, budget)
+                entry = _packed(root, folders, path, budget)
             except OSError as error:
                 refused.append(Refused(path, str(files.translate(error, path))))
             except FileRefused as error:
@@ -106,28 +108,27 @@ def pack(root: Root, base: str, paths: Sequence[str], budget: int) -> tuple[list
     return entries, refused
 
 
-def _packed(root: Root, top: int, path: str, budget: int) -> NewEntry:
-    fd = _linux.open_beneath(top, path, os.O_PATH | os.O_NOFOLLOW) if path else os.dup(top)
+def _packed(root: Root, folders: Folders, path: str, budget: int) -> NewEntry:
+    above, _, name = path.rpartition("/")
+    folder = folders.open(above)
+    info = os.stat(name or ".", dir_fd=folder, follow_symlinks=False)
+    if root.in_proc(info):
+        raise FileRefused(f"{path} is a file of /proc")
+    kind, mode = kind_of(info.st_mode), stat.S_IMODE(info.st_mode)
+    if kind == "symlink":
+        return NewEntry(path, kind, mode, info.st_mtime_ns, target=os.readlink(name, dir_fd=folder))
+    if kind != "file":
+        return NewEntry(path, kind, mode, info.st_mtime_ns)
+    file = os.open(name, _READ, dir_fd=folder)
     try:
-        info = os.fstat(fd)
-        if root.in_proc(info):
-            raise FileRefused(f"{path} is a file of /proc")
-        kind, mode = kind_of(info.st_mode), info.st_mode & 0o7777
-        if kind == "symlink":
-            return NewEntry(path, kind, mode, info.st_mtime_ns, target=os.readlink("", dir_fd=fd))
-        if kind != "file":
-            return NewEntry(path, kind, mode, info.st_mtime_ns)
-        reader = reopen(fd, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            for _ in range(_TRIES):
-                info = os.fstat(reader)
-                if info.st_size > budget:
-                    raise FileRefused(f"{path} does not fit")
-                data = os.pread(reader, info.st_size, 0)
-                if len(data) == info.st_size and version_of(os.fstat(reader)) == version_of(info):
-                    return NewEntry(path, kind, info.st_mode & 0o7777, info.st_mtime_ns, data)
-            raise FileRefused(f"{path} changes while it is read")
-        finally:
-            os.close(reader)
+        for _ in range(_TRIES):
+            info = os.fstat(file)
+            refuse_unless_regular(path, info)
+            if info.st_size > budget:
+                raise FileRefused(f"{path} does not fit")
+            data = os.pread(file, info.st_size, 0)
+            if len(data) == info.st_size and version_of(os.fstat(file)) == version_of(info):
+                return NewEntry(path, kind, stat.S_IMODE(info.st_mode), info.st_mtime_ns, data)
+        raise FileRefused(f"{path} changes while it is read")
     finally:
-        os.close(fd)
+        os.close(file)

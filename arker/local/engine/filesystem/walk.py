@@ -77,28 +77,32 @@ class Found:
             raise
 
 
-class _Folders:
-    """Directories below a top one; only one is open at a time, so that deep trees need no more descriptors."""
+class Folders:
+    """Directories below a top one; only one is open at a time, so that deep trees need no more descriptors. None is
+    reached through a link."""
 
-    def __init__(self, top: int) -> None:
+    def __init__(self, top: int, flags: int = os.O_RDONLY) -> None:
         self._top = top
+        self._flags = flags | os.O_DIRECTORY
         self._path = ""
         self.fd = -1
 
     def open(self, path: str) -> int:
+        """Open a directory; the descriptor stays open until the next one is. Raises OSError."""
         if self.fd < 0 or path != self._path:
             self.close()
-            self.fd = _linux.open_beneath(self._top, path or ".", os.O_RDONLY | os.O_DIRECTORY)
+            self.fd = _linux.open_beneath(self._top, path or ".", self._flags)
             self._path = path
         return self.fd
 
     def close(self) -> None:
+        """Close the open directory."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
-def _names(folders: _Folders, path: str, after: str) -> Iterator[str]:
+def _names(folders: Folders, path: str, after: str) -> Iterator[str]:
     """Yield the names of a directory after `after`, in order, in batches of constant size."""
     while True:
         with os.scandir(folders.open(path)) as entries:
@@ -124,7 +128,7 @@ def walk(
     """
     if "\0" in after:
         raise FileRefused("the cursor is not one of a listing")
-    folders = _Folders(top)
+    folders = Folders(top)
     parts = after.split("/") if after else []
     heads = ["/".join(parts[:depth]) for depth in range(len(parts))]
     pending = [(head, _names(folders, head, name)) for head, name in zip(heads, parts, strict=True)]
