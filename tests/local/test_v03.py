@@ -78,6 +78,23 @@ class TestErrors:
             assert (answer.status_code, found["details"]) == (405, {"allowed_methods": ["POST"]})
             assert answer.headers["allow"] == "POST"
 
+    async def test_a_wrong_body_names_each_field(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            answer = await client.post("/v1/fork", json={"source_vm_name": 7, "name": "", "colour": "red"})
+            found = error(answer)
+            fields = {one["field"]: one["message"] for one in found["details"]["violations"]}
+            assert fields.keys() == {"source_vm_name", "name", "colour"}
+            assert fields["colour"] == "unknown field"
+            answer = await client.post("/v1/fork", json={})
+            assert error(answer)["message"].startswith("expected exactly one of source_vm_id,")
+            answer = await client.get("/v1/vms", params={"limit": "many"})
+            assert error(answer)["message"] == "limit: expected a whole number"
+
+    async def test_a_body_that_is_too_large_is_told_the_limit(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            answer = await client.post("/v1/fork", json={"source_vm_name": "x" * 2**17})
+            assert error(answer)["details"] == {"maximum_bytes": 2**16}
+
     async def test_a_rate_limit_says_that_nothing_began(self, make_bench: Callable[..., Bench]) -> None:
         async with make_bench(rate_limit=1).client() as client:
             while (answer := await client.post("/v1/fork", json={"source_vm_name": "arkuntu"})).is_success:
@@ -103,6 +120,10 @@ class TestErrors:
             ({"source_vm_name": "arkuntu", "disk": False}, "diskless"),
             ({"source_vm_name": "arkuntu", "resources": {"vcpu": 8}}, "platform"),
             ({"source_vm_name": "arkuntu", "policies": {"rules": {"a": {}}}}, "network_policy"),
+            (
+                {"source_vm_name": "arkuntu", "policies": {"rules": {}, "secrets": {"a": "b"}}},
+                "network_policy",
+            ),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
@@ -112,6 +133,12 @@ class TestErrors:
             found = error(answer)
             assert (answer.status_code, found["code"]) == (422, "unsupported_operation")
             assert found["details"] == {"reason": "feature_not_supported", "feature": feature}
+
+    async def test_a_change_of_nothing_needs_no_feature(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = await make(client, policies={"rules": {}}, ssh_public_keys={}, resources={})
+            nothing = {"policies": {"rules": {}, "secrets": {}}, "ssh_public_keys": []}
+            assert (await client.patch(f"/v1/vms/{vm['vm_id']}", json=nothing)).status_code == 200
 
 
 class TestNames:
@@ -139,10 +166,26 @@ class TestNames:
             assert first["vm_id"] in found["message"]
             assert second in found["message"]
 
-    async def test_a_name_is_no_id(self, bench: Bench) -> None:
+    @pytest.mark.parametrize("name", ["0" * 26, "list", "fork", ".", "..", "a\0b", "a\nb"])
+    async def test_a_name_has_to_fit_into_a_path(self, bench: Bench, name: str) -> None:
         async with bench.client() as client:
-            answer = await client.post("/v1/fork", json={"source_vm_name": "arkuntu", "name": "0" * 26})
+            answer = await client.post("/v1/fork", json={"source_vm_name": "arkuntu", "name": name})
             assert (answer.status_code, error(answer)["code"]) == (400, "bad_request")
+            vm = (await make(client))["vm_id"]
+            answer = await client.patch(f"/api/v1/local/vms/{vm}", json={"name": name})
+            assert (answer.status_code, error(answer)["code"]) == (400, "bad_request")
+
+    async def test_a_source_is_named_within_an_organization(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            mine = (await make(client, name="mine"))["vm_id"]
+            for scope in ({"source_org_name": "Local"}, {"source_org_id": "org_local"}):
+                child = await make(client, source_vm_name="mine", **scope)
+                shown = await client.get(f"/v1/vms/{child['vm_id']}", headers={"Arker-Local": "1"})
+                assert shown.json()["parent_vm_id"] == mine
+                answer = await client.post("/v1/fork", json={"source_vm_name": "arkuntu", **scope})
+                assert error(answer)["code"] == "not_found"
+            elsewhere = {"source_vm_name": "mine", "source_org_name": "ArkerHQ"}
+            assert error(await client.post("/v1/fork", json=elsewhere))["code"] == "not_found"
 
 
 class TestVms:
@@ -553,9 +596,40 @@ class TestOrganizations:
 
     async def test_there_are_no_pools(self, bench: Bench) -> None:
         async with bench.client() as client:
-            for method, path in (("GET", "/v1/pools"), ("POST", "/v1/pools"), ("GET", "/v1/pools/x/workers")):
+            for method, path, operation in (
+                ("GET", "/v1/pools", "listPools"),
+                ("POST", "/v1/pools", "createPool"),
+                ("DELETE", "/v1/pools/x", "deletePool"),
+                ("GET", "/v1/pools/x/workers", "listPoolWorkers"),
+                ("PUT", "/v1/pools/x/workers/y/vms/z", "putWorkerVm"),
+            ):
                 answer = await client.request(method, path)
-                assert (answer.status_code, error(answer)["details"]) == (404, {"resource": "pool"})
+                found = error(answer)
+                assert (answer.status_code, found["details"]) == (404, {"resource": "pool"})
+                assert found["request"] == {"kind": "matched", "operation_id": operation}
+
+
+class TestFiles:
+    async def test_errors_name_the_file_or_the_upload(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            where = f"/v1/vms/{vm}/sync"
+            missing = await client.post(where, json={"op": "read", "path": "/home/user/f"})
+            assert error(missing)["details"] == {"resource": "file"}
+            commit = {"path": "/home/user/f", "size": 1, "upload_id": ULID + "N"}
+            (unknown,) = (await client.post(where, json={"op": "write", "writes": [commit]})).json()[
+                "results"
+            ]
+            assert (unknown["error"]["code"], unknown["error"]["details"]) == (
+                "not_found",
+                {"resource": "upload"},
+            )
+            empty = {**commit, "size": 0, "start": 0, "end": 0, "content": ""}
+            other = {**empty, "path": "/home/user/g"}
+            _, taken = (await client.post(where, json={"op": "write", "writes": [empty, other]})).json()[
+                "results"
+            ]
+            assert (taken["error"]["code"], taken["error"]["details"]) == ("conflict", {"resource": "upload"})
 
 
 class TestFilesystems:

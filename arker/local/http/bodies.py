@@ -129,7 +129,11 @@ def content_length(request: Request) -> int | None:
 
 
 def _too_large(limit: int) -> ApiError:
-    return ApiError("payload_too_large", f"the body of this request has at most {limit} bytes")
+    return ApiError(
+        "payload_too_large",
+        f"the body of this request has at most {limit} bytes",
+        details={"maximum_bytes": limit},
+    )
 
 
 async def pieces(request: Request, wait: float) -> AsyncIterator[bytes]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+import unicodedata
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -22,7 +23,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from arker.contract import LARGEST_CHUNK, LARGEST_FILE, LARGEST_PAGE, PAGE, SORTS
 from arker.ids import is_vm_id
@@ -34,6 +35,8 @@ from .slices import Cut, StructureError
 
 #: Maximum size of a run's body in bytes; other bodies have the limit of the app.
 MAX_RUN_BODY = 4 * 1024 * 1024
+#: Maximum number of wrong fields that an error names.
+_VIOLATIONS: Final = 20
 
 
 class Body(BaseModel):
@@ -89,15 +92,30 @@ class ForkByNameRequest(ForkRequest):
     source: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(alias="from")
 
 
+#: Path segments with a meaning of their own.
+_NO_NAMES: Final = frozenset({".", "..", "list", "fork"})
+
+
+def check_name(name: str) -> None:
+    """Refuse a name by which no path could lead to a computer.
+
+    Raises:
+        ValueError: saying why.
+    """
+    if is_vm_id(name):
+        raise ValueError("name: it has the form of an id")
+    if name in _NO_NAMES or any(unicodedata.category(letter) == "Cc" for letter in name):
+        raise ValueError("name: no path can contain it")
+
+
 class RenameRequest(Body):
     """A request to change the name of a computer."""
 
     name: Name
 
     @model_validator(mode="after")
-    def _no_id(self) -> Self:
-        if is_vm_id(self.name):
-            raise PydanticCustomError("id", "name: it has the form of an id")
+    def _addressable(self) -> Self:
+        check_name(self.name)
         return self
 
 
@@ -176,7 +194,7 @@ def parse(model: type[B], data: bytes | bytearray) -> B:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        raise ApiError("bad_request", explain(error)) from None
+        raise refused(error) from None
 
 
 def parse_large(model: type[B], data: bytes | bytearray, array: str | None, structure: int) -> B:
@@ -220,7 +238,7 @@ def _parse_elements(model: type[BaseModel], field: str, data: bytes, skipped: in
     try:
         parsed: list[Any] = _elements_of(model, field).validate_json(b"[" + data + b"]")
     except ValidationError as error:
-        where = re.match(r"\[(\d+)]", message := explain(error))
+        where = re.match(r"\[(\d+)]", message := refused(error).message)
         raise ApiError(
             "bad_request", f"{field}[{int(where[1]) + skipped}]{message[where.end() :]}" if where else message
         ) from None
@@ -248,7 +266,7 @@ def parse_query(model: type[B], pairs: list[tuple[str, str]]) -> B:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ApiError("bad_request", explain(error)) from None
+        raise refused(error) from None
 
 
 def check_sync(request: SyncRequest) -> None:
@@ -290,9 +308,17 @@ def _check_shape(prefix: str, entry: WriteEntry) -> None:
         _demand("a commit", prefix, fields, {"path", "size", "upload_id"}, {"sha256"})
     for name in ("size", "start", "end"):
         if (getattr(entry, name) or 0) > LARGEST_FILE:
-            raise ApiError("payload_too_large", f"{prefix}{name}: a file has at most {LARGEST_FILE} bytes")
+            raise ApiError(
+                "payload_too_large",
+                f"{prefix}{name}: a file has at most {LARGEST_FILE} bytes",
+                details={"maximum_bytes": LARGEST_FILE},
+            )
     if entry.content is not None and len(entry.content) > LARGEST_CHUNK:
-        raise ApiError("payload_too_large", f"{prefix}content: a chunk has at most {LARGEST_CHUNK} bytes")
+        raise ApiError(
+            "payload_too_large",
+            f"{prefix}content: a chunk has at most {LARGEST_CHUNK} bytes",
+            details={"maximum_bytes": LARGEST_CHUNK},
+        )
 
 
 def _demand(what: str, prefix: str, given: set[str], required: set[str], optional: set[str]) -> None:
@@ -309,22 +335,37 @@ def digest(body: Body) -> bytes:
     return hashlib.sha256(body.model_dump_json().encode()).digest()
 
 
-def explain(error: ValidationError) -> str:
-    """Describe the first error with its location, but not the value, which may be secret or large."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+def refused(error: ValidationError) -> ApiError:
+    """Return the error for a request that is not valid; its details name the wrong fields. Values, which may be secret
+    or large, are left out."""
+    found = [
+        _problem(one) for one in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    where, message = found[0]
+    violations = [{"field": field or "body", "message": text} for field, text in found[:_VIOLATIONS]]
+    return ApiError(
+        "bad_request", f"{where}: {message}" if where else message, details={"violations": violations}
+    )
+
+
+def _problem(error: ErrorDetails) -> tuple[str, str]:
+    """Return the field of an error, empty for the whole body, and what is wrong."""
     where = ""
-    for step in first["loc"]:
+    for step in error["loc"]:
         where += f"[{step}]" if isinstance(step, int) else f".{step}" if where else step
-    message = first["msg"]
-    if first["type"] == "extra_forbidden":
-        message = "unknown field"
-    elif first["type"] == "missing":
-        message = "missing"
-    elif first["type"] == "json_invalid":
-        return f"the body is not JSON: {message.removeprefix('Invalid JSON: ')}"
-    elif first["type"] == "model_type":
-        message = "expected a JSON object"
-    return f"{where or 'body'}: {message[:1].lower()}{message[1:]}"
+    message = error["msg"]
+    match error["type"]:
+        case "extra_forbidden":
+            return where, "unknown field"
+        case "missing":
+            return where, "missing"
+        case "json_invalid":
+            return where, f"the body is not JSON: {message.removeprefix('Invalid JSON: ')}"
+        case "model_type":
+            return where or "body", "expected a JSON object"
+        case "value_error":
+            return where, message.removeprefix("Value error, ")
+    return where, f"{message[:1].lower()}{message[1:]}"
 
 
 def _listed(names: set[str]) -> str:

@@ -150,8 +150,8 @@ class Access:
         return computer
 
     def named(self, who: Principal, name: str, org: str | None = None) -> Computer:
-        """Return the computer that the caller may fork under a name or id; with `org`, one that this organization has
-        published.
+        """Return the computer that the caller may fork under a name or id; with `org`, the one of this organization, if
+        it is the caller's or has published the computer.
 
         Raises:
             ApiError: `not_found`, or `conflict` when the name is ambiguous.
@@ -159,7 +159,7 @@ class Access:
         if is_vm_id(name):
             return self.seen(who, name)
         if org is not None:
-            return _only(self._computers.public_of(self.organization(org), name), name)
+            return _only(self._computers.within(who.org_id, self.organization(org), name), name)
         return _only(self._computers.named(who.org_id, name), name)
 
     async def flush(self) -> None:

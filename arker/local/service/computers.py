@@ -152,8 +152,8 @@ class Computers:
         wanted: Wanted,
         once: Once | None,
     ) -> str:
-        """Fork the computer with an id, or else with a name; with `org`, one that this organization has published under
-        the name. Return the id of the new computer, which may be deleted already if the request is a repeat.
+        """Fork the computer with an id, or else with a name; with `org`, the one of this organization. Return the id of
+        the new computer, which may be deleted already if the request is a repeat.
 
         Raises:
             ApiError: `already_exists` for a name that is taken.

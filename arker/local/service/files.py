@@ -218,7 +218,7 @@ class Files:
                 file = await self._engine.open_file(vm_id, path)
             except FileMissing:
                 # The exact text that the original SDK documents and programs match.
-                raise ApiError("not_found", f"file not found: {path}") from None
+                raise ApiError("not_found", f"file not found: {path}", resource="file") from None
         if file.size > LARGEST_FILE:
             await file.close()
             raise ApiError(
@@ -246,7 +246,9 @@ class Files:
         if (file.size, file.version) != (grant.size, grant.version):
             await file.close()
             raise ApiError(
-                "conflict", "the file has changed since this URL was made; read it again for a new one"
+                "conflict",
+                "the file has changed since this URL was made; read it again for a new one",
+                resource="file",
             )
         return file
 
@@ -288,7 +290,7 @@ async def _content(file: Readable, path: str) -> bytes:
         while piece := await file.read(len(data), max(file.size - len(data), 0) + _SMALL):
             data += piece
             if len(data) > MAX_INLINE:
-                raise ApiError("conflict", f"{path} grows while it is read; try again")
+                raise ApiError("conflict", f"{path} grows while it is read; try again", resource="file")
     except OSError as error:
         raise ApiError("bad_request", f"{path} cannot be read: {error.strerror}") from None
     return bytes(data)

@@ -133,10 +133,12 @@ class Uploads:
         upload = self._rows.find(vm_id, upload_id)
         if upload is None:
             raise ApiError(
-                "not_found", "this upload has expired or its computer was deleted; ask for another URL"
+                "not_found",
+                "this upload has expired or its computer was deleted; ask for another URL",
+                resource="upload",
             )
         if upload.written:
-            raise ApiError("conflict", "this upload was committed; ask for another URL")
+            raise ApiError("conflict", "this upload was committed; ask for another URL", resource="upload")
         part = self._folder / f"{vm_id}.{upload_id}.{secrets.token_hex(8)}"
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -153,7 +155,9 @@ class Uploads:
                 upload = self._rows.find(vm_id, upload_id)
                 if upload is None or upload.written:
                     raise ApiError(
-                        "conflict", "this upload was committed or its computer deleted in the meantime"
+                        "conflict",
+                        "this upload was committed or its computer deleted in the meantime",
+                        resource="upload",
                     )
                 part.replace(self._path(vm_id, upload_id))
                 self._digests[f"{vm_id}.{upload_id}"] = digest
@@ -173,6 +177,7 @@ class Uploads:
                 raise ApiError(
                     "not_found",
                     f"no upload {commit.upload_id} (it may have expired); ask for a URL and PUT first",
+                    resource="upload",
                 )
             _check_same(upload, commit, None)
             if not upload.written and not await self._was_placed(vm_id, commit, upload.kind):
@@ -182,6 +187,7 @@ class Uploads:
                     raise ApiError(
                         "conflict",
                         f"{ranges.length(arrived)} of {commit.size} bytes have arrived; send the rest first",
+                        resource="upload",
                     )
                 await self._publish(vm_id, commit, upload.kind, commit.sha256)
 
@@ -294,6 +300,7 @@ def _check_same(upload: Upload, part: Chunk | Commit, kind: str | None) -> None:
         raise ApiError(
             "conflict",
             f"upload {part.upload_id} is for {upload.path} with {upload.size} bytes; use a new upload_id",
+            resource="upload",
         )
     if kind is not None and upload.kind != kind:
         raise ApiError(

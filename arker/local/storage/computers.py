@@ -79,13 +79,14 @@ class Computers:
         )  # fmt: skip
         return [_computer(row) for row in rows if row["kind"] == rows[0]["kind"]]
 
-    def public_of(self, org: str, name: str) -> list[Computer]:
-        """Return up to six public computers or images with a name in an organization, given by its id or name."""
+    def within(self, org_id: str, org: str, name: str) -> list[Computer]:
+        """Return up to six computers or images with a name in an organization, given by its id or name: all of the
+        caller's own organization `org_id`, and the public ones of another."""
         rows = self._database.all(
             f"SELECT {', '.join(f'vms.{column}' for column in _COLUMNS.split(', '))} "  # noqa: S608
             "FROM vms JOIN orgs USING (org_id) "
-            "WHERE vms.name = ? AND is_public AND ? IN (org_id, orgs.name) ORDER BY vm_id LIMIT 6",
-            name, org,
+            "WHERE vms.name = ? AND (is_public OR org_id = ?) AND ? IN (org_id, orgs.name) ORDER BY vm_id LIMIT 6",
+            name, org_id, org,
         )  # fmt: skip
         return [_computer(row) for row in rows]
 

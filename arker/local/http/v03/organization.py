@@ -156,11 +156,10 @@ def _key(key: KeyRow) -> dict[str, Any]:
     }
 
 
-class Pools(Endpoint):
-    """All paths of pools."""
+class _Pools(Endpoint):
+    """A path of pools, of which there are none."""
 
     only_0_3 = True
-    operations: ClassVar[Mapping[str, str]] = {"get": "listPools", "post": "createPool"}
 
     async def dispatch(self) -> None:
         """Authenticate the caller, then refuse the request, whatever the method."""
@@ -168,10 +167,25 @@ class Pools(Endpoint):
         raise ApiError("not_found", "this deployment has no pools", resource="pool")
 
 
+_WORKER: Final = "/{pool_id}/workers/{worker_id}"
+#: The operations of each path of pools.
+_POOLS: Final = {
+    "": {"get": "listPools", "post": "createPool"},
+    "/{pool_id}": {"get": "getPool", "patch": "updatePool", "delete": "deletePool"},
+    "/{pool_id}/workers": {"get": "listPoolWorkers"},
+    _WORKER: {"put": "heartbeatWorker"},
+    f"{_WORKER}/tunnel": {"get": "openWorkerTunnel"},
+    f"{_WORKER}/vms/{{vm_id}}": {"put": "putWorkerVm", "delete": "deleteWorkerVm"},
+    f"{_WORKER}/vms/{{vm_id}}/runs/{{run_id}}": {"put": "putWorkerRun"},
+}
+
 ROUTES: Final = [
     Route("/api/v1/runs", OrgRuns),
     Route("/api/v1/api-keys", ApiKeys),
     Route("/api/v1/api-keys/{api_key_id}", OneApiKey),
-    Route("/api/v1/pools", Pools),
-    Route("/api/v1/pools/{rest:path}", Pools),
+    *(
+        Route(f"/api/v1/pools{path}", type("Pools", (_Pools,), {"operations": operations}))
+        for path, operations in _POOLS.items()
+    ),
+    Route("/api/v1/pools/{rest:path}", _Pools),
 ]

@@ -11,8 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 from starlette.requests import Request
 
-from arker.ids import is_vm_id
-from arker.local.http.schemas import Body, Whole, explain
+from arker.local.http.schemas import Body, Whole, check_name, refused
 from arker.local.service.errors import ApiError
 from arker.local.service.sessions import MAX_INDEX
 
@@ -90,8 +89,8 @@ class ForkRequest(Nullable):
         scopes = [name for name in ("source_org_id", "source_org_name") if getattr(self, name)]
         if scopes and (len(scopes) > 1 or not self.source_vm_name):
             raise ValueError("source_org_name goes with source_vm_name")
-        if self.name is not None and is_vm_id(self.name):
-            raise ValueError("name: it has the form of an id")
+        if self.name is not None:
+            check_name(self.name)
         if self.layers is not None and "disk" not in self.layers:
             raise ValueError("layers: must contain `disk`")
         return self
@@ -344,4 +343,4 @@ def query(model: type[Q], request: Request) -> Q:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ApiError("bad_request", explain(error)) from None
+        raise refused(error) from None
