@@ -25,7 +25,7 @@ MAX_BODIES: Final = 128 * 1024 * 1024
 #: The same for all organizations together.
 MAX_ALL_BODIES: Final = 512 * 1024 * 1024
 _HEAD_LIKE: Final = 16 * 1024
-#: Bytes of a body whose content does not vary in size; it is parsed on the event loop.
+#: Maximum size in bytes of a body that is parsed on the event loop; larger ones are parsed in a thread.
 SMALL_BODY: Final = 64 * 1024
 #: Seconds within which the next piece of a body has to arrive, and all of a JSON body.
 PIECE_WAIT: Final = 30.0

@@ -23,27 +23,27 @@ _MOST: Final = 16_384
 
 
 def most_connections() -> int:
-    """How many connections the limit on descriptors allows; a fourth of them is left for sandboxes and files."""
+    """Return how many connections the limit on descriptors allows; a quarter of it is left for sandboxes and files."""
     return min(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4, _MOST)
 
 
 class UnderWay:
-    """Counts the requests under way, of which there may be `most`. An organization may have as many as are left for
-    others, so that however many act together, one that has none finds room."""
+    """Counts the requests under way, `most` at a time. An organization may have at most as many as are still free,
+    so that some are always free for the next organization."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._count: Counter[str] = Counter()
 
     def begin(self, org_id: str) -> bool:
-        """Count a request of an organization; False, and not counted, when it has too many."""
+        """Count a request of an organization; return False, without counting it, if it has too many."""
         if self._count[org_id] >= self._most - self._count.total():
             return False
         self._count[org_id] += 1
         return True
 
     def end(self, org_id: str) -> None:
-        """A request that was counted has ended."""
+        """Stop counting a request, which has ended."""
         self._count[org_id] -= 1
         if not self._count[org_id]:
             del self._count[org_id]

@@ -124,7 +124,7 @@ class Connection(HttpToolsProtocol):
         self._head = 0
         self._head_arrived()
         self.bounds.busy(self)
-        assert self.parser is not None  # it is what calls
+        assert self.parser is not None  # the parser calls this method
         if self.parser.should_upgrade():
             self.scope[UPGRADE] = self._take_over  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()

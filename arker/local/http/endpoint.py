@@ -25,7 +25,7 @@ from .metrics import Metrics
 from .ratelimit import RateLimit
 from .schemas import Body, digest
 
-#: In the scope of a request that counts as one of its organization, which it names.
+#: Key in the scope of a request that counts against its organization's limit; the value is the organization's id.
 COUNTED: Final = "arker.counted"
 #: Stands for an encoded slash until a route is found; not a character that a name can contain.
 SLASH: Final = "\ufdd0"

@@ -46,10 +46,13 @@ class Metrics:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         process = {
             "process_cpu_seconds_total": (
-                "Processor time of the deployment itself.",
+                "Processor time of the deployment, without computers.",
                 usage.ru_utime + usage.ru_stime,
             ),
-            "process_max_resident_memory_bytes": ("Most memory that it has had.", usage.ru_maxrss * 1024.0),
+            "process_max_resident_memory_bytes": (
+                "Largest resident memory of the deployment so far.",
+                usage.ru_maxrss * 1024.0,
+            ),
         }
         for name, (text, value) in {**gauges, **process}.items():
             kind = "counter" if name.endswith("_total") else "gauge"

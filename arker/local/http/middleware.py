@@ -60,7 +60,7 @@ class Edge:
             # server would log it as an error.
             await reply.fail(
                 ApiError(
-                    "internal", "the deployment stopped before this was done; what came of it is not known"
+                    "internal", "the deployment stopped before the request was done; its outcome is unknown"
                 )
             )
         except Exception:

@@ -150,7 +150,7 @@ class WriteEntry(Body):
     content: bytes | None = None
     sha256: Sha256 | None = None
     presigned: bool | None = None
-    #: No content is logged by a deployment, secret or not.
+    #: Has no effect: a deployment never logs contents.
     is_secret: bool = False
 
     def entry(self) -> Entry:

@@ -29,18 +29,18 @@ Upgrade = Callable[[Headers], Awaitable["Upgraded"]]
 
 #: Maximum bytes buffered in each direction.
 _HELD: Final = 256 * 1024
-#: Seconds that data which is always there may keep others waiting.
+#: Seconds after which a transfer that never has to wait lets other tasks run.
 _TURN: Final = 0.005
 
 
 class Turn:
-    """Lets others have the event loop now and then: a call that finds its data or room for it does not wait."""
+    """Lets other tasks run now and then: a task whose reads and writes never have to wait would keep the event loop."""
 
     def __init__(self) -> None:
         self._until = time.monotonic() + _TURN
 
     async def may_end(self) -> None:
-        """Wait for others if the turn is over."""
+        """Let other tasks run if the turn is over."""
         if time.monotonic() > self._until:
             await asyncio.sleep(0)
             self._until = time.monotonic() + _TURN

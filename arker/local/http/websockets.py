@@ -22,7 +22,7 @@ _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MAX_MESSAGE: Final = 1 << 20
 #: Maximum number of parts of one message, which may be empty.
 MAX_PARTS: Final = 16_384
-#: Bytes that are parsed at a time, which may be a frame for every six of them.
+#: Bytes that are parsed at a time; they contain at most one frame for every six bytes.
 _READ: Final = 4096
 
 NORMAL, TOO_LARGE = 1000, 1009

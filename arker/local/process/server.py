@@ -331,7 +331,7 @@ def _hold(state: Path) -> Iterator[int]:
 
 
 def _say(lock: int, what: dict[str, object]) -> None:
-    # Only ever longer, and in one write, so that readers see either the old or the new content.
+    # One write, and the content never gets shorter, so that readers see either the old or the new content.
     os.pwrite(lock, json.dumps(what).encode(), 0)
 
 

@@ -66,7 +66,7 @@ class Access:
         if found is None:
             raise ApiError(
                 "unauthorized",
-                "this API key is not valid here: it is of another deployment, was revoked or has expired",
+                "this API key is not valid here: it belongs to another deployment, was revoked or has expired",
             )
         key_id, org_id, org_name, vm_ids = found
         principal = Principal(key_id, org_id, org_name, None if vm_ids is None else frozenset(vm_ids))

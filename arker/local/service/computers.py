@@ -276,15 +276,13 @@ class Computers:
         """Clean up after a crash: delete files without a row, and rows whose files are gone. If the engine cannot be
         reached, this is left for the next time."""
         for vm_id in self._rows.leftovers():
-            log.warning(
-                "removing a computer that was never answered or whose deletion was cut short: vm=%s", vm_id
-            )
+            log.warning("removing a computer whose creation or deletion was interrupted: vm=%s", vm_id)
             try:
                 await self._delete_files(vm_id)
             except ApiError as error:
-                log.error("it cannot be removed: vm=%s error=%s", vm_id, error.message)
+                log.error("the computer cannot be removed: vm=%s error=%s", vm_id, error.message)
         for vm_id in await self._engine.missing(self._rows.ids()):
-            log.error("the files of a computer are gone, so it goes too: vm=%s", vm_id)
+            log.error("removing a computer whose files are gone: vm=%s", vm_id)
             await self.delete_row(vm_id)
             await self._rows.cleared(vm_id)
 

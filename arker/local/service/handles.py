@@ -130,8 +130,7 @@ class Handles:
                 if full and not await self._exists(vm_id, run_id):
                     raise ApiError(
                         "quota_exceeded",
-                        f"commands of the organization have to read more of their input first: {MAX_UNREAD_INPUT} "
-                        "bytes wait for them at most",
+                        f"the organization's commands have more than {MAX_UNREAD_INPUT} bytes of unread input",
                         retry_after=5,
                     )
                 if (
@@ -241,10 +240,13 @@ class Handles:
         if run.outcome is not None:
             async for piece in pieces:
                 if piece:
-                    raise ApiError("conflict", "the run takes no input: it is over")
+                    raise ApiError("conflict", "the run takes no input: it has ended")
             return given
         if at > given:
-            raise ApiError("bad_request", f"offset: the run got {given} bytes of input, and none until {at}")
+            raise ApiError(
+                "bad_request",
+                f"offset: expected at most {given}, the number of bytes received so far, not {at}",
+            )
         async for piece in pieces:
             fresh = piece[max(0, self._given.get(run, 0) - at) :]
             at += len(piece)

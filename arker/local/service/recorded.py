@@ -97,7 +97,7 @@ class _Live:
 
     org_id: str
     row: RunRow
-    #: All of it until it has begun; the row has what is shown of it.
+    #: The whole command, until it starts; the row only has the part that is shown.
     command: str
     began: float
     handle: Run | None = None
@@ -175,13 +175,13 @@ class Recorded:
             self._early.check(run_identity(who, vm_id, once.key))
         if sum(live.row.vm_id == vm_id for live in self._live.values()) >= MOST:
             raise ApiError(
-                "quota_exceeded", f"the computer has {MOST} runs that wait or go on already", retry_after=1
+                "quota_exceeded", f"the computer has {MOST} pending and running runs already", retry_after=1
             )
         waiting = sum(len(live.command) for live in self._live.values() if live.org_id == who.org_id)
         if waiting + len(command) > MOST_WAITING:
             raise ApiError(
                 "quota_exceeded",
-                f"commands of {MOST_WAITING} characters may wait, and do; put long ones into files",
+                f"too much text in waiting commands (at most {MOST_WAITING} characters); put long commands into files",
                 retry_after=1,
             )
         row = RunRow(f"run_{new_ulid().lower()}", vm_id, session_id, shown(command), State.PENDING, _now())
@@ -190,7 +190,7 @@ class Recorded:
             note = Note(identity, once.request, "ended", row.run_id.encode())
         try:
             with api_errors():
-                # Who does not wait for the end has the id alone, and relies on it.
+                # A caller that does not wait for the end only has the id, so a crash must not lose the row.
                 await self._rows.save(row, note, durable=wait == 0)
         except NameTaken:
             # Two identical requests arrived at once, and the other one was first.
@@ -404,10 +404,10 @@ class Recorded:
         if vm_id not in await self._engine.running():
             raise ApiError(
                 "invalid_state",
-                "the computer is not running, so that there is nothing to signal",
+                "the computer is not running, so there is no command to signal",
                 details={"resource": {"kind": "vm", "id": vm_id}, "requirement": "running"},
             )
-        raise ApiError("not_found", "the session runs nothing", resource="run")
+        raise ApiError("not_found", "no command is running in the session", resource="run")
 
     def pending(self, vm_id: str, session_id: str) -> bool:
         """Return whether a session has a pending or running run."""

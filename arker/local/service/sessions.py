@@ -178,7 +178,9 @@ class Sessions:
                 outcome = await run(self._engine, vm_id, session_id, " && ".join(steps), timeout=_SETTLE)
         if outcome.exit_code:
             said = outcome.stderr.decode(errors="replace").strip()[-200:]
-            raise ApiError("bad_request", f"the session cannot begin like that: {said}")
+            raise ApiError(
+                "bad_request", f"the session cannot start with this folder and these variables: {said}"
+            )
 
     async def reset(self, who: Principal, vm_id: str, session_id: str) -> Session:
         """Cancel the runs of a session, end its processes and forget its state; it begins again with the variables and

@@ -21,8 +21,8 @@ _CODES: Final[dict[type[protocol.EngineError], str]] = {
     protocol.FileMissing: "not_found",
     protocol.FileRefused: "bad_request",
     protocol.FileTooLarge: "payload_too_large",
-    # Unlike a full disk of the deployment, nothing that passes by itself. A code that all clients take for final, also
-    # as that of one file among several.
+    # Unlike a full disk of the deployment, this does not pass by itself. No client retries this code, also not for one
+    # file among several.
     protocol.ComputerFull: "payload_too_large",
     protocol.StorageFull: "unavailable",
     protocol.LimitReached: "quota_exceeded",
@@ -31,7 +31,7 @@ _CODES: Final[dict[type[protocol.EngineError], str]] = {
     protocol.Unsupported: "unsupported_operation",
     protocol.SandboxUnavailable: "unavailable",
     protocol.SystemBroken: "conflict",
-    # An error that no client takes for a refusal: in contract 0.3 it says that nobody knows what became of the work.
+    # No client takes this code for a refusal; in contract 0.3 it means that the outcome is unknown.
     protocol.OutcomeUnknown: "internal",
 }
 

@@ -27,7 +27,7 @@ class ImageInUse(StorageError):
     """Computers are based on the image; `vm_ids` lists them."""
 
     def __init__(self, vm_ids: list[str]) -> None:
-        super().__init__(f"{len(vm_ids)} computers stand on the image")
+        super().__init__(f"{len(vm_ids)} computers are based on the image")
         self.vm_ids = vm_ids
 
 

@@ -113,7 +113,7 @@ class Signed(Endpoint):
             digest = base64.b64encode(bytes.fromhex(sha256)).decode()
             headers["Repr-Digest"] = f"sha-256=:{digest}:"
         elif not asked:
-            # To tell it now, the whole file would have to be read before its first byte is sent.
+            # The digest is not known, and computing it first would delay the first byte by a read of the whole file.
             headers["Arker-Digest"] = "on-request"
         return StreamingResponse(
             send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"

@@ -71,7 +71,7 @@ class Runs(Endpoint):
             cwd=asked.cwd,
             env=asked.env,
             key=key,
-            # Who follows the events sees that they end without an end; who has the id alone relies on it.
+            # A client that follows the events notices a crash; one that only has the id must find the run after it.
             kept=not streamed,
         )
         if streamed:

@@ -51,7 +51,7 @@ class Cancel(Endpoint):
         asked = await body(request, CancelRequest)
         vm_id = request.path_params["vm_id"]
         services, key = platform(request), asked.idempotency_key
-        # The key may be of a run of any kind; the last one remembers a key that is of none.
+        # The key may belong to a run of any kind. The last service remembers an unknown key.
         cancelled = (
             await services.recorded.cancel_keyed(who(request), vm_id, key)
             or await services.handles.cancel_keyed(who(request), vm_id, key)

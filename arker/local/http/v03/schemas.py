@@ -85,7 +85,9 @@ class ForkRequest(Nullable):
         if len(sources) != 1:
             raise ValueError("expected exactly one of source_vm_id, source_vm_name, image and dockerfile")
         if self.dockerfile:
-            raise ValueError("dockerfile: an API does not build; clients do, from an image and by runs")
+            raise ValueError(
+                "dockerfile: this deployment builds no images; fork an image and run the commands in the computer"
+            )
         scopes = [name for name in ("source_org_id", "source_org_name") if getattr(self, name)]
         if scopes and (len(scopes) > 1 or not self.source_vm_name):
             raise ValueError("source_org_name goes with source_vm_name")
