@@ -25,7 +25,7 @@ from arker.local.engine.sandbox import Sandbox
 _HELPER_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 #: Sockets created at once; spare ones serve the next connections.
-_BATCH = 4
+_BATCH = 16
 #: Maximum number of connections to one computer at a time.
 _CONNECTIONS = 256
 _READ = 1 << 16

@@ -7,23 +7,20 @@ way. Hop-by-hop headers (RFC 9110, section 7.6.1) are not forwarded either, in b
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import h11
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import Send
 
 from arker.local.service.errors import ApiError
 from arker.local.service.ports import ByteStream
 
 from .errors import DisconnectedError
+from .exchange import READ, Exchange, Headers, ResponseError
 from .upgrades import UPGRADE, Turn, Upgrade
-
-Headers = list[tuple[bytes, bytes]]
 
 #: Cookie that a browser gets from a signed link, for the origin of one port only.
 COOKIE: Final = "arker_port"
@@ -36,13 +33,12 @@ _HOP: Final = frozenset(
 _OURS: Final = frozenset({b"forwarded", b"via", b"proxy-authorization", KEY_HEADER.encode()})
 _FORWARDING: Final = (b"x-forwarded-", b"x-real-ip", b"x-client-ip", b"cf-connecting-ip", b"true-client-ip")
 _DOMAIN: Final = re.compile(rb";\s*domain\s*=[^;]*", re.IGNORECASE)
-_READ: Final = 65536
+#: Seconds after which a request without a body is watched for the end of its caller.
+_WATCHED_AFTER: Final = 0.1
 #: Seconds for which one direction of a connection may be idle once the other has ended. A peer that closes a connection
 #: and one that only ends its own direction cannot be told apart, and a server that never answers would keep the
 #: connection forever.
 HALF_OPEN: Final = 60.0
-#: Maximum number of informational responses (100 to 199) before the response.
-_INFORMATIONAL: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,101 +126,76 @@ async def forward(request: Request, send: Send, stream: ByteStream, target: Targ
         headers += [(b"connection", b"upgrade"), (b"upgrade", request.headers["upgrade"].encode("latin-1"))]
     if "transfer-encoding" in request.headers:
         headers.append((b"transfer-encoding", b"chunked"))
-    exchange = _Exchange(stream)
-    answering = asyncio.current_task()
-    assert answering is not None
-    gone = False
-
-    async def ask() -> None:
-        nonlocal gone
-        await exchange.send(h11.Request(method=request.method, target=target.path, headers=headers), request)
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        answering.cancel()
-
-    asking = asyncio.create_task(ask())
+    exchange = Exchange(stream, request.method, target.path, headers)
+    asking = _Asking(exchange, request)
     began = False
     try:
-        answer = await exchange.head()
-        found = response_headers(answer.headers, own_origin=target.own_origin)
+        await exchange.ask()
+        if "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0":
+            asking.begin()
+        await exchange.head()
+        found = response_headers(exchange.headers, own_origin=target.own_origin)
+        if exchange.status == 101 and take is None:
+            raise ResponseError("it switched protocols, which was not asked for")
         began = True
-        if answer.status_code == 101 and take is not None:
-            await _cancelled(asking)
-            upgraded = await take([*found, *((n, v) for n, v in answer.headers if n == b"upgrade")])
+        if exchange.status == 101 and take is not None:
+            await asking.end()
+            upgraded = await take([*found, *((n, v) for n, v in exchange.headers if n == b"upgrade")])
             await relay(upgraded, stream, early=exchange.beyond)
             return
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": found})
+        await send({"type": "http.response.start", "status": exchange.status, "headers": found})
         async for piece in exchange.body():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-    except (OSError, h11.ProtocolError) as error:
+    except (OSError, ResponseError) as error:
         if began:
             raise DisconnectedError from None
         raise ApiError("bad_gateway", f"the server in the computer gave no answer: {error}") from error
     except asyncio.CancelledError:
-        if not gone:
+        if not asking.gone:
             raise
-        answering.uncancel()
+        asking.answering.uncancel()
         raise DisconnectedError from None
     finally:
-        await _cancelled(asking)
+        await asking.end()
         await stream.close()
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task, wait for it, and ignore its result."""
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()
+class _Asking:
+    """Sends the body of a request, and cancels the task of its answer when the caller disconnects. Without a body it
+    begins only for an answer that takes some time."""
 
+    def __init__(self, exchange: Exchange, request: Request) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.answering: asyncio.Task[None] = task
+        #: Whether the caller disconnected.
+        self.gone: bool = False
+        self._exchange = exchange
+        self._request = request
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_WATCHED_AFTER, self.begin)
 
-class _Exchange:
-    """One request and its response on a connection to a server."""
+    def begin(self) -> None:
+        """Begin at once."""
+        self._timer.cancel()
+        self._task = asyncio.create_task(self._ask())
 
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-        self._h11 = h11.Connection(h11.CLIENT)
-        self._turn = Turn()
+    async def _ask(self) -> None:
+        await self._exchange.send_body(self._request)
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        self.answering.cancel()
 
-    async def send(self, head: h11.Request, request: Request) -> None:
-        """Send the request with its body. A server may answer before it has read all; errors show in its response."""
-        await self._stream.send(self._h11.send(head) or b"")
-        with contextlib.suppress(OSError, h11.ProtocolError, ClientDisconnect):
-            async for piece in request.stream():
-                if piece:
-                    await self._stream.send(self._h11.send(h11.Data(data=piece)) or b"")
-            if data := self._h11.send(h11.EndOfMessage()):
-                await self._stream.send(data)
-
-    async def head(self) -> h11.Response | h11.InformationalResponse:
-        """Return the head of the response, which may be a 101. Raises OSError, h11.RemoteProtocolError."""
-        for _ in range(_INFORMATIONAL):
-            event = await self._next()
-            if isinstance(event, h11.Response) or (
-                isinstance(event, h11.InformationalResponse) and event.status_code == 101
-            ):
-                return event
-            if not isinstance(event, h11.InformationalResponse):
-                raise h11.RemoteProtocolError("it closed the connection")
-        raise h11.RemoteProtocolError("it sent too many informational responses")
-
-    async def body(self) -> AsyncIterator[bytes]:
-        """Yield the pieces of the response's body. Raises OSError, h11.RemoteProtocolError."""
-        while isinstance(event := await self._next(), h11.Data):
-            yield bytes(event.data)
-
-    @property
-    def beyond(self) -> bytes:
-        """Return the bytes received after a 101."""
-        return self._h11.trailing_data[0]
-
-    async def _next(self) -> h11.Event | type[h11.PAUSED]:
-        while (event := self._h11.next_event()) is h11.NEED_DATA:
-            self._h11.receive_data(await self._stream.receive(_READ))
-        await self._turn.may_end()
-        return event  # type: ignore[return-value]
+    async def end(self) -> None:
+        """Cancel it, wait for it, and ignore its result. May be called twice."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            if not self._task.cancelled():
+                self._task.exception()
 
 
 async def relay(one: ByteStream, other: ByteStream, *, early: bytes = b"") -> None:
@@ -237,7 +208,7 @@ async def relay(one: ByteStream, other: ByteStream, *, early: bytes = b"") -> No
         turn = Turn()
         if first:
             await sink.send(first)
-        while data := await source.receive(_READ):
+        while data := await source.receive(READ):
             await sink.send(data)
             await turn.may_end()
             if half:
