@@ -12,8 +12,10 @@ import pytest
 
 from arker.local.engine import protocol as engine
 from arker.local.service import recorded, runs
+from arker.local.service.errors import ApiError
 from arker.local.service.keys import open_keys
 from arker.local.service.sessions import index_of
+from arker.local.service.terminals import TerminalSize
 
 from .fake import outcome
 from .kit import BASE, ULID, Bench, fork, held_at_once
@@ -453,6 +455,39 @@ class TestRuns:
                 assert (found["stdout"], found["stdout_encoding"]) == (shown, "utf-8")
             await client.delete(f"/v1/vms/{vm}/runs/{run['run_id']}")
             await until(client, vm, run["run_id"], "cancelled")
+
+
+class TestTerminals:
+    async def test_the_time_limit_of_a_session_outlives_a_restart(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limits: list[float | None] = []
+
+        async def open_terminal(*_: object, idle: float | None, **__: object) -> engine.Terminal:
+            limits.append(idle)
+            raise engine.LimitReached("no terminals")
+
+        monkeypatch.setattr(bench.engine, "open_terminal", open_terminal)
+
+        async def opened(vm: str, idle: float | None = None) -> float | None:
+            async with bench.platform() as platform:
+                with pytest.raises(ApiError):
+                    await platform.terminals.open(vm, "0", TerminalSize(80, 24), command=None, idle=idle)
+            return limits.pop()
+
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            where = f"/v1/vms/{vm}/sessions/0"
+            assert (await client.patch(where, json={"timeout_secs": 60})).json()["ok"]
+        assert await opened(vm) == 60
+        assert await opened(vm, idle=5) == 5
+        async with bench.client() as client:
+            await client.patch(where, json={"timeout_secs": 0})
+        assert await opened(vm) is None
+        async with bench.client() as client:
+            await client.patch(where, json={"timeout_secs": 10**30})
+            await client.delete(where)
+        assert await opened(vm) is None
 
 
 class TestOrganizations:

@@ -115,8 +115,9 @@ class Platform:
             RunRows(database), Notes(database), engine, self.access, self.computers, self._sandboxes,
             turns, self.activity, self.runs.outputs, self.runs.early,
         )  # fmt: skip
+        session_rows = SessionRows(database)
         self.sessions: Sessions = Sessions(
-            SessionRows(database), engine, self.access, self.computers, self.recorded, self._sandboxes,
+            session_rows, engine, self.access, self.computers, self.recorded, self._sandboxes,
             turns, database.secret(),
         )  # fmt: skip
         self.filesystems: Filesystems = Filesystems(FilesystemRows(database), engine, self.access)
@@ -130,7 +131,7 @@ class Platform:
             database.secret(),
         )
         self.filesystem: FileSystem = FileSystem(engine, self.access, self.computers, self._sandboxes)
-        self.terminals: Terminals = Terminals(engine, self.computers, self._sandboxes)
+        self.terminals: Terminals = Terminals(session_rows, engine, self.computers, self._sandboxes)
         self.handles: Handles = Handles(
             engine, self.access, self.computers, self._sandboxes, self.runs.early, self.activity
         )

@@ -199,6 +199,8 @@ class Sessions:
 
     async def _end(self, vm_id: str, session_id: str) -> None:
         await self._stop(vm_id, session_id)
+        with api_errors():
+            await self._rows.set_idle(vm_id, session_id, 0)
         if session_id != DEFAULT:
             row = self._rows.of(vm_id).get(session_id) or SessionRow(session_id, {}, None, 0, False)
             with api_errors():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
 
 from arker.local.engine.protocol import Terminal, TerminalSize
 from arker.local.engine.protocol import Terminals as Engine
+from arker.local.storage.sessions import SessionRows
 
 from .computers import Computers
 from .translation import Sandboxes, api_errors
@@ -14,19 +14,18 @@ from .translation import Sandboxes, api_errors
 __all__ = ["Terminal", "TerminalSize", "Terminals"]
 
 
-#: Maximum number of sessions whose terminals have a limit.
-_MOST: Final = 10_000
+#: Longer than any deployment runs, in seconds.
+_LONGEST: Final = 2**31
 
 
 class Terminals:
     """The terminals of a deployment's computers. Does not check permissions."""
 
-    def __init__(self, engine: Engine, computers: Computers, sandboxes: Sandboxes) -> None:
+    def __init__(self, rows: SessionRows, engine: Engine, computers: Computers, sandboxes: Sandboxes) -> None:
+        self._rows = rows
         self._engine = engine
         self._computers = computers
         self._sandboxes = sandboxes
-        #: Seconds without an attachment after which the terminals of these sessions end.
-        self._idle: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     async def open(
         self, vm_id: str, session_id: str, size: TerminalSize, *, command: str | None, idle: float | None
@@ -39,17 +38,14 @@ class Terminals:
         """
         self._computers.touch(vm_id)
         with self._sandboxes.used():
-            idle = self._idle.get((vm_id, session_id)) if idle is None else idle
+            idle = self._rows.idle(vm_id, session_id) if idle is None else idle
             return await self._engine.open_terminal(vm_id, session_id, size, command=command, idle=idle)
 
-    def expire(self, vm_id: str, session_id: str, seconds: float) -> None:
+    async def expire(self, vm_id: str, session_id: str, seconds: int) -> None:
         """Set after how many seconds without an attachment the terminal of a session ends, from the next attachment on;
-        0 for never. A restart of the deployment, which ends all terminals, resets it."""
-        self._idle.pop((vm_id, session_id), None)
-        if seconds:
-            self._idle[vm_id, session_id] = seconds
-            while len(self._idle) > _MOST:
-                self._idle.popitem(last=False)
+        0 for never."""
+        with api_errors():
+            await self._rows.set_idle(vm_id, session_id, min(seconds, _LONGEST))
 
     async def resize(self, vm_id: str, session_id: str, size: TerminalSize) -> None:
         """Set the size of the terminal of a session, attached or not. Ignored when it has none."""

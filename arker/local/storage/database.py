@@ -157,6 +157,14 @@ MIGRATIONS: Final = [
     ALTER TABLE activity ADD COLUMN cpu_ms REAL NOT NULL DEFAULT 0;
     ALTER TABLE activity ADD COLUMN memory_mib REAL NOT NULL DEFAULT 0;
     """,
+    """
+    CREATE TABLE terminals (
+        vm_id TEXT NOT NULL REFERENCES vms ON DELETE CASCADE,
+        session_id TEXT NOT NULL,
+        idle INTEGER NOT NULL,
+        PRIMARY KEY (vm_id, session_id)
+    ) STRICT, WITHOUT ROWID;
+    """,
 ]
 
 

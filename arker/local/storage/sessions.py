@@ -1,4 +1,4 @@
-"""Sessions that were created by a request rather than by the first command in them."""
+"""Sessions that were created by a request rather than by the first command in them, and limits of terminals."""
 
 from __future__ import annotations
 
@@ -49,3 +49,23 @@ class SessionRows:
             vm_id, session.session_id, json.dumps(dict(session.env)), session.cwd, session.created_ms,
             session.deleted, vm_id,
         )  # fmt: skip
+
+    def idle(self, vm_id: str, session_id: str) -> int | None:
+        """Return after how many seconds without an attachment the terminal of a session ends; None for never."""
+        row = self._database.one(
+            "SELECT idle FROM terminals WHERE vm_id = ? AND session_id = ?", vm_id, session_id
+        )
+        return None if row is None else int(row["idle"])
+
+    async def set_idle(self, vm_id: str, session_id: str, seconds: int) -> None:
+        """Set what `idle` returns; 0 for never."""
+        if seconds:
+            await self._database.execute(
+                "INSERT OR REPLACE INTO terminals (vm_id, session_id, idle)"
+                " SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?)",
+                vm_id, session_id, seconds, vm_id,
+            )  # fmt: skip
+        else:
+            await self._database.execute(
+                "DELETE FROM terminals WHERE vm_id = ? AND session_id = ?", vm_id, session_id
+            )

@@ -85,7 +85,7 @@ class OneSession(Endpoint):
             size = TerminalSize(asked.cols, asked.rows)
             await platform(request).terminals.resize(computer.vm_id, found.session_id, size)
         if asked.timeout_secs is not None:
-            platform(request).terminals.expire(computer.vm_id, found.session_id, asked.timeout_secs)
+            await platform(request).terminals.expire(computer.vm_id, found.session_id, asked.timeout_secs)
         return json({"ok": True, "session_id": found.session_id})
 
     async def delete(self, request: Request) -> Response:
