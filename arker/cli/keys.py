@@ -33,8 +33,17 @@ def keys() -> None:
 @click.option(
     "--expires", metavar="TIME", help="How long the key is valid, such as 12h or 30d.  [default: forever]"
 )
+@click.option(
+    "--vm",
+    "vms",
+    metavar="VM",
+    multiple=True,
+    help="Limit the key to this computer of the organization; repeatable. Such a key cannot fork, nor manage keys.",
+)
 @as_json
-def create(state: Path | None, name: str, org: str | None, expires: str | None, as_json: bool) -> None:
+def create(
+    state: Path | None, name: str, org: str | None, expires: str | None, vms: tuple[str, ...], as_json: bool
+) -> None:
     """Make a key and print it, this once."""
     from arker.local.service.keys import generate
 
@@ -45,7 +54,7 @@ def create(state: Path | None, name: str, org: str | None, expires: str | None, 
     key = generate()
     with open_state(state) as store:
         try:
-            key_id = store.register(key, name=name, org=org, expires_in=expires_in)
+            key_id = store.register(key, name=name, org=org, expires_in=expires_in, vms=vms)
         except ValueError as error:
             raise Failure(str(error)) from None
     if as_json:
@@ -59,7 +68,7 @@ def create(state: Path | None, name: str, org: str | None, expires: str | None, 
 @state_option
 @as_json
 def list_keys(state: Path | None, as_json: bool) -> None:
-    """List keys by id, with their last use."""
+    """List keys by id: when they were used last, the computers that they are limited to, the keys that made them."""
     with open_state(state) as store:
         found = store.listed()
     if as_json:
@@ -74,13 +83,15 @@ def list_keys(state: Path | None, as_json: bool) -> None:
                     "last_used_at": iso(_time(key.last_used_ms)),
                     "revoked_at": iso(_time(key.revoked_ms)),
                     "expires_at": iso(_time(key.expires_ms)),
+                    "vm_ids": key.vm_ids,
+                    "made_by": key.maker,
                 }
                 for key in found
             ]
         )
         return
     show_table(
-        ["id", "organization", "name", "created", "last used", "revoked", "expires"],
+        ["id", "organization", "name", "created", "last used", "revoked", "expires", "computers", "made by"],
         [
             (
                 key.key_id,
@@ -90,6 +101,8 @@ def list_keys(state: Path | None, as_json: bool) -> None:
                     show_time(_time(ms))
                     for ms in (key.created_ms, key.last_used_ms, key.revoked_ms, key.expires_ms)
                 ),
+                "all" if key.vm_ids is None else " ".join(key.vm_ids),
+                key.maker or "",
             )
             for key in found
         ],
@@ -99,18 +112,21 @@ def list_keys(state: Path | None, as_json: bool) -> None:
 @keys.command("revoke", cls=Command)
 @state_option
 @click.argument("key_id")
+@click.option(
+    "-r", "--recursive", is_flag=True, help="Also the keys that were made with it, and those made with these."
+)
 @as_json
-def revoke(state: Path | None, key_id: str, as_json: bool) -> None:
+def revoke(state: Path | None, key_id: str, recursive: bool, as_json: bool) -> None:
     """Revoke a key, at once and permanently."""
     with open_state(state) as store:
-        if not store.revoke(key_id):
-            raise Failure(
-                f"there is no valid key with the id {key_id}; see `arker keys list`", code="not_found"
-            )
+        revoked = store.revoke(key_id, recursive=recursive)
+    if not revoked:
+        raise Failure(f"there is no valid key with the id {key_id}; see `arker keys list`", code="not_found")
     if as_json:
-        show_json({"revoked": key_id})
+        show_json({"revoked": revoked})
     else:
-        click.echo(f"revoked {key_id}")
+        for one in revoked:
+            click.echo(f"revoked {one}")
 
 
 @contextlib.contextmanager

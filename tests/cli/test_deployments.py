@@ -345,10 +345,18 @@ def test_keys(state: Path) -> None:
     rows = invoke("keys", "list").stdout.splitlines()
     assert [row.split("\t")[:3] for row in rows] == [[made["key_id"], "Team", "mine"]]
     assert made["key"] not in rows[0]
-    invoke("keys", "revoke", made["key_id"])
-    assert json.loads(invoke("keys", "list", "--json").stdout)[0]["revoked_at"]
+    assert rows[0].split("\t")[-2:] == ["all", ""]
+    revoked = json.loads(invoke("keys", "revoke", made["key_id"], "--recursive", "--json").stdout)
+    assert revoked == {"revoked": [made["key_id"]]}
+    (listed,) = json.loads(invoke("keys", "list", "--json").stdout)
+    assert listed["revoked_at"]
+    assert (listed["vm_ids"], listed["made_by"]) == (None, None)
     assert "there is no valid key" in invoke("keys", "revoke", made["key_id"], code=1).stderr
     assert "organization's name" in invoke("keys", "create", "--org", "a b", code=1).stderr
+    assert "no computer 'web'" in invoke("keys", "create", "--vm", "web", code=1).stderr
+    many = [argument for n in range(17) for argument in ("--vm", str(n))]
+    assert "at most 16 computers" in invoke("keys", "create", *many, code=1).stderr
+    assert len(json.loads(invoke("keys", "list", "--json").stdout)) == 1
 
 
 def test_images(state: Path) -> None:

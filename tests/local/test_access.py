@@ -39,6 +39,49 @@ class TestKeys:
                 assert not keys.revoke(key.key_id)
             assert code(await other.get("/api/v1/whoami")) == "unauthorized"
 
+    async def test_a_key_is_revoked_with_all_that_it_made(self, bench: Bench) -> None:
+        key = generate()
+        with open_keys(bench.folder) as keys:
+            first = keys.register(key, name="")
+        async with bench.client() as client:
+
+            async def make(key: str) -> dict[str, str]:
+                answer = await client.post(
+                    "/v1/api-keys", json={}, headers={"Authorization": f"Bearer {key}"}
+                )
+                made: dict[str, str] = answer.json()
+                return made
+
+            second, other = await make(key), await make(KEY)
+            third = await make(second["key"])
+            with open_keys(bench.folder) as keys:
+                makers = {one.key_id: one.maker for one in keys.listed()}
+                assert makers[third["api_key_id"]] == second["api_key_id"]
+                assert keys.revoke(second["api_key_id"]) == [second["api_key_id"]]
+                # Also those that a revoked key made.
+                assert keys.revoke(first, recursive=True) == [first, third["api_key_id"]]
+                assert keys.revoke(first, recursive=True) == []
+                assert [one.key_id for one in keys.listed() if one.valid] == [other["api_key_id"]]
+
+    async def test_a_key_is_limited_when_it_is_made_beside_the_deployment(self, bench: Bench) -> None:
+        key = generate()
+        async with bench.client() as client:
+            vm, twin = await fork(client, name="web"), await fork(client, name="other")
+            with open_keys(bench.folder) as keys:
+                keys.register(key, name="", vms=["web", vm])
+                assert keys.listed()[-1].vm_ids == [vm, vm]
+                with pytest.raises(ValueError, match="no computer 'arkuntu'"):
+                    keys.register(generate(), name="", vms=["arkuntu"])
+                with pytest.raises(ValueError, match="no computer"):
+                    keys.register(generate(), name="", org="acme", vms=[vm])
+                double = await fork(client, name="other")
+                with pytest.raises(ValueError, match=f"{twin}, {double}"):
+                    keys.register(generate(), name="", vms=["other"])
+                assert len(keys.listed()) == 1
+            headers = {"Authorization": f"Bearer {key}"}
+            assert (await client.get("/v1/vms/web", headers=headers)).json()["vm_id"] == vm
+            assert (await client.get(f"/v1/vms/{twin}", headers=headers)).status_code == 404
+
     def test_a_revoked_key_cannot_come_back(self, bench: Bench) -> None:
         key = generate()
         with open_keys(bench.folder) as keys:

@@ -13,7 +13,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,8 @@ _KEY: Final = re.compile(r"[!-~]{16,512}", re.ASCII)
 _ORG: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}", re.ASCII)
 #: Maximum validity of a key in seconds, unless it does not expire.
 _LONGEST: Final = 100 * 366 * 86400
+#: Maximum number of computers that a key is limited to, as in contract 0.3.
+MOST_VMS: Final = 16
 
 
 def generate() -> str:
@@ -57,16 +59,25 @@ class Keys:
         self._connection = connection
 
     def register(
-        self, key: str, *, name: str, org: str | None = None, expires_in: float | None = None
+        self,
+        key: str,
+        *,
+        name: str,
+        org: str | None = None,
+        expires_in: float | None = None,
+        vms: Sequence[str] = (),
     ) -> str:
         """Make `key` valid for an organization; return its key id. An existing key is left unchanged.
 
         Args:
             org: name of the organization, created if missing; None for the deployment's own.
             expires_in: seconds after which the key expires; None for never.
+            vms: names or ids of the computers that it is limited to, at most `MOST_VMS`; none for all of the
+                organization.
 
         Raises:
-            ValueError: an argument is not well formed, or the key was revoked or has expired.
+            ValueError: an argument is not well formed, the key was revoked or has expired, or there is no such
+                computer.
         """
         check(key)
         known = rows.find(self._connection, digest(key))
@@ -79,12 +90,15 @@ class Keys:
             raise ValueError("an organization's name is 1 to 64 letters, digits, `_`, `.` and `-`")
         if expires_in is not None and not 0 < expires_in <= _LONGEST:
             raise ValueError("a key expires after more than 0 seconds and at most 100 years")
+        if len(vms) > MOST_VMS:
+            raise ValueError(f"a key is limited to at most {MOST_VMS} computers")
         expires_ms = None if expires_in is None else round((time.time() + expires_in) * 1000)
-        return rows.add(self._connection, digest(key), name=name, org=org, expires_ms=expires_ms)
+        return rows.add(self._connection, digest(key), name=name, org=org, expires_ms=expires_ms, vms=vms)
 
-    def revoke(self, key_id: str) -> bool:
-        """Revoke a key permanently, at once; return False when there is no valid key with that id."""
-        return rows.revoke(self._connection, key_id)
+    def revoke(self, key_id: str, *, recursive: bool = False) -> list[str]:
+        """Revoke a key permanently, at once, with `recursive` also the keys that were made with it, and those made with
+        these; return the ids of the keys that were not revoked before."""
+        return rows.revoke(self._connection, key_id, recursive=recursive)
 
     def forget(self, key_id: str) -> None:
         """Delete a temporary key and all its records."""

@@ -158,6 +158,7 @@ MIGRATIONS: Final = [
     ALTER TABLE activity ADD COLUMN memory_mib REAL NOT NULL DEFAULT 0;
     """,
     """
+    ALTER TABLE keys ADD COLUMN maker TEXT;
     CREATE TABLE terminals (
         vm_id TEXT NOT NULL REFERENCES vms ON DELETE CASCADE,
         session_id TEXT NOT NULL,

@@ -15,7 +15,8 @@ from .database import LOCAL_ORG, Database, Row
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The record of a key; times are in milliseconds since the epoch."""
+    """The record of a key; times are in milliseconds since the epoch. `vm_ids` are the computers that it is limited to,
+    None for all of the organization; `maker` is the id of the key that it was made with, if any."""
 
     key_id: str
     org_id: str
@@ -25,6 +26,8 @@ class ApiKey:
     last_used_ms: int | None
     revoked_ms: int | None
     expires_ms: int | None
+    vm_ids: Sequence[str] | None
+    maker: str | None
 
     @property
     def valid(self) -> bool:
@@ -71,10 +74,9 @@ class KeyRows:
     async def add(self, key: KeyRow, org_id: str, name: str, digest: bytes, *, maker: str) -> None:
         """Add a key, which expires when the key `maker` does."""
         await self._database.execute(
-            "INSERT INTO keys (key_id, org_id, name, hash, created_ms, vm_ids, expires_ms) "
-            "VALUES (?, ?, ?, ?, ?, ?, (SELECT expires_ms FROM keys WHERE key_id = ?))",
-            key.key_id, org_id, name, digest, key.created_ms,
-            None if key.vm_ids is None else json.dumps(key.vm_ids), maker,
+            "INSERT INTO keys (key_id, org_id, name, hash, created_ms, vm_ids, maker, expires_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT expires_ms FROM keys WHERE key_id = ?))",
+            key.key_id, org_id, name, digest, key.created_ms, _json(key.vm_ids), maker, maker,
         )  # fmt: skip
 
     async def revoke(self, org_id: str, key_id: str) -> bool:
@@ -105,18 +107,52 @@ def find(connection: sqlite3.Connection, digest: bytes) -> ApiKey | None:
 
 
 def add(
-    connection: sqlite3.Connection, digest: bytes, *, name: str, org: str | None, expires_ms: int | None
+    connection: sqlite3.Connection,
+    digest: bytes,
+    *,
+    name: str,
+    org: str | None,
+    expires_ms: int | None,
+    vms: Sequence[str] = (),
 ) -> str:
-    """Add a key of an organization (`org` by its name or id, created if missing; the deployment's own if None); return
-    its key id."""
+    """Add a key of an organization (`org` by its name or id, created if missing; the deployment's own if None), limited
+    to some of its computers (`vms`, by name or id; none for no limit); return its key id.
+
+    Raises:
+        ValueError: the organization does not have exactly one such computer.
+    """
     key_id = f"key_{new_ulid().lower()}"
     with connection:
         connection.execute("BEGIN IMMEDIATE")
+        org_id = _organization(connection, org)
+        vm_ids = [_computer(connection, org_id, vm) for vm in vms] or None
         connection.execute(
-            "INSERT INTO keys (key_id, org_id, name, hash, created_ms, expires_ms) VALUES (?, ?, ?, ?, ?, ?)",
-            (key_id, _organization(connection, org), name, digest, _now(), expires_ms),
+            "INSERT INTO keys (key_id, org_id, name, hash, created_ms, expires_ms, vm_ids) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (key_id, org_id, name, digest, _now(), expires_ms, _json(vm_ids)),
         )
     return key_id
+
+
+def _computer(connection: sqlite3.Connection, org_id: str, vm: str) -> str:
+    found: list[str] = [
+        row["vm_id"]
+        for row in connection.execute(
+            "SELECT vm_id FROM vms WHERE org_id = ? AND kind = 'computer' AND ? IN (vm_id, name) LIMIT 6",
+            (org_id, vm),
+        )
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(
+            f"several computers are named {vm!r}: name one of them by its id: {', '.join(found)}"
+        )
+    raise ValueError(f"the organization has no computer {vm!r}")
+
+
+def _json(vm_ids: Sequence[str] | None) -> str | None:
+    return None if vm_ids is None else json.dumps(vm_ids)
 
 
 def _vm_ids(row: Row) -> Sequence[str] | None:
@@ -135,13 +171,22 @@ def _organization(connection: sqlite3.Connection, org: str | None) -> str:
     return org_id
 
 
-def revoke(connection: sqlite3.Connection, key_id: str) -> bool:
-    """Revoke a key; return False when there is no valid key with that id."""
-    changed = connection.execute(
-        "UPDATE keys SET revoked_ms = ? WHERE key_id = ? AND revoked_ms IS NULL",
-        (_now(), key_id),
-    )
-    return changed.rowcount == 1
+def revoke(connection: sqlite3.Connection, key_id: str, *, recursive: bool) -> list[str]:
+    """Revoke a key, with `recursive` also the keys that were made with it, and those made with these; return the ids of
+    the keys that were not revoked before."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        found = connection.execute(
+            "WITH RECURSIVE made (key_id) AS (SELECT ? UNION "
+            "SELECT keys.key_id FROM keys JOIN made ON keys.maker = made.key_id WHERE ?) "
+            "SELECT key_id FROM keys JOIN made USING (key_id) WHERE revoked_ms IS NULL ORDER BY created_ms, key_id",
+            (key_id, recursive),
+        )
+        revoked: list[str] = [row["key_id"] for row in found]
+        connection.executemany(
+            "UPDATE keys SET revoked_ms = ? WHERE key_id = ?", [(_now(), one) for one in revoked]
+        )
+    return revoked
 
 
 def forget(connection: sqlite3.Connection, key_id: str) -> None:
@@ -154,10 +199,10 @@ def listed(connection: sqlite3.Connection, where: str = "", *values: object) -> 
     # `where` is a constant of this module.
     rows = connection.execute(
         "SELECT key_id, org_id, orgs.name AS org_name, keys.name AS name, created_ms, last_used_ms, "  # noqa: S608
-        f"revoked_ms, expires_ms FROM keys JOIN orgs USING (org_id) {where} ORDER BY created_ms, key_id",
+        f"revoked_ms, expires_ms, vm_ids, maker FROM keys JOIN orgs USING (org_id) {where} ORDER BY created_ms, key_id",
         values,
     )
-    return [ApiKey(**dict(row)) for row in rows]
+    return [ApiKey(**{**dict(row), "vm_ids": _vm_ids(row)}) for row in rows]
 
 
 def _now() -> int:
