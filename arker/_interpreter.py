@@ -15,6 +15,7 @@ import io
 import json
 import linecache
 import os
+import resource
 import select
 import signal
 import sys
@@ -117,7 +118,7 @@ class Interpreter:
         answer: Dict[str, Any] = {"value": None, "error": None}  # noqa: UP006
         shown: List[Tuple[str, bytes]] = []  # noqa: UP006
         failure: Optional[BaseException] = None  # noqa: UP045
-        began = time.perf_counter()
+        began, used = time.perf_counter(), _cpu()
         try:
             try:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -145,6 +146,7 @@ class Interpreter:
         if call["timeout"] is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         answer["seconds"] = time.perf_counter() - began
+        answer["cpu"] = _cpu() - used
         if failure is not None:
             answer["error"] = _described(failure, filename)
         answer["shown"], room = [], SHOWN
@@ -201,6 +203,12 @@ def _leave(failure: Optional[BaseException]) -> None:  # noqa: UP045
         with suppress(Exception):
             stream.flush()
     os._exit(code)
+
+
+def _cpu() -> float:
+    """CPU seconds of this process, and of those that it waited for."""
+    of = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in of)
 
 
 def _text(text: str) -> str:

@@ -6,13 +6,14 @@ import base64
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Final
 
 from ._io import Buffer
 from .errors import ArkerError
 from .events import RunInfo
+from .results import Texts, Usage
 
 __all__ = ["PythonDisplay", "PythonError", "PythonResult"]
 
@@ -59,7 +60,7 @@ class PythonDisplay:
 
 
 @dataclass(frozen=True, slots=True)
-class PythonResult:
+class PythonResult(Texts):
     """The result of a call of an interpreter.
 
     Attributes:
@@ -77,6 +78,10 @@ class PythonResult:
         restarted: True when the variables of earlier calls are gone, because the process ended before or during this
             call; `notes` says why.
         notes: Remarks, one sentence each.
+        reason: Why the code ended: `exited`, also by an exception; `timed_out`; or, if its process ended, the `reason`
+            of a `RunResult`, such as `out_of_memory`.
+        usage: CPU time that the process and the programs that it waited for took during the call; None where it is not
+            known, as when the process ended.
     """
 
     stdout: bytes = b""
@@ -89,21 +94,13 @@ class PythonResult:
     timed_out: bool = False
     restarted: bool = False
     notes: tuple[str, ...] = ()
+    reason: str | None = "exited"
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def ok(self) -> bool:
         """Whether the code ran to its end without an exception."""
         return self.error is None
-
-    @property
-    def text(self) -> str:
-        """`stdout` as text, with U+FFFD in place of invalid UTF-8."""
-        return self.stdout.decode("utf-8", "replace")
-
-    @property
-    def error_text(self) -> str:
-        """`stderr` as text, with U+FFFD in place of invalid UTF-8."""
-        return self.stderr.decode("utf-8", "replace")
 
     @property
     def pngs(self) -> list[bytes]:
@@ -218,6 +215,7 @@ def answer(data: Buffer) -> dict[str, Any]:
             ),
             "duration_ms": float(fields["seconds"]) * 1000,
             "truncated": fields["omitted"] > 0,
+            "usage": Usage(cpu_seconds=float(fields["cpu"]), exact=True),
         }
     except (LookupError, TypeError, ValueError, AttributeError) as failure:
         message = "the interpreter sent no answer that can be read"

@@ -39,8 +39,30 @@ class Usage:
     exact: bool = False
 
 
+class Texts:
+    """The output of a result as text."""
+
+    __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def stdout(self) -> bytes: ...
+        @property
+        def stderr(self) -> bytes: ...
+
+    @property
+    def text(self) -> str:
+        """`stdout` as text, with U+FFFD in place of invalid UTF-8."""
+        return self.stdout.decode("utf-8", "replace")
+
+    @property
+    def error_text(self) -> str:
+        """`stderr` as text, with U+FFFD in place of invalid UTF-8."""
+        return self.stderr.decode("utf-8", "replace")
+
+
 @dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Texts):
     """The result of a command.
 
     Attributes:
@@ -75,16 +97,6 @@ class RunResult:
     def ok(self) -> bool:
         """Whether the command ended by itself with exit code 0."""
         return self.completed and self.exit_code == 0
-
-    @property
-    def text(self) -> str:
-        """`stdout` as text, with U+FFFD in place of invalid UTF-8."""
-        return self.stdout.decode("utf-8", "replace")
-
-    @property
-    def error_text(self) -> str:
-        """`stderr` as text, with U+FFFD in place of invalid UTF-8."""
-        return self.stderr.decode("utf-8", "replace")
 
     def check(self) -> RunResult:
         """Return this result if it is `ok`.

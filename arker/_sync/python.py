@@ -250,7 +250,7 @@ class Python:
             how = f"It produced more output than the deployment keeps of a run. {how}"
         elif call.timed_out:
             how = f"It did not end when its timeout of {call.timeout:g} s interrupted it. {how}"
-        return call.result(lost, PythonError("ProcessEnded", how))
+        return call.result(lost, PythonError("ProcessEnded", how), info.reason)
 
 
 class _Process:
@@ -308,8 +308,10 @@ class _Call:
         if callback is not None:
             called(callback, data)
 
-    def result(self, lost: str | None, death: PythonError | None = None) -> PythonResult:
-        """The result; with `death`, of a call whose process ended."""
+    def result(
+        self, lost: str | None, death: PythonError | None = None, reason: str | None = "exited"
+    ) -> PythonResult:
+        """The result; with `death`, of a call whose process ended for a `reason`."""
         fields: dict[str, Any]
         if death is None:
             fields = answer(self.answer)
@@ -323,5 +325,6 @@ class _Call:
             timed_out=self.timed_out,
             restarted=bool(notes),
             notes=notes,
+            reason="timed_out" if self.timed_out else reason,
             **fields,
         )

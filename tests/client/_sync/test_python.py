@@ -58,6 +58,7 @@ def test_variables_live_from_call_to_call(deployment: Deployment) -> None:
         result = python.run("print('out'); import sys; print('err', file=sys.stderr)\ntwice(x) + 2")
         assert (result.value, result.text, result.error_text) == ("42", "out\n", "err\n")
         assert 0 < result.duration_ms < 60_000
+        assert result.reason == "exited"
         assert (python.run("_ + 1")).value == "43"
         assert (python.run("'a string alone'")).value == "'a string alone'"
         assert (python.run("")).ok
@@ -235,6 +236,7 @@ def test_a_timeout_interrupts_and_keeps_the_variables(deployment: Deployment) ->
         python.run("x = 1")
         result = python.run("while True:\n    pass", timeout=0.3)
         assert (name(result), result.timed_out, result.restarted) == ("KeyboardInterrupt", True, False)
+        assert result.reason == "timed_out"
         result = python.run("import subprocess\nsubprocess.run(['sleep', '1000'])", timeout=0.5)
         assert (name(result), result.timed_out) == ("KeyboardInterrupt", True)
         assert (python.run("x", timeout=60)).value == "1"
@@ -253,21 +255,36 @@ def test_a_call_that_cannot_be_interrupted_is_killed(deployment: Deployment) -> 
 
 
 @pytest.mark.parametrize(
-    ("code", "how"),
+    ("code", "how", "reason"),
     [
-        ("import os\nos._exit(3)", "ended with exit code 3"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "was killed by signal 11"),
-        ("import os\nos.closerange(3, 100)", "ended with exit code 1"),
+        ("import os\nos._exit(3)", "ended with exit code 3", "exited"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "was killed by signal 11", "signalled"),
+        ("import os\nos.closerange(3, 100)", "ended with exit code 1", "exited"),
     ],
 )
-def test_a_process_that_ends_is_told_and_replaced(deployment: Deployment, code: str, how: str) -> None:
+def test_a_process_that_ends_is_told_and_replaced(
+    deployment: Deployment, code: str, how: str, reason: str
+) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
         python.run("x = 1")
         result = python.run(code)
         assert (name(result), result.restarted, result.timed_out) == ("ProcessEnded", True, False)
+        assert (result.reason, result.usage.cpu_seconds) == (reason, None)
         assert result.error is not None
         assert how in result.error.message
         assert (python.run("x = 2\nx")).value == "2"
+
+
+def test_a_result_has_the_cpu_time_of_its_call(deployment: Deployment) -> None:
+    burn = "import time\nend = time.process_time() + 0.05\nwhile time.process_time() < end:\n    pass"
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
+        usage = (python.run(burn)).usage
+        assert usage.exact
+        assert usage.cpu_seconds is not None
+        assert usage.cpu_seconds >= 0.05
+        child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])"
+        assert ((python.run(child)).usage.cpu_seconds or 0) >= 0.05
+        assert ((python.run("1")).usage.cpu_seconds or 0) < 0.05
 
 
 def test_an_end_between_calls_is_told_by_the_next(deployment: Deployment) -> None:
