@@ -113,8 +113,8 @@ async def test_the_helper_ends_with_the_engine_and_nothing_of_it_is_inside(box: 
         stream = await engine.open_port("a", 8000)
         pid = helper(engine)
         inside = await sh(engine, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
-        assert "_entering" not in inside
-        assert "_entering" in Path(f"/proc/{pid}/cmdline").read_text()
+        assert "setns" not in inside
+        assert "setns" in Path(f"/proc/{pid}/cmdline").read_text()
         await stream.close()
     assert not Path(f"/proc/{pid}").exists()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -306,6 +308,26 @@ class TestRefusals:
 
 
 class TestLauncher:
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root drops its powers")
+    def test_root_starts_it_from_a_package_that_only_root_can_read(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:  # of mode 0700
+            for package in ("arker", "arker_api"):
+                source = Path(importlib.import_module(package).__path__[0])
+                shutil.copytree(source, Path(folder, package), ignore=shutil.ignore_patterns("__pycache__"))
+            code = (
+                "import arker; a = arker.Arker.local(); c = a.vm('arkuntu').fork()\n"
+                "print(c.run('echo $((2+3))', on_stdout=len).text, arker.__file__); a.close()"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                env={**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
+                cwd="/",
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert (done.stdout, done.stderr) == (f"5\n {folder}/arker/__init__.py\n", "")
+
     def test_one_deployment_serves_all_who_ask_and_ends_with_the_last(self) -> None:
         one = launch(network=False)
         two = launch(network=False)

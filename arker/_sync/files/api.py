@@ -187,10 +187,14 @@ class Files:
                     part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
                 )
             except ArkerError as error:
+                # Of a failure that would be the same again, nothing is kept to continue from.
+                if error.processed != "yes" or error.retryable:
+                    raise
+                with contextlib.suppress(ArkerError):
+                    self._wire.operate("remove", part, missing_ok=True)
                 # The file there is different, or another client writes the same content.
                 if error.code != "conflict" or conditions["if_match"] is not None or attempt == _TRIES:
                     raise
-                self._wire.operate("remove", part, missing_ok=True)
         raise AssertionError
 
     def append(self, path: RemotePath, data: bytes | str) -> FileInfo:

@@ -1,7 +1,7 @@
 """Program of the helper process: creates sockets in the namespaces of sandboxes and passes them to the engine, and sets
 the limits that the kernel keeps per namespace.
 
-It imports nothing of Arker and is run by its path, so that it starts fast and stays small. A process that entered a
+It imports nothing of Arker and is run as text, so that it starts fast and stays small. A process that entered a
 user namespace cannot leave it, and one with threads cannot enter it, so a forked child handles each request and
 lives for about a millisecond. Standard input is the channel: a request has descriptors of namespaces, the
 answer has the sockets. The program ends when the channel closes, which is when the deployment ends.

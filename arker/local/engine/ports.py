@@ -29,6 +29,8 @@ _BATCH = 16
 #: Maximum number of connections to one computer at a time.
 _CONNECTIONS = 256
 _READ = 1 << 16
+#: Read before privileges are dropped: an unprivileged user may not reach the file.
+_PROGRAM = Path(_entering.__file__).read_text()
 _LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
@@ -128,7 +130,7 @@ class Helper:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 # -I -S: no environment, no site-packages.
-                command = [sys.executable, "-I", "-S", str(Path(_entering.__file__))]
+                command = [sys.executable, "-I", "-S", "-c", _PROGRAM]
                 try:
                     self._process = subprocess.Popen(
                         command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={}, close_fds=True

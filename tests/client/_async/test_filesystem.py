@@ -72,6 +72,11 @@ async def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, dep
         await vm.files.write("other", LARGE)
         assert await vm.files.read("other") == LARGE
         assert {info.name async for info in vm.files.list()} == {"big", "other"}
+        # Nothing stays of a write that would fail again.
+        for conditions in ({"if_absent": True}, {"if_match": "0"}):
+            with pytest.raises(ArkerError, match=r"already_exists|conflict"):
+                await vm.files.write("big", LARGE + b"2", **conditions)  # type: ignore[arg-type]
+        assert {info.name async for info in vm.files.list()} == {"big", "other"}
 
 
 async def test_conditions(way: Way, deployment: Deployment) -> None:

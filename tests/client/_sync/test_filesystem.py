@@ -73,6 +73,11 @@ def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, deploymen
         vm.files.write("other", LARGE)
         assert vm.files.read("other") == LARGE
         assert {info.name for info in vm.files.list()} == {"big", "other"}
+        # Nothing stays of a write that would fail again.
+        for conditions in ({"if_absent": True}, {"if_match": "0"}):
+            with pytest.raises(ArkerError, match=r"already_exists|conflict"):
+                vm.files.write("big", LARGE + b"2", **conditions)  # type: ignore[arg-type]
+        assert {info.name for info in vm.files.list()} == {"big", "other"}
 
 
 def test_conditions(way: Way, deployment: Deployment) -> None:
