@@ -239,3 +239,13 @@ async def test_a_sandbox_with_something_running_does_not_idle(engine: Bubblewrap
     await sh(engine, "sleep 60 &")
     await asyncio.sleep(2)
     assert await sh(engine, "cat /proc/[0-9]*/comm | grep -c '^sleep$'") == "1\n"
+
+
+async def test_what_is_told_while_the_next_command_ends_is_known(engine: BubblewrapEngine) -> None:
+    await sh(engine, "for n in {1..2000}; do declare v$n=$n; done")
+    await sh(engine, "x=5")
+    run = await engine.start_run("a", "0", "echo on")
+    time.sleep(0.1)  # noqa: ASYNC251  # the report and the end are read at once
+    await run.wait()
+    await engine.fork("a", "b")
+    assert await sh(engine, "echo $x", vm="b") == "5\n"

@@ -728,9 +728,8 @@ class Shell:
             # Of the rest no record is made, and the shell is replaced for owing one.
             self._unread.clear()
         self._unread += data
-        if self.state is ShellState.RUNNING:
-            self._find_record(bytes(self._unread))
-        if data.endswith(b"\0"):
+        found = self.state is ShellState.RUNNING and self._find_record(bytes(self._unread))
+        if found or data.endswith(b"\0"):
             self._take_records(bytes(self._unread))
         return True
 
@@ -751,6 +750,10 @@ class Shell:
                 else:
                     self._take_checkpoint(record["teller"].decode(), text[at:end])
                 at = end + len(_TOLD_END)
+        else:
+            # The rest is no record, and at most the beginning of one.
+            last = text.rfind(b"\0", at)
+            at = last if last >= 0 else len(text)
         del self._unread[:at]
 
     def _is_up(self, pid: int) -> None:
@@ -764,8 +767,8 @@ class Shell:
             self._keeper = self.sandbox.processes.parent(self.pid)
             self._move(ShellState.READY)
 
-    def _find_record(self, text: bytes) -> None:
-        """Look for the name of the file that does not exist, in bash's message of that."""
+    def _find_record(self, text: bytes) -> bool:
+        """Look for the name of the file that does not exist, in bash's message of that; whether it is there."""
         mark = b"/" + self._nonce + b"/"
         begin, end = text.find(mark), text.rfind(mark)
         if 0 <= begin < end:
@@ -773,6 +776,8 @@ class Shell:
             if status.isdigit():
                 self._go(folder)
                 self._command_done(int(status) & 0xFF)
+                return True
+        return False
 
     def _go(self, folder: bytes) -> None:
         if folder.startswith(b"/") and len(folder) < _CWD:
