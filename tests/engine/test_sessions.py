@@ -245,7 +245,7 @@ async def test_what_is_told_while_the_next_command_ends_is_known(engine: Bubblew
     await sh(engine, "for n in {1..2000}; do declare v$n=$n; done")
     await sh(engine, "x=5")
     run = await engine.start_run("a", "0", "echo on")
-    time.sleep(0.1)  # noqa: ASYNC251  # the report and the end are read at once
+    time.sleep(0.1)  # the report and the end are read at once
     await run.wait()
     await engine.fork("a", "b")
     assert await sh(engine, "echo $x", vm="b") == "5\n"

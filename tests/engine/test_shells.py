@@ -14,7 +14,7 @@ from arker.local.engine import BubblewrapEngine, EngineError, Reason, run
 from arker.local.engine.checkpoint import Checkpoint, trimmed
 from arker.local.engine.journal import Journal, Room
 from arker.local.engine.protocol import Stream
-from arker.local.engine.shell import _Reader
+from arker.local.engine.shell import Shell, ShellState, _Reader
 
 from .harness import Box, attempt, sh
 
@@ -404,6 +404,25 @@ async def test_a_shell_that_dies_before_a_command_does_not_answer_it(engine: Bub
             why = "the shell of the session ended before the command could start"
             assert (told, ran) in [(3, True), (137, True), (why, False)]
     assert killed < 5
+
+
+async def test_a_shell_that_told_more_than_was_read_is_not_replaced(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Shell._read_records
+
+    def read_slowly(shell: Shell) -> bool:
+        told = read(shell)
+        if shell.state is ShellState.TELLING:
+            time.sleep(0.05)
+        return told
+
+    monkeypatch.setattr(Shell, "_read_records", read_slowly)
+    # More than a pipe holds: it is read in two turns of the event loop.
+    who = await sh(engine, "x=$(printf %0100000d 0); echo $$")
+    for _ in range(3):
+        await engine._computers["a"].settle()
+        assert await sh(engine, "y=1; echo $$") == who
 
 
 def test_output_that_comes_while_its_pipe_is_looked_at_is_kept(

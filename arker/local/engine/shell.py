@@ -680,10 +680,8 @@ class Shell:
         if not owing or self.state is ShellState.CLOSED or self.lost():
             return
         if self.state is not ShellState.RUNNING:
-            # It waits for a command.
-            if self._script.dismiss():
-                while self._read_records():  # what it told just before
-                    pass
+            # It waits for a command, and all that it told was read.
+            if self._opens() and self._script.dismiss():
                 self._retire("it did not tell what it knows")
                 return
         elif not self._dismissed and self._opens():
