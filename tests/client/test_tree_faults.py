@@ -52,7 +52,10 @@ def remote_tree(arker: Arker, vm: str, scratch: Path) -> Tree:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     computer = arker.vm(vm)
-    computer.run("mkdir -p t && tar -cf tree.tar -C t .").check()
+    until = time.monotonic() + 60
+    # What a killed client has asked for may still be going on, so that the tree changes while it is read.
+    while not (packed := computer.run("mkdir -p t && tar -cf tree.tar -C t .")).ok:
+        assert time.monotonic() < until, packed
     computer.files.download("tree.tar", scratch / "tree.tar")
     subprocess.run(["tar", "-xf", "tree.tar"], cwd=scratch, check=True)
     (scratch / "tree.tar").unlink()

@@ -21,6 +21,8 @@ class CuttingProxy:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._to_lose = self._to_drop = 0
         self.lost = 0
+        #: Bytes that have come from both sides.
+        self.carried = 0
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -63,6 +65,7 @@ class CuttingProxy:
     def _pass(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self.carried += len(data)
                 if answers and self._to_lose:
                     self._to_lose -= 1
                     self.lost += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -159,6 +160,28 @@ def test_a_tree_in_pieces(files: Files) -> None:
     assert [r["path"] for r in answer.json()["refused"]] == ["../x"]
     answer = files.client.put("/files/unpack", params={"path": f"{HOME}/t"}, content=outside[:700])
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+
+
+def test_a_compressed_tree(files: Files) -> None:
+    tree = [Entry("f", "file", 0o640, 7, b"text " * 10_000)]
+    body = gzip.compress(b"".join(pack(tree)))
+
+    def unpacked(body: bytes, encoding: str = "gzip") -> httpx.Response:
+        headers = {"Content-Encoding": encoding}
+        return files.client.put("/files/unpack", params={"path": f"{HOME}/t"}, content=body, headers=headers)
+
+    assert unpacked(body).json() == {"refused": []}
+    asked = {"path": f"{HOME}/t", "paths": ["f"]}
+    packed = files.client.post("/files/pack", json=asked)
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < 5_000
+    assert list(unpack(packed.content)) == tree
+    plain = files.client.post("/files/pack", json=asked, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert list(unpack(plain.content)) == tree
+    for wrong in (body[:-4], gzip.compress(bytes(33 << 20), 1)):
+        assert unpacked(wrong).json()["error"]["code"] == "bad_request"
+    assert "identity or gzip" in unpacked(body, "br").json()["error"]["message"]
 
 
 def test_a_key_is_needed_and_the_computer_has_to_be_one_s_own(files: Files) -> None:

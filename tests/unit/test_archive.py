@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
+import random
 import subprocess
 import tarfile
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arker.archive import Entry, pack, unpack
+from arker.archive import Entry, compress, expand, pack, unpack
 
 names = st.binary(min_size=1, max_size=300).map(
     lambda raw: os.fsdecode(raw.replace(b"\0", b"x").replace(b"/", b"_").replace(b".", b"_"))
@@ -87,3 +89,26 @@ def test_tar_reads_it_and_is_read(tmp_path: Path, form: str) -> None:
     assert len(found[f"{long}/f"].data) == 10_000
     if form == "pax":
         assert found["d/f"].mtime_ns == 1_500_000_000_000_000_001
+
+
+def test_what_compresses_well_is_compressed() -> None:
+    archive = b"".join(pack([Entry(f"f{number}", "file", 0o644, 5, b"text " * 500) for number in range(100)]))
+    compressed = compress(archive)
+    assert compressed is not None
+    assert len(compressed) < len(archive) / 4
+    assert expand(compressed, len(archive)) == archive
+    assert gzip.decompress(compressed) == archive
+    # The headers of an archive compress well; what follows them counts.
+    contents = [Entry(f"d{number}", "directory", 0o755, 5) for number in range(20)]
+    contents.append(Entry("f", "file", 0o644, 5, random.Random(1).randbytes(200_000)))
+    assert compress(b"".join(pack(contents))) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "more", "other", "large"])
+def test_what_is_not_compressed_right_is_refused(damage: str) -> None:
+    compressed = gzip.compress(bytes(10_000))
+    data = {"cut": compressed[:-1], "more": compressed + b"x", "other": b"x" * 100, "large": compressed}[
+        damage
+    ]
+    with pytest.raises(ValueError, match="expands to more" if damage == "large" else "compressed"):
+        expand(data, 9_999 if damage == "large" else 10_000)

@@ -15,6 +15,7 @@ from arker._http._async.pipeline import Budget, content, dump
 from arker._http._async.transport import AsyncReply
 from arker._io_async import async_in_thread
 from arker.archive import Entry
+from arker.config import is_loopback
 from arker.errors import Answer, ArkerError, bad_request, read_answer
 from arker.filechanges import TreeNews
 from arker.fileshell import quoted
@@ -144,19 +145,23 @@ class AsyncFileWire:
         """Return entries of a tree with their contents. Raises ArkerError."""
         body = dump({**text_fields("path", base), **texts_fields("paths", paths), "budget": budget})
 
-        async def consume(reply: AsyncReply) -> bytes:
+        async def consume(reply: AsyncReply) -> tuple[bytes, bool]:
             answer = await content(reply, _LARGEST_PIECE)
             read_answer(reply.status, reply.headers, answer, self._key, parse=False)
-            return answer
+            return answer, reply.headers.get("content-encoding") == "gzip"
 
-        packed = await self._perform("post", "/pack", consume, body=body, repeatable=True)
-        return await async_in_thread(_unpacked, packed)
+        headers = {"Accept-Encoding": "gzip"} if self._compresses else None
+        packed, compressed = await self._perform(
+            "post", "/pack", consume, body=body, headers=headers, repeatable=True
+        )
+        return await async_in_thread(_unpacked, packed, compressed)
 
     async def unpack(self, base: str, entries: Sequence[Entry], *, read_only: bool) -> dict[str, str]:
         """Write entries below a folder; return the refused ones with the reasons. Raises ArkerError."""
-        packed = await async_in_thread(lambda: b"".join(archive.pack(entries)))
+        packed, compressed = await async_in_thread(_packed, entries, self._compresses)
+        headers = {"Content-Encoding": "gzip"} if compressed else None
         query = _query(base, read_only=read_only)
-        answer = await self._ask("put", f"/unpack?{query}", packed, repeatable=True)
+        answer = await self._ask("put", f"/unpack?{query}", packed, headers=headers, repeatable=True)
         return _parsed(_refused, answer)
 
     async def mark(self, base: str, marks: Sequence[tuple[str, int, int]]) -> dict[str, str]:
@@ -192,11 +197,23 @@ class AsyncFileWire:
         return grep_matches(result.stdout)
 
     @property
+    def _compresses(self) -> bool:
+        """Whether to compress trees: a connection within this machine carries more than gzip compresses."""
+        return not is_loopback(self._computer._client._pipeline.config.regional.host)
+
+    @property
     def _key(self) -> str:
         return self._computer._client._pipeline.config.api_key
 
     async def _ask(
-        self, method: str, target: str, body: bytes, *, repeatable: bool, forgiven: bool = False
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        *,
+        repeatable: bool,
+        forgiven: bool = False,
+        headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         """Send a request whose answer is JSON. With `forgiven`, `not_found` is success if an earlier try may have been
         acted on."""
@@ -209,7 +226,7 @@ class AsyncFileWire:
         budget = client._budget(None, len(body))
         try:
             answer = await self._perform(
-                method, target, consume, body=body, repeatable=repeatable, budget=budget
+                method, target, consume, body=body, headers=headers, repeatable=repeatable, budget=budget
             )
         except ArkerError as error:
             if forgiven and error.code == "not_found" and budget.doubtful:
@@ -284,9 +301,16 @@ def _news(answer: dict[str, Any], base: str) -> TreeNews:
     )
 
 
-def _unpacked(packed: bytes) -> list[Entry]:
+def _packed(entries: Sequence[Entry], compress: bool) -> tuple[bytes, bool]:
+    """Return an archive, and whether it is compressed."""
+    packed = b"".join(archive.pack(entries))
+    smaller = archive.compress(packed) if compress else None
+    return (packed, False) if smaller is None else (smaller, True)
+
+
+def _unpacked(packed: bytes, compressed: bool) -> list[Entry]:
     try:
-        return list(archive.unpack(packed))
+        return list(archive.unpack(archive.expand(packed, _LARGEST_PIECE) if compressed else packed))
     except ValueError as error:
         raise ArkerError("internal", f"the archive that came is damaged: {error}", 200) from error
 

@@ -31,8 +31,10 @@ class _HttpxReply:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self._response = response
-        # A test transport, or a hook of the user's, may have read it already.
+        # A test transport, or a hook of the user's, may have read it already; then it is decoded.
         self._raw = _content(response) if response.is_stream_consumed else response.aiter_raw()
+        if response.is_stream_consumed:
+            self.headers.pop("content-encoding", None)
         self._url = url
         self._deadline = deadline
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, TypeVar
 
 from pydantic import BaseModel
@@ -99,14 +99,18 @@ async def received(
     return await asyncio.to_thread(work)
 
 
-async def raw(request: Request, limit: int) -> bytearray:
+async def raw(request: Request, limit: int, *, encodings: Sequence[str] = ("identity",)) -> bytearray:
     """Read the bytes of a body, for a caller that has reserved the memory for it.
 
+    Args:
+        limit: its maximum size in bytes.
+        encodings: the content codings that it may have; it is returned as it is sent.
+
     Raises:
-        ApiError: it is compressed, too large or too slow.
+        ApiError: it has another coding, or is too large or too slow.
     """
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise ApiError("unsupported_encoding", "the body must not be compressed")
+    if encoding(request) not in encodings:
+        raise ApiError("unsupported_encoding", f"the coding of the body can be {' or '.join(encodings)}")
     length = content_length(request) or 0
     if length > limit:
         raise _too_large(limit)
@@ -119,6 +123,11 @@ async def raw(request: Request, limit: int) -> bytearray:
         body[size : size + len(piece)] = piece
         size += len(piece)
     return body
+
+
+def encoding(request: Request) -> str:
+    """Return the content coding of a request's body, such as `gzip`."""
+    return request.headers.get("content-encoding", "identity").lower()
 
 
 def content_length(request: Request) -> int | None:

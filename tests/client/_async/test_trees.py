@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from arker import ArkerError, AsyncArker, RetryPolicy
-from arker._async.files import trees
+from arker._async.files import trees, wire
 from arker.local.process.launcher import Deployment
 from tests.client.conftest import Way
 
@@ -74,6 +74,25 @@ async def test_a_tree_goes_there_and_back(way: Way, deployment: Deployment, tmp_
         # What is read-only is restored, so that the folder can be removed.
         (tmp_path / "a/closed").chmod(0o700)
         (tmp_path / "b/closed").chmod(0o700)
+
+
+async def test_a_tree_is_compressed_on_the_way_to_another_machine(
+    way: Way, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    for number in range(20):
+        (tmp_path / f"a/f{number}").write_text(f"line {number}\n" * 5_000)
+    size = sum(path.stat().st_size for path in (tmp_path / "a").iterdir())
+    if way.name == "endpoints":
+        monkeypatch.setattr(wire, "is_loopback", lambda host: False)
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        before = way.carried
+        assert (await vm.files.push(tmp_path / "a", "t")).size == size
+        assert way.name != "endpoints" or way.carried - before < size / 4
+        before = way.carried
+        assert (await vm.files.pull("t", tmp_path / "b")).size == size
+        assert way.carried - before < size / 4
+    assert picture(tmp_path / "b") == picture(tmp_path / "a")
 
 
 async def test_only_what_differs_travels(way: Way, deployment: Deployment, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, assert_never
 
 from pydantic_core import to_json
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from arker.archive import Entry, pack, unpack
+from arker.archive import Entry, compress, expand, pack, unpack
 from arker.local.http import bodies
 from arker.local.http.endpoint import Endpoint, json, platform, who
 from arker.local.http.file_schemas import (
@@ -198,12 +198,15 @@ class FilePack(Endpoint):
         async with _room(request, _COPIES * budget):
             with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
                 entries, refused = await files.pack(asked.where, asked.wanted, budget=budget)
-            told = to_json(refused_fields(refused[:_REASONS]))
-            return Response(
-                await asyncio.to_thread(_packed, entries),
-                headers={"Arker-Refused": base64.b64encode(told).decode()},
-                media_type="application/x-tar",
-            )
+            headers = {
+                "Arker-Refused": base64.b64encode(to_json(refused_fields(refused[:_REASONS]))).decode()
+            }
+            packed = await asyncio.to_thread(_packed, entries)
+            if any("gzip" in value for value in request.headers.getlist("accept-encoding")):
+                smaller = await asyncio.to_thread(compress, packed)
+                if smaller is not None:
+                    packed, headers["Content-Encoding"] = smaller, "gzip"
+            return Response(packed, headers=headers, media_type="application/x-tar")
 
 
 class FileUnpack(Endpoint):
@@ -216,10 +219,15 @@ class FileUnpack(Endpoint):
         query = _Query(request)
         path, conditions = query.path(), query.conditions()
         query.end()
-        async with bodies.room(request, MAX_PIECE):
-            data = await bodies.raw(request, MAX_PIECE)
+        compressed = bodies.encoding(request) == "gzip"
+        async with (
+            bodies.room(request, MAX_PIECE),
+            # What it expands to is not known before.
+            _room(request, MAX_PIECE) if compressed else contextlib.nullcontext(),
+        ):
+            data = await bodies.raw(request, MAX_PIECE, encodings=("identity", "gzip"))
             try:
-                entries = await asyncio.to_thread(_unpacked, data)
+                entries = await asyncio.to_thread(_unpacked, data, compressed)
             except ValueError as error:
                 raise ApiError("bad_request", f"the body: {error}") from None
             with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
@@ -227,12 +235,13 @@ class FileUnpack(Endpoint):
         return json({"refused": refused_fields(refused)})
 
 
-def _packed(entries: Any) -> bytes:
-    return b"".join(pack(Entry(e.path, e.kind, e.mode, e.mtime_ns, e.data, e.target or "") for e in entries))
+def _packed(entries: Sequence[NewEntry]) -> bytes:
+    return b"".join(pack(Entry(e.path, e.kind, e.mode, e.mtime_ns, e.data, e.target) for e in entries))
 
 
-def _unpacked(data: bytearray) -> list[NewEntry]:
-    return [NewEntry(e.path, e.kind, e.mode, e.mtime_ns, e.data, e.target) for e in unpack(data)]
+def _unpacked(data: bytearray, compressed: bool) -> list[NewEntry]:
+    archive = expand(data, MAX_PIECE) if compressed else data
+    return [NewEntry(e.path, e.kind, e.mode, e.mtime_ns, e.data, e.target) for e in unpack(archive)]
 
 
 class _Query:
