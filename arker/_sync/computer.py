@@ -406,8 +406,8 @@ class Computer:
         return start_run(self, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin)
 
     def runs(self, *, running: bool | None = None, limit: int = 100) -> list[Run]:
-        """Return the runs started by `start()` and `stream()`, newest first. The deployment keeps the last 256 that
-        ended, with their output.
+        """Return the runs started by `start()` and `stream()`, newest first. The deployment keeps the last 1100 of a
+        computer that ended, with up to 1 GiB of their output together.
 
         Args:
             running: True for only those still running, False for only those that ended; default both.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,11 +85,14 @@ def _try_a_computer() -> Check:
     from arker.local.engine import Check
 
     try:
-        with Arker.local() as arker, arker.vm("arkuntu").fork() as computer:
-            result = computer.run("true", timeout=60).check()
+        with Arker.local() as arker:
+            began = time.perf_counter()
+            with arker.vm("arkuntu").fork() as computer:
+                computer.run("true", timeout=60).check()
+                took = time.perf_counter() - began
     except ArkerError as error:
         return Check("computers", False, error.message)
-    return Check("computers", True, f"one was forked and ran a command in {result.duration_ms:.0f} ms")
+    return Check("computers", True, f"one was forked and ran a command in {took * 1000:.0f} ms")
 
 
 def _held_by() -> dict[str, str]:
