@@ -81,7 +81,7 @@ def build(name: str, suite: str, include: str, mirror: str | None, state: Path |
     """Build a Debian image with a writable root.
 
     In its computers, `apt install` and `pip install` work, and what they install stays, also in forks. A build
-    takes about a minute and 200 MB. It needs apt on this machine, but neither root nor a stopped deployment.
+    takes about half a minute and 200 MB. It needs apt on this machine, but neither root nor a stopped deployment.
     """
     check_installed()
     from arker.local.engine import EngineError, debian, drop_privileges
