@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import socket
 import sys
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from ._http.sockets import Address, known_addresses, look_up
 from .errors import ArkerError
 from .hooks import logger
 
 T = TypeVar("T")
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
+P = ParamSpec("P")
+
+
+class _Iterated(Protocol[E_co]):
+    """What can be iterated over."""
+
+    def __aiter__(self) -> AsyncIterator[E_co]: ...
+
 
 async_closing = contextlib.aclosing
 
@@ -98,6 +111,59 @@ def _expire(future: asyncio.Future[None]) -> None:
 def async_waits_for_sockets() -> bool:
     """Whether this event loop can wait for sockets; the default loop of Windows cannot."""
     return sys.platform != "win32" or not isinstance(asyncio.get_running_loop(), asyncio.ProactorEventLoop)
+
+
+class Opening(Coroutine[Any, Any, T_co]):
+    """A call that opens something. Await it, or let `async with` open it and close it at the end of its block; `async
+    for` does that for one that can be iterated over."""
+
+    __slots__ = ("_call", "_opened")
+
+    def __init__(self, call: Coroutine[Any, Any, T_co]) -> None:
+        self._call = call
+        self._opened: Any = None
+
+    def __await__(self) -> Generator[Any, Any, T_co]:
+        return self._call.__await__()
+
+    # With these, functions such as asyncio.create_task() take it for the coroutine that it stands for.
+
+    def send(self, value: Any) -> Any:
+        """See Coroutine."""
+        return self._call.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """See Coroutine."""
+        return self._call.throw(*error)
+
+    def close(self) -> None:
+        """See Coroutine."""
+        self._call.close()
+
+    async def __aenter__(self) -> T_co:
+        self._opened = await self._call
+        await self._opened.__aenter__()
+        return cast("T_co", self._opened)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.__aexit__(kind, error, trace)
+
+    async def __aiter__(self: Opening[_Iterated[E]]) -> AsyncIterator[E]:
+        async with self as opened:
+            async for element in opened:
+                yield element
+
+
+def async_opening(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Opening[T]]:
+    """Decorate a coroutine function that opens something: see `Opening`."""
+
+    @functools.wraps(function)
+    def opening(*args: P.args, **options: P.kwargs) -> Opening[T]:
+        return Opening(function(*args, **options))
+
+    return opening
 
 
 class AsyncWaiter(Generic[T]):

@@ -14,6 +14,7 @@ from .errors import ArkerError
 from .hooks import logger
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 closing = contextlib.closing
 
@@ -56,6 +57,11 @@ def any_writable(sockets: Iterable[socket.socket], timeout: float) -> bool:
 def waits_for_sockets() -> bool:
     """Whether this colour can wait for sockets: always."""
     return True
+
+
+def opening(function: F) -> F:
+    """Decorate a function that opens something: its result can be used in a `with`-statement as it is."""
+    return function
 
 
 class Waiter(Generic[T]):

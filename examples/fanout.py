@@ -21,7 +21,7 @@ def judge(prepared: AsyncComputer) -> Callable[[str], Awaitable[str]]:
     """A function that runs one snippet in a fork, which is deleted afterwards with everything the snippet did."""
 
     async def run(snippet: str) -> str:
-        async with await prepared.fork() as computer:
+        async with prepared.fork() as computer:
             await computer.sync.write_file("/home/user/snippet.py", snippet)
             result = await computer.run("python3 snippet.py", timeout=30)
             return result.check().text

@@ -18,7 +18,7 @@ from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
 
 from arker._http._async.pipeline import Budget
-from arker._io_async import CANCELLED, async_all_the_same
+from arker._io_async import CANCELLED, async_all_the_same, async_opening
 from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.events import command_line
@@ -119,6 +119,7 @@ class AsyncComputer:
         return quote(self._id, safe="")
 
     @overload
+    @async_opening
     async def fork(
         self,
         *,
@@ -129,6 +130,7 @@ class AsyncComputer:
     ) -> AsyncComputer: ...
 
     @overload
+    @async_opening
     async def fork(
         self,
         *,
@@ -139,6 +141,7 @@ class AsyncComputer:
         timeout: float | None = None,
     ) -> AsyncBranches: ...
 
+    @async_opening
     async def fork(
         self,
         *,
@@ -336,6 +339,7 @@ class AsyncComputer:
         finally:
             client._running.discard(run)
 
+    @async_opening
     async def stream(
         self,
         command: str | Sequence[str],
@@ -348,7 +352,7 @@ class AsyncComputer:
     ) -> AsyncRunStream:
         """Start a shell command, and return an iterable of its output as it arrives.
 
-        `async with await computer.stream(...) as stream` ends the command when its block is left early, by an
+        `async with computer.stream(...) as stream` ends the command when its block is left early, by an
         exception, a timeout or otherwise; so does `stream.aclose()`. Without them the command continues if nobody
         reads. `start()` is for commands that continue. Needs contract 0.3, where output comes by polling, or your own
         deployment.
@@ -503,6 +507,7 @@ class AsyncComputer:
 
         return await healthy(self, timeout)
 
+    @async_opening
     async def terminal(
         self,
         *,
@@ -535,6 +540,7 @@ class AsyncComputer:
             self, session_id=where, columns=columns, rows=rows, command=command, persist=persist, idle=idle
         )
 
+    @async_opening
     async def session(self, *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> AsyncSession:
         """Make a session: a shell beside the others, with a folder, variables and functions of its own.
 

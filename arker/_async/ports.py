@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import FURTHEST
+from arker._io_async import async_opening
 from arker.errors import ArkerError, bad_request, needing
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class AsyncPort:
         with needing("has no ports"):
             return await client._pipeline.ask(client._budget(None), request, lambda body: str(body["url"]))
 
+    @async_opening
     async def connect(self) -> AsyncPortConnection:
         """Open a TCP connection to the server.
 

@@ -11,6 +11,7 @@ from arker_api.v03.api.sessions import create_session, delete_session, get_sessi
 from arker_api.v03.models import CreateSessionRequest, Deleted
 from arker_api.v03.types import UNSET, Unset
 
+from arker._io_async import async_opening
 from arker.errors import ArkerError, needing
 from arker.filevalues import remote_path
 from arker.hooks import leaving
@@ -116,6 +117,7 @@ class AsyncSession:
             stdin=stdin,
         )
 
+    @async_opening
     async def stream(
         self,
         command: str | Sequence[str],
@@ -168,6 +170,7 @@ class AsyncSession:
             command, session_id=self.id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
         )
 
+    @async_opening
     async def terminal(
         self,
         *,

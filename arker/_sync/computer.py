@@ -19,7 +19,7 @@ from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
 
 from arker._http._sync.pipeline import Budget
-from arker._io_sync import CANCELLED, all_the_same
+from arker._io_sync import CANCELLED, all_the_same, opening
 from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.events import command_line
@@ -120,6 +120,7 @@ class Computer:
         return quote(self._id, safe="")
 
     @overload
+    @opening
     def fork(
         self,
         *,
@@ -130,6 +131,7 @@ class Computer:
     ) -> Computer: ...
 
     @overload
+    @opening
     def fork(
         self,
         *,
@@ -140,6 +142,7 @@ class Computer:
         timeout: float | None = None,
     ) -> Branches: ...
 
+    @opening
     def fork(
         self,
         *,
@@ -333,6 +336,7 @@ class Computer:
         finally:
             client._running.discard(run)
 
+    @opening
     def stream(
         self,
         command: str | Sequence[str],
@@ -498,6 +502,7 @@ class Computer:
 
         return healthy(self, timeout)
 
+    @opening
     def terminal(
         self,
         *,
@@ -530,6 +535,7 @@ class Computer:
             self, session_id=where, columns=columns, rows=rows, command=command, persist=persist, idle=idle
         )
 
+    @opening
     def session(self, *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Session:
         """Make a session: a shell beside the others, with a folder, variables and functions of its own.
 

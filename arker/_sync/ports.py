@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from arker._http._sync.transport import Reply
 from arker._http.deadline import FURTHEST
+from arker._io_sync import opening
 from arker.errors import ArkerError, bad_request, needing
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Port:
         with needing("has no ports"):
             return client._pipeline.ask(client._budget(None), request, lambda body: str(body["url"]))
 
+    @opening
     def connect(self) -> PortConnection:
         """Open a TCP connection to the server.
 

@@ -12,6 +12,7 @@ from arker_api.v03.api.sessions import create_session, delete_session, get_sessi
 from arker_api.v03.models import CreateSessionRequest, Deleted
 from arker_api.v03.types import UNSET, Unset
 
+from arker._io_sync import opening
 from arker.errors import ArkerError, needing
 from arker.filevalues import remote_path
 from arker.hooks import leaving
@@ -117,6 +118,7 @@ class Session:
             stdin=stdin,
         )
 
+    @opening
     def stream(
         self,
         command: str | Sequence[str],
@@ -169,6 +171,7 @@ class Session:
             command, session_id=self.id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
         )
 
+    @opening
     def terminal(
         self,
         *,

@@ -22,7 +22,7 @@ import pytest
 from arker_api.v03.api.runs import list_runs
 from arker_api.v03.models import RunRequest, RunSummary
 
-from arker import Arker, ArkerError, AsyncArker, AsyncComputer, RetryPolicy, VmBusyError
+from arker import Arker, ArkerError, AsyncArker, AsyncComputer, RetryPolicy, RunOutput, VmBusyError
 from arker._async import today
 from arker._async.gather import AsyncWork
 from arker._http._async.stream import AsyncStream
@@ -707,7 +707,7 @@ async def test_a_cancelled_task_ends_the_run_of_its_stream(deployment: Deploymen
         seen = asyncio.Event()
 
         async def follow() -> None:
-            async with await vm.stream("echo x; sleep 1000") as stream:
+            async with vm.stream("echo x; sleep 1000") as stream:
                 async for _ in stream:
                     seen.set()
 
@@ -716,4 +716,30 @@ async def test_a_cancelled_task_ends_the_run_of_its_stream(deployment: Deploymen
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"
+
+
+async def test_what_opens_something_is_awaited_or_entered(deployment: Deployment) -> None:
+    arker = AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
+    async with arker, arker.vm("arkuntu").fork() as vm:
+        async with vm.session(cwd="/tmp") as session, session.stream("pwd") as stream:
+            assert [event.data async for event in stream if isinstance(event, RunOutput)] == [b"/tmp\n"]
+        stream = await asyncio.create_task(vm.stream("echo a task"))
+        assert (await stream.collect()).stdout == b"a task\n"
+        stream = await asyncio.wait_for(vm.stream("echo in time"), 60)
+        assert (await stream.collect()).stdout == b"in time\n"
+        assert [event.data async for event in vm.stream("echo x") if isinstance(event, RunOutput)] == [b"x\n"]
+        with pytest.raises(VmBusyError):
+            async with vm.stream("sleep 1000"), vm.stream("true"):
+                pytest.fail("the session is busy")
+        assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"
+
+
+async def test_a_loop_over_a_stream_that_is_left_ends_its_command(deployment: Deployment) -> None:
+    arker = AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
+    async with arker, arker.vm("arkuntu").fork() as vm:
+        async for event in vm.stream("echo x; sleep 1000"):
+            assert isinstance(event, RunOutput)
+            break
+        gc.collect()
         assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"

@@ -47,8 +47,10 @@ from arker import (
     ComputerInfo,
     ComputerUsage,
     Outcome,
+    OutputCut,
     PythonError,
     PythonResult,
+    RunOutput,
     RunResult,
     SessionInfo,
     VmList,
@@ -76,6 +78,10 @@ async def computers(arker: AsyncArker) -> None:
     assert_type(await vm.run("true"), RunResult)
     async with await vm.fork() as child:
         assert_type(child, AsyncComputer)
+    async with vm.fork() as child:
+        assert_type(child, AsyncComputer)
+    async with vm.fork(count=2) as children:
+        assert_type(children, AsyncBranches)
     async with await vm.fork(count=2) as children:
         assert_type(children, AsyncBranches)
         assert_type(children[0], Outcome[AsyncComputer, ArkerError])
@@ -83,12 +89,19 @@ async def computers(arker: AsyncArker) -> None:
 
 
 async def sessions(vm: AsyncComputer) -> None:
-    async with await vm.session(cwd="/tmp", env={"A": "b"}) as session:
+    async with vm.session(cwd="/tmp", env={"A": "b"}) as session:
         assert_type(session, AsyncSession)
         assert_type(await session.run(["true"]), RunResult)
         assert_type(await session.stream("true"), AsyncRunStream)
         assert_type(await session.start("true", stdin=True), AsyncRun)
         assert_type(await session.terminal(columns=100), AsyncTerminal)
+        async with session.stream("true") as stream, session.terminal() as terminal:
+            assert_type(stream, AsyncRunStream)
+            assert_type(terminal, AsyncTerminal)
+        async for event in vm.stream("true"):
+            assert_type(event, RunOutput | OutputCut)
+        async for _ in vm.terminal():  # type: ignore[misc]
+            pass
         assert_type(session.info, SessionInfo)
         await session.reset()
     assert_type(await vm.sessions(), list[AsyncSession])
