@@ -11,6 +11,7 @@ import base64
 import binascii
 import dataclasses
 import itertools
+import posixpath
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,13 +19,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .errors import ArkerError
-from .filevalues import PARTIAL, FileInfo, FileKind
+from .filevalues import PARTIAL, FileInfo, FileKind, GrepMatch
 
-__all__ = ["Output", "digests", "failure", "glob_pattern", "output", "quoted", "script"]
+__all__ = ["Output", "digests", "failure", "glob_pattern", "matches", "output", "quoted", "script"]
 
 _DONE: Final = b"arker:done\n"
 #: Said by a listing that has more entries.
 _MORE: Final = b"arker:more\n"
+#: Said before what is about the path Q.
+_OTHER: Final = b"arker:other\n"
 _SAID: Final = re.compile(rb"^arker:([a-z_]+):(.*?)\n\Z", re.DOTALL | re.MULTILINE)
 _STAT: Final = re.compile(rb" ([0-9a-f]+) (\d+) (\d+) (-?\d+) (\S+ [^. ]+(?:\.(\d+))? \S+) ")
 #: A line of `sha256sum`. That of GNU escapes names with line ends, that of busybox does not.
@@ -70,9 +73,24 @@ stat_of() { stat "$1" -c "$N %f %s %i %Y %y $N>%n" -- "$2"; }
 link_of() { if [ -L "$1" ]; then printf '%s@' "$N"; readlink -- "$1"; fi; }
 entry() { stat -c "$N %f %s %i %Y %y $N>%n" -- "$1"; link_of "$1"; }
 refuse() { printf '%s!%s\n%s:%s\n' "$N" "$1" "$N" "$2"; }
+other() { printf 'arker:other\n' >&2; }
+named() {
+  case ${1##*/} in '' | . | ..) fail bad_request "$1: the last part of the path is not a name" ;; esac
+}
 regular() {
   if [ -d "$P" ]; then fail bad_request "$P is a folder"; fi
   if [ ! -f "$P" ]; then fail bad_request "$P is not a regular file"; fi
+  # Files of procfs, which have no size, are those of the process that opens them.
+  if [ ! -s "$P" ] && [ "$(stat -f -c %t -- "$P")" = 9fa0 ]; then
+    fail bad_request "$P: the files of /proc can be used inside the computer only"
+  fi
+}
+# Make a folder and those above it.
+folders() {
+  said=$(mkdir -p -- "$1" 2>&1) && return
+  case $said in *"File exists") found "$1/" ;; esac
+  printf '%s\n' "$said" >&2
+  exit 4
 }
 # Whether the relative path of a folder leads over folders only; a missing one will be made.
 clear() {
@@ -93,7 +111,7 @@ resolve() {
     case $to in /*) P=$to ;; *) P=${P%/*}/$to ;; esac
   done
   D=${P%/*}/
-  mkdir -p -- "$D"
+  folders "$D"
 }
 # Where the computer has flock, one writer at a time checks and replaces.
 alone() {
@@ -125,7 +143,8 @@ publish() {
 }
 not_inside() {
   if is_folder "$P"; then
-    from=$(cd -P -- "$P" && pwd -P && printf .) into=$(cd -P -- "${Q%/*}/" && pwd -P && printf .)
+    from=$(readlink -f -- "$P" && printf .)
+    into=$(readlink -f -- "${Q%/*}/" && printf .)
     case ${into%??}/ in "${from%??}"/*) fail bad_request "$Q is inside of what would be put there" ;; esac
   fi
 }
@@ -172,20 +191,28 @@ case $(find . 2>&1 >/dev/null) in *"ermission denied"*) fail bad_request "$P: pe
 """
     + _LISTING,
     "mkdir": r"""
+if [ "$P" != / ]; then named "$P"; fi
 if exists "$P" && { [ ! "$exist_ok" ] || [ ! -d "$P" ]; }; then fail already_exists "$P exists"; fi
 if [ "$parents" ]; then mkdir -p -- "$P"; elif [ ! -d "$P" ]; then mkdir -- "$P"; fi
 """,
     "remove": r"""
-case ${P##*/} in '' | . | ..) fail bad_request "$P: the last part of the path is not a name" ;; esac
+named "$P"
 if ! exists "$P"; then
-  if [ ! "$missing_ok" ]; then found "$P"; fi
+  said=$(found "$P" 2>&1) || case $missing_ok$said in
+    1*"Not a directory") fail bad_request "$P: a part of the path is not a folder" ;;
+    1*) ;;
+    *) found "$P" ;;
+  esac
 elif ! is_folder "$P"; then rm -f -- "$P"
 elif [ "$recursive" ]; then rm -rf -- "$P"
 else rmdir -- "$P"
 fi
 """,
     "move": r"""
+named "$P"
 exists "$P" || found "$P"
+named "$Q"
+other
 found "${Q%/*}/"
 not_inside
 if exists "$Q"; then
@@ -196,10 +223,13 @@ if exists "$Q"; then
   elif is_folder "$P"; then fail bad_request "$Q: a part of the path is not a folder"
   fi
 fi
-mv -fT -- "$P" "$Q"
+if [ "$P" != "$Q" ]; then mv -fT -- "$P" "$Q"; fi
 """,
     "copy": r"""
+named "$P"
 exists "$P" || found "$P"
+named "$Q"
+other
 found "${Q%/*}/"
 if exists "$Q" && { [ ! "$replace" ] || [ ! -f "$Q" ] || [ -L "$Q" ]; }; then
   fail already_exists "$Q exists"
@@ -208,7 +238,9 @@ if is_folder "$P"; then
   if [ ! "$recursive" ]; then fail bad_request "$P is a folder; copy it recursively"; fi
   if exists "$Q"; then fail already_exists "$Q exists"; fi
   not_inside
-elif [ ! -L "$P" ]; then regular
+elif [ ! -L "$P" ]; then
+  if [ ! "$recursive" ]; then regular; fi
+  if [ ! -r "$P" ]; then fail bad_request "$P: permission denied"; fi
 fi
 T=${Q%/*}/$part
 trap 'rm -rf -- "$T"' EXIT
@@ -216,9 +248,11 @@ cp -dpRT -- "$P" "$T"
 mv -fT -- "$T" "$Q"
 """,
     "chmod": r"""
+found "$P"
 chmod "$mode" -- "$P"
 """,
     "symlink": r"""
+named "$P"
 if exists "$P"; then fail already_exists "$P exists"; fi
 ln -sn -- "$Q" "$P"
 """,
@@ -270,7 +304,7 @@ if [ "$base" ]; then
   case $P in */*) D=${P%/*} ;; *) D= ;; esac
   clear "$D" || fail bad_request "$P: a part of the path is not a folder"
   D=./$D P=./$P
-  mkdir -p -- "$D"
+  folders "$D"
   if [ -L "$P" ]; then rm -f -- "$P"; fi
 else resolve
 fi
@@ -356,20 +390,23 @@ printf '%s#%s' "$N" "$now"
     "grep": r"""
 status=0
 printf '\n' | grep "-q$syntax" -e "$pattern" 2>/dev/null || status=$?
-if [ $status -gt 1 ]; then fail bad_request "grep does not take this pattern"; fi
+if [ $status -gt 1 ]; then fail bad_request "grep does not take the pattern $pattern"; fi
 found "$P"
+if [ ! -r "$P" ]; then fail bad_request "$P: permission denied"; fi
+if [ ! -d "$P" ]; then regular; fi
 printf '%s#' "$N"
 status=0
 grep -qZ x /dev/null 2>/dev/null || status=$?
-if [ $status -le 1 ]; then grep "-rnIZ$syntax" -e "$pattern" -- "$P" 2>/dev/null || :
+if [ $status -le 1 ]; then
+  grep "-rnHIZ$syntax" --exclude='.arker-part-*' -e "$pattern" -- "$P" 2>/dev/null || :
 else
   # busybox: no -Z, and no -I.
   export pattern syntax
-  find "$P" -type f -exec sh -c 'for f do
+  find "$P" -type f ! -name '.arker-part-*' -exec sh -c 'for f do
     if tr -d "\000" <"$f" | cmp -s - "$f"; then
       grep "-n$syntax" -e "$pattern" -- "$f" | while IFS= read -r line; do printf "%s\000%s\n" "$f" "$line"; done
     fi
-  done' sh {} +
+  done' sh {} + 2>/dev/null || :
 fi
 """,
 }
@@ -447,8 +484,8 @@ class Output:
     more: bool = False
 
 
-def failure(stderr: bytes, path: str) -> ArkerError | None:
-    """The error that a script reports, if any; `path` is what it is about."""
+def failure(stderr: bytes, path: str, other: str | None = None) -> ArkerError | None:
+    """The error that a script reports, if any; `path` and `other` are P and Q."""
     if stderr.endswith(_DONE):
         return None
     said = _SAID.search(stderr)
@@ -457,7 +494,8 @@ def failure(stderr: bytes, path: str) -> ArkerError | None:
     else:
         last = stderr.decode(errors="replace").strip().rpartition("\n")[2]
         code, message = _REASONS.get(last.rpartition(": ")[2], ("internal", f"{{path}}: {last[:200]}"))
-        message = message.replace("{path}", path.encode(errors="replace").decode())
+        about = other if other is not None and _OTHER in stderr else path
+        message = message.replace("{path}", about.encode(errors="replace").decode())
     return ArkerError(code, message, _STATUS.get(code, 400), processed="yes")
 
 
@@ -516,6 +554,18 @@ def _info(status: re.Match[bytes], path: str) -> FileInfo:
     version = f"{inode}-{size}-{status[5].decode()}".replace(" ", "_")
     size = size if kind == "file" else 0
     return FileInfo(path.removeprefix("./"), kind, size, mode & 0o7777, seconds * 10**9 + nanos, version)
+
+
+def matches(found: bytes) -> list[GrepMatch]:
+    """The matches that `grep -nZ` has printed."""
+    result = []
+    for line in found.split(b"\n"):
+        name, nul, rest = line.partition(b"\0")
+        number, _, text = rest.partition(b":")
+        if nul and number.isdigit():
+            path = posixpath.normpath(name.decode("utf-8", "surrogateescape"))
+            result.append(GrepMatch(path, int(number), text.decode(errors="replace")))
+    return result
 
 
 def digests(found: bytes) -> dict[str, str]:

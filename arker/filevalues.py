@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
-from .errors import bad_request
+from .errors import ArkerError, bad_request
 
 __all__ = ["FileChange", "FileInfo", "FileKind", "GrepMatch", "RemotePath", "TreeResult"]
 
@@ -24,6 +24,7 @@ FileKind: TypeAlias = Literal["file", "directory", "symlink", "other"]
 HOME: Final = "/home/user"
 #: Prefix of the names of files that are not complete yet.
 PARTIAL: Final = ".arker-part-"
+_ABSENT: Final = (": a part of the path is not a folder", ": too many links on the way")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,18 @@ class TreeResult:
     skipped: Mapping[str, str]
     unchanged: int
     size: int
+
+
+def check_mode(mode: int | None) -> None:
+    """Raise ArkerError `bad_request` unless these are permission bits."""
+    if mode is not None and not 0 <= mode <= 0o7777:
+        raise bad_request(f"mode {mode:#o} is not permission bits, which are 0 to 0o7777")
+
+
+def is_absent(error: ArkerError) -> bool:
+    """Whether an error of `stat` says that nothing is at a path: also where a part of the path is no folder, or links
+    lead in a circle."""
+    return error.code == "not_found" or error.message.endswith(_ABSENT)
 
 
 def remote_path(path: RemotePath) -> str:

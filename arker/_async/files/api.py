@@ -16,7 +16,16 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from arker._io_async import async_in_thread
 from arker.errors import ArkerError, bad_request
 from arker.filechanges import FileChanges, KnownTree
-from arker.filevalues import PARTIAL, FileInfo, GrepMatch, RemotePath, TreeResult, remote_path
+from arker.filevalues import (
+    PARTIAL,
+    FileInfo,
+    GrepMatch,
+    RemotePath,
+    TreeResult,
+    check_mode,
+    is_absent,
+    remote_path,
+)
 from arker.folders import Ignore
 from arker.sources import Source, local
 from arker.transfers import PIECE
@@ -76,6 +85,9 @@ class AsyncFiles:
         if start < 0 or (end is not None and end < start):
             raise bad_request(f"bytes [{start}, {end}) are no range")
         where = remote_path(path)
+        if start == end:
+            await self._wire.read(where, start, 1, None)
+            return b""
         for attempt in range(1, _TRIES + 1):
             data = bytearray()
             try:
@@ -136,12 +148,12 @@ class AsyncFiles:
             data: Bytes; a str, encoded as UTF-8; a binary file, read from its position to its end; or an iterable of
                 bytes. The last two use constant memory.
             mode: Permission bits; default those of the replaced file, 0644 for a new file.
-            if_match: Write only if the file has this `version`; otherwise `conflict`.
+            if_match: Write only if the file has this `version`; otherwise `conflict`, or `not_found`.
             if_absent: Write only if nothing is there; otherwise `already_exists`.
             replace_read_only: Also replace a file that its owner may not write (such as one of mode 0444).
 
-            Returns:
-                The new file.
+        Returns:
+            The new file.
 
         Raises:
             ArkerError: See the class.
@@ -149,6 +161,7 @@ class AsyncFiles:
         where = remote_path(path)
         if os.fspath(path)[-1:] in ("/", b"/"):
             raise bad_request(f"{where} is to be a file, and the path names a folder")
+        check_mode(mode)
         conditions = {"if_match": if_match, "if_absent": if_absent, "read_only": replace_read_only}
         source = await source_of(data, _ANY_SIZE)
         try:
@@ -307,7 +320,7 @@ class AsyncFiles:
         try:
             await self.stat(path)
         except ArkerError as error:
-            if error.code != "not_found":
+            if not is_absent(error):
                 raise
             return False
         return True
@@ -383,8 +396,8 @@ class AsyncFiles:
     async def watch(
         self, path: RemotePath = ".", *, since: Sequence[FileInfo] | None = None
     ) -> AsyncIterator[FileChanges]:
-        """Iterate over changes at and below a folder as they happen; each item has the changes since the item before
-        it. What is changed and changed back in between is left out. The folder may be missing at first.
+        """Iterate over changes below a folder as they happen; each item has the changes since the item before it. What
+        is changed and changed back in between is left out. A folder that goes meanwhile is waited for.
 
         Args:
             path: The folder.
@@ -392,7 +405,7 @@ class AsyncFiles:
                 from there; default the current entries.
 
         Raises:
-            ArkerError: See the class.
+            ArkerError: `not_found` when the folder is missing and `since` is not given; and see the class.
         """
         where = remote_path(path)
         known = None if since is None else KnownTree(since)
@@ -400,7 +413,7 @@ class AsyncFiles:
         while True:
             news = await self._wire.changes(where, cursor, _WAIT)
             cursor = news.cursor
-            found = await self._all(where) if news.rescan else []
+            found = await self._all(where, missing_ok=known is not None) if news.rescan else []
             if known is None:
                 known = KnownTree(found)
                 continue
@@ -408,11 +421,11 @@ class AsyncFiles:
             if changes:
                 yield FileChanges(changes, known.entries)
 
-    async def _all(self, path: str) -> Sequence[FileInfo]:
+    async def _all(self, path: str, *, missing_ok: bool) -> Sequence[FileInfo]:
         try:
             return [info async for info in self.list(path, recursive=True)]
         except ArkerError as error:
-            if error.code != "not_found":
+            if error.code != "not_found" or not missing_ok:
                 raise
             return []
 
@@ -568,6 +581,7 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
+        check_mode(mode)
         await self._wire.operate("chmod", remote_path(path), mode=mode)
 
     async def symlink(self, target: RemotePath, path: RemotePath) -> None:
@@ -582,6 +596,8 @@ class AsyncFiles:
         """
         said = target if isinstance(target, str) else os.fspath(target)
         text = said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else said
+        if not text or "\0" in text:
+            raise bad_request("the target of a link is a path without NUL characters")
         await self._wire.operate("symlink", remote_path(path), to=text)
 
     async def readlink(self, path: RemotePath) -> str:
@@ -612,7 +628,11 @@ class AsyncFile:
 
     async def __aenter__(self) -> AsyncFile:
         if self.mode == "rb":
-            self._info = await self._files.stat(self.path)
+            info = await self._files.stat(self.path)
+            if not info.is_file:
+                kind = "a folder" if info.is_directory else "not a regular file"
+                raise bad_request(f"{self.path} is {kind}")
+            self._info = info
         else:
             self._spool = _spool()
         return self

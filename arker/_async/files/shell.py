@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 from arker import fileshell
 from arker._io_async import async_in_thread
 from arker.archive import Entry, pack, unpack
-from arker.errors import ArkerError, doubting
+from arker.errors import ArkerError, bad_request, doubting
 from arker.filechanges import TreeNews
 from arker.fileshell import Output
 from arker.filevalues import HOME, PARTIAL, FileInfo, GrepMatch
 
-from .wire import REPEATABLE, Part, grep_matches, one_line, run_apart
+from .wire import REPEATABLE, Part, run_apart
 
 if TYPE_CHECKING:
     from arker._async.computer import AsyncComputer
@@ -177,9 +177,11 @@ class AsyncFileShell:
 
     async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
         """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
+        if "\0" in pattern or "\n" in pattern:
+            raise bad_request("a pattern is one line without NUL characters")
         syntax = f"{'F' if fixed else 'E'}{'i' if ignore_case else ''}"
-        found = await self._do("grep", path, repeatable=True, pattern=one_line(pattern), syntax=syntax)
-        return grep_matches(found.data or b"")
+        found = await self._do("grep", path, repeatable=True, pattern=pattern, syntax=syntax)
+        return await async_in_thread(fileshell.matches, found.data or b"")
 
     # --- scripts ---
 
@@ -218,7 +220,9 @@ class AsyncFileShell:
                     if error.processed != "no":
                         doubt = doubt or f"an earlier attempt may have been carried out ({error})"
                     continue
-                error_ = fileshell.failure(result.stderr, path)
+                error_ = fileshell.failure(result.stderr, path, variables.get("Q"))
+                if error_ is None and result.truncated:
+                    raise bad_request(f"{path}: the answer is longer than the deployment keeps output")
                 if error_ is None:
                     return fileshell.output(result.stdout, result.stderr, mark)
                 if forgiven and doubt and error_.code == "not_found":

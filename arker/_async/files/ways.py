@@ -116,5 +116,6 @@ class AsyncFileWays:
         return await self._by(lambda way: way.hashes(base, paths))
 
     async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
-        """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
-        return await self._by(lambda way: way.grep(pattern, path, fixed=fixed, ignore_case=ignore_case))
+        """Return matching lines, as `grep` in the computer finds them: there is no endpoint for that. Raises
+        ArkerError."""
+        return await self._shell.grep(pattern, path, fixed=fixed, ignore_case=ignore_case)

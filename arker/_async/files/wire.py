@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,10 +15,9 @@ from arker._http._async.transport import AsyncReply
 from arker._io_async import async_in_thread
 from arker.archive import Entry
 from arker.config import is_loopback
-from arker.errors import Answer, ArkerError, bad_request, read_answer
+from arker.errors import Answer, ArkerError, read_answer
 from arker.filechanges import TreeNews
-from arker.fileshell import quoted
-from arker.filevalues import FileInfo, GrepMatch, info_of, text_fields, text_of, texts_fields
+from arker.filevalues import FileInfo, info_of, text_fields, text_of, texts_fields
 
 if TYPE_CHECKING:
     from arker._async.computer import AsyncComputer
@@ -185,17 +183,6 @@ class AsyncFileWire:
 
         return _parsed(found, answer)
 
-    async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
-        """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
-        options = f"-{'F' if fixed else 'E'}{'i' if ignore_case else ''}rnIZ"
-        words = f"{shlex.quote(one_line(pattern))} -- {quoted(path)}"
-        line = f"LC_ALL=C grep {options} -e {words} 2>/dev/null; [ $? -le 1 ]"
-        result = await run_apart(self._computer, f"sh -c {shlex.quote(line)}")
-        if result.exit_code:
-            await self.stat(path)
-            raise bad_request(f"grep does not take the pattern {pattern[:100]!r}")
-        return grep_matches(result.stdout)
-
     @property
     def _compresses(self) -> bool:
         """Whether to compress trees: a connection within this machine carries more than gzip compresses."""
@@ -267,25 +254,6 @@ def _query(path: str, **fields: Any) -> str:
         if value is not None and value is not False
     }
     return urlencode({**text_fields("path", path), **given})
-
-
-def one_line(pattern: str) -> str:
-    """Return a pattern for grep. Raises ArkerError."""
-    if "\0" in pattern or "\n" in pattern:
-        raise bad_request("a pattern is one line without NUL characters")
-    return pattern
-
-
-def grep_matches(output: bytes) -> list[GrepMatch]:
-    """The matches that `grep -nZ` has printed."""
-    matches = []
-    for found in output.split(b"\n"):
-        name, nul, rest = found.partition(b"\0")
-        number, _, text = rest.partition(b":")
-        if nul and number.isdigit():
-            whole = posixpath.normpath(name.decode("utf-8", "surrogateescape"))
-            matches.append(GrepMatch(whole, int(number), text.decode(errors="replace")))
-    return matches
 
 
 def _page(answer: dict[str, Any], base: str) -> tuple[Sequence[FileInfo], str | None]:

@@ -17,7 +17,16 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from arker._io_sync import in_thread
 from arker.errors import ArkerError, bad_request
 from arker.filechanges import FileChanges, KnownTree
-from arker.filevalues import PARTIAL, FileInfo, GrepMatch, RemotePath, TreeResult, remote_path
+from arker.filevalues import (
+    PARTIAL,
+    FileInfo,
+    GrepMatch,
+    RemotePath,
+    TreeResult,
+    check_mode,
+    is_absent,
+    remote_path,
+)
 from arker.folders import Ignore
 from arker.sources import Source, local
 from arker.transfers import PIECE
@@ -77,6 +86,9 @@ class Files:
         if start < 0 or (end is not None and end < start):
             raise bad_request(f"bytes [{start}, {end}) are no range")
         where = remote_path(path)
+        if start == end:
+            self._wire.read(where, start, 1, None)
+            return b""
         for attempt in range(1, _TRIES + 1):
             data = bytearray()
             try:
@@ -137,12 +149,12 @@ class Files:
             data: Bytes; a str, encoded as UTF-8; a binary file, read from its position to its end; or an iterable of
                 bytes. The last two use constant memory.
             mode: Permission bits; default those of the replaced file, 0644 for a new file.
-            if_match: Write only if the file has this `version`; otherwise `conflict`.
+            if_match: Write only if the file has this `version`; otherwise `conflict`, or `not_found`.
             if_absent: Write only if nothing is there; otherwise `already_exists`.
             replace_read_only: Also replace a file that its owner may not write (such as one of mode 0444).
 
-            Returns:
-                The new file.
+        Returns:
+            The new file.
 
         Raises:
             ArkerError: See the class.
@@ -150,6 +162,7 @@ class Files:
         where = remote_path(path)
         if os.fspath(path)[-1:] in ("/", b"/"):
             raise bad_request(f"{where} is to be a file, and the path names a folder")
+        check_mode(mode)
         conditions = {"if_match": if_match, "if_absent": if_absent, "read_only": replace_read_only}
         source = source_of(data, _ANY_SIZE)
         try:
@@ -308,7 +321,7 @@ class Files:
         try:
             self.stat(path)
         except ArkerError as error:
-            if error.code != "not_found":
+            if not is_absent(error):
                 raise
             return False
         return True
@@ -384,8 +397,8 @@ class Files:
     def watch(
         self, path: RemotePath = ".", *, since: Sequence[FileInfo] | None = None
     ) -> Iterator[FileChanges]:
-        """Iterate over changes at and below a folder as they happen; each item has the changes since the item before
-        it. What is changed and changed back in between is left out. The folder may be missing at first.
+        """Iterate over changes below a folder as they happen; each item has the changes since the item before it. What
+        is changed and changed back in between is left out. A folder that goes meanwhile is waited for.
 
         Args:
             path: The folder.
@@ -393,7 +406,7 @@ class Files:
                 from there; default the current entries.
 
         Raises:
-            ArkerError: See the class.
+            ArkerError: `not_found` when the folder is missing and `since` is not given; and see the class.
         """
         where = remote_path(path)
         known = None if since is None else KnownTree(since)
@@ -401,7 +414,7 @@ class Files:
         while True:
             news = self._wire.changes(where, cursor, _WAIT)
             cursor = news.cursor
-            found = self._all(where) if news.rescan else []
+            found = self._all(where, missing_ok=known is not None) if news.rescan else []
             if known is None:
                 known = KnownTree(found)
                 continue
@@ -409,11 +422,11 @@ class Files:
             if changes:
                 yield FileChanges(changes, known.entries)
 
-    def _all(self, path: str) -> Sequence[FileInfo]:
+    def _all(self, path: str, *, missing_ok: bool) -> Sequence[FileInfo]:
         try:
             return [info for info in self.list(path, recursive=True)]
         except ArkerError as error:
-            if error.code != "not_found":
+            if error.code != "not_found" or not missing_ok:
                 raise
             return []
 
@@ -569,6 +582,7 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
+        check_mode(mode)
         self._wire.operate("chmod", remote_path(path), mode=mode)
 
     def symlink(self, target: RemotePath, path: RemotePath) -> None:
@@ -583,6 +597,8 @@ class Files:
         """
         said = target if isinstance(target, str) else os.fspath(target)
         text = said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else said
+        if not text or "\0" in text:
+            raise bad_request("the target of a link is a path without NUL characters")
         self._wire.operate("symlink", remote_path(path), to=text)
 
     def readlink(self, path: RemotePath) -> str:
@@ -613,7 +629,11 @@ class File:
 
     def __enter__(self) -> File:
         if self.mode == "rb":
-            self._info = self._files.stat(self.path)
+            info = self._files.stat(self.path)
+            if not info.is_file:
+                kind = "a folder" if info.is_directory else "not a regular file"
+                raise bad_request(f"{self.path} is {kind}")
+            self._info = info
         else:
             self._spool = _spool()
         return self

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from arker.errors import ArkerError, bad_request
-from arker.filevalues import FileInfo, RemotePath, remote_path
+from arker.filevalues import FileInfo, RemotePath, is_absent, remote_path
 
 if TYPE_CHECKING:
     from .api import File, Files
@@ -252,7 +252,7 @@ class ComputerPath:
         try:
             return (self.stat(follow_symlinks=follow)).kind
         except ArkerError as error:
-            if error.code != "not_found":
+            if not is_absent(error):
                 raise
             return None
 

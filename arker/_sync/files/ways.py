@@ -117,5 +117,6 @@ class FileWays:
         return self._by(lambda way: way.hashes(base, paths))
 
     def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
-        """Return matching lines, as `grep` in the computer finds them. Raises ArkerError."""
-        return self._by(lambda way: way.grep(pattern, path, fixed=fixed, ignore_case=ignore_case))
+        """Return matching lines, as `grep` in the computer finds them: there is no endpoint for that. Raises
+        ArkerError."""
+        return self._shell.grep(pattern, path, fixed=fixed, ignore_case=ignore_case)

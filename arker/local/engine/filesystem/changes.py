@@ -62,9 +62,10 @@ def _make_directory(root: Root, path: str, *, exist_ok: bool) -> None:
         with root.parent(path) as (folder, name):
             os.mkdir(name, 0o755, dir_fd=folder)
     except FileExistsError:
-        with root.opened(path) as (_, info):
-            if not (exist_ok and stat.S_ISDIR(info.st_mode)):
-                raise FileExists(f"{path} exists") from None
+        with contextlib.suppress(FileNotFoundError), root.opened(path) as (_, info):
+            if exist_ok and stat.S_ISDIR(info.st_mode):
+                return
+        raise FileExists(f"{path} exists") from None
 
 
 def make_link(root: Root, target: str, path: str) -> None:
@@ -469,6 +470,8 @@ def copy(root: Root, source: str, target: str, *, recursive: bool = False, repla
             if there is not None and (not replace or not stat.S_ISREG(there.st_mode)):
                 raise FileExists(f"{target} exists")
             if not stat.S_ISDIR(info.st_mode):
+                if not (recursive or stat.S_ISLNK(info.st_mode)):
+                    refuse_unless_regular(source, info)
                 _copy_entry(root, a, name, info, b, new, source)
                 return
             if not recursive:
@@ -483,9 +486,12 @@ def _copy_entry(root: Root, a: int, name: str, info: os.stat_result, b: int, new
     with _staged(root, b) as (stage, partial):
         if stat.S_ISLNK(info.st_mode):
             os.symlink(os.readlink(name, dir_fd=a), partial, dir_fd=stage)
+        elif stat.S_ISFIFO(info.st_mode) or stat.S_ISSOCK(info.st_mode):
+            os.mknod(partial, info.st_mode, dir_fd=stage)
         else:
             refuse_unless_regular(path, info)
-            reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=a)
+            with told(path):
+                reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=a)
             try:
                 info = os.fstat(reader)
                 refuse_unless_regular(path, info)
@@ -549,6 +555,7 @@ def size_of(root: Root, path: str) -> int:
     with (
         contextlib.suppress(FileNotFoundError),
         told_not_missing(path),
+        root.parent(path),
         root.opened(path, follow=False) as (fd, info),
     ):
         if not stat.S_ISDIR(info.st_mode):

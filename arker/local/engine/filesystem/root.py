@@ -57,7 +57,7 @@ class Root:
         try:
             info = os.fstat(fd)
             if self.in_proc(info) and _OF_PROCESS.match(location(fd)):
-                raise FileRefused(f"{path}: the files of processes can be read inside the computer only")
+                raise FileRefused(f"{path}: the files of /proc can be used inside the computer only")
         except BaseException:
             os.close(fd)
             raise

@@ -179,6 +179,8 @@ class FileContent(Endpoint):
         async with bodies.room(request, LARGEST_PIECE):
             data = await bodies.raw(request, LARGEST_PIECE)
             with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+                if mode is not None and not 0 <= mode <= 0o7777:
+                    raise ApiError("bad_request", "mode: expected permission bits")
                 if append:
                     info = await files.append(path, data, at=at)
                 else:
