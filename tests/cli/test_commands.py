@@ -227,7 +227,7 @@ def test_standard_input_stays_outside(process: Process, vm: str) -> None:
         ("cp", b"x:\xff", "."),
     ],
 )
-def test_what_is_not_text_is_refused(cli: Cli, arguments: tuple[str | bytes, ...]) -> None:
+def test_arguments_that_are_not_utf8_are_refused(cli: Cli, arguments: tuple[str | bytes, ...]) -> None:
     refused = cli(*map(os.fsdecode, arguments), code=2).stderr
     assert "is not UTF-8" in refused
     assert refused.count("\n") == 1

@@ -91,7 +91,7 @@ def test_a_key_is_asked_for_without_echo(bare: dict[str, str], deployment: Deplo
         (["remove", "none"], "there is no profile"),
     ],
 )
-def test_what_cannot_be_configured(bare: dict[str, str], arguments: list[str], says: str) -> None:
+def test_invalid_profiles_are_refused(bare: dict[str, str], arguments: list[str], says: str) -> None:
     result = invoke("config", *arguments, input="", code=2)
     assert says in result.stderr
     assert result.stderr.count("\n") == 1
@@ -282,7 +282,7 @@ def test_a_key_that_cannot_be_kept(state: Path, monkeypatch: pytest.MonkeyPatch)
     arker("serve", "--stop")
 
 
-def test_what_a_killed_deployment_left_is_not_taken_for_one_that_runs(state: Path) -> None:
+def test_the_lock_file_of_a_killed_deployment_does_not_count_as_running(state: Path) -> None:
     said = json.loads(arker("serve", "--detach", "--port", "0", "--json"))
     os.kill(said["pid"], signal.SIGKILL)
     deadline = time.monotonic() + 60
@@ -488,7 +488,7 @@ def test_a_command_that_does_not_exist_suggests_one(
     assert f"did you mean `{meant}`? See `arker" in invoke(*words, code=2).stderr
 
 
-def test_what_people_type_first(bare: dict[str, str]) -> None:
+def test_help_version_and_exec_are_commands(bare: dict[str, str]) -> None:
     assert invoke("help").stdout == invoke("--help").stdout
     assert "  help " in invoke("help").stdout
     assert invoke("help", "config", "add").stdout == invoke("config", "add", "--help").stdout

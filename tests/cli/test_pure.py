@@ -257,7 +257,7 @@ def test_limits_are_shown_with_units(name: str, value: float, text: str) -> None
 
 
 @given(st.sampled_from([field.name for field in fields(Limits)]), st.integers(1, 1 << 50))
-def test_what_is_shown_can_be_given(name: str, value: int) -> None:
+def test_limits_are_accepted_as_they_are_shown(name: str, value: int) -> None:
     assert units.parse(name, units.show(name, value)) == value
 
 

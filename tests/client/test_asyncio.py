@@ -612,7 +612,7 @@ async def test_a_fork_that_was_cancelled_on_its_way_leaves_no_computer(acted: bo
 
 
 @pytest.mark.parametrize("name", [None, "mine"])
-async def test_where_keys_may_not_be_honoured_a_cancelled_fork_is_named(
+async def test_the_error_names_a_cancelled_fork_where_keys_may_be_ignored(
     name: str | None, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.fail("fork", faults.delay(60))

@@ -126,7 +126,7 @@ class Hit:
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 30 * FAULTS)
 @pytest.mark.parametrize("without", ["", "/api/v1/local/"], ids=["endpoints", "shell"])
-def test_nothing_is_half_and_nothing_is_lost(
+def test_no_file_is_partial_and_no_file_is_lost(
     fresh_deployment: Callable[..., FreshDeployment], tmp_path: Path, without: str
 ) -> None:
     seed = int(os.environ.get("ARKER_TEST_SEED", time.time_ns() % 1_000_000))

@@ -89,7 +89,7 @@ def post(deployment: Deployment, body: bytes, path: str = f"/api/v1/vms/{BASE}/f
     ],
     ids=lambda data: repr(data[:60]),
 )  # fmt: skip
-def test_what_is_no_http(deployment: Deployment, data: bytes) -> None:
+def test_malformed_http_is_refused(deployment: Deployment, data: bytes) -> None:
     answer = ask(deployment, data)
     assert (answer.status, answer.code) == (400, "bad_request")
     assert answer.headers["connection"] == "close"
@@ -109,7 +109,7 @@ def test_a_chunked_body_that_is_malformed_is_refused(deployment: Deployment) -> 
     ],
     ids=lambda body: repr(body[:30]),
 )  # fmt: skip
-def test_what_is_no_fork_request(deployment: Deployment, body: bytes) -> None:
+def test_malformed_forks_are_refused(deployment: Deployment, body: bytes) -> None:
     answer = post(deployment, body)
     assert (answer.status, answer.code) == (400, "bad_request")
 

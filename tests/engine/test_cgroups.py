@@ -14,7 +14,7 @@ from .harness import Box, content, sh
 from .test_processes import HIDDEN, until
 
 
-def test_where_the_tree_is() -> None:
+def test_the_place_of_the_cgroup_tree() -> None:
     mounts = (
         "proc /proc proc rw 0 0\ncgroup /c/cpu cgroup rw,cpu 0 0\ncgroup2 /sys/fs/a\\040b cgroup2 rw 0 0\n"
     )

@@ -116,7 +116,7 @@ def test_a_sandbox_that_outlived_its_engine_ends_before_the_next_one_starts(
         os.close(process_1)
 
 
-def test_what_only_speaks_of_a_store_is_left_alone(box: Box) -> None:
+def test_processes_that_only_name_a_store_are_left_alone(box: Box) -> None:
     run = box.store / "run"
     run.mkdir()
     other = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 300; :", str(run / "x")], {})
@@ -128,7 +128,7 @@ def test_what_only_speaks_of_a_store_is_left_alone(box: Box) -> None:
         os.waitpid(other, 0)
 
 
-def test_who_does_not_end_is_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_do_not_end_are_reported(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     from arker.local.engine import predecessors
 
     run = box.store / "run"

@@ -58,7 +58,7 @@ def test_this_machine(tmp_path: Path) -> None:
     assert all(check.mend for check in found.values() if not check.ok)
 
 
-def test_what_holds_a_computer_depends_on_cgroups() -> None:
+def test_the_means_of_limits_depend_on_cgroups() -> None:
     without, with_all = means(set()), means({"freeze", "cpu", "memory", "pids"})
     assert without.keys() == with_all.keys()
     assert without["standstill for a fork"] == "SIGSTOP to every thread"

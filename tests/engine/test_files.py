@@ -39,7 +39,7 @@ async def test_a_write_that_waits_for_a_thread_lands_in_no_other_computer(engine
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 4096, 5_000_000])
-async def test_what_is_written_is_read(engine: BubblewrapEngine, size: int) -> None:
+async def test_written_files_are_read(engine: BubblewrapEngine, size: int) -> None:
     data = os.urandom(size)
     await engine.write_file("a", f"{HOME}/deep/er/file", data)
     assert await content(engine, f"{HOME}/deep/er/file") == data
@@ -131,7 +131,7 @@ async def test_a_reader_sees_old_or_new(engine: BubblewrapEngine) -> None:
         ("python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"s\")'", "s", FileRefused),
     ],
 )
-async def test_what_cannot_be_read(
+async def test_unreadable_paths_are_refused(
     engine: BubblewrapEngine, prepare: str, path: str, error: type[Exception]
 ) -> None:
     await sh(engine, prepare)
@@ -158,7 +158,7 @@ async def test_what_cannot_be_read(
         ("", "x" * 300, FileRefused),
     ],
 )
-async def test_what_cannot_be_written(
+async def test_unwritable_paths_are_refused(
     engine: BubblewrapEngine, prepare: str, path: str, error: type[Exception]
 ) -> None:
     await sh(engine, prepare)
@@ -288,7 +288,7 @@ async def test_a_cancelled_write_happens_or_does_not(engine: BubblewrapEngine) -
 
 
 @pytest.mark.engine(disk=5_000_000)
-async def test_what_is_replaced_does_not_count(engine: BubblewrapEngine) -> None:
+async def test_a_replaced_file_does_not_count_to_the_disk(engine: BubblewrapEngine) -> None:
     for index in range(20):
         await engine.write_file("a", f"{HOME}/file", bytes([index]) * 1_000_000)
 

@@ -144,7 +144,7 @@ async def test_processes_are_not_looked_into(engine: BubblewrapEngine, path: str
 
 
 @pytest.mark.parametrize("path", ["/proc/keys", "/proc/sys/kernel/hostname"])
-async def test_what_proc_would_tell_of_the_host_is_not_told(engine: BubblewrapEngine, path: str) -> None:
+async def test_proc_reveals_nothing_about_the_host(engine: BubblewrapEngine, path: str) -> None:
     files = engine.files("a")
     for look in (files.open(path), engine.open_file("a", path), files.copy(path, f"{HOME}/copy")):
         with pytest.raises(FileRefused, match="inside the computer only"):
@@ -163,7 +163,7 @@ async def test_the_deepest_path_of_all(engine: BubblewrapEngine) -> None:
         assert await content(engine, f"{HOME}/{folder}/{deep}/file") == text
 
 
-async def test_what_the_kernel_does_not_do_is_an_error_with_a_reason(engine: BubblewrapEngine) -> None:
+async def test_refusals_of_the_kernel_have_a_reason(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     for odd in (files.move("/proc", f"{HOME}/proc"), files.list("/", cursor="\0", recursive=True)):
         with pytest.raises(FileRefused):
@@ -182,7 +182,7 @@ async def test_settings_of_the_system_cannot_be_changed(engine: BubblewrapEngine
                 await change
 
 
-async def test_what_may_not_be_read_is_not_read(engine: BubblewrapEngine) -> None:
+async def test_folders_without_permission_are_not_read(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     await sh(engine, "mkdir -p d/closed/in; touch d/closed/f d/z; chmod 0 d/closed")
     assert await every(files, f"{HOME}/d", recursive=True) == ["closed", "z"]
@@ -296,7 +296,7 @@ async def test_a_file_filled_piece_by_piece_replaces_another(engine: BubblewrapE
     assert await sh(engine, "cat f; ls -A") == "abcf\nl\n"
 
 
-async def test_what_was_filled_piece_by_piece_is_not_read_for_its_digest_unless_somebody_else_wrote(
+async def test_a_file_written_in_pieces_is_read_for_its_digest_only_after_other_writes(
     engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = engine.files("a")
@@ -562,7 +562,7 @@ async def test_nothing_is_unpacked_outside_of_the_tree(engine: BubblewrapEngine,
     assert not (box.folder / "x").exists()
 
 
-async def test_what_is_in_the_way_of_a_tree_is_told(engine: BubblewrapEngine) -> None:
+async def test_entries_in_the_way_of_a_tree_are_reported(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     await sh(
         engine,

@@ -30,7 +30,7 @@ async def test_parent_and_child_are_apart(engine: BubblewrapEngine) -> None:
 
 
 @pytest.mark.parametrize("first", ["parent", "child"])
-async def test_either_is_deleted_first(engine: BubblewrapEngine, first: str) -> None:
+async def test_parent_and_child_are_deleted_in_any_order(engine: BubblewrapEngine, first: str) -> None:
     await sh(engine, "echo x > file")
     await engine.fork("a", "b")
     await engine.delete("a" if first == "parent" else "b")
@@ -394,7 +394,7 @@ SEGMENT = "import ctypes; assert ctypes.CDLL(None).shmget(1, 4096, 0o1600) >= 0"
         (f"python3 -c '{SEGMENT}'", "wc -l < /proc/sysvipc/shm", "2\n"),
     ],
 )
-async def test_what_idle_shells_hold_is_not_lost_by_a_fork(
+async def test_a_fork_loses_nothing_that_idle_shells_hold(
     engine: BubblewrapEngine, held: str, shown: str, expected: str
 ) -> None:
     await sh(engine, f"echo both > file; x=1; {held}")
@@ -410,7 +410,7 @@ async def test_what_idle_shells_hold_is_not_lost_by_a_fork(
     )
 
 
-async def test_what_is_held_is_no_reason_to_copy_much(engine: BubblewrapEngine, box: Box) -> None:
+async def test_a_fork_does_not_copy_much_for_what_is_held(engine: BubblewrapEngine, box: Box) -> None:
     await sh(engine, "head -c 67108864 /dev/zero | tr '\\0' x > big; exec 7</dev/null; cd /tmp")
     await engine.fork("a", "b")
     assert await sh(engine, "pwd; ls /proc/$$/fd | grep -w 7 || :") == "/tmp\n"

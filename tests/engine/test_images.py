@@ -47,7 +47,7 @@ async def test_the_whole_root_is_written_and_lasts_with_forks_stops_and_restarts
         )
 
 
-async def test_who_is_inside_is_root_by_name_without_any_capability(box: Box) -> None:
+async def test_the_user_is_root_by_name_without_any_capability(box: Box) -> None:
     make_image(box)
     async with box.engine() as engine:
         await engine.create("a", "tiny")
@@ -76,7 +76,7 @@ async def test_owners_are_changed_in_pretence(box: Box) -> None:
         assert outcome.exit_code == 1
 
 
-async def test_what_a_computer_left_on_its_disk_steers_no_mount(box: Box) -> None:
+async def test_links_on_the_disk_redirect_no_mount(box: Box) -> None:
     make_image(box)
     outside = box.store / "outside"
     outside.mkdir()
@@ -148,7 +148,7 @@ async def test_deep_chains_of_forks_are_flattened_from_the_root_on(box: Box) -> 
         assert await sh(engine, "echo /file*; cat /file69", vm="v70") == "/file68 /file69\n69\n"
 
 
-async def test_what_was_removed_stays_so_when_a_folder_takes_its_place_in_another_layer(box: Box) -> None:
+async def test_removed_entries_stay_removed_when_a_folder_takes_their_place(box: Box) -> None:
     make_image(box)
     async with box.engine() as engine:
         await engine.create("a", "tiny")
@@ -252,7 +252,7 @@ def test_recipes_that_apt_could_take_for_something_else(wrong: dict[str, object]
         Recipe(**wrong)  # type: ignore[arg-type]
 
 
-def test_where_packages_come_from() -> None:
+def test_the_sources_of_packages() -> None:
     assert [line.split()[2:] for line in Recipe().sources().splitlines()] == [
         ["http://deb.debian.org/debian", "bookworm", "main"],
         ["http://deb.debian.org/debian", "bookworm-updates", "main"],

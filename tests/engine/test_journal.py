@@ -51,7 +51,7 @@ def test_nothing_follows_a_gap(tmp_path: Path, room: Room) -> None:
     assert (kept(second), second.totals[Stream.STDOUT]) == (b"y" * 10, 16)
 
 
-def test_what_is_in_the_file_reads_like_what_is_in_memory(
+def test_output_on_disk_reads_like_output_in_memory(
     tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal, "_ASSURED", 1 << 20)

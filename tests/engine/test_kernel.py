@@ -32,7 +32,7 @@ def test_a_part_of_what_a_user_may_have() -> None:
     assert told["kernel/shmall"] == "10"
 
 
-def test_what_is_too_much_is_told() -> None:
+def test_an_exceeded_limit_is_named() -> None:
     most = Most(files=10, sockets=11, locks=12, epoll_watches=20, terminals=30, shared_files=40)
     assert most.exceeded_by(Held(**dataclasses.asdict(most))) is None
     for name, words in (
@@ -201,14 +201,14 @@ async def test_the_deployment_keeps_its_place_when_memory_runs_out(engine: Bubbl
     ids=["files", "terminals", "epoll", "shared files", "sockets", "locks", "locks of files"],
 )
 @pytest.mark.engine(memory=512 * MIB)
-async def test_who_takes_too_much_is_ended(engine: BubblewrapEngine, hog: str, words: str) -> None:
+async def test_processes_that_take_too_much_are_ended(engine: BubblewrapEngine, hog: str, words: str) -> None:
     code = f"import os, time\n{hog}\ntime.sleep(60)"
     ended = await run(engine, "a", "0", f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=50)
     assert (ended.exit_code, ended.completed) == (137, True), ended
     assert words in ended.stderr.decode()
 
 
-def test_what_a_computer_may_use_is_what_it_has() -> None:
+def test_meminfo_is_bounded_by_the_limit_and_by_the_host() -> None:
     host = "MemTotal:       24684000 kB\nMemFree:          400000 kB\nMemAvailable:    5000000 kB\n"
     told = dict(line.split(":") for line in meminfo(host, 4 << 30, 1 << 30).splitlines())
     assert (told["MemTotal"].split(), told["MemAvailable"].split()) == (["4194304", "kB"], ["3145728", "kB"])

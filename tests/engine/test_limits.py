@@ -115,7 +115,7 @@ async def test_shared_memory_of_a_program_that_cannot_be_read(engine: Bubblewrap
     assert b"more than its 209715200 bytes of memory" in outcome.stderr
 
 
-async def test_what_is_the_engines_hides_nothing(engine: BubblewrapEngine) -> None:
+async def test_processes_of_the_engine_do_not_count_as_hidden(engine: BubblewrapEngine) -> None:
     await sh(engine, ":")
     await sh(engine, "sleep 100 >/dev/null 2>&1 &", session="b")
     sandbox = engine._computers["a"].sandbox
@@ -251,7 +251,7 @@ async def test_the_disk_of_a_computer_that_names_no_file(engine: BubblewrapEngin
     assert await sh(engine, "ls") == ""
 
 
-async def test_what_others_write_is_not_held_against_a_computer_with_descriptors_in_flight(
+async def test_writes_of_others_do_not_count_for_a_computer_with_descriptors_in_flight(
     box: Box, as_root: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A disk that nobody else writes to.

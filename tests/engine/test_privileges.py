@@ -90,7 +90,7 @@ async def test_a_store_of_several_owners_is_refused(box: Box, as_root: None) -> 
     assert os.geteuid() == 0
 
 
-async def test_what_root_put_into_a_store_later(box: Box, as_root: None) -> None:
+async def test_files_that_root_adds_to_a_store_later(box: Box, as_root: None) -> None:
     os.chown(box.store, DEFAULT_UID, DEFAULT_UID)
     (box.store / "theirs").mkdir()
     os.chown(box.store / "theirs", DEFAULT_UID, DEFAULT_UID)

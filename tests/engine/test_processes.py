@@ -174,7 +174,7 @@ def test_the_interval_of_looks_bounds_their_cost() -> None:
 
 
 @pytest.mark.engine(idle=0.5, memory=200 * MIB)
-async def test_who_withholds_a_checkpoint_delays_no_other_look(engine: BubblewrapEngine) -> None:
+async def test_a_withheld_checkpoint_delays_no_other_look(engine: BubblewrapEngine) -> None:
     withhold = "[[ $BASH_COMMAND != *shopt* ]] || sleep 600"
     for index in range(8):
         await engine.create(f"b{index}", "arkuntu")

@@ -177,7 +177,7 @@ async def test_the_next_command_runs_as_if_nothing_was(engine: BubblewrapEngine,
         ("builtin() { :; }", 0),
     ],
 )
-async def test_whatever_ends_the_shell_ends_the_command(
+async def test_every_end_of_the_shell_ends_the_command(
     engine: BubblewrapEngine, last: str, status: int
 ) -> None:
     await sh(engine, "cd /tmp; x=5; f() { echo f$x; }; shopt -s expand_aliases; alias ll='echo alias'")

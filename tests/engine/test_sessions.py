@@ -241,7 +241,7 @@ async def test_a_sandbox_with_something_running_does_not_idle(engine: Bubblewrap
     assert await sh(engine, "cat /proc/[0-9]*/comm | grep -c '^sleep$'") == "1\n"
 
 
-async def test_what_is_told_while_the_next_command_ends_is_known(engine: BubblewrapEngine) -> None:
+async def test_a_checkpoint_that_arrives_as_the_next_command_ends_counts(engine: BubblewrapEngine) -> None:
     await sh(engine, "for n in {1..2000}; do declare v$n=$n; done")
     await sh(engine, "x=5")
     run = await engine.start_run("a", "0", "echo on")

@@ -259,7 +259,7 @@ async def test_a_computer_without_room_for_another_process(
     await seen.until(r"\$ ")
 
 
-async def test_what_is_started_in_a_terminal_is_not_taken_for_the_engines(engine: BubblewrapEngine) -> None:
+async def test_programs_of_a_terminal_are_not_taken_for_the_engines(engine: BubblewrapEngine) -> None:
     terminal = await screen(engine)
     await terminal.type("cp /usr/bin/sleep closed; chmod 111 closed; echo do''ne\n")
     await terminal.until("done")

@@ -72,7 +72,7 @@ async def test_no_operation_follows_a_link_that_comes_in_between(box: Box, kind:
         assert stat.S_IMODE(victim.stat().st_mode) == (0o100 if kind == "folder" else 0), rounds
 
 
-async def test_what_its_owner_closed_is_copied_and_stays_closed(box: Box) -> None:
+async def test_closed_folders_and_files_are_copied_and_stay_closed(box: Box) -> None:
     tree = box.store / "tree"
     (tree / "closed").mkdir(parents=True)
     (tree / "closed" / "file").write_text("kept")

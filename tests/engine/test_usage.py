@@ -40,7 +40,7 @@ async def test_it_is_of_the_command_alone(engine: BubblewrapEngine) -> None:
     assert after.cpu_seconds < before.cpu_seconds / 2
 
 
-async def test_what_a_timeout_ended_is_told(engine: BubblewrapEngine) -> None:
+async def test_usage_of_a_command_that_a_timeout_ended(engine: BubblewrapEngine) -> None:
     held = "x=$(head -c 30000000 /dev/zero | tr '\\0' x); while :; do :; done"
     took = await attempt(engine, f'bash -c "{held}"'.replace("$", "\\$"), timeout=1.5)
     assert took.reason is Reason.TIMED_OUT
@@ -50,7 +50,7 @@ async def test_what_a_timeout_ended_is_told(engine: BubblewrapEngine) -> None:
     assert took.usage.peak_memory > 30_000_000
 
 
-async def test_what_the_shell_itself_took_until_a_timeout_is_told(engine: BubblewrapEngine) -> None:
+async def test_usage_of_the_shell_itself_until_a_timeout(engine: BubblewrapEngine) -> None:
     took = await attempt(engine, "while :; do :; done", timeout=0.5)
     assert took.reason is Reason.TIMED_OUT
     assert took.usage.cpu_seconds is not None

@@ -89,7 +89,7 @@ async def test_a_watched_folder_that_is_moved_or_made_anew(engine: BubblewrapEng
     assert (await news(files, f"{HOME}/p/d", changes.cursor))[0] == ["f"]
 
 
-async def test_what_cannot_be_watched_is_looked_at(
+async def test_folders_without_inotify_are_polled(
     engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = engine.files("a")

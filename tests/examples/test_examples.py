@@ -20,7 +20,7 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("ARKER_")}
 
 
-def test_there_are_the_ten() -> None:
+def test_all_examples_are_tested() -> None:
     assert [program.stem for program in PROGRAMS] == [
         "analysis", "day", "fanout", "matrix", "notebook", "quickstart", "recovery", "review", "search", "service",
     ]  # fmt: skip

@@ -110,7 +110,7 @@ class TestKeys:
                 keys.register(key, name="")
 
     @pytest.mark.parametrize("seconds", [0, -1, 1e12, float("nan")])
-    def test_what_is_no_time_to_expire_after(self, bench: Bench, seconds: float) -> None:
+    def test_invalid_expiry_times_are_refused(self, bench: Bench, seconds: float) -> None:
         with open_keys(bench.folder) as keys:
             with pytest.raises(ValueError, match="expires after"):
                 keys.register(generate(), name="", expires_in=seconds)

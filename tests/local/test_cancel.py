@@ -45,7 +45,7 @@ async def test_a_run_under_way_ends_and_its_session_is_free(bench: Bench) -> Non
         assert (await command(client, vm, "next")).status_code == 200
 
 
-async def test_whoever_was_cut_off_can_cancel_what_goes_on(bench: Bench) -> None:
+async def test_a_client_that_was_cut_off_can_cancel_its_run(bench: Bench) -> None:
     async with bench.client() as client:
         vm = await fork(client)
         bench.engine.command = forever

@@ -76,7 +76,9 @@ async def test_another_content_of_the_same_size_and_time_has_another_digest(
             assert await known.read("vm", file.fileno()) == of(content)
 
 
-async def test_whoever_gives_up_waiting_spoils_it_for_nobody(tmp_path: Path, hashed: list[int]) -> None:
+async def test_a_cancelled_wait_for_a_digest_does_not_affect_others(
+    tmp_path: Path, hashed: list[int]
+) -> None:
     path = tmp_path / "f"
     path.write_bytes(data := os.urandom(20_000_000))
     settled(path)

@@ -115,6 +115,6 @@ async def test_a_protocol_switch_keeps_what_comes_with_it() -> None:
         (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nT: ", *[b"a" * 10_000] * 7),
     ],
 )
-async def test_what_is_no_response_is_refused(pieces: tuple[bytes, ...]) -> None:
+async def test_malformed_responses_are_refused(pieces: tuple[bytes, ...]) -> None:
     with pytest.raises(ResponseError):
         await answer(Server(*pieces))

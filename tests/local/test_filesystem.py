@@ -94,7 +94,7 @@ def test_operations(files: Files) -> None:
         ({"op": "remove", "path": "/usr/bin/env"}, 400, "bad_request"),
     ],
 )
-def test_what_is_refused(files: Files, fields: dict[str, Any], status: int, code: str) -> None:
+def test_invalid_requests_are_refused(files: Files, fields: dict[str, Any], status: int, code: str) -> None:
     assert files.ask(status=status, **fields)["code"] == code
 
 

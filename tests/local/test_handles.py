@@ -285,7 +285,7 @@ def test_a_session_of_its_own_ends_with_its_run(guest: Guest) -> None:
     assert guest.output(guest.start("cat /proc/[0-9]*/comm | grep -c sleep")) == b"0\n"
 
 
-def test_what_is_not_there_and_what_is_refused(guest: Guest) -> None:
+def test_missing_runs_and_invalid_requests(guest: Guest) -> None:
     assert guest.ask("GET", "/nothing")[0] == 404
     assert guest.ask("DELETE", "/nothing")[0] == 404
     assert guest.ask("GET", "/nothing/events")[0] == 404

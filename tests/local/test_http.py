@@ -38,7 +38,7 @@ class TestRoutes:
             ("GET", "/api/v1/vms/" + "0" * 5000, 404, "not_found"),
         ],
     )  # fmt: skip
-    async def test_what_is_not_there(
+    async def test_unknown_paths(
         self, bench: Bench, method: str, path: str, status: int, expected: str
     ) -> None:
         async with bench.client() as client:

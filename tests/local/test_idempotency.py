@@ -116,7 +116,7 @@ class TestIdempotency:
             assert (await first).content == (await second).content
             assert bench.engine.commands == ["make"]
 
-    async def test_what_was_not_started_leaves_the_key_free(self, bench: Bench) -> None:
+    async def test_a_run_that_did_not_start_leaves_the_key_free(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = await fork(client)
             bench.engine.busy.add((vm, "0"))
@@ -221,7 +221,7 @@ class TestIdempotency:
                 assert code(await command(client, vm, "train", "k")) == "conflict"
 
     @pytest.mark.parametrize("key", ["", " ", "a" * 65, "with a blank", "ü"])
-    async def test_what_is_no_key(self, bench: Bench, key: str) -> None:
+    async def test_invalid_keys_are_refused(self, bench: Bench, key: str) -> None:
         async with bench.client() as client:
             headers = {b"Idempotency-Key": key.encode()}
             answer = await client.post(f"/api/v1/vms/{BASE}/fork", json=PRIVATE, headers=headers)

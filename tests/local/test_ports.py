@@ -232,7 +232,7 @@ def test_a_tunnel_is_bytes_both_ways(guest: Guest) -> None:
     tunnel.sock.close()
 
 
-def test_what_is_sent_with_the_request_for_a_tunnel_is_not_lost(guest: Guest) -> None:
+def test_bytes_sent_with_the_request_for_a_tunnel_are_not_lost(guest: Guest) -> None:
     sock = socket.create_connection((guest.address.hostname or "", guest.address.port or 0), 30)
     head = f"POST {guest.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {guest.key}\r\n"
     sock.sendall(f"{head}Connection: upgrade\r\nUpgrade: tcp\r\n\r\nGET /early HTTP/1.0\r\n\r\n".encode())

@@ -157,7 +157,7 @@ class TestServe:
         slow.join()
         assert answers[0]["stdout"] == "done\n"
 
-    def test_what_takes_longer_than_the_grace_is_ended(self, fresh_deployment: Fresh) -> None:
+    def test_requests_that_take_longer_than_the_grace_are_ended(self, fresh_deployment: Fresh) -> None:
         one = fresh_deployment("--grace", "0.2").start()
         slow, _ = under_way(one, "sleep 600")
         began = time.monotonic()
@@ -343,7 +343,9 @@ class TestLauncher:
         assert "ark_" not in repr(one)
 
     @pytest.mark.parametrize("killed", [False, True])
-    def test_nothing_is_left_of_a_temporary_one(self, killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_temporary_deployment_leaves_nothing(
+        self, killed: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         made: list[str] = []
         original = tempfile.mkdtemp
 

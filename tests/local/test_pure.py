@@ -76,18 +76,18 @@ class TestByteRange:
             ("bytes=a-b", None),
         ],
     )
-    def test_what_is_asked_for(self, header: str | None, expected: tuple[int, int] | None) -> None:
+    def test_valid_ranges(self, header: str | None, expected: tuple[int, int] | None) -> None:
         assert byte_range(header, 100) == expected
 
     @pytest.mark.parametrize("header", ["bytes=100-", "bytes=-0", "bytes=999999999999999999999999-"])
-    def test_what_is_not_there_is_refused(self, header: str) -> None:
+    def test_ranges_beyond_the_end_are_refused(self, header: str) -> None:
         with refused("unsupported_range") as caught:
             byte_range(header, 100)
         assert status_of(caught.value) == 416
         assert caught.value.headers == {"Content-Range": "bytes */100"}
 
     @given(st.text("0123456789-=bytes, ", max_size=20), st.integers(0, 50))
-    def test_whatever_comes_lies_inside_the_file(self, header: str, size: int) -> None:
+    def test_every_range_lies_inside_the_file(self, header: str, size: int) -> None:
         found = None
         with contextlib.suppress(ApiError):
             found = byte_range("bytes=" + header, size)
@@ -162,7 +162,7 @@ class TestRateLimit:
         assert limit.wait("org", 0) == pytest.approx(2)
 
     @pytest.mark.parametrize("rate", [-1, float("nan"), float("inf")])
-    def test_what_is_no_rate(self, rate: float) -> None:
+    def test_invalid_rates_are_refused(self, rate: float) -> None:
         with pytest.raises(ValueError, match="rate limit"):
             RateLimit(rate)
 
@@ -223,13 +223,13 @@ class TestRequests:
             '"' + "a" * 65 + '"',
         ],
     )
-    def test_what_is_no_session(self, given_id: str) -> None:
+    def test_invalid_session_ids_are_refused(self, given_id: str) -> None:
         with refused("bad_request") as caught:
             parse(RunRequest, f'{{"command": "", "session_id": {given_id}}}'.encode())
         assert "session_id" in caught.value.message
 
     @pytest.mark.parametrize("timeout", ["-1", "1.5", "true", '"5"', "null", "1e999", "NaN", "9" * 5000])
-    def test_what_is_no_timeout(self, timeout: str) -> None:
+    def test_invalid_timeouts_are_refused(self, timeout: str) -> None:
         with refused("bad_request"):
             parse(RunRequest, f'{{"command": "", "session_id": 0, "timeout": {timeout}}}'.encode())
 
@@ -334,7 +334,7 @@ class TestRequests:
             "/home/user" + "/a" * 2100,
         ],
     )
-    def test_what_is_no_path_of_a_file(self, path: str) -> None:
+    def test_impossible_paths_are_refused(self, path: str) -> None:
         with refused("bad_request"):
             check_path(path)
 
@@ -342,7 +342,7 @@ class TestRequests:
         ("size", "start", "end", "content"),
         [(10, 0, 10, b"123"), (10, 5, 4, b""), (10, 8, 11, b"123"), (10, 3, 3, b""), (0, 0, 0, b"x")],
     )
-    def test_what_is_no_chunk(self, size: int, start: int, end: int, content: bytes) -> None:
+    def test_invalid_chunks_are_refused(self, size: int, start: int, end: int, content: bytes) -> None:
         entry = Chunk("/home/user/f", size, "0" * 26, start, end, content)
         with refused("bad_request"):
             check_chunk(entry)
@@ -365,7 +365,7 @@ class TestRequests:
             [("limit", "9" * 400)],
         ],
     )
-    def test_what_is_no_list(self, query: list[tuple[str, str]]) -> None:
+    def test_invalid_queries_are_refused(self, query: list[tuple[str, str]]) -> None:
         with refused("bad_request") as caught:
             parse_query(ListQuery, query)
         assert query[0][0] in caught.value.message
@@ -385,7 +385,7 @@ class TestKeys:
     @pytest.mark.parametrize(
         "key", ["", "short", "with a blank in it", "line\nbreak_____________", "ü" * 20, "a" * 513]
     )
-    def test_what_is_no_key(self, key: str) -> None:
+    def test_weak_keys_are_refused(self, key: str) -> None:
         with pytest.raises(ValueError, match="API key"):
             keys.check(key)
 
@@ -407,7 +407,7 @@ class TestLargeBodies:
         assert len(whole.writes) == entries
 
     @pytest.mark.parametrize("at", [0, 1, 1500, 2999])
-    def test_what_is_wrong_is_found_where_it_is(self, at: int) -> None:
+    def test_errors_name_the_place(self, at: int) -> None:
         body = {"op": "write", "writes": [dict(self.ENTRY) for _ in range(3000)]}
         body["writes"][at]["size"] = -1  # type: ignore[index]
         text = json.dumps(body).encode()
@@ -419,7 +419,7 @@ class TestLargeBodies:
         assert f"writes[{at}].size" in sliced.value.message
 
     @given(st.binary(max_size=40) | st.text('[]{},:"\\\\ 0aopwrites', max_size=40).map(str.encode))
-    def test_what_is_no_json_is_refused(self, text: bytes) -> None:
+    def test_invalid_json_is_refused_as_by_the_parser(self, text: bytes) -> None:
         for body in (text, b'{"op":"write","writes":[' + text + b"]}", b'{"op":"' + text + b'"}'):
             try:
                 whole: object = parse(SyncRequest, body)
@@ -430,7 +430,7 @@ class TestLargeBodies:
                 assert parse_large(SyncRequest, body, "writes", 1000) == whole
 
 
-def test_what_an_engine_does_not_support_is_no_failure_of_the_deployment() -> None:
+def test_unsupported_by_the_engine_is_no_failure_of_the_deployment() -> None:
     with pytest.raises(ApiError) as caught, api_errors():
         raise Unsupported("the computer shares the network of the host")
     assert (caught.value.code, status_of(caught.value)) == ("unsupported_operation", 422)

@@ -93,7 +93,7 @@ CHUNKED = HEAD.encode() + b"Transfer-Encoding: chunked\r\n\r\n"
     ],
     ids=["blank lines", "a chunk's extension", "trailers", "a trailer without a key"],
 )
-async def test_what_is_neither_head_nor_body_has_an_end(bench: Bench, head: bytes, more: bytes) -> None:
+async def test_trailers_and_chunk_extensions_are_limited(bench: Bench, head: bytes, more: bytes) -> None:
     async with serving(bench) as address:
         _, writer = await asyncio.open_connection(*address)
         try:

@@ -18,7 +18,7 @@ from .kit import BASE, PRIVATE, Bench, command, fork, ulid
 
 
 class TestStart:
-    async def test_what_a_crash_left_is_put_in_order(self, bench: Bench) -> None:
+    async def test_leftovers_of_a_crash_are_removed(self, bench: Bench) -> None:
         async with bench.client() as client:
             kept, lost = await fork(client), await fork(client)
         del bench.engine.files[lost]
@@ -107,7 +107,7 @@ class TestStart:
                 rows = [tuple(row) for row in new.execute(schema)]
                 assert [tuple(row) for row in migrated.execute(schema)] == rows
 
-    def test_what_is_no_database_is_refused(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_a_database_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "arker.db").write_bytes(b"something else" * 1000)
         with pytest.raises(StateError, match="not a database"):
             open_database(tmp_path / "arker.db")

@@ -46,7 +46,7 @@ class TestUploads:
             assert result["written"]
             assert bench.engine.files[vm] == {"/home/user/f": b"helloworld", "/home/user/g": b"abc"}
 
-    async def test_what_was_staged_before_the_machine_started_anew_is_not_trusted(self, bench: Bench) -> None:
+    async def test_uploads_from_before_a_reboot_are_not_trusted(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = await fork(client)
             await write(client, vm, chunk("/home/user/f", b"world", ulid("A"), 5, 10))
@@ -135,7 +135,7 @@ class TestUploads:
             assert list((bench.folder / "staging").iterdir()) == []
 
     @pytest.mark.parametrize("restarted", [False, True])
-    async def test_what_was_put_is_not_read_again_for_its_digest(
+    async def test_an_uploaded_file_is_not_read_again_for_its_digest(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, restarted: bool
     ) -> None:
         read: list[int] = []

@@ -71,7 +71,7 @@ class TestErrors:
             # A path that only 0.1 has answers as 0.1 does, whoever asks.
             assert (await client.post(f"{missing}/fork", json={"is_public": False})).json()["ok"] is False
 
-    async def test_what_matches_nothing_says_so(self, bench: Bench) -> None:
+    async def test_unknown_paths_and_methods(self, bench: Bench) -> None:
         async with bench.client() as client:
             found = error(await client.get("/v1/nothing"))
             assert (found["code"], found["request"]) == ("not_found", {"kind": "unmatched", "method": "GET"})
@@ -107,7 +107,7 @@ class TestErrors:
             assert found["recovery"] == {"work": "not_started"}
             assert str(found["retry_after_seconds"]) == answer.headers["retry-after"]
 
-    async def test_what_failed_inside_has_an_unknown_outcome(self, bench: Bench) -> None:
+    async def test_an_internal_error_has_an_unknown_outcome(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = (await make(client))["vm_id"]
             bench.engine.fail = RuntimeError("boom")
@@ -129,7 +129,9 @@ class TestErrors:
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    async def test_what_one_machine_has_not(self, bench: Bench, body: dict[str, Any], feature: str) -> None:
+    async def test_features_that_one_machine_lacks_are_unsupported(
+        self, bench: Bench, body: dict[str, Any], feature: str
+    ) -> None:
         async with bench.client() as client:
             answer = await client.post("/v1/fork", json=body)
             found = error(answer)
@@ -191,7 +193,7 @@ class TestNames:
 
 
 class TestVms:
-    async def test_what_is_ours_comes_on_request_alone(self, bench: Bench) -> None:
+    async def test_fields_of_our_own_are_sent_on_request_only(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = await make(client)
             plain = (await client.get(f"/v1/vms/{vm['vm_id']}")).json()
@@ -261,7 +263,7 @@ class TestVms:
         ],
         ids=str,
     )
-    async def test_what_is_no_query(self, bench: Bench, query: dict[str, str]) -> None:
+    async def test_invalid_queries_are_refused(self, bench: Bench, query: dict[str, str]) -> None:
         async with bench.client() as client:
             assert (await client.get("/v1/vms", params=query)).status_code == 400
 
@@ -574,7 +576,7 @@ class TestOrganizations:
             assert (await client.get("/v1/whoami", headers=made)).status_code == 401
             assert (await client.get("/v1/api-keys")).json() == {"api_keys": []}
 
-    async def test_what_was_done_is_listed_after_its_computer_is_gone(self, bench: Bench) -> None:
+    async def test_activity_outlives_its_computer(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = (await make(client))["vm_id"]
             for text in ("one", "two"):

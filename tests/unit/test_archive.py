@@ -32,7 +32,7 @@ def entries(draw: st.DrawFn) -> Entry:
 
 
 @given(st.lists(entries(), max_size=5))
-def test_what_is_packed_is_unpacked(tree: list[Entry]) -> None:
+def test_packed_entries_are_unpacked(tree: list[Entry]) -> None:
     assert list(unpack(b"".join(pack(tree)))) == tree
 
 
@@ -105,7 +105,7 @@ def test_what_compresses_well_is_compressed() -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "more", "other", "large"])
-def test_what_is_not_compressed_right_is_refused(damage: str) -> None:
+def test_damaged_compression_is_refused(damage: str) -> None:
     compressed = gzip.compress(bytes(10_000))
     data = {"cut": compressed[:-1], "more": compressed + b"x", "other": b"x" * 100, "large": compressed}[
         damage

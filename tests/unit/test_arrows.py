@@ -86,7 +86,7 @@ def test_nothing_of_the_deployment_knows_the_client_or_the_command_line() -> Non
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_who_may_import_what_of_others(other: str) -> None:
+def test_imports_of_other_projects(other: str) -> None:
     wrong = [
         path
         for path in files("local")

@@ -247,7 +247,7 @@ def test_a_subclass_of_ones_own_stays_one() -> None:
         ("yes", "an earlier attempt", "yes", "refused"),
     ],
 )
-def test_what_the_last_failure_says_of_the_whole_call(last, why, processed, message) -> None:
+def test_the_error_is_about_the_whole_call(last, why, processed, message) -> None:
     error = ArkerError("network", "refused", processed=last)
     in_doubt(error, why)
     assert (error.processed, error.message, str(error)) == (processed, message, f"network: {message}")

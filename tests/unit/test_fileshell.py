@@ -223,7 +223,7 @@ def test_of_several_writers_one_wins(files: FileShell, tmp_path: Path, condition
         ("", "internal", "/p: "),
     ],
 )
-def test_what_tools_say(said: str, code: str, message: str) -> None:
+def test_messages_of_tools_become_errors(said: str, code: str, message: str) -> None:
     error = failure(f"{said}\n".encode(), "/p")
     assert error is not None
     assert (error.code, error.message) == (code, message)

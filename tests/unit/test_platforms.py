@@ -55,13 +55,13 @@ def pretend(platform: str, code: str, home: Path) -> subprocess.CompletedProcess
         "import arker.cli; sys.argv = ['arker', 'serve', '--help']; arker.cli.main()",
     ],
 )
-def test_what_needs_no_deployment_works(platform: str, code: str, tmp_path: Path) -> None:
+def test_without_linux_the_client_works(platform: str, code: str, tmp_path: Path) -> None:
     done = pretend(platform, code, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("platform", "way"), [("darwin", "limactl start"), ("win32", "wsl --install")])
-def test_what_needs_a_deployment_says_the_shortest_way(platform: str, way: str, tmp_path: Path) -> None:
+def test_without_linux_the_error_says_the_shortest_way(platform: str, way: str, tmp_path: Path) -> None:
     done = pretend(platform, "import arker; arker.Arker.local()", tmp_path)
     assert way in done.stderr.splitlines()[-1]
     for words in (["serve"], ["serve", "--detach"], ["images", "build"]):

@@ -75,7 +75,7 @@ class TestPaths:
             check_path(path)
 
     @given(st.text().map(lambda text: "/home/user/" + text))
-    def test_whatever_passes_stays_below_home(self, path: str) -> None:
+    def test_accepted_paths_stay_below_home(self, path: str) -> None:
         try:
             check_path(path)
         except ArkerError:
@@ -227,7 +227,7 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("provider", "region"), [("aws", None), (None, "x"), ("a.b", "x"), ("aws", "/x")]
     )
-    def test_what_is_no_region(self, provider: str | None, region: str | None) -> None:
+    def test_invalid_regions_are_refused(self, provider: str | None, region: str | None) -> None:
         with pytest.raises(ArkerError, match="provider and region"):
             resolve("k", None, None, {}, provider=provider, region=region)
 
@@ -372,7 +372,7 @@ class TestResults:
             (200, None, "exit code 200"),
         ],
     )
-    def test_how_it_ended(self, exit_code: int, reason: str | None, said: str) -> None:
+    def test_how_a_run_ended(self, exit_code: int, reason: str | None, said: str) -> None:
         result = dataclasses.replace(
             RESULT,
             stderr=b"",

@@ -32,7 +32,7 @@ def test_tries_end() -> None:
     assert delay(RetryPolicy(attempts=1)) is None
 
 
-def test_what_the_server_asks_for_comes_first_and_is_capped() -> None:
+def test_retry_after_comes_first_and_is_capped() -> None:
     policy = RetryPolicy(max_delay=5)
     assert delay(policy, ArkerError("unavailable", "", 503, retry_after=2.0)) == 2.0
     assert delay(policy, ArkerError("unavailable", "", 503, retry_after=600.0)) == 5
@@ -44,12 +44,12 @@ def test_no_pause_beyond_the_deadline() -> None:
 
 
 @pytest.mark.parametrize("processed", ["no", "maybe", "yes"])
-def test_what_is_repeatable_is_repeated_whatever_became_of_it(processed) -> None:
+def test_repeatable_requests_are_retried_whatever_was_processed(processed) -> None:
     assert delay(error=ArkerError("timeout", "", processed=processed)) is not None
 
 
 @pytest.mark.parametrize(("processed", "again"), [("no", True), ("maybe", False), ("yes", False)])
-def test_what_is_not_repeatable_is_repeated_only_if_it_was_not_acted_on(processed, again: bool) -> None:
+def test_unrepeatable_requests_are_retried_only_if_they_were_not_processed(processed, again: bool) -> None:
     error = ArkerError("timeout", "", processed=processed)
     assert (delay(error=error, repeatable=False) is not None) is again
     assert delay(RetryPolicy(resend=True), error, repeatable=False) is not None
@@ -57,7 +57,7 @@ def test_what_is_not_repeatable_is_repeated_only_if_it_was_not_acted_on(processe
     assert (delay(RetryPolicy(resend=True), error, repeatable=False, keyed=False) is not None) is again
 
 
-def test_what_is_final_is_not_repeated() -> None:
+def test_final_errors_are_not_retried() -> None:
     for policy in (RetryPolicy(), RetryPolicy(resend=True)):
         assert delay(policy, ArkerError("not_found", "", 404)) is None
         assert delay(policy, ArkerError("quota_exceeded", "", 429)) is None

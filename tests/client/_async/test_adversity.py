@@ -40,7 +40,7 @@ def client(server: Server, **options: object) -> AsyncArker:
     "enough",
     [BrokenPipeError("enough"), TimeoutError("enough"), ArkerError("timeout", "enough"), KeyError("enough")],
 )
-async def test_whatever_progress_raises_comes_out_and_nothing_is_sent_again(
+async def test_exceptions_of_progress_are_raised_and_nothing_is_sent_again(
     server: Server, tmp_path: Path, enough: Exception
 ) -> None:
     def progress(done: int, total: int) -> None:
@@ -130,7 +130,7 @@ async def test_ranges_that_are_none(server: Server, ranges: Any) -> None:
             await arker.vm(server.vm()).sync.write_file(PATH, LARGE)
 
 
-async def test_what_follows_an_answer_is_not_taken_for_the_next_one(server: Server) -> None:
+async def test_bytes_after_an_answer_are_not_taken_for_the_next_answer(server: Server) -> None:
     forged = Answer.of({"ok": True, "items": [], "total": 666})
 
     def smuggle(server: Server, request: Any, process: Callable[[], Answer], sock: Any) -> None:
@@ -327,7 +327,7 @@ async def test_the_longest_names_of_local_files(server: Server, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("seconds", [1e8, 4294967.4, 1_000_000_000])
-async def test_times_that_hardly_anybody_waits_for(server: Server, seconds: float) -> None:
+async def test_very_long_timeouts_are_accepted(server: Server, seconds: float) -> None:
     server.fail("list", faults.delay(0.3))
     server.fail("run", faults.delay(0.3))
     everything = Timeouts(seconds, seconds, seconds, seconds, seconds, seconds)
@@ -337,7 +337,7 @@ async def test_times_that_hardly_anybody_waits_for(server: Server, seconds: floa
 
 
 @pytest.mark.parametrize("seconds", [1e10, 10**400, float("nan")])
-async def test_times_that_nobody_can_wait_for(server: Server, seconds: float) -> None:
+async def test_timeouts_out_of_range_are_refused(server: Server, seconds: float) -> None:
     async with client(server) as arker:
         with pytest.raises(ValueError, match="timeout"):
             await arker.vm(server.vm()).run("x", timeout=seconds)

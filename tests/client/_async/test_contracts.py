@@ -120,7 +120,7 @@ async def test_no_other_contract_is_tried_after_what_may_have_had_an_effect(
         await vm.run("x")
 
 
-async def test_what_is_in_no_contract_is_unsupported_elsewhere(server: Server) -> None:
+async def test_operations_of_no_contract_are_unsupported_elsewhere(server: Server) -> None:
     async with AsyncArker(KEY, server.url, global_url=server.url) as arker:
         for call in (arker.vm("a").stop, lambda: arker.vm("a").rename("b")):
             with pytest.raises(ArkerError, match="this deployment cannot") as caught:
@@ -164,7 +164,7 @@ async def test_a_list_searches_sorts_and_counts(case: tuple[Deployment, str]) ->
 @pytest.mark.parametrize(
     "spoken", [pytest.param(one, marks=pytest.mark.contract(one)) for one in ("0.1", "0.3")]
 )
-async def test_what_is_not_there_is_not_taken_for_another_contract(
+async def test_a_missing_computer_is_not_taken_for_another_contract(
     spoken: str, deployment: Deployment
 ) -> None:
     async with client((deployment, spoken)) as arker:
@@ -180,7 +180,7 @@ async def test_a_contract_that_is_not_spoken_is_an_error_unless_it_may_be_found_
                 await arker.vm("arkuntu").fork()
 
 
-async def test_what_only_one_contract_has_says_so_over_the_other() -> None:
+async def test_an_operation_of_one_contract_says_so_over_the_other() -> None:
     with launch(contract="0.1") as deployment:
         async with client((deployment, "auto")) as arker, await arker.vm("arkuntu").fork() as vm:
             for call in (arker.api_keys.list, vm.terminal):
@@ -190,7 +190,7 @@ async def test_what_only_one_contract_has_says_so_over_the_other() -> None:
 
 
 @pytest.mark.contract("0.3")
-async def test_what_the_platform_knows(deployment: Deployment) -> None:
+async def test_info_lists_and_keys_over_contract_0_3(deployment: Deployment) -> None:
     async with client((deployment, "auto")) as arker, await arker.vm("arkuntu").fork(name="known") as vm:
         await vm.run("cd /tmp")
         info = await arker.vm("known").info()

@@ -165,7 +165,7 @@ async def test_data_that_is_none(server: Server, wrong: object) -> None:
     assert server.requests == []
 
 
-async def test_what_the_data_raises_comes_out(server: Server) -> None:
+async def test_exceptions_of_the_data_are_raised(server: Server) -> None:
     async def broken() -> AsyncGenerator[bytes]:
         yield b"x"
         raise KeyError("mine")
@@ -243,7 +243,7 @@ async def test_a_file_that_shrinks_while_it_is_read(server: Server, tmp_path: Pa
     assert case.files == {}
 
 
-async def test_what_progress_raises_ends_the_call(server: Server, tmp_path: Path) -> None:
+async def test_an_exception_of_progress_ends_the_call(server: Server, tmp_path: Path) -> None:
     def progress(done: int, total: int) -> None:
         raise KeyError("enough")
 
@@ -338,7 +338,7 @@ async def test_only_the_chunks_that_did_not_arrive_are_sent_again(server: Server
     assert set(sent) == {0, LARGEST_CHUNK, 2 * LARGEST_CHUNK, 3 * LARGEST_CHUNK}
 
 
-async def test_what_progress_raises_ends_the_call_in_chunks_too(server: Server) -> None:
+async def test_an_exception_of_progress_ends_an_upload_in_chunks(server: Server) -> None:
     def progress(done: int, total: int) -> None:
         if not server.steps().count("put") or "chunk" in server.steps():
             raise KeyError("enough")

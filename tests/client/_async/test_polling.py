@@ -91,7 +91,9 @@ async def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deploym
             assert (caught.value.code, caught.value.processed) == ("not_implemented", "no")
 
 
-async def test_what_a_callback_raises_ends_the_command(wire: CuttingProxy, deployment: Deployment) -> None:
+async def test_an_exception_of_a_callback_ends_the_command(
+    wire: CuttingProxy, deployment: Deployment
+) -> None:
     async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         with pytest.raises(ZeroDivisionError):
             await vm.run("echo x; sleep 1000", on_stdout=lambda data: 1 / 0)

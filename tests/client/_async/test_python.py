@@ -178,7 +178,7 @@ async def test_output_that_is_no_text_and_much_of_it(deployment: Deployment) -> 
         assert len(long.value or "") == 1 << 20
 
 
-async def test_what_programs_and_descriptors_print_is_output(deployment: Deployment) -> None:
+async def test_output_of_programs_and_descriptors_is_captured(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm, vm.python() as python:
         code = "import os, subprocess\nsubprocess.run('echo from a program; echo err >&2', shell=True).returncode"
         result = await python.run(code)

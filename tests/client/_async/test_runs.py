@@ -65,7 +65,7 @@ async def test_callbacks_see_output_as_it_comes_and_the_result_has_all_of_it(dep
         assert result.usage.cpu_seconds is not None
 
 
-async def test_what_a_callback_raises_ends_the_command_and_comes_out(deployment: Deployment) -> None:
+async def test_an_exception_of_a_callback_ends_the_command_and_is_raised(deployment: Deployment) -> None:
     class Enough(Exception):
         pass
 
@@ -214,7 +214,7 @@ async def test_a_start_whose_answer_is_lost_runs_once(wire: CuttingProxy, deploy
         assert (await vm.run("cat log")).stdout == b"x\n"
 
 
-async def test_what_is_not_there(deployment: Deployment) -> None:
+async def test_missing_runs_are_not_found(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         with pytest.raises(ArkerError) as caught:
             await vm.get_run("nothing")

@@ -452,7 +452,7 @@ async def test_a_proxy_of_the_environment_is_used_except_for_this_machine(
     assert server.steps() == ["fork", "list"]
 
 
-async def test_what_httpx_logs_on_the_way_through_a_proxy_has_no_signature(
+async def test_httpx_logs_no_signature_when_it_uses_a_proxy(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -120,7 +120,7 @@ async def test_only_what_differs_travels(way: Way, deployment: Deployment, tmp_p
         assert (await vm.files.push(tmp_path, "t", checksum=True)).sent == ("same",)
 
 
-async def test_what_is_ignored_is_left_alone_on_both_sides(
+async def test_ignored_files_are_left_alone_on_both_sides(
     way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:
     for name in ("a.py", "a.pyc", "build/out", "src/build/x", "keep.log"):
@@ -227,9 +227,7 @@ async def test_files_that_change_while_they_are_read(
         await vm.run("kill $(cat pid)")
 
 
-async def test_what_was_left_behind_is_removed_after_a_day(
-    way: Way, deployment: Deployment, tmp_path: Path
-) -> None:
+async def test_leftovers_are_removed_after_a_day(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.run(

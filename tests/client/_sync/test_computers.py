@@ -71,7 +71,7 @@ def test_a_port_of_a_name_has_no_url(server: Server) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\0", ".", ".."])
-def test_what_can_be_no_computer(server: Server, name: str) -> None:
+def test_invalid_names_of_computers_are_refused(server: Server, name: str) -> None:
     with client(server) as arker:
         with pytest.raises(ArkerError, match="bad_request"):
             arker.vm(name)
@@ -184,7 +184,7 @@ def test_a_with_statement_deletes(server: Server) -> None:
             vm.delete()
 
 
-def test_what_a_block_raised_is_not_hidden_by_a_failed_delete(
+def test_a_failed_delete_does_not_hide_the_exception_of_the_block(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.fail("delete", faults.answer(Answer.error("internal", "broken", 500)))

@@ -121,7 +121,7 @@ def test_no_other_contract_is_tried_after_what_may_have_had_an_effect(
         vm.run("x")
 
 
-def test_what_is_in_no_contract_is_unsupported_elsewhere(server: Server) -> None:
+def test_operations_of_no_contract_are_unsupported_elsewhere(server: Server) -> None:
     with Arker(KEY, server.url, global_url=server.url) as arker:
         for call in (arker.vm("a").stop, lambda: arker.vm("a").rename("b")):
             with pytest.raises(ArkerError, match="this deployment cannot") as caught:
@@ -165,7 +165,7 @@ def test_a_list_searches_sorts_and_counts(case: tuple[Deployment, str]) -> None:
 @pytest.mark.parametrize(
     "spoken", [pytest.param(one, marks=pytest.mark.contract(one)) for one in ("0.1", "0.3")]
 )
-def test_what_is_not_there_is_not_taken_for_another_contract(spoken: str, deployment: Deployment) -> None:
+def test_a_missing_computer_is_not_taken_for_another_contract(spoken: str, deployment: Deployment) -> None:
     with client((deployment, spoken)) as arker:
         for vm in ("0" * 26, "no-such-name"):
             with pytest.raises(NotFoundError):
@@ -179,7 +179,7 @@ def test_a_contract_that_is_not_spoken_is_an_error_unless_it_may_be_found_out() 
                 arker.vm("arkuntu").fork()
 
 
-def test_what_only_one_contract_has_says_so_over_the_other() -> None:
+def test_an_operation_of_one_contract_says_so_over_the_other() -> None:
     with launch(contract="0.1") as deployment:
         with client((deployment, "auto")) as arker, arker.vm("arkuntu").fork() as vm:
             for call in (arker.api_keys.list, vm.terminal):
@@ -189,7 +189,7 @@ def test_what_only_one_contract_has_says_so_over_the_other() -> None:
 
 
 @pytest.mark.contract("0.3")
-def test_what_the_platform_knows(deployment: Deployment) -> None:
+def test_info_lists_and_keys_over_contract_0_3(deployment: Deployment) -> None:
     with client((deployment, "auto")) as arker, arker.vm("arkuntu").fork(name="known") as vm:
         vm.run("cd /tmp")
         info = arker.vm("known").info()

@@ -166,7 +166,7 @@ def test_data_that_is_none(server: Server, wrong: object) -> None:
     assert server.requests == []
 
 
-def test_what_the_data_raises_comes_out(server: Server) -> None:
+def test_exceptions_of_the_data_are_raised(server: Server) -> None:
     def broken() -> Generator[bytes]:
         yield b"x"
         raise KeyError("mine")
@@ -244,7 +244,7 @@ def test_a_file_that_shrinks_while_it_is_read(server: Server, tmp_path: Path) ->
     assert case.files == {}
 
 
-def test_what_progress_raises_ends_the_call(server: Server, tmp_path: Path) -> None:
+def test_an_exception_of_progress_ends_the_call(server: Server, tmp_path: Path) -> None:
     def progress(done: int, total: int) -> None:
         raise KeyError("enough")
 
@@ -339,7 +339,7 @@ def test_only_the_chunks_that_did_not_arrive_are_sent_again(server: Server) -> N
     assert set(sent) == {0, LARGEST_CHUNK, 2 * LARGEST_CHUNK, 3 * LARGEST_CHUNK}
 
 
-def test_what_progress_raises_ends_the_call_in_chunks_too(server: Server) -> None:
+def test_an_exception_of_progress_ends_an_upload_in_chunks(server: Server) -> None:
     def progress(done: int, total: int) -> None:
         if not server.steps().count("put") or "chunk" in server.steps():
             raise KeyError("enough")

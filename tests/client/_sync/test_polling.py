@@ -90,7 +90,7 @@ def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deployment) -
             assert (caught.value.code, caught.value.processed) == ("not_implemented", "no")
 
 
-def test_what_a_callback_raises_ends_the_command(wire: CuttingProxy, deployment: Deployment) -> None:
+def test_an_exception_of_a_callback_ends_the_command(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         with pytest.raises(ZeroDivisionError):
             vm.run("echo x; sleep 1000", on_stdout=lambda data: 1 / 0)

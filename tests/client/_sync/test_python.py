@@ -179,7 +179,7 @@ def test_output_that_is_no_text_and_much_of_it(deployment: Deployment) -> None:
         assert len(long.value or "") == 1 << 20
 
 
-def test_what_programs_and_descriptors_print_is_output(deployment: Deployment) -> None:
+def test_output_of_programs_and_descriptors_is_captured(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
         code = "import os, subprocess\nsubprocess.run('echo from a program; echo err >&2', shell=True).returncode"
         result = python.run(code)

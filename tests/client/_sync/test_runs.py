@@ -66,7 +66,7 @@ def test_callbacks_see_output_as_it_comes_and_the_result_has_all_of_it(deploymen
         assert result.usage.cpu_seconds is not None
 
 
-def test_what_a_callback_raises_ends_the_command_and_comes_out(deployment: Deployment) -> None:
+def test_an_exception_of_a_callback_ends_the_command_and_is_raised(deployment: Deployment) -> None:
     class Enough(Exception):
         pass
 
@@ -215,7 +215,7 @@ def test_a_start_whose_answer_is_lost_runs_once(wire: CuttingProxy, deployment: 
         assert (vm.run("cat log")).stdout == b"x\n"
 
 
-def test_what_is_not_there(deployment: Deployment) -> None:
+def test_missing_runs_are_not_found(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         with pytest.raises(ArkerError) as caught:
             vm.get_run("nothing")

@@ -119,9 +119,7 @@ def test_only_what_differs_travels(way: Way, deployment: Deployment, tmp_path: P
         assert (vm.files.push(tmp_path, "t", checksum=True)).sent == ("same",)
 
 
-def test_what_is_ignored_is_left_alone_on_both_sides(
-    way: Way, deployment: Deployment, tmp_path: Path
-) -> None:
+def test_ignored_files_are_left_alone_on_both_sides(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     for name in ("a.py", "a.pyc", "build/out", "src/build/x", "keep.log"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
@@ -220,9 +218,7 @@ def test_files_that_change_while_they_are_read(way: Way, deployment: Deployment,
         vm.run("kill $(cat pid)")
 
 
-def test_what_was_left_behind_is_removed_after_a_day(
-    way: Way, deployment: Deployment, tmp_path: Path
-) -> None:
+def test_leftovers_are_removed_after_a_day(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.run(

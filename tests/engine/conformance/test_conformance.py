@@ -331,7 +331,7 @@ async def test_files(box: Box, kind: str) -> None:
             assert await file.read(0, 100) == b"other"
 
 
-async def test_what_is_not_there(box: Box, kind: str) -> None:
+async def test_missing_computers_sessions_and_runs(box: Box, kind: str) -> None:
     async with opened(box, kind) as engine:
         assert await engine.missing(["a", "z"]) == {"z"}
         assert "arkuntu" in await engine.images()
@@ -345,7 +345,7 @@ async def test_what_is_not_there(box: Box, kind: str) -> None:
             await engine.run_of("a", "none")
 
 
-async def test_what_computers_take(box: Box, kind: str) -> None:
+async def test_loads_of_computers(box: Box, kind: str) -> None:
     async with opened(box, kind) as engine:
         await engine.create("rests", "arkuntu")
         await engine.start_run("a", "0", "sleep 100")

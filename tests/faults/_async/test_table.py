@@ -286,7 +286,7 @@ WRONG_FILES = {
 
 @pytest.mark.parametrize("fault", WRONG_FILES)
 @pytest.mark.parametrize("name", ["read, signed", "download"])
-async def test_what_is_not_the_file_is_never_taken_for_it(
+async def test_a_wrong_body_is_never_taken_for_the_file(
     server: Server, tmp_path: Path, name: str, fault: str
 ) -> None:
     vm = server.vm()

@@ -285,7 +285,7 @@ WRONG_FILES = {
 
 @pytest.mark.parametrize("fault", WRONG_FILES)
 @pytest.mark.parametrize("name", ["read, signed", "download"])
-def test_what_is_not_the_file_is_never_taken_for_it(
+def test_a_wrong_body_is_never_taken_for_the_file(
     server: Server, tmp_path: Path, name: str, fault: str
 ) -> None:
     vm = server.vm()
