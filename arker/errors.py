@@ -258,13 +258,14 @@ _CLASSES: Final[dict[str, type[ArkerError]]] = {
 
 
 @contextlib.contextmanager
-def needing(what: str, code: ErrorCode = "not_implemented") -> Generator[None]:
-    """Turn the error of a path that the deployment does not serve into one that says so; `what` completes "this
-    deployment ..."."""
+def needing(what: str) -> Generator[None]:
+    """Turn the error of a path that the deployment does not serve into an `unsupported_operation`; `what` completes
+    "this deployment ..." and says what would be needed."""
     try:
         yield
     except ArkerError as error:
         if error._unknown_path:
+            code = "unsupported_operation"
             raise ArkerError(code, f"this deployment {what}", error.status, processed="no") from error
         raise
 
@@ -288,7 +289,7 @@ def doubting(why: str | None) -> Generator[None]:
 
 
 #: For the operations that only contract 0.3 has.
-NEEDS_0_3: Final = "does not speak contract 0.3"
+NEEDS_0_3: Final = "does not speak contract 0.3, which this needs"
 
 
 def bad_request(message: str) -> ArkerError:

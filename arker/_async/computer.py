@@ -51,6 +51,9 @@ _AT_A_TIME = 16
 #: Seconds that forks in progress get to end when their call is interrupted, so that their children can be
 #: deleted; and seconds for each of these deletions.
 _DRAIN = 5.0
+_ELSEWHERE = (
+    "contract 0.3 forks in the region of the host (`Arker(provider=, region=)` chooses it): leave out region="
+)
 
 
 class AsyncComputer:
@@ -158,7 +161,8 @@ class AsyncComputer:
                 returned.
             name: Its name; with a count, `-0`, `-1` ... are added.
             is_public: Whether other organizations may fork the child.
-            region: Where to make it; default the region of the parent.
+            region: Where to make it; default the region of the parent. Over contract 0.3 it is the region of the
+                client's host, and none can be given.
             timeout: Longest time for each call, in seconds; default `Timeouts.total`.
 
         Raises:
@@ -214,6 +218,8 @@ class AsyncComputer:
             async def new() -> AsyncComputer:
                 from .today import fork_of
 
+                if region is not None:
+                    raise ArkerError("unsupported_operation", _ELSEWHERE)
                 made = await fork_of(client, budget, self._id, name, is_public, key)
                 return AsyncComputer(client, made)
 
@@ -262,7 +268,7 @@ class AsyncComputer:
         with `processed="maybe"` and does not run it again; see `RetryPolicy`.
 
         `on_stdout`, `on_stderr`, `cwd` and `env` need contract 0.3, where output comes by polling, or a deployment of
-        your own; `stdin` needs the latter. Others raise `not_implemented`.
+        your own; `stdin` needs the latter. Others raise `unsupported_operation`.
 
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
@@ -550,8 +556,8 @@ class AsyncComputer:
             env: Variables that it begins with, exported.
 
         Raises:
-            ArkerError: `bad_request` when there is no such folder, `quota_exceeded`, `not_implemented` where only
-                contract 0.1 is served, and any other failure.
+            ArkerError: `bad_request` when there is no such folder, `quota_exceeded`, `unsupported_operation` where
+                only contract 0.1 is served, and any other failure.
         """
         from .sessions import make_session
 

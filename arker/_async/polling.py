@@ -102,7 +102,9 @@ class AsyncPolledRun(AsyncRun):
     ) -> AsyncGenerator[Event]:
         if offset:
             raise ArkerError(
-                "not_implemented", "this deployment has no output from an offset", processed="no"
+                "unsupported_operation",
+                "this deployment has no output from an offset: that needs a deployment of your own",
+                processed="no",
             )
         seen: dict[StreamName, int] = dict.fromkeys(_STREAMS, 0)
         total = 0
@@ -259,4 +261,8 @@ def _for_one(command: str, cwd: str | None, env: Mapping[str, str] | None) -> st
 
 
 def _without_input() -> ArkerError:
-    return ArkerError("not_implemented", "this deployment gives no input to runs", processed="no")
+    return ArkerError(
+        "unsupported_operation",
+        "this deployment gives no input to runs: that needs a deployment of your own",
+        processed="no",
+    )

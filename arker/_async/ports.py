@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .computer import AsyncComputer
     from .runs import AsyncRun
 
+_NEEDED: Final = "has no ports: they need a deployment of your own"
 #: Longest time to send a piece, in seconds.
 _SENDING: Final = 300.0
 
@@ -84,7 +85,7 @@ class AsyncPort:
         """
         client = self._computer._client
         request = client._pipeline.local_request("post", f"{self._path}/link", client._timeouts)
-        with needing("has no ports"):
+        with needing(_NEEDED):
             return await client._pipeline.ask(client._budget(None), request, lambda body: str(body["url"]))
 
     @async_opening
@@ -102,7 +103,7 @@ class AsyncPort:
             client._timeouts,
             headers={"Connection": "Upgrade", "Upgrade": "tcp"},
         )
-        with needing("has no ports"):
+        with needing(_NEEDED):
             return AsyncPortConnection(await client._pipeline.hold(client._budget(None), make, 101))
 
     async def wait(self, *, run: AsyncRun | None = None, timeout: float = 60.0) -> None:

@@ -385,7 +385,7 @@ async def _way(
         answer = await streams()
     except ArkerError as error:
         # Nothing has started: the deployment does not have the path.
-        if error.code != "not_implemented" or speaks.runs == "streams":
+        if not error._unknown_path or speaks.runs == "streams":
             raise
         answer = await polling()
         speaks.runs = "polling"
@@ -492,7 +492,7 @@ async def _begin(
     make = functools.partial(
         _request, computer, "POST", "", body, headers={**keyed, "Accept": FRAMES}, read=_SILENCE
     )
-    with needing("has no runs of this kind"):
+    with needing("has no runs of this kind: they need a deployment of your own"):
         reply = await client._pipeline.hold(client._budget(None), make, 200, deadline=deadline)
     frames = Frames(0)
     try:
@@ -709,5 +709,5 @@ async def _ask(
     client = computer._client
     request = _request(computer, method, path, body, headers=headers, read=read)
     budget = client._budget(timeout) if read is None else Budget(client._policy, read)
-    with needing("has no runs of this kind"):
+    with needing("has no runs of this kind: they need a deployment of your own"):
         return await client._pipeline.ask(budget, request, convert)

@@ -12,7 +12,7 @@ from arker_api.v03.models import CreateSessionRequest, Deleted
 from arker_api.v03.types import UNSET, Unset
 
 from arker._io_async import async_opening
-from arker.errors import ArkerError, needing
+from arker.errors import NEEDS_0_3, ArkerError, needing
 from arker.filevalues import remote_path
 from arker.hooks import leaving
 from arker.info import SessionInfo, given, session_info
@@ -288,7 +288,7 @@ async def _call(
     computer: AsyncComputer, operation: Operation[..., T], convert: Callable[[T], R], parts: dict[str, Any]
 ) -> R:
     client = computer._client
-    with needing("has no handles of sessions; use session_id="):
+    with needing(NEEDS_0_3):
         return await client._pipeline.operate(
             client._budget(None), client._timeouts, operation, parts, convert
         )

@@ -58,7 +58,7 @@ async def ask(
     convert: Callable[[T], R],
     read: float | None = None,
 ) -> R:
-    """Call an operation of contract 0.3. Raises ArkerError: `not_implemented` where it is not spoken."""
+    """Call an operation of contract 0.3. Raises ArkerError: `unsupported_operation` where it is not spoken."""
     with needing(NEEDS_0_3):
         return await client._pipeline.operate(budget, client._timeouts, operation, parts, convert, read=read)
 
@@ -96,7 +96,8 @@ async def run_in(
     if timeout:
         body.timeout = timeout
     where = str(session_id)
-    body.session_idx, body.session_id = session_for(client, vm_id, session_id)
+    body.session_idx, body.session_id = index, known = session_for(client, vm_id, session_id)
+    running.session = index if isinstance(index, int) else str(known)
     parts = ours(create_run.build(vm_id, body=body, idempotency_key=running.key))
     read = _HELD + client._timeouts.read
     run: RunAnswer | Run = await ask(client, budget, create_run, parts, same, read)

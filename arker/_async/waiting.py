@@ -129,7 +129,7 @@ async def healthy(computer: AsyncComputer, timeout: float) -> bool:
             ) as stream:
                 result = await stream.collect()
         except ArkerError as error:
-            if error.code != "not_implemented":
+            if not error._unknown_path:
                 raise
             result = await patient.run(":", session_id="healthy", timeout=timeout)
     except ArkerError as error:

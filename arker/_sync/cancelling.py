@@ -24,6 +24,8 @@ CANCELLING: Final = 1.0
 #: Seconds by which the clock of a deployment may be behind; and between looks for a run that has not arrived yet.
 _SKEW: Final = 1.0
 _AGAIN: Final = 0.2
+#: Most sessions of a computer that are looked at.
+_MOST: Final = 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +35,7 @@ class Running:
     Attributes:
         key: The Idempotency-Key of its request.
         today: Whether it was sent over contract 0.3.
+        session: Its session over contract 0.3, by index or id.
         run_id: Its id, as soon as an answer tells it.
         began: When the call began, in seconds since the epoch.
     """
@@ -41,6 +44,7 @@ class Running:
     command: str
     key: str
     today: bool = False
+    session: int | str = 0
     run_id: str | None = None
     began: float = field(default_factory=time.time)
 
@@ -75,8 +79,8 @@ def _by_key(client: Arker, budget: Budget, run: Running) -> bool:
 
 
 def _found(client: Arker, budget: Budget, run: Running) -> str | None:
-    """The id of a run whose answer has not come: the only one with its command since it was sent. None if there is no
-    such run, or several, which cannot be told apart."""
+    """The id of a run whose answer has not come: contract 0.3 finds none by its key, so it is the only one with its
+    command in its session since it was sent. None if there is no such run, or several, which cannot be told apart."""
     from arker_api.v03.api.runs import list_runs
 
     from arker.info import given
@@ -86,11 +90,24 @@ def _found(client: Arker, budget: Budget, run: Running) -> str | None:
     found: list[str] = []
     while not found and budget.deadline.left > _AGAIN:
         page = client._pipeline.operate(budget, client._timeouts, list_runs, parts, same)
-        found = [
-            one.run_id
+        alike = [
+            one
             for one in page.runs
             if given(one.command, str) == run.command and one.state in ("pending", "running")
         ]
+        if alike:
+            session_id = _session_id(client, budget, run)
+            found = [one.run_id for one in alike if given(one.session_id, str) == session_id]
         if not found:
             sleep(_AGAIN)
     return found[0] if len(found) == 1 else None
+
+
+def _session_id(client: Arker, budget: Budget, run: Running) -> str | None:
+    if isinstance(run.session, str):
+        return run.session
+    from arker_api.v03.api.sessions import list_sessions
+
+    parts = list_sessions.build(run.computer.id, limit=_MOST)
+    page = client._pipeline.operate(budget, client._timeouts, list_sessions, parts, same)
+    return next((one.session_id for one in page.sessions if one.session_idx == run.session), None)

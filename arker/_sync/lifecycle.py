@@ -30,5 +30,5 @@ def _ask(
     request = client._pipeline.local_request(
         method, f"vms/{computer._segment}{path}", client._timeouts, body=body
     )
-    with needing(lacking, "unsupported_operation"):
+    with needing(f"{lacking}: that needs a deployment of your own"):
         client._pipeline.ask(budget, request, same)

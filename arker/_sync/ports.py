@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .computer import Computer
     from .runs import Run
 
+_NEEDED: Final = "has no ports: they need a deployment of your own"
 #: Longest time to send a piece, in seconds.
 _SENDING: Final = 300.0
 
@@ -85,7 +86,7 @@ class Port:
         """
         client = self._computer._client
         request = client._pipeline.local_request("post", f"{self._path}/link", client._timeouts)
-        with needing("has no ports"):
+        with needing(_NEEDED):
             return client._pipeline.ask(client._budget(None), request, lambda body: str(body["url"]))
 
     @opening
@@ -103,7 +104,7 @@ class Port:
             client._timeouts,
             headers={"Connection": "Upgrade", "Upgrade": "tcp"},
         )
-        with needing("has no ports"):
+        with needing(_NEEDED):
             return PortConnection(client._pipeline.hold(client._budget(None), make, 101))
 
     def wait(self, *, run: Run | None = None, timeout: float = 60.0) -> None:

@@ -382,7 +382,7 @@ def _way(computer: Computer, streams: Callable[[], T], polling: Callable[[], T])
         answer = streams()
     except ArkerError as error:
         # Nothing has started: the deployment does not have the path.
-        if error.code != "not_implemented" or speaks.runs == "streams":
+        if not error._unknown_path or speaks.runs == "streams":
             raise
         answer = polling()
         speaks.runs = "polling"
@@ -487,7 +487,7 @@ def _begin(computer: Computer, body: bytes, key: str, deadline: Deadline | None)
     make = functools.partial(
         _request, computer, "POST", "", body, headers={**keyed, "Accept": FRAMES}, read=_SILENCE
     )
-    with needing("has no runs of this kind"):
+    with needing("has no runs of this kind: they need a deployment of your own"):
         reply = client._pipeline.hold(client._budget(None), make, 200, deadline=deadline)
     frames = Frames(0)
     try:
@@ -704,5 +704,5 @@ def _ask(
     client = computer._client
     request = _request(computer, method, path, body, headers=headers, read=read)
     budget = client._budget(timeout) if read is None else Budget(client._policy, read)
-    with needing("has no runs of this kind"):
+    with needing("has no runs of this kind: they need a deployment of your own"):
         return client._pipeline.ask(budget, request, convert)

@@ -128,7 +128,7 @@ def healthy(computer: Computer, timeout: float) -> bool:
             ) as stream:
                 result = stream.collect()
         except ArkerError as error:
-            if error.code != "not_implemented":
+            if not error._unknown_path:
                 raise
             result = patient.run(":", session_id="healthy", timeout=timeout)
     except ArkerError as error:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from arker import ArkerError, AsyncArker, CommandFailedError, RetryPolicy, RunOutput
+from arker._async.cancelling import Running, cancel
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -88,7 +89,22 @@ async def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deploym
         ):
             with pytest.raises(ArkerError) as caught:
                 await call()
-            assert (caught.value.code, caught.value.processed) == ("not_implemented", "no")
+            assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
+
+
+async def test_a_run_without_an_answer_is_told_apart_by_its_session(
+    wire: CuttingProxy, deployment: Deployment
+) -> None:
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        one, other = [await vm.start("sleep 1000", session_id=session) for session in (1, 2)]
+        await cancel(arker, Running(vm, "sleep 1000", "no-key", today=True, session=2, began=1.0))
+        assert (await other.wait(timeout=30)).reason == "cancelled"
+        assert (await one.refresh()).state == "running"
+        for _ in range(2):
+            await vm.start("sleep 1000", session_id=2)
+        # Two of them: it is not known which.
+        await cancel(arker, Running(vm, "sleep 1000", "no-key", today=True, session=2, began=1.0))
+        assert len(await vm.runs(running=True)) == 3
 
 
 async def test_an_exception_of_a_callback_ends_the_command(

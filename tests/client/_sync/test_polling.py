@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from arker import Arker, ArkerError, CommandFailedError, RetryPolicy, RunOutput
+from arker._sync.cancelling import Running, cancel
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -87,7 +88,22 @@ def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deployment) -
         ):
             with pytest.raises(ArkerError) as caught:
                 call()
-            assert (caught.value.code, caught.value.processed) == ("not_implemented", "no")
+            assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
+
+
+def test_a_run_without_an_answer_is_told_apart_by_its_session(
+    wire: CuttingProxy, deployment: Deployment
+) -> None:
+    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        one, other = [vm.start("sleep 1000", session_id=session) for session in (1, 2)]
+        cancel(arker, Running(vm, "sleep 1000", "no-key", today=True, session=2, began=1.0))
+        assert (other.wait(timeout=30)).reason == "cancelled"
+        assert (one.refresh()).state == "running"
+        for _ in range(2):
+            vm.start("sleep 1000", session_id=2)
+        # Two of them: it is not known which.
+        cancel(arker, Running(vm, "sleep 1000", "no-key", today=True, session=2, began=1.0))
+        assert len(vm.runs(running=True)) == 3
 
 
 def test_an_exception_of_a_callback_ends_the_command(wire: CuttingProxy, deployment: Deployment) -> None:

@@ -102,4 +102,4 @@ def test_over_contract_0_1_alone_there_are_none() -> None:
         ):
             with pytest.raises(ArkerError) as caught:
                 vm.session()
-            assert (caught.value.code, caught.value.processed) == ("not_implemented", "no")
+            assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
