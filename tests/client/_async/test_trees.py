@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from arker import ArkerError, AsyncArker, RetryPolicy
+from arker import ArkerError, AsyncArker, Hooks, RetryPolicy
 from arker._async.files import trees, wire
 from arker.local.process.launcher import Deployment
 from tests.client.conftest import Way
@@ -18,9 +18,15 @@ from tests.client.conftest import Way
 HOME = "/home/user"
 
 
-def client(way: Way, deployment: Deployment, tries: int = 4) -> AsyncArker:
-    retry = RetryPolicy(attempts=tries, backoff=0.001, resend=True)
-    return AsyncArker(deployment.api_key, way.url, global_url=way.url, contract=way.contract, retry=retry)
+def client(way: Way, deployment: Deployment, tries: int = 4, hooks: Hooks | None = None) -> AsyncArker:
+    return AsyncArker(
+        deployment.api_key,
+        way.url,
+        global_url=way.url,
+        contract=way.contract,
+        retry=RetryPolicy(attempts=tries, backoff=0.001, resend=True),
+        hooks=hooks,
+    )
 
 
 def picture(root: Path) -> dict[str, tuple[Any, ...]]:
@@ -118,6 +124,22 @@ async def test_only_what_differs_travels(way: Way, deployment: Deployment, tmp_p
         os.utime(tmp_path / "same", ns=(stamp, stamp))
         assert (await vm.files.push(tmp_path, "t")).sent == ()
         assert (await vm.files.push(tmp_path, "t", checksum=True)).sent == ("same",)
+
+
+async def test_an_unchanged_tree_takes_one_request(way: Way, deployment: Deployment, tmp_path: Path) -> None:
+    plant(tmp_path / "a")
+    routes: list[str] = []
+    hooks = Hooks(on_request=lambda event: routes.append(event.route))
+    async with client(way, deployment, hooks=hooks) as arker, await arker.vm("arkuntu").fork() as vm:
+        await vm.files.push(tmp_path / "a", "t")
+        await vm.files.pull("t", tmp_path / "b")
+        routes.clear()
+        assert (await vm.files.push(tmp_path / "a", "t")).sent == ()
+        assert len(routes) == 1, routes
+        assert (await vm.files.pull("t", tmp_path / "b")).sent == ()
+        assert len(routes) == 2, routes
+    for name in ("a", "b"):
+        (tmp_path / name / "closed").chmod(0o700)
 
 
 async def test_ignored_files_are_left_alone_on_both_sides(

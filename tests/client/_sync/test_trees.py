@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from arker import Arker, ArkerError, RetryPolicy
+from arker import Arker, ArkerError, Hooks, RetryPolicy
 from arker._sync.files import trees, wire
 from arker.local.process.launcher import Deployment
 from tests.client.conftest import Way
@@ -19,9 +19,15 @@ from tests.client.conftest import Way
 HOME = "/home/user"
 
 
-def client(way: Way, deployment: Deployment, tries: int = 4) -> Arker:
-    retry = RetryPolicy(attempts=tries, backoff=0.001, resend=True)
-    return Arker(deployment.api_key, way.url, global_url=way.url, contract=way.contract, retry=retry)
+def client(way: Way, deployment: Deployment, tries: int = 4, hooks: Hooks | None = None) -> Arker:
+    return Arker(
+        deployment.api_key,
+        way.url,
+        global_url=way.url,
+        contract=way.contract,
+        retry=RetryPolicy(attempts=tries, backoff=0.001, resend=True),
+        hooks=hooks,
+    )
 
 
 def picture(root: Path) -> dict[str, tuple[Any, ...]]:
@@ -117,6 +123,22 @@ def test_only_what_differs_travels(way: Way, deployment: Deployment, tmp_path: P
         os.utime(tmp_path / "same", ns=(stamp, stamp))
         assert (vm.files.push(tmp_path, "t")).sent == ()
         assert (vm.files.push(tmp_path, "t", checksum=True)).sent == ("same",)
+
+
+def test_an_unchanged_tree_takes_one_request(way: Way, deployment: Deployment, tmp_path: Path) -> None:
+    plant(tmp_path / "a")
+    routes: list[str] = []
+    hooks = Hooks(on_request=lambda event: routes.append(event.route))
+    with client(way, deployment, hooks=hooks) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.files.push(tmp_path / "a", "t")
+        vm.files.pull("t", tmp_path / "b")
+        routes.clear()
+        assert (vm.files.push(tmp_path / "a", "t")).sent == ()
+        assert len(routes) == 1, routes
+        assert (vm.files.pull("t", tmp_path / "b")).sent == ()
+        assert len(routes) == 2, routes
+    for name in ("a", "b"):
+        (tmp_path / name / "closed").chmod(0o700)
 
 
 def test_ignored_files_are_left_alone_on_both_sides(way: Way, deployment: Deployment, tmp_path: Path) -> None:
