@@ -27,8 +27,9 @@ class Usage:
     Attributes:
         cpu_seconds: CPU time, in seconds, of the shell that ran the command and of the processes that the command
             started; None for a run of less than 20 ms.
-        peak_memory: Peak memory, in bytes, as sampled, of the processes that the command started; None for a short run,
-            and for one that started none. The memory of the shell itself is not counted.
+        peak_memory: Peak memory, in bytes, as sampled some four times a second, of the processes that the command
+            started; None for a run of less than about half a second, and for one that started none. The memory of the
+            shell itself is not counted.
         bytes_written: Bytes written to disk.
         exact: Whether `cpu_seconds` is exact; otherwise it is a lower bound.
     """

@@ -141,7 +141,8 @@ class Arker:
         Args:
             state: The folder for its computers; default a temporary one, removed at the end. Programs that
                 name the same folder share one deployment.
-            attach: Whether to use a deployment that `arker serve` started on the folder, if one serves it.
+            attach: Whether to use a deployment that `arker serve` started on the folder, if one serves it. Then the
+                default folder is that of `arker serve`.
             network: Whether computers can reach the network; default no. If a deployment serves the folder already,
                 the options given here and below must agree with it.
             limits: Limits of a computer that differ from the defaults, such as `{"processes": 64}`; `arker

@@ -191,8 +191,8 @@ class Run:
             number: A number such as `signal.SIGINT`, or a name such as `"SIGINT"`.
 
         Raises:
-            ArkerError: `bad_request` for a signal that cannot be sent.
-            ValueError: for an unknown signal.
+            ArkerError: `bad_request` for an unknown name, or a signal that cannot be sent.
+            ValueError: for an unknown number.
         """
         body = dump({"signal": signal_name(number)})
         _ask(self._computer, "POST", f"/{self.id}/signal", dict, body)

@@ -159,7 +159,8 @@ def failure_of(error: ArkerError) -> Failure:
     if error.status == 0 and error.processed == "maybe":
         hint = "it may have been done all the same"
     message = f"{error.message}; {hint}" if hint else error.message
-    return Failure(message, code=error.code, show_code=True)
+    # This one only says the same as the message.
+    return Failure(message, code=error.code, show_code=error.code != "not_found")
 
 
 def printable(text: str) -> str:

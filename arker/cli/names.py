@@ -40,7 +40,7 @@ def computer(client: Arker, text: str) -> Computer:
     """
     found, names = _find(client, text)
     if found is None:
-        raise Failure(f"there is no computer {text!r}{_near(text, names)}; see `arker ls`", code="not_found")
+        raise Failure(f"there is no computer {text!r}{_near(text, names)}see `arker ls`", code="not_found")
     return found
 
 
@@ -63,7 +63,7 @@ def _find(client: Arker, text: str) -> tuple[Computer | None, list[str]]:
         names = [vm.name for vm in everything if vm.name]
         matches = pick(text, everything) if _PREFIX.fullmatch(text) else []
     if len(matches) > 1:
-        raise Failure(f"{text!r} is ambiguous: {_several(matches)}; use more of an id", code="ambiguous")
+        raise Failure(f"{text!r} is ambiguous: {_several(matches)}; use an id", code="ambiguous")
     return (client.vm(matches[0]) if matches else None), names
 
 
@@ -78,7 +78,7 @@ def no_source(client: Arker, text: str) -> Failure:
 
     names = [*SOURCE_ALIASES, *(vm.name for vm in client.iter_vms() if vm.name)]
     message = (
-        f"there is no image and no computer {text!r}{_near(text, names)}; `arker images list` and `arker ls` "
+        f"there is no image and no computer {text!r}{_near(text, names)}`arker images list` and `arker ls` "
         "show what there is, and `arker images build debian` makes an image"
     )
     return Failure(message, code="not_found")
@@ -107,7 +107,7 @@ def check_new(ctx: click.Context, param: click.Parameter, name: str | None) -> s
 
 def _near(text: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.7)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {near[0]!r}? " if near else "; "
 
 
 def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

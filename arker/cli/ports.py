@@ -40,7 +40,7 @@ def _pair(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, 
 def port(client: Arker, vm: str, port: tuple[int, int], link: bool) -> None:
     """Forward a port of this machine to a server in a computer, until Ctrl-C.
 
-    LOCAL is the port of this machine, 0 for any that is free.  [default: PORT]
+    PORT is that of the server; LOCAL is the port of this machine, 0 for any that is free.  [default: PORT]
     """
     remote, local = port
     found = names.computer(client, vm).port(remote)
@@ -73,7 +73,7 @@ def _serve(near: socket.socket, port: Port) -> None:
                 up.join()
         except ArkerError as error:
             if error.code != "network":
-                warn(error.message)
+                warn(f"{error.message} of the computer; PORT comes first in PORT:LOCAL")
 
 
 def _send(near: socket.socket, far: PortConnection) -> None:

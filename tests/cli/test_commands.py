@@ -104,7 +104,9 @@ def test_rm_goes_on_and_tells_of_each(cli: Cli, client: Arker, name: str) -> Non
 
 
 def test_a_misspelt_name_is_mended(cli: Cli, vm: str) -> None:
-    assert f"did you mean {vm!r}?" in cli("run", vm[:-1] + "~", "--", "true", code=125).stderr
+    assert (
+        f"; did you mean {vm!r}? see `arker ls`" in cli("run", vm[:-1] + "~", "--", "true", code=125).stderr
+    )
 
 
 def test_fork_of_what_nobody_knows(cli: Cli, name: str) -> None:
@@ -362,7 +364,7 @@ def test_ls_of_a_folder(cli: Cli, vm: str) -> None:
         ("lrwxrwxrwx", "0", "l -> f"),
     ]
     assert json.loads(cli("ls", "--json", f"{vm}:d/f").stdout)[0]["size"] == 3
-    assert "not_found" in cli("ls", f"{vm}:none", code=1).stderr
+    assert cli("ls", f"{vm}:none", code=1).stderr == "arker: /home/user/none does not exist\n"
     assert "for the files" in cli("ls", "-r", code=2).stderr
 
 
@@ -443,7 +445,7 @@ def test_sync_goes_on_until_it_is_interrupted(
         (["{vm}:sub/", "{tmp}"], 2, "is a folder; copy it with -r"),
         (["{vm}:x", "{tmp}/none/"], 1, "there is no folder {tmp}/none\n"),
         (["{vm}:x", "{tmp}/none/x"], 1, "there is no folder {tmp}/none\n"),
-        (["{vm}:none", "{tmp}"], 1, "not_found"),
+        (["{vm}:none", "{tmp}"], 1, "file not found"),
         (["{tmp}/none", "{vm}:x"], 1, "No such file or directory\n"),
         (["{vm}:/etc/passwd", "{tmp}"], 1, "bad_request"),
         (["{vm}:x", "/dev/null"], 1, "not a regular file"),

@@ -89,6 +89,18 @@ def test_a_sample_counts_the_shell_from_the_beginning_and_what_has_the_mark() ->
     assert (measure.cpu_seconds, measure.peak_memory) == (2.75, 10), "what is gone stays counted"
 
 
+async def test_a_peak_of_one_sample_is_none(engine: BubblewrapEngine) -> None:
+    await attempt(engine, "true")
+    meter = engine._computers["a"].meter
+    assert meter is not None
+    for samples, peak in ((1, None), (2, 10)):
+        measure = meter.begin(shell=5)
+        measure.shell_before, measure.mark = 1.0, 77
+        for _ in range(samples):
+            measure.sample([(_process(6, 0.25), 77)], {6: 10})
+        assert meter.end(measure).peak_memory == peak
+
+
 def test_a_shell_that_had_taken_no_time_before_is_counted() -> None:
     measure = Measure(shell=5, shell_before=0.0)
     measure.sample([(_process(5, 2.5), None)], {})

@@ -420,8 +420,13 @@ class TestLauncher:
         with launch(state) as one:
             assert call(one, "GET", f"/api/v1/vms/{vm}")[0] == 200
 
-    def test_a_deployment_that_serves_a_state_already_is_joined(self, fresh_deployment: Fresh) -> None:
+    def test_a_deployment_that_serves_a_state_already_is_joined(
+        self, fresh_deployment: Fresh, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         served = fresh_deployment("--limit", "processes=99").start()
+        monkeypatch.setenv("ARKER_STATE", str(served.state))
+        with launch(attach=True) as joined:
+            assert joined.base_url == served.base_url
         with pytest.raises(LaunchError, match=r"`arker serve` serves .*attach=True"):
             launch(served.state)
         with pytest.raises(

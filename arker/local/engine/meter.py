@@ -35,6 +35,8 @@ class Measure:
     mark: int = 0
     cpu_seconds: float | None = None
     peak_memory: int | None = None
+    #: Samples that found processes of the command.
+    samples: int = 0
 
     def sample(self, processes: Iterable[tuple[Process, int | None]], memory: Mapping[int, int]) -> None:
         """Take in the CPU time and memory of the processes of a sandbox, each with its mark."""
@@ -49,6 +51,7 @@ class Measure:
         self.cpu_seconds = max(self.cpu_seconds or 0.0, cpu)
         if found:
             self.peak_memory = max(self.peak_memory or 0, held)
+            self.samples += 1
 
 
 class Meter:
@@ -87,14 +90,16 @@ class Meter:
             self._timer = self._loop.call_later(_IDLE, self._look)
         if measure.shell_before is None:
             return Usage()
+        # A single sample may be that of a program that has just started.
+        peak = measure.peak_memory if measure.samples > 1 else None
         if measure.group_before is not None:
             self._look()
             if self._quiet is not None:
-                return Usage(self._quiet - measure.group_before, measure.peak_memory, exact=True)
+                return Usage(self._quiet - measure.group_before, peak, exact=True)
         cpu = measure.cpu_seconds
         if (now := self._processes.spent(measure.shell)) is not None:
             cpu = max(cpu or 0.0, now - measure.shell_before)
-        return Usage(cpu, measure.peak_memory)
+        return Usage(cpu, peak)
 
     def _forget_quiet(self) -> None:
         self._quiet = None

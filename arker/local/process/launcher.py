@@ -21,7 +21,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from .folder import holder
+from .folder import default_state, holder
 
 #: Seconds that a deployment may take to start, and to end before it is killed.
 _START: Final = 60.0
@@ -92,7 +92,8 @@ def launch(
         state: folder for persistent data. A folder has one deployment: if a program has launched one there
             already (in this process or another), it is shared. None for a temporary folder, which all callers in
             this process with the same options share.
-        attach: whether to use a deployment that `arker serve` started on the folder, if there is one.
+        attach: whether to use a deployment that `arker serve` started on the folder, if there is one; then the default
+            folder is that of `arker serve`.
         options: further fields of `Settings`, such as `network=True` or `limits={"processes": 64}`.
 
     Raises:
@@ -101,6 +102,8 @@ def launch(
             `arker serve` and `attach` is not set.
     """
     check_installed()
+    if state is None and attach:
+        state = os.environ.get("ARKER_STATE") or default_state()
     folder = None if state is None else Path(state).expanduser().absolute()
     name = (
         None if folder is None else os.path.realpath(folder),
