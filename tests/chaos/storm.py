@@ -48,16 +48,16 @@ _ATTACKS = {
 
 
 class Patient(Worker):
-    """A worker that takes no for an answer: what was refused may have been done, or not."""
+    """A worker that accepts refusals: a refused operation may or may not have been carried out."""
 
     def step(self, connection: Connection) -> None:
-        """Do one thing; AssertionError says that a command found no room."""
+        """Do one operation. Raises AssertionError when a command found no room on the disk."""
         with contextlib.suppress(Refused, AssertionError):
             super().step(connection)
 
 
 class Attacker:
-    """Somebody who does what a computer should not suffer from, in computers of his own."""
+    """Attacks the deployment from its own computers; the computers of others must not notice."""
 
     def __init__(self, number: int, seed: int) -> None:
         self.random = random.Random(f"{seed}-{number}")
@@ -111,7 +111,7 @@ def _check_layers(state: Path, *, exactly: bool) -> None:
 
 
 def storm(state: Path, seconds: float, seed: int) -> str:
-    """Let it storm; what was done. Raises AssertionError."""
+    """Run workers, attackers and faults; return what was done. Raises AssertionError."""
     options = [word for limit in _LIMITS for word in ("--limit", limit)]
     deployment = FreshDeployment(state, "--log-level", "warning", *options)
     workers = [Patient(number) for number in range(2)]
@@ -158,7 +158,7 @@ def storm(state: Path, seconds: float, seed: int) -> str:
 
 
 def main() -> None:
-    """Of the command line."""
+    """Run the storm from the command line."""
     seconds = float(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
     print(f"seed {seed}", flush=True)

@@ -17,13 +17,13 @@ from arker.cli.app import app
 from arker.local.process.launcher import Deployment
 
 Cli = Callable[..., Result]
-#: What of the environment decides where commands go.
+#: Environment variables that decide which deployment commands use.
 VARIABLES = ["ARKER_API_KEY", "ARKER_BASE_URL", "ARKER_GLOBAL_URL", "ARKER_PROFILE", "ARKER_STATE"]
 
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment of somebody who has configured nothing, which is also that of this process."""
+    """An environment without any configuration, which this process has as well."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name in ("XDG_CONFIG_HOME", "ARKER_STATE"):
@@ -70,7 +70,7 @@ def command(*args: str, before: str = "") -> list[str]:
 
 @pytest.fixture
 def process(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """The same in a process, with nothing between it and us."""
+    """The same in a process of its own."""
 
     def start(*args: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(

@@ -480,7 +480,7 @@ def on_terminal(
     columns: int = 100,
     before: str = "",
 ) -> tuple[int, str]:
-    """A command on a terminal of its own; its exit code and what the terminal was sent."""
+    """Run a command on a terminal; return its exit code and its output."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.clear()

@@ -435,7 +435,7 @@ finally:
 
 
 def cpu_time(argv: list[str]) -> float:
-    """Seconds that a process computes, at best: others may have the processors meanwhile."""
+    """Return the least CPU time of several runs of a command, in seconds."""
     times = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

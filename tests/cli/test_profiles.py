@@ -20,7 +20,7 @@ KEY = "ark_" + "s" * 30
 
 @pytest.fixture(autouse=True)
 def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Whatever keyring the machine has is not ours to write to.
+    # Tests must not write to the keyring of the machine.
     monkeypatch.setitem(sys.modules, "keyring", None)
 
 

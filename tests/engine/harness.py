@@ -57,7 +57,7 @@ class Box:
 async def sh(
     engine: BubblewrapEngine, command: str, vm: str = "a", session: str = "0", **options: Any
 ) -> str:
-    """What a command prints; it must succeed and say nothing on stderr."""
+    """Return the output of a command, which must succeed without output on stderr."""
     outcome = await run(engine, vm, session, command, **options)
     assert (outcome.exit_code, outcome.stderr) == (0, b""), outcome
     return outcome.stdout.decode()
@@ -126,7 +126,7 @@ def engine(box: Box) -> Box:
 
 @pytest.fixture
 def as_root() -> None:
-    """The test keeps the privileges that pytest has, and they must be root's."""
+    """The test keeps the privileges of pytest, which must run as root."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
 

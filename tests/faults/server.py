@@ -168,7 +168,7 @@ class Server:
                     sock.shutdown(socket.SHUT_RDWR)
 
     def settle(self, connections: int, seconds: float = 30.0) -> bool:
-        """Whether just so many connections are open, soon."""
+        """Wait a moment until exactly so many connections are open; return whether they are."""
         end = time.monotonic() + seconds
         while len(self.open) != connections:
             if time.monotonic() > end:
@@ -177,12 +177,12 @@ class Server:
         return True
 
     def fail(self, step: str, *faults: Fault | None) -> None:
-        """Answer the next requests of a step (`*`: of any) by these faults; None is the truth. Afterwards,
-        the truth."""
+        """Answer the next requests of a step (`*`: of any) by these faults; None, and all later
+        answers, are correct."""
         self._faults.append((step, list(faults)))
 
     def vm(self, **files: bytes) -> str:
-        """A computer that is there, with files of these names."""
+        """Add a computer with files of these names; return its id."""
         with self._lock:
             vm_id = self._new_id()
             self.vms[vm_id] = Vm(None, {f"/home/user/{name}": data for name, data in files.items()})
@@ -379,7 +379,7 @@ class Server:
         return f"{self.store_url}/object/{self._serial}?signature=SIGNED{self._serial}"
 
     def expire(self) -> None:
-        """Every signed URL so far is void."""
+        """Make all signed URLs so far invalid."""
         with self._lock:
             self._objects.clear()
 
@@ -472,7 +472,7 @@ def answer(made: Answer) -> Fault:
 
 
 def after(made: Answer) -> Fault:
-    """Act on it; then answer this instead of the truth."""
+    """Act on it; then answer this instead."""
 
     def fault(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
         process()
@@ -482,7 +482,7 @@ def after(made: Answer) -> Fault:
 
 
 def change(alter: Callable[[Any], Any]) -> Fault:
-    """Act on it; answer the truth with its JSON altered."""
+    """Act on it; alter the JSON of the answer."""
 
     def fault(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
         truth = process()
@@ -492,12 +492,12 @@ def change(alter: Callable[[Any], Any]) -> Fault:
 
 
 def alter_raw(alter: Callable[[Answer], Answer | bytes]) -> Fault:
-    """Act on it; answer the truth with its bytes or headers altered, and close."""
+    """Act on it; alter the bytes or headers of the answer, and close."""
 
     def fault(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
         made = alter(process())
         if isinstance(made, Answer):
-            # Said aloud, or the client may use the connection again in the moment in which it is closed.
+            # The answer announces the close; otherwise the client may reuse the connection just as it is closed.
             made = Answer(made.status, {**made.headers, "connection": "close"}, made.body).raw()
         sock.sendall(made)
         raise Hang
@@ -546,7 +546,7 @@ def cut_body(server: Server, request: Request, process: Callable[[], Answer], so
 
 
 def garbage(server: Server, request: Request, process: Callable[[], Answer], sock: socket.socket) -> None:
-    """Act on it, and answer something that is no HTTP."""
+    """Act on it, and answer something that is not HTTP."""
     process()
     sock.sendall(b"\x16\x03\x01\x00 what is this\r\n\r\n")
     raise Hang

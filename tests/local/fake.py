@@ -1,4 +1,4 @@
-"""An engine without sandboxes, for what must be tested without one: faults that a real one gives only on a bad day.
+"""An engine without sandboxes, for tests of faults that a real engine rarely has.
 
 It passes the same conformance suite as the real one (`tests/engine/conformance`), where its commands are run by bash.
 """

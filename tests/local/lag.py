@@ -42,7 +42,7 @@ async def watched() -> AsyncIterator[Lag]:
     asyncio.Handle._run = timed  # type: ignore[method-assign]
     try:
         yield lag
-        # What follows the block is none of its business.
+        # Callbacks after the block are not measured.
         await asyncio.sleep(0)
     finally:
         gc.unfreeze()

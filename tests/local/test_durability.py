@@ -28,7 +28,7 @@ WORKERS = 4
 
 
 class Refused(Exception):
-    """The deployment answered, and the answer was no."""
+    """The deployment answered with a refusal."""
 
 
 class Connection:
@@ -74,7 +74,7 @@ class Connection:
 
 
 class Worker:
-    """Forks, writes, runs and deletes, and remembers what it was answered, and what it was not."""
+    """Forks, writes, runs and deletes, and remembers which requests were answered."""
 
     def __init__(self, number: int) -> None:
         self.number = number

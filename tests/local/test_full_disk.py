@@ -21,7 +21,7 @@ KEY = "ark_" + "t" * 40
 
 
 class Small:
-    """A deployment whose state folder is a small disk of its own, which goes when it goes."""
+    """A deployment whose state folder is on a small disk, which exists as long as the deployment."""
 
     api_key = KEY
 

@@ -21,7 +21,7 @@ import arker
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# One process builds and installs; the others have better things to do.
+# One process builds and installs, so that the others run other tests.
 pytestmark = pytest.mark.xdist_group("packaging")
 
 

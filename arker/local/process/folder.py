@@ -31,8 +31,8 @@ def lock_file(state: Path) -> Path:
 
 
 def holder(state: Path) -> Holder | None:
-    """Return what the last deployment wrote that served the state folder. If nobody holds the lock, that deployment may
-    have died; if somebody does, it may still be starting and have written nothing."""
+    """Return what the last deployment wrote that served the state folder. If the lock is free, that deployment may
+    have died; if it is held, a deployment may still be starting and have written nothing."""
     try:
         said = json.loads(lock_file(state).read_bytes())
         return Holder(

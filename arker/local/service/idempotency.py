@@ -36,7 +36,7 @@ _NOT_STARTED: Final = frozenset({"bad_request", "not_found", "forbidden", "vm_bu
 
 _UNKNOWN: Final = (
     "the command was started under this Idempotency-Key, and its outcome is unknown: the deployment stopped, "
-    "or nobody waited for it any more. It is not run again; look at what it left, or use another key"
+    "or no request waited for it any more. It is not run again; look at what it left, or use another key"
 )
 _UNKEPT: Final = (
     "the command ran under this Idempotency-Key, but its output was too large to be kept; it is not run again"

@@ -193,7 +193,7 @@ async def test_a_resumed_download_never_mixes_two_files(
 async def test_no_traceback_shows_a_secret_in_its_variables(
     server: Server, step: str, fault: faults.Fault | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As pytest and others print them."""
+    """Tracebacks are those that pytest and others print."""
     vm_id = server.vm(a=LARGE)
     async with client(server, retry=None) as arker:
         vm = arker.vm(vm_id)
@@ -255,7 +255,7 @@ async def test_an_error_of_the_users_http_client_is_told_without_the_signature(s
 
 
 def flipped(truth: Answer) -> Answer:
-    """The truth, but for one byte in the middle."""
+    """The correct answer with one byte in the middle changed."""
     body = bytearray(truth.body)
     body[len(body) // 2] ^= 1
     return Answer(truth.status, truth.headers, bytes(body))

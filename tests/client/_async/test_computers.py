@@ -168,7 +168,7 @@ async def test_a_command_with_odd_characters_arrives_as_it_is(server: Server) ->
     command = "echo 'ü €' \x01 \"\\\n"
     async with client(server) as arker:
         await arker.vm(server.vm()).run(command)
-        # Not text, but what Python makes of a file name that is none.
+        # Not valid text: Python decodes a file name that is not UTF-8 to this.
         server.fail("run", faults.answer(Answer.error("bad_request", "not text", 400)))
         with pytest.raises(ArkerError, match="not text"):
             await arker.vm(server.vm()).run("\ud800")

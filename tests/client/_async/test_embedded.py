@@ -61,7 +61,7 @@ async def test_a_fork_is_made_once_however_often_it_is_sent(
             await child.delete()
         finally:
             wire.lose(1)
-            # Done by the try that went unanswered.
+            # The attempt without an answer has done it.
             await vm.delete()
         assert (await arker.list(q="lost-answers")).total == 0
 

@@ -167,7 +167,7 @@ def test_a_command_with_odd_characters_arrives_as_it_is(server: Server) -> None:
     command = "echo 'ü €' \x01 \"\\\n"
     with client(server) as arker:
         arker.vm(server.vm()).run(command)
-        # Not text, but what Python makes of a file name that is none.
+        # Not valid text: Python decodes a file name that is not UTF-8 to this.
         server.fail("run", faults.answer(Answer.error("bad_request", "not text", 400)))
         with pytest.raises(ArkerError, match="not text"):
             arker.vm(server.vm()).run("\ud800")

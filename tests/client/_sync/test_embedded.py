@@ -58,7 +58,7 @@ def test_a_fork_is_made_once_however_often_it_is_sent(wire: CuttingProxy, deploy
             child.delete()
         finally:
             wire.lose(1)
-            # Done by the try that went unanswered.
+            # The attempt without an answer has done it.
             vm.delete()
         assert (arker.list(q="lost-answers")).total == 0
 

@@ -142,8 +142,8 @@ PASSING: dict[str, tuple[Fault, bool]] = {
 
 
 def in_time(fault: str, *, resend: bool = False) -> dict[str, object]:
-    """Impatience where it is called for, and nowhere else. The machine may be slow, and then a truth is late, too:
-    there are tries enough for that."""
+    """Options with short timeouts only for the fault that needs them. On a slow machine correct answers are late, too;
+    for these there are enough attempts."""
     if fault != "late":
         return {"retry": RetryPolicy(backoff=0.001, resend=resend)}
     return {

@@ -110,7 +110,7 @@ async def _draw(socket: WebSocket, terminal: Terminal) -> None:
     try:
         code = await asyncio.wait_for(terminal.wait(), 0.2)
     except TimeoutError:
-        await socket.close(REPLACED, "somebody else attached")
+        await socket.close(REPLACED, "another client attached")
     else:
         # A client that reads only the close code sees a normal end.
         await socket.close(ENDED, "" if code is None else f"exit code {code}")
