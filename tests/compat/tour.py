@@ -135,19 +135,19 @@ try:
     assert [one.name for one in arker.list_filesystems(name_prefix=name).filesystems] == [name]
     others = [vm.fork(name=f"{name}-{n}") for n in range(2)]
     for other in others:
-        mount = other.create_mount(filesystem_id=filesystem.filesystem_id, path="/mnt/shared")
+        mount = other.create_mount(filesystem_id=filesystem.filesystem_id, path="/root/shared")
         assert mount.state == "attaching"
-        again = other.create_mount(filesystem_id=filesystem.filesystem_id, path="/mnt/shared")
+        again = other.create_mount(filesystem_id=filesystem.filesystem_id, path="/root/shared")
         assert again.mount_id == mount.mount_id
         refused("conflict", other.create_mount, filesystem_id=filesystem.filesystem_id, path="/mnt/elsewhere")
         refused(
             "unsupported_operation",
             other.create_mount,
             filesystem_id=filesystem.filesystem_id,
-            path="/home/user/x",
+            path="/usr/x",
         )
-    others[0].run("echo shared > /mnt/shared/file")
-    assert others[1].run("cat /mnt/shared/file").stdout == "shared\n"
+    others[0].run("echo shared > /root/shared/file")
+    assert others[1].run("cat /root/shared/file").stdout == "shared\n"
     assert [mount.state for mount in others[1].list_mounts().mounts] == ["mounted"]
     refused("unsupported_operation", arker.delete_filesystem, filesystem.filesystem_id)
     assert others[0].delete_mount(mount_id=others[0].list_mounts().mounts[0].mount_id).deleted

@@ -190,8 +190,8 @@ class FakeEngine:
         self._vm(vm_id)
         self.mounts[vm_id] = dict(mounts)
 
-    async def mounted(self, vm_id: str) -> set[str]:
-        return set(self.mounts.get(vm_id, ())) if vm_id in await self.running() else set()
+    async def mounted(self, vm_id: str) -> dict[str, str | None]:
+        return dict.fromkeys(self.mounts.get(vm_id, ())) if vm_id in await self.running() else {}
 
     async def delete_filesystem(self, name: str) -> None:
         self.deleted_filesystems.append(name)

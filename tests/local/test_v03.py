@@ -689,16 +689,48 @@ class TestFilesystems:
             assert gone.json() == {"deleted": True}
             assert bench.engine.deleted_filesystems == [made["filesystem_id"]]
 
-    @pytest.mark.parametrize("path", ["/mnt", "/mnt/../etc", "/etc/x", "/home/user/x", "/mnt//x"])
-    async def test_a_mount_is_below_mnt(self, bench: Bench, path: str) -> None:
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            *((path, 200) for path in ("/mnt", "/data", "/home/user/x", "/srv/a b/c/")),
+            *((path, 400) for path in ("", "/", "data", "/mnt/../etc", "/mnt//x", "/a/.", "/" + "x" * 255)),
+            *(
+                (path, 422)
+                for path in ("/etc", "/usr/x", "/proc/x", "/home", "/home/user/", "/tmp", "/var/tmp/x")
+            ),
+        ],
+    )
+    async def test_a_mount_is_anywhere_but_in_the_system(self, bench: Bench, path: str, status: int) -> None:
         async with bench.client() as client:
             vm = (await make(client))["vm_id"]
             made = (await client.post("/v1/filesystems", json={"name": "data"})).json()
             answer = await client.post(
                 f"/v1/vms/{vm}/mounts", json={"filesystem_id": made["filesystem_id"], "path": path}
             )
-            assert answer.status_code == 422
-            assert bench.engine.mounts == {}
+            assert answer.status_code == status
+            if status == 200:
+                assert answer.json()["path"] == path.rstrip("/")
+            assert bool(bench.engine.mounts) is (status == 200)
+
+    async def test_a_mount_that_is_not_possible_says_why(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def mounted(vm_id: str) -> dict[str, str | None]:
+            return {"/mnt/one": None, "/data": "/data is not a folder"}
+
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            for name, path in (("one", None), ("two", "/data"), ("three", "/later")):
+                made = (await client.post("/v1/filesystems", json={"name": name})).json()
+                body = {"filesystem_id": made["filesystem_id"], **({} if path is None else {"path": path})}
+                await client.post(f"/v1/vms/{vm}/mounts", json=body)
+            monkeypatch.setattr(bench.engine, "mounted", mounted)
+            found = (await client.get(f"/v1/vms/{vm}/mounts")).json()["mounts"]
+            assert [(one["path"], one["state"], one["state_detail"]) for one in found] == [
+                ("/mnt/one", "mounted", None),
+                ("/data", "failed", "/data is not a folder"),
+                ("/later", "attaching", None),
+            ]
 
 
 @pytest.mark.parametrize(("name", "index"), [("0", 0), ("7", 7), ("2147483647", 2147483647)])

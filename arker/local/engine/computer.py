@@ -134,6 +134,8 @@ class Computer:
     #: File systems by their mount points: those mounted at the next start, and those mounted now.
     mounts: dict[str, str] = field(default_factory=dict)
     mounted: dict[str, str] = field(default_factory=dict)
+    #: Why the others could not be mounted at the last start, by their mount points.
+    unmountable: dict[str, str] = field(default_factory=dict)
     #: Whether limits must be enforced, because processes may be running.
     watched: bool = False
     #: Bytes written, as last measured, and whether its processes had sent descriptors that none had received.
@@ -219,6 +221,7 @@ class Computer:
         control = host.store / "run" / new_layer()
         try:
             disk = self._disk()
+            mounts = self._mountable(disk)
             # Not listable: programs inside open only the names that they were given.
             control.mkdir(mode=0o311)
             os.link(self.image.first, control / FIRST)
@@ -226,7 +229,6 @@ class Computer:
         except OSError as error:
             raise storage_error(error, "the sandbox cannot be started") from error
         mounted = (*self.frozen, self.top)
-        mounts = dict(self.mounts)
         host.take(mounted)
         try:
             async with host.starts:
@@ -278,6 +280,20 @@ class Computer:
         if self.image.whole:
             trees.make_folders(top, MOUNT_POINTS)
         return Disk(tuple(self.host.layer(name) for name in self.frozen), top, work)
+
+    def _mountable(self, disk: Disk) -> dict[str, str]:
+        """Return the file systems that can be mounted, by their mount points. A link in a folder that the guest may
+        change could redirect a mount; nothing changes the folders until the sandbox starts."""
+        mounts, self.unmountable = {}, {}
+        layers = [disk.top, *reversed(disk.frozen), self.image.lower]
+        for path, name in self.mounts.items():
+            writable = any(f"{path}/".startswith(f"/{folder}/") for folder in self.image.writable if folder)
+            at = resting.obstacle(layers, path) if writable or self.image.whole else None
+            if at is None:
+                mounts[path] = name
+            else:
+                self.unmountable[path] = f"{at} is not a folder, or cannot be read"
+        return mounts
 
     def _over(self, sandbox: Sandbox | None) -> None:
         """Clean up once after a sandbox that ended."""
@@ -425,7 +441,7 @@ class Computer:
 
     async def _link(self, path: str, source: int, sha256: str | None) -> bool:
         """Make `source` the file at `path` without a copy, if the computer is at rest and that is simple."""
-        if self.sandbox is not None:
+        if self.sandbox is not None or any(path.startswith(f"{point}/") for point in self.mounts):
             return False
         async with self.gate.exclusive():
             self.check()
@@ -493,8 +509,8 @@ class Computer:
         if self.running:
             assert self.sandbox is not None
             # Only files of the writable folders are on disk; others are in memory.
-            paths = [*(name or "." for name in self.image.writable), *(path[1:] for path in self.mounted)]
-            disks = {os.stat(path, dir_fd=self.sandbox.root).st_dev for path in paths}
+            disks = {os.stat(name or ".", dir_fd=self.sandbox.root).st_dev for name in self.image.writable}
+            disks |= {self.host.filesystem(name).stat().st_dev for name in self.mounted.values()}
             held = await self.sandbox.processes.aside(self.host.threads, self.sandbox.processes.nameless)
             nameless, self.in_flight = held.on(disks), held.in_flight > 0
         loop = asyncio.get_running_loop()

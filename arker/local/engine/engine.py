@@ -9,7 +9,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -608,8 +608,8 @@ class BubblewrapEngine:
         self._runs.forget(vm_id, run_id)
 
     async def set_mounts(self, vm_id: str, mounts: Mapping[str, str]) -> None:
-        """Set the file systems that a computer mounts from its next start on, by their paths below `/mnt`. A new file
-        system is empty. Raises VmMissing, StorageFull."""
+        """Set the file systems that a computer mounts from its next start on, by their paths. A new file system is
+        empty. Raises VmMissing, StorageFull."""
         computer = self._computer(vm_id)
         try:
             for name in mounts.values():
@@ -618,11 +618,13 @@ class BubblewrapEngine:
             raise storage_error(error, "the file system cannot be made") from error
         computer.mounts = dict(mounts)
 
-    async def mounted(self, vm_id: str) -> Set[str]:
-        """Return the paths of the file systems that a computer has mounted; empty while it is stopped. Raises
-        VmMissing."""
+    async def mounted(self, vm_id: str) -> Mapping[str, str | None]:
+        """Return the paths of the file systems that a computer has mounted (None), and of those that it could not mount
+        (why); empty while it is stopped. Raises VmMissing."""
         computer = self._computer(vm_id)
-        return set(computer.mounted) if computer.running else frozenset()
+        if not computer.running:
+            return {}
+        return {**computer.unmountable, **dict.fromkeys(computer.mounted)}
 
     async def delete_filesystem(self, name: str) -> None:
         """Remove a file system. Ignored when there is none."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -562,12 +562,13 @@ class Engine(Ports, Terminals, Protocol):
     # File systems that outlive computers
 
     async def set_mounts(self, vm_id: str, mounts: Mapping[str, str]) -> None:
-        """Set the file systems that a computer mounts from its next start on, by their paths below `/mnt`. A new file
-        system is empty. The engine does not remember the mounts when it is restarted. Raises StorageFull."""
+        """Set the file systems that a computer mounts from its next start on, by their paths. A new file system is
+        empty. The engine does not remember the mounts when it is restarted. Raises StorageFull."""
         ...
 
-    async def mounted(self, vm_id: str) -> Set[str]:
-        """Return the paths of the file systems that a computer has mounted; empty while it is stopped."""
+    async def mounted(self, vm_id: str) -> Mapping[str, str | None]:
+        """Return the paths of the file systems that a computer has mounted (None), and of those that it could not mount
+        (why); empty while it is stopped."""
         ...
 
     async def delete_filesystem(self, name: str) -> None:

@@ -1,4 +1,5 @@
-"""Puts files into the layers of a computer at rest: without a mount, and without a copy of their data."""
+"""Puts files into the layers of a computer at rest, without a mount and without a copy of their data; and looks at
+their folders."""
 
 from __future__ import annotations
 
@@ -46,6 +47,35 @@ def link(layers: Sequence[Path], path: str, source: int) -> bool:
                 raise
             return False
     return True
+
+
+def obstacle(layers: Sequence[Path], path: str) -> str | None:
+    """Return the first part of a path at which `layers` (highest first) have something else than a folder, such as a
+    link, or a folder that cannot be read; None if there is none. Missing folders are no obstacle."""
+    with contextlib.ExitStack() as opened:
+        stack = [_open(opened, str(layer)) for layer in layers]
+        at = ""
+        for name in path.split("/")[1:]:
+            at += f"/{name}"
+            found: list[int] = []
+            for parent in stack:
+                info = _look(parent, name)
+                if info is None:
+                    continue
+                if not stat.S_ISDIR(info.st_mode):
+                    if not found and not trees.is_whiteout(info):
+                        return at
+                    break
+                try:
+                    found.append(_open(opened, name, parent))
+                except PermissionError:
+                    return at
+                if trees.is_opaque(found[-1]):
+                    break
+            if not found:
+                return None
+            stack = found
+    return None
 
 
 def _open(opened: contextlib.ExitStack, name: str, parent: int | None = None) -> int:

@@ -25,7 +25,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from arker.local.engine import _linux, seccomp
@@ -36,8 +36,6 @@ from arker.local.engine.limits import Limits
 from arker.local.engine.processes import Processes
 from arker.local.engine.protocol import SandboxUnavailable
 
-#: Folder in which the file systems that outlive computers are mounted.
-MOUNTS = "/mnt"
 #: Folder in which a sandbox sees the pipes of its sessions.
 CONTROL = "/run/arker"
 #: The program of process 1 in that folder; no session has such a name.
@@ -109,7 +107,12 @@ def arguments(
     network: bool,
     mounts: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[str]:
-    """Return the bwrap command line of a sandbox; pure. `mounts` maps paths below `MOUNTS` to folders of the host."""
+    """Return the bwrap command line of a sandbox; pure.
+
+    Args:
+        mounts: Folders of the host by the paths where they are mounted. No part of a path may be a link in the layers,
+            which could redirect the mount.
+    """
     args = isolation(image.uid, image.name, network=network)
     if not image.whole:
         # bwrap creates the parents of mount points with mode 0700; programs must be able to read these.
@@ -127,12 +130,10 @@ def arguments(
     # The guest must not write kernel settings: sysctls, or OOM scores.
     args += ["--ro-bind", str(control / MEMINFO), "/proc/meminfo", "--remount-ro", "/proc"]
     args += ["--ro-bind", str(control), CONTROL]
-    if mounts:
-        # Mounted in a folder of its own: below a folder that the guest may change, a link could redirect a mount.
-        args += ["--perms", "0755", "--tmpfs", MOUNTS]
-        for path, source in mounts.items():
-            args += ["--bind", str(source), path]
-        args += ["--remount-ro", MOUNTS]
+    for path, source in mounts.items():
+        for parent in reversed(PurePosixPath(path).parents[:-1]):
+            args += ["--perms", "0755", "--dir", str(parent)]
+        args += ["--bind", str(source), path]
     if not image.whole:
         args += ["--remount-ro", "/"]
     args += ["--chdir", "/", "--clearenv"]

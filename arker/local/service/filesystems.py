@@ -1,7 +1,6 @@
 """File systems: folders of the deployment that outlive computers and can be mounted into several of them.
 
-A mount takes effect at the computer's next start. On this machine it is below `/mnt`: in folders that the computer can
-change, a link could redirect a mount.
+A mount takes effect at the computer's next start.
 """
 
 from __future__ import annotations
@@ -21,17 +20,24 @@ from .translation import api_errors
 
 __all__ = ["Filesystem", "Filesystems", "Mount", "Mounted"]
 
-#: Folder of all mounts.
+#: Folder of mounts without a path.
 _BELOW: Final = "/mnt/"
 _LONGEST: Final = 255
+#: Folders that a computer needs as they are, and those with all that is in them.
+_NEEDED: Final = frozenset({"/home", "/home/user", "/opt", "/tmp", "/var"})  # noqa: S108
+_SYSTEM: Final = (
+    "/bin/", "/boot/", "/dev/", "/etc/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/opt/arker/", "/proc/", "/run/",
+    "/sbin/", "/sys/", "/usr/", "/var/tmp/",  # noqa: S108
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """A mount, and whether the computer has mounted it already."""
+    """A mount, whether the computer has mounted it already, and why it could not."""
 
     mount: Mount
     there: bool
+    failure: str | None = None
 
 
 class Filesystems:
@@ -111,7 +117,10 @@ class Filesystems:
         self._access.owned(who, vm_id, "looked into")
         with api_errors():
             there = await self._engine.mounted(vm_id)
-        return [Mounted(mount, mount.path in there) for mount in self._rows.mounts(vm_id)]
+        return [
+            Mounted(mount, mount.path in there and there[mount.path] is None, there.get(mount.path))
+            for mount in self._rows.mounts(vm_id)
+        ]
 
     async def mount(self, who: Principal, vm_id: str, filesystem_id: str, path: str | None) -> Mounted:
         """Mount a file system into a computer, from its next start on. Return the existing mount if it is the same.
@@ -163,13 +172,15 @@ def _taken(path: str) -> ApiError:
 
 def _checked(path: str) -> str:
     path = path.rstrip("/")
-    names = path.removeprefix(_BELOW).split("/")
-    if not path.startswith("/") or "\0" in path or len(path.encode()) > _LONGEST:
-        raise ApiError("bad_request", f"path: expected an absolute path of at most {_LONGEST} bytes")
-    if not path.startswith(_BELOW) or any(name in ("", ".", "..") for name in names):
+    root, *names = path.split("/")
+    if root or not names or {"", ".", ".."} & {*names} or "\0" in path or len(path.encode()) > _LONGEST:
+        raise ApiError(
+            "bad_request", f"path: expected an absolute path of at most {_LONGEST} bytes, without . and .."
+        )
+    if path in _NEEDED or f"{path}/".startswith(_SYSTEM):
         raise ApiError(
             "unsupported_operation",
-            f"path: this deployment mounts file systems below {_BELOW} only",
+            f"path: a computer needs {path} as it is; mount the file system elsewhere",
             details={"reason": "feature_not_supported", "feature": "shared_filesystem"},
         )
     return path

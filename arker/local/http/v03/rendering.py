@@ -159,6 +159,6 @@ def mount(mounted: Mounted) -> dict[str, Any]:
         "filesystem_id": mounted.mount.filesystem_id,
         "path": mounted.mount.path,
         "region": REGION,
-        "state": "mounted" if mounted.there else "attaching",
-        "state_detail": None,
+        "state": "mounted" if mounted.there else "attaching" if mounted.failure is None else "failed",
+        "state_detail": mounted.failure,
     }
