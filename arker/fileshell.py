@@ -187,7 +187,10 @@ if ! exists "$P"; then printf 'arker:done\n' >&2; exit; fi
 """
     + _ENTER
     + r"""
-case $(find . 2>&1 >/dev/null) in *"ermission denied"*) fail bad_request "$P: permission denied" ;; esac
+export N
+find . -type d -exec sh -c 'for f do
+  if [ ! -r "$f" ] || [ ! -x "$f" ]; then printf "%s!%s\n%s:%s: permission denied\n" "$N" "$f" "$N" "${f#./}"; fi
+done' sh {} + 2>/dev/null || :
 """
     + _LISTING,
     "mkdir": r"""

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -17,10 +18,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from .archive import Entry
-from .errors import ArkerError
+from .errors import ArkerError, bad_request
 from .filevalues import PARTIAL, FileInfo, FileKind
 from .sources import local
-from .treeplan import unsafe_link, unsafe_path
+from .treeplan import Listing, unsafe_link, unsafe_path
 
 __all__ = ["Ignore", "LocalTree", "ignorer"]
 
@@ -31,6 +32,7 @@ Ignore: TypeAlias = Sequence[str] | Callable[[str], bool] | None
 _WINDOWS: Final = os.name == "nt"
 _PERMISSIONS: Final = 0o777
 _TRIES: Final = 3
+_EVERYTHING: Final = re.compile(r"^(!?)\*\*?\s*$")
 _DAY_NS: Final = 24 * 3600 * 10**9
 _READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -58,7 +60,9 @@ def ignorer(ignore: Ignore) -> Callable[[str], bool]:
         from pathspec import GitIgnoreSpec
     except ImportError as error:
         raise ArkerError("not_implemented", "patterns to ignore need `pip install 'arker[files]'`") from error
-    matches: Callable[[str], bool] = GitIgnoreSpec.from_lines(ignore).match_file
+    # pathspec ranks a bare `*` above later patterns of folders, such as `!*/`; git does not.
+    patterns = [_EVERYTHING.sub(r"\1?*", pattern) for pattern in ignore]
+    matches: Callable[[str], bool] = GitIgnoreSpec.from_lines(patterns).match_file
     return matches
 
 
@@ -80,20 +84,19 @@ class LocalTree:
     """A local folder as one side of a `push` or `pull`."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
+        if not os.fspath(root):
+            raise bad_request("the path of the local folder is empty")
         self.root: Path = Path(root)
         self._top = os.fspath(self.root)
         self._partial = f"{PARTIAL}{secrets.token_hex(8)}-"
         self._number = itertools.count()
         self._folders: set[str] = set()
-        self._leftovers: list[str] = []
 
-    def scan(
-        self, ignored: Callable[[str], bool], *, follow: bool = False
-    ) -> tuple[dict[str, FileInfo], dict[str, str]]:
-        """Return the entries below the folder by relative path; and the entries that are not a file, folder or link or
-        cannot be read, with the reasons. Raises ArkerError `local_file`."""
-        found: dict[str, FileInfo] = {}
-        skipped: dict[str, str] = {}
+    def scan(self, ignored: Callable[[str], bool], *, follow: bool = False) -> Listing:
+        """List the folder; entries that are not a file, folder or link, or cannot be read, are skipped. Raises
+        ArkerError `local_file`."""
+        listed = Listing()
+        found, skipped = listed.entries, listed.skipped
         top = local(self.root.stat)
         pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ((top.st_dev, top.st_ino),))]
         while pending:
@@ -111,7 +114,7 @@ class LocalTree:
                 if entry.name.startswith(PARTIAL):
                     with contextlib.suppress(OSError):
                         if is_leftover(entry.stat(follow_symlinks=False).st_mtime_ns):
-                            self._leftovers.append(path)
+                            listed.leftovers.append(path)
                     continue
                 try:
                     info = entry.stat(follow_symlinks=False)
@@ -123,6 +126,7 @@ class LocalTree:
                     continue
                 kind = _kind(info.st_mode)
                 if ignored(f"{path}/" if kind == "directory" else path):
+                    listed.ignored.append(path)
                     continue
                 if kind == "other":
                     skipped[path] = "neither a file nor a folder nor a link"
@@ -134,12 +138,7 @@ class LocalTree:
                         continue
                     pending.append((path, (*above, identity) if follow else ()))
                 found[path] = _info(path, info, target)
-        return found, skipped
-
-    def sweep(self) -> None:
-        """Remove what transfers that ended long ago left behind, as far as `scan` has seen it."""
-        for path in self._leftovers:
-            self.remove(path)
+        return listed
 
     def digest(self, path: str) -> str | None:
         """Return the SHA-256 of a file, in hex; None if it cannot be read."""

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .filevalues import FileInfo
 
-__all__ = ["Plan", "batches", "plan", "unsafe_link", "unsafe_path"]
+__all__ = ["Listing", "Plan", "batches", "plan", "unsafe_link", "unsafe_path"]
+
+
+@dataclass(slots=True)
+class Listing:
+    """What is in a tree, by relative path.
+
+    Attributes:
+        entries: What takes part.
+        skipped: What cannot be read or sent, with the reasons; of a folder, its entries.
+        ignored: What is left alone because it was asked for.
+        leftovers: What transfers that ended long ago left behind.
+    """
+
+    entries: dict[str, FileInfo] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -33,21 +49,26 @@ class Plan:
     unchanged: int = 0
 
 
-def plan(
-    source: Mapping[str, FileInfo], target: Mapping[str, FileInfo], *, delete: bool, checksum: bool
-) -> Plan:
-    """Plan to make `target` equal to `source`. With `delete`, also remove entries that are not in the source; with
-    `checksum`, also compare files of the same size and time."""
-    todo = Plan()
+def plan(source: Listing, target: Listing, *, delete: bool, checksum: bool) -> Plan:
+    """Plan to make the entries of `target` equal to those of `source`. With `delete`, also remove entries that are not
+    in the source; with `checksum`, also compare files of the same size and time.
+
+    What is ignored or cannot be read in the target stays there, with the folders that it is in. What cannot be read in
+    the source is not taken for missing.
+    """
+    todo = Plan(skipped=dict(source.skipped))
+    kept = {*target.ignored, *target.skipped, *source.skipped}
+    kept |= {top for path in kept for top in _tops(path)}
     blocked: list[str] = []
-    for path in sorted(source, key=_order):
-        entry, there = source[path], target.get(path)
+    for path in sorted(source.entries, key=_order):
+        entry, there = source.entries[path], target.entries.get(path)
         if any(_below(path, top) for top in blocked[-1:]):
             todo.skipped[path] = "what it is in was left out"
             continue
         if there is not None and there.kind != entry.kind and "directory" in (there.kind, entry.kind):
-            if not delete:
-                todo.skipped[path] = f"there is a {there.kind} of this name, and `delete` was not asked for"
+            if not delete or path in kept:
+                why = "it has entries that stay" if delete else "`delete` was not asked for"
+                todo.skipped[path] = f"there is a {there.kind} of this name, and {why}"
                 blocked.append(path)
                 continue
             todo.clear.append(path)
@@ -62,12 +83,19 @@ def plan(
             todo.unchanged += 1
     if delete:
         last = ""
-        for path in sorted(target.keys() - source.keys(), key=_order):
-            if last and _below(path, last):
+        cleared = set(todo.clear)
+        for path in sorted(target.entries.keys() - source.entries.keys(), key=_order):
+            if path in target.skipped:
+                todo.skipped[path] = target.skipped[path]
+            tops = _tops(path)
+            if (
+                path in kept
+                or (last and _below(path, last))
+                or not (cleared.isdisjoint(tops) and source.skipped.keys().isdisjoint(tops))
+            ):
                 continue
-            if not any(_below(path, top) for top in todo.clear):
-                todo.remove.append(path)
-                last = path
+            todo.remove.append(path)
+            last = path
     return todo
 
 
@@ -80,6 +108,11 @@ def _differs(entry: FileInfo, there: FileInfo) -> bool:
 
 def _order(path: str) -> list[str]:
     return path.split("/")
+
+
+def _tops(path: str) -> list[str]:
+    """The folders that a path is in."""
+    return [path[:at] for at, char in enumerate(path) if char == "/"]
 
 
 def _below(path: str, top: str) -> bool:

@@ -84,6 +84,11 @@ def all_pages(page: Callable[[str], tuple[Any, str | None]]) -> list[Any]:
     return entries
 
 
+def manifest(files: FileShell, root: Path, cursor: str) -> tuple[Any, str | None]:
+    page = files.manifest(str(root), cursor, 0)
+    return page.entries, page.cursor
+
+
 def test_any_name(files: FileShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "t"
     for name in NAMES:
@@ -97,7 +102,7 @@ def test_any_name(files: FileShell, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     expected.sort(key=lambda path: [os.fsencode(part) for part in path.split("/")])
     for limit in (10_000, 3):
         monkeypatch.setattr(module, "_PAGE", limit)
-        found = all_pages(lambda cursor: files.manifest(str(root), cursor, 0))
+        found = all_pages(lambda cursor: manifest(files, root, cursor))
         assert [info.path for info in found] == expected
     for info in found:
         there = (root / info.path).lstat()

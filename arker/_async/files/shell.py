@@ -20,7 +20,7 @@ from arker.filechanges import TreeNews
 from arker.fileshell import Output
 from arker.filevalues import HOME, PARTIAL, FileInfo, GrepMatch
 
-from .wire import REPEATABLE, Part, run_apart
+from .wire import REPEATABLE, Part, TreePage, run_apart
 
 if TYPE_CHECKING:
     from arker._async.computer import AsyncComputer
@@ -62,20 +62,17 @@ class AsyncFileShell:
     ) -> tuple[Sequence[FileInfo], str | None]:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
         pattern, deep = fileshell.glob_pattern(glob) if glob else (None, recursive)
-        entries, following = await self._page("list", path, cursor, deep=deep)
-        if pattern is not None:
-            entries = [info for info in entries if pattern.fullmatch(info.path)]
+        page = await self._page("list", path, cursor, deep=deep)
+        entries = [info for info in page.entries if pattern is None or pattern.fullmatch(info.path)]
         return [
             dataclasses.replace(info, path=posixpath.join(path, info.path)) for info in entries
-        ], following
+        ], page.cursor
 
-    async def manifest(self, path: str, cursor: str, limit: int) -> tuple[Sequence[FileInfo], str | None]:
+    async def manifest(self, path: str, cursor: str, limit: int) -> TreePage:
         """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
         return await self._page("manifest", path, cursor, deep=True)
 
-    async def _page(
-        self, op: str, path: str, cursor: str, *, deep: bool
-    ) -> tuple[Sequence[FileInfo], str | None]:
+    async def _page(self, op: str, path: str, cursor: str, *, deep: bool) -> TreePage:
         if "\2" in cursor:
             raise ArkerError("bad_request", f"{path} has a name with the byte 2, and more than a page", 400)
         # As the script orders names.
@@ -83,7 +80,8 @@ class AsyncFileShell:
         found = await self._do(
             op, path, repeatable=True, after=after, limit=_PAGE, depth=None if deep else "-maxdepth 1"
         )
-        return found.entries, found.entries[-1].path if found.more and found.entries else None
+        following = found.entries[-1].path if found.more and found.entries else None
+        return TreePage(found.entries, following, found.refused)
 
     async def changes(self, path: str, cursor: str, wait: float) -> TreeNews:
         """Wait at most `wait` seconds for changes below a folder since `cursor`; return whether there are any. Raises

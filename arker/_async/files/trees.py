@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from arker._async.gather import async_gather
@@ -13,7 +13,7 @@ from arker.errors import ArkerError
 from arker.filevalues import PARTIAL, FileInfo, RemotePath, TreeResult, remote_path
 from arker.folders import Ignore, LocalTree, ignorer, is_leftover
 from arker.sources import File, local
-from arker.treeplan import Plan, batches, plan
+from arker.treeplan import Listing, Plan, batches, plan
 
 from .wire import PART
 
@@ -75,14 +75,10 @@ async def async_push(
     """Make a folder of a computer equal to one of this machine; see `AsyncFiles.push`."""
     wire, base, tree = files._wire, remote_path(target), LocalTree(source)
     ignored = ignorer(ignore)
-    here, unreadable = await async_in_thread(functools.partial(tree.scan, ignored, follow=follow))
-    leftovers: list[str] = []
-    there = await _manifest(files, base, ignored, leftovers)
+    here = await async_in_thread(functools.partial(tree.scan, ignored, follow=follow))
+    there = await _manifest(files, base, ignored)
     todo = plan(here, there, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
-    work.skipped |= unreadable
-    # An entry that could not be read is not missing.
-    todo.remove = [path for path in todo.remove if not _touches(path, unreadable)]
     await _compare(files, base, tree, todo, there)
     await _clear(files, base, todo.clear, work)
     work.total = sum(info.size for info in todo.send)
@@ -112,7 +108,8 @@ async def async_push(
         else:
             work.done([info.path], info.size, {})
 
-    if todo.send and not there:
+    if not there.entries:
+        # It may not exist.
         await wire.operate("mkdir", base, parents=True, exist_ok=True)
     await _all(piece, large, todo.send)
     folders = [info for info in todo.send if info.kind == "directory"]
@@ -120,7 +117,7 @@ async def async_push(
     for start in range(0, len(marks), _QUESTIONS):
         work.skipped |= await wire.mark(base, marks[start : start + _QUESTIONS])
     work.sent += [info.path for info in todo.mark if info.path not in work.skipped]
-    await _clear(files, base, [*todo.remove, *leftovers], work)
+    await _clear(files, base, [*todo.remove, *there.leftovers], work)
     work.removed += [path for path in todo.remove if path not in work.skipped]
     return work.result()
 
@@ -138,23 +135,17 @@ async def async_pull(
     """Make a folder of this machine equal to one of a computer; see `AsyncFiles.pull`."""
     wire, base, tree = files._wire, remote_path(source), LocalTree(target)
     ignored = ignorer(ignore)
-    there = await _manifest(files, base, ignored, [])
-    if not there:
+    there = await _manifest(files, base, ignored)
+    if not there.entries:
         # A folder that does not exist has an empty manifest, too.
         await wire.stat(base)
     await async_in_thread(tree.make_root)
-    refused = await async_in_thread(tree.refusals, there.values())
-    here, unreadable = await async_in_thread(tree.scan, ignored)
-    todo = plan(
-        {path: info for path, info in there.items() if path not in refused},
-        here,
-        delete=delete,
-        checksum=checksum,
-    )
+    for path, why in (await async_in_thread(tree.refusals, there.entries.values())).items():
+        del there.entries[path]
+        there.skipped[path] = why
+    here = await async_in_thread(tree.scan, ignored)
+    todo = plan(there, here, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
-    work.skipped |= refused
-    # A refused entry is not missing in the computer.
-    todo.remove = [path for path in todo.remove if not _touches(path, {**refused, **unreadable})]
     await _compare(files, base, tree, todo, here)
     for path in todo.clear:
         if why := await async_in_thread(tree.remove, path):
@@ -192,7 +183,8 @@ async def async_pull(
             work.skipped[path] = why
         else:
             work.removed.append(path)
-    await async_in_thread(tree.sweep)
+    for path in here.leftovers:
+        await async_in_thread(tree.remove, path)
     return work.result()
 
 
@@ -210,35 +202,33 @@ async def _get(files: AsyncFiles, path: str, tree: LocalTree, name: str) -> None
         raise ArkerError("local_file", str(error)) from error
 
 
-async def _manifest(
-    files: AsyncFiles, base: str, ignored: Callable[[str], bool], leftovers: list[str]
-) -> dict[str, FileInfo]:
-    """Return the entries below a folder by relative path. What transfers that ended long ago left behind goes to
-    `leftovers`."""
-    found: dict[str, FileInfo] = {}
+async def _manifest(files: AsyncFiles, base: str, ignored: Callable[[str], bool]) -> Listing:
+    """List a folder of the computer; if it does not exist, it is empty. Raises ArkerError."""
+    found = Listing()
     cursor: str | None = ""
     left_out = ""
     while cursor is not None:
-        page, cursor = await files._wire.manifest(base, cursor, _PAGE)
-        for info in page:
+        page = await files._wire.manifest(base, cursor, _PAGE)
+        cursor = page.cursor
+        found.skipped |= page.refused
+        for info in page.entries:
             if left_out and info.path.startswith(left_out):
                 continue
             if info.path.rpartition("/")[2].startswith(PARTIAL):
                 if is_leftover(info.mtime_ns):
-                    leftovers.append(info.path)
+                    found.leftovers.append(info.path)
                 continue
             if ignored(f"{info.path}/" if info.kind == "directory" else info.path):
                 left_out = f"{info.path}/"
+                found.ignored.append(info.path)
                 continue
-            found[info.path] = FileInfo(
+            found.entries[info.path] = FileInfo(
                 info.path, info.kind, info.size, info.mode & 0o777, info.mtime_ns, info.version, info.target
             )
     return found
 
 
-async def _compare(
-    files: AsyncFiles, base: str, tree: LocalTree, todo: Plan, target: Mapping[str, FileInfo]
-) -> None:
+async def _compare(files: AsyncFiles, base: str, tree: LocalTree, todo: Plan, target: Listing) -> None:
     """Compare digests to decide which files of the same size have to be sent."""
     for start in range(0, len(todo.compare), _QUESTIONS):
         asked = todo.compare[start : start + _QUESTIONS]
@@ -247,7 +237,7 @@ async def _compare(
             lambda asked=asked: {info.path: tree.digest(info.path) for info in asked}
         )
         for info in asked:
-            known = target[info.path]
+            known = target.entries[info.path]
             if theirs.get(info.path, "") != ours[info.path]:
                 todo.send.append(info)
             elif (known.mode, known.mtime_ns) == (info.mode, info.mtime_ns):
@@ -285,10 +275,3 @@ async def _all(
     ]
     for outcome in await async_gather(jobs, _AT_A_TIME):
         outcome.get()
-
-
-def _touches(path: str, others: Iterable[str]) -> bool:
-    """Whether one of `others` is at or below `path`, or `path` is below one of them."""
-    return any(
-        other == path or other.startswith(f"{path}/") or path.startswith(f"{other}/") for other in others
-    )

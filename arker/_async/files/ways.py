@@ -11,7 +11,7 @@ from arker.filechanges import TreeNews
 from arker.filevalues import FileInfo, GrepMatch
 
 from .shell import AsyncFileShell
-from .wire import AsyncFileWire, Part
+from .wire import AsyncFileWire, Part, TreePage
 
 if TYPE_CHECKING:
     from arker._async.computer import AsyncComputer
@@ -73,7 +73,7 @@ class AsyncFileWays:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
         return await self._by(lambda way: way.list(path, cursor, limit, recursive=recursive, glob=glob))
 
-    async def manifest(self, path: str, cursor: str, limit: int) -> tuple[Sequence[FileInfo], str | None]:
+    async def manifest(self, path: str, cursor: str, limit: int) -> TreePage:
         """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
         return await self._by(lambda way: way.manifest(path, cursor, limit))
 

@@ -46,6 +46,15 @@ class Part:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class TreePage:
+    """Entries of a tree, the start of the next page, and the folders that cannot be read, with the reasons."""
+
+    entries: Sequence[FileInfo]
+    cursor: str | None
+    refused: dict[str, str]
+
+
 async def run_apart(computer: AsyncComputer, command: str) -> RunResult:
     """Run a command in a free one of our own sessions. Raises ArkerError."""
     for number in range(_SESSIONS):
@@ -88,10 +97,10 @@ class AsyncFileWire:
         answer = await self._operate("list", path, cursor=cursor, limit=limit, **fields)
         return _parsed(lambda fields: _page(fields, path), answer)
 
-    async def manifest(self, path: str, cursor: str, limit: int) -> tuple[Sequence[FileInfo], str | None]:
+    async def manifest(self, path: str, cursor: str, limit: int) -> TreePage:
         """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
         answer = await self._operate("manifest", path, hashed=False, cursor=cursor, limit=limit)
-        return _parsed(lambda fields: _page(fields, ""), answer)
+        return _parsed(lambda fields: TreePage(*_page(fields, ""), _refused(fields)), answer)
 
     async def changes(self, path: str, cursor: str, wait: float) -> TreeNews:
         """Wait at most `wait` seconds for changes below a folder since `cursor`; return them. Raises ArkerError."""

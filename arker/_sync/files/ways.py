@@ -12,7 +12,7 @@ from arker.filechanges import TreeNews
 from arker.filevalues import FileInfo, GrepMatch
 
 from .shell import FileShell
-from .wire import FileWire, Part
+from .wire import FileWire, Part, TreePage
 
 if TYPE_CHECKING:
     from arker._sync.computer import Computer
@@ -74,7 +74,7 @@ class FileWays:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
         return self._by(lambda way: way.list(path, cursor, limit, recursive=recursive, glob=glob))
 
-    def manifest(self, path: str, cursor: str, limit: int) -> tuple[Sequence[FileInfo], str | None]:
+    def manifest(self, path: str, cursor: str, limit: int) -> TreePage:
         """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
         return self._by(lambda way: way.manifest(path, cursor, limit))
 

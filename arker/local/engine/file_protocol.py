@@ -6,7 +6,7 @@ A path is a str, absolute inside the computer. Bytes that are not UTF-8 are surr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from arker.local.engine.protocol import EngineError, Readable
@@ -54,10 +54,12 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries of a directory, in order; `cursor` continues after them and is None at the end."""
+    """Entries of a directory, in order; `cursor` continues after them and is None at the end. `refused` has directories
+    of a manifest that could not be read."""
 
     entries: list[FileInfo]
     cursor: str | None
+    refused: list[Refused] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from arker.contract import LARGEST_FILE, path_problem
 from arker.local.engine.file_protocol import FileInfo
-from arker.local.engine.protocol import Engine, FileMissing, Readable
+from arker.local.engine.protocol import Engine, FileMissing, FileRefused, Readable
 from arker.local.storage.uploads import Range
 
 from . import signing
@@ -199,6 +199,8 @@ class Files:
                 raise ApiError("bad_request", "path: the root cannot be listed; name a folder in it")
             while cursor is not None and len(files) <= MAX_MANIFEST:
                 page = await self._engine.files(vm_id).manifest(path, cursor=cursor)
+                for refused in page.refused:
+                    raise FileRefused(refused.reason)
                 files += [entry for entry in page.entries if entry.kind == "file" and _is_unicode(entry.path)]
                 cursor = page.cursor
         return Manifest(files[:MAX_MANIFEST], cursor is not None or len(files) > MAX_MANIFEST)

@@ -195,6 +195,66 @@ def test_read_only_files_are_replaced_only_if_asked(way: Way, deployment: Deploy
         assert (vm.files.stat("t/small")).mode == 0o644
 
 
+def test_ignored_files_keep_the_folders_that_they_are_in(
+    way: Way, deployment: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/file").write_text("f")
+    names = ["pkg/a.pyc", "pkg/b.py", "old/x/b.py", "file/c.pyc"]
+    for name in names:
+        (tmp_path / "b" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "b" / name).touch()
+    kept = {"file", "file/c.pyc", "pkg", "pkg/a.pyc"}
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.files.push(tmp_path / "b", "t")
+        pushed = vm.files.push(tmp_path / "a", "t", delete=True, ignore=["*.pyc"])
+        assert (pushed.sent, pushed.removed, set(pushed.skipped)) == ((), ("old", "pkg/b.py"), {"file"})
+        assert {info.path.removeprefix(f"{HOME}/t/") for info in vm.files.list("t", recursive=True)} == kept
+        vm.files.push(tmp_path / "a", "u")
+        pulled = vm.files.pull("u", tmp_path / "b", delete=True, ignore=["*.pyc"])
+        assert (pulled.sent, pulled.removed, set(pulled.skipped)) == ((), ("old", "pkg/b.py"), {"file"})
+        assert picture(tmp_path / "b").keys() == kept
+
+
+def test_only_what_is_named_is_not_ignored(way: Way, deployment: Deployment, tmp_path: Path) -> None:
+    for name in ("docs/deep/a.md", "docs/b.txt", "c.md", "d"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        result = vm.files.push(tmp_path, "t", ignore=["*", "!*/", "!*.md"])
+        assert result.sent == ("c.md", "docs", "docs/deep", "docs/deep/a.md")
+
+
+def test_folders_that_cannot_be_read_in_the_computer(
+    way: Way, deployment: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b/closed").mkdir(parents=True)
+    (tmp_path / "b/closed/mine").touch()
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        (vm.run("mkdir -p t/d t/closed/in; touch t/d/f; chmod 0 t/closed")).check()
+        pulled = vm.files.pull("t", tmp_path / "b", delete=True)
+        assert (pulled.removed, pulled.skipped) == ((), {"closed": "closed: permission denied"})
+        assert {"d", "d/f"} <= set(pulled.sent)
+        (tmp_path / "b/closed").chmod(0o700)
+        assert (tmp_path / "b/closed/mine").exists()
+        pushed = vm.files.push(tmp_path / "a", "t", delete=True)
+        assert (pushed.removed, pushed.skipped) == (("d",), {"closed": "closed: permission denied"})
+        assert (vm.run("chmod 700 t/closed; find t")).text.split() == ["t", "t/closed", "t/closed/in"]
+
+
+def test_empty_folders_and_empty_paths(way: Way, deployment: Deployment, tmp_path: Path) -> None:
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.files.push(tmp_path, "t/empty")
+        assert (vm.files.stat("t/empty")).is_directory
+        vm.files.pull("t/empty", tmp_path / "b")
+        assert (tmp_path / "b").is_dir()
+        with pytest.raises(ArkerError, match="is empty"):
+            vm.files.push("", "t")
+        with pytest.raises(ArkerError, match="is empty"):
+            vm.files.pull("t", "")
+
+
 def test_links_can_be_followed(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/f").write_text("f")

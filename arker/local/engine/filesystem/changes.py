@@ -26,7 +26,7 @@ from arker.local.engine.file_protocol import (
     Refused,
 )
 from arker.local.engine.filesystem.root import Root, location, refuse_unless_regular, reopen, told
-from arker.local.engine.filesystem.walk import BATCH, directory, info_of, version_of, walk
+from arker.local.engine.filesystem.walk import BATCH, directory, info_of, refuse_closed, version_of, walk
 from arker.local.engine.protocol import ComputerBusy, FileMissing, FileRefused
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -518,7 +518,7 @@ def _copy_tree(root: Root, a: int, name: str, info: os.stat_result, b: int, new:
         target = os.open(new, _DIRECTORY, dir_fd=b)
         modes = [("", info)]
         try:
-            for found in walk(root, source, strict=True):
+            for found in walk(root, source, closed=refuse_closed):
                 above = found.path.rpartition("/")[0]
                 place = _linux.open_beneath(target, above or ".", os.O_PATH | os.O_DIRECTORY)
                 try:

@@ -12,7 +12,7 @@ from arker.local.engine.digests import Digests
 from arker.local.engine.file_protocol import FileInfo, NewEntry, Page, Refused
 from arker.local.engine.filesystem.root import Root, refuse_unless_regular, told
 from arker.local.engine.filesystem.walk import Folders, directory, info_of, kind_of, version_of, walk
-from arker.local.engine.protocol import FileMissing, FileRefused
+from arker.local.engine.protocol import EngineError, FileMissing, FileRefused
 
 #: How many times a file that changes while it is read is read again.
 _TRIES = 3
@@ -33,17 +33,25 @@ def manifest(
     """List everything below the directory `path`, in order; with `digests`, with the SHA-256 of each regular file; with
     `only`, just the entries at these relative paths. A missing directory is empty.
 
-    Raises FileRefused when something cannot be read, so that existing entries are never reported as missing.
+    Directories that cannot be read are told, so that existing entries are never taken for missing ones. Raises
+    FileRefused when `path` itself, or a file for its digest, cannot be read.
     """
     entries: list[FileInfo] = []
+    refused: list[Refused] = []
     last = ""
+
+    def closed(path: str, error: EngineError) -> None:
+        if not path:
+            raise error
+        refused.append(Refused(path, str(error)))
+
     try:
         with told(path), directory(root, path) as top:
             if only is not None:
                 return Page(_some(root, vm_id, top, only, digests), None)
-            for entry in walk(root, top, after=cursor, strict=True):
+            for entry in walk(root, top, after=cursor, closed=closed):
                 if len(entries) >= limit or (root.due and last):
-                    return Page(entries, last)
+                    return Page(entries, last, refused)
                 last = entry.path
                 sha256 = None
                 if digests is not None and kind_of(entry.info.st_mode) == "file":
@@ -56,7 +64,7 @@ def manifest(
                 entries.append(info_of(entry.path, entry.info, entry.target(), sha256))
     except FileMissing:
         pass
-    return Page(entries, None)
+    return Page(entries, None, refused)
 
 
 def _digest(root: Root, vm_id: str, digests: Digests, found: os.stat_result, folder: int, name: str) -> str:

@@ -14,7 +14,7 @@ from arker.local.engine import _linux
 from arker.local.engine.file_protocol import FileInfo, Kind, Page
 from arker.local.engine.filesystem.globs import Glob
 from arker.local.engine.filesystem.root import Root, reopen, told
-from arker.local.engine.protocol import FileRefused, LimitReached
+from arker.local.engine.protocol import EngineError, FileRefused, LimitReached
 
 #: Names of one directory that are held at a time.
 BATCH = 4096
@@ -113,18 +113,29 @@ def _names(folders: Folders, path: str, after: str) -> Iterator[str]:
         after = batch[-1]
 
 
+def _ignore_permissions(path: str, error: EngineError) -> None:
+    if not isinstance(error, FileRefused):
+        raise error
+
+
+def refuse_closed(path: str, error: EngineError) -> None:
+    """Raise for a directory that cannot be read, for `walk`."""
+    raise error
+
+
 def walk(
     root: Root,
     top: int,
     *,
     after: str = "",
     enter: Callable[[Found], bool] = lambda found: True,
-    strict: bool = False,
+    closed: Callable[[str, EngineError], None] = _ignore_permissions,
 ) -> Iterator[Found]:
     """Walk everything below the open directory `top`, by name, each directory before its contents.
 
-    Links are not followed; procfs is not entered. `after` is the path where an earlier walk ended. Unreadable
-    directories count as empty; with `strict` they raise FileRefused.
+    Links are not followed; procfs is not entered. `after` is the path where an earlier walk ended. `closed` is called
+    with the path of each directory that cannot be read, and why; without it, those that are not permitted count as
+    empty, and those that are too deep raise LimitReached.
     """
     if "\0" in after:
         raise FileRefused("the cursor is not one of a listing")
@@ -158,18 +169,18 @@ def walk(
                     continue
                 found = look(path, name)
             except OSError as error:
-                if error.errno == errno.ENAMETOOLONG:
-                    raise LimitReached(
-                        f"paths below {path[:100]!r} are longer than the system can name"
-                    ) from error
                 if error.errno in _GONE:
                     continue
-                if error.errno == errno.EACCES:
-                    if strict:
-                        raise FileRefused(f"{path or 'the directory'}: permission denied") from error
-                    pending.pop()
-                    continue
-                raise
+                if error.errno == errno.ENAMETOOLONG:
+                    closed(
+                        path, LimitReached(f"paths below {path[:100]!r} are longer than the system can name")
+                    )
+                elif error.errno == errno.EACCES:
+                    closed(path, FileRefused(f"{path or 'the directory'}: permission denied"))
+                else:
+                    raise
+                pending.pop()
+                continue
             yield found
             descend(found)
     finally:

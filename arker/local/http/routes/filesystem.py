@@ -135,6 +135,7 @@ def _page(page: Page) -> dict[str, Any]:
     return {
         "entries": [info_fields(entry) for entry in page.entries],
         "cursor": None if cursor is None else cursor.decode(),
+        "refused": refused_fields(page.refused),
     }
 
 
