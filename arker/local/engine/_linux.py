@@ -87,14 +87,13 @@ def fill_standard_descriptors() -> None:
     os.close(fd)
 
 
-def inheritable_descriptors() -> list[int]:
-    """Return the descriptors above 2 that a program started by this process would inherit."""
-    found = []
+def keep_descriptors() -> None:
+    """Make sure that programs started by this process inherit none of the descriptors that it has, above 2. Python
+    opens all others so that they are not inherited."""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with contextlib.suppress(OSError):  # that of the listing itself
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                found.append(int(name))
-    return found
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
 
 
 def set_dumpable() -> None:

@@ -129,6 +129,7 @@ class BubblewrapEngine:
             # The user of a sandbox would be the host's root and could write /proc/sys.
             raise SandboxUnavailable("the engine does not run as root; call drop_privileges first")
         _linux.fill_standard_descriptors()
+        _linux.keep_descriptors()
         self._most_layers = layer_budget(self._path)
         self._layers = min(_LAYERS, self._most_layers * 2 // 3)
         try:

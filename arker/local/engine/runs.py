@@ -57,14 +57,15 @@ async def collect(run: Run, limit: int = COLLECTED) -> RunOutcome:
     kept: dict[Stream, list[bytes]] = {Stream.STDOUT: [], Stream.STDERR: []}
     room = dict.fromkeys(kept, limit)
     end: End | None = None
-    async for event in run.events():
-        if isinstance(event, Output):
-            left = room[event.stream]
-            if left > 0:
-                kept[event.stream].append(event.data[:left])
-                room[event.stream] = left - len(event.data)
-        elif isinstance(event, End):
-            end = event
+    async for batch in run.batches():
+        for event in batch:
+            if isinstance(event, Output):
+                left = room[event.stream]
+                if left > 0:
+                    kept[event.stream].append(event.data[:left])
+                    room[event.stream] = left - len(event.data)
+            elif isinstance(event, End):
+                end = event
     assert end is not None
     if end.exit_code is None:
         why = "; ".join(end.notes) or f"the run {run.id} ended without an exit code ({end.reason})"
@@ -491,7 +492,7 @@ class RunBook:
         return run
 
     def _record(self, vm_id: str, run_id: str) -> Path:
-        return self._folder / vm_id / f"{run_id}.json"
+        return Path(f"{self._folder}/{vm_id}/{run_id}.json")
 
     def _output(self, vm_id: str, run_id: str) -> str:
         return f"{self._folder}/{vm_id}/{run_id}.out"

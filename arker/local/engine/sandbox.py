@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from arker.local.engine import _linux, seccomp
+from arker.local.engine import seccomp
 from arker.local.engine.cgroups import Group, Usage
 from arker.local.engine.diagnosis import explain, facts, find_bwrap
 from arker.local.engine.images import HOME, Image
@@ -257,8 +257,7 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
             # it.
             info = held(ours, os.memfd_create("info"))
             # Sandboxes must not inherit the environment of this process.
-            actions: list[tuple[int, int, int] | tuple[int, int]] = [
-                *((os.POSIX_SPAWN_CLOSE, fd) for fd in _linux.inheritable_descriptors()),
+            actions = [
                 (os.POSIX_SPAWN_DUP2, stdin, 0),
                 (os.POSIX_SPAWN_DUP2, stdout, 1),
                 (os.POSIX_SPAWN_DUP2, stdout, 2),

@@ -44,20 +44,21 @@ def create_app(
         contract: which contract to serve: `0.1`, `0.3` or `both`.
     """
     under_way = UnderWay(most_connections() if most_requests is None else most_requests)
-    # The order matters: the last of the computers' routes matches every other path below a computer.
+    # The order matters: the last of the computers' routes matches every other path below a computer. Each route before
+    # the right one takes time, so those that are asked for most come first.
     routes: list[BaseRoute] = [
+        *runs.ROUTES,
+        *recorded.ROUTES,
+        *handles.ROUTES,
+        *files.ROUTES,
+        *filesystem.ROUTES,
         *deployment.ROUTES,
         *organization.ROUTES,
-        *runs.ROUTES,
-        *handles.ROUTES,
         *usage.ROUTES,
         *ports.ROUTES,
-        *recorded.ROUTES,
         *sessions.ROUTES,
         *pty.ROUTES,
         *filesystems.ROUTES,
-        *files.ROUTES,
-        *filesystem.ROUTES,
         *computers.ROUTES,
         *vms.ROUTES,
     ]

@@ -43,7 +43,7 @@ class Body(BaseModel):
     """Base of all request bodies: no unknown fields, no conversion between types, base64 decoded to bytes."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        strict=True, extra="forbid", val_json_bytes="base64", frozen=True
+        strict=True, extra="forbid", val_json_bytes="base64", frozen=True, defer_build=True
     )
 
     #: Fields that may be null.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from weakref import WeakValueDictionary
 
 
@@ -19,11 +17,9 @@ class Turns:
         lock = self._locks.get((vm_id, session_id))
         return lock is not None and lock.locked()
 
-    @contextlib.asynccontextmanager
-    async def turn(self, vm_id: str, session_id: str) -> AsyncIterator[None]:
-        """Wait for the turn, and hold it during the block."""
+    def turn(self, vm_id: str, session_id: str) -> asyncio.Lock:
+        """Return what a command holds while it has its turn."""
         lock = self._locks.get((vm_id, session_id))
         if lock is None:
             lock = self._locks[vm_id, session_id] = asyncio.Lock()
-        async with lock:
-            yield
+        return lock
