@@ -11,9 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from arker_api.control.api.computers import list_vms
-from arker_api.control.types import UNSET
-
 from arker._http._async.pipeline import AsyncPipeline, Budget
 from arker._io_async import async_in_thread
 from arker.config import UNCHANGED, Timeouts, Unchanged, check_seconds, resolve
@@ -275,6 +272,9 @@ class AsyncArker:
             raise bad_request(f"offset is 0 or more, not {offset}")
         if sort is not None and sort not in SORTS:
             raise bad_request(f"sort is one of {', '.join(SORTS)}, not {sort!r}")
+        from arker_api.control.api.computers import list_vms
+        from arker_api.control.types import UNSET
+
         parts = list_vms.build(
             limit=limit, offset=offset, q=UNSET if q is None else q, sort=UNSET if sort is None else sort
         )

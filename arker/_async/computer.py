@@ -10,9 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, overload
 from urllib.parse import quote
 
-from arker_api.control.api.computers import fork_by_name
-from arker_api.control.models import ForkByNameRequest
-from arker_api.control.models import ForkResponse as ForkByNameResponse
 from arker_api.regional.api.computers import delete_vm, fork_vm
 from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
@@ -21,7 +18,6 @@ from arker._http._async.pipeline import Budget
 from arker._io_async import CANCELLED, async_all_the_same, async_opening
 from arker.config import check_seconds
 from arker.errors import ArkerError
-from arker.events import command_line
 from arker.hooks import leaving, logger
 from arker.ids import new_ulid
 from arker.operations import Operation
@@ -32,6 +28,8 @@ from .gather import async_gather
 
 if TYPE_CHECKING:
     import os
+
+    from arker_api.control.models import ForkResponse as ForkByNameResponse
 
     from arker.info import ComputerInfo
 
@@ -207,6 +205,10 @@ class AsyncComputer:
             operation = fork_vm
             parts = fork_vm.build(self._id, body=ForkRequest(is_public, **wanted), idempotency_key=key)
         else:
+            # Imported on first use, as is all that only some programs need: `import` should be cheap.
+            from arker_api.control.api.computers import fork_by_name
+            from arker_api.control.models import ForkByNameRequest
+
             operation = fork_by_name
             by_name = ForkByNameRequest(self._id, is_public, **wanted)
             parts = fork_by_name.build(body=by_name, idempotency_key=key)
@@ -293,7 +295,10 @@ class AsyncComputer:
             TypeError, ValueError: for arguments of the wrong kind.
         """
         client = self._client
-        command = command_line(command)
+        if not isinstance(command, str):
+            from arker.events import command_line
+
+            command = command_line(command)
         if isinstance(session_id, bool) or not isinstance(session_id, (str, int, type(None))):
             raise TypeError(f"session_id is a str or an int, not {type(session_id).__name__}")
         if session_id == "":

@@ -12,9 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from arker_api.control.api.computers import list_vms
-from arker_api.control.types import UNSET
-
 from arker._http._sync.pipeline import Budget, Pipeline
 from arker._io_sync import in_thread
 from arker.config import UNCHANGED, Timeouts, Unchanged, check_seconds, resolve
@@ -276,6 +273,9 @@ class Arker:
             raise bad_request(f"offset is 0 or more, not {offset}")
         if sort is not None and sort not in SORTS:
             raise bad_request(f"sort is one of {', '.join(SORTS)}, not {sort!r}")
+        from arker_api.control.api.computers import list_vms
+        from arker_api.control.types import UNSET
+
         parts = list_vms.build(
             limit=limit, offset=offset, q=UNSET if q is None else q, sort=UNSET if sort is None else sort
         )

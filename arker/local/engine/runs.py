@@ -330,7 +330,7 @@ class RunBook:
         if not _ID.fullmatch(id_):
             raise EngineError(f"{id_!r} is no id for a run: letters, digits and `_.-`, at most 128")
         runs = self._runs.setdefault(vm_id, {})
-        if id_ in runs or (run_id is not None and self._record(vm_id, id_).exists()):
+        if id_ in runs or (run_id is not None and os.path.exists(self._record(vm_id, id_))):  # noqa: PTH110
             raise RunExists(f"there is a run {id_} already")
         room = self._rooms.setdefault(vm_id, Room(self._limit))
         journal = Journal(self._output(vm_id, id_), self._limit, room)
@@ -351,7 +351,7 @@ class RunBook:
         thread-safe. Raises OSError."""
         self._write(run, durable=True)
         if run.forgotten:  # its start was cancelled meanwhile
-            self._record(run.vm_id, run.id).unlink(missing_ok=True)
+            Path(self._record(run.vm_id, run.id)).unlink(missing_ok=True)
 
     def withdraw(self, run: LocalRun) -> None:
         """Remove a run that did not start."""
@@ -398,7 +398,7 @@ class RunBook:
         self._runs.get(run.vm_id, {}).pop(run.id, None)
         self._dirty.pop(run, None)
         if run.saved:
-            self._record(run.vm_id, run.id).unlink(missing_ok=True)
+            Path(self._record(run.vm_id, run.id)).unlink(missing_ok=True)
 
     def forget_all(self, vm_id: str) -> None:
         """Drop the runs of a deleted computer. Blocking."""
@@ -427,7 +427,7 @@ class RunBook:
                 self._trim(run.vm_id)
 
     def _write(self, run: LocalRun, *, durable: bool = False) -> None:
-        path = self._record(run.vm_id, run.id)
+        path = Path(self._record(run.vm_id, run.id))
         fresh = not path.parent.exists()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         end = run.outcome
@@ -469,7 +469,7 @@ class RunBook:
 
     def _read(self, vm_id: str, run_id: str) -> LocalRun | None:
         try:
-            record = json.loads(self._record(vm_id, run_id).read_text())
+            record = json.loads(Path(self._record(vm_id, run_id)).read_text())
             journal = Journal.of_ended(self._output(vm_id, run_id))
         except (OSError, ValueError):
             return None
@@ -491,8 +491,9 @@ class RunBook:
             run.end(End(**end))
         return run
 
-    def _record(self, vm_id: str, run_id: str) -> Path:
-        return Path(f"{self._folder}/{vm_id}/{run_id}.json")
+    def _record(self, vm_id: str, run_id: str) -> str:
+        # Not a Path: that would take a tenth of the time of a short run.
+        return f"{self._folder}/{vm_id}/{run_id}.json"
 
     def _output(self, vm_id: str, run_id: str) -> str:
         return f"{self._folder}/{vm_id}/{run_id}.out"

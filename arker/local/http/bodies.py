@@ -91,6 +91,9 @@ async def received(
         check(parsed)
         return parsed
 
+    # Not in two threads at a time.
+    model.model_rebuild()
+
     def work() -> B:
         parsed = parse_large(model, data, array, structure)
         check(parsed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, RootModel, StringConstraints
+from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
 from arker.local.service.errors import ApiError
 from arker.local.service.filesystem import Changes, Conditions, FileInfo, Marks, Refused
@@ -189,8 +189,11 @@ AnyOperation = (
 )
 
 
-class Operation(RootModel[Annotated[AnyOperation, Field(discriminator="op")]]):
+class Operation(RootModel[Any]):
     """One of the file operations."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
+    root: Annotated[AnyOperation, Field(discriminator="op")]
 
 
 def _decoded(text: str, name: str) -> str:

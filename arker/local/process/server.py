@@ -145,9 +145,9 @@ def serve(
         }
 
         def ready() -> None:
-            # Objects that exist by now stay, so the garbage collector need not visit them again.
-            gc.collect()
+            # Objects that exist by now stay, so the garbage collector need not visit them again, nor now.
             gc.freeze()
+            gc.enable()
             _say(lock, about)
             on_ready(Ready(url, state, new_key))
 

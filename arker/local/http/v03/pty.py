@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 from starlette.requests import Request
@@ -15,10 +15,12 @@ from starlette.routing import Route
 from arker.local.http.endpoint import Endpoint, authenticate, platform, who
 from arker.local.http.schemas import Body, parse
 from arker.local.http.upgrades import Taken, upgrade_of
-from arker.local.http.websockets import WebSocket, accept
 from arker.local.service.access import Principal
 from arker.local.service.errors import ApiError
 from arker.local.service.terminals import Terminal, TerminalSize
+
+if TYPE_CHECKING:
+    from arker.local.http.websockets import WebSocket
 
 #: Close codes of a terminal: its shell ended, another client attached.
 ENDED: Final = 1000
@@ -58,6 +60,9 @@ class Pty(Endpoint):
             vm_id, session.session_id, size, command=asked.get("command") or None, idle=idle or None
         )
         try:
+            # Imported on first use: many deployments never have a terminal.
+            from arker.local.http.websockets import accept
+
             socket = await accept(request)
             await _serve(socket, terminal)
         finally:
