@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
 
-from arker.local.process.launcher import Deployment
+from arker.local.process.launcher import Deployment, launch
 from tests.faults.proxy import CuttingProxy
 from tests.faults.server import server
 
@@ -41,3 +43,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def way(request: pytest.FixtureRequest, deployment: Deployment) -> Iterator[Way]:
     with Way(deployment, request.param) as way:
         yield way
+
+
+@pytest.fixture(scope="session")
+def serving() -> Iterator[Callable[[str], Deployment]]:
+    """`serving("0.3")`: a deployment that serves this contract; all tests of this process share it."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda contract: stack.enter_context(launch(contract=contract)))

@@ -26,7 +26,7 @@ from arker import Arker, ArkerError, AsyncArker, AsyncComputer, RetryPolicy, Run
 from arker._async import today
 from arker._async.gather import AsyncWork
 from arker._http._async.stream import AsyncStream
-from arker.local.process.launcher import Deployment, launch
+from arker.local.process.launcher import Deployment
 from tests.faults import server as faults
 from tests.faults.server import KEY, Answer, Request, Server
 
@@ -510,7 +510,7 @@ async def test_cancelling_a_run_is_told_to_the_deployment(server: Server, lackin
 
 @pytest.mark.parametrize("answered", [False, True], ids=["under way", "gone into the background"])
 async def test_cancelling_a_run_ends_it_where_only_contract_0_3_is_spoken(
-    answered: bool, monkeypatch: pytest.MonkeyPatch
+    serving: Callable[[str], Deployment], answered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
 
@@ -521,30 +521,30 @@ async def test_cancelling_a_run_ends_it_where_only_contract_0_3_is_spoken(
 
     if answered:
         monkeypatch.setattr(today, "RunRequest", functools.partial(RunRequest, time_to_background=0))
-    with launch(contract="0.3") as deployment:
-        async with (
-            httpx.AsyncClient(event_hooks={"request": [hide]}) as http,
-            AsyncArker(
-                deployment.api_key, deployment.base_url, global_url=deployment.base_url, http_client=http
-            ) as arker,
-            await arker.vm("arkuntu").fork() as vm,
-        ):
-            task = asyncio.create_task(vm.run("echo $$ > pid; sleep 1000"))
+    deployment = serving("0.3")
+    async with (
+        httpx.AsyncClient(event_hooks={"request": [hide]}) as http,
+        AsyncArker(
+            deployment.api_key, deployment.base_url, global_url=deployment.base_url, http_client=http
+        ) as arker,
+        await arker.vm("arkuntu").fork() as vm,
+    ):
+        task = asyncio.create_task(vm.run("echo $$ > pid; sleep 1000"))
 
-            async def record() -> RunSummary | None:
-                runs = (await arker.call(list_runs, vm.id)).runs
-                return runs[0] if runs else None
+        async def record() -> RunSummary | None:
+            runs = (await arker.call(list_runs, vm.id)).runs
+            return runs[0] if runs else None
 
-            while (run := await record()) is None or run.state != "running":
-                await asyncio.sleep(0.01)
-            if answered:
-                await until(lambda: bool(sent) and f"/runs/{run.run_id}" in sent[-1])
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            while (run := await record()) is None or run.state == "running":
-                await asyncio.sleep(0.01)
-            assert run.state == "cancelled"
+        while (run := await record()) is None or run.state != "running":
+            await asyncio.sleep(0.01)
+        if answered:
+            await until(lambda: bool(sent) and f"/runs/{run.run_id}" in sent[-1])
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while (run := await record()) is None or run.state == "running":
+            await asyncio.sleep(0.01)
+        assert run.state == "cancelled"
 
 
 async def test_a_deployment_that_does_not_answer_a_cancellation_delays_it_little(server: Server) -> None:
@@ -680,9 +680,11 @@ async def test_an_event_loop_that_cannot_wait_for_sockets_goes_through_httpx(
 
 
 @pytest.mark.parametrize("contract", ["0.1", "0.3"])
-async def test_a_cancelled_run_ends_and_no_other_does(contract: Literal["0.1", "0.3"]) -> None:
-    with launch(contract=contract) as deployment:
-        await cancel_one_of_two(deployment, contract)
+async def test_a_cancelled_run_ends_and_no_other_does(
+    serving: Callable[[str], Deployment], contract: Literal["0.1", "0.3"]
+) -> None:
+    deployment = serving(contract)
+    await cancel_one_of_two(deployment, contract)
 
 
 async def cancel_one_of_two(deployment: Deployment, contract: Literal["0.1", "0.3"]) -> None:

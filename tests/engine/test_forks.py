@@ -199,7 +199,7 @@ async def test_any_number_of_hard_links_is_copied(engine: BubblewrapEngine) -> N
     code += "try:\n  for i in range(70000): os.link('a0', f'c{i}')\nexcept OSError: pass"
     await sh(engine, f'python3 -c "import os\n{code}"; sleep 60 &', timeout=60)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
     await engine.fork("a", "b")
     same = "for i in 0 7 399; do [ a$i -ef b$i ] && cat a$i; done; ls | wc -l"
     assert await sh(engine, same, vm="b") == "07399" + await sh(engine, "ls | wc -l")

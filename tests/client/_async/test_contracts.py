@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -17,7 +17,7 @@ from arker import (
     NotFoundError,
     UnauthorizedError,
 )
-from arker.local.process.launcher import Deployment, launch
+from arker.local.process.launcher import Deployment
 from tests.faults import server as faults
 from tests.faults.proxy import CuttingProxy
 from tests.faults.server import KEY, Answer, Server
@@ -26,10 +26,9 @@ CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[1]} with {case[0]}")
-def case(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, str]]:
+def case(request: pytest.FixtureRequest, serving: Callable[[str], Deployment]) -> tuple[Deployment, str]:
     served, spoken = request.param
-    with launch(contract=served) as deployment:
-        yield deployment, spoken
+    return serving(served), spoken
 
 
 def client(case: tuple[Deployment, str]) -> AsyncArker:
@@ -140,22 +139,24 @@ async def test_operations_of_no_contract_are_unsupported_elsewhere(server: Serve
 
 
 @pytest.mark.parametrize("spoken", ["0.1", "0.3"])
-async def test_an_ambiguous_name_is_a_conflict_that_names_the_ids(spoken: str) -> None:
-    with launch(contract="both") as deployment:
-        async with client((deployment, "0.1")) as maker, client((deployment, spoken)) as arker:
-            async with (
-                await maker.vm("arkuntu").fork(name="twice") as one,
-                await maker.vm("arkuntu").fork(name="twice") as other,
-            ):
-                for call in (arker.vm("twice").fork, arker.vm("twice").delete, arker.vm("twice").info):
-                    with pytest.raises(ConflictError) as caught:
-                        await call()
-                    assert one.id in caught.value.message
-                    assert other.id in caught.value.message
-            if spoken == "0.3":
-                async with await arker.vm("arkuntu").fork(name="twice"):
-                    with pytest.raises(ConflictError, match="already"):
-                        await arker.vm("arkuntu").fork(name="twice")
+async def test_an_ambiguous_name_is_a_conflict_that_names_the_ids(
+    serving: Callable[[str], Deployment], spoken: str
+) -> None:
+    deployment = serving("both")
+    async with client((deployment, "0.1")) as maker, client((deployment, spoken)) as arker:
+        async with (
+            await maker.vm("arkuntu").fork(name="twice") as one,
+            await maker.vm("arkuntu").fork(name="twice") as other,
+        ):
+            for call in (arker.vm("twice").fork, arker.vm("twice").delete, arker.vm("twice").info):
+                with pytest.raises(ConflictError) as caught:
+                    await call()
+                assert one.id in caught.value.message
+                assert other.id in caught.value.message
+        if spoken == "0.3":
+            async with await arker.vm("arkuntu").fork(name="twice"):
+                with pytest.raises(ConflictError, match="already"):
+                    await arker.vm("arkuntu").fork(name="twice")
 
 
 async def test_a_list_searches_sorts_and_counts(case: tuple[Deployment, str]) -> None:
@@ -184,11 +185,13 @@ async def test_a_missing_computer_is_not_taken_for_another_contract(
                 await arker.vm(vm).fork()
 
 
-async def test_a_contract_that_is_not_spoken_is_an_error_unless_it_may_be_found_out() -> None:
-    with launch(contract="0.3") as deployment:
-        async with client((deployment, "0.1")) as arker:
-            with pytest.raises(ArkerError):
-                await arker.vm("arkuntu").fork()
+async def test_a_contract_that_is_not_spoken_is_an_error_unless_it_may_be_found_out(
+    serving: Callable[[str], Deployment],
+) -> None:
+    deployment = serving("0.3")
+    async with client((deployment, "0.1")) as arker:
+        with pytest.raises(ArkerError):
+            await arker.vm("arkuntu").fork()
 
 
 async def _first(items: AsyncIterator[object]) -> object:
@@ -258,11 +261,11 @@ def test_every_call_is_in_the_table() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("served", ["0.1", "0.3"])
-async def test_a_call_works_over_one_contract_alone_or_says_what_it_needs(served: str) -> None:
-    with (
-        launch(contract=served) as deployment,
-        CuttingProxy(deployment.base_url, without="/api/v1/local/") as cloud,
-    ):
+async def test_a_call_works_over_one_contract_alone_or_says_what_it_needs(
+    serving: Callable[[str], Deployment], served: str
+) -> None:
+    deployment = serving(served)
+    with CuttingProxy(deployment.base_url, without="/api/v1/local/") as cloud:
         async with (
             AsyncArker(deployment.api_key, cloud.url, global_url=cloud.url) as arker,
             await arker.vm("arkuntu").fork(name="cloud") as vm,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from arker import ArkerError, AsyncArker
-from arker.local.process.launcher import Deployment, launch
+from arker.local.process.launcher import Deployment
 
 pytestmark = pytest.mark.contract("0.3")
 
@@ -92,13 +94,13 @@ async def test_a_session_that_cannot_begin_is_not_made(client: AsyncArker) -> No
         assert [session.id for session in await vm.sessions()] == ["0"]
 
 
-async def test_over_contract_0_1_alone_there_are_none() -> None:
-    with launch(contract="0.1") as deployment:
-        url = deployment.base_url
-        async with (
-            AsyncArker(deployment.api_key, url, global_url=url) as arker,
-            await arker.vm("arkuntu").fork() as vm,
-        ):
-            with pytest.raises(ArkerError) as caught:
-                await vm.session()
-            assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
+async def test_over_contract_0_1_alone_there_are_none(serving: Callable[[str], Deployment]) -> None:
+    deployment = serving("0.1")
+    url = deployment.base_url
+    async with (
+        AsyncArker(deployment.api_key, url, global_url=url) as arker,
+        await arker.vm("arkuntu").fork() as vm,
+    ):
+        with pytest.raises(ArkerError) as caught:
+            await vm.session()
+        assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from arker import Arker, ArkerError
-from arker.local.process.launcher import Deployment, launch
+from arker.local.process.launcher import Deployment
 
 pytestmark = pytest.mark.contract("0.3")
 
@@ -93,13 +95,13 @@ def test_a_session_that_cannot_begin_is_not_made(client: Arker) -> None:
         assert [session.id for session in vm.sessions()] == ["0"]
 
 
-def test_over_contract_0_1_alone_there_are_none() -> None:
-    with launch(contract="0.1") as deployment:
-        url = deployment.base_url
-        with (
-            Arker(deployment.api_key, url, global_url=url) as arker,
-            arker.vm("arkuntu").fork() as vm,
-        ):
-            with pytest.raises(ArkerError) as caught:
-                vm.session()
-            assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
+def test_over_contract_0_1_alone_there_are_none(serving: Callable[[str], Deployment]) -> None:
+    deployment = serving("0.1")
+    url = deployment.base_url
+    with (
+        Arker(deployment.api_key, url, global_url=url) as arker,
+        arker.vm("arkuntu").fork() as vm,
+    ):
+        with pytest.raises(ArkerError) as caught:
+            vm.session()
+        assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 
 import pytest
 
 from arker import Arker, ArkerError, CommandFailedError, NotFoundError
-from arker.local.process.launcher import Deployment, launch
+from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
 
@@ -65,17 +66,17 @@ def test_one_thing_is_waited_for(client: Arker) -> None:
 
 
 @pytest.mark.parametrize("contract", ["both", "0.1", "0.3"])
-def test_a_computer_that_works_is_healthy(contract: str) -> None:
-    with launch(contract=contract) as deployment:
-        url = deployment.base_url
-        with (
-            Arker(deployment.api_key, url, global_url=url) as arker,
-            arker.vm("arkuntu").fork() as vm,
-        ):
-            vm.run("set -u; exit() { :; }; trap 'exit 1' DEBUG")
-            assert vm.healthy()
-            with pytest.raises(NotFoundError):
-                arker.vm("0" * 26).healthy()
+def test_a_computer_that_works_is_healthy(serving: Callable[[str], Deployment], contract: str) -> None:
+    deployment = serving(contract)
+    url = deployment.base_url
+    with (
+        Arker(deployment.api_key, url, global_url=url) as arker,
+        arker.vm("arkuntu").fork() as vm,
+    ):
+        vm.run("set -u; exit() { :; }; trap 'exit 1' DEBUG")
+        assert vm.healthy()
+        with pytest.raises(NotFoundError):
+            arker.vm("0" * 26).healthy()
 
 
 def test_a_deployment_that_does_not_answer_is_not_healthy(deployment: Deployment) -> None:
