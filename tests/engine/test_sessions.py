@@ -249,3 +249,34 @@ async def test_a_checkpoint_that_arrives_as_the_next_command_ends_counts(engine:
     await run.wait()
     await engine.fork("a", "b")
     assert await sh(engine, "echo $x", vm="b") == "5\n"
+
+
+@pytest.mark.parametrize(
+    ("commands", "code", "out", "after"),
+    [
+        # Scripts as models write them.
+        (['set -euo pipefail; trap "echo failed" ERR; x=5; false'], 1, "failed\n", "5"),
+        (["set -euo pipefail; source /dev/null; x=5; false"], 1, "", "5"),
+        (['set -e; eval "x=5"; false'], 1, "", "5"),
+        (['set -u; trap "echo int" INT; x=5; echo $nope'], 1, "", "5"),
+        (['set -e; trap "echo bye; echo for good >&2" EXIT; false'], 1, "bye\n", ""),
+        (['set -e; trap "echo bye" EXIT; declare -A m; x=5; exit 2'], 2, "bye\n", "5"),
+        (["set -Eeuo pipefail; trap 'echo $LINENO; exit 9' ERR\nf() {\nfalse\n}\nx=5\nf"], 9, "3\n", "5"),
+        # Traps that a function does not see.
+        (["trap 'echo err' ERR", "x=5; exit 2"], 2, "", "5\nerr"),
+        (["trap 'echo err' ERR", "x=5; f() { exit 2; }; f"], 2, "", "5\nerr"),
+        (["trap 'echo err' ERR", "x=5; trap - ERR; exit 2"], 2, "", "5"),
+        (["trap 'echo $BASH_COMMAND' DEBUG", "exit 2"], 2, "exit 2\n", "echo $x\n\nfalse"),
+        # The trap is one of the session's.
+        (["trap 'echo bye' EXIT", "set -e; x=5; false"], 1, "bye\n", "5"),
+    ],
+)
+async def test_how_scripts_with_traps_end(
+    engine: BubblewrapEngine, commands: list[str], code: int, out: str, after: str
+) -> None:
+    *before, last = commands
+    for command in before:
+        await attempt(engine, command)
+    outcome = await attempt(engine, last)
+    assert (outcome.exit_code, outcome.stdout.decode()) == (code, out)
+    assert (await attempt(engine, "echo $x; false")).stdout.decode() == f"{after}\n"

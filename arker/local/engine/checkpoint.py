@@ -35,7 +35,7 @@ CHANGES_ON_DEMAND = (b"ulimit", b"hash", b"pushd", b"popd", b"dirs", b"DIRSTACK"
 
 #: Builtins that the engine's own lines use. A shell without one of them is not used any more.
 ESSENTIAL: frozenset[bytes] = frozenset(
-    b". : alias builtin cd declare enable eval exit hash printf set shopt test trap ulimit umask unset".split()
+    b". : alias builtin cd declare enable eval exec exit hash printf set shopt test trap ulimit umask unset".split()
 )
 #: Words of the grammar in the engine's own lines; an alias for one would change what they mean.
 _GRAMMAR = frozenset(b"{ } ( ) if then fi".split())

@@ -13,10 +13,11 @@ line tells what the shell knows (`checkpoint`), for the next shell: a session ou
 the command can have changed: nothing after a call of a program, and after most others the variables alone. The next
 command does not wait for those.
 
-The engine's lines are invisible to the user as far as bash allows. The hook that saves a shell which ends by `exit` is
-a trap on EXIT, which `trap -p` would show. Before a command that may look at traps, it is taken away, and `exit` is a
-function instead while that command runs; and where traps exist that see every command, the shell tells what it knows
-from a subshell, which has none of them.
+The engine's lines are invisible to the user as far as bash allows. The hook that saves a shell which ends by itself is
+a trap on EXIT, which `trap -p` would show and other traps on EXIT replace. So for a command that has the word `trap`,
+`exit` is a function that does the same, and the hook is taken away before a command that may show it, or where traps
+follow each line. Where traps exist that see every command, the shell tells what it knows from a subshell, which has
+none of them.
 
 Records are separated by NULs: `S pid` a shell is up; `K` and `L` the folder and the sections of a checkpoint; `V` the
 number of the command, and the variables; `E` and `F` all as the shell ends; `X status` the shell is gone, from the
@@ -98,9 +99,9 @@ _START = rb"""\builtin cd -- %(cwd)b || \builtin cd
 \builtin printf '\0S%%d\0' "$$" >%(secret)b/s
 """
 #: Keeps `eval` from being taken for a failed command itself: an ERR trap would run twice.
-_EXCUSED = b"&&if { :;} <'';then :;fi"
+_EXCUSED = b"&&if { :;} 2>&- <'';then :;fi"
 # The empty line: after a text that ends with a continued line, bash takes the next word for no word of the grammar.
-_COMMAND = b'%b\\builtin eval %b <%b >%b/o 2>%b/e%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";then :;fi\n\n'
+_COMMAND = b'%b\\builtin eval %b <%b%b%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";then :;fi%b\n\n'
 # `:` leaves its name in `$_`, instead of one that is secret. Nothing is executed if the pipe cannot be opened: the
 # command would be taken for the one that had no record.
 _TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi\n"
@@ -135,19 +136,25 @@ _LOOKED_AT = 2048
 _FIXED_LINE = re.compile(rb"^declare -\w*r\w* LINENO\b", re.MULTILINE)
 _FUNCTION = re.compile(rb"\(\s*\)")
 _QUOTES = b"\\'\""
-#: Commands with such a word may show functions.
-_FUNCTIONS = re.compile(rb"\b(?:declare|typeset|compgen|type|command|set)\b")
+#: The end of a call that has no arguments.
+_BARE = rb"(?=[ \t]*(?:--[ \t]*)?(?:$|[;&|)}\n`<>]|\d>))"
+#: What may show functions, without quotes.
+_FUNCTIONS = re.compile(
+    rb"\b(?:compgen|type|command\s+-|(?:declare|typeset)\s+-\w*[fF]|(?:declare|typeset|set)" + _BARE + rb")"
+)
 _PASSING_NAMES = frozenset({b"errexit", b"nounset", b"pipefail"})
 _PASSING = b"\\builtin set +eu +o pipefail;"
 # A function called `builtin` would print into the output of the command; the file removes it first.
-_HOOK = b'\\. %b/x "$?"'
+_HOOK = b'\\. %b/x "$?"&&:'
 _EXIT = (
-    b'exit() { \\builtin set -- "${@:-$?}";\\builtin test "$BASHPID" != "$$"||\\builtin . %b/x "$1";'
+    b'exit() { \\builtin set -- "${@:-$?}";\\builtin test "$BASHPID" != "$$"||\\builtin . %b/x "$1"&&:;'
     b'\\builtin exit "$@";};'
 )
 
-#: Commands with such a word may show or set traps.
-_TRAPS = (b"trap", b"eval", b"source")
+#: What shows traps, without quotes.
+_SHOWING = re.compile(rb"\btrap(?:\s+-\w*p|" + _BARE + rb")")
+#: Commands with such a word may show or set traps without naming them.
+_READING = (b"eval", b"source")
 _SOURCES = re.compile(rb"(?:^|[\s;&|({])\.\s")
 #: Traps that see the engine's own lines, and whatever may set one without its name.
 _SEEING = re.compile(rb"DEBUG|ERR|RETURN|eval|source|[$`{*?\[\\]", re.IGNORECASE)
@@ -206,6 +213,10 @@ def _is_open_ended(code: bytes) -> bool:
     """Whether `code` may end within a command substitution or a condition; pure."""
     substitution = b"$(" in code and code.count(b"(") != code.count(b")")
     return substitution or code.count(b"[[") != code.count(b"]]")
+
+
+def _trap(name: bytes, word: bytes) -> bytes:
+    return b"trap -- " + word + b" " + name + b"\n"
 
 
 class ShellState(enum.Enum):
@@ -414,8 +425,9 @@ class Shell:
         self._hooked = False
         #: Whether traps are set that see each command.
         self._traps_see = not SEEN.isdisjoint(traps)
-        #: Whether `exit` is the engine's function.
+        #: Whether `exit` is the engine's function, and the traps that it does not see, unless the command changes them.
         self._exit_is_ours = False
+        self._unseen: dict[bytes, bytes] = {}
         self._status = status
         self._at_exit = ""
         #: Whether options are set that end with their command: a shell that tells from a subshell cannot unset them.
@@ -553,37 +565,43 @@ class Shell:
         secret = self._secret
         careful = self._looks_at_traps(command)
         self._apart = careful and self._is_seen(command)
+        followed = careful and self._is_followed(command)
+        # A trap on EXIT runs where redirections of the command are undone already, after `set -e` say.
+        lasting = (careful or self._on_exit is not None) and not (followed or self._may_define_exec(command))
         before = b""
-        if careful and self._hooked:
-            before = b"\\builtin trap " + (self._on_exit or b"-") + b" EXIT;"
-            self._hooked = False
-        elif not careful and not self._hooked:
-            if self._exit_is_ours:
-                before = b"\\builtin unset -f exit;"
-                self._exit_is_ours = False
-            before += b"\\builtin trap " + self._hook() + b" EXIT;"
+        if unhooked := followed or (careful and self._shows_traps(command)):
+            if self._hooked:
+                before = b"\\builtin trap " + (self._on_exit or b"-") + b" EXIT;"
+                self._hooked = False
+        elif not self._hooked:
+            before = b"\\builtin trap " + self._hook() + b" EXIT;"
             self._hooked = True
-        if careful:
-            ours = self._may_define_exit(command)
-            if ours and not self._exit_is_ours:
-                before += _EXIT % secret
-            elif self._exit_is_ours and not ours:
-                before += b"\\builtin unset -f exit;"
-            self._exit_is_ours = ours
+        ours = (unhooked or self._has_traps(command)) and self._may_define_exit(command)
+        if ours and not self._exit_is_ours:
+            before += _EXIT % secret
+        elif self._exit_is_ours and not ours:
+            before += b"\\builtin unset -f exit;"
+        self._exit_is_ours = ours
+        known = self._checkpoint.traps() if careful else {}
+        self._unseen = {name: known[name] for name in SEEN if name in known and name not in command}
         if self._passing:
             before += _PASSING
             self._passing = False
         shallow = not (careful or before or self._unknown or self._line_is_fixed)
         if self._status == 1:
-            before += b"! if { :;} <'';then :;fi;"
+            before += b"! if { :;} 2>&- <'';then :;fi;"
         elif self._status and careful:
             before += b"(\\builtin exit %d)&&:;" % self._status
         elif self._status:
             before += b"\\builtin . %b/r %d&&:;" % (secret, self._status)
         word = self._word(command)
-        path = self._path
+        output = b" >%b/o 2>%b/e" % (self._path, self._path)
+        after = b""
+        if lasting:
+            before = b"\\exec" + output + b";" + before
+            output, after = b"", b";\\exec >&- 2>&-"
         excused = _EXCUSED if careful else b""
-        line = _COMMAND % (before, word, source, path, path, excused, secret, nonce, nonce)
+        line = _COMMAND % (before, word, source, output, excused, secret, nonce, nonce, after)
         self._told = shallow and self._changes_nothing(command)
         if self._told:
             return line
@@ -598,13 +616,15 @@ class Shell:
 
     def _looks_at_traps(self, command: bytes) -> bool:
         """Whether a command may show or set traps, or be seen by them."""
-        known = self._checkpoint.sections
         return (
-            any(word in command for word in _TRAPS)
+            self._has_traps(command)
+            or any(word in command for word in _READING)
             or (b"." in command and _SOURCES.search(command) is not None)
-            or b"trap" in known.get("functions", b"")
             or self._traps_see
         )
+
+    def _has_traps(self, command: bytes) -> bool:
+        return b"trap" in command or b"trap" in self._checkpoint.sections.get("functions", b"")
 
     def _is_seen(self, command: bytes) -> bool:
         """Whether traps may see the engine's lines after a command that looks at traps."""
@@ -615,10 +635,32 @@ class Shell:
             or _SEEING.search(command.translate(None, _QUOTES)) is not None
         )
 
+    def _shows_traps(self, command: bytes) -> bool:
+        """Whether a command may show traps, so that the engine's own must not be there."""
+        functions = self._checkpoint.sections.get("functions", b"")
+        return any(_SHOWING.search(code.translate(None, _QUOTES)) for code in (command, functions))
+
+    def _is_followed(self, command: bytes) -> bool:
+        """Whether traps exist, or may be set, that would see the engine's own trap, or each line of it."""
+        known = self._checkpoint.sections
+        functions = known.get("functions", b"")
+        return any(
+            name in command or name in known.get("traps", b"") or (b"trap" in functions and name in functions)
+            for name in (b"DEBUG", b"RETURN")
+        )
+
+    def _may_define_exec(self, command: bytes) -> bool:
+        """Whether `exec`, which works by this name alone, may be a function before or after a command."""
+        return b"exec" in command or b" exec\n" in self._checkpoint.sections.get("names", b"")
+
     def _may_define_exit(self, command: bytes) -> bool:
         """Whether `exit` can be the engine's function while a command runs, and the command does not look."""
         posix = b"posix" in self._checkpoint.options()
-        return not posix and b"exit" not in self._checkpoint.functions() and not _FUNCTIONS.search(command)
+        return (
+            not posix
+            and b"exit" not in self._checkpoint.functions()
+            and not _FUNCTIONS.search(command.translate(None, _QUOTES))
+        )
 
     def _changes_nothing(self, command: bytes) -> bool:
         """Whether a command leaves the state unchanged, so that the shell need not report it."""
@@ -831,26 +873,31 @@ class Shell:
             self._functions_are_deep = _deep(told.sections["functions"])
         if told.sections["traps"] != self._checkpoint.sections.get("traps"):
             self._traps_see = not SEEN.isdisjoint(told.traps())
+        if kind in "EF":
+            # bash takes traps that a function does not inherit away while it runs.
+            seen = told.traps()
+            unseen = [_trap(name, word) for name, word in self._unseen.items() if name not in seen]
+            told = Checkpoint({**told.sections, "traps": told.sections["traps"] + b"".join(unseen)})
         self._checkpoint = self._without_ours(told)
         self._unknown = False
         self.damage = self.damage or told.damage()
 
     def _without_ours(self, told: Checkpoint) -> Checkpoint:
         """What the shell knows without the engine's own trap on EXIT, or function."""
-        if not self._hooked:
-            self._on_exit = told.traps().get(b"EXIT")
-            ours = told.functions().get(b"exit", b"") if self._exit_is_ours else b""
-            if self._secret not in ours:
-                return told
-            names = told.sections["names"].replace(b"declare -f exit\n", b"")
-            functions = told.sections["functions"].replace(ours, b"")
-            return Checkpoint({**told.sections, "names": names, "functions": functions})
-        kept = [
-            b"trap -- " + word + b" " + name + b"\n" for name, word in told.traps().items() if name != b"EXIT"
-        ]
-        if self._on_exit is not None:
-            kept.append(b"trap -- " + self._on_exit + b" EXIT\n")
-        return Checkpoint({**told.sections, "traps": b"".join(kept)})
+        sections = dict(told.sections)
+        traps = told.traps()
+        on_exit = traps.pop(b"EXIT", None)
+        if not self._hooked or on_exit is None or self._secret not in on_exit:
+            self._hooked = False
+            self._on_exit = on_exit
+        if self._hooked or on_exit is not None:
+            traps |= {} if self._on_exit is None else {b"EXIT": self._on_exit}
+            sections["traps"] = b"".join(_trap(name, word) for name, word in traps.items())
+        ours = told.functions().get(b"exit", b"") if self._exit_is_ours else b""
+        if self._secret in ours:
+            sections["names"] = sections["names"].replace(b"declare -f exit\n", b"")
+            sections["functions"] = sections["functions"].replace(ours, b"")
+        return Checkpoint(sections)
 
     def _gone(self, status: int) -> None:
         """The shell is gone; a command that ran ended with it."""
