@@ -198,6 +198,7 @@ async def test_the_disk_of_a_computer_while_another_one_deletes(
     await engine.create("b", "arkuntu")
     await sh(engine, "for i in $(seq 60); do head -c 1048576 /dev/zero > f$i; done", vm="b")
     monkeypatch.setattr(watch, "_MEASURE_SECONDS", 0.5)
+    monkeypatch.setattr(watch, "_SHARE", 1.0)
 
     async def swap() -> RunOutcome:
         for i in range(1, 61, 2):
