@@ -89,6 +89,9 @@ class FakeEngine:
     async def running(self) -> set[str]:
         return {vm_id for vm_id, _ in self._live}
 
+    async def in_use(self, vm_ids: Iterable[str]) -> set[str]:
+        return await self.running() & set(vm_ids)
+
     async def loads(self, vm_ids: Iterable[str]) -> dict[str, Load]:
         running = await self.running()
         return {

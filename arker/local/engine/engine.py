@@ -248,6 +248,11 @@ class BubblewrapEngine:
         """Return the ids of the computers whose sandbox is alive."""
         return {computer.id for computer in self._computers.values() if computer.running}
 
+    async def in_use(self, vm_ids: Iterable[str]) -> set[str]:
+        """Return the ids of those computers in which more runs than idle shells."""
+        found = [self._computers[vm_id] for vm_id in vm_ids if vm_id in self._computers]
+        return {computer.id for computer in found if computer.running and not computer.at_rest}
+
     async def loads(self, vm_ids: Iterable[str]) -> dict[str, Load]:
         """Return what computers take at the moment; those that do not exist are left out."""
         found = [self._computers[vm_id] for vm_id in vm_ids if vm_id in self._computers]

@@ -473,6 +473,10 @@ class Engine(Ports, Terminals, Protocol):
         """Return the ids of the computers whose sandbox is alive."""
         ...
 
+    async def in_use(self, vm_ids: Iterable[str]) -> set[str]:
+        """Return the ids of those computers in which more runs than idle shells."""
+        ...
+
     async def loads(self, vm_ids: Iterable[str]) -> dict[str, Load]:
         """Return what computers take at the moment; those that the engine does not have are left out."""
         ...

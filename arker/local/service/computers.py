@@ -42,7 +42,7 @@ class Look:
         computer: its row.
         root: the base image that it descends from; None if that was removed.
         mine: whether it belongs to the caller; otherwise the other fields do not reveal its activity.
-        state: `running` or `idle`.
+        state: `running` while more runs in it than idle shells, else `idle`.
         last_active_ms: when it was last used, in milliseconds since the epoch.
     """
 
@@ -290,11 +290,11 @@ class Computers:
         """Return what the caller sees of a computer."""
         computer = self._access.seen(who, vm_id)
         with api_errors():
-            return self._look(who, computer, await self._engine.running())
+            return self._look(who, computer, await self._engine.in_use([computer.vm_id]))
 
-    def _look(self, who: Principal, computer: Computer, running: set[str]) -> Look:
+    def _look(self, who: Principal, computer: Computer, in_use: set[str]) -> Look:
         mine = computer.org_id == who.org_id
-        state = "running" if mine and computer.vm_id in running else "idle"
+        state = "running" if mine and computer.vm_id in in_use else "idle"
         active = self._active.get(computer.vm_id) or computer.last_active_ms
         return Look(computer, self._rows.base(computer.image), mine, state, active)
 
@@ -307,15 +307,15 @@ class Computers:
                 return []
             wanted = replace(wanted, is_public=True)
         wanted = replace(wanted, vm_ids=who.vm_ids)
-        with api_errors():
-            running = await self._engine.running()
         looks: list[Look] = []
         while len(looks) < limit:
             found = self._rows.newest(wanted, limit)
+            with api_errors():
+                in_use = await self._engine.in_use([computer.vm_id for computer in found])
             looks += [
                 look
                 for computer in found
-                if (look := self._look(who, computer, running)).state == (state or look.state)
+                if (look := self._look(who, computer, in_use)).state == (state or look.state)
             ]
             if len(found) < limit:
                 break

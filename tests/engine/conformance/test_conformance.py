@@ -246,10 +246,15 @@ async def test_one_session_runs_one_command(box: Box, kind: str) -> None:
         assert (await run(engine, "a", "other", "echo beside")).stdout == b"beside\n"
         assert {s.session_id: s.state for s in await engine.sessions("a")}["0"] == "running"
         assert "a" in await engine.running()
+        assert await engine.in_use(["a", "nothing"]) == {"a"}
         await engine.end_session("a", "0")
         assert (await handle.wait()).reason is Reason.CANCELLED
         await engine.end_session("a", "never-was")
         assert (await run(engine, "a", "0", "echo again")).stdout == b"again\n"
+        # Idle shells are no use, and there is a moment until they are idle.
+        async with asyncio.timeout(30):
+            while await engine.in_use(["a"]):
+                await asyncio.sleep(0.01)
 
 
 async def test_ids_of_runs_are_unique_until_forgotten(box: Box, kind: str) -> None:
