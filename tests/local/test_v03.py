@@ -143,6 +143,14 @@ class TestErrors:
             vm = await make(client, policies={"rules": {}}, ssh_public_keys={}, resources={})
             nothing = {"policies": {"rules": {}, "secrets": {}}, "ssh_public_keys": []}
             assert (await client.patch(f"/v1/vms/{vm['vm_id']}", json=nothing)).status_code == 200
+            for wrong in (
+                {"policies": {}},
+                {"rules": [], "secrets": {}},
+                {"rules": {"A!": None}},
+                {"colour": 1},
+            ):
+                answer = await client.patch(f"/v1/vms/{vm['vm_id']}", json={"policies": wrong})
+                assert error(answer)["code"] == "bad_request"
 
 
 class TestNames:

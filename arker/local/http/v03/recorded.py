@@ -18,7 +18,7 @@ from arker.local.service.recorded import Result, RunFilter
 
 from . import rendering
 from .schemas import RunQuery, RunRequest, cursor, query
-from .vms import says, unsupported
+from .vms import unsupported
 
 #: Seconds after which a foreground run continues in the background.
 _BACKGROUND: Final = 300
@@ -34,7 +34,7 @@ class Runs(Endpoint):
         """POST /api/v1/vms/{vm_id}/runs."""
         key = idempotency_key(request)
         asked = await body(request, RunRequest, MAX_RUN_BODY)
-        if says(asked.policies):
+        if asked.policies:
             raise unsupported("policies: not available", "network_policy")
         services = platform(request)
         vm_id = services.access.owned(who(request), request.path_params["vm_id"], "run in").vm_id

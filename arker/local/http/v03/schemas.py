@@ -51,6 +51,26 @@ class Resources(Nullable):
     vgpu: Annotated[float, Field(ge=0, le=8)] | None = None
 
 
+class PolicyUpdate(Body):
+    """A change of the rules of a computer's network."""
+
+    _nullable: ClassVar[frozenset[str]] = frozenset({"policies"})
+
+    rules: dict[Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")], Any] | None = None
+    secrets: dict[str, str | None] | None = None
+    policies: list[Any] | None = None
+
+    @model_validator(mode="after")
+    def _sense(self) -> Self:
+        if self.policies is not None and self.rules is not None:
+            raise ValueError("policies replaces all rules; give one of them")
+        return self
+
+    def __bool__(self) -> bool:
+        """Whether it changes anything."""
+        return bool(self.rules or self.secrets or self.policies)
+
+
 class ForkRequest(Nullable):
     """A request to fork a computer."""
 
@@ -70,7 +90,7 @@ class ForkRequest(Nullable):
     platforms: list[str] | None = None
     layers: Annotated[list[Literal["disk", "memory"]], Field(min_length=1)] | None = None
     queueing_timeout: Seconds | None = None
-    policies: dict[str, Any] | None = None
+    policies: PolicyUpdate | None = None
     resources: Resources | None = None
     registry_auth: dict[str, str] | None = None
     pool_id: Uuid | None = None
@@ -107,7 +127,7 @@ class PatchVmRequest(Nullable):
     immutable: bool | None = None
     resources: Resources | None = None
     ssh_public_keys: dict[str, Any] | list[str] | None = None
-    policies: dict[str, Any] | None = None
+    policies: PolicyUpdate | None = None
     pool_id: Uuid | None = None
     pool_name: Annotated[str, StringConstraints(min_length=1)] | None = None
 
@@ -126,7 +146,7 @@ class RunRequest(Nullable):
     queueing_timeout: Seconds | None = None
     end_symbol: str | None = None
     signal: Literal["SIGINT", "SIGTERM", "SIGKILL", "SIGHUP"] | None = None
-    policies: dict[str, Any] | None = None
+    policies: PolicyUpdate | None = None
 
     @model_validator(mode="after")
     def _sense(self) -> Self:

@@ -48,16 +48,11 @@ def unsupported(message: str, feature: str) -> ApiError:
 
 def _check_features(asked: ForkRequest | PatchVmRequest) -> None:
     for name, feature in _FEATURES.items():
-        if says(getattr(asked, name, None)):
+        if getattr(asked, name, None):
             raise unsupported(f"{name}: not available", feature)
     # A computer may use what the deployment's limits allow; they are the same for all.
     if asked.resources is not None and asked.resources.model_dump(exclude_none=True):
         raise unsupported("resources: the size of computers is a setting, and cannot be chosen", "platform")
-
-
-def says(value: object) -> bool:
-    """Return whether a field asks for anything: a change of no rules, for example, does not."""
-    return any(value.values()) if isinstance(value, dict) else bool(value)
 
 
 async def _shown(request: Request, vm_id: str) -> dict[str, Any]:
