@@ -304,7 +304,7 @@ class _FakeCommand:
         process = _PROCESSES.get(self.run)
         stdin = None if process is None else process.stdin
         if stdin is None or stdin.is_closing():
-            raise BrokenPipeError("it takes no input")
+            raise BrokenPipeError("it was started without")
         return stdin
 
     def _done(self, task: asyncio.Future[int]) -> None:
@@ -319,7 +319,8 @@ class _FakeCommand:
         elif error is not None:
             reason, code, notes = Reason.INFRASTRUCTURE, None, [str(error)]
         else:
-            reason, code, notes = Reason.EXITED, task.result(), []
+            code, notes = task.result(), []
+            reason = Reason.SIGNALLED if code - 128 in run.signals else Reason.EXITED
         totals = run.journal.totals
         out, err = totals[Stream.STDOUT], totals[Stream.STDERR]
         run.end(End(code, reason, HOME, 0.001, out, err, self._usage, tuple(notes)))

@@ -197,6 +197,8 @@ class LocalRun:
         #: The limit of the computer because of which the engine killed processes of the run.
         self.limit: Reason | None = None
         self.notes: list[str] = []
+        #: Numbers of the signals that were sent to the command.
+        self.signals: set[int] = set()
         self.forgotten: bool = False
         #: Whether a part of the run is on disk.
         self.saved: bool = False
@@ -290,6 +292,7 @@ class LocalRun:
     async def signal(self, number: signal.Signals) -> None:
         """Send a signal to the processes of the command and to its shell."""
         if self.control is not None:
+            self.signals.add(number)
             self.control.signal(number)
 
     async def cancel(self) -> None:

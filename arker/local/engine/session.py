@@ -311,7 +311,9 @@ def end_run(run: LocalRun, result: Result, usage: Usage, cwd: bytes, refusal: En
     elif run.limit is not None and status:
         reason = run.limit
     else:
-        reason = Reason.SIGNALLED if result.killed else Reason.EXITED
+        # A shell that waited for what the signal killed tells of it by its status.
+        killed = result.killed or status - 128 in run.signals
+        reason = Reason.SIGNALLED if killed else Reason.EXITED
     run.end(
         End(
             exit_code=status,
@@ -367,7 +369,7 @@ class _Command:
 
     async def write_stdin(self, data: bytes) -> None:
         if self._shell.input is None:
-            raise BrokenPipeError(f"run {self._run.id} takes no input")
+            raise BrokenPipeError("it was started without")
         await self._shell.input.write(data)
 
     async def close_stdin(self) -> None:

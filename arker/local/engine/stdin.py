@@ -33,7 +33,7 @@ class Input:
             view = memoryview(data)
             while view:
                 if self._over:
-                    raise BrokenPipeError(errno.EPIPE, "the input is closed")
+                    raise BrokenPipeError("it is closed")
                 try:
                     view = view[os.write(self._fd, view) :]
                 except BlockingIOError:

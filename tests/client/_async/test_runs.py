@@ -147,7 +147,21 @@ async def test_input_signals_and_cancel(deployment: Deployment) -> None:
         assert result.stdout == "häh ".encode() + b"x" * 1_000_000 + b"end\n"
         with pytest.raises(ArkerError) as caught:
             await run.write(b"late")
-        assert caught.value.code == "conflict"
+        assert (caught.value.code, caught.value.message) == (
+            "conflict",
+            "the run takes no input: it has ended",
+        )
+        run = await vm.start("sleep 1000")
+        with pytest.raises(ArkerError, match=r"the run takes no input: it was started without$"):
+            await run.write(b"unasked")
+        await run.cancel()
+        run = await vm.start("cat; sleep 1000", stdin=True)
+        await run.close_stdin()
+        with pytest.raises(ArkerError, match=r"the run takes no input: it is closed$"):
+            await run.write(b"late")
+        await run.send_signal("TERM")
+        result = await run.wait(timeout=30)
+        assert (result.exit_code, result.reason) == (143, "signalled")
         run = await vm.start("trap 'exit 9' INT; echo ready; while :; do :; done")
         async with run.stream() as stream:
             async for _ in stream:

@@ -148,7 +148,21 @@ def test_input_signals_and_cancel(deployment: Deployment) -> None:
         assert result.stdout == "häh ".encode() + b"x" * 1_000_000 + b"end\n"
         with pytest.raises(ArkerError) as caught:
             run.write(b"late")
-        assert caught.value.code == "conflict"
+        assert (caught.value.code, caught.value.message) == (
+            "conflict",
+            "the run takes no input: it has ended",
+        )
+        run = vm.start("sleep 1000")
+        with pytest.raises(ArkerError, match=r"the run takes no input: it was started without$"):
+            run.write(b"unasked")
+        run.cancel()
+        run = vm.start("cat; sleep 1000", stdin=True)
+        run.close_stdin()
+        with pytest.raises(ArkerError, match=r"the run takes no input: it is closed$"):
+            run.write(b"late")
+        run.send_signal("TERM")
+        result = run.wait(timeout=30)
+        assert (result.exit_code, result.reason) == (143, "signalled")
         run = vm.start("trap 'exit 9' INT; echo ready; while :; do :; done")
         with run.stream() as stream:
             for _ in stream:

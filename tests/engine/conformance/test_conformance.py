@@ -234,7 +234,7 @@ async def test_a_signal_reaches_the_command(box: Box, kind: str) -> None:
         await until_output(handle, b"up")
         await handle.signal(signal.SIGINT)
         end = await asyncio.wait_for(handle.wait(), 30)
-        assert end.exit_code == 130
+        assert (end.exit_code, end.reason) == (130, Reason.SIGNALLED)
         await handle.signal(signal.SIGINT)
 
 
