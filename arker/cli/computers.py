@@ -251,7 +251,7 @@ def run(
     word. A session keeps its folder, variables and functions for its next command. The output is printed
     unchanged when the command has ended, or with --follow as it comes, and its exit code becomes that of arker
     run. Standard input of the command is empty without --interactive. With --follow, Ctrl-C interrupts the
-    command, and a second one ends it.
+    command, as SIGTERM and SIGHUP reach it; the second one ends it.
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
     if follow or interactive:
@@ -262,7 +262,7 @@ def run(
         started = names.computer(client, vm).start(
             line, session_id=session or 0, timeout=timeout, cwd=cwd, env=env, stdin=interactive
         )
-        click.get_current_context().exit(followed(started, stdin=interactive))
+        click.get_current_context().exit(followed(started, stdin=interactive, ours=True))
     computer = names.computer(client, vm)
     if cwd is None and env is None:
         result = _run(client, computer.id, line, session, timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -145,10 +146,25 @@ def kill(client: Arker, vm: str, runs: tuple[str, ...], name: str | None) -> Non
             found.send_signal(name.upper())
 
 
-def follow(run: Run, *, stdin: bool) -> int:
-    """Show what a run writes until its end, and pass Ctrl-C and, with `stdin`, input on; its exit code."""
+class _Signalled(KeyboardInterrupt):
+    """Another signal than that of Ctrl-C, to be passed on."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _signalled(number: int, _: object) -> None:
+    raise _Signalled(number)
+
+
+def follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
+    """Show what a run writes until its end, and pass Ctrl-C and, with `stdin`, input on; its exit code. A run that is
+    `ours` also gets SIGTERM and SIGHUP, and ends when nobody reads its output any more."""
     if stdin:
         threading.Thread(target=_pass_input, args=(run,), daemon=True).start()
+    if ours:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _signalled)
     interrupted = False
     offset = 0
     while True:
@@ -158,12 +174,16 @@ def follow(run: Run, *, stdin: bool) -> int:
                     _show(event)
                     offset = event.offset + len(getattr(event, "data", b""))
             break
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if interrupted:
                 run.cancel()
                 raise
             interrupted = True
-            run.send_signal("INT")
+            run.send_signal(stop.number if isinstance(stop, _Signalled) else signal.SIGINT)
+        except OSError:
+            if ours:
+                run.cancel()
+            raise
     info = run.info
     show_ending(info.exit_code, info.reason)
     if info.exit_code is None:

@@ -99,6 +99,22 @@ def test_ctrl_c_interrupts_the_command_and_not_its_follower(
         assert process.wait(30) == 9
 
 
+def test_a_command_that_is_followed_ends_with_its_follower(vm: Computer, environment: dict[str, str]) -> None:
+    command = [*ARKER, "run", "-f", vm.id, "--", "echo ready; while sleep 0.05; do echo more; done"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        read_until(process.stdout.fileno(), b"ready\n")
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        read_until(process.stdout.fileno(), b"ready\n")
+        process.stdout.close()
+        assert process.wait(30) == 128 + signal.SIGPIPE
+    ended = [run.wait(timeout=30).reason for run in vm.runs()[:2]]
+    assert ended == ["cancelled", "signalled"]
+
+
 def test_attach_is_as_if_it_had_been_started_here(vm: Computer, environment: dict[str, str]) -> None:
     run = vm.start("cat; exit 3", stdin=True)
     done = subprocess.run(
