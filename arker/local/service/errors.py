@@ -26,6 +26,8 @@ class ApiError(Exception):
         resource: str = "resource",
         details: Mapping[str, Any] | None = None,
     ) -> None:
+        # It may name a file whose name is not UTF-8.
+        message = message.encode(errors="replace").decode()
         super().__init__(code, message)
         self.resource = resource
         self.details = details

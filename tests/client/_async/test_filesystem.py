@@ -35,6 +35,8 @@ async def test_contents(way: Way, deployment: Deployment) -> None:
         assert await files.read("/tmp/empty") == b""
         with pytest.raises(ArkerError, match="not_found"):
             await files.read("missing")
+        with pytest.raises(ArkerError, match="not_found"):
+            await files.read(b"missing \xff")
         with pytest.raises(ArkerError, match="bad_request"):
             await files.read("d")
         with pytest.raises(ArkerError, match="bad_request"):

@@ -36,6 +36,8 @@ def test_contents(way: Way, deployment: Deployment) -> None:
         assert files.read("/tmp/empty") == b""
         with pytest.raises(ArkerError, match="not_found"):
             files.read("missing")
+        with pytest.raises(ArkerError, match="not_found"):
+            files.read(b"missing \xff")
         with pytest.raises(ArkerError, match="bad_request"):
             files.read("d")
         with pytest.raises(ArkerError, match="bad_request"):
