@@ -26,12 +26,14 @@ hypothesis.settings.load_profile("patient")
 # A job in the background of a script is started with SIGINT ignored, and so is all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: Files and folders of tests that take long: processes that are killed, images, every snippet and example, and every
-#: fault once more for the derived client.
+#: Files and folders of tests that take long: processes that are killed, limits that are reached, images, generated
+#: requests, every snippet and example, and the derived client, whose source is tested.
 SLOW = (
-    "benchmarks", "chaos", "cli/test_deployments.py", "compat", "contract/test_malformed.py", "docs/test_snippets.py",
-    "engine/test_differential.py", "examples", "faults/_sync", "load", "local/test_durability.py",
-    "local/test_full_disk.py", "local/test_images.py", "local/test_process.py", "packaging", "security", "testing",
+    "benchmarks", "chaos", "cli/test_deployments.py", "client/_sync", "compat", "contract/test_generated.py",
+    "contract/test_malformed.py", "docs/test_snippets.py", "engine/conformance/test_walk.py", "engine/test_death.py",
+    "engine/test_differential.py", "engine/test_kernel.py", "engine/test_limits.py", "engine/test_store.py",
+    "examples", "faults/_sync", "load", "local/test_durability.py", "local/test_full_disk.py", "local/test_images.py",
+    "local/test_process.py", "packaging", "security", "testing",
 )  # fmt: skip
 
 

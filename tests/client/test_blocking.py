@@ -323,6 +323,7 @@ def test_a_pool_of_one_serves_many_threads_while_it_is_closed(server: Server) ->
 
 
 # Of a socket that nobody holds yet, Python has to close it; and a signal that is taken in a finalizer is lost.
+@pytest.mark.slow
 @pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "kept"])
 def test_ctrl_c_at_any_step_loses_no_connection(
     server: Server, fresh: bool, monkeypatch: pytest.MonkeyPatch

@@ -151,6 +151,7 @@ async def test_proc_reveals_nothing_about_the_host(engine: BubblewrapEngine, pat
             await look
 
 
+@pytest.mark.slow
 async def test_the_deepest_path_of_all(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     deep = "/".join("d" * 2000)
@@ -339,6 +340,7 @@ async def test_removal(engine: BubblewrapEngine, recursive: bool) -> None:
     assert await sh(engine, "find . -mindepth 1 | sort") == "./kept\n./kept/f\n"
 
 
+@pytest.mark.slow
 async def test_a_deep_tree_is_removed_and_refused_otherwise(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     deep = "import os\nfor n in range(3000):\n os.mkdir('dir'); os.chdir('dir'); open('f', 'w').close()"

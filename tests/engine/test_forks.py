@@ -191,6 +191,7 @@ async def test_a_fork_while_processes_start_others(engine: BubblewrapEngine) -> 
         assert isinstance(outcome, EngineError)
 
 
+@pytest.mark.slow
 async def test_any_number_of_hard_links_is_copied(engine: BubblewrapEngine) -> None:
     import resource
 
@@ -281,6 +282,7 @@ async def test_layers_go_with_their_last_user(engine: BubblewrapEngine, box: Box
     assert not engine._use._count
 
 
+@pytest.mark.slow
 async def test_a_chain_of_a_thousand_forks(engine: BubblewrapEngine, box: Box) -> None:
     times = []
     parent = "a"

@@ -608,8 +608,6 @@ gateway = after(Answer.page(502))
 gateway_timeout = after(Answer.page(504))
 page_503 = after(Answer.page(503))
 overloaded = after(Answer.error("internal", "backend said SlowDown", 500))
-html_200 = after(Answer.page(200))
-enveloped_200 = answer(Answer.error("internal", "ThrottlingException: 503", 200))
 
 
 @pytest.fixture

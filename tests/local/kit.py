@@ -16,7 +16,6 @@ from arker.local.http.app import create_app
 from arker.local.http.bounds import Bounds
 from arker.local.http.metrics import Metrics
 from arker.local.process import server
-from arker.local.service.access import Principal
 from arker.local.service.keys import generate, open_keys
 from arker.local.service.platform import Platform
 from arker.local.service.rooms import Rooms
@@ -38,7 +37,6 @@ class Bench:
         self.engine = FakeEngine(folder)
         self.database = Database(folder / "arker.db")
         self.options = options
-        self.me = Principal("guest", "org_local", "Local")
 
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[Platform]:

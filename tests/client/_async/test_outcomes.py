@@ -291,6 +291,7 @@ def remembers(served: FreshDeployment, session_id: str) -> bool:
             return bool(connection.execute(query, (session_id,)).fetchone()[0])
 
 
+@pytest.mark.slow
 async def test_the_deployment_restarts(fresh_deployment: Callable[..., FreshDeployment]) -> None:
     served = fresh_deployment().start()
     with CuttingProxy(served.base_url) as wire:

@@ -292,6 +292,7 @@ def remembers(served: FreshDeployment, session_id: str) -> bool:
             return bool(connection.execute(query, (session_id,)).fetchone()[0])
 
 
+@pytest.mark.slow
 def test_the_deployment_restarts(fresh_deployment: Callable[..., FreshDeployment]) -> None:
     served = fresh_deployment().start()
     with CuttingProxy(served.base_url) as wire:
