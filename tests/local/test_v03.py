@@ -467,6 +467,16 @@ class TestRuns:
             await until(client, vm, run["run_id"], "cancelled")
 
 
+class TestSessions:
+    async def test_sessions_that_are_created_at_the_same_time_are_several(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            answers = await asyncio.gather(
+                *(client.post(f"/v1/vms/{vm}/sessions", json={}) for _ in range(8))
+            )
+            assert sorted(answer.json()["session_id"] for answer in answers) == list("12345678")
+
+
 class TestTerminals:
     async def test_the_time_limit_of_a_session_outlives_a_restart(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -719,6 +729,16 @@ class TestFilesystems:
             if status == 200:
                 assert answer.json()["path"] == path.rstrip("/")
             assert bool(bench.engine.mounts) is (status == 200)
+
+    async def test_the_same_mount_at_the_same_time_is_one(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            made = (await client.post("/v1/filesystems", json={"name": "data"})).json()
+            mount = {"filesystem_id": made["filesystem_id"]}
+            answers = await asyncio.gather(
+                *(client.post(f"/v1/vms/{vm}/mounts", json=mount) for _ in range(8))
+            )
+            assert len({answer.json()["mount_id"] for answer in answers}) == 1
 
     async def test_a_mount_that_is_not_possible_says_why(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch

@@ -131,6 +131,27 @@ class Filesystems:
         self._access.owned(who, vm_id, "changed")
         found = self.get(who, filesystem_id)
         path = _checked(f"{_BELOW}{found.name}" if path is None else path)
+        if (mounted := await self._same(who, vm_id, filesystem_id, path)) is not None:
+            return mounted
+        made = Mount(f"mnt_{new_ulid().lower()}", vm_id, filesystem_id, path)
+        try:
+            with api_errors():
+                await self._rows.add_mount(made)
+        except NameTaken:
+            # Another request mounted something at the same time.
+            mounted = await self._same(who, vm_id, filesystem_id, path)
+            if mounted is None:
+                raise _taken(path) from None
+            return mounted
+        await self._tell(vm_id)
+        return Mounted(made, False)
+
+    async def _same(self, who: Principal, vm_id: str, filesystem_id: str, path: str) -> Mounted | None:
+        """Return the mount of a file system at a path if there is one.
+
+        Raises:
+            ApiError: `conflict` when the path or the file system has another mount.
+        """
         for mounted in await self.mounts(who, vm_id):
             same_path = mounted.mount.path == path
             same_filesystem = mounted.mount.filesystem_id == filesystem_id
@@ -139,14 +160,7 @@ class Filesystems:
             nested = path.startswith(f"{mounted.mount.path}/") or mounted.mount.path.startswith(f"{path}/")
             if same_path or same_filesystem or nested:
                 raise _taken(path)
-        made = Mount(f"mnt_{new_ulid().lower()}", vm_id, filesystem_id, path)
-        try:
-            with api_errors():
-                await self._rows.add_mount(made)
-        except NameTaken:
-            raise _taken(path) from None
-        await self._tell(vm_id)
-        return Mounted(made, False)
+        return None
 
     async def unmount(self, who: Principal, vm_id: str, mount_id: str) -> None:
         """Unmount a file system from a computer, from its next start on. Its files are kept.

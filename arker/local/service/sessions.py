@@ -10,6 +10,7 @@ import re
 import shlex
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -96,6 +97,8 @@ class Sessions:
         self._sandboxes = sandboxes
         self._turns = turns
         self._secret = secret
+        #: Sessions of each computer that are being saved.
+        self._coming: defaultdict[str, set[str]] = defaultdict(set)
 
     async def listed(self, who: Principal, vm_id: str) -> list[Session]:
         """Return the sessions of a computer by their index, without those that end with a run; the default one always
@@ -156,10 +159,19 @@ class Sessions:
         if sum(not row.deleted for row in rows.values()) >= _MOST:
             raise ApiError("quota_exceeded", f"the computer has {_MOST} sessions; delete one first")
         with api_errors():
-            names = rows.keys() | {state.session_id for state in await self._engine.sessions(vm_id)}
-        session_id = str(1 + max(index for name in names | {DEFAULT} if (index := index_of(name)) < _NAMED))
-        with api_errors():
-            await self._rows.save(vm_id, SessionRow(session_id, env, cwd, time.time_ns() // 1_000_000, False))
+            found = {state.session_id for state in await self._engine.sessions(vm_id)}
+        # Looked up again, as another session may have been created meanwhile.
+        names = self._rows.of(vm_id).keys() | found | self._coming[vm_id] | {DEFAULT}
+        session_id = str(1 + max(index for name in names if (index := index_of(name)) < _NAMED))
+        self._coming[vm_id].add(session_id)
+        try:
+            with api_errors():
+                row = SessionRow(session_id, env, cwd, time.time_ns() // 1_000_000, False)
+                await self._rows.save(vm_id, row)
+        finally:
+            self._coming[vm_id].discard(session_id)
+            if not self._coming[vm_id]:
+                del self._coming[vm_id]
         try:
             await self._settle(vm_id, session_id, env, cwd)
         except ApiError:
