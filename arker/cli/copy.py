@@ -182,12 +182,15 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
             else:
                 computer.sync.upload(source, path, progress=progress.update)
         except ArkerError as error:
-            raise _folders(error, target, f"to copy into it: {target.vm}:{target.path}/") from error.__cause__
+            raise _plain(error, target, f"to copy into it: {target.vm}:{target.path}/") from error.__cause__
     return f"{target.vm}:{path}", progress.size
 
 
-def _folders(error: ArkerError, remote: Remote, instead: str) -> Exception:
-    """The error to raise; where it says that the remote file is a folder, with what to do instead."""
+def _plain(error: ArkerError, remote: Remote, instead: str) -> Exception:
+    """The error to raise: of a file that does not exist in the words of other commands, of a folder with what to do
+    instead."""
+    if error.code == "not_found" and error.message == f"file not found: {remote.path}":
+        return Failure(f"{remote.path} does not exist", code=error.code)
     if error.code == "bad_request" and error.message == f"{remote.path} is a folder":
         return Failure(f"{remote.vm}:{remote.path} is a folder; {instead}", code=error.code)
     return error
@@ -220,7 +223,7 @@ def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> t
                     while piece := file.read(1 << 20):
                         write_bytes(sys.stdout.buffer, piece)
         except ArkerError as error:
-            raise _folders(error, source, instead) from error.__cause__
+            raise _plain(error, source, instead) from error.__cause__
     return target, progress.size
 
 

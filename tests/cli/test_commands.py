@@ -445,7 +445,7 @@ def test_sync_goes_on_until_it_is_interrupted(
         (["{vm}:sub/", "{tmp}"], 2, "is a folder; copy it with -r"),
         (["{vm}:x", "{tmp}/none/"], 1, "there is no folder {tmp}/none\n"),
         (["{vm}:x", "{tmp}/none/x"], 1, "there is no folder {tmp}/none\n"),
-        (["{vm}:none", "{tmp}"], 1, "file not found"),
+        (["{vm}:none", "{tmp}"], 1, "none does not exist\n"),
         (["{tmp}/none", "{vm}:x"], 1, "No such file or directory\n"),
         (["{vm}:/etc/passwd", "{tmp}"], 1, "bad_request"),
         (["{vm}:x", "/dev/null"], 1, "not a regular file"),
