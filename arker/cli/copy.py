@@ -7,7 +7,7 @@ import posixpath
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from arker import Arker
     from arker.errors import ArkerError
-    from arker.filevalues import TreeResult
 
 _HOME: Final = "/home/user"
 
@@ -150,16 +149,16 @@ def _copy_tree(client: Arker, source: str, target: str, *, as_json: bool) -> tup
                 where = posixpath.join(where, name)
             place = f"{to_vm.vm}:{where}"
             if theirs is not None and from_vm is not None:
-                tell_skipped(theirs.pull(from_vm.path, between))
+                tell_skipped(theirs.pull(from_vm.path, between).skipped)
                 source = between
             done = files.push(source, where, progress=progress.update)
-    tell_skipped(done)
+    tell_skipped(done.skipped)
     return place, done.size
 
 
-def tell_skipped(result: TreeResult) -> None:
-    """Say on standard error what was left out of a tree."""
-    for path, why in result.skipped.items():
+def tell_skipped(skipped: Mapping[str, str]) -> None:
+    """Say on standard error what was left out of a tree, and why."""
+    for path, why in skipped.items():
         warn(f"{path} was left out: {why}")
 
 

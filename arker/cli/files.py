@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,7 +22,14 @@ from .copy import Remote, complete, parse, tell_skipped
 from .deployments import connected
 
 if TYPE_CHECKING:
-    from arker import Arker, FileInfo, Files
+    from arker import Arker, FileInfo, Files, TreeResult
+
+#: Failures that pass, after which `sync --watch` goes on.
+_PASSING: Final = ("network", "timeout", "unavailable", "rate_limited", "conflict", "local_file")
+#: Seconds from one look at a local folder to the next, and how many times what the look took; and after a failure.
+_LOOK_SECONDS: Final = 0.3
+_LOOK_PAUSE: Final = 5
+_FAILED_SECONDS: Final = 1.0
 
 
 def _remote(text: str) -> Remote:
@@ -101,29 +111,34 @@ def edit(client: Arker, file: str) -> None:
     folder = tempfile.mkdtemp(prefix="arker-edit-")
     local = Path(folder) / Path(remote.path).name
     local.write_bytes(before)
-    done = subprocess.run([*shlex.split(editor), str(local)], check=False)
-    after = local.read_bytes()
-    kept = False
+    ended = _run_editor([*shlex.split(editor), str(local)])
+    after = local.read_bytes() if local.exists() else before
     try:
-        if done.returncode:
-            kept = after != before
-            raise Failure(f"{editor} ended with {done.returncode}; nothing was written")
+        if ended:
+            raise Failure(f"{editor} ended with {ended}; nothing was written")
         if after != before or version is None:
-            try:
-                files.write(remote.path, after, if_match=version, if_absent=version is None)
-            except ArkerError as error:
-                kept = True
-                if error.code not in ("conflict", "already_exists", "not_found"):
-                    raise
-                raise Failure(
-                    f"{file} was changed meanwhile; your copy is {local}", code=error.code
-                ) from error
-    finally:
-        if kept:
-            warn(f"your copy is {local}")
+            files.write(remote.path, after, if_match=version, if_absent=version is None)
+    except (ArkerError, Failure) as error:
+        if after == before:
+            shutil.rmtree(folder)
         else:
-            local.unlink()
-            Path(folder).rmdir()
+            warn(f"your copy is {local}")
+        if error.code in ("conflict", "already_exists", "not_found"):
+            raise Failure(f"{file} was changed meanwhile", code=error.code) from error
+        raise
+    shutil.rmtree(folder)
+
+
+def _run_editor(words: list[str]) -> int:
+    """Run an editor; Ctrl-C is for it alone. Return its status."""
+    # Not ignored, as the editor would inherit that.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.run(words, check=False).returncode
+    except OSError as error:
+        raise Failure(f"{words[0]} cannot be started: {error.strerror}; set $EDITOR") from error
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _known(files: Files, path: str) -> tuple[bytes, str | None]:
@@ -139,13 +154,15 @@ def _known(files: Files, path: str) -> tuple[bytes, str | None]:
 
 
 @click.command(cls=Command)
-@click.argument("source", metavar="FOLDER", type=click.Path(exists=True, file_okay=False))
+@click.argument("source", metavar="FOLDER", type=click.Path())
 @click.argument("target", metavar="VM:PATH", shell_complete=complete)
 @click.option("--delete", is_flag=True, help="Remove from the computer what FOLDER does not have.")
 @click.option(
     "--ignore", multiple=True, metavar="PATTERN", help="Leave these alone, as in .gitignore; repeatable."
 )
-@click.option("--watch", is_flag=True, help="Go on, and send what changes until Ctrl-C.")
+@click.option(
+    "--watch", is_flag=True, help="Go on until Ctrl-C, and send what changes; what is removed, with --delete."
+)
 @as_json
 @connected
 def sync(
@@ -155,31 +172,50 @@ def sync(
 
     Sends only what differs. The patterns of a .gitignore in FOLDER count as well, and .git is left alone.
     """
+    from arker.errors import ArkerError
+
+    if parse(source) is not None:
+        raise click.UsageError(
+            f"sync goes from this machine to a computer; the other way: arker cp -r {source} FOLDER"
+        )
+    if not Path(source).is_dir():
+        raise click.UsageError(f"there is no folder {source}")
     remote = _remote(target)
     files = names.computer(client, remote.vm).files
     known: object = None
+    skipped: set[str] = set()
+    failed = False
     while True:
-        picture = _picture(source) if watch else None
-        if not watch or picture != known:
-            known = picture
-            result = files.push(source, remote.path, delete=delete, ignore=_patterns(source, ignore))
-            tell_skipped(result)
-            if as_json:
-                show_json({"sent": list(result.sent), "removed": list(result.removed), "size": result.size})
-            else:
-                for sign, paths in (("+", result.sent), ("-", result.removed)):
-                    for path in paths:
-                        click.echo(os.fsencode(f"{sign} {path}"))
-            sys.stdout.flush()
+        began = time.monotonic()
+        try:
+            patterns = _patterns(source, ignore)
+            picture = _picture(source, patterns) if watch else None
+            if not watch or picture != known:
+                result = files.push(source, remote.path, delete=delete, ignore=patterns)
+                tell_skipped({path: why for path, why in result.skipped.items() if path not in skipped})
+                skipped = set(result.skipped)
+                _show(result, as_json=as_json)
+                known, failed = picture, False
+        except ArkerError as error:
+            if not watch or error.code not in _PASSING or not Path(source).is_dir():
+                raise
+            if not failed:
+                warn(f"{error.message}; trying again")
+            known, failed = None, True
+            time.sleep(_FAILED_SECONDS)
         if not watch:
             return
-        _pause()
+        time.sleep(max(_LOOK_SECONDS, _LOOK_PAUSE * (time.monotonic() - began)))
 
 
-def _pause() -> None:
-    import time
-
-    time.sleep(0.3)
+def _show(result: TreeResult, *, as_json: bool) -> None:
+    if as_json:
+        show_json({"sent": list(result.sent), "removed": list(result.removed), "size": result.size})
+    else:
+        for sign, paths in (("+", result.sent), ("-", result.removed)):
+            for path in paths:
+                click.echo(os.fsencode(f"{sign} {path}"))
+    sys.stdout.flush()
 
 
 def _patterns(source: str, given: tuple[str, ...]) -> list[str]:
@@ -188,8 +224,8 @@ def _patterns(source: str, given: tuple[str, ...]) -> list[str]:
     return [".git/", *lines, *given]
 
 
-def _picture(source: str) -> object:
+def _picture(source: str, patterns: list[str]) -> object:
     """What tells whether anything below a folder has changed."""
-    from arker.folders import LocalTree
+    from arker.folders import LocalTree, ignorer
 
-    return LocalTree(source).scan(lambda path: path == ".git/")
+    return LocalTree(source).scan(ignorer(patterns))

@@ -14,11 +14,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
-from arker import Arker, ArkerError, Computer
+from arker import Arker, ArkerError, Computer, Files, TreeResult
+from arker.cli import files as files_module
 from arker.ids import is_vm_id
 from tests.cli.conftest import command
 
@@ -381,6 +383,8 @@ def test_edit(cli: Cli, vm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cli("edit", f"{vm}:new")
     monkeypatch.setenv("EDITOR", "false")
     assert "nothing was written" in cli("edit", f"{vm}:new", code=1).stderr
+    monkeypatch.setenv("EDITOR", "/no/editor")
+    assert "set $EDITOR" in cli("edit", f"{vm}:new", code=1).stderr
 
 
 def test_edit_keeps_what_could_not_be_written(
@@ -394,6 +398,7 @@ def test_edit_keeps_what_could_not_be_written(
     script.chmod(0o755)
     monkeypatch.setenv("VISUAL", str(script))
     said = cli("edit", f"{vm}:f", code=1).stderr
+    assert said.count("your copy is ") == 1
     copy = Path(said.split("your copy is ")[1].split("\n")[0])
     assert copy.read_text() == "mine\n"
     shutil.rmtree(copy.parent)
@@ -410,6 +415,8 @@ def test_sync(cli: Cli, vm: str, tmp_path: Path) -> None:
     (tmp_path / "src/a.py").rename(tmp_path / "src/b.py")
     assert cli("sync", "--delete", str(tmp_path / "src"), f"{vm}:p").stdout == "+ b.py\n- a.py\n"
     assert cli("sync", "--ignore", "b.py", str(tmp_path / "src"), f"{vm}:p").stdout == ""
+    assert f"the other way: arker cp -r {vm}:p" in cli("sync", f"{vm}:p", str(tmp_path), code=2).stderr
+    assert "there is no folder" in cli("sync", str(tmp_path / "none"), f"{vm}:p", code=2).stderr
 
 
 def test_sync_goes_on_until_it_is_interrupted(
@@ -434,6 +441,32 @@ def test_sync_goes_on_until_it_is_interrupted(
         watching.wait(60)
         watching.stdout.close()  # type: ignore[union-attr]
     assert cli("ls", "-q", f"{vm}:p").stdout == "b\n"
+
+
+def test_sync_goes_on_after_a_failure_that_passes(
+    cli: Cli, vm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [
+        ArkerError("network", "cut"),
+        ArkerError("network", "cut"),
+        None,
+        ArkerError("not_found", "gone"),
+    ]
+    push = Files.push
+
+    def failing(self: Files, *args: Any, **options: Any) -> TreeResult:
+        if (failure := failures.pop(0)) is not None:
+            raise failure
+        done = push(self, *args, **options)
+        (tmp_path / "b").touch()
+        return done
+
+    monkeypatch.setattr(Files, "push", failing)
+    monkeypatch.setattr(files_module, "_FAILED_SECONDS", 0.01)
+    (tmp_path / "a").touch()
+    done = cli("sync", "--watch", str(tmp_path), f"{vm}:p", code=1)
+    assert done.stdout == "+ a\n"
+    assert done.stderr.splitlines() == ["arker: cut; trying again", "arker: not_found: gone"]
 
 
 @pytest.mark.parametrize(

@@ -466,6 +466,26 @@ async def test_copying(engine: BubblewrapEngine) -> None:
     assert await sh(engine, "cat /tmp/g; ls -A") == "x\nd\ne\n"
 
 
+async def test_holes_of_files_are_not_copied(engine: BubblewrapEngine) -> None:
+    files = engine.files("a")
+    await sh(
+        engine, "truncate -s 100M f; printf middle | dd of=f bs=1 seek=50M conv=notrunc 2>&-; mkdir d; cp f d"
+    )
+    await files.copy(f"{HOME}/f", f"{HOME}/g")
+    await files.copy(f"{HOME}/d", "/tmp/d", recursive=True)
+    assert await sh(engine, "cmp f g; cmp f /tmp/d/f; du -k g | cut -f 1") in ("4\n", "8\n")
+
+
+async def test_nothing_is_left_of_a_copy_that_fails(engine: BubblewrapEngine) -> None:
+    files = engine.files("a")
+    await sh(engine, "mkdir -p d/e; echo 1 > d/a; echo 2 > d/e/f; chmod 0 d/e/f")
+    with pytest.raises(FileRefused, match="d/e/f: permission denied"):
+        await files.copy(f"{HOME}/d", f"{HOME}/x", recursive=True)
+    with pytest.raises(FileRefused, match="d/e/f: permission denied"):
+        await files.move(f"{HOME}/d", "/dev/shm/x")
+    assert await sh(engine, "ls; ls /dev/shm; cat d/a") == "d\n1\n"
+
+
 @pytest.mark.engine(disk=3_000_000)
 async def test_a_copy_does_not_exceed_the_disk(engine: BubblewrapEngine) -> None:
     files = engine.files("a")

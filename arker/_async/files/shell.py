@@ -34,6 +34,8 @@ _LONGEST_COMMAND: Final = 64 << 10
 #: Most entries of a page: each page goes through the tree again.
 _PAGE: Final = 10_000
 _TRIES: Final = 3
+#: The least exit code of a command that a signal ended.
+_SIGNALS: Final = 128
 
 
 class AsyncFileShell:
@@ -219,6 +221,8 @@ class AsyncFileShell:
                         doubt = doubt or f"an earlier attempt may have been carried out ({error})"
                     continue
                 error_ = fileshell.failure(result.stderr, path, variables.get("Q"))
+                if error_ is not None and error_.code == "internal" and result.exit_code >= _SIGNALS:
+                    raise _cut_short(result, path)
                 if error_ is None and result.truncated:
                     raise bad_request(f"{path}: the answer is longer than the deployment keeps output")
                 if error_ is None:
@@ -243,6 +247,15 @@ class AsyncFileShell:
         finally:
             with contextlib.suppress(ArkerError):
                 await run_apart(self._computer, f"rm -f {stage}")
+
+
+def _cut_short(result: RunResult, path: str) -> ArkerError:
+    """The error for a script that was ended."""
+    full = result.reason == "disk_full"
+    code, status = ("payload_too_large", 413) if full else ("internal", 200)
+    said = "; ".join(result.notes) or f"it ended with {result.exit_code}"
+    message = f"{path}: the command that does this was cut short: {said}"
+    return ArkerError(code, message, status, processed="maybe")
 
 
 def _stage() -> str:

@@ -93,7 +93,7 @@ class AsyncFileWire:
         self, path: str, cursor: str, limit: int, *, recursive: bool, glob: str | None
     ) -> tuple[Sequence[FileInfo], str | None]:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
-        fields: dict[str, Any] = {"recursive": recursive} if glob is None else {"glob": glob}
+        fields: dict[str, Any] = {"recursive": recursive} if glob is None else {**text_fields("glob", glob)}
         answer = await self._operate("list", path, cursor=cursor, limit=limit, **fields)
         return _parsed(lambda fields: _page(fields, path), answer)
 

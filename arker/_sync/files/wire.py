@@ -94,7 +94,7 @@ class FileWire:
         self, path: str, cursor: str, limit: int, *, recursive: bool, glob: str | None
     ) -> tuple[Sequence[FileInfo], str | None]:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
-        fields: dict[str, Any] = {"recursive": recursive} if glob is None else {"glob": glob}
+        fields: dict[str, Any] = {"recursive": recursive} if glob is None else {**text_fields("glob", glob)}
         answer = self._operate("list", path, cursor=cursor, limit=limit, **fields)
         return _parsed(lambda fields: _page(fields, path), answer)
 

@@ -53,9 +53,15 @@ class List(_WithPath):
 
     op: Literal["list"]
     recursive: bool = False
-    glob: Text = ""
+    glob: Text | None = None
+    glob_b64: Text | None = None
     cursor: Text = ""
     limit: Annotated[int, Field(ge=1, le=50_000)] = 1000
+
+    @property
+    def pattern(self) -> str:
+        """The pattern for paths; empty for all."""
+        return "" if self.glob is self.glob_b64 is None else one_path(self.glob, self.glob_b64, "glob")
 
 
 class Mkdir(_WithPath):

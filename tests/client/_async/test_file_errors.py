@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -106,6 +107,10 @@ async def test_what_is_not_refused(way: Way, deployment: Deployment) -> None:
         await files.copy("f", "f")
         await files.mkdir("ld")
         await vm.run("chmod 700 shut; chmod 600 secret")
+        odd = os.fsdecode(b"caf\xe9")
+        await files.write(f"{odd}/x", b"12345")
+        assert [info.name for info in await files.find(".", name=odd)] == [odd]
+        assert [match.path for match in await files.grep("12345", odd)] == [f"/home/user/{odd}/x"]
         # A pipe goes along with its folder; nobody waits for a writer.
         await files.copy(".", "/tmp/all", recursive=True)
         assert (await files.stat("/tmp/all/p")).kind == "other"

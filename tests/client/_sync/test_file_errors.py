@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Final
@@ -107,6 +108,10 @@ def test_what_is_not_refused(way: Way, deployment: Deployment) -> None:
         files.copy("f", "f")
         files.mkdir("ld")
         vm.run("chmod 700 shut; chmod 600 secret")
+        odd = os.fsdecode(b"caf\xe9")
+        files.write(f"{odd}/x", b"12345")
+        assert [info.name for info in files.find(".", name=odd)] == [odd]
+        assert [match.path for match in files.grep("12345", odd)] == [f"/home/user/{odd}/x"]
         # A pipe goes along with its folder; nobody waits for a writer.
         files.copy(".", "/tmp/all", recursive=True)
         assert (files.stat("/tmp/all/p")).kind == "other"

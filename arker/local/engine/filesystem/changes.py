@@ -27,7 +27,7 @@ from arker.local.engine.file_protocol import (
 )
 from arker.local.engine.filesystem.root import Root, location, refuse_unless_regular, reopen, told
 from arker.local.engine.filesystem.walk import BATCH, directory, info_of, refuse_closed, version_of, walk
-from arker.local.engine.protocol import ComputerBusy, FileMissing, FileRefused
+from arker.local.engine.protocol import ComputerBusy, EngineError, FileMissing, FileRefused
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -483,70 +483,103 @@ def copy(root: Root, source: str, target: str, *, recursive: bool = False, repla
 
 
 def _copy_entry(root: Root, a: int, name: str, info: os.stat_result, b: int, new: str, path: str) -> None:
+    """Copy a file, link, pipe or socket, replacing a file atomically."""
     with _staged(root, b) as (stage, partial):
-        if stat.S_ISLNK(info.st_mode):
-            os.symlink(os.readlink(name, dir_fd=a), partial, dir_fd=stage)
-        elif stat.S_ISFIFO(info.st_mode) or stat.S_ISSOCK(info.st_mode):
-            os.mknod(partial, info.st_mode, dir_fd=stage)
-        else:
-            refuse_unless_regular(path, info)
-            with told(path):
-                reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=a)
-            try:
-                info = os.fstat(reader)
-                refuse_unless_regular(path, info)
-                writer = os.open(partial, _NEW, 0o600, dir_fd=stage)
-                try:
-                    if not _linux.reflink(reader, writer):
-                        at = 0
-                        while sent := os.sendfile(writer, reader, at, 1 << 24):
-                            root.check()
-                            at += sent
-                    os.utime(writer, ns=(info.st_atime_ns, info.st_mtime_ns))
-                    os.fchmod(writer, stat.S_IMODE(info.st_mode))
-                finally:
-                    os.close(writer)
-            finally:
-                os.close(reader)
+        _copy_new(root, a, name, info, stage, partial, path)
         os.rename(partial, new, src_dir_fd=stage, dst_dir_fd=b)
 
 
+def _copy_new(root: Root, a: int, name: str, info: os.stat_result, b: int, new: str, path: str) -> None:
+    """Copy a file, link, pipe or socket to where nothing is."""
+    if stat.S_ISLNK(info.st_mode):
+        os.symlink(os.readlink(name, dir_fd=a), new, dir_fd=b)
+        return
+    if stat.S_ISFIFO(info.st_mode) or stat.S_ISSOCK(info.st_mode):
+        os.mknod(new, info.st_mode, dir_fd=b)
+        return
+    refuse_unless_regular(path, info)
+    with told(path):
+        reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=a)
+    try:
+        info = os.fstat(reader)
+        refuse_unless_regular(path, info)
+        writer = os.open(new, _NEW, 0o600, dir_fd=b)
+        try:
+            if not _linux.reflink(reader, writer):
+                _copy_data(root, reader, writer, info.st_size)
+            os.utime(writer, ns=(info.st_atime_ns, info.st_mtime_ns))
+            os.fchmod(writer, stat.S_IMODE(info.st_mode))
+        finally:
+            os.close(writer)
+    finally:
+        os.close(reader)
+
+
+def _copy_data(root: Root, reader: int, writer: int, size: int) -> None:
+    """Copy the first `size` bytes of a file, if it has so many; holes stay holes."""
+    at = 0
+    while at < size:
+        try:
+            at = os.lseek(reader, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            break
+        end = min(size, os.lseek(reader, at, os.SEEK_HOLE))
+        os.lseek(writer, at, os.SEEK_SET)
+        while at < end:
+            root.check()
+            sent = os.sendfile(writer, reader, at, min(end - at, 1 << 24))
+            if not sent:
+                size = end = at  # it became shorter
+            at += sent
+    os.ftruncate(writer, size)
+
+
 def _copy_tree(root: Root, a: int, name: str, info: os.stat_result, b: int, new: str, path: str) -> None:
+    """Copy a directory to where nothing is; nothing is left of it when that fails."""
     source = os.open(name, _DIRECTORY, dir_fd=a)
     try:
         os.mkdir(new, 0o700, dir_fd=b)
-        target = os.open(new, _DIRECTORY, dir_fd=b)
-        modes = [("", info)]
         try:
-            for found in walk(root, source, closed=refuse_closed):
-                above = found.path.rpartition("/")[0]
-                place = _linux.open_beneath(target, above or ".", os.O_PATH | os.O_DIRECTORY)
-                try:
-                    if found.is_directory:
-                        os.mkdir(found.name, 0o700, dir_fd=place)
-                        modes.append((found.path, found.info))
-                    else:
-                        _copy_entry(
-                            root,
-                            found.folder,
-                            found.name,
-                            found.info,
-                            place,
-                            found.name,
-                            f"{path}/{found.path}",
-                        )
-                finally:
-                    os.close(place)
-            for folder, its in reversed(modes):
-                fd = _linux.open_beneath(target, folder or ".", os.O_PATH)
-                try:
-                    _mark(root, fd, Marks(folder, stat.S_IMODE(its.st_mode), its.st_mtime_ns))
-                finally:
-                    os.close(fd)
-        finally:
-            os.close(target)
+            _fill_copy(root, source, info, b, new, path)
+        except BaseException:
+            with contextlib.suppress(OSError, EngineError):
+                while not _remove_tree(root, b, new):
+                    root.until += 60  # no half of it is left, even if that delays a fork
+            raise
     finally:
         os.close(source)
+
+
+def _fill_copy(root: Root, source: int, info: os.stat_result, b: int, new: str, path: str) -> None:
+    target = os.open(new, _DIRECTORY, dir_fd=b)
+    modes = [("", info)]
+    place, open_folder = os.dup(target), ""
+    try:
+        for found in walk(root, source, closed=refuse_closed):
+            above = found.path.rpartition("/")[0]
+            if above != open_folder:
+                os.close(place)
+                place = -1
+                place = _linux.open_beneath(target, above or ".", os.O_PATH | os.O_DIRECTORY)
+                open_folder = above
+            if found.is_directory:
+                os.mkdir(found.name, 0o700, dir_fd=place)
+                modes.append((found.path, found.info))
+            else:
+                inner = f"{path}/{found.path}"
+                _copy_new(root, found.folder, found.name, found.info, place, found.name, inner)
+        for folder, its in reversed(modes):
+            fd = _linux.open_beneath(target, folder or ".", os.O_PATH)
+            try:
+                _mark(root, fd, Marks(folder, stat.S_IMODE(its.st_mode), its.st_mtime_ns))
+            finally:
+                os.close(fd)
+    finally:
+        if place >= 0:
+            os.close(place)
+        os.close(target)
 
 
 def size_of(root: Root, path: str) -> int:

@@ -82,7 +82,7 @@ async def _perform(files: Files, asked: AnyOperation) -> dict[str, Any]:
                 await files.list(
                     path,
                     recursive=asked.recursive,
-                    glob=asked.glob,
+                    glob=asked.pattern,
                     cursor=_position(asked.cursor),
                     limit=asked.limit,
                 )
