@@ -169,6 +169,15 @@ class PortConnection:
         """
         self._stream.write(data, _SENDING)
 
+    def send_eof(self) -> None:
+        """Tell the server that nothing more will be sent; what it sends can still be read.
+
+        Raises:
+            ArkerError: `unsupported_operation` where the deployment is reached over TLS, which cannot do that;
+                `network` when the connection was cut.
+        """
+        self._stream.send_eof()
+
     def close(self) -> None:
         """Close the connection. May be called twice.
 

@@ -79,7 +79,9 @@ def _serve(near: socket.socket, port: Port) -> None:
 def _send(near: socket.socket, far: PortConnection) -> None:
     from arker import ArkerError
 
-    with contextlib.suppress(OSError, ArkerError):
+    try:
         while data := near.recv(_READ):
             far.write(data)
-    far.close()
+        far.send_eof()
+    except (OSError, ArkerError):
+        far.close()

@@ -192,6 +192,7 @@ def test_a_port_is_forwarded(vm: Computer, environment: dict[str, str]) -> None:
         for _ in range(3):
             with socket.create_connection(("127.0.0.1", local), 30) as sock:
                 sock.sendall(b"GET /hello HTTP/1.0\r\n\r\n")
+                sock.shutdown(socket.SHUT_WR)
                 answer = b""
                 while data := sock.recv(65536):
                     answer += data

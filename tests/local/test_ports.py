@@ -182,6 +182,7 @@ def test_head_has_no_body(guest: Guest) -> None:
     answer, data = guest.ask("HEAD", "/", headers={"Host": guest.name})
     assert (answer.status, data) == (200, b"")
     assert int(answer.headers["Content-Length"]) > 0
+    assert len(answer.headers.get_all("Date") or ()) == 1
 
 
 def test_an_answer_comes_as_it_is_made(guest: Guest) -> None:

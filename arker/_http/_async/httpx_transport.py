@@ -3,6 +3,7 @@ importing httpx takes longer than everything else."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, cast
@@ -18,7 +19,7 @@ from arker.errors import ArkerError, bad_request, no_answer, redact
 
 from .request import AsyncRequest
 from .stream import READ
-from .transport import AsyncByteStream, AsyncReply
+from .transport import AsyncByteStream, AsyncReply, nothing_came, one_way
 
 #: Seconds for clients of other event loops to close.
 _CLOSING = 1.0
@@ -76,13 +77,24 @@ class _Upgraded:
     async def read(self, timeout: float) -> bytes:
         try:
             return await self._stream.read(READ, timeout)
-        except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
+        except httpcore.TimeoutException as error:
+            raise nothing_came(timeout) from error
+        except (httpcore.NetworkError, OSError) as error:
             raise _cut(error, self._url) from error
 
     async def write(self, data: Buffer, timeout: float) -> None:
         try:
             await self._stream.write(bytes(data), timeout)
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
+            raise _cut(error, self._url) from error
+
+    def send_eof(self) -> None:
+        sock = self._stream.get_extra_info("socket")
+        if sock is None or self._stream.get_extra_info("ssl_object") is not None:
+            raise one_way()
+        try:
+            sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
             raise _cut(error, self._url) from error
 
 

@@ -4,6 +4,7 @@ importing httpx takes longer than everything else."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, cast
@@ -19,7 +20,7 @@ from arker.errors import ArkerError, bad_request, no_answer, redact
 
 from .request import Request
 from .stream import READ
-from .transport import ByteStream, Reply
+from .transport import ByteStream, Reply, nothing_came, one_way
 
 #: Seconds for clients of other event loops to close.
 _CLOSING = 1.0
@@ -77,13 +78,24 @@ class _Upgraded:
     def read(self, timeout: float) -> bytes:
         try:
             return self._stream.read(READ, timeout)
-        except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
+        except httpcore.TimeoutException as error:
+            raise nothing_came(timeout) from error
+        except (httpcore.NetworkError, OSError) as error:
             raise _cut(error, self._url) from error
 
     def write(self, data: Buffer, timeout: float) -> None:
         try:
             self._stream.write(bytes(data), timeout)
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
+            raise _cut(error, self._url) from error
+
+    def send_eof(self) -> None:
+        sock = self._stream.get_extra_info("socket")
+        if sock is None or self._stream.get_extra_info("ssl_object") is not None:
+            raise one_way()
+        try:
+            sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
             raise _cut(error, self._url) from error
 
 

@@ -128,6 +128,13 @@ class Stream:
                 records.append(data)
         return b"".join(records)
 
+    def send_eof(self) -> bool:
+        """Tell the other side that nothing more will be written; reading goes on. False over TLS, which cannot."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            return False
+        self._sock.shutdown(socket.SHUT_WR)
+        return True
+
     def is_readable(self) -> bool:
         """Whether there is something to read, including the end."""
         if not is_readable(self._sock):

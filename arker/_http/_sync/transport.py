@@ -41,6 +41,10 @@ class ByteStream(Protocol):
         """Write all of `data`. Raises ArkerError; after that, nothing more can be written."""
         ...
 
+    def send_eof(self) -> None:
+        """End this direction; reading goes on. Raises ArkerError: `unsupported_operation` over TLS, or `network`."""
+        ...
+
 
 class Reply(Protocol):
     """An answer whose head has arrived. Closing it, or leaving its with-statement, returns the connection, or closes
@@ -146,6 +150,8 @@ class _Upgraded:
             return data
         try:
             return self._stream.read(timeout)
+        except TimeoutError as error:
+            raise nothing_came(timeout) from error
         except OSError as error:
             raise _cut(error, self._url) from error
 
@@ -154,6 +160,23 @@ class _Upgraded:
             self._stream.write(data, timeout)
         except OSError as error:
             raise _cut(error, self._url) from error
+
+    def send_eof(self) -> None:
+        try:
+            if not self._stream.send_eof():
+                raise one_way()
+        except OSError as error:
+            raise _cut(error, self._url) from error
+
+
+def nothing_came(timeout: float) -> ArkerError:
+    """The error of a read from an upgraded connection that timed out."""
+    return ArkerError("timeout", f"nothing arrived within {timeout:g} s", processed="maybe")
+
+
+def one_way() -> ArkerError:
+    """The error of ending one direction of a connection that cannot do that."""
+    return ArkerError("unsupported_operation", "TLS cannot end one direction alone", processed="no")
 
 
 def _cut(error: Exception, url: Url) -> ArkerError:

@@ -81,7 +81,8 @@ def response_headers(headers: Iterable[tuple[bytes, bytes]], *, own_origin: bool
     named = _named_by_connection(headers)
     kept: Headers = []
     for name, value in headers:
-        if name in _HOP or name in named:
+        # There is a date of ours in every response.
+        if name in _HOP or name in named or name == b"date":
             continue
         if name == b"set-cookie":
             if not own_origin or value.split(b"=", 1)[0].strip().lower() == COOKIE.encode():

@@ -234,6 +234,9 @@ async def test_closing_ends_a_read_of_another(tls: bool, monkeypatch: pytest.Mon
 
             async def close() -> None:
                 await async_sleep(0.05)
+                if tls:
+                    with pytest.raises(ArkerError, match="unsupported_operation: TLS"):
+                        stream.send_eof()
                 await stream.write(b"", 10)
                 await reply.aclose()
 

@@ -140,6 +140,33 @@ async def test_a_port(arker: AsyncArker, deployment: Deployment) -> None:
             vm.port(0)
 
 
+COUNTS = """
+import socket
+with socket.create_server(("127.0.0.1", 9000)) as server:
+    while True:
+        connection, _ = server.accept()
+        size = 0
+        while data := connection.recv(65536):
+            size += len(data)
+        connection.sendall(b"%d" % size)
+        connection.close()
+"""
+
+
+async def test_one_direction_of_a_connection_ends_alone(arker: AsyncArker) -> None:
+    async with await arker.vm("arkuntu").fork() as vm:
+        run = await vm.start(["python3", "-c", COUNTS])
+        port = vm.port(9000)
+        await port.wait(run=run)
+        async with await port.connect() as connection:
+            await connection.write(bytes(1_000_000))
+            with pytest.raises(ArkerError, match=r"timeout: nothing arrived within 0\.01 s"):
+                await connection.read(timeout=0.01)
+            connection.send_eof()
+            assert await connection.read(timeout=30) == b"1000000"
+            assert await connection.read(timeout=30) == b""
+
+
 SHOWS_HEADERS = """
 import http.server, json
 

@@ -235,6 +235,9 @@ def test_closing_ends_a_read_of_another(tls: bool, monkeypatch: pytest.MonkeyPat
 
             def close() -> None:
                 sleep(0.05)
+                if tls:
+                    with pytest.raises(ArkerError, match="unsupported_operation: TLS"):
+                        stream.send_eof()
                 stream.write(b"", 10)
                 reply.close()
 

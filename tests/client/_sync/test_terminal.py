@@ -141,6 +141,33 @@ def test_a_port(arker: Arker, deployment: Deployment) -> None:
             vm.port(0)
 
 
+COUNTS = """
+import socket
+with socket.create_server(("127.0.0.1", 9000)) as server:
+    while True:
+        connection, _ = server.accept()
+        size = 0
+        while data := connection.recv(65536):
+            size += len(data)
+        connection.sendall(b"%d" % size)
+        connection.close()
+"""
+
+
+def test_one_direction_of_a_connection_ends_alone(arker: Arker) -> None:
+    with arker.vm("arkuntu").fork() as vm:
+        run = vm.start(["python3", "-c", COUNTS])
+        port = vm.port(9000)
+        port.wait(run=run)
+        with port.connect() as connection:
+            connection.write(bytes(1_000_000))
+            with pytest.raises(ArkerError, match=r"timeout: nothing arrived within 0\.01 s"):
+                connection.read(timeout=0.01)
+            connection.send_eof()
+            assert connection.read(timeout=30) == b"1000000"
+            assert connection.read(timeout=30) == b""
+
+
 SHOWS_HEADERS = """
 import http.server, json
 
