@@ -329,6 +329,7 @@ mark() {
   case $3 in */*) D=${3%/*} ;; *) D= ;; esac
   if ! clear "$D" || [ -L "$3" ]; then refuse "$3" "a link is on the way"
   elif [ ! -e "$3" ]; then refuse "$3" "$3 does not exist"
+  elif [ "$4" ] && [ "$(stat -c '%i-%s-%y' -- "$3")" != "$4" ]; then refuse "$3" "$3 was changed meanwhile"
   elif ! set_time "$2" "./$3" 2>/dev/null || ! chmod "$1" -- "$3" 2>/dev/null; then
     refuse "$3" "$3: permission denied"
   fi

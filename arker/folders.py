@@ -77,7 +77,13 @@ def _kind(mode: int) -> FileKind:
 def _info(path: str, found: os.stat_result, target: str | None = None) -> FileInfo:
     kind = _kind(found.st_mode)
     size = found.st_size if kind == "file" else 0
-    return FileInfo(path, kind, size, found.st_mode & _PERMISSIONS, found.st_mtime_ns, "", target)
+    return FileInfo(
+        path, kind, size, found.st_mode & _PERMISSIONS, found.st_mtime_ns, _version(found), target
+    )
+
+
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
 class LocalTree:
@@ -296,8 +302,11 @@ class LocalTree:
             path = self.root / info.path
             try:
                 self._folder(info.path.rpartition("/")[0])
-                if path.is_symlink():
-                    raise OSError(0, "it is a link")
+                there = path.lstat()
+                if _kind(there.st_mode) != info.kind:
+                    raise OSError(0, f"it is not a {info.kind} any more")
+                if info.kind == "file" and _version(there) != info.version:
+                    raise OSError(0, "it was changed meanwhile")
                 os.utime(path, ns=(info.mtime_ns, info.mtime_ns))
                 path.chmod(info.mode)
             except OSError as error:

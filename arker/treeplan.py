@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .filevalues import FileInfo
 
@@ -33,7 +33,7 @@ class Plan:
     Attributes:
         send: Entries to create or replace.
         compare: Files of the same size but another time, whose contents have to be compared.
-        mark: Entries that differ only in their mode.
+        mark: Entries that differ only in their mode or time; `version` is that of the entry in the target.
         clear: Entries to remove first, because an entry of another kind takes their place.
         remove: Entries that are not in the source, only the topmost ones.
         skipped: Entries to skip, with the reasons.
@@ -78,7 +78,7 @@ def plan(source: Listing, target: Listing, *, delete: bool, checksum: bool) -> P
         elif entry.kind == "file" and (checksum or there.mtime_ns != entry.mtime_ns):
             todo.compare.append(entry)
         elif entry.kind != "symlink" and there.mode != entry.mode:
-            todo.mark.append(entry)
+            todo.mark.append(replace(entry, version=there.version))
         else:
             todo.unchanged += 1
     if delete:

@@ -647,6 +647,11 @@ async def test_marks(engine: BubblewrapEngine) -> None:
     )
     assert [r.path for r in refused] == ["l", "../x"]
     assert await sh(engine, "stat -c '%a' f d") == "600\n700\n"
+    version = (await files.stat(f"{HOME}/f")).version
+    await files.write(f"{HOME}/f", b"x")
+    refused = await files.mark(HOME, [Marks("f", 0o644, 5, version), Marks("f/", 0o644), Marks("d/", 0o711)])
+    assert [r.path for r in refused] == ["f", "f/"]
+    assert await sh(engine, "stat -c '%a' f d") == "600\n711\n"
 
 
 def _locally(operation: str, one: Path, two: Path, data: bytes) -> None:

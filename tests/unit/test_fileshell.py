@@ -16,6 +16,7 @@ import pytest
 
 from arker._sync.files import shell as module
 from arker._sync.files.shell import FileShell
+from arker._sync.files.wire import Mark
 from arker.archive import Entry
 from arker.errors import ArkerError
 from arker.fileshell import failure, glob_pattern
@@ -164,11 +165,17 @@ def test_entries_that_are_refused(files: FileShell, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").iterdir())
     assert (root / "new/f").stat().st_mode & 0o777 == 0o600
     assert (root / "new/f").stat().st_mtime_ns // 10**9 == 1_700_000_000
-    refused = files.mark(
-        str(root), [("new", 0o700, 10**18), ("link", 0o700, 0), ("none", 0o700, 0), ("link/f", 0, 0)]
-    )
-    assert set(refused) == {"link", "none", "link/f"}
-    assert ((root / "new").stat().st_mode & 0o777, (root / "new").stat().st_mtime_ns) == (0o700, 10**18)
+    version = files.stat(f"{root}/new/f").version
+    marks = [
+        Mark("new/", 0o700, 10**18),
+        Mark("new/f", 0o640, 10**18, version),
+        Mark("new/f", 0o600, 10**18, version),
+        *(Mark(path, 0o700, 0) for path in ("link", "link/", "none", "link/f", "new/f/")),
+    ]
+    assert set(files.mark(str(root), marks)) == {"link", "link/", "none", "link/f", "new/f", "new/f/"}
+    for path, mode in (("new", 0o700), ("new/f", 0o640)):
+        info = (root / path).stat()
+        assert (info.st_mode & 0o777, info.st_mtime_ns) == (mode, 10**18)
 
 
 def test_places(files: FileShell, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from arker.errors import ArkerError, bad_request
 from arker.filevalues import FileInfo, RemotePath, is_absent, remote_path
 
+from .wire import Mark
+
 if TYPE_CHECKING:
     from .api import AsyncFile, AsyncFiles
 
@@ -314,7 +316,7 @@ class AsyncComputerPath:
                 raise
             base, name = posixpath.split(remote_path(self))
             mode = (await self.stat()).mode
-            for why in (await self._files._wire.mark(base, [(name, mode, time.time_ns())])).values():
+            for why in (await self._files._wire.mark(base, [Mark(name, mode, time.time_ns())])).values():
                 raise bad_request(why) from error
 
     async def unlink(self, *, missing_ok: bool = False) -> None:

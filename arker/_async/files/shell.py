@@ -20,7 +20,7 @@ from arker.filechanges import TreeNews
 from arker.fileshell import Output
 from arker.filevalues import HOME, PARTIAL, FileInfo, GrepMatch
 
-from .wire import REPEATABLE, Part, TreePage, run_apart
+from .wire import REPEATABLE, Mark, Part, TreePage, run_apart
 
 if TYPE_CHECKING:
     from arker._async.computer import AsyncComputer
@@ -161,12 +161,18 @@ class AsyncFileShell:
         found = await self._do("unpack", base, repeatable=True, data=packed, calls=calls, read_only=read_only)
         return found.refused
 
-    async def mark(self, base: str, marks: Sequence[tuple[str, int, int]]) -> dict[str, str]:
+    async def mark(self, base: str, marks: Sequence[Mark]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
         calls = [
-            ["mark", f"{mode:04o}", f"{mtime_ns // 10**9}.{mtime_ns % 10**9:09}", path]
-            for path, mode, mtime_ns in marks
+            [
+                "mark",
+                f"{mark.mode:04o}",
+                f"{mark.mtime_ns // 10**9}.{mark.mtime_ns % 10**9:09}",
+                mark.path,
+                mark.version.replace("_", " "),
+            ]
+            for mark in marks
         ]
         return (await self._do("mark", base, repeatable=True, calls=calls)).refused
 

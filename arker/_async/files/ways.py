@@ -11,7 +11,7 @@ from arker.filechanges import TreeNews
 from arker.filevalues import FileInfo, GrepMatch
 
 from .shell import AsyncFileShell
-from .wire import AsyncFileWire, Part, TreePage
+from .wire import AsyncFileWire, Mark, Part, TreePage
 
 if TYPE_CHECKING:
     from arker._async.computer import AsyncComputer
@@ -106,7 +106,7 @@ class AsyncFileWays:
         """Write entries below a folder; return the refused ones with the reasons. Raises ArkerError."""
         return await self._by(lambda way: way.unpack(base, entries, read_only=read_only))
 
-    async def mark(self, base: str, marks: Sequence[tuple[str, int, int]]) -> dict[str, str]:
+    async def mark(self, base: str, marks: Sequence[Mark]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
         return await self._by(lambda way: way.mark(base, marks))

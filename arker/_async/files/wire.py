@@ -47,6 +47,17 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """The mode and time to set on an entry: on a folder if its path ends with a slash, and only on the given version if
+    there is one."""
+
+    path: str
+    mode: int
+    mtime_ns: int
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TreePage:
     """Entries of a tree, the start of the next page, and the folders that cannot be read, with the reasons."""
 
@@ -171,12 +182,13 @@ class AsyncFileWire:
         answer = await self._ask("put", f"/unpack?{query}", packed, headers=headers, repeatable=True)
         return _parsed(_refused, answer)
 
-    async def mark(self, base: str, marks: Sequence[tuple[str, int, int]]) -> dict[str, str]:
+    async def mark(self, base: str, marks: Sequence[Mark]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
-        fields = [
-            {**text_fields("path", path), "mode": mode, "mtime_ns": mtime_ns}
-            for path, mode, mtime_ns in marks
+        fields: list[dict[str, Any]] = [
+            {**text_fields("path", mark.path), "mode": mark.mode, "mtime_ns": mark.mtime_ns}
+            | ({"if_match": mark.version} if mark.version else {})
+            for mark in marks
         ]
         return _parsed(_refused, await self._operate("mark", base, marks=fields))
 

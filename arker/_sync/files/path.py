@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from arker.errors import ArkerError, bad_request
 from arker.filevalues import FileInfo, RemotePath, is_absent, remote_path
 
+from .wire import Mark
+
 if TYPE_CHECKING:
     from .api import File, Files
 
@@ -315,7 +317,7 @@ class ComputerPath:
                 raise
             base, name = posixpath.split(remote_path(self))
             mode = (self.stat()).mode
-            for why in (self._files._wire.mark(base, [(name, mode, time.time_ns())])).values():
+            for why in (self._files._wire.mark(base, [Mark(name, mode, time.time_ns())])).values():
                 raise bad_request(why) from error
 
     def unlink(self, *, missing_ok: bool = False) -> None:

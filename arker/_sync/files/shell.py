@@ -21,7 +21,7 @@ from arker.filechanges import TreeNews
 from arker.fileshell import Output
 from arker.filevalues import HOME, PARTIAL, FileInfo, GrepMatch
 
-from .wire import REPEATABLE, Part, TreePage, run_apart
+from .wire import REPEATABLE, Mark, Part, TreePage, run_apart
 
 if TYPE_CHECKING:
     from arker._sync.computer import Computer
@@ -162,12 +162,18 @@ class FileShell:
         found = self._do("unpack", base, repeatable=True, data=packed, calls=calls, read_only=read_only)
         return found.refused
 
-    def mark(self, base: str, marks: Sequence[tuple[str, int, int]]) -> dict[str, str]:
+    def mark(self, base: str, marks: Sequence[Mark]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
         calls = [
-            ["mark", f"{mode:04o}", f"{mtime_ns // 10**9}.{mtime_ns % 10**9:09}", path]
-            for path, mode, mtime_ns in marks
+            [
+                "mark",
+                f"{mark.mode:04o}",
+                f"{mark.mtime_ns // 10**9}.{mark.mtime_ns % 10**9:09}",
+                mark.path,
+                mark.version.replace("_", " "),
+            ]
+            for mark in marks
         ]
         return (self._do("mark", base, repeatable=True, calls=calls)).refused
 

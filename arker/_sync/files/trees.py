@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from arker._io_sync import in_thread
@@ -16,7 +17,7 @@ from arker.folders import Ignore, LocalTree, ignorer, is_leftover
 from arker.sources import File, local
 from arker.treeplan import Listing, Plan, batches, plan
 
-from .wire import PART
+from .wire import PART, Mark
 
 if TYPE_CHECKING:
     from .api import Files
@@ -114,9 +115,10 @@ def push(
         wire.operate("mkdir", base, parents=True, exist_ok=True)
     _all(piece, large, todo.send)
     folders = [info for info in todo.send if info.kind == "directory"]
-    marks = [(info.path, info.mode, info.mtime_ns) for info in [*todo.mark, *reversed(folders)]]
+    marks = [_mark(info) for info in [*todo.mark, *reversed(folders)]]
     for start in range(0, len(marks), _QUESTIONS):
-        work.skipped |= wire.mark(base, marks[start : start + _QUESTIONS])
+        refused = wire.mark(base, marks[start : start + _QUESTIONS])
+        work.skipped |= {path.rstrip("/"): why for path, why in refused.items()}
     work.sent += [info.path for info in todo.mark if info.path not in work.skipped]
     _clear(files, base, [*todo.remove, *there.leftovers], work)
     work.removed += [path for path in todo.remove if path not in work.skipped]
@@ -243,8 +245,14 @@ def _compare(files: Files, base: str, tree: LocalTree, todo: Plan, target: Listi
                 todo.unchanged += 1
             else:
                 # After its time is set, the next comparison is quick.
-                todo.mark.append(info)
+                todo.mark.append(replace(info, version=known.version))
     todo.send.sort(key=lambda info: info.path.split("/"))
+
+
+def _mark(info: FileInfo) -> Mark:
+    if info.kind == "directory":
+        return Mark(f"{info.path}/", info.mode, info.mtime_ns)
+    return Mark(info.path, info.mode, info.mtime_ns, info.version)
 
 
 def _clear(files: Files, base: str, paths: Sequence[str], work: _Work) -> None:

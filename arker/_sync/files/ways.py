@@ -12,7 +12,7 @@ from arker.filechanges import TreeNews
 from arker.filevalues import FileInfo, GrepMatch
 
 from .shell import FileShell
-from .wire import FileWire, Part, TreePage
+from .wire import FileWire, Mark, Part, TreePage
 
 if TYPE_CHECKING:
     from arker._sync.computer import Computer
@@ -107,7 +107,7 @@ class FileWays:
         """Write entries below a folder; return the refused ones with the reasons. Raises ArkerError."""
         return self._by(lambda way: way.unpack(base, entries, read_only=read_only))
 
-    def mark(self, base: str, marks: Sequence[tuple[str, int, int]]) -> dict[str, str]:
+    def mark(self, base: str, marks: Sequence[Mark]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
         return self._by(lambda way: way.mark(base, marks))

@@ -93,11 +93,19 @@ class NewEntry:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The mode and time to set on the entry at a path."""
+    """The mode and time to set on the entry at a path.
+
+    Attributes:
+        path: one that ends with a slash is that of a directory.
+        mode: permission bits.
+        mtime_ns: time of the last change of the content, in nanoseconds since 1970.
+        version: the entry must have this version.
+    """
 
     path: str
     mode: int | None = None
     mtime_ns: int | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ class Mark(Body):
     path_b64: Text | None = None
     mode: Mode | None = None
     mtime_ns: int | None = None
+    if_match: Text | None = None
 
 
 class MarkAll(_WithPath):
@@ -143,7 +144,10 @@ class MarkAll(_WithPath):
 
     def values(self) -> list[Marks]:
         """Return the values for the engine."""
-        return [Marks(one_path(m.path, m.path_b64, "path"), m.mode, m.mtime_ns) for m in self.marks]
+        return [
+            Marks(one_path(mark.path, mark.path_b64, "path"), mark.mode, mark.mtime_ns, mark.if_match)
+            for mark in self.marks
+        ]
 
 
 class Place(_WithTarget):

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from arker import ArkerError, AsyncArker, Hooks, RetryPolicy
-from arker._async.files import trees, wire
+from arker._async.files import trees, ways, wire
+from arker.folders import LocalTree
 from arker.local.process.launcher import Deployment
 from tests.client.conftest import Way
 
@@ -250,6 +251,36 @@ async def test_folders_that_cannot_be_read_in_the_computer(
         pushed = await vm.files.push(tmp_path / "a", "t", delete=True)
         assert (pushed.removed, pushed.skipped) == (("d",), {"closed": "closed: permission denied"})
         assert (await vm.run("chmod 700 t/closed; find t")).text.split() == ["t", "t/closed", "t/closed/in"]
+
+
+async def test_a_file_that_is_replaced_meanwhile_is_not_taken_for_equal(
+    way: Way, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is not set, by which the next transfer would take it for the same."""
+    (tmp_path / "f").write_text("one\n")
+    mark, mark_here = ways.AsyncFileWays.mark, LocalTree.mark
+    async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+
+        async def after_a_change(self: Any, base: Any, marks: Any) -> dict[str, str]:
+            await vm.run("echo two > t/new; mv t/new t/f")
+            return await mark(self, base, marks)
+
+        def after_a_change_here(self: Any, entries: Any) -> dict[str, str]:
+            (tmp_path / "f").write_text("six\n")
+            return mark_here(self, entries)
+
+        await vm.files.push(tmp_path, "t")
+        (tmp_path / "f").touch()
+        with monkeypatch.context() as patch:
+            patch.setattr(ways.AsyncFileWays, "mark", after_a_change)
+            assert set((await vm.files.push(tmp_path, "t")).skipped) == {"f"}
+        assert (await vm.files.push(tmp_path, "t")).sent == ("f",)
+        await vm.run("touch t/f")
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalTree, "mark", after_a_change_here)
+            assert set((await vm.files.pull("t", tmp_path)).skipped) == {"f"}
+        assert (await vm.files.pull("t", tmp_path)).sent == ("f",)
+        assert (tmp_path / "f").read_text() == "one\n"
 
 
 async def test_empty_folders_and_empty_paths(way: Way, deployment: Deployment, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from arker import Arker, ArkerError, Hooks, RetryPolicy
-from arker._sync.files import trees, wire
+from arker._sync.files import trees, ways, wire
+from arker.folders import LocalTree
 from arker.local.process.launcher import Deployment
 from tests.client.conftest import Way
 
@@ -241,6 +242,36 @@ def test_folders_that_cannot_be_read_in_the_computer(
         pushed = vm.files.push(tmp_path / "a", "t", delete=True)
         assert (pushed.removed, pushed.skipped) == (("d",), {"closed": "closed: permission denied"})
         assert (vm.run("chmod 700 t/closed; find t")).text.split() == ["t", "t/closed", "t/closed/in"]
+
+
+def test_a_file_that_is_replaced_meanwhile_is_not_taken_for_equal(
+    way: Way, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is not set, by which the next transfer would take it for the same."""
+    (tmp_path / "f").write_text("one\n")
+    mark, mark_here = ways.FileWays.mark, LocalTree.mark
+    with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+
+        def after_a_change(self: Any, base: Any, marks: Any) -> dict[str, str]:
+            vm.run("echo two > t/new; mv t/new t/f")
+            return mark(self, base, marks)
+
+        def after_a_change_here(self: Any, entries: Any) -> dict[str, str]:
+            (tmp_path / "f").write_text("six\n")
+            return mark_here(self, entries)
+
+        vm.files.push(tmp_path, "t")
+        (tmp_path / "f").touch()
+        with monkeypatch.context() as patch:
+            patch.setattr(ways.FileWays, "mark", after_a_change)
+            assert set((vm.files.push(tmp_path, "t")).skipped) == {"f"}
+        assert (vm.files.push(tmp_path, "t")).sent == ("f",)
+        vm.run("touch t/f")
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalTree, "mark", after_a_change_here)
+            assert set((vm.files.pull("t", tmp_path)).skipped) == {"f"}
+        assert (vm.files.pull("t", tmp_path)).sent == ("f",)
+        assert (tmp_path / "f").read_text() == "one\n"
 
 
 def test_empty_folders_and_empty_paths(way: Way, deployment: Deployment, tmp_path: Path) -> None:

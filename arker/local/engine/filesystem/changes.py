@@ -86,6 +86,10 @@ def set_marks(root: Root, base: str, marks: Sequence[Marks]) -> list[Refused]:
             try:
                 fd = _linux.open_beneath(top, mark.path or ".", os.O_PATH)
                 try:
+                    # A file that replaces this one meanwhile is not marked.
+                    if mark.version not in (None, version_of(os.fstat(fd))):
+                        refused.append(Refused(mark.path, f"{mark.path} was changed meanwhile"))
+                        continue
                     _mark(root, fd, mark)
                 finally:
                     os.close(fd)
