@@ -207,6 +207,8 @@ async def test_the_disk_of_a_computer_while_another_one_deletes(
             outcome = await attempt(engine, f"head -c 3000000 /dev/zero > f{i} && sleep 0.1")
             if outcome.exit_code:
                 break
+        while not outcome.exit_code:  # until it is measured
+            outcome = await attempt(engine, "sleep 0.1")
         return outcome
 
     outcome = await swap()
