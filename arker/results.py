@@ -72,7 +72,7 @@ class RunResult(Texts):
         exit_code: Exit status; 128 + n after signal n, 124 when the timeout ended it.
         duration_ms: Wall time of the command at the deployment, in milliseconds.
         session_id: The session that it ran in.
-        cwd: The folder of its session afterwards.
+        cwd: The folder of its session afterwards; empty if it could not be found out over contract 0.3.
         completed: False when the timeout ended it.
         truncated: True when its output exceeded the deployment's limit and the rest was dropped.
         reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`; None if

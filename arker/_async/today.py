@@ -24,6 +24,7 @@ from arker_api.v03.types import UNSET, Unset
 from arker._http._async.pipeline import Budget
 from arker._io_async import async_sleep
 from arker.errors import NEEDS_0_3, ArkerError, doubting, needing
+from arker.hooks import logger
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
 from arker.operations import Operation, same
@@ -120,9 +121,7 @@ async def run_in(
             raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
         cwd = given(run.additional_properties.get("cwd"), str)
         if cwd is None:
-            # Only the session tells the folder of its shell.
-            parts = get_session.build(vm_id, str(run.session_id))
-            cwd = await ask(client, budget, get_session, parts, lambda session: session.cwd)
+            cwd = await _folder_of(client, budget, vm_id, str(run.session_id))
     reason, usage, notes = end_of(run.additional_properties)
     return RunResult(
         decode(run.stdout, run.stdout_encoding),
@@ -137,6 +136,17 @@ async def run_in(
         usage,
         notes,
     )
+
+
+async def _folder_of(client: AsyncArker, budget: Budget, vm_id: str, session_id: str) -> str:
+    """Return the folder of a session's shell, which only the session tells. Empty if it cannot be found out, as the
+    result of the command is worth more."""
+    parts = get_session.build(vm_id, session_id)
+    try:
+        return await ask(client, budget, get_session, parts, lambda session: session.cwd)
+    except ArkerError as error:
+        logger.debug("the folder of session %s is not known: %s", session_id, error)
+        return ""
 
 
 def session_for(client: AsyncArker, vm_id: str, session_id: str | int) -> tuple[int | Unset, str | Unset]:

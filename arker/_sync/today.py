@@ -25,6 +25,7 @@ from arker_api.v03.types import UNSET, Unset
 from arker._http._sync.pipeline import Budget
 from arker._io_sync import sleep
 from arker.errors import NEEDS_0_3, ArkerError, doubting, needing
+from arker.hooks import logger
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
 from arker.operations import Operation, same
@@ -119,9 +120,7 @@ def run_in(
             raise ArkerError("conflict" if run.state == "cancelled" else "internal", why, processed="maybe")
         cwd = given(run.additional_properties.get("cwd"), str)
         if cwd is None:
-            # Only the session tells the folder of its shell.
-            parts = get_session.build(vm_id, str(run.session_id))
-            cwd = ask(client, budget, get_session, parts, lambda session: session.cwd)
+            cwd = _folder_of(client, budget, vm_id, str(run.session_id))
     reason, usage, notes = end_of(run.additional_properties)
     return RunResult(
         decode(run.stdout, run.stdout_encoding),
@@ -136,6 +135,17 @@ def run_in(
         usage,
         notes,
     )
+
+
+def _folder_of(client: Arker, budget: Budget, vm_id: str, session_id: str) -> str:
+    """Return the folder of a session's shell, which only the session tells. Empty if it cannot be found out, as the
+    result of the command is worth more."""
+    parts = get_session.build(vm_id, session_id)
+    try:
+        return ask(client, budget, get_session, parts, lambda session: session.cwd)
+    except ArkerError as error:
+        logger.debug("the folder of session %s is not known: %s", session_id, error)
+        return ""
 
 
 def session_for(client: Arker, vm_id: str, session_id: str | int) -> tuple[int | Unset, str | Unset]:

@@ -18,6 +18,7 @@ from arker import (
     NotFoundError,
     UnauthorizedError,
 )
+from arker._sync import today
 from arker.local.process.launcher import Deployment
 from tests.faults import server as faults
 from tests.faults.proxy import CuttingProxy
@@ -64,6 +65,22 @@ def test_a_result_says_why_the_command_ended(case: tuple[Deployment, str]) -> No
         assert (vm.run("kill -9 $$")).reason == "signalled"
         result = vm.run("sleep 60", timeout=1)
         assert (result.reason, result.completed) == ("timed_out", False)
+
+
+@pytest.mark.contract("0.3")
+def test_a_result_does_not_depend_on_the_session_that_tells_its_folder(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As with the platform, which tells the folder nowhere else.
+    monkeypatch.setattr(today, "ours", lambda parts: parts)
+    with client((deployment, "0.3")) as arker, arker.vm("arkuntu").fork() as vm:
+        assert (vm.run("cd /tmp")).cwd == "/tmp"
+        hidden = f"/api/v1/vms/{vm.id}/sessions"
+        with CuttingProxy(deployment.base_url, without=hidden) as cloud:
+            other = Arker(deployment.api_key, cloud.url, global_url=cloud.url, contract="0.3")
+            with other:
+                result = other.vm(vm.id).run("pwd")
+        assert (result.stdout, result.cwd) == (b"/tmp\n", "")
 
 
 def test_sessions_have_names_and_numbers(case: tuple[Deployment, str]) -> None:
