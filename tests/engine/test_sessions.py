@@ -267,6 +267,7 @@ async def test_a_checkpoint_that_arrives_as_the_next_command_ends_counts(engine:
         (["trap 'echo err' ERR", "x=5; f() { exit 2; }; f"], 2, "", "5\nerr"),
         (["trap 'echo err' ERR", "x=5; trap - ERR; exit 2"], 2, "", "5"),
         (["trap 'echo $BASH_COMMAND' DEBUG", "exit 2"], 2, "exit 2\n", "echo $x\n\nfalse"),
+        (["set -T; trap 'echo $BASH_COMMAND' DEBUG; (exit 3); exit 2"], 2, "exit 3\nexit 2\n", ""),
         # The trap is one of the session's.
         (["trap 'echo bye' EXIT", "set -e; x=5; false"], 1, "bye\n", "5"),
     ],

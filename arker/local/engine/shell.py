@@ -576,7 +576,7 @@ class Shell:
         elif not self._hooked:
             before = b"\\builtin trap " + self._hook() + b" EXIT;"
             self._hooked = True
-        ours = (unhooked or self._has_traps(command)) and self._may_define_exit(command)
+        ours = (unhooked or self._has_traps(command)) and self._may_define_exit(command, followed)
         if ours and not self._exit_is_ours:
             before += _EXIT % secret
         elif self._exit_is_ours and not ours:
@@ -653,13 +653,14 @@ class Shell:
         """Whether `exec`, which works by this name alone, may be a function before or after a command."""
         return b"exec" in command or b" exec\n" in self._checkpoint.sections.get("names", b"")
 
-    def _may_define_exit(self, command: bytes) -> bool:
+    def _may_define_exit(self, command: bytes, followed: bool) -> bool:
         """Whether `exit` can be the engine's function while a command runs, and the command does not look."""
-        posix = b"posix" in self._checkpoint.options()
+        options = self._checkpoint.options()
+        # `set -T` lets traps follow functions, too.
+        seen = followed and (b"set" in command or b"functrace" in options)
         return (
-            not posix
-            and b"exit" not in self._checkpoint.functions()
-            and not _FUNCTIONS.search(command.translate(None, _QUOTES))
+            not (seen or b"posix" in options or b"exit" in self._checkpoint.functions())
+            and _FUNCTIONS.search(command.translate(None, _QUOTES)) is None
         )
 
     def _changes_nothing(self, command: bytes) -> bool:
