@@ -504,8 +504,8 @@ class AsyncComputer:
         return None
 
     async def healthy(self, *, timeout: float = 30.0) -> bool:
-        """Whether the deployment runs a command in it, beside whatever runs already. False means that a failure before
-        was probably the deployment's, and not that of a command.
+        """Whether the deployment runs a command in it now, beside whatever runs already. After a failure, False says
+        that it was probably the deployment's, and not that of a command; True says nothing about it.
 
         Args:
             timeout: Longest time for the command to start and end, in seconds.
