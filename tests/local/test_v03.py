@@ -186,6 +186,11 @@ class TestNames:
             vm = (await make(client))["vm_id"]
             answer = await client.patch(f"/api/v1/local/vms/{vm}", json={"name": name})
             assert (answer.status_code, error(answer)["code"]) == (400, "bad_request")
+            if len(name) <= 4 and name.isprintable():
+                answer = await client.post(
+                    f"/api/v1/vms/{BASE}/fork", json={"is_public": False, "name": name}
+                )
+                assert answer.status_code == 400
 
     async def test_a_source_is_named_within_an_organization(self, bench: Bench) -> None:
         async with bench.client() as client:

@@ -79,6 +79,10 @@ def _session_name(value: object) -> object:
 Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 
 
+#: Path segments with a meaning of their own.
+_NO_NAMES: Final = frozenset({".", "..", "list", "fork"})
+
+
 class ForkRequest(Body):
     """A request to fork a computer."""
 
@@ -86,15 +90,17 @@ class ForkRequest(Body):
     name: Name | None = None
     region: Region | None = None
 
+    @model_validator(mode="after")
+    def _addressable(self) -> Self:
+        if self.name in _NO_NAMES:
+            raise ValueError("name: no path can contain it")
+        return self
+
 
 class ForkByNameRequest(ForkRequest):
     """A request to fork a computer by name."""
 
     source: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(alias="from")
-
-
-#: Path segments with a meaning of their own.
-_NO_NAMES: Final = frozenset({".", "..", "list", "fork"})
 
 
 def check_name(name: str) -> None:
