@@ -32,8 +32,8 @@ SLOW = (
     "benchmarks", "chaos", "cli/test_deployments.py", "client/_sync", "compat", "contract/test_generated.py",
     "contract/test_malformed.py", "docs/test_snippets.py", "engine/conformance/test_walk.py", "engine/test_death.py",
     "engine/test_differential.py", "engine/test_kernel.py", "engine/test_limits.py", "engine/test_store.py",
-    "examples", "faults/_sync", "load", "local/test_durability.py", "local/test_full_disk.py", "local/test_images.py",
-    "local/test_process.py", "packaging", "security", "testing",
+    "examples", "faults/_sync", "integrations", "load", "local/test_durability.py", "local/test_full_disk.py",
+    "local/test_images.py", "local/test_lag.py", "local/test_process.py", "packaging", "scripts", "security", "testing",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .database import PLATFORM_ORG, Database, Row
+from .database import PLATFORM_ORG, Database, Row, matching
 from .errors import ImageGone, ImageInUse, NameTaken, TooManyComputers
 from .notes import Note, insert_note
 
@@ -163,24 +163,17 @@ class Computers:
 
     def newest(self, wanted: ComputerFilter, limit: int) -> list[Computer]:
         """Return computers of an organization, or its base images, newest first."""
-        where, values = ["org_id = ?"], [wanted.org_id, *()]
-        for condition, value in (
+        where, values = matching(
+            ("org_id = ?", wanted.org_id),
             ("is_public = ?", wanted.is_public),
             ("created_ms >= ?", wanted.created_after),
             ("created_ms < ?", wanted.created_before),
-        ):
-            if value is not None:
-                where.append(condition)
-                values.append(value)  # type: ignore[arg-type]
-        if wanted.vm_ids is not None:
-            where.append(_among(wanted.vm_ids))
-            values.extend(wanted.vm_ids)
-        if wanted.after is not None:
-            where.append("(created_ms, vm_id) < (?, ?)")
-            values.extend(wanted.after)  # type: ignore[arg-type]
+            (_among(wanted.vm_ids or ()), None if wanted.vm_ids is None else tuple(wanted.vm_ids)),
+            ("(created_ms, vm_id) < (?, ?)", wanted.after),
+        )
         rows = self._database.all(
             # Only constants are put into the text.
-            f"SELECT {_COLUMNS} FROM vms WHERE {' AND '.join(where)} "  # noqa: S608
+            f"SELECT {_COLUMNS} FROM vms WHERE {where} "  # noqa: S608
             "ORDER BY created_ms DESC, vm_id DESC LIMIT ?",
             *values, limit,
         )  # fmt: skip

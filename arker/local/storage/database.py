@@ -335,6 +335,14 @@ class Database:
         self._connections.close()
 
 
+def matching(*conditions: tuple[str, object]) -> tuple[str, list[object]]:
+    """Join the conditions whose value is not None by AND; return the text and the values. A tuple has a value for each
+    `?` of its condition."""
+    given = [(text, value) for text, value in conditions if value is not None]
+    values = [one for _, value in given for one in (value if isinstance(value, tuple) else (value,))]
+    return " AND ".join(text for text, _ in given), values
+
+
 def _transact(connection: sqlite3.Connection, change: Callable[[sqlite3.Connection], T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:

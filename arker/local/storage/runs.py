@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .database import Database, Row
+from .database import Database, Row, matching
 from .errors import NameTaken
 from .notes import Note, insert_note
 
@@ -89,22 +89,17 @@ class RunRows:
 
     def page(self, vm_id: str, wanted: RunFilter, limit: int) -> list[RunRow]:
         """Return runs of a computer, newest first."""
-        where, values = ["vm_id = ?"], [vm_id, *()]
-        for condition, value in (
+        where, values = matching(
+            ("vm_id = ?", vm_id),
             ("state = ?", wanted.state),
             ("started_ms >= ?", wanted.started_after),
             ("started_ms <= ?", wanted.started_before),
             ("completed_ms >= ?", wanted.completed_after),
-        ):
-            if value is not None:
-                where.append(condition)
-                values.append(value)  # type: ignore[arg-type]
-        if wanted.after is not None:
-            where.append("(started_ms, run_id) < (?, ?)")
-            values.extend(wanted.after)  # type: ignore[arg-type]
+            ("(started_ms, run_id) < (?, ?)", wanted.after),
+        )
         rows = self._database.all(
             # The text contains only constants.
-            f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(where)} "  # noqa: S608
+            f"SELECT {_COLUMNS} FROM runs WHERE {where} "  # noqa: S608
             "ORDER BY started_ms DESC, run_id DESC LIMIT ?",
             *values, limit,
         )  # fmt: skip
