@@ -7,6 +7,7 @@ needed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import weakref
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     class _FileSystem:
         def __init__(self, *args: Any, **options: Any) -> None: ...
         def __getattr__(self, name: str) -> Any: ...
+        def __reduce__(self) -> Any: ...
         def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> Any: ...
         def mv(self, *args: Any, **options: Any) -> Any: ...
 
@@ -40,6 +42,22 @@ else:
     _FileSystem, _BufferedFile = spec.AbstractFileSystem, spec.AbstractBufferedFile
 
 _BLOCK: Final = 4 << 20
+#: The errors that programs expect of local files, by the code and, for `bad_request`, the end of the message.
+_CODES: Final = {
+    "not_found": errno.ENOENT,
+    "already_exists": errno.EEXIST,
+    "payload_too_large": errno.ENOSPC,
+}
+_ENDS: Final = {
+    "permission denied": errno.EACCES,
+    "it is read-only": errno.EROFS,
+    "is read-only": errno.EACCES,
+    "not a folder": errno.ENOTDIR,
+    "is a folder": errno.EISDIR,
+    "not empty": errno.ENOTEMPTY,
+    "too many links on the way": errno.ELOOP,
+    "a name in it is too long": errno.ENAMETOOLONG,
+}
 _KINDS: Final = {"file": "file", "directory": "directory", "symlink": "link", "other": "other"}
 
 
@@ -49,17 +67,13 @@ def _os_errors(path: str) -> Iterator[None]:
     try:
         yield
     except ArkerError as error:
-        if error.code == "not_found":
-            raise FileNotFoundError(2, error.message, path) from error
-        if error.code == "already_exists":
-            raise FileExistsError(17, error.message, path) from error
-        if error.code == "bad_request" and error.message.endswith("is a folder"):
-            raise IsADirectoryError(21, error.message, path) from error
-        if error.code == "bad_request" and "not a folder" in error.message:
-            raise NotADirectoryError(20, error.message, path) from error
-        if error.code == "bad_request" and "permission denied" in error.message:
-            raise PermissionError(13, error.message, path) from error
-        raise
+        number = _CODES.get(error.code)
+        if error.code == "bad_request":
+            number = next((number for end, number in _ENDS.items() if error.message.endswith(end)), None)
+        if number is None:
+            raise
+        # The class is that of the number, such as FileNotFoundError.
+        raise OSError(number, error.message, path) from error
 
 
 class ArkerFileSystem(_FileSystem):
@@ -91,6 +105,13 @@ class ArkerFileSystem(_FileSystem):
         self._client = client
         self._options: dict[str, Any] = {"api_key": api_key, "base_url": base_url, "global_url": global_url}
         self._ids: dict[str, str] = {}
+
+    def __reduce__(self) -> Any:
+        if "client" in self.storage_options or self.storage_args:
+            raise TypeError(
+                "a file system that was made with a client stays in its process; set ARKER_API_KEY and so on instead"
+            )
+        return super().__reduce__()
 
     @property
     def client(self) -> Arker:
@@ -325,6 +346,13 @@ class ArkerFile(_BufferedFile):
         if final and self.autocommit:
             self.commit()
         return True
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        # The base class would put the part in place that was written before an exception.
+        if kind is not None and self.mode != "rb":
+            self.discard()
+            self.closed = True
+        self.close()
 
     def commit(self) -> None:
         """Move the written data to its path."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -155,3 +158,43 @@ def test_rsync(
     fsspec.generic.rsync(f"{there}2", f"file://{tmp_path}/b", fs=generic)
     assert (tmp_path / "b/a/f").read_text() == "three"
     assert (tmp_path / "b/a/empty").is_dir()
+
+
+def test_failures_have_numbers(fs: ArkerFileSystem, computer: Computer) -> None:
+    home = f"{computer.id}/home/user"
+    fs.pipe_file(f"{home}/d/f", b"x")
+    for number, failing in (
+        (errno.ENOENT, lambda: fs.cat_file(f"{home}/none")),
+        (errno.ENOTDIR, lambda: fs.info(f"{home}/d/f/x")),
+        (errno.EISDIR, lambda: fs.pipe_file(f"{home}/d", b"")),
+        (errno.ENOTEMPTY, lambda: fs.rmdir(f"{home}/d")),
+        (errno.EROFS, lambda: fs.pipe_file(f"{computer.id}/usr/x", b"")),
+        (errno.EEXIST, lambda: fs.mkdir(f"{home}/d")),
+    ):
+        with pytest.raises(OSError, match=re.escape(computer.id)) as failed:
+            failing()
+        assert failed.value.errno == number
+
+
+def test_an_exception_leaves_no_file(fs: ArkerFileSystem, computer: Computer) -> None:
+    path = f"{computer.id}/home/user/f"
+
+    def write(size: int) -> None:
+        with fs.open(path, "wb") as file:
+            file.write(b"x" * size)
+            raise KeyError
+
+    for size in (1, 9 << 20):
+        with pytest.raises(KeyError):
+            write(size)
+        with pytest.raises(KeyError), fs.transaction:
+            write(size)
+    assert computer.run("ls -A").text == ""
+
+
+def test_a_client_does_not_travel(fs: ArkerFileSystem) -> None:
+    with pytest.raises(TypeError, match="ARKER_API_KEY"):
+        pickle.dumps(fs)
+    assert pickle.loads(pickle.dumps(ArkerFileSystem(base_url="http://x"))).storage_options == {
+        "base_url": "http://x"
+    }

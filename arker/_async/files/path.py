@@ -212,7 +212,7 @@ class AsyncComputerPath:
         """Return the file as a file object; see `AsyncFiles.open`.
 
         Raises:
-            ValueError: for a mode other than `rb`, `wb` and `ab`.
+            ValueError: for a mode other than `rb`, `wb`, `ab` and `xb`.
         """
         return self._files.open(self, mode)
 

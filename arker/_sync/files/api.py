@@ -45,6 +45,8 @@ _ANY_SIZE: Final = 1 << 62
 _TRIES: Final = 3
 #: Entries per request.
 _PAGE: Final = 1000
+#: Bytes in which the end of a line is looked for at a time.
+_LINE: Final = 8192
 #: Seconds that the deployment waits for a change before it answers.
 _WAIT: Final = 20.0
 
@@ -289,13 +291,14 @@ class Files:
         Args:
             path: The file.
             mode: `rb` to read, from any position; `wb` to write: the file appears at the end of the block, unless an
-                exception leaves it; `ab` to append, with the same rule.
+                exception leaves it; `ab` to append and `xb` to write a new file, with the same rule.
 
         Raises:
             ArkerError: See the class.
+            ValueError: for another mode.
         """
-        if mode not in ("rb", "wb", "ab"):
-            raise ValueError(f"mode is 'rb', 'wb' or 'ab', not {mode!r}")
+        if mode not in ("rb", "wb", "ab", "xb"):
+            raise ValueError(f"mode is 'rb', 'wb', 'ab' or 'xb', not {mode!r}")
         return File(self, remote_path(path), mode)
 
     # --- what is there ---
@@ -614,7 +617,11 @@ class Files:
 
 
 class File:
-    """An open file of a computer; made by `Files.open`."""
+    """An open file of a computer; made by `Files.open`.
+
+    Iterating over it gives its lines, with their ends. The blocking class can be given to what takes a binary file,
+    such as `json.load`, `zipfile.ZipFile` and `io.TextIOWrapper`.
+    """
 
     def __init__(self, files: Files, path: str, mode: str) -> None:
         self._files = files
@@ -660,8 +667,8 @@ class File:
             if discard:
                 return
             spool.seek(0)
-            if self.mode == "wb":
-                self._files.write(self.path, spool)
+            if self.mode != "ab":
+                self._files.write(self.path, spool, if_absent=self.mode == "xb")
                 return
             while piece := in_thread(spool.read, PART):
                 self._files.append(self.path, piece)
@@ -669,11 +676,27 @@ class File:
     @property
     def info(self) -> FileInfo:
         """The file as it was when it was opened for reading."""
-        if self._info is None:
-            raise ValueError("the file is not open to be read")
+        if self._info is None or self.closed:
+            raise io.UnsupportedOperation("the file is not open to be read")
         return self._info
 
-    def read(self, size: int = -1) -> bytes:
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self.readline():
+            yield line
+
+    def readable(self) -> bool:
+        """Whether it is open to be read."""
+        return self.mode == "rb" and not self.closed
+
+    def writable(self) -> bool:
+        """Whether it is open to be written."""
+        return self.mode != "rb" and not self.closed
+
+    def seekable(self) -> bool:
+        """Whether `seek` is possible."""
+        return self.readable()
+
+    def read(self, size: int | None = -1) -> bytes:
         """Read up to `size` bytes from the position, by default all; empty at the end. If the file changes meanwhile,
         this raises ArkerError `conflict`.
 
@@ -681,7 +704,7 @@ class File:
             ArkerError: See `Files`.
         """
         total = self.info.size
-        end = total if size < 0 else min(total, self._at + size)
+        end = total if size is None or size < 0 else min(total, self._at + size)
         out = bytearray()
         while self._at < end:
             offset = self._at - self._ahead_at
@@ -697,6 +720,37 @@ class File:
             self._at += len(taken)
         return bytes(out)
 
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        """Read into a buffer; return how many bytes, 0 at the end.
+
+        Raises:
+            ArkerError: See `Files`.
+        """
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Read up to the end of the line, or up to `size` bytes of it; empty at the end of the file.
+
+        Raises:
+            ArkerError: See `Files`.
+        """
+        left = self.info.size if size is None or size < 0 else size
+        line = bytearray()
+        while left > 0:
+            piece = self.read(min(left, _LINE))
+            end = piece.find(b"\n") + 1
+            if end:
+                self._at -= len(piece) - end
+                piece = piece[:end]
+            line += piece
+            left -= len(piece)
+            if end or not piece:
+                break
+        return bytes(line)
+
     def write(self, data: bytes) -> int:
         """Append bytes; return their number.
 
@@ -704,26 +758,35 @@ class File:
             ArkerError: See `Files`.
         """
         if self._spool is None:
-            raise ValueError("the file is not open to be written")
+            raise io.UnsupportedOperation("the file is not open to be written")
         in_thread(local, self._spool.write, data)
-        return len(data)
+        size = memoryview(data).nbytes
+        self._at += size
+        return size
+
+    def flush(self) -> None:
+        """Do nothing: what is written appears when the file is closed."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move the read position; return the new one.
+        """Move the read position, also beyond the end; return the new one.
 
         Args:
             offset: Bytes.
             whence: What `offset` counts from, as for `io.IOBase.seek`.
 
         Raises:
-            ArkerError: See `Files`.
+            ValueError: for a position before the start, another `whence`, or a file that is not open to be read.
         """
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.info.size}[whence]
-        self._at = max(0, base + offset)
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.info.size}
+        if whence not in bases:
+            raise ValueError(f"whence is 0, 1 or 2, not {whence!r}")
+        if bases[whence] + offset < 0:
+            raise ValueError(f"the position would be {bases[whence] + offset}")
+        self._at = bases[whence] + offset
         return self._at
 
     def tell(self) -> int:
-        """The position."""
+        """The position; of a file that is written, how many bytes were."""
         return self._at
 
 

@@ -213,7 +213,7 @@ class ComputerPath:
         """Return the file as a file object; see `Files.open`.
 
         Raises:
-            ValueError: for a mode other than `rb`, `wb` and `ab`.
+            ValueError: for a mode other than `rb`, `wb`, `ab` and `xb`.
         """
         return self._files.open(self, mode)
 

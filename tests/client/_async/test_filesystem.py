@@ -190,6 +190,31 @@ async def test_file_objects(way: Way, deployment: Deployment) -> None:
                 await file.read()
         with pytest.raises(ValueError, match="mode"):
             files.open("f", "r+")
+        with pytest.raises(ArkerError, match="already_exists"):
+            async with files.open("f", "xb") as file:
+                await file.write(b"x")
+        async with files.open("new", "xb") as file:
+            await file.write(b"one\ntwo\n\n" + b"3" * 10_000)
+        with pytest.raises(RuntimeError):
+            async with files.open("f", "wb"):
+                raise RuntimeError
+        async with files.open("new") as file:
+            assert [len(line) async for line in file] == [4, 4, 1, 10_000]
+            file.seek(0)
+            assert (await file.readline(2), await file.readline(), file.tell()) == (b"on", b"e\n", 4)
+            buffer = bytearray(3)
+            assert (await file.readinto(buffer), bytes(buffer)) == (3, b"two")
+            assert (file.seek(100_000), await file.read(), file.readable(), file.writable()) == (
+                100_000,
+                b"",
+                True,
+                False,
+            )
+            with pytest.raises(ValueError, match="-1"):
+                file.seek(-1)
+        with pytest.raises(ValueError, match="not open"):
+            await file.read()
+        assert await files.read("f") == b"0123456789ab"
 
 
 async def test_local_files(way: Way, deployment: Deployment, tmp_path: Path) -> None:

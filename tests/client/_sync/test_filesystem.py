@@ -191,6 +191,31 @@ def test_file_objects(way: Way, deployment: Deployment) -> None:
                 file.read()
         with pytest.raises(ValueError, match="mode"):
             files.open("f", "r+")
+        with pytest.raises(ArkerError, match="already_exists"):
+            with files.open("f", "xb") as file:
+                file.write(b"x")
+        with files.open("new", "xb") as file:
+            file.write(b"one\ntwo\n\n" + b"3" * 10_000)
+        with pytest.raises(RuntimeError):
+            with files.open("f", "wb"):
+                raise RuntimeError
+        with files.open("new") as file:
+            assert [len(line) for line in file] == [4, 4, 1, 10_000]
+            file.seek(0)
+            assert (file.readline(2), file.readline(), file.tell()) == (b"on", b"e\n", 4)
+            buffer = bytearray(3)
+            assert (file.readinto(buffer), bytes(buffer)) == (3, b"two")
+            assert (file.seek(100_000), file.read(), file.readable(), file.writable()) == (
+                100_000,
+                b"",
+                True,
+                False,
+            )
+            with pytest.raises(ValueError, match="-1"):
+                file.seek(-1)
+        with pytest.raises(ValueError, match="not open"):
+            file.read()
+        assert files.read("f") == b"0123456789ab"
 
 
 def test_local_files(way: Way, deployment: Deployment, tmp_path: Path) -> None:
