@@ -10,6 +10,7 @@ import pytest
 from arker.local.engine import journal
 from arker.local.engine.journal import Journal, Room
 from arker.local.engine.protocol import Stream
+from arker.local.engine.runs import RunBook
 
 
 @pytest.fixture
@@ -89,3 +90,38 @@ def test_a_full_disk_cuts_the_output_at_what_is_in_the_file(
     assert of.cut
     assert of.size < before + 1200
     assert kept(of) == (b"x" * 1200 + b"y" * 1200)[: of.size]
+
+
+def test_output_that_comes_little_by_little_takes_few_segments(
+    tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_ASSURED", 1 << 20)
+    monkeypatch.setattr(journal, "_MEMORY", 2000)
+    of = Journal(str(tmp_path / "a"), 1 << 20, room)
+    told = []
+    of.on_output = lambda: told.append(of.size)
+    for number in range(100):
+        of.append(Stream.STDERR, b"%099d\n" % number)
+        of.spill()
+    assert told == [100 * number for number in range(1, 101)]
+    assert len(kept(of)) == 10_000
+    assert len(of._segments) <= 7
+    assert of._memory <= 2000
+
+
+def test_the_output_of_a_run_that_goes_on_is_on_disk_soon(tmp_path: Path) -> None:
+    changes: list[str] = []
+    book = RunBook(tmp_path, 1 << 20, lambda: changes.append("changed"))
+    run = book.start("vm", "r", "0", "a server", soon=False)
+    run.journal.append(Stream.STDOUT, b"before, ")
+    assert changes == []
+    book.keep(run)
+    book.save_soon(run)
+    book.save()
+    changes.clear()
+    run.journal.append(Stream.STDOUT, b"and after")
+    run.journal.append(Stream.STDOUT, b".")
+    assert changes == ["changed"]
+    book.save()
+    # The process that held it is gone.
+    assert kept(RunBook(tmp_path, 1 << 20, changes.clear).get("vm", "r").journal) == b"before, and after."

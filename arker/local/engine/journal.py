@@ -11,6 +11,7 @@ import contextlib
 import os
 import struct
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from arker.local.engine.protocol import Output, Stream
@@ -19,7 +20,7 @@ _FRAME = struct.Struct("<cI")
 _STREAMS: dict[bytes, Stream] = {b"O": Stream.STDOUT, b"E": Stream.STDERR}
 _LETTERS: dict[Stream, bytes] = {stream: letter for letter, stream in _STREAMS.items()}
 
-#: Bytes held in memory before they are written to the file; each piece counts slightly more than its data.
+#: Bytes held in memory, and of a segment of the file; each piece counts slightly more than its data.
 _MEMORY = 1 << 18
 _PIECE_COST = 128
 #: Bytes that each run may keep, however much other runs of the computer keep.
@@ -59,13 +60,14 @@ class Journal:
         self._taken = 0
         self._fd = -1
         self._segments: list[Segment] = []
-        #: Offsets and pieces in memory: as many of them as are in the file, too, for readers that keep up with a flood,
-        #: and then those that are not.
+        #: Offsets and pieces in memory, for readers that keep up. So many of them are in the file, too.
         self._starts: list[int] = []
         self._pieces: list[Output] = []
         self._spilled = 0
-        #: What those that are not in the file count.
+        #: What they count.
         self._memory = 0
+        #: Called when there is output that is not in the file.
+        self.on_output: Callable[[], None] = lambda: None
         self._waiting: list[asyncio.Future[None]] = []
         #: Bytes that were kept.
         self.size: int = 0
@@ -128,19 +130,21 @@ class Journal:
             self.size += len(data)
             self._memory += len(data) + _PIECE_COST
             if self._memory > _MEMORY:
-                del self._starts[: self._spilled], self._pieces[: self._spilled]
-                self._spilled = 0
-                self._write()
+                self._drop()
+            if self._memory > _MEMORY:
+                self.spill()
+            elif self._spilled == len(self._pieces) - 1:
+                self.on_output()
         self._wake()
 
-    def spill(self) -> None:
-        """Move the output in memory to the file. If the disk is full, the output is cut there."""
-        self._write()
-        self._starts.clear()
-        self._pieces.clear()
+    def _drop(self) -> None:
+        """Keep only what is not in the file in memory."""
+        del self._starts[: self._spilled], self._pieces[: self._spilled]
         self._spilled = 0
+        self._memory = sum(len(piece.data) + _PIECE_COST for piece in self._pieces)
 
-    def _write(self) -> None:
+    def spill(self) -> None:
+        """Write the output to the file that is not in it. If the disk is full, the output is cut there."""
         if self._spilled == len(self._pieces) or self._forgotten:
             return
         begin = self._segments[-1].end if self._segments else 0
@@ -164,9 +168,16 @@ class Journal:
             self.size = self._starts[self._spilled]
             del self._starts[self._spilled :], self._pieces[self._spilled :]
         else:
-            self._segments.append(Segment(self._starts[self._spilled], begin, begin + len(frames)))
+            self._add(Segment(self._starts[self._spilled], begin, begin + len(frames)))
             self._spilled = len(self._pieces)
-        self._memory = 0
+
+    def _add(self, segment: Segment) -> None:
+        last = self._segments[-1] if self._segments else None
+        if last is not None and segment.end - last.begin <= _MEMORY:
+            # A command that writes little at a time for days must not take a segment for each.
+            self._segments[-1] = Segment(last.offset, last.begin, segment.end)
+        else:
+            self._segments.append(segment)
 
     def read(self, offset: int) -> list[Output]:
         """Return some pieces from `offset` on; empty if there are none yet. Raises OSError."""

@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -321,6 +322,8 @@ class RunBook:
         self._runs: dict[str, dict[str, LocalRun]] = {}
         #: Runs to save, in order; only the keys are used.
         self._dirty: dict[LocalRun, None] = {}
+        #: Runs that are on disk, with output that is not; only the keys are used.
+        self._unwritten: dict[LocalRun, None] = {}
         #: Rooms by computer.
         self._rooms: dict[str, Room] = {}
 
@@ -340,6 +343,7 @@ class RunBook:
         now = time.time_ns() // 1_000_000
         run = runs[id_] = LocalRun(vm_id, id_, session_id, shown(command), now, journal)
         run.on_end.append(self._ended)
+        journal.on_output = partial(self._write_soon, run)
         if soon:
             self.save_soon(run)
         return run
@@ -348,6 +352,12 @@ class RunBook:
         """Save a run, and its output so far, with the next changes."""
         self._dirty[run] = None
         self._changed()
+
+    def _write_soon(self, run: LocalRun) -> None:
+        # A run that is collected at once is never on disk.
+        if run.saved and not run.forgotten:
+            self._unwritten[run] = None
+            self._changed()
 
     def keep(self, run: LocalRun) -> None:
         """Write down a run that is about to start; it survives the end of the process and of the machine. Blocking;
@@ -421,6 +431,9 @@ class RunBook:
 
     def save(self) -> None:
         """Save changes. Raises OSError; failed changes are saved with the next ones."""
+        for run in self._unwritten:
+            run.journal.spill()
+        self._unwritten.clear()
         for run in list(self._dirty):
             run.journal.spill()
             self._write(run)
