@@ -66,6 +66,7 @@ class Bench:
                 rate_limit=self.options.get("rate_limit", 0),
                 public_url=self.options.get("public_url"),
                 own_url="http://127.0.0.1:1",
+                contract=self.options.get("contract", "both"),
                 most_requests=most_requests,
             )
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=True, client=(host, 1))

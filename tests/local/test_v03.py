@@ -56,6 +56,18 @@ def error(answer: httpx.Response) -> dict[str, Any]:
 
 
 class TestErrors:
+    @pytest.mark.parametrize(
+        ("contract", "said", "statuses"),
+        [("both", "0.1, 0.3", [200, 200]), ("0.1", "0.1", [200, 404]), ("0.3", "0.3", [404, 200])],
+    )
+    async def test_every_answer_says_which_contracts_are_served(
+        self, make_bench: Callable[..., Bench], contract: str, said: str, statuses: list[int]
+    ) -> None:
+        async with make_bench(contract=contract).client() as client:
+            answers = [await client.get(path) for path in ("/api/v1/vms/list", "/api/v1/vms", "/nothing")]
+            assert [answer.status_code for answer in answers] == [*statuses, 404]
+            assert {answer.headers["arker-contract"] for answer in answers} == {said}
+
     async def test_each_contract_has_its_envelope(self, bench: Bench) -> None:
         async with bench.client() as client:
             missing = f"/api/v1/vms/{'0' * 26}"

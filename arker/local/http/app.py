@@ -65,7 +65,12 @@ def create_app(
     app = Starlette(
         routes=[route for route in routes if _spoken(route, contract)],
         middleware=[
-            Middleware(Edge, metrics=metrics, under_way=under_way),
+            Middleware(
+                Edge,
+                metrics=metrics,
+                under_way=under_way,
+                contracts="0.1, 0.3" if contract == "both" else contract,
+            ),
             Middleware(ports.ByHost),
             Middleware(Prefix),
         ],

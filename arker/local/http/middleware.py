@@ -36,9 +36,10 @@ _FAILED: Final = 1011
 class Edge:
     """The outermost middleware."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, under_way: UnderWay) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, under_way: UnderWay, contracts: str) -> None:
         self._app = app
         self._metrics = metrics
+        self._contracts = contracts
         self._under_way = under_way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +49,7 @@ class Edge:
             return
         began = time.perf_counter()
         request_id = scope["arker.id"] = _request_id(scope)
-        reply = _Reply(scope, receive, send, request_id)
+        reply = _Reply(scope, receive, send, request_id, self._contracts)
         try:
             await self._app(scope, receive, reply.send)
         except ApiError as error:
@@ -108,7 +109,8 @@ class Prefix:
 class _Reply:
     """What has been sent for a request: the status (101 for an accepted WebSocket, 0 for nothing yet)."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, contracts: str) -> None:
+        self._contracts = contracts
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -131,7 +133,7 @@ class _Reply:
             headers = MutableHeaders(raw=message["headers"])
             headers["X-Request-Id"] = self._request_id
             # Lets clients see which contracts are served without another request.
-            headers["Arker-Contract"] = "0.1, 0.3"
+            headers["Arker-Contract"] = self._contracts
         await self._send(message)
 
     async def fail(self, error: ApiError) -> None:
