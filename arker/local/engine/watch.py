@@ -162,6 +162,8 @@ class Watch:
     def _tick(self) -> None:
         live = [computer for computer in self._computers() if computer.running]
         self._looks = {computer: self._looks.get(computer) or _Look() for computer in live}
+        if not live:
+            return
         cost = sum(look.cost for look in self._looks.values())
         now, host = time.monotonic(), host_meminfo()
         available, shared = kib(host, "MemAvailable") << 10, kib(host, "Shmem") << 10

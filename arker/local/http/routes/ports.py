@@ -91,11 +91,12 @@ class ByHost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request = Request(scope, receive) if scope["type"] == "http" else None
-        found = None if request is None else _HOST.fullmatch(request.headers.get("host", ""))
-        if request is None or found is None:
+        host: bytes = next((value for name, value in scope.get("headers", ()) if name == b"host"), b"")
+        found = _HOST.fullmatch(host.decode("latin-1")) if scope["type"] == "http" else None
+        if found is None:
             await self._app(scope, receive, send)
             return
+        request = Request(scope, receive)
         label, port = found[1], int(found[2])
         vm_id = label[:26].upper() + label[26:]
         if TICKET in request.query_params:
@@ -103,7 +104,6 @@ class ByHost:
             return
         authorization = _let_in(request, vm_id, port)
         path = _with_query(scope["raw_path"], request)
-        host = request.headers["host"].encode("latin-1")
         target = Target(path, host, own_origin=True, authorization=authorization)
         await forward(request, send, await _open(request, vm_id, port), target)
 
