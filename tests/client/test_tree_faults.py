@@ -14,11 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from arker import Arker
+from arker.local.process.launcher import Deployment
+from tests.client.conftest import Way
 from tests.conftest import FreshDeployment
 from tests.faults.proxy import CuttingProxy
 
@@ -28,6 +31,8 @@ HIDDEN = ".arker-"
 PROGRAM = """
 import sys
 from arker import Arker
+from arker.local.process.launcher import Deployment
+from tests.client.conftest import Way
 way, url, key, vm, local = sys.argv[1:]
 with Arker(key, url, global_url=url) as arker:
     files = arker.vm(vm).files
@@ -168,3 +173,35 @@ def test_no_file_is_partial_and_no_file_is_lost(
             assert local_tree(target) == wanted
     with client() as arker:
         arker.vm(vm).delete()
+
+
+def test_of_two_pushes_at_once_each_file_is_from_one(
+    way: Way, deployment: Deployment, tmp_path: Path
+) -> None:
+    rng = random.Random(1)
+    trees = [tmp_path / "a", tmp_path / "b"]
+    for root, letter in zip(trees, (b"a", b"b"), strict=True):
+        for number in rng.sample(range(40), 30):
+            path = root / f"d{number % 4}" / f"f{number}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(letter * rng.choice([1, 5_000, 200_000]))
+    (trees[0] / "x").mkdir()
+    (trees[1] / "x").touch()
+    expected = [local_tree(root) for root in trees]
+
+    def push(root: Path) -> None:
+        with Arker(deployment.api_key, way.url, global_url=way.url, contract=way.contract) as arker:
+            arker.vm(vm.id).files.push(root, "t", delete=True)
+
+    with (
+        Arker(deployment.api_key, way.url, global_url=way.url, contract=way.contract) as arker,
+        arker.vm("arkuntu").fork() as vm,
+        ThreadPoolExecutor() as threads,
+    ):
+        list(threads.map(push, trees))
+        assert not list(vm.files.list("t", glob=f"**/{HIDDEN}*"))
+        for path, found in remote_tree(arker, vm.id, tmp_path / "scratch").items():
+            assert found in [tree[path] for tree in expected if path in tree], path
+        for root, tree in zip(trees, expected, strict=True):
+            assert arker.vm(vm.id).files.push(root, "t", delete=True).skipped == {}
+            assert remote_tree(arker, vm.id, tmp_path / "scratch") == tree
