@@ -98,11 +98,15 @@ class LocalTree:
         self._number = itertools.count()
         self._folders: set[str] = set()
 
-    def scan(self, ignored: Callable[[str], bool], *, follow: bool = False) -> Listing:
-        """List the folder; entries that are not a file, folder or link, or cannot be read, are skipped. Raises
-        ArkerError `local_file`."""
+    def scan(
+        self, ignored: Callable[[str], bool], *, follow: bool = False, missing_ok: bool = False
+    ) -> Listing:
+        """List the folder; entries that are not a file, folder or link, or cannot be read, are skipped. With
+        `missing_ok`, a folder that does not exist is empty. Raises ArkerError `local_file`."""
         listed = Listing()
         found, skipped = listed.entries, listed.skipped
+        if missing_ok and not self.root.exists():
+            return listed
         top = local(self.root.stat)
         pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ((top.st_dev, top.st_ino),))]
         while pending:

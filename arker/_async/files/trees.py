@@ -16,7 +16,7 @@ from arker.folders import Ignore, LocalTree, ignorer, is_leftover
 from arker.sources import File, local
 from arker.treeplan import Listing, Plan, batches, plan
 
-from .wire import PART, Mark
+from .wire import PART, Mark, TreePage
 
 if TYPE_CHECKING:
     from .api import AsyncFiles
@@ -75,9 +75,7 @@ async def async_push(
 ) -> TreeResult:
     """Make a folder of a computer equal to one of this machine; see `AsyncFiles.push`."""
     wire, base, tree = files._wire, remote_path(target), LocalTree(source)
-    ignored = ignorer(ignore)
-    here = await async_in_thread(functools.partial(tree.scan, ignored, follow=follow))
-    there = await _manifest(files, base, ignored)
+    here, there = await _both(files, base, tree, ignorer(ignore), follow=follow)
     todo = plan(here, there, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
     await _compare(files, base, tree, todo, there)
@@ -136,8 +134,7 @@ async def async_pull(
 ) -> TreeResult:
     """Make a folder of this machine equal to one of a computer; see `AsyncFiles.pull`."""
     wire, base, tree = files._wire, remote_path(source), LocalTree(target)
-    ignored = ignorer(ignore)
-    there = await _manifest(files, base, ignored)
+    here, there = await _both(files, base, tree, ignorer(ignore), missing_ok=True)
     if not there.entries:
         # A folder that does not exist has an empty manifest, too.
         await wire.stat(base)
@@ -145,7 +142,6 @@ async def async_pull(
     for path, why in (await async_in_thread(tree.refusals, there.entries.values())).items():
         del there.entries[path]
         there.skipped[path] = why
-    here = await async_in_thread(tree.scan, ignored)
     todo = plan(there, here, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
     await _compare(files, base, tree, todo, here)
@@ -204,14 +200,32 @@ async def _get(files: AsyncFiles, path: str, tree: LocalTree, name: str) -> None
         raise ArkerError("local_file", str(error)) from error
 
 
-async def _manifest(files: AsyncFiles, base: str, ignored: Callable[[str], bool]) -> Listing:
-    """List a folder of the computer; if it does not exist, it is empty. Raises ArkerError."""
+async def _both(
+    files: AsyncFiles, base: str, tree: LocalTree, ignored: Callable[[str], bool], **options: bool
+) -> tuple[Listing, Listing]:
+    """List the local folder and, meanwhile, the one of the computer, which is empty if it does not exist. Raises
+    ArkerError."""
+    scan = functools.partial(tree.scan, ignored, **options)
+    pages: list[TreePage] = []
+
+    async def manifest() -> Listing | None:
+        cursor: str | None = ""
+        while cursor is not None:
+            pages.append(await files._wire.manifest(base, cursor, _PAGE))
+            cursor = pages[-1].cursor
+        return None
+
+    jobs: list[Callable[[], Awaitable[Listing | None]]] = [functools.partial(async_in_thread, scan), manifest]
+    here, _ = [outcome.get() for outcome in await async_gather(jobs, 2)]
+    assert here is not None
+    # Not meanwhile: `ignored` may be a function that only one thread at a time may call.
+    return here, _listed(pages, ignored)
+
+
+def _listed(pages: Iterable[TreePage], ignored: Callable[[str], bool]) -> Listing:
     found = Listing()
-    cursor: str | None = ""
     left_out = ""
-    while cursor is not None:
-        page = await files._wire.manifest(base, cursor, _PAGE)
-        cursor = page.cursor
+    for page in pages:
         found.skipped |= page.refused
         for info in page.entries:
             if left_out and info.path.startswith(left_out):
@@ -224,9 +238,9 @@ async def _manifest(files: AsyncFiles, base: str, ignored: Callable[[str], bool]
                 left_out = f"{info.path}/"
                 found.ignored.append(info.path)
                 continue
-            found.entries[info.path] = FileInfo(
-                info.path, info.kind, info.size, info.mode & 0o777, info.mtime_ns, info.version, info.target
-            )
+            found.entries[info.path] = info if info.mode <= 0o777 else replace(info, mode=info.mode & 0o777)
+    for path in [path for path in found.skipped if path not in found.entries]:
+        del found.skipped[path]
     return found
 
 

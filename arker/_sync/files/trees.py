@@ -17,7 +17,7 @@ from arker.folders import Ignore, LocalTree, ignorer, is_leftover
 from arker.sources import File, local
 from arker.treeplan import Listing, Plan, batches, plan
 
-from .wire import PART, Mark
+from .wire import PART, Mark, TreePage
 
 if TYPE_CHECKING:
     from .api import Files
@@ -76,9 +76,7 @@ def push(
 ) -> TreeResult:
     """Make a folder of a computer equal to one of this machine; see `Files.push`."""
     wire, base, tree = files._wire, remote_path(target), LocalTree(source)
-    ignored = ignorer(ignore)
-    here = in_thread(functools.partial(tree.scan, ignored, follow=follow))
-    there = _manifest(files, base, ignored)
+    here, there = _both(files, base, tree, ignorer(ignore), follow=follow)
     todo = plan(here, there, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
     _compare(files, base, tree, todo, there)
@@ -137,8 +135,7 @@ def pull(
 ) -> TreeResult:
     """Make a folder of this machine equal to one of a computer; see `Files.pull`."""
     wire, base, tree = files._wire, remote_path(source), LocalTree(target)
-    ignored = ignorer(ignore)
-    there = _manifest(files, base, ignored)
+    here, there = _both(files, base, tree, ignorer(ignore), missing_ok=True)
     if not there.entries:
         # A folder that does not exist has an empty manifest, too.
         wire.stat(base)
@@ -146,7 +143,6 @@ def pull(
     for path, why in (in_thread(tree.refusals, there.entries.values())).items():
         del there.entries[path]
         there.skipped[path] = why
-    here = in_thread(tree.scan, ignored)
     todo = plan(there, here, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
     _compare(files, base, tree, todo, here)
@@ -205,14 +201,32 @@ def _get(files: Files, path: str, tree: LocalTree, name: str) -> None:
         raise ArkerError("local_file", str(error)) from error
 
 
-def _manifest(files: Files, base: str, ignored: Callable[[str], bool]) -> Listing:
-    """List a folder of the computer; if it does not exist, it is empty. Raises ArkerError."""
+def _both(
+    files: Files, base: str, tree: LocalTree, ignored: Callable[[str], bool], **options: bool
+) -> tuple[Listing, Listing]:
+    """List the local folder and, meanwhile, the one of the computer, which is empty if it does not exist. Raises
+    ArkerError."""
+    scan = functools.partial(tree.scan, ignored, **options)
+    pages: list[TreePage] = []
+
+    def manifest() -> Listing | None:
+        cursor: str | None = ""
+        while cursor is not None:
+            pages.append(files._wire.manifest(base, cursor, _PAGE))
+            cursor = pages[-1].cursor
+        return None
+
+    jobs: list[Callable[[], Listing | None]] = [functools.partial(in_thread, scan), manifest]
+    here, _ = [outcome.get() for outcome in gather(jobs, 2)]
+    assert here is not None
+    # Not meanwhile: `ignored` may be a function that only one thread at a time may call.
+    return here, _listed(pages, ignored)
+
+
+def _listed(pages: Iterable[TreePage], ignored: Callable[[str], bool]) -> Listing:
     found = Listing()
-    cursor: str | None = ""
     left_out = ""
-    while cursor is not None:
-        page = files._wire.manifest(base, cursor, _PAGE)
-        cursor = page.cursor
+    for page in pages:
         found.skipped |= page.refused
         for info in page.entries:
             if left_out and info.path.startswith(left_out):
@@ -225,9 +239,9 @@ def _manifest(files: Files, base: str, ignored: Callable[[str], bool]) -> Listin
                 left_out = f"{info.path}/"
                 found.ignored.append(info.path)
                 continue
-            found.entries[info.path] = FileInfo(
-                info.path, info.kind, info.size, info.mode & 0o777, info.mtime_ns, info.version, info.target
-            )
+            found.entries[info.path] = info if info.mode <= 0o777 else replace(info, mode=info.mode & 0o777)
+    for path in [path for path in found.skipped if path not in found.entries]:
+        del found.skipped[path]
     return found
 
 
