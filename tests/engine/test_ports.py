@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from arker.local.engine import BubblewrapEngine, LimitReached, PortClosed, Unsupported
+from arker.local.engine.ports import _BATCH
 
 from .harness import Box, sh
 
@@ -88,7 +89,7 @@ async def test_the_helper_comes_back_when_it_is_killed(engine: BubblewrapEngine)
     before = helper(engine)
     os.kill(before, signal.SIGKILL)
     # More than the sockets that are spare.
-    streams += [await engine.open_port("a", 8000) for _ in range(8)]
+    streams += [await engine.open_port("a", 8000) for _ in range(_BATCH)]
     assert helper(engine) != before
     for stream in streams:
         await stream.send(b"x")
@@ -101,7 +102,7 @@ async def test_a_stopped_helper_is_replaced(engine: BubblewrapEngine) -> None:
     await (await engine.open_port("a", 8000)).close()
     os.kill(helper(engine), signal.SIGSTOP)
     began = time.monotonic()
-    for _ in range(8):
+    for _ in range(_BATCH):
         await (await engine.open_port("a", 8000)).close()
     assert time.monotonic() - began < 30
 
