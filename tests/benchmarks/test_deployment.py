@@ -80,6 +80,6 @@ def test_commands_beside_another_revision() -> None:
 
 
 @pytest.mark.parametrize("failing", ["exit 3", "no-such-command"])
-def test_a_command_that_fails_is_no_figure(failing: str) -> None:
+def test_a_failed_command_gives_no_figure(failing: str) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         timing.shell(failing)()

@@ -94,7 +94,7 @@ def test_a_prefix_is_as_good_as_an_id(cli: Cli, client: Arker, name: str) -> Non
         assert "ambiguous" in cli("fork", name, code=1).stderr
 
 
-def test_rm_goes_on_and_tells_of_each(cli: Cli, client: Arker, name: str) -> None:
+def test_rm_continues_after_a_failure_and_reports_each(cli: Cli, client: Arker, name: str) -> None:
     one = client.vm("arkuntu").fork(name=name)
     result = cli("rm", f"{name}-x", name, f"{name}-y", code=1)
     assert result.stdout == f"{one.id}\n"
@@ -111,7 +111,7 @@ def test_a_misspelt_name_is_mended(cli: Cli, vm: str) -> None:
     )
 
 
-def test_fork_of_what_nobody_knows(cli: Cli, name: str) -> None:
+def test_fork_of_an_unknown_name(cli: Cli, name: str) -> None:
     told = cli("fork", name, code=1).stderr
     assert told.startswith(f"arker: there is no image and no computer {name!r}")
     assert "arker images list" in told
@@ -201,7 +201,7 @@ def test_run_says_when_arker_failed_and_not_the_command(cli: Cli, vm: str) -> No
     assert error["code"] == "not_found"
 
 
-def test_an_option_of_the_command_is_told_from_ours(cli: Cli, vm: str) -> None:
+def test_options_of_the_command_are_not_taken_for_ours(cli: Cli, vm: str) -> None:
     refused = cli("run", vm, "ls", "-l", code=2).stderr
     assert "'-l' (an option of the command to run goes after --: arker run VM -- COMMAND)" in refused
     assert "did you mean --timeout?" in cli("run", vm, "--tmeout", "3", "--", "true", code=2).stderr
@@ -273,7 +273,7 @@ def test_ctrl_c_ends_the_command_and_us_by_the_signal(
     assert computer.run("ls").text == "begun\n"
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(environment: dict[str, str], vm: str) -> None:
+def test_a_closed_pipe_is_not_an_error(environment: dict[str, str], vm: str) -> None:
     with subprocess.Popen(
         command("run", vm, "--", "yes | head -c 1000000"),
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -495,7 +495,7 @@ def test_cp_refuses_in_one_line(
     assert not any(tmp_path.iterdir())
 
 
-def test_cp_onto_a_folder_tells_how_to_copy_into_it(cli: Cli, vm: str, tmp_path: Path) -> None:
+def test_cp_onto_a_folder_explains_how_to_copy_into_it(cli: Cli, vm: str, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("content")
     cli("cp", str(tmp_path / "x"), f"{vm}:sub/")
     refused = cli("cp", str(tmp_path / "x"), f"{vm}:sub", code=1).stderr

@@ -106,7 +106,7 @@ def test_the_key_does_not_travel_in_clear(bare: dict[str, str]) -> None:
     invoke(*add, "--allow-http", input="k" * 20)
 
 
-def test_a_choice_that_something_comes_before_is_told(
+def test_config_use_warns_about_variables_that_take_precedence(
     bare: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert invoke("config", "use", "local").stderr == ""
@@ -408,7 +408,7 @@ def test_doctor_says_what_is_missing(state: Path, monkeypatch: pytest.MonkeyPatc
 # --- the command itself
 
 
-def test_help_is_there_at_once_and_imports_next_to_nothing() -> None:
+def test_help_is_fast_and_imports_little() -> None:
     code = """
 import sys, arker.cli
 sys.argv[1:] = ["--help"]
@@ -448,7 +448,7 @@ def cpu_time(argv: list[str]) -> float:
 @pytest.mark.parametrize(
     "name", ["fork", "ls", "run", "cp", "rm", "whoami", "config", "serve", "doctor", "keys", "images"]
 )
-def test_every_command_tells_about_itself(name: str) -> None:
+def test_every_command_has_a_help_text(name: str) -> None:
     told = invoke(name, "--help").stdout
     assert told.startswith(f"Usage: arker {name}")
     assert f"  {name} " in invoke("--help").stdout
@@ -465,7 +465,7 @@ def test_completion_scripts(shell: str) -> None:
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["run"], ["ls", "--nonsense"], ["ls", "--tre"], ["fork", "a", "b"], ["rm"]]
 )
-def test_a_wrong_command_line_is_told_in_one_line(bare: dict[str, str], arguments: list[str]) -> None:
+def test_a_wrong_command_line_is_reported_in_one_line(bare: dict[str, str], arguments: list[str]) -> None:
     result = invoke(*arguments, code=2)
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
@@ -545,7 +545,7 @@ sys.meta_path.insert(0, Finder())
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
-def test_a_bug_is_told_in_one_line_too(bare: dict[str, str]) -> None:
+def test_a_bug_is_reported_in_one_line(bare: dict[str, str]) -> None:
     broken = command(
         "completion", "bash", before="import click.shell_completion as s; s.get_completion_class = None"
     )

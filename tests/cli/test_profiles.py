@@ -52,7 +52,7 @@ def test_profiles_are_read_as_they_were_written(tmp_path: Path) -> None:
         '{"current": null, "profiles": {"a": {"base_url": "", "global_url": "", "key_in": "file", "z": 1}}}',
     ],
 )
-def test_a_spoilt_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(Failure, match=r"config\.json is not valid") as refused:
         profiles.load(tmp_path)

@@ -147,7 +147,7 @@ async def test_a_cancelled_fan_out_leaves_no_child(server: Server, monkeypatch: 
         assert len(server.forks) < 30
 
 
-async def test_children_that_cannot_be_deleted_do_not_hold_up_a_cancelled_fan_out(
+async def test_failed_deletes_do_not_delay_a_cancelled_fan_out(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("arker._async.computer._DRAIN", 0.2)
@@ -494,7 +494,7 @@ async def under_way(server: Server, step: str, call: Awaitable[object]) -> async
 
 
 @pytest.mark.parametrize("lacking", [False, True], ids=["known", "unknown to the deployment"])
-async def test_cancelling_a_run_is_told_to_the_deployment(server: Server, lacking: bool) -> None:
+async def test_cancelling_a_run_cancels_it_in_the_deployment(server: Server, lacking: bool) -> None:
     server.fail("run", faults.delay(60))
     if not lacking:
         server.fail("cancel", faults.answer(Answer.of({"cancelled": True})))

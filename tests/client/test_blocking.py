@@ -150,7 +150,7 @@ def test_ctrl_c_leaves_no_child_of_a_fan_out(server: Server, monkeypatch: pytest
         assert len(server.forks) < 30
 
 
-def test_children_that_cannot_be_deleted_do_not_hold_up_a_ctrl_c(
+def test_failed_deletes_do_not_delay_ctrl_c(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("arker._sync.computer._DRAIN", 0.2)

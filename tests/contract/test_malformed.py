@@ -183,7 +183,7 @@ def test_clients_that_go_away_in_the_middle_leave_nothing_behind(deployment: Dep
     assert ask(deployment, request(deployment, "GET", "/api/v1/health", [])).status == 200
 
 
-def test_slow_clients_do_not_hold_up_others(deployment: Deployment) -> None:
+def test_slow_clients_do_not_delay_others(deployment: Deployment) -> None:
     slow = [connect(deployment) for _ in range(50)]
     try:
         for number, connection in enumerate(slow):

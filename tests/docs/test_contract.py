@@ -67,5 +67,5 @@ def document(field: dict[str, Any]) -> dict[str, Any]:
         ({"type": "string", "x-arker-local": True, "description": "X."}, "| string | **required** X. *(emb"),
     ],
 )  # fmt: skip
-def test_a_field_is_told_in_a_row(contract: ModuleType, field: dict[str, Any], row: str) -> None:
+def test_every_field_has_a_row(contract: ModuleType, field: dict[str, Any], row: str) -> None:
     assert f"| `field` {row}" in contract.render(document(field), "api")

@@ -144,7 +144,7 @@ def test_processes_that_do_not_end_are_reported(box: Box, monkeypatch: pytest.Mo
         os.waitpid(other, 0)
 
 
-def test_the_helper_ends_without_a_word_when_nobody_reads_its_answer() -> None:
+def test_the_helper_ends_silently_when_its_answer_is_not_read() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, open("/proc/self/ns/net", "rb") as namespace:  # noqa: PTH123
         # One of the host: it may not be entered, which is an answer as well.

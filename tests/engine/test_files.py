@@ -294,7 +294,7 @@ async def test_a_replaced_file_does_not_count_to_the_disk(engine: BubblewrapEngi
 
 
 @pytest.mark.engine(disk=1_000_000)
-async def test_a_full_share_of_the_disk_is_told_and_passes(engine: BubblewrapEngine) -> None:
+async def test_a_full_share_of_the_disk_is_reported_and_recovers(engine: BubblewrapEngine) -> None:
     await engine.write_file("a", f"{HOME}/one", b"x" * 900_000)
     with pytest.raises(StorageFull):
         await engine.write_file("a", f"{HOME}/two", b"x" * 200_000)
@@ -303,7 +303,7 @@ async def test_a_full_share_of_the_disk_is_told_and_passes(engine: BubblewrapEng
     assert len(await content(engine, f"{HOME}/two")) == 200_000
 
 
-async def test_names_of_unfinished_writes_are_nobody_s(box: Box) -> None:
+async def test_names_of_unfinished_writes_are_reserved(box: Box) -> None:
     async with box.engine() as engine:
         await engine.create("a", "arkuntu")
         with pytest.raises(FileRefused, match="kept for writes"):

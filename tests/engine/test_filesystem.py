@@ -46,7 +46,7 @@ async def every(files: ComputerFiles, path: str, **options: Any) -> list[str]:
 # Looking
 
 
-async def test_stat_tells_what_is_there(engine: BubblewrapEngine) -> None:
+async def test_stat_describes_the_entry(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     await sh(
         engine,

@@ -41,7 +41,7 @@ async def test_parent_and_child_are_deleted_in_any_order(engine: BubblewrapEngin
     assert await sh(engine, "cat file; echo y > file; cat file", vm="c") == "x\ny\n"
 
 
-async def test_idle_shells_are_no_reason_to_copy(engine: BubblewrapEngine, box: Box) -> None:
+async def test_idle_shells_do_not_cause_a_copy(engine: BubblewrapEngine, box: Box) -> None:
     await sh(engine, "head -c 50000000 /dev/urandom > big; x=1")
     before = sum(1 for _ in (box.store / "layers").iterdir())
     await engine.fork("a", "b")

@@ -111,7 +111,7 @@ async def test_leftovers_of_writes_are_swept_in_the_layer_and_nowhere_else(box: 
     assert (outside / ".arker-partial-0000000000000001").exists()
 
 
-async def test_a_computer_that_removed_its_system_says_so_and_is_alone_with_it(box: Box) -> None:
+async def test_a_computer_that_removed_its_system_reports_it_and_affects_no_other(box: Box) -> None:
     make_image(box)
     async with box.engine() as engine:
         for vm in ("a", "b"):
@@ -197,7 +197,7 @@ async def test_an_image_is_gone_as_soon_as_it_is_removed_and_another_may_have_it
         assert await sh(engine, "ls /etc/new") == "/etc/new\n"
 
 
-async def test_computers_whose_image_is_gone_say_so_and_hold_nobody_up(box: Box) -> None:
+async def test_computers_whose_image_is_gone_report_it_and_affect_no_other(box: Box) -> None:
     make_image(box)
     async with box.engine() as engine:
         await engine.create("a", "tiny")

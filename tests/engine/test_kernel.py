@@ -218,7 +218,7 @@ def test_meminfo_is_bounded_by_the_limit_and_by_the_host() -> None:
 
 
 @pytest.mark.engine(memory=512 * MIB)
-async def test_meminfo_tells_the_limit_and_what_is_left(engine: BubblewrapEngine) -> None:
+async def test_meminfo_shows_the_limit_and_the_rest(engine: BubblewrapEngine) -> None:
     free = "awk '/MemTotal|MemAvailable/ { print $2 }' /proc/meminfo"
     total, left = map(int, (await sh(engine, free)).split())
     assert total == 512 * 1024

@@ -53,7 +53,7 @@ async def test_a_session_without_room_for_its_shell(engine: BubblewrapEngine) ->
 
 
 @pytest.mark.engine(processes=64)
-async def test_process_1_that_waits_for_room_holds_nobody_up(engine: BubblewrapEngine) -> None:
+async def test_a_waiting_process_1_delays_no_other(engine: BubblewrapEngine) -> None:
     code = "import os, time\ntry:\n  while os.fork(): pass\n  time.sleep(100)\nexcept OSError: pass"
     await sh(engine, f"python3 -c '{code}' >/dev/null 2>&1")
     sandbox = engine._computers["a"].sandbox
@@ -362,7 +362,7 @@ async def test_a_flood_of_output_takes_no_memory_of_the_host(engine: BubblewrapE
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000  # KiB
 
 
-async def test_a_full_disk_is_told_and_passes(box: Box, as_root: None) -> None:
+async def test_a_full_disk_is_reported_and_recovers(box: Box, as_root: None) -> None:
     _linux.private_mounts()
     _linux.mount_tmpfs(str(box.store), "size=24m,mode=0700")
     drop_privileges(box.store)

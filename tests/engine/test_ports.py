@@ -146,7 +146,7 @@ async def test_a_cancelled_call_leaves_nothing_open(engine: BubblewrapEngine) ->
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 4  # spare ones
 
 
-async def test_a_server_that_reads_nothing_holds_up_its_own_connection_alone(
+async def test_a_server_that_reads_nothing_blocks_only_its_connection(
     engine: BubblewrapEngine,
 ) -> None:
     code = (

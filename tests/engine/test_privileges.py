@@ -24,7 +24,7 @@ async def use(store: Path, vm: str) -> None:
         await engine.close()
 
 
-async def test_for_good(box: Box, as_root: None) -> None:
+async def test_privileges_are_dropped_permanently(box: Box, as_root: None) -> None:
     assert drop_privileges(box.store) == box.store
     assert os.getresuid() == (DEFAULT_UID,) * 3
     assert os.getresgid() == (DEFAULT_UID,) * 3
@@ -122,7 +122,7 @@ async def test_as_a_plain_user(box: Box) -> None:
         assert await sh(engine, "echo fine") == "fine\n"
 
 
-def test_a_file_of_roots_that_somebody_linked_to_is_not_given_away(box: Box, as_root: None) -> None:
+def test_a_linked_file_of_root_keeps_its_owner(box: Box, as_root: None) -> None:
     ours = box.folder / "of-root"
     ours.write_text("root's")
     os.chown(box.store, 4711, 4711)

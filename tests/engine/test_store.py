@@ -60,7 +60,7 @@ async def test_a_newer_store_is_refused(box: Box) -> None:
 
 
 @pytest.mark.parametrize(("keep", "reason"), [(0, "file is not a database"), (4096, "malformed")])
-async def test_a_damaged_store_is_told(box: Box, keep: int, reason: str) -> None:
+async def test_a_damaged_store_is_reported(box: Box, keep: int, reason: str) -> None:
     async with box.engine():
         pass
     file = box.store / "engine.sqlite3"
@@ -126,7 +126,7 @@ async def test_removal_of_any_depth_and_mode(box: Box) -> None:
         assert not list((box.store / "layers").iterdir())
 
 
-async def test_forks_of_trees_too_deep_are_told(box: Box) -> None:
+async def test_forks_of_trees_that_are_too_deep_are_refused(box: Box) -> None:
     async with box.engine() as engine:
         await engine.create("a", "arkuntu")
         code = "import os\nfor _ in range(600):\n  os.mkdir('d'); os.chdir('d')"

@@ -78,7 +78,7 @@ async def test_control_characters_reach_the_foreground(engine: BubblewrapEngine)
     await seen.until("Stopped")
 
 
-async def test_a_resize_is_told(engine: BubblewrapEngine) -> None:
+async def test_programs_are_notified_of_a_resize(engine: BubblewrapEngine) -> None:
     seen = await screen(engine)
     await seen.type('bash -c \'trap "echo to""ld" WINCH; while :; do stty size; sleep 0.05; done\'\r')
     await seen.until("24 80")
@@ -144,7 +144,7 @@ async def test_kill_ends_all_of_it(engine: BubblewrapEngine) -> None:
     await fresh.until("here")
 
 
-async def test_one_that_nobody_attends_ends_after_its_time(engine: BubblewrapEngine) -> None:
+async def test_a_terminal_without_clients_ends_after_its_idle_time(engine: BubblewrapEngine) -> None:
     seen = await screen(engine, idle=0.2)
     await seen.until(r"\$ ")
     await seen.attachment.close()

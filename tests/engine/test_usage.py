@@ -25,14 +25,14 @@ async def _took(engine: BubblewrapEngine, command: str, session: str = "0") -> U
 
 
 @pytest.mark.parametrize("command", [BURN, f"bash -c '{BURN}'", f"bash -c '{BURN}' | cat"])
-async def test_the_time_of_processors_is_told(engine: BubblewrapEngine, command: str) -> None:
+async def test_cpu_time_is_measured(engine: BubblewrapEngine, command: str) -> None:
     await attempt(engine, "true")
     took = await attempt(engine, command)
     assert took.usage.cpu_seconds is not None
     assert 0.05 < took.usage.cpu_seconds < took.duration_ms / 1000 + 0.05
 
 
-async def test_it_is_of_the_command_alone(engine: BubblewrapEngine) -> None:
+async def test_usage_is_of_the_command_alone(engine: BubblewrapEngine) -> None:
     before = await _took(engine, BURN)
     after = await _took(engine, "sleep 0.1")
     assert before.cpu_seconds is not None

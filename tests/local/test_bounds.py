@@ -199,7 +199,7 @@ class Reader:
         self.closed.append(self)
 
 
-async def test_far_too_many_unread_answers_are_given_up_at_once() -> None:
+async def test_far_too_many_unread_answers_are_dropped_at_once() -> None:
     sums, closed = Bounds(1000), list[Reader]()
     readers = [Reader(closed) for _ in range(300)]
     for reader in readers:
@@ -214,9 +214,7 @@ async def test_far_too_many_unread_answers_are_given_up_at_once() -> None:
     assert closed[:50] == readers[-2 * bounds.MAX_UNREAD // (1 << 20) :][:50]
 
 
-async def test_answers_that_are_made_at_once_have_a_bound(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_answers_being_made_have_a_limit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     under_way, most = 0, 0
     content = files._content
 
@@ -292,7 +290,7 @@ async def test_large_outputs_come_into_memory_one_after_another(
     assert max(most) == 3_000_000
 
 
-def test_connections_that_use_up_descriptors_stop_nobody_with_a_key(tmp_path: Path) -> None:
+def test_connections_without_a_key_cannot_block_those_with_one(tmp_path: Path) -> None:
     # Not below pytest's own folder: the deployment has to reach it when it has dropped root's powers.
     state = tempfile.mkdtemp(prefix="arker-test-")
     serve = ["-m", "arker", "serve", "--port", "0", "--state", state, "--log-level", "warning"]

@@ -178,7 +178,7 @@ def test_a_run_without_input_reads_none(guest: Guest) -> None:
     assert guest.output(run) == b"end\n"
 
 
-def test_a_flood_of_input_that_nobody_reads_holds_up_nobody(guest: Guest) -> None:
+def test_unread_input_delays_no_other(guest: Guest) -> None:
     run = guest.start("sleep 1000", stdin=True)
     url = urlsplit(guest.deployment.base_url)
     connection = HTTPConnection(url.hostname or "", url.port, timeout=60)
@@ -320,7 +320,7 @@ def test_runs_survive_a_restart(lasting: Guest) -> None:
     assert lasting.ask("GET", f"/{ended}")[1] == before
 
 
-def test_followers_do_not_hold_up_a_stop(lasting: Guest) -> None:
+def test_followers_do_not_delay_a_stop(lasting: Guest) -> None:
     run = lasting.start("sleep 1000")
     with lasting.open("GET", f"{lasting.path}/{run}/events", **FRAMES) as answer:
         assert next(frames(answer))[0] == "S"

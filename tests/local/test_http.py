@@ -226,7 +226,7 @@ class TestWebSockets:
         assert sent[0]["reason"].startswith("unauthorized: ")
         assert 'route="/ws",status="403"' in metrics
 
-    async def test_a_fault_after_the_handshake_closes_it_and_tells_nothing(self, bench: Bench) -> None:
+    async def test_a_failure_after_the_handshake_closes_it_without_details(self, bench: Bench) -> None:
         async def fault(socket: WebSocket) -> None:
             await socket.accept()
             raise RuntimeError("secret detail")

@@ -130,9 +130,7 @@ class TestIdempotency:
             answer = await client.post(f"/api/v1/vms/{vm}/fork", json=PRIVATE, headers=headers)
             assert answer.status_code == 200
 
-    async def test_an_outcome_that_nobody_knows_is_said_to_be_so_and_nothing_runs_again(
-        self, bench: Bench
-    ) -> None:
+    async def test_an_unknown_outcome_is_reported_and_nothing_runs_again(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = await fork(client)
             bench.engine.fail = RuntimeError("the engine died half way")
@@ -194,7 +192,7 @@ class TestIdempotency:
             assert code(await command(client, vm, "flood", "k")) == "conflict"
             assert bench.engine.commands == ["flood"]
 
-    async def test_a_run_that_nobody_waits_for_is_ended_after_a_grace(
+    async def test_a_run_without_waiting_requests_ends_after_a_grace(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert GRACE >= 10

@@ -196,7 +196,7 @@ def test_an_answer_comes_as_it_is_made(guest: Guest) -> None:
     connection.close()
 
 
-def test_an_answer_that_breaks_off_is_not_taken_for_whole(guest: Guest) -> None:
+def test_an_incomplete_answer_is_not_passed_on_as_complete(guest: Guest) -> None:
     with pytest.raises(Exception, match="IncompleteRead"):
         guest.ask("GET", "/broken", headers={"Host": guest.name})
 

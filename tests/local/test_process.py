@@ -377,7 +377,7 @@ class TestLauncher:
         with launch(rate_limit=1001) as one:
             assert call(one, "GET", "/api/v1/whoami")[0] == 200
 
-    def test_it_says_what_is_wrong_with_the_usual_place_when_there_is_no_other(
+    def test_the_error_explains_why_the_temporary_folder_does_not_work(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))

@@ -139,7 +139,7 @@ class TestSigning:
 
 
 class TestRateLimit:
-    def test_a_second_s_worth_at_once_then_one_at_a_time(self) -> None:
+    def test_the_bucket_allows_one_second_s_requests_then_one_at_a_time(self) -> None:
         limit = RateLimit(10)
         assert [limit.wait("org", 0.0) for _ in range(10)] == [0.0] * 10
         assert limit.wait("org", 0.0) == pytest.approx(0.1)

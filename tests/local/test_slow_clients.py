@@ -106,7 +106,7 @@ async def test_trailers_and_chunk_extensions_are_limited(bench: Bench, head: byt
                 await writer.wait_closed()
 
 
-async def test_a_trailer_is_no_header(bench: Bench) -> None:
+async def test_trailers_are_not_headers(bench: Bench) -> None:
     async with serving(bench) as address:
         head, _, _ = HEAD.encode().partition(b"Authorization")
         answer = await exchange(

@@ -104,7 +104,7 @@ class TestErrors:
             answer = await client.get("/v1/vms", params={"limit": "many"})
             assert error(answer)["message"] == "limit: expected a whole number"
 
-    async def test_a_body_that_is_too_large_is_told_the_limit(self, bench: Bench) -> None:
+    async def test_the_error_of_a_large_body_names_the_limit(self, bench: Bench) -> None:
         async with bench.client() as client:
             answer = await client.post("/v1/fork", json={"source_vm_name": "x" * 2**17})
             assert error(answer)["details"] == {"maximum_bytes": 2**16}
@@ -705,7 +705,7 @@ class TestFiles:
 
 
 class TestFilesystems:
-    async def test_mounts_are_told_to_the_engine_also_after_a_restart(self, bench: Bench) -> None:
+    async def test_the_engine_knows_mounts_after_a_restart(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = (await make(client))["vm_id"]
             made = (await client.post("/v1/filesystems", json={"name": "data"})).json()

@@ -66,7 +66,7 @@ def test_a_spec_that_is_not_valid_is_refused_with_the_place(
     assert "global.yaml: paths//api/v1/whoami/get/responses/200" in capsys.readouterr().err
 
 
-def test_a_generator_that_writes_something_else_is_told(
+def test_other_output_of_the_generator_is_reported(
     generate: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "PATCHES", [("client.py", "no such text", "x", 1)])

@@ -154,7 +154,7 @@ def test_however_a_test_ends_nothing_is_left(
         ("k" * 20, "", "*https://*"),
     ],
 )
-def test_a_deployment_that_cannot_be_is_refused_at_once(
+def test_impossible_options_are_refused_at_once(
     run: Run, monkeypatch: pytest.MonkeyPatch, key: str, url: str, says: str
 ) -> None:
     monkeypatch.setenv("ARKER_API_KEY", key)

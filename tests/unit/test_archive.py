@@ -37,7 +37,7 @@ def test_packed_entries_are_unpacked(tree: list[Entry]) -> None:
 
 
 @given(st.binary(max_size=3000), st.integers(0, 3000), st.integers(0, 255))
-def test_a_damaged_archive_is_told(junk: bytes, at: int, value: int) -> None:
+def test_a_damaged_archive_is_reported(junk: bytes, at: int, value: int) -> None:
     archive = bytearray(b"".join(pack([Entry("name", "file", 0o644, 1, b"x" * 600, "")])))
     archive[at % len(archive)] = value
     for damaged in (junk, bytes(archive), bytes(archive)[: at % len(archive)]):

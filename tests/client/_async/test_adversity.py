@@ -235,7 +235,7 @@ def test_nor_does_that_of_a_client_that_cannot_be_made(
     assert KEY not in str(within)
 
 
-async def test_an_error_of_the_users_http_client_is_told_without_the_signature(server: Server) -> None:
+async def test_errors_of_the_users_http_client_contain_no_signature(server: Server) -> None:
     server.inline = 0
     server.fail("get", faults.answer(Answer.page(403)), faults.answer(Answer.page(403)))
 
@@ -299,7 +299,7 @@ async def test_a_download_that_stays_damaged_is_refused(server: Server, tmp_path
     assert (tmp_path / "x").read_bytes() == b"before"
 
 
-async def test_a_digest_that_is_told_on_request_is_asked_for_once(server: Server) -> None:
+async def test_a_digest_on_request_is_requested_once(server: Server) -> None:
     server.inline = 0
     server.announces, server.announces_on_request = False, True
     async with client(server) as arker:

@@ -359,7 +359,7 @@ async def test_the_key_is_nowhere_to_be_seen(server: Server, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("host", ["arker", "other"])
-async def test_a_key_that_goes_to_arker_by_default_is_told(
+async def test_a_warning_says_that_the_key_goes_to_arker_by_default(
     host: str, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     monkeypatch.delenv("ARKER_GLOBAL_URL", raising=False)

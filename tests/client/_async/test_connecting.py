@@ -96,7 +96,7 @@ async def test_one_that_answers_late_still_wins(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("ports", [0, 1, 3])
-async def test_the_last_failure_is_told(ports: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_last_failure_is_raised(ports: int, monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, *[unused()] * ports)
     with pytest.raises(OSError, match="refused" if ports else "the host has no address"):
         await AsyncStream.connect("several.test", 80, tls=False, timeout=20)
@@ -181,9 +181,7 @@ async def test_long_calls_do_not_wait_for_each_other(server: Server) -> None:
     assert server.connections == count
 
 
-async def test_connections_that_take_long_to_open_hold_nobody_up(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slow_connections_delay_no_other(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     original = AsyncConnection.open
 
     async def open_(self: AsyncConnection, timeout: float) -> None:

@@ -260,7 +260,7 @@ async def test_an_exception_of_progress_ends_the_call(server: Server, tmp_path: 
         await sync.write_file(PATH, b"x")
 
 
-async def test_progress_tells_all_bytes(server: Server, tmp_path: Path) -> None:
+async def test_progress_counts_all_bytes(server: Server, tmp_path: Path) -> None:
     case = Case(server)
     told: list[tuple[int, int]] = []
     async with case as sync:

@@ -157,7 +157,7 @@ async def test_one_that_is_not_read_to_its_end_gives_its_place_away() -> None:
         assert len(peer.requests) == 2
 
 
-async def test_a_held_one_counts_as_a_connection() -> None:
+async def test_a_held_answer_counts_as_a_connection() -> None:
     with Peer(events) as peer:
         async with client(peer, max_connections=1, timeout=Timeouts(pool=0.05)) as arker:
             async with await hold(arker, 200):
@@ -187,7 +187,7 @@ async def test_a_piece_that_does_not_come_is_a_timeout() -> None:
             peer.go_on.set()
 
 
-async def test_an_error_is_the_answer_of_a_held_one_too() -> None:
+async def test_an_error_answer_of_a_held_request_is_raised() -> None:
     body = b'{"ok": false, "error": {"code": "not_found", "message": "no such run"}}'
 
     def refuse(peer: Peer, sock: socket.socket) -> None:

@@ -12,7 +12,7 @@ from arker import ArkerError, AsyncArker, AsyncComputerPath
 from arker.local.process.launcher import Deployment
 
 
-async def test_paths_alone() -> None:
+async def test_paths_without_requests() -> None:
     async with AsyncArker("ark_key", "http://127.0.0.1:1") as arker:
         vm = arker.vm("01KQBYKEV5WJ7YB010603T1DCT_d8c0")
         path = vm.path("src") / "app/main.tar.gz"

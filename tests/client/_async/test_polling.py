@@ -92,7 +92,7 @@ async def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deploym
             assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
 
 
-async def test_a_run_without_an_answer_is_told_apart_by_its_session(
+async def test_a_run_without_an_answer_is_found_by_its_session(
     wire: CuttingProxy, deployment: Deployment
 ) -> None:
     async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:

@@ -158,7 +158,7 @@ async def test_output_arrives_while_the_code_runs(deployment: Deployment) -> Non
         assert b"".join(seen) == result.stdout == b"one\ntwo\n"
 
 
-async def test_output_that_is_no_text_and_much_of_it(deployment: Deployment) -> None:
+async def test_large_output_that_is_not_text(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm, vm.python() as python:
         result = await python.run("import sys; sys.stdout.buffer.write(b'\\xff\\0\\n')")
         assert (result.stdout, result.value, result.text) == (b"\xff\0\n", "3", "\ufffd\0\n")
@@ -265,7 +265,7 @@ async def test_a_call_that_cannot_be_interrupted_is_killed(deployment: Deploymen
         ("import os\nos.closerange(3, 100)", "ended with exit code 1", "exited"),
     ],
 )
-async def test_a_process_that_ends_is_told_and_replaced(
+async def test_an_ended_process_is_reported_and_replaced(
     deployment: Deployment, code: str, how: str, reason: str
 ) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm, vm.python() as python:
@@ -290,7 +290,7 @@ async def test_a_result_has_the_cpu_time_of_its_call(deployment: Deployment) -> 
         assert ((await python.run("1")).usage.cpu_seconds or 0) < 0.05
 
 
-async def test_an_end_between_calls_is_told_by_the_next(deployment: Deployment) -> None:
+async def test_an_end_between_calls_is_reported_by_the_next_call(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         python = vm.python(idle=0.05)
         await python.run("x = 1")

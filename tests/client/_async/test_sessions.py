@@ -94,7 +94,7 @@ async def test_a_session_that_cannot_begin_is_not_made(client: AsyncArker) -> No
         assert [session.id for session in await vm.sessions()] == ["0"]
 
 
-async def test_over_contract_0_1_alone_there_are_none(serving: Callable[[str], Deployment]) -> None:
+async def test_contract_0_1_alone_has_no_sessions(serving: Callable[[str], Deployment]) -> None:
     deployment = serving("0.1")
     url = deployment.base_url
     async with (

@@ -45,7 +45,7 @@ async def test_a_terminal_of_a_session(arker: AsyncArker) -> None:
 
 
 @pytest.mark.contract("0.3")
-async def test_a_session_runs_while_somebody_is_at_its_terminal(arker: AsyncArker) -> None:
+async def test_a_session_is_running_while_its_terminal_is_attached(arker: AsyncArker) -> None:
     async with await arker.vm("arkuntu").fork() as vm:
         session = await vm.get_session()
         async with await session.terminal() as terminal:

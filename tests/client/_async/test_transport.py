@@ -72,7 +72,7 @@ async def test_tls(tls: Server) -> None:
     assert tls.connections == 1
 
 
-async def test_a_certificate_of_nobody_is_refused() -> None:
+async def test_an_unknown_certificate_is_refused() -> None:
     with Server(tls=True) as server:
         async with client(server) as arker:
             with pytest.raises(ArkerError, match="network") as caught:
@@ -284,7 +284,7 @@ async def test_a_host_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     "fault", [faults.delay(60), faults.drip, pytest.param(faults.throttle, id="throttle")]
 )
-async def test_a_deadline_ends_a_call_whatever_goes_on(server: Server, fault: faults.Fault) -> None:
+async def test_a_deadline_ends_a_call_at_every_step(server: Server, fault: faults.Fault) -> None:
     server.fail("list", *[fault] * 1000)
     async with client(server, retry=RetryPolicy(attempts=1000, backoff=0.01)) as arker:
         started = time.monotonic()

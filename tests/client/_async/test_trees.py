@@ -253,7 +253,7 @@ async def test_folders_that_cannot_be_read_in_the_computer(
         assert (await vm.run("chmod 700 t/closed; find t")).text.split() == ["t", "t/closed", "t/closed/in"]
 
 
-async def test_a_file_that_is_replaced_meanwhile_is_not_taken_for_equal(
+async def test_a_file_replaced_during_a_push_is_not_taken_for_equal(
     way: Way, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its time is not set, by which the next transfer would take it for the same."""

@@ -234,7 +234,7 @@ def test_nor_does_that_of_a_client_that_cannot_be_made(
     assert KEY not in str(within)
 
 
-def test_an_error_of_the_users_http_client_is_told_without_the_signature(server: Server) -> None:
+def test_errors_of_the_users_http_client_contain_no_signature(server: Server) -> None:
     server.inline = 0
     server.fail("get", faults.answer(Answer.page(403)), faults.answer(Answer.page(403)))
 
@@ -298,7 +298,7 @@ def test_a_download_that_stays_damaged_is_refused(server: Server, tmp_path: Path
     assert (tmp_path / "x").read_bytes() == b"before"
 
 
-def test_a_digest_that_is_told_on_request_is_asked_for_once(server: Server) -> None:
+def test_a_digest_on_request_is_requested_once(server: Server) -> None:
     server.inline = 0
     server.announces, server.announces_on_request = False, True
     with client(server) as arker:

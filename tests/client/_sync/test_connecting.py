@@ -97,7 +97,7 @@ def test_one_that_answers_late_still_wins(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("ports", [0, 1, 3])
-def test_the_last_failure_is_told(ports: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_failure_is_raised(ports: int, monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, *[unused()] * ports)
     with pytest.raises(OSError, match="refused" if ports else "the host has no address"):
         Stream.connect("several.test", 80, tls=False, timeout=20)
@@ -180,9 +180,7 @@ def test_long_calls_do_not_wait_for_each_other(server: Server) -> None:
     assert server.connections == count
 
 
-def test_connections_that_take_long_to_open_hold_nobody_up(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_connections_delay_no_other(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Connection.open
 
     def open_(self: Connection, timeout: float) -> None:

@@ -261,7 +261,7 @@ def test_an_exception_of_progress_ends_the_call(server: Server, tmp_path: Path) 
         sync.write_file(PATH, b"x")
 
 
-def test_progress_tells_all_bytes(server: Server, tmp_path: Path) -> None:
+def test_progress_counts_all_bytes(server: Server, tmp_path: Path) -> None:
     case = Case(server)
     told: list[tuple[int, int]] = []
     with case as sync:

@@ -13,7 +13,7 @@ from arker import Arker, ArkerError, ComputerPath
 from arker.local.process.launcher import Deployment
 
 
-def test_paths_alone() -> None:
+def test_paths_without_requests() -> None:
     with Arker("ark_key", "http://127.0.0.1:1") as arker:
         vm = arker.vm("01KQBYKEV5WJ7YB010603T1DCT_d8c0")
         path = vm.path("src") / "app/main.tar.gz"

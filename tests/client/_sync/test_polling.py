@@ -91,9 +91,7 @@ def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deployment) -
             assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
 
 
-def test_a_run_without_an_answer_is_told_apart_by_its_session(
-    wire: CuttingProxy, deployment: Deployment
-) -> None:
+def test_a_run_without_an_answer_is_found_by_its_session(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         one, other = [vm.start("sleep 1000", session_id=session) for session in (1, 2)]
         cancel(arker, Running(vm, "sleep 1000", "no-key", today=True, session=2, began=1.0))

@@ -159,7 +159,7 @@ def test_output_arrives_while_the_code_runs(deployment: Deployment) -> None:
         assert b"".join(seen) == result.stdout == b"one\ntwo\n"
 
 
-def test_output_that_is_no_text_and_much_of_it(deployment: Deployment) -> None:
+def test_large_output_that_is_not_text(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
         result = python.run("import sys; sys.stdout.buffer.write(b'\\xff\\0\\n')")
         assert (result.stdout, result.value, result.text) == (b"\xff\0\n", "3", "\ufffd\0\n")
@@ -262,7 +262,7 @@ def test_a_call_that_cannot_be_interrupted_is_killed(deployment: Deployment) -> 
         ("import os\nos.closerange(3, 100)", "ended with exit code 1", "exited"),
     ],
 )
-def test_a_process_that_ends_is_told_and_replaced(
+def test_an_ended_process_is_reported_and_replaced(
     deployment: Deployment, code: str, how: str, reason: str
 ) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
@@ -287,7 +287,7 @@ def test_a_result_has_the_cpu_time_of_its_call(deployment: Deployment) -> None:
         assert ((python.run("1")).usage.cpu_seconds or 0) < 0.05
 
 
-def test_an_end_between_calls_is_told_by_the_next(deployment: Deployment) -> None:
+def test_an_end_between_calls_is_reported_by_the_next_call(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         python = vm.python(idle=0.05)
         python.run("x = 1")

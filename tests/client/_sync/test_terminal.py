@@ -46,7 +46,7 @@ def test_a_terminal_of_a_session(arker: Arker) -> None:
 
 
 @pytest.mark.contract("0.3")
-def test_a_session_runs_while_somebody_is_at_its_terminal(arker: Arker) -> None:
+def test_a_session_is_running_while_its_terminal_is_attached(arker: Arker) -> None:
     with arker.vm("arkuntu").fork() as vm:
         session = vm.get_session()
         with session.terminal() as terminal:

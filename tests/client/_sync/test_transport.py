@@ -73,7 +73,7 @@ def test_tls(tls: Server) -> None:
     assert tls.connections == 1
 
 
-def test_a_certificate_of_nobody_is_refused() -> None:
+def test_an_unknown_certificate_is_refused() -> None:
     with Server(tls=True) as server:
         with client(server) as arker:
             with pytest.raises(ArkerError, match="network") as caught:
@@ -281,7 +281,7 @@ def test_a_host_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     "fault", [faults.delay(60), faults.drip, pytest.param(faults.throttle, id="throttle")]
 )
-def test_a_deadline_ends_a_call_whatever_goes_on(server: Server, fault: faults.Fault) -> None:
+def test_a_deadline_ends_a_call_at_every_step(server: Server, fault: faults.Fault) -> None:
     server.fail("list", *[fault] * 1000)
     with client(server, retry=RetryPolicy(attempts=1000, backoff=0.01)) as arker:
         started = time.monotonic()

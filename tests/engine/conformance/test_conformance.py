@@ -146,7 +146,7 @@ async def test_output_beyond_the_limit_is_cut_and_said_to_be(box: Box, kind: str
         assert (outcome.stdout, outcome.stdout_truncated) == (bytes(10), True)
 
 
-async def test_a_cut_is_told_while_the_command_goes_on(box: Box, kind: str) -> None:
+async def test_a_cut_is_reported_while_the_command_runs(box: Box, kind: str) -> None:
     async with opened(box, kind, limit=100_000) as engine:
         handle = await engine.start_run("a", "0", "head -c 1000000 /dev/zero; sleep 100")
         async for event in handle.events():
@@ -174,7 +174,7 @@ async def test_input_is_written_and_ended(box: Box, kind: str) -> None:
         await without.wait()
 
 
-async def test_input_that_nobody_reads_waits_and_ends_with_the_run(box: Box, kind: str) -> None:
+async def test_unread_input_waits_and_ends_with_the_run(box: Box, kind: str) -> None:
     async with opened(box, kind) as engine:
         handle = await engine.start_run("a", "0", "sleep 100", stdin=True)
         writing = asyncio.create_task(handle.write_stdin(b"x" * 10_000_000))

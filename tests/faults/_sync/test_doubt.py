@@ -98,7 +98,7 @@ def test_no_fork_of_several_is_denied(server: Server, cut: int) -> None:
     assert made < len(server.forks) <= made + len(doubtful)
 
 
-def test_a_file_among_several_that_was_turned_away_before(server: Server) -> None:
+def test_one_of_several_files_that_was_refused_before(server: Server) -> None:
     def refused(body: dict[str, Any]) -> dict[str, Any]:
         failed = {"error": {"code": "unavailable", "message": "later"}, "written": False}
         return {**body, "results": [{**result, **failed} for result in body["results"]]}
