@@ -548,7 +548,11 @@ class TestOrganizations:
             one, other = await make(client, name="one"), await make(client, name="other")
             shared = await make(client, name="shared", public=True)
             answer = await client.post(
-                "/v1/api-keys", json={"name": "x", "scopes": [{"vm_id": one["vm_id"]}, {"vm_id": "shared"}]}
+                "/v1/api-keys",
+                json={
+                    "name": "x",
+                    "scopes": [{"vm_id": one["vm_id"]}, {"vm_id": "shared"}, {"vm_id": "one"}],
+                },
             )
             made = answer.json()
             both = {one["vm_id"], shared["vm_id"]}
@@ -575,6 +579,8 @@ class TestOrganizations:
                 ("DELETE", f"/v1/api-keys/{made['api_key_id']}", None),
                 ("GET", "/v1/filesystems", None),
                 ("POST", "/v1/filesystems", {"name": "x"}),
+                ("POST", "/v1/vms/one/mounts", {"filesystem_id": "x"}),
+                ("DELETE", "/v1/vms/one/mounts/x", None),
             ]:
                 assert error(await client.request(method, path, json=body))["code"] == "forbidden", path
             assert (await client.delete(f"/v1/vms/{one['vm_id']}")).status_code == 200

@@ -92,7 +92,8 @@ class Access:
         """
         who.check_unlimited("manage keys")
         if vm_ids is not None:
-            vm_ids = [self.owned(who, vm_id, "the limit of a key").vm_id for vm_id in vm_ids]
+            found = [self.owned(who, vm_id, "the limit of a key").vm_id for vm_id in vm_ids]
+            vm_ids = list(dict.fromkeys(found))
         key, slug = keys.generate(), re.sub("[^a-z0-9_-]", "-", name.lower())[:13]
         made = KeyRow(f"{slug}-{new_ulid().lower()}", time.time_ns() // 1_000_000, vm_ids)
         with api_errors():

@@ -169,6 +169,7 @@ class Filesystems:
             ApiError: `not_found`.
         """
         self._access.owned(who, vm_id, "changed")
+        who.check_unlimited("use file systems")
         if not any(mount.mount_id == mount_id for mount in self._rows.mounts(vm_id)):
             raise ApiError("not_found", f"the computer has no mount {mount_id[:80]!r}", resource="mount")
         with api_errors():

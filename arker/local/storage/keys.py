@@ -125,7 +125,7 @@ def add(
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         org_id = _organization(connection, org)
-        vm_ids = [_computer(connection, org_id, vm) for vm in vms] or None
+        vm_ids = list(dict.fromkeys(_computer(connection, org_id, vm) for vm in vms)) or None
         connection.execute(
             "INSERT INTO keys (key_id, org_id, name, hash, created_ms, expires_ms, vm_ids) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
