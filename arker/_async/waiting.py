@@ -60,7 +60,7 @@ async def wait_for_output(run: AsyncRun, output: str | re.Pattern[str], timeout:
     from .runs import AsyncRunStream
 
     pattern = re.compile(re.escape(output)) if isinstance(output, str) else output
-    what = f"output {pattern.pattern!r}"
+    what = f"output {(output if isinstance(output, str) else output.pattern)!r}"
     searches = {"stdout": _Search(pattern), "stderr": _Search(pattern)}
     deadline = Deadline(check_seconds("timeout", timeout))
     try:

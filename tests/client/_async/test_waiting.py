@@ -50,11 +50,12 @@ async def test_waiting_ends_with_the_run_and_after_its_time(client: AsyncArker) 
         for wait in (
             functools.partial(vm.wait_for, port=8000, run=endless, timeout=0.1),
             functools.partial(vm.wait_for, path="/tmp/never", timeout=0.1),
-            functools.partial(vm.wait_for, output="never", run=endless, timeout=0.1),
+            functools.partial(vm.wait_for, output="never (yet)", run=endless, timeout=0.1),
         ):
             with pytest.raises(ArkerError, match="not within") as late:
                 await wait()
             assert late.value.code == "timeout"
+        assert "output 'never (yet)': not within" in late.value.message
         await endless.cancel()
 
 
