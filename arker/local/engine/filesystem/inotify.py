@@ -184,13 +184,15 @@ class Watch:
         path = f"{folder}/{name}" if folder else name
         self._change(path)
         if mask & _ISDIR:
-            if mask & (_DELETE | _MOVED_FROM):
+            if mask & (_DELETE | _MOVED_FROM | _ATTRIB):
+                # With another mode, other entries of it may be seen.
                 self._removed[path] = self._last
+            if mask & (_CREATE | _MOVED_TO | _ATTRIB):
+                self._fresh.add(path)
+            else:
                 self._fresh.discard(path)
             if mask & _MOVED_FROM:
                 self._leave(path)
-            elif mask & (_CREATE | _MOVED_TO) or (mask & _ATTRIB and path not in self._numbers):
-                self._fresh.add(path)
 
     def _change(self, path: str) -> None:
         self._last += 1
@@ -310,8 +312,10 @@ class Watch:
             if self._top is None or not os.path.samestat(os.fstat(top), self._top):
                 return None
             fresh, self._fresh = sorted(self._fresh), set()
-            for head in fresh:
-                if head:
+            for index, head in enumerate(fresh):
+                if index and _is_below(head, fresh[index - 1]):
+                    fresh[index] = fresh[index - 1]  # it was entered along with that
+                elif head:
                     self._enter(root, top, head, news=True)
                 else:
                     root.until = math.inf
@@ -343,3 +347,7 @@ def _look(top: int, path: str) -> FileInfo | None:
             os.close(folder)
     except OSError:
         return None
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return not folder or path == folder or path.startswith(f"{folder}/")
