@@ -29,7 +29,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 #: Files and folders of tests that take long: processes that are killed, limits that are reached, images, generated
 #: requests, every snippet and example, and the derived client, whose source is tested.
 SLOW = (
-    "benchmarks", "chaos", "cli/test_deployments.py", "client/_sync", "compat", "contract/test_generated.py",
+    "benchmarks", "chaos", "cli/test_deployments.py", "client/_sync", "client/test_memory.py",
+    "client/test_python_faults.py", "compat", "contract/test_generated.py",
     "contract/test_malformed.py", "docs/test_snippets.py", "engine/conformance/test_walk.py", "engine/test_death.py",
     "engine/test_differential.py", "engine/test_kernel.py", "engine/test_limits.py", "engine/test_store.py",
     "examples", "faults/_sync", "integrations", "load", "local/test_durability.py", "local/test_full_disk.py",

@@ -161,7 +161,7 @@ def _known(files: Files, path: str) -> tuple[bytes, str | None]:
     "--ignore", multiple=True, metavar="PATTERN", help="Leave these alone, as in .gitignore; repeatable."
 )
 @click.option(
-    "--watch", is_flag=True, help="Go on until Ctrl-C, and send what changes; what is removed, with --delete."
+    "--watch", is_flag=True, help="Continue until Ctrl-C and send changes; with --delete also removals."
 )
 @as_json
 @connected

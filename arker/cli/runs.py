@@ -97,7 +97,7 @@ def ps(client: Arker, vm: str, every: bool, quiet: bool, as_json: bool) -> None:
 @click.argument("vm", shell_complete=names.complete)
 @click.argument("run")
 @click.option(
-    "--follow", "-f", is_flag=True, help="Go on until the run ends; Ctrl-C stops looking, not the run."
+    "--follow", "-f", is_flag=True, help="Follow until the run ends; Ctrl-C stops following, not the run."
 )
 @connected
 def logs(client: Arker, vm: str, run: str, follow: bool) -> None:

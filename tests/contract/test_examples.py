@@ -159,7 +159,7 @@ def test_the_runs_of_the_examples(wire: Wire, vm: str) -> None:
     assert ran["exit_code"] != 0
     _, seen = wire("get", f"/api/v1/vms/{vm}")
     assert {session["session_id"] for session in seen["sessions"]} == {"0", "build"}
-    assert seen["state"] == "running"
+    assert seen["state"] == "idle"
 
 
 def test_the_files_of_the_examples(wire: Wire, vm: str) -> None:

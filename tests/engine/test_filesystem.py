@@ -351,6 +351,7 @@ async def test_a_deep_tree_is_removed_and_refused_otherwise(engine: BubblewrapEn
     assert await every(files, HOME, recursive=True) == []
 
 
+@pytest.mark.slow
 async def test_a_large_tree_is_listed_and_removed(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     await sh(engine, "mkdir -p big/many; cd big; touch f{1..9000}; cd many; mkdir d{1..1000}")

@@ -222,6 +222,7 @@ async def test_forks_at_once(engine: BubblewrapEngine) -> None:
     assert told == [f"x\n{i}\n" for i in range(8)]
 
 
+@pytest.mark.slow
 async def test_cancelled_forks_happen_or_do_not(engine: BubblewrapEngine) -> None:
     await sh(engine, "echo x > file")
     for step in range(40):
@@ -255,6 +256,7 @@ async def test_ids_are_checked(engine: BubblewrapEngine) -> None:
     assert set(engine._computers) == {"a"}
 
 
+@pytest.mark.slow
 async def test_layers_go_with_their_last_user(engine: BubblewrapEngine, box: Box) -> None:
     rng = random.Random(5)
     await sh(engine, "echo x > file")

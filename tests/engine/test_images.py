@@ -136,6 +136,7 @@ async def test_files_are_written_and_read_where_the_api_has_them(box: Box) -> No
         assert await sh(engine, "cat /home/user/deep/x; ls -A /home/user") == "datadeep\n"
 
 
+@pytest.mark.slow
 async def test_deep_chains_of_forks_are_flattened_from_the_root_on(box: Box) -> None:
     make_image(box)
     async with box.engine() as engine:

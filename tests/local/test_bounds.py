@@ -290,6 +290,7 @@ async def test_large_outputs_come_into_memory_one_after_another(
     assert max(most) == 3_000_000
 
 
+@pytest.mark.slow
 def test_connections_without_a_key_cannot_block_those_with_one(tmp_path: Path) -> None:
     # Not below pytest's own folder: the deployment has to reach it when it has dropped root's powers.
     state = tempfile.mkdtemp(prefix="arker-test-")

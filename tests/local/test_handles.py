@@ -299,6 +299,7 @@ def test_missing_runs_and_invalid_requests(guest: Guest) -> None:
     assert guest.ask("GET", "?running=perhaps")[0] == 400
 
 
+@pytest.mark.slow
 def test_runs_survive_a_restart(lasting: Guest) -> None:
     ended = lasting.start("seq 1000; exit 7")
     before = lasting.wait(ended)
