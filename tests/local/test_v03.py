@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from arker.local.engine import protocol as engine
-from arker.local.service import recorded, runs
+from arker.local.service import activity, recorded, runs
+from arker.local.service.access import Principal
 from arker.local.service.errors import ApiError
 from arker.local.service.keys import open_keys
 from arker.local.service.sessions import index_of
@@ -616,6 +617,25 @@ class TestOrganizations:
             monkeypatch.setattr("arker.local.storage.keys._now", lambda: later)
             assert (await client.get("/v1/whoami", headers=made)).status_code == 401
             assert (await client.get("/v1/api-keys")).json() == {"api_keys": []}
+
+    async def test_activity_is_bounded(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(activity, "MANY", 3)
+        monkeypatch.setattr(activity, "KEPT", 2)
+        saved = "SELECT command FROM activity ORDER BY rowid"
+        me = Principal("guest", "org_local", "Local")
+        async with bench.platform() as platform:
+            for number in range(5):
+                act = activity.Act(me, "run", "vm", time.time_ns() // 1_000_000, 200, 1, command=str(number))
+                platform.activity.add(act)
+            async with asyncio.timeout(10):
+                while len(bench.database.all(saved)) < 5:
+                    await asyncio.sleep(0.005)
+            await platform.activity.sweep()
+            assert [row["command"] for row in bench.database.all(saved)] == ["3", "4"]
+            monkeypatch.setattr(activity, "KEPT_MS", -60_000)
+            await platform.activity.sweep()
+            assert bench.database.all(saved) == []
+            await platform.activity.sweep()
 
     async def test_activity_outlives_its_computer(self, bench: Bench) -> None:
         async with bench.client() as client:

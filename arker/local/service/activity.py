@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +11,17 @@ from typing import Final
 
 from arker.local.engine.protocol import End, Reason, Usage, shown
 from arker.local.storage.activity import ActivityFilter, ActivityRow, ActivityRows
+from arker.local.storage.errors import StorageError
 
 from .access import Principal
 
 __all__ = ["Act", "Activity", "ActivityFilter", "ActivityRow"]
 
-#: How long a row is kept, in milliseconds.
+log: logging.Logger = logging.getLogger("arker.platform")
+
+#: How long a row is kept, in milliseconds; and the maximum number of rows.
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
+KEPT: Final = 200_000
 _NOTHING: Final = Usage()
 #: The states of runs that did not complete, by reason.
 _STATES: Final = {
@@ -23,8 +29,10 @@ _STATES: Final = {
     Reason.COMPUTER_STOPPED: "failed",
     Reason.INFRASTRUCTURE: "failed",
 }
-#: Maximum number of unsaved rows; the oldest are dropped first.
-_WAITING: Final = 100_000
+#: Number of unsaved rows at which they are saved at once; and their maximum number, if that fails: the oldest are
+#: dropped first.
+MANY: Final = 500
+_WAITING: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +61,14 @@ class Activity:
     def __init__(self, rows: ActivityRows) -> None:
         self._rows = rows
         self._waiting: list[ActivityRow] = []
+        self._saving: asyncio.Task[None] | None = None
 
     def add(self, act: Act) -> None:
-        """Add an act; the next `flush` saves it."""
+        """Add an act; the next `flush` saves it, or this, if there are many."""
         if len(self._waiting) >= _WAITING:
             del self._waiting[: _WAITING // 10]
+        if len(self._waiting) >= MANY and (self._saving is None or self._saving.done()):
+            self._saving = asyncio.create_task(self._save())
         self._waiting.append(
             ActivityRow(
                 org_id=act.who.org_id,
@@ -115,7 +126,13 @@ class Activity:
         if waiting:
             await self._rows.add(waiting)
 
+    async def _save(self) -> None:
+        try:
+            await self.flush()
+        except StorageError as error:
+            log.warning("what computers did was not noted: %s", error)
+
     async def sweep(self) -> None:
-        """Delete old rows."""
+        """Delete old rows, and the oldest when there are too many."""
         await self.flush()
-        await self._rows.remove(time.time_ns() // 1_000_000 - KEPT_MS)
+        await self._rows.remove(time.time_ns() // 1_000_000 - KEPT_MS, KEPT)

@@ -104,6 +104,13 @@ class ActivityRows:
         )  # fmt: skip
         return [ActivityRow(**dict(row)) for row in rows]
 
-    async def remove(self, before_ms: int) -> None:
-        """Remove rows from before a time."""
-        await self._database.execute("DELETE FROM activity WHERE at_ms < ?", before_ms, durable=False)
+    async def remove(self, before_ms: int, most: int) -> None:
+        """Remove rows from before a time, and all but the last `most`."""
+        # Rows are added about in the order of their times, so the search ends at the first one that is kept.
+        await self._database.execute(
+            "WITH last (id) AS (SELECT coalesce(max(rowid), 0) FROM activity), "
+            "kept (id) AS (SELECT rowid FROM activity WHERE at_ms >= ? ORDER BY rowid LIMIT 1) "
+            "DELETE FROM activity WHERE rowid < max(coalesce((SELECT id FROM kept), (SELECT id + 1 FROM last)), "
+            "(SELECT id FROM last) - ? + 1)",
+            before_ms, most, durable=False,
+        )  # fmt: skip
