@@ -32,6 +32,7 @@ from .harness import Box, attempt, sh
         ("x=1; builtin() { :; }; (exit 4)", 4),
         ("x=1; readonly LINENO; (exit 5)", 5),
         ("x=1; set -r; (exit 6)", 6),
+        ("enable -n eval; set -r", 137),  # nothing is left by which it could tell its status
         ("x=1; ulimit -n 3; (exit 7)", 7),
         ("x=1; readonly __arker; (exit 8)", 8),
         ("x=1; unset PWD PIPESTATUS; (exit 9)", 9),

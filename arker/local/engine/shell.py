@@ -731,10 +731,10 @@ class Shell:
             # It may be past its command, and could not write its record, for want of descriptors say. Its own end can
             # still tell the status: by `exit` or, where it executes nothing any more, as its script ends.
             self._dismissed = self._script.dismiss(b"" if self._apart else _LEAVE)
-            if self._dismissed and self._apart:
-                self._retire("it lost track of its command")
-                return
             self.damage = "it was looked at too closely"
+            if self._dismissed and self._apart:
+                # The status that it ends with is not the command's; see `_gone`.
+                self.kill()
         self._look_later(turn)
 
     def _opens(self) -> bool:
@@ -908,7 +908,8 @@ class Shell:
         elif self.state is ShellState.RUNNING and not (self._begun or self._out.opened()):
             self.close("the shell of the session ended before the command could start")
         elif self.state is ShellState.RUNNING:
-            self._command_done(status & 0xFF, gone=True)
+            lost = self._dismissed and self._apart
+            self._command_done(128 + signal.SIGKILL if lost else status & 0xFF, gone=True)
         elif self.state is ShellState.DRAINING:
             self._told = True
             self.damage = self.damage or "it ended"
