@@ -281,3 +281,16 @@ async def test_how_scripts_with_traps_end(
     outcome = await attempt(engine, last)
     assert (outcome.exit_code, outcome.stdout.decode()) == (code, out)
     assert (await attempt(engine, "echo $x; false")).stdout.decode() == f"{after}\n"
+
+
+@pytest.mark.parametrize("command", ["x=1", "x=1; umask 022"])
+async def test_a_new_shell_adds_nothing(engine: BubblewrapEngine, command: str) -> None:
+    tell = "echo $x $#; shopt -q extglob || echo off"
+    await sh(engine, command)
+    await attempt(engine, "kill -9 $$")
+    assert await sh(engine, tell) == "1 0\noff\n"
+    await sh(engine, "unset IFS HOSTNAME OPTIND PS4 TERM")
+    await attempt(engine, "kill -9 $$")
+    assert await sh(engine, "echo ${IFS-none} ${HOSTNAME-none} ${OPTIND-none} ${PS4-none} ${TERM-none}") == (
+        "none none none none none\n"
+    )

@@ -45,7 +45,9 @@ _DYNAMIC = frozenset(
     BASH_MONOSECONDS BASH_REMATCH BASH_SOURCE BASH_SUBSHELL BASH_VERSINFO BASH_VERSION COMP_WORDBREAKS DIRSTACK
     EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD HOSTTYPE LINENO MACHTYPE OSTYPE PIPESTATUS PPID PWD RANDOM
     POSIXLY_CORRECT SHELLOPTS SHLVL SRANDOM UID""".split()
-)
+)  #: Variables that bash gives a value by itself, and that can be removed.
+_DEFAULT = (b"HOSTNAME", b"IFS", b"OPTERR", b"OPTIND", b"PATH", b"PS4", b"SHELL", b"TERM")
+
 #: Options that last only for the command that set them, and some that would end or restrict the next shell.
 _PASSING = (
     b"errexit",
@@ -198,14 +200,15 @@ def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
         return b"\\builtin eval " + quote(b"\\builtin " + definition)
 
     names = [name.encode() for name in environment if name.encode() not in _DYNAMIC]
-    yield b"\\builtin unset -v " + b" ".join(names)
+    yield b"\\builtin unset -v " + b" ".join((*names, *_DEFAULT))
     for name, definition in told.variables().items():
         if name not in _DYNAMIC:
             # Lists are read as such after a bare `declare` only. There are no functions yet that could be called so.
             yield b"\\builtin eval " + quote(definition)
-    # Reading a function may need this option, whatever its value when the function is called.
-    yield b"\\builtin shopt -s extglob"
-    for name, definition in told.functions().items():
+    if functions := told.functions():
+        # Reading a function may need this option, whatever its value when the function is called.
+        yield b"\\builtin shopt -s extglob"
+    for name, definition in functions.items():
         if name != b"builtin":
             yield b"\\builtin eval " + quote(definition)
     for line in told.sections.get("names", b"").splitlines():
@@ -213,7 +216,7 @@ def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
             yield each(line)
     for folder in reversed(told._lines("folders")[1:]):
         yield each(b"pushd -n -- " + folder)
-    yield each(b"set -- " + told.sections.get("arguments", b"''"))
+    yield each(b"set -- " + told.sections.get("arguments", b""))
     for definition in told.aliases().values():
         yield each(definition)
     yield each(told.sections.get("umask", b"umask 0022").strip())
