@@ -75,9 +75,14 @@ class _Copy(Command):
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete)
 @click.argument("target", shell_complete=complete)
 @click.option("-r", "--recursive", is_flag=True, help="Copy folders, with all that is in them.")
+@click.option(
+    "--delete", is_flag=True, help="With -r, remove from the copy of a folder what the folder does not have."
+)
 @as_json
 @connected
-def cp(client: Arker, sources: tuple[str, ...], target: str, recursive: bool, as_json: bool) -> None:
+def cp(
+    client: Arker, sources: tuple[str, ...], target: str, recursive: bool, delete: bool, as_json: bool
+) -> None:
     """Copy files: arker cp report.csv VM:data/
 
     VM:PATH is a file in a computer, relative to /home/user; - is standard input or output. A target that ends
@@ -86,6 +91,8 @@ def cp(client: Arker, sources: tuple[str, ...], target: str, recursive: bool, as
 
     A folder that is copied again with -r sends only what differs.
     """
+    if delete and not recursive:
+        raise click.UsageError("--delete is for folders; use it with -r")
     for text in (*sources, target):
         remote = parse(text)
         if remote is not None and not is_utf8(remote.vm + remote.path):
@@ -97,14 +104,17 @@ def cp(client: Arker, sources: tuple[str, ...], target: str, recursive: bool, as
         if parse(target) is None and not Path(target).is_dir():
             raise Failure(f"there is no folder {target}", code="local_file")
     done = [
-        (source, *_copy(client, source, target, recursive=recursive, as_json=as_json)) for source in sources
+        (source, *_copy(client, source, target, recursive=recursive, delete=delete, as_json=as_json))
+        for source in sources
     ]
     if as_json and target != "-":
         shown = [{"source": source, "target": place, "size": size} for source, place, size in done]
         show_json(shown if len(sources) > 1 else shown[0])
 
 
-def _copy(client: Arker, source: str, target: str, *, recursive: bool, as_json: bool) -> tuple[str, int]:
+def _copy(
+    client: Arker, source: str, target: str, *, recursive: bool, delete: bool, as_json: bool
+) -> tuple[str, int]:
     """Copy one source; where it is then, and its bytes."""
     from_vm, to_vm = parse(source), parse(target)
     if from_vm is None and to_vm is None:
@@ -112,7 +122,7 @@ def _copy(client: Arker, source: str, target: str, *, recursive: bool, as_json: 
             "one of the two files must be in a computer: VM:PATH (write a local file with a colon as ./a:b)"
         )
     if recursive and source != "-" and target != "-":
-        done = _copy_tree(client, source, target, as_json=as_json)
+        done = _copy_tree(client, source, target, delete=delete, as_json=as_json)
         if done is not None:
             return done
     if from_vm is not None and to_vm is not None:
@@ -126,7 +136,9 @@ def _copy(client: Arker, source: str, target: str, *, recursive: bool, as_json: 
     return _upload(client, source, to_vm, as_json=as_json)
 
 
-def _copy_tree(client: Arker, source: str, target: str, *, as_json: bool) -> tuple[str, int] | None:
+def _copy_tree(
+    client: Arker, source: str, target: str, *, delete: bool, as_json: bool
+) -> tuple[str, int] | None:
     """Copy a folder; None when the source is a file."""
     from_vm, to_vm = parse(source), parse(target)
     name = posixpath.basename((from_vm.path if from_vm else str(Path(source).resolve())).rstrip("/"))
@@ -141,17 +153,26 @@ def _copy_tree(client: Arker, source: str, target: str, *, as_json: bool) -> tup
             assert theirs is not None
             assert from_vm is not None
             place = str(Path(target) / name) if Path(target).is_dir() else target
-            done = theirs.pull(from_vm.path, place, progress=progress.update)
+            done = theirs.pull(from_vm.path, place, delete=delete, progress=progress.update)
         else:
             files = names.computer(client, to_vm.vm).files
             where = to_vm.path.rstrip("/") or "/"
             if to_vm.path.endswith("/") or (files.exists(where) and files.stat(where).is_directory):
                 where = posixpath.join(where, name)
             place = f"{to_vm.vm}:{where}"
+            skipped: Mapping[str, str] = {}
             if theirs is not None and from_vm is not None:
-                tell_skipped(theirs.pull(from_vm.path, between).skipped)
+                skipped = theirs.pull(from_vm.path, between).skipped
+                tell_skipped(skipped)
                 source = between
-            done = files.push(source, where, progress=progress.update)
+            done = files.push(
+                source,
+                where,
+                delete=delete,
+                # What could not be read is not missing.
+                ignore=lambda path: path.rstrip("/") in skipped,
+                progress=progress.update,
+            )
     tell_skipped(done.skipped)
     return place, done.size
 

@@ -343,6 +343,24 @@ def test_cp_of_folders(cli: Cli, vm: str, tmp_path: Path) -> None:
     assert (target / "other" / "it's" / "sub" / "file").read_text() == "content"
 
 
+def test_cp_removes_what_the_source_does_not_have(cli: Cli, vm: str, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/f").touch()
+    cli("cp", "-r", str(tmp_path / "src"), f"{vm}:")
+    cli("run", vm, "--", "touch src/more; mkdir -p copies; cp -r src copies")
+    (tmp_path / "src/extra").touch()
+    cli("cp", "-r", "--delete", f"{vm}:src", str(tmp_path))
+    assert sorted(path.name for path in (tmp_path / "src").iterdir()) == ["f", "more"]
+    (tmp_path / "src/more").unlink()
+    cli("cp", "-r", "--delete", str(tmp_path / "src"), f"{vm}:")
+    assert cli("ls", "-q", f"{vm}:src").stdout == "f\n"
+    # What cannot be read is not missing.
+    cli("run", vm, "--", "mkfifo src/kept; touch copies/src/kept")
+    assert "kept was left out" in cli("cp", "-r", "--delete", f"{vm}:src", f"{vm}:copies").stderr
+    assert cli("ls", "-q", f"{vm}:copies/src").stdout == "f\nkept\n"
+    assert "use it with -r" in cli("cp", "--delete", str(tmp_path / "src/f"), f"{vm}:f", code=2).stderr
+
+
 def test_cp_of_several_files_and_between_computers(cli: Cli, vm: str, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
     (tmp_path / "b").write_text("b")
