@@ -76,7 +76,7 @@ Exit codes:
 the command's timeout ended it, and with 125 where other commands end with 1.
 
 \b
-A VM is given by its name, its id, or any unique prefix of its id.
+VM is a computer: its name, its id, or any unique prefix of its id.
 `arker help COMMAND` explains a command.
 """
 
