@@ -66,12 +66,14 @@ def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     return [CompletionItem(incomplete, type="file"), *vms]
 
 
-class _Copy(Command):
+class AnyText(Command):
+    """A command that checks by itself whether its arguments are UTF-8."""
+
     def check_text(self, param: click.Parameter, value: object) -> None:
-        """Accept any text here: local files may have any name, and `cp` checks the other arguments itself."""
+        """Accept any text: files may have any name."""
 
 
-@click.command(cls=_Copy)
+@click.command(cls=AnyText)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete)
 @click.argument("target", shell_complete=complete)
 @click.option("-r", "--recursive", is_flag=True, help="Copy folders, with all that is in them.")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from . import names
-from .base import Command, Failure, as_json, iso, show_json, show_table, show_time, warn, write_bytes
-from .copy import Remote, complete, parse, tell_skipped
+from .base import Command, Failure, as_json, is_utf8, iso, show_json, show_table, show_time, warn, write_bytes
+from .copy import AnyText, Remote, complete, parse, tell_skipped
 from .deployments import connected
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def _remote(text: str) -> Remote:
     remote = parse(text)
     if remote is None:
         raise click.UsageError(f"{text!r} is not in a computer; write VM:PATH")
+    if not is_utf8(remote.vm):
+        raise click.UsageError(f"{remote.vm} is not UTF-8")
     return remote
 
 
@@ -80,7 +82,7 @@ def _shown(info: FileInfo) -> dict[str, Any]:
     }
 
 
-@click.command(cls=Command)
+@click.command(cls=AnyText)
 @click.argument("files", nargs=-1, required=True, metavar="VM:PATH...", shell_complete=complete)
 @connected
 def cat(client: Arker, files: tuple[str, ...]) -> None:
@@ -93,7 +95,7 @@ def cat(client: Arker, files: tuple[str, ...]) -> None:
                 write_bytes(sys.stdout.buffer, piece)
 
 
-@click.command(cls=Command)
+@click.command(cls=AnyText)
 @click.argument("file", metavar="VM:PATH", shell_complete=complete)
 @connected
 def edit(client: Arker, file: str) -> None:

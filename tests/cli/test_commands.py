@@ -386,6 +386,10 @@ def test_ls_of_a_folder(cli: Cli, vm: str) -> None:
     assert json.loads(cli("ls", "--json", f"{vm}:d/f").stdout)[0]["size"] == 3
     assert cli("ls", f"{vm}:none", code=1).stderr == "arker: /home/user/none does not exist\n"
     assert "for the files" in cli("ls", "-r", code=2).stderr
+    odd = os.fsdecode(b"caf\xe9")
+    cli("run", vm, "--", "echo odd > d/$(printf 'caf\\351')")
+    assert cli("cat", f"{vm}:d/{odd}").stdout == "odd\n"
+    assert "is not UTF-8" in cli("cat", f"{odd}:f", code=2).stderr
 
 
 def test_edit(cli: Cli, vm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
