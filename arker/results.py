@@ -6,7 +6,18 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NoReturn,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 from .errors import ArkerError
 
@@ -40,24 +51,25 @@ class Usage:
     exact: bool = False
 
 
+class _HasOutput(Protocol):
+    @property
+    def stdout(self) -> bytes: ...
+    @property
+    def stderr(self) -> bytes: ...
+
+
 class Texts:
     """The output of a result as text."""
 
     __slots__ = ()
-    if TYPE_CHECKING:
-
-        @property
-        def stdout(self) -> bytes: ...
-        @property
-        def stderr(self) -> bytes: ...
 
     @property
-    def text(self) -> str:
+    def text(self: _HasOutput) -> str:
         """`stdout` as text, with U+FFFD in place of invalid UTF-8."""
         return self.stdout.decode("utf-8", "replace")
 
     @property
-    def error_text(self) -> str:
+    def error_text(self: _HasOutput) -> str:
         """`stderr` as text, with U+FFFD in place of invalid UTF-8."""
         return self.stderr.decode("utf-8", "replace")
 

@@ -70,12 +70,12 @@ class Watch:
     def __init__(self) -> None:
         if not _room.instances:
             raise UnwatchableError
-        self.id = secrets.token_hex(8)
-        self.state = State.WATCHING
-        self.followers = 0
-        self.lock = asyncio.Lock()
+        self.id: str = secrets.token_hex(8)
+        self.state: State = State.WATCHING
+        self.followers: int = 0
+        self.lock: asyncio.Lock = asyncio.Lock()
         #: Seconds that the last report took.
-        self.cost = 0.0
+        self.cost: float = 0.0
         #: The number of the last change; followers with a cursor before `floor` have missed changes.
         self._last = 0
         self._floor = 0

@@ -85,7 +85,7 @@ class Folders:
         self._top = top
         self._flags = flags | os.O_DIRECTORY
         self._path = ""
-        self.fd = -1
+        self.fd: int = -1
 
     def open(self, path: str) -> int:
         """Open a directory; the descriptor stays open until the next one is. Raises OSError."""
