@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from arker.local.engine import BubblewrapEngine, VmMissing
 from arker.local.engine.file_protocol import Changes
 from arker.local.engine.filesystem import ComputerFiles, inotify, watching
+from arker.local.engine.filesystem.root import Root
 
 from .harness import Box, sh
 
@@ -182,3 +184,39 @@ async def test_a_watch_ends_without_followers(
     while descriptors() - before > 7:
         await asyncio.sleep(0.01)
     assert (await files.changes(f"{HOME}/d12", cursor)).rescan
+
+
+def test_a_folder_that_was_moved_while_its_parent_was_read_is_known_by_its_last_path_alone(
+    tmp_path: Path,
+) -> None:
+    top = tmp_path.resolve() / "w"
+    top.mkdir()
+    fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
+    watch = inotify.Watch()
+    try:
+        root = Root(fd)
+        assert watch.begin(root, str(top), "") is None
+
+        def entries() -> list[str]:
+            watch.drain()
+            changes = watch.report(root, str(top), 0)
+            assert changes is not None
+            return [entry.path for entry in changes.entries]
+
+        (top / "one/inner").mkdir(parents=True)
+        assert entries() == ["one", "one/inner"]
+        (top / "two").mkdir()
+        watch.drain()
+        (top / "one/inner").rename(top / "two/inner")
+        # The move is not known yet, and the folder is found below the one that is new.
+        assert watch.report(root, str(top), 0) is not None
+        assert entries() == ["one", "two", "two/inner"]
+        (top / "one/inner").mkdir()
+        (top / "one/inner").rename(top / "three")
+        assert entries() == ["one", "two", "two/inner", "three"]
+        for folder in ("two/inner", "three"):
+            (top / folder / "file").touch()
+        assert entries() == ["one", "two", "two/inner", "three", "two/inner/file", "three/file"]
+    finally:
+        watch.end()
+        os.close(fd)

@@ -220,13 +220,20 @@ class Watch:
             return number
         if number not in self._paths:
             _room.folders -= 1
+        elif self._paths[number] != path:
+            # It was moved; the events of that come later.
+            self._unname(number)
         self._paths[number] = path
         return number
 
     def _drop(self, number: int) -> None:
-        path = self._paths.pop(number)
+        self._unname(number)
+        del self._paths[number]
         _room.folders += 1
         self._above.discard(number)
+
+    def _unname(self, number: int) -> None:
+        path = self._paths[number]
         if self._numbers.get(path) == number:
             del self._numbers[path]
             beside = self._inner.get(path.rpartition("/")[0])
