@@ -471,12 +471,12 @@ class Computer:
         """
         async with self.gate.shared():
             sandbox = await self.live()
-            if size:
-                self.watched = True
-                await self._make_room(size)
             # A descriptor of its own: if the sandbox ends before a thread is free, the next one may get the number.
             root = os.dup(sandbox.root)
             try:
+                if size:
+                    self.watched = True
+                    await self._make_room(size)
                 result = await asyncio.get_running_loop().run_in_executor(self.host.threads, work, root)
             finally:
                 os.close(root)

@@ -204,7 +204,7 @@ class Watch:
     async def _hold_memory(self, computer: Computer, look: _Look) -> None:
         """Hold a computer to its memory, and to its part of what the kernel has."""
         sandbox = computer.sandbox
-        if sandbox is None:
+        if sandbox is None or sandbox.root < 0:  # it is closed while its computer is being stopped
             return
         processes, root = sandbox.processes, os.dup(sandbox.root)
         measures = list(computer.meter.open) if computer.meter is not None else []
