@@ -721,6 +721,7 @@ async def test_a_cancelled_task_ends_the_run_of_its_stream(deployment: Deploymen
         assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"
 
 
+@pytest.mark.contract("0.3")
 async def test_what_opens_something_is_awaited_or_entered(deployment: Deployment) -> None:
     arker = AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
     async with arker, arker.vm("arkuntu").fork() as vm:
@@ -737,6 +738,7 @@ async def test_what_opens_something_is_awaited_or_entered(deployment: Deployment
         assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"
 
 
+@pytest.mark.contract("0.3")
 async def test_a_loop_over_a_stream_that_is_left_ends_its_command(deployment: Deployment) -> None:
     arker = AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
     async with arker, arker.vm("arkuntu").fork() as vm:
