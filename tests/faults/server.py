@@ -150,7 +150,8 @@ class Server:
 
     def refuse(self) -> None:
         """Accept no further connection."""
-        self.accepting = False
+        with self._lock:
+            self.accepting = False
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -200,6 +201,10 @@ class Server:
             except OSError:
                 return
             with self._lock:
+                # A connection that was taken from the queue just before the end is dropped too.
+                if not self.accepting:
+                    sock.close()
+                    return
                 self.connections += 1
                 self.open.add(sock)
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
