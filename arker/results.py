@@ -41,7 +41,9 @@ class Usage:
         peak_memory: Peak memory, in bytes, as sampled some four times a second, of the processes that the command
             started; None for a run of less than about half a second, and for one that started none. The memory of the
             shell itself is not counted.
-        bytes_written: Bytes written to disk.
+        bytes_written: Bytes that the same wrote to files on a disk, also to files that it deleted since, by whole
+            pages; a lower bound. Of processes that nothing waited for, as sampled some four times a second. None for
+            a run of less than 20 ms. Files in memory, such as those in `/dev/shm`, and pipes do not count.
         exact: Whether `cpu_seconds` is exact; otherwise it is a lower bound.
     """
 

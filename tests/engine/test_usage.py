@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from arker.local.engine import BubblewrapEngine, Reason, Usage
 from arker.local.engine.meter import Measure, Meter
 from arker.local.engine.processes import Process
 
-from .harness import attempt
+from .harness import Box, attempt
 
 BURN = "for ((i = 0; i < 150000; i++)); do :; done"
 
@@ -38,6 +40,35 @@ async def test_usage_is_of_the_command_alone(engine: BubblewrapEngine) -> None:
     assert before.cpu_seconds is not None
     assert after.cpu_seconds is not None
     assert after.cpu_seconds < before.cpu_seconds / 2
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_writes_to_the_disk_are_counted(engine: BubblewrapEngine, box: Box, cancelled: bool) -> None:
+    before = _written_here()
+    (box.store / "file").write_bytes(bytes(1_000_000))
+    if _written_here() < before + 1_000_000:
+        pytest.skip("needs a disk, and a kernel that counts what is written to it")
+    await attempt(engine, "true")
+    meter = engine._computers["a"].meter
+    assert meter is not None
+    writes = "head -c 3000000 /dev/zero > kept; head -c 2000000 /dev/zero > gone; rm gone; : > written"
+    run = await engine.start_run("a", "0", f"bash -c '{writes}; until [ -e go ]; do sleep 0.01; done'")
+    await _until(lambda: meter.open[0].written_before is not None)
+    await attempt(engine, "until [ -e written ]; do sleep 0.01; done", session="other")
+    if cancelled:
+        await run.cancel()
+    else:
+        await attempt(engine, "touch go", session="other")
+    written = (await run.wait()).usage.bytes_written
+    assert written is not None
+    assert 5_000_000 <= written < 5_100_000
+    assert (await _took(engine, "sleep 0.1")).bytes_written in (0, None)
+
+
+def _written_here() -> int:
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path("/proc/self/io").read_text().partition("\nwrite_bytes: ")[2].split()[0])
+    return 0
 
 
 async def test_usage_of_a_command_that_a_timeout_ended(engine: BubblewrapEngine) -> None:
@@ -81,12 +112,19 @@ async def test_it_is_exact_where_there_is_a_group_and_not_beside_others(engine: 
 
 
 def test_a_sample_counts_the_shell_from_the_beginning_and_what_has_the_mark() -> None:
-    measure = Measure(shell=5, shell_before=1.0, mark=77)
+    measure = Measure(shell=5, shell_before=1.0, written_before=1000, mark=77)
     processes = [(_process(5, 3.5), None), (_process(6, 0.25), 77), (_process(7, 9.0), 76)]
-    measure.sample(processes, {5: 1, 6: 10, 7: 100})
-    assert (measure.cpu_seconds, measure.peak_memory) == (2.75, 10)
-    measure.sample([(_process(5, 3.6), None)], {5: 1})
-    assert (measure.cpu_seconds, measure.peak_memory) == (2.75, 10), "what is gone stays counted"
+    measure.sample(processes, {5: 1, 6: 10, 7: 100}, {5: 4096, 6: 8192, 7: 1 << 20}.get)
+    assert (measure.cpu_seconds, measure.bytes_written, measure.peak_memory) == (2.75, 11288, 10)
+    measure.sample([(_process(5, 3.6), None)], {5: 1}, {5: 5000}.get)
+    took = (measure.cpu_seconds, measure.bytes_written, measure.peak_memory)
+    assert took == (2.75, 11288, 10), "what is gone stays counted"
+
+
+def test_nothing_is_said_of_writes_where_the_kernel_does_not_count_them() -> None:
+    measure = Measure(shell=5, shell_before=1.0, mark=77)
+    measure.sample([(_process(5, 3.5), None), (_process(6, 0.25), 77)], {}, lambda _: None)
+    assert measure.bytes_written is None
 
 
 async def test_a_peak_of_one_sample_is_none(engine: BubblewrapEngine) -> None:
@@ -97,13 +135,13 @@ async def test_a_peak_of_one_sample_is_none(engine: BubblewrapEngine) -> None:
         measure = meter.begin(shell=5)
         measure.shell_before, measure.mark = 1.0, 77
         for _ in range(samples):
-            measure.sample([(_process(6, 0.25), 77)], {6: 10})
+            measure.sample([(_process(6, 0.25), 77)], {6: 10}, lambda _: None)
         assert meter.end(measure).peak_memory == peak
 
 
 def test_a_shell_that_had_taken_no_time_before_is_counted() -> None:
     measure = Measure(shell=5, shell_before=0.0)
-    measure.sample([(_process(5, 2.5), None)], {})
+    measure.sample([(_process(5, 2.5), None)], {}, lambda _: None)
     assert measure.cpu_seconds == 2.5
 
 
@@ -117,6 +155,9 @@ class _Processes:
 
     def spent(self, pid: int) -> float | None:
         return self.shell
+
+    def written(self, pid: int) -> int | None:
+        return None
 
     def count(self) -> int:
         return self.here

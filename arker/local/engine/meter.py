@@ -1,7 +1,8 @@
-"""The CPU time and the memory that commands use.
+"""The CPU time, the memory and the writes to disk of commands.
 
 Where the sandbox has a cgroup, the kernel's own count is exact as long as a command has the sandbox to itself.
-Elsewhere the time is that of the shell and of what it waited for, with samples of the rest; memory is always sampled.
+Elsewhere the time is that of the shell and of what it waited for, with samples of the rest. So are writes everywhere,
+as a cgroup counts them only when the cache of files is written, long after the command. Memory is always sampled.
 A look at any of these takes a good part of the time of a short command, so those are not measured: the first look at
 the shell comes a moment after the beginning, and the count of an idle sandbox is read when no command waits for it.
 """
@@ -30,25 +31,39 @@ class Measure:
     timer: asyncio.TimerHandle | None = None
     #: CPU seconds of the shell and the children that it waited for by then; None for a short command.
     shell_before: float | None = None
+    #: Bytes that the shell and those children had written; None where the kernel does not count them.
+    written_before: int | None = None
     #: CPU seconds of the sandbox at the beginning; None when other commands contribute.
     group_before: float | None = None
     mark: int = 0
     cpu_seconds: float | None = None
+    bytes_written: int | None = None
     peak_memory: int | None = None
     #: Samples that found processes of the command.
     samples: int = 0
 
-    def sample(self, processes: Iterable[tuple[Process, int | None]], memory: Mapping[int, int]) -> None:
-        """Take in the CPU time and memory of the processes of a sandbox, each with its mark."""
-        cpu, held, found = 0.0, 0, False
+    def sample(
+        self,
+        processes: Iterable[tuple[Process, int | None]],
+        memory: Mapping[int, int],
+        written: Callable[[int], int | None],
+    ) -> None:
+        """Take in what the processes of a sandbox, each with its mark, have used; `written` tells the bytes that one
+        has written."""
+        cpu, wrote, held, found = 0.0, 0, 0, False
         for process, mark in processes:
             if process.pid == self.shell:
                 cpu += 0.0 if self.shell_before is None else process.cpu_seconds - self.shell_before
+                if self.written_before is not None:
+                    wrote += (written(process.pid) or 0) - self.written_before
             elif self.mark and mark == self.mark:
                 cpu += process.cpu_seconds
+                wrote += written(process.pid) or 0
                 held += memory.get(process.pid, 0)
                 found = True
         self.cpu_seconds = max(self.cpu_seconds or 0.0, cpu)
+        if self.written_before is not None:
+            self.bytes_written = max(self.bytes_written or 0, wrote)
         if found:
             self.peak_memory = max(self.peak_memory or 0, held)
             self.samples += 1
@@ -80,6 +95,7 @@ class Meter:
 
     def _first_look(self, measure: Measure) -> None:
         measure.shell_before = self._processes.spent(measure.shell)
+        measure.written_before = self._processes.written(measure.shell)
 
     def end(self, measure: Measure) -> Usage:
         """Return the usage of a command that is over."""
@@ -92,14 +108,20 @@ class Meter:
             return Usage()
         # A single sample may be that of a program that has just started.
         peak = measure.peak_memory if measure.samples > 1 else None
+        wrote = measure.bytes_written
+        if (
+            measure.written_before is not None
+            and (count := self._processes.written(measure.shell)) is not None
+        ):
+            wrote = max(wrote or 0, count - measure.written_before)
         if measure.group_before is not None:
             self._look()
             if self._quiet is not None:
-                return Usage(self._quiet - measure.group_before, peak, exact=True)
+                return Usage(self._quiet - measure.group_before, peak, wrote, exact=True)
         cpu = measure.cpu_seconds
         if (now := self._processes.spent(measure.shell)) is not None:
             cpu = max(cpu or 0.0, now - measure.shell_before)
-        return Usage(cpu, peak)
+        return Usage(cpu, peak, wrote)
 
     def _forget_quiet(self) -> None:
         self._quiet = None

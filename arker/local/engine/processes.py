@@ -334,6 +334,14 @@ class Processes:
         process = self._process(str(pid))
         return None if process is None else process.cpu_seconds
 
+    def written(self, pid: int) -> int | None:
+        """Bytes that a process, and the children that it waited for, wrote to disks or will when the cache of files is
+        written; None if it is gone, or the kernel does not count them."""
+        try:
+            return int(self._read(f"{pid}/io").partition(b"\nwrite_bytes: ")[2].split(None, 1)[0])
+        except (OSError, ValueError, IndexError):
+            return None
+
     def waits_in(self, pid: int) -> bytes:
         """The system call that a process waits in: its number and arguments; empty when it runs or is gone."""
         try:

@@ -126,7 +126,8 @@ class Reason(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Usage:
     """The resources that a run used; None where the engine cannot measure them, as in a short run. `cpu_seconds` is a
-    lower bound unless it is `exact`; `peak_memory` is sampled, without that of the shell itself."""
+    lower bound unless it is `exact`; `peak_memory` is sampled, without that of the shell itself; `bytes_written` is a
+    lower bound of what goes to disks."""
 
     cpu_seconds: float | None = None
     peak_memory: int | None = None

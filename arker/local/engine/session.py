@@ -402,7 +402,7 @@ class _Command:
         """End the shell, so that it runs no further command, and then all that the command started."""
         processes = self._shell.sandbox.processes
         # Once the shell is gone, nothing is known of the children that it waited for.
-        self._measure.sample(processes.with_marks(), processes.memory())
+        self._measure.sample(processes.with_marks(), processes.memory(), processes.written)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_TOLD_SECONDS):
                 await self._shell.told_before.wait()

@@ -220,7 +220,7 @@ class Watch:
                 if measures:
                     marked = processes.with_marks()
                     for measure in measures:
-                        measure.sample(marked, memory)
+                        measure.sample(marked, memory, processes.written)
                 return memory, held
             finally:
                 os.close(root)
