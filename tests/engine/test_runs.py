@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, EngineError, SessionBusy, VmMissing, run, shell
+from arker.local.engine import BubblewrapEngine, EngineError, SessionBusy, VmMissing, run, sandbox, shell
 from arker.local.engine.protocol import Reason
 from arker.local.engine.runs import collect
 
@@ -456,3 +456,22 @@ async def test_records_made_up_between_commands_change_nothing(engine: Bubblewra
     assert {session.session_id: session.cwd for session in (await engine.sessions("a"))}["0"] == "/tmp"
     await engine.stop("a")
     assert await sh(engine, "echo $x $PWD") == "mine /tmp\n"
+
+
+async def test_a_call_that_is_cancelled_just_as_its_sandbox_is_up(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until_nul = sandbox._until_nul
+
+    async def until_up(fd: int) -> bytes:
+        said = await until_nul(fd)
+        calling.cancel()
+        return said
+
+    monkeypatch.setattr(sandbox, "_until_nul", until_up)
+    calling = asyncio.create_task(run(engine, "a", "0", "sleep 1000"))
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert (await engine.sessions("a"))[0].state == "idle"
+    monkeypatch.undo()
+    assert await sh(engine, "echo next") == "next\n"

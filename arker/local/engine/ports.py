@@ -67,7 +67,8 @@ class Helper:
                 if self._closed or sandbox.ended.done():
                     break
                 try:
-                    return await asyncio.wait_for(self._ask(sandbox, family, count), _HELPER_SECONDS)
+                    async with asyncio.timeout(_HELPER_SECONDS):
+                        return await self._ask(sandbox, family, count)
                 except (ConnectionError, TimeoutError):
                     self._stop()
         raise EngineError("no connection into the computer could be made")
@@ -116,8 +117,8 @@ class Helper:
         async with self._turn:
             for _ in range(2):
                 try:
-                    answer = self._answer(request, sandbox, kinds, 0)
-                    failure, _ = await asyncio.wait_for(answer, _HELPER_SECONDS)
+                    async with asyncio.timeout(_HELPER_SECONDS):
+                        failure, _ = await self._answer(request, sandbox, kinds, 0)
                     break
                 except (OSError, TimeoutError):
                     self._stop()

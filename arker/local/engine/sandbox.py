@@ -361,7 +361,8 @@ class Sandbox:
         sandbox = cls(spawned, control)
         try:
             sandbox.control(_first_lines(limits))
-            said = await asyncio.wait_for(_until_nul(spawned.said), _START_SECONDS)
+            async with asyncio.timeout(_START_SECONDS):
+                said = await _until_nul(spawned.said)
             if said != b"\0":
                 reason = said.rstrip(b"\0").decode(errors="replace").strip()
                 raise SandboxUnavailable(f"the sandbox did not start: {explain(reason, facts())}")
@@ -407,8 +408,9 @@ class Sandbox:
             os.close(self._commands)
             self._commands = -1
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self.ended), _START_SECONDS)
-            return
+            async with asyncio.timeout(_START_SECONDS):
+                await asyncio.shield(self.ended)
+                return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._monitor, signal.SIGKILL)
         await asyncio.shield(self.ended)
@@ -442,7 +444,8 @@ class Sandbox:
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             self.control(_LOOK_FOR_IPC % f"{CONTROL}/{name}".encode())
-            return await asyncio.wait_for(_until_nul(fd), _IPC_SECONDS) == b"0\0"
+            async with asyncio.timeout(_IPC_SECONDS):
+                return await _until_nul(fd) == b"0\0"
         except TimeoutError:
             return False
         finally:

@@ -150,7 +150,8 @@ class Terminal:
     async def up(self) -> None:
         """Wait until the shell has started. Raises LimitReached when it does not start."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._up.wait(), _START_SECONDS)
+            async with asyncio.timeout(_START_SECONDS):
+                await self._up.wait()
         if self.state is State.STARTING:
             self._finish(None)
         if self._shell is None:

@@ -189,7 +189,8 @@ class Events(Response):
         while True:
             self._sent = False
             try:
-                await asyncio.wait_for(self._stopping.wait(), ALIVE_EVERY)
+                async with asyncio.timeout(ALIVE_EVERY):
+                    await self._stopping.wait()
             except TimeoutError:
                 if not self._sent:
                     await _piece(send, frame(b"K") if self._frames else b": alive\n\n")

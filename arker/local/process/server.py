@@ -255,7 +255,8 @@ class _Server(uvicorn.Server):
         while not self._stopping.is_set():
             await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 1)
+                async with asyncio.timeout(1):
+                    await self._stopping.wait()
         self._on_stopping()
 
 

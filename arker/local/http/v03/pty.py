@@ -113,7 +113,8 @@ async def _draw(socket: WebSocket, terminal: Terminal) -> None:
     while data := await terminal.receive():
         await socket.send(data)
     try:
-        code = await asyncio.wait_for(terminal.wait(), 0.2)
+        async with asyncio.timeout(0.2):
+            code = await terminal.wait()
     except TimeoutError:
         await socket.close(REPLACED, "another client attached")
     else:
