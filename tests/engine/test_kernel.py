@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, Limits, run, watch
+from arker.local.engine import BubblewrapEngine, Limits, run, supervisor
 from arker.local.engine.kernel import Held, Most, bounds, exceeded_together, room_for_all
 from arker.local.engine.meminfo import meminfo
 
@@ -58,7 +58,7 @@ def test_of_all_together_who_has_the_most_has_too_much() -> None:
 async def test_computers_that_take_the_terminals_together(
     engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "exceeded_together", partial(_with_room, {"terminals": 100}))
+    monkeypatch.setattr(supervisor, "exceeded_together", partial(_with_room, {"terminals": 100}))
     await engine.create("b", "arkuntu")
     code = "import os, time\nheld = [os.openpty() for _ in range(%d)]\ntime.sleep(60)"
     few = asyncio.create_task(run(engine, "b", "0", f"python3 -c '{code % 30}'", timeout=50))

@@ -14,7 +14,7 @@ from arker.local.engine import (
     StorageFull,
     _linux,
     drop_privileges,
-    watch,
+    supervisor,
 )
 from arker.local.engine.protocol import Output
 
@@ -197,8 +197,8 @@ async def test_the_disk_of_a_computer_while_another_one_deletes(
 ) -> None:
     await engine.create("b", "arkuntu")
     await sh(engine, "for i in $(seq 60); do head -c 1048576 /dev/zero > f$i; done", vm="b")
-    monkeypatch.setattr(watch, "_MEASURE_SECONDS", 0.5)
-    monkeypatch.setattr(watch, "_SHARE", 1.0)
+    monkeypatch.setattr(supervisor, "_MEASURE_SECONDS", 0.5)
+    monkeypatch.setattr(supervisor, "_SHARE", 1.0)
 
     async def swap() -> RunOutcome:
         for i in range(1, 61, 2):
@@ -261,8 +261,8 @@ async def test_writes_of_others_do_not_count_for_a_computer_with_descriptors_in_
     _linux.private_mounts()
     _linux.mount_tmpfs(str(box.store), "size=400m,mode=0700")
     drop_privileges(box.store)
-    monkeypatch.setattr(watch, "_MEASURE_SECONDS", 0.1)
-    monkeypatch.setattr(watch, "_SHARE", 1.0)
+    monkeypatch.setattr(supervisor, "_MEASURE_SECONDS", 0.1)
+    monkeypatch.setattr(supervisor, "_SHARE", 1.0)
     async with box.engine(disk=64 * MIB) as engine:
         await engine.create("a", "arkuntu")
         code = (

@@ -12,7 +12,7 @@ import pytest
 
 from arker.local.engine import BubblewrapEngine
 from arker.local.engine.processes import Process, mapped_without_name, parse_stat
-from arker.local.engine.watch import interval
+from arker.local.engine.supervisor import interval
 
 from .harness import attempt, content, sh
 

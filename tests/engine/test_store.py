@@ -16,7 +16,7 @@ import pytest
 
 from arker.local.engine import BubblewrapEngine, EngineError
 from arker.local.engine import store as engine_store
-from arker.local.engine.files import PARTIAL
+from arker.local.engine.sandbox_files import PARTIAL
 from arker.local.engine.store import SessionRow, Store, VmRow
 from tests.conftest import KILLS
 

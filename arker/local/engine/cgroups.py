@@ -4,7 +4,7 @@
     <ours>/<sandbox>      everything in one sandbox
 
 Root creates such a part before it drops its privileges; a systemd service with `Delegate=yes` has one. Otherwise there
-is none, and signals, resource limits and the watch are used instead.
+is none, and signals, resource limits and the supervisor are used instead.
 """
 
 from __future__ import annotations

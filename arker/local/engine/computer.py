@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from arker.local.engine import files, resting, trees
+from arker.local.engine import resting, sandbox_files, trees
 from arker.local.engine.checkpoint import Checkpoint
 from arker.local.engine.digests import Digests
 from arker.local.engine.file_protocol import Conditions
@@ -70,7 +70,7 @@ _TERMINALS = 16
 
 def storage_error(error: OSError, what: str) -> EngineError:
     """Translate a failure of the host's disk into an error of the engine."""
-    if isinstance(files.translate(error, ""), StorageFull):
+    if isinstance(sandbox_files.translate(error, ""), StorageFull):
         return StorageFull(f"{what}: the disk of the deployment is full")
     if error.errno == errno.ELOOP:
         return LimitReached(f"{what}: {error.strerror}")
@@ -426,7 +426,7 @@ class Computer:
         """Open the regular file at `path` for reading. Raises FileMissing, FileRefused."""
         async with self.gate.shared():
             sandbox = await self.live()
-            return LocalFile(files.open_regular(sandbox.root, path), self.host.digests, self.id)
+            return LocalFile(sandbox_files.open_regular(sandbox.root, path), self.host.digests, self.id)
 
     async def write(self, path: str, source: bytes | int, sha256: str | None) -> None:
         """Write `source` to `path`. Raises FileMissing, FileRefused, StorageFull."""
@@ -456,7 +456,7 @@ class Computer:
                     self.host.threads, resting.link, [top, *below], path, source
                 )
             except OSError as error:
-                raise files.translate(error, path) from error
+                raise sandbox_files.translate(error, path) from error
             if linked:
                 self.size += size
                 self.watching.stir()

@@ -132,12 +132,12 @@ def means(has: set[str]) -> dict[str, str]:
     return {
         "end of a computer": "the end of its pid namespace",
         "standstill for a fork": either("freeze", "cgroup.freeze", "SIGSTOP to every thread"),
-        "memory": either("memory", "memory.max; ", "") + "RLIMIT_DATA of each process; the watch",
+        "memory": either("memory", "memory.max; ", "") + "RLIMIT_DATA of each process; the supervisor",
         "processes": either("pids", "pids.max; ", "") + "RLIMIT_NPROC of its user namespace",
         "CPU": either("cpu", "cpu.weight: equal shares", "nothing: the scheduler's shares by process"),
-        "disk": "RLIMIT_FSIZE of each file; the watch",
+        "disk": "RLIMIT_FSIZE of each file; the supervisor",
         "inotify, System V, POSIX queues": "sysctls of its namespaces; RLIMIT_MSGQUEUE",
-        "open files, sockets, locks": "RLIMIT_NOFILE of each process; the watch",
+        "open files, sockets, locks": "RLIMIT_NOFILE of each process; the supervisor",
         "asynchronous I/O, leases, keys": "refused by the system call filter",
     }
 

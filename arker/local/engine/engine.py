@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from arker.local.engine import _linux, cgroups, files, images, kernel, trees
+from arker.local.engine import _linux, cgroups, images, kernel, sandbox_files, trees
 from arker.local.engine.computer import Computer, Host, storage_error
 from arker.local.engine.digests import Digests
 from arker.local.engine.filesystem import ComputerFiles
@@ -42,8 +42,8 @@ from arker.local.engine.sandbox import layer_budget
 from arker.local.engine.session import Session
 from arker.local.engine.shell import in_subshell
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
+from arker.local.engine.supervisor import Supervisor
 from arker.local.engine.terminal import Attachment
-from arker.local.engine.watch import Watch
 
 log: logging.Logger = logging.getLogger("arker.engine")
 
@@ -141,7 +141,7 @@ class BubblewrapEngine:
             await self.close()
             raise
         self._spawn(
-            Watch(self._path, self._limits, lambda: list(self._computers.values()), self._spawn).run()
+            Supervisor(self._path, self._limits, lambda: list(self._computers.values()), self._spawn).run()
         )
 
     def _open(self) -> tuple[Store, list[VmRow]]:
@@ -156,7 +156,7 @@ class BubblewrapEngine:
             self._images = {image.name: image}
             self._find_images()
             for row in rows:
-                files.sweep(self._path / "layers" / row.top)
+                sandbox_files.sweep(self._path / "layers" / row.top)
         except BaseException:
             store.close()
             raise

@@ -7,7 +7,7 @@
 | buffers of a socket | the filter keeps the default; of a TCP connection, a sysctl of the namespace |
 | programs that the host starts when a process crashes | RLIMIT_CORE of 1, which the filter keeps |
 | pending signals and timers, bytes in POSIX queues, processes | resource limits |
-| open files, sockets, locks, terminals, epoll watches, files in /dev/shm | the watch ends who has too many |
+| open files, sockets, locks, terminals, epoll watches, files in /dev/shm | the supervisor ends who has too many |
 | the order in which processes die when memory runs out, sysctls | /proc is read-only inside |
 """
 
@@ -54,7 +54,7 @@ def read_sysctl(name: str, default: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The resources of a computer that only the watch can limit."""
+    """The resources of a computer that only the supervisor can limit."""
 
     files: int = 0
     sockets: int = 0

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from arker.local.engine import files, trees
+from arker.local.engine import sandbox_files, trees
 from arker.local.engine.images import HOME
 from arker.local.engine.protocol import StorageFull
 
@@ -24,7 +24,11 @@ def link(layers: Sequence[Path], path: str, source: int) -> bool:
     already, something is not permitted, or the layers are on another file system. Raises OSError for a full disk.
     """
     *folders, name = path.split("/")[1:]
-    if not path.startswith(f"{HOME}/") or {"", ".", ".."} & {*folders, name} or files.is_partial(name):
+    if (
+        not path.startswith(f"{HOME}/")
+        or {"", ".", ".."} & {*folders, name}
+        or sandbox_files.is_partial(name)
+    ):
         return False
     with contextlib.ExitStack() as opened:
         try:
@@ -43,7 +47,7 @@ def link(layers: Sequence[Path], path: str, source: int) -> bool:
             os.link(f"/proc/self/fd/{source}", name, dst_dir_fd=stack[0], follow_symlinks=True)
             os.fsync(stack[0])
         except OSError as error:
-            if isinstance(files.translate(error, path), StorageFull):
+            if isinstance(sandbox_files.translate(error, path), StorageFull):
                 raise
             return False
     return True

@@ -19,7 +19,7 @@ from .errors import HttpError
 from .metrics import Metrics
 from .middleware import Edge, Prefix
 from .ratelimit import RateLimit
-from .routes import computers, deployment, files, filesystem, handles, ports, runs, usage
+from .routes import computers, deployment, file_operations, files, handles, ports, runs, usage
 from .v03 import filesystems, organization, pty, recorded, sessions, vms
 
 
@@ -51,7 +51,7 @@ def create_app(
         *recorded.ROUTES,
         *handles.ROUTES,
         *files.ROUTES,
-        *filesystem.ROUTES,
+        *file_operations.ROUTES,
         *deployment.ROUTES,
         *organization.ROUTES,
         *usage.ROUTES,

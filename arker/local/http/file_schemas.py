@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
 from arker.local.service.errors import ApiError
-from arker.local.service.filesystem import Changes, Conditions, FileInfo, Marks, Refused
+from arker.local.service.file_operations import Changes, Conditions, FileInfo, Marks, Refused
 
 from .schemas import Body, Whole
 

@@ -24,8 +24,8 @@ from .access import Access
 from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
+from .file_operations import FileOperations
 from .files import Files
-from .filesystem import FileSystem
 from .filesystems import Filesystems
 from .handles import Handles
 from .idempotency import Idempotency
@@ -130,7 +130,9 @@ class Platform:
             self.activity,
             database.secret(),
         )
-        self.filesystem: FileSystem = FileSystem(engine, self.access, self.computers, self._sandboxes)
+        self.file_operations: FileOperations = FileOperations(
+            engine, self.access, self.computers, self._sandboxes
+        )
         self.terminals: Terminals = Terminals(session_rows, engine, self.computers, self._sandboxes)
         self.handles: Handles = Handles(
             engine, self.access, self.computers, self._sandboxes, self.runs.early, self.activity

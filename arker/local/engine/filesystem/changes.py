@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from arker.local.engine import _linux, files
+from arker.local.engine import _linux, sandbox_files
 from arker.local.engine.digests import Digests, sha256_of
 from arker.local.engine.file_protocol import (
     ANY,
@@ -53,7 +53,7 @@ def make_directory(root: Root, path: str, *, parents: bool = True, exist_ok: boo
         except FileNotFoundError:
             if not parents:
                 raise
-            os.close(files.open_folder(root.fd, path.rstrip("/").rpartition("/")[0] or "/"))
+            os.close(sandbox_files.open_folder(root.fd, path.rstrip("/").rpartition("/")[0] or "/"))
             _make_directory(root, path, exist_ok=exist_ok)
 
 
@@ -94,7 +94,7 @@ def set_marks(root: Root, base: str, marks: Sequence[Marks]) -> list[Refused]:
                 finally:
                     os.close(fd)
             except OSError as error:
-                refused.append(Refused(mark.path, str(files.translate(error, mark.path))))
+                refused.append(Refused(mark.path, str(sandbox_files.translate(error, mark.path))))
     return refused
 
 
@@ -122,8 +122,8 @@ def change_mode(root: Root, path: str, mode: int) -> None:
 def _staged(root: Root, folder: int) -> Iterator[tuple[int, str]]:
     """Yield a name for an unfinished file that can be moved into `folder`, and the directory that contains it. The name
     is removed at the end of the block; after a crash, the next start removes it from the home directory."""
-    name = files.PARTIAL + secrets.token_hex(8)
-    stage = files.open_stage(root.fd, folder)
+    name = sandbox_files.PARTIAL + secrets.token_hex(8)
+    stage = sandbox_files.open_stage(root.fd, folder)
     try:
         yield stage, name
     finally:
@@ -189,10 +189,10 @@ def write(
     """
     if path.endswith("/"):
         raise FileRefused(f"{path} names a folder")
-    if files.is_partial(path.rpartition("/")[2]):
+    if sandbox_files.is_partial(path.rpartition("/")[2]):
         raise FileRefused(f"{path}: such names are kept for writes that are under way")
     with told(path):
-        folder, name, there = files.place(root.fd, path)
+        folder, name, there = sandbox_files.place(root.fd, path)
         try:
             if root.in_proc(os.fstat(folder)):
                 raise FileRefused(f"{path}: files of /proc are not written from outside")
@@ -200,7 +200,7 @@ def write(
             with _staged(root, folder) as (stage, partial):
                 file = os.open(partial, _NEW, 0o600, dir_fd=stage)
                 try:
-                    files.copy_data(source, file)
+                    sandbox_files.copy_data(source, file)
                     if mode is None:
                         mode = 0o644 if there is None else stat.S_IMODE(there.st_mode)
                     if mtime_ns is not None:
@@ -250,7 +250,7 @@ def append(
                         return info_of(path, os.fstat(file))
                     raise FileChanged(f"{path} has {size} bytes, not {at}")
                 try:
-                    files.copy_data(bytes(data), file)
+                    sandbox_files.copy_data(bytes(data), file)
                 except OSError:
                     os.truncate(file, size)
                     raise
@@ -288,7 +288,7 @@ def place(
             raise FileChanged(f"{source} has not the content that was sent")
         with told(target), contextlib.ExitStack() as cleanup:
             if base is None:
-                folder, new, there = files.place(root.fd, target)
+                folder, new, there = sandbox_files.place(root.fd, target)
                 cleanup.callback(os.close, folder)
             else:
                 if _INVALID.search(target):
@@ -613,7 +613,7 @@ def told_not_missing(path: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise files.translate(error, path) from error
+        raise sandbox_files.translate(error, path) from error
 
 
 # Trees
@@ -654,7 +654,7 @@ class _Filling:
         self._root = root
         self._places = places
         self._stage = stage
-        self._number = int(prefix.removeprefix(files.PARTIAL), 16)
+        self._number = int(prefix.removeprefix(sandbox_files.PARTIAL), 16)
         self._conditions = conditions
         self._folders: list[NewEntry] = []
         #: Files and links that are complete, by the names that they have meanwhile.
@@ -665,7 +665,7 @@ class _Filling:
         if isinstance(error, OSError):
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise error
-            self.refused.append(Refused(path, str(files.translate(error, path))))
+            self.refused.append(Refused(path, str(sandbox_files.translate(error, path))))
         else:
             self.refused.append(Refused(path, str(error)))
 
@@ -680,7 +680,7 @@ class _Filling:
             else:
                 self._check_place(entry)
                 self._number = (self._number + 1) & (1 << 64) - 1
-                partial = f"{files.PARTIAL}{self._number:016x}"
+                partial = f"{sandbox_files.PARTIAL}{self._number:016x}"
                 self._write(entry, partial)
                 self.ready[partial] = entry
         except (OSError, FileRefused, FileExists) as error:

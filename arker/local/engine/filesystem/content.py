@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from arker.local.engine import files
+from arker.local.engine import sandbox_files
 from arker.local.engine.digests import Digests
 from arker.local.engine.file_protocol import FileInfo, NewEntry, Page, Refused
 from arker.local.engine.filesystem.root import Root, refuse_unless_regular, told
@@ -107,7 +107,7 @@ def pack(root: Root, base: str, paths: Sequence[str], budget: int) -> tuple[list
             try:
                 entry = _packed(root, folders, path, budget)
             except OSError as error:
-                refused.append(Refused(path, str(files.translate(error, path))))
+                refused.append(Refused(path, str(sandbox_files.translate(error, path))))
             except FileRefused as error:
                 refused.append(Refused(path, str(error)))
             else:

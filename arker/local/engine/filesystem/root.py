@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arker.local.engine import _linux, files
+from arker.local.engine import _linux, sandbox_files
 from arker.local.engine.protocol import EngineError, FileRefused
 
 #: Seconds for which one operation on many files may delay a fork of the computer.
@@ -81,7 +81,7 @@ class Root:
         with self.opened(above or "/") as (fd, info):
             if not stat.S_ISDIR(info.st_mode):
                 raise NotADirectoryError(20, os.strerror(20))
-            files.refuse_proc(self.fd, fd, path)
+            sandbox_files.refuse_proc(self.fd, fd, path)
             yield fd, name
 
     @contextlib.contextmanager
@@ -89,7 +89,7 @@ class Root:
         """Open the regular file at `path` for reading. Raises OSError, FileRefused."""
         with self.opened(path) as (found, info):
             refuse_unless_regular(path, info)
-            files.refuse_proc(self.fd, found, path)
+            sandbox_files.refuse_proc(self.fd, found, path)
             fd = reopen(found, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 yield fd, info
@@ -119,4 +119,4 @@ def told(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise files.translate(error, path) from error
+        raise sandbox_files.translate(error, path) from error

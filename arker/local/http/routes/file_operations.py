@@ -39,8 +39,8 @@ from arker.local.http.file_schemas import (
 )
 from arker.local.http.routes.files import byte_range, send_file
 from arker.local.service.errors import ApiError
+from arker.local.service.file_operations import LARGEST_PIECE, Conditions, Files, NewEntry, Page
 from arker.local.service.files import ENTRY_BYTES
-from arker.local.service.filesystem import LARGEST_PIECE, Conditions, Files, NewEntry, Page
 
 #: Maximum bytes of the body of an operation, and of a piece with the headers of its entries.
 MAX_OPERATION: Final = 8 << 20
@@ -63,7 +63,7 @@ class FileOperation(Endpoint):
         asked = await bodies.body(request, Operation, MAX_OPERATION, structure=MAX_STRUCTURE)
         entries = asked.root.limit if isinstance(asked.root, List | Manifest) else 0
         async with bodies.cancelled_with(request), _room(request, entries * ENTRY_BYTES):
-            with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+            with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
                 return json(await asyncio.to_thread(to_json, await _perform(files, asked.root)))
 
 
@@ -153,7 +153,7 @@ class FileContent(Endpoint):
         query = _Query(request)
         path = query.path()
         query.end()
-        with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+        with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
             file = await files.open(path)
         etag = f'"{file.version}"'
         headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
@@ -179,7 +179,7 @@ class FileContent(Endpoint):
         query.end()
         async with bodies.room(request, LARGEST_PIECE):
             data = await bodies.raw(request, LARGEST_PIECE)
-            with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+            with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
                 if mode is not None and not 0 <= mode <= 0o7777:
                     raise ApiError("bad_request", "mode: expected permission bits")
                 if append:
@@ -199,7 +199,7 @@ class FilePack(Endpoint):
         asked = await bodies.body(request, Pack, MAX_OPERATION, structure=MAX_STRUCTURE)
         budget = min(asked.budget, LARGEST_PIECE)
         async with _room(request, _COPIES * budget):
-            with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+            with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
                 entries, refused = await files.pack(asked.where, asked.wanted, budget=budget)
             headers = {
                 "Arker-Refused": base64.b64encode(to_json(refused_fields(refused[:_REASONS]))).decode()
@@ -233,7 +233,7 @@ class FileUnpack(Endpoint):
                 entries = await asyncio.to_thread(_unpacked, data, compressed)
             except ValueError as error:
                 raise ApiError("bad_request", f"the body: {error}") from None
-            with platform(request).filesystem.of(who(request), request.path_params["vm_id"]) as files:
+            with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
                 refused = await files.unpack(path, entries, conditions=conditions)
         return json({"refused": refused_fields(refused)})
 

@@ -1,4 +1,4 @@
-"""The watch over live computers: shells that vanished, sandboxes that idle, limits that are exceeded.
+"""Supervises live computers: shells that vanished, sandboxes that idle, limits that are exceeded.
 
 Each computer is looked at by itself, in a thread, so that none holds up the look at another. How often depends on what
 the looks cost: together they take a small part of a processor, however many processes sleep in the computers.
@@ -128,8 +128,8 @@ def _shared_memory_device() -> int:
         os.close(fd)
 
 
-class Watch:
-    """Holds live computers to their limits. `computers` lists all; `spawn` runs work outside the watch."""
+class Supervisor:
+    """Holds live computers to their limits. `computers` lists all; `spawn` runs work beside the supervisor."""
 
     def __init__(
         self,
@@ -144,14 +144,14 @@ class Watch:
         self._spawn = spawn
         self._most = Most.here(limits)
         self._room = room_for_all()
-        self._threads = ThreadPoolExecutor(2, "arker-watch")
+        self._threads = ThreadPoolExecutor(2, "arker-supervisor")
         self._shared_memory = _shared_memory_device()
         self._looks: dict[Computer, _Look] = {}
         #: Computers whose disk is being measured.
         self._measuring: set[Computer] = set()
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Supervise until cancelled."""
         try:
             while True:
                 await asyncio.sleep(_TICK_SECONDS)
@@ -196,7 +196,7 @@ class Watch:
                 async with computer.gate.exclusive():
                     if computer.at_rest:
                         await computer.stop()
-        except Exception:  # one computer's trouble must not end the watch over it
+        except Exception:  # one computer's trouble must not end the supervision of others
             log.exception("computer %s could not be watched", computer.id)
         finally:
             look.under_way = False
@@ -283,7 +283,7 @@ class Watch:
             filled = self._filled()
             if self._is_to_be_measured(computer, filled):
                 await self._measure(computer, look, filled)
-        except Exception:  # one computer's trouble must not end the watch over it
+        except Exception:  # one computer's trouble must not end the supervision of others
             log.exception("the disk of computer %s could not be measured", computer.id)
         finally:
             self._measuring.discard(computer)

@@ -27,7 +27,7 @@ __all__ = [
     "Changes",
     "Conditions",
     "FileInfo",
-    "FileSystem",
+    "FileOperations",
     "Files",
     "Marks",
     "NewEntry",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-class FileSystem:
+class FileOperations:
     """Files and trees of the computers of a deployment."""
 
     def __init__(self, engine: Engine, access: Access, computers: Computers, sandboxes: Sandboxes) -> None:
