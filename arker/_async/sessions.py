@@ -15,6 +15,7 @@ from arker._io_async import async_opening
 from arker.errors import NEEDS_0_3, ArkerError, needing
 from arker.filevalues import remote_path
 from arker.hooks import leaving
+from arker.ids import new_ulid
 from arker.info import SessionInfo, given, session_info
 from arker.operations import Operation, same
 from arker.results import RunResult
@@ -246,7 +247,10 @@ async def make_session(
     vm_id = computer.id
     folder = None if cwd is None else remote_path(cwd)
     body = CreateSessionRequest.from_dict({"env": None if env is None else dict(env), "cwd": folder})
-    info = await _call(computer, create_session, session_info, create_session.build(vm_id, body=body))
+    parts = create_session.build(vm_id, body=body)
+    # The contract has no key here. The embedded deployment honours it; others ignore it.
+    parts["headers"]["Idempotency-Key"] = new_ulid()
+    info = await _call(computer, create_session, session_info, parts)
     return _handle(computer, info, cwd, env)
 
 

@@ -494,6 +494,24 @@ class TestSessions:
             )
             assert sorted(answer.json()["session_id"] for answer in answers) == list("12345678")
 
+    async def test_a_repeat_under_a_key_gets_the_session_of_the_first(self, bench: Bench) -> None:
+        async with bench.client() as client:
+            vm = (await make(client))["vm_id"]
+            where = f"/v1/vms/{vm}/sessions"
+
+            async def create(key: str, **body: object) -> httpx.Response:
+                return await client.post(where, json=body, headers={"Idempotency-Key": key})
+
+            both = await asyncio.gather(create("k"), create("k"))
+            assert {answer.json()["session_id"] for answer in both} == {"1"}
+            assert (await create("k")).json()["session_id"] == "1"
+            assert (await create("other")).json()["session_id"] == "2"
+            changed = await create("k", env={"A": "b"})
+            assert (changed.status_code, changed.json()["error"]["code"]) == (409, "idempotency_conflict")
+            await client.delete(f"{where}/1")
+            assert (await create("k")).status_code == 404
+            assert (await create("third")).json()["session_id"] == "3"
+
 
 class TestTerminals:
     async def test_the_time_limit_of_a_session_outlives_a_restart(

@@ -118,7 +118,7 @@ class Platform:
         session_rows = SessionRows(database)
         self.sessions: Sessions = Sessions(
             session_rows, engine, self.access, self.computers, self.recorded, self._sandboxes,
-            turns, database.secret(),
+            turns, self._idempotency, database.secret(),
         )  # fmt: skip
         self.filesystems: Filesystems = Filesystems(FilesystemRows(database), engine, self.access)
         self.files: Files = Files(

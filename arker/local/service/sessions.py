@@ -6,6 +6,7 @@ session is `0`), else a hash of the name, so that every session has an index tha
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import time
@@ -17,6 +18,7 @@ from typing import Final
 
 from arker.local.engine.protocol import Engine
 from arker.local.engine.runs import run
+from arker.local.storage.notes import Identity, Note
 from arker.local.storage.sessions import SessionRow, SessionRows
 
 from . import signing
@@ -24,6 +26,7 @@ from .access import Access, Principal
 from .computers import Computers
 from .errors import ApiError
 from .handles import own_session
+from .idempotency import Idempotency, Once
 from .recorded import Recorded
 from .translation import Sandboxes, api_errors
 from .turns import Turns
@@ -87,6 +90,7 @@ class Sessions:
         recorded: Recorded,
         sandboxes: Sandboxes,
         turns: Turns,
+        idempotency: Idempotency,
         secret: bytes,
     ) -> None:
         self._rows = rows
@@ -96,6 +100,7 @@ class Sessions:
         self._recorded = recorded
         self._sandboxes = sandboxes
         self._turns = turns
+        self._idempotency = idempotency
         self._secret = secret
         #: Sessions of each computer that are being saved.
         self._coming: defaultdict[str, set[str]] = defaultdict(set)
@@ -147,9 +152,35 @@ class Sessions:
             raise ApiError("not_found", f"the computer has no session with index {index}", resource="session")
         return str(index)
 
-    async def create(self, who: Principal, vm_id: str, *, env: Mapping[str, str], cwd: str | None) -> Session:
-        """Create a session with variables and a working folder."""
+    async def create(
+        self, who: Principal, vm_id: str, *, env: Mapping[str, str], cwd: str | None, once: Once | None
+    ) -> Session:
+        """Create a session with variables and a working folder.
+
+        Raises:
+            ApiError: `not_found` when the request is a repeat and the session was deleted since.
+        """
         self._access.owned(who, vm_id, "run in")
+
+        async def make(asked: tuple[Identity, bytes] | None = None) -> bytes:
+            return (await self._make(vm_id, env, cwd, asked)).encode()
+
+        if once is None:
+            made = await make()
+        else:
+            identity, request = Identity(who.org_id, f"sessions:{vm_id}", once.key), once.request
+            made = await self._idempotency.once(
+                identity, request, lambda: make((identity, request)), journal=False
+            )
+        return await self.get(who, vm_id, made.decode())
+
+    async def _make(
+        self,
+        vm_id: str,
+        env: Mapping[str, str],
+        cwd: str | None,
+        asked: tuple[Identity, bytes] | None,
+    ) -> str:
         for name, value in env.items():
             if not _VARIABLE.fullmatch(name) or "\0" in value:
                 raise ApiError("bad_request", f"env: {name[:80]!r} is not a variable that a shell can have")
@@ -165,19 +196,22 @@ class Sessions:
         session_id = str(1 + max(index for name in names if (index := index_of(name)) < _NAMED))
         self._coming[vm_id].add(session_id)
         try:
+            try:
+                await self._settle(vm_id, session_id, env, cwd)
+            except BaseException:
+                with contextlib.suppress(ApiError):
+                    await self._stop(vm_id, session_id)
+                raise
+            row = SessionRow(session_id, env, cwd, time.time_ns() // 1_000_000, False)
+            note = None if asked is None else Note(*asked, "ended", session_id.encode())
             with api_errors():
-                row = SessionRow(session_id, env, cwd, time.time_ns() // 1_000_000, False)
-                await self._rows.save(vm_id, row)
+                # After a crash before this, a repeat of the request makes another session.
+                await self._rows.save(vm_id, row, note)
         finally:
             self._coming[vm_id].discard(session_id)
             if not self._coming[vm_id]:
                 del self._coming[vm_id]
-        try:
-            await self._settle(vm_id, session_id, env, cwd)
-        except ApiError:
-            await self._end(vm_id, session_id)
-            raise
-        return await self.get(who, vm_id, session_id)
+        return session_id
 
     async def _settle(self, vm_id: str, session_id: str, env: Mapping[str, str], cwd: str | None) -> None:
         if not env and cwd is None:

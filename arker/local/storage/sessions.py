@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .database import Database
+from .notes import Note, insert_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,22 @@ class SessionRows:
             for row in rows
         }
 
-    async def save(self, vm_id: str, session: SessionRow) -> None:
-        """Add a session, or update the one with its id."""
-        await self._database.execute(
-            "INSERT OR REPLACE INTO sessions (vm_id, session_id, env, cwd, created_ms, deleted)"
-            " SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?)",
-            vm_id, session.session_id, json.dumps(dict(session.env)), session.cwd, session.created_ms,
-            session.deleted, vm_id,
-        )  # fmt: skip
+    async def save(self, vm_id: str, session: SessionRow, note: Note | None = None) -> None:
+        """Add a session, or update the one with its id; add the note of its request in the same transaction."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO sessions (vm_id, session_id, env, cwd, created_ms, deleted)"
+                " SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM vms WHERE vm_id = ?)",
+                (
+                    vm_id, session.session_id, json.dumps(dict(session.env)), session.cwd, session.created_ms,
+                    session.deleted, vm_id,
+                ),
+            )  # fmt: skip
+            if note is not None:
+                insert_note(connection, note)
+
+        await self._database.write(change)
 
     def idle(self, vm_id: str, session_id: str) -> int | None:
         """Return after how many seconds without an attachment the terminal of a session ends; None for never."""

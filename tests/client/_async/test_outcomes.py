@@ -32,7 +32,8 @@ def wire(deployment: Deployment) -> Iterator[CuttingProxy]:
 
 
 def client(url: str, key: str, **options: object) -> AsyncArker:
-    given = {"global_url": url, "retry": RetryPolicy(backoff=0.001), **options}
+    # As `Arker.local()`, which counts on keys.
+    given = {"global_url": url, "retry": RetryPolicy(backoff=0.001, resend=True), **options}
     return AsyncArker(key, url, **given)  # type: ignore[arg-type]
 
 
@@ -145,7 +146,9 @@ async def wait_for(vm: AsyncComputer, fault: Fault) -> None:
 
 async def session(vm: AsyncComputer, fault: Fault) -> None:
     fault()
-    await vm.session()
+    made = await vm.session(env={"A": "b"})
+    assert (await made.run("echo $A")).text == "b\n"
+    assert [one.id for one in await vm.sessions()] == ["0", made.id]
 
 
 async def find_session(vm: AsyncComputer, fault: Fault) -> None:
@@ -232,8 +235,7 @@ TABLE: dict[Row, tuple[Literal["done", "network"], Literal["done", "network"]]] 
     send_signal: ("done", "done"),
     cancel: ("done", "done"),
     wait_for: ("done", "done"),
-    # Contract 0.3 has no key for it.
-    session: ("network", "network"),
+    session: ("done", "done"),
     find_session: ("done", "done"),
     reset: ("done", "done"),
     close_session: ("done", "done"),

@@ -33,7 +33,8 @@ def wire(deployment: Deployment) -> Iterator[CuttingProxy]:
 
 
 def client(url: str, key: str, **options: object) -> Arker:
-    given = {"global_url": url, "retry": RetryPolicy(backoff=0.001), **options}
+    # As `Arker.local()`, which counts on keys.
+    given = {"global_url": url, "retry": RetryPolicy(backoff=0.001, resend=True), **options}
     return Arker(key, url, **given)  # type: ignore[arg-type]
 
 
@@ -146,7 +147,9 @@ def wait_for(vm: Computer, fault: Fault) -> None:
 
 def session(vm: Computer, fault: Fault) -> None:
     fault()
-    vm.session()
+    made = vm.session(env={"A": "b"})
+    assert (made.run("echo $A")).text == "b\n"
+    assert [one.id for one in vm.sessions()] == ["0", made.id]
 
 
 def find_session(vm: Computer, fault: Fault) -> None:
@@ -233,8 +236,7 @@ TABLE: dict[Row, tuple[Literal["done", "network"], Literal["done", "network"]]] 
     send_signal: ("done", "done"),
     cancel: ("done", "done"),
     wait_for: ("done", "done"),
-    # Contract 0.3 has no key for it.
-    session: ("network", "network"),
+    session: ("done", "done"),
     find_session: ("done", "done"),
     reset: ("done", "done"),
     close_session: ("done", "done"),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from arker.local.http.bodies import body
-from arker.local.http.endpoint import Endpoint, json, platform, who
+from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, who
 from arker.local.service.computers import Computer
 from arker.local.service.sessions import TICKET_LIFETIME
 from arker.local.service.terminals import TerminalSize
@@ -50,10 +50,12 @@ class Sessions(Endpoint):
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/{vm_id}/sessions."""
+        # The contract has no key here: clients without one are as before.
+        key = idempotency_key(request)
         asked = await body(request, CreateSessionRequest)
         computer = _computer(request, "run in")
         made = await platform(request).sessions.create(
-            who(request), computer.vm_id, env=asked.env or {}, cwd=asked.cwd
+            who(request), computer.vm_id, env=asked.env or {}, cwd=asked.cwd, once=once(key, asked)
         )
         return json(rendering.session(computer, made))
 
