@@ -444,9 +444,11 @@ def test_sync(cli: Cli, vm: str, tmp_path: Path) -> None:
 def test_sync_goes_on_until_it_is_interrupted(
     environment: dict[str, str], cli: Cli, vm: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "a").write_text("a")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("a")
     watching = subprocess.Popen(
-        command("sync", "--watch", "--delete", str(tmp_path), f"{vm}:p"),
+        command("sync", "--watch", "--delete", str(folder), f"{vm}:p"),
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -454,9 +456,11 @@ def test_sync_goes_on_until_it_is_interrupted(
     try:
         assert watching.stdout is not None
         assert watching.stdout.readline() == "+ a\n"
+        # At once, or it may be copied empty first.
         (tmp_path / "b").write_text("b")
+        (tmp_path / "b").rename(folder / "b")
         assert watching.stdout.readline() == "+ b\n"
-        (tmp_path / "a").unlink()
+        (folder / "a").unlink()
         assert watching.stdout.readline() == "- a\n"
     finally:
         watching.send_signal(signal.SIGINT)

@@ -140,7 +140,9 @@ def test_a_shell_is_a_terminal(vm: Computer, environment: dict[str, str]) -> Non
     read_until(fd, b"xterm-256color size")
     os.write(fd, b"sleep 1000\r")
     read_until(fd, b"sleep 1000\r\n")
-    time.sleep(0.5)  # until it is in the foreground
+    # Bash makes it the foreground before it becomes `sleep`.
+    while not vm.run("pgrep -x sleep", session_id="look").stdout:
+        time.sleep(0.02)
     os.write(fd, b"\x03")
     read_until(fd, b"^C")
     os.write(fd, b"\r~.")

@@ -180,7 +180,7 @@ async def test_a_fork_while_processes_start_others(engine: BubblewrapEngine) -> 
     # vfork: the parent waits in the kernel until the child has executed, which a stopped child does not.
     spawn = "import subprocess\nfor _ in range(100000): subprocess.run(['/bin/true'])"
     running = [
-        asyncio.create_task(attempt(engine, f'python3 -c "{spawn}"', timeout=20, session=f"s{i}"))
+        asyncio.create_task(attempt(engine, f'python3 -c "{spawn}"', timeout=90, session=f"s{i}"))
         for i in range(3)
     ]
     await asyncio.sleep(0.3)
@@ -298,9 +298,7 @@ async def test_a_chain_of_a_thousand_forks(engine: BubblewrapEngine, box: Box) -
         if index % 3:
             await engine.delete(parent)
         parent = f"v{index}"
-    for _ in range(300):
-        if not engine._merging:
-            break
+    while engine._merging:
         await asyncio.sleep(0.02)
     assert len(engine._computers[parent].frozen) <= engine._most_layers
     expected = "".join(f"n{i}\n" for i in range(950, 1000, 10))

@@ -73,8 +73,12 @@ def _written_here() -> int:
 
 async def test_usage_of_a_command_that_a_timeout_ended(engine: BubblewrapEngine) -> None:
     held = "x=$(head -c 30000000 /dev/zero | tr '\\0' x); while :; do :; done"
-    took = await attempt(engine, f'bash -c "{held}"'.replace("$", "\\$"), timeout=1.5)
-    assert took.reason is Reason.TIMED_OUT
+    # A busy machine takes its time until all is held, and has been seen twice.
+    for timeout in (1.5, 6, 24):
+        took = await attempt(engine, f'bash -c "{held}"'.replace("$", "\\$"), timeout=timeout)
+        assert took.reason is Reason.TIMED_OUT
+        if (took.usage.peak_memory or 0) > 30_000_000:
+            break
     assert took.usage.cpu_seconds is not None
     assert took.usage.cpu_seconds > 0.1
     assert took.usage.peak_memory is not None
@@ -196,6 +200,6 @@ def test_the_count_of_the_group_is_of_a_command_that_has_the_sandbox_to_itself()
 
 
 async def _until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done():
             await asyncio.sleep(0.001)

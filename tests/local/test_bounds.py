@@ -50,7 +50,7 @@ async def opened(address: tuple[str, int], count: int, first: bytes = b"") -> As
 async def status(pair: Pair, request: bytes = WHOAMI) -> int:
     reader, writer = pair
     writer.write(request)
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode()
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)).decode()
     length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length"))
     await reader.readexactly(int(length.partition(":")[2]))
     return int(head.split()[1])
@@ -59,7 +59,7 @@ async def status(pair: Pair, request: bytes = WHOAMI) -> int:
 async def ended(pair: Pair) -> bool:
     """Whether the other side closes it within some time; what it sent before is read."""
     with contextlib.suppress(ConnectionError, TimeoutError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await pair[0].read(1 << 16):
                 pass
             return True

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -80,6 +81,11 @@ def processes(marker: str) -> list[int]:
     return found
 
 
+def of_its_own() -> str:
+    """Seconds to sleep that no other process of this machine has in its arguments."""
+    return f"1000.{secrets.randbelow(10**15):015}"
+
+
 def gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
@@ -87,8 +93,8 @@ def gone(pid: int) -> bool:
         return True
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 60
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -162,7 +168,7 @@ class TestServe:
         slow, _ = under_way(one, "sleep 600")
         began = time.monotonic()
         assert one.stop() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         slow.join()
 
     def test_a_second_signal_ends_it_at_once(self, fresh_deployment: Fresh) -> None:
@@ -187,7 +193,7 @@ class TestServe:
     def test_kill_9_leaves_no_process_and_loses_no_answered_write(self, fresh_deployment: Fresh) -> None:
         one = fresh_deployment().start()
         vm = fork(one)
-        marker = f"31{os.getpid()}"
+        marker = of_its_own()
         run(one, vm, f"sleep {marker} & disown")
         assert eventually(lambda: bool(processes(marker)))
         entry = {
@@ -228,7 +234,7 @@ class TestServe:
     def test_a_client_that_goes_away_takes_its_run_along(self, fresh_deployment: Fresh) -> None:
         one = fresh_deployment().start()
         vm = fork(one)
-        marker = f"32{os.getpid()}"
+        marker = of_its_own()
         address = urlsplit(one.base_url)
         body = json.dumps({"command": f"sleep {marker}", "session_id": 0})
         with socket.create_connection((address.hostname, address.port)) as connection:
@@ -248,7 +254,7 @@ class TestRefusals:
             env={name: value for name, value in os.environ.items() if name != "ARKER_API_KEY"},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
         )
         assert done.returncode != 0
         assert done.stdout == ""
@@ -507,7 +513,7 @@ class TestLauncher:
             (child,) = [
                 int(pid) for pid in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
             ]
-            with urllib.request.urlopen(url + "/api/v1/health", timeout=5) as answer:
+            with urllib.request.urlopen(url + "/api/v1/health", timeout=30) as answer:
                 assert answer.status == 200
             assert len(list(place.iterdir())) == 1
             parent.kill()
@@ -520,7 +526,7 @@ class TestLauncher:
             context = multiprocessing.get_context("fork")
             child = context.Process(target=one.close)
             child.start()
-            child.join(10)
+            child.join(60)
             assert child.exitcode == 0
             assert call(one, "GET", "/api/v1/whoami")[0] == 200
 
@@ -531,7 +537,7 @@ class TestKeysCommand:
             [sys.executable, "-c", "from arker.cli import main; main()", *arguments, "--state", str(state)],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
         )
 
     def test_keys_come_and_go_while_it_serves(self, fresh_deployment: Fresh) -> None:

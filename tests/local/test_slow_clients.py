@@ -26,7 +26,7 @@ async def exchange(address: tuple[str, int], *pieces: bytes, pause: float = 0) -
         for number, piece in enumerate(pieces):
             await asyncio.sleep(pause if number else 0)
             writer.write(piece)
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
         await writer.wait_closed()
@@ -182,7 +182,7 @@ async def test_an_answer_that_is_not_read_is_given_up(bench: Bench, monkeypatch:
         _, token = await large_file(bench, 60_000_000)
         with socket.create_connection(address) as client:
             client.sendall(f"GET /signed/{token} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            await asyncio.wait_for(lost.wait(), 10)
+            await asyncio.wait_for(lost.wait(), 30)
 
 
 async def test_a_file_that_changes_while_it_is_sent_is_never_taken_for_whole(bench: Bench) -> None:
@@ -197,7 +197,7 @@ async def test_a_file_that_changes_while_it_is_sent_is_never_taken_for_whole(ben
         # A command in the computer writes into it, while most of it is still to be sent.
         await asyncio.to_thread(_overwrite, path)
         received = 0
-        while data := await asyncio.wait_for(reader.read(1 << 20), 10):
+        while data := await asyncio.wait_for(reader.read(1 << 20), 30):
             received += len(data)
         writer.close()
         assert received < size

@@ -645,7 +645,7 @@ class TestOrganizations:
             for number in range(5):
                 act = activity.Act(me, "run", "vm", time.time_ns() // 1_000_000, 200, 1, command=str(number))
                 platform.activity.add(act)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while len(bench.database.all(saved)) < 5:
                     await asyncio.sleep(0.005)
             await platform.activity.sweep()
@@ -680,7 +680,7 @@ class TestOrganizations:
             await client.post(f"/api/v1/vms/{vm}/run", json={"command": "old", "session_id": 0})
             await client.post(f"/v1/vms/{vm}/runs", json={"command": "new"})
             await client.post(f"/api/v1/local/vms/{vm}/runs", json={"command": "started"})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while len(rows := (await client.get(f"/v1/runs?vm={vm}&endpoint=run")).json()["rows"]) < 3:
                     await asyncio.sleep(0.005)
             shown = {(row["command"], row["exit_code"], row["state"]) for row in rows}

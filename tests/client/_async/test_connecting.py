@@ -43,10 +43,12 @@ def silent() -> Iterator[int]:
         yield port
 
 
-def unused() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def refusing() -> Iterator[int]:
+    """A port of this machine on which nobody listens, and on which nobody else can begin to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
@@ -68,13 +70,13 @@ async def test_a_dead_first_address_costs_a_moment(monkeypatch: pytest.MonkeyPat
         stream = await AsyncStream.connect("several.test", 80, tls=False, timeout=20)
         took = time.monotonic() - started
         stream.close()
-        assert 2 * sockets.STAGGER <= took < 5
+        assert 2 * sockets.STAGGER <= took < 15
 
 
 async def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "STAGGER", 60.0)
-    with Server() as server:
-        resolving(monkeypatch, unused(), unused(), server.port)
+    with Server() as server, refusing() as one, refusing() as other:
+        resolving(monkeypatch, one, other, server.port)
         stream = await AsyncStream.connect("several.test", 80, tls=False, timeout=20)
         stream.close()
 
@@ -82,10 +84,9 @@ async def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyP
 async def test_one_that_answers_late_still_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others having failed meanwhile."""
     monkeypatch.setattr(sockets, "STAGGER", 0.05)
-    race = sockets.Race([])
-    with Server() as server:
+    with Server() as server, refusing() as other:
         race = sockets.Race(
-            [(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", port)) for port in (server.port, unused())]
+            [(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", port)) for port in (server.port, other)]
         )
         while (won := race.step()) is None:
             pass
@@ -97,9 +98,10 @@ async def test_one_that_answers_late_still_wins(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("ports", [0, 1, 3])
 async def test_the_last_failure_is_raised(ports: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolving(monkeypatch, *[unused()] * ports)
-    with pytest.raises(OSError, match="refused" if ports else "the host has no address"):
-        await AsyncStream.connect("several.test", 80, tls=False, timeout=20)
+    with refusing() as port:
+        resolving(monkeypatch, *[port] * ports)
+        with pytest.raises(OSError, match="refused" if ports else "the host has no address"):
+            await AsyncStream.connect("several.test", 80, tls=False, timeout=20)
 
 
 async def test_connecting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +110,7 @@ async def test_connecting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         started = time.monotonic()
         with pytest.raises(TimeoutError, match="connecting timed out"):
             await AsyncStream.connect("several.test", 80, tls=False, timeout=0.5)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
 
 
 def test_families_take_turns() -> None:

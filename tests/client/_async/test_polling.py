@@ -119,11 +119,14 @@ async def test_an_exception_of_a_callback_ends_the_command(
 async def test_an_answer_that_is_lost_loses_no_output(wire: CuttingProxy, deployment: Deployment) -> None:
     async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         got = b""
-        async with await vm.stream("for i in 1 2 3; do echo line $i; sleep 0.3; done") as stream:
+        async with await vm.stream(
+            "for i in 1 2 3; do echo line $i; until [ -e $i ]; do sleep 0.02; done; done"
+        ) as stream:
             async for event in stream:
                 assert isinstance(event, RunOutput)
                 assert event.offset == len(got)
                 got += event.data
+                await vm.run(f"touch {got.split()[-1].decode()}", session_id="beside")
                 wire.lose(1)
         assert got == b"line 1\nline 2\nline 3\n"
         assert wire.lost

@@ -273,9 +273,6 @@ async def test_a_host_that_is_not_there() -> None:
         assert (error.code, error.status, error.processed, error.attempts) == ("network", 0, "no", 4)
         assert f"127.0.0.1:{gone.port}" in error.message
         assert isinstance(error.__cause__, OSError)
-    async with AsyncArker(KEY, "https://does-not-exist.invalid", retry=None) as arker:
-        with pytest.raises(ArkerError, match="network"):
-            await arker.vm("arkuntu").fork()
 
 
 # --- time ---

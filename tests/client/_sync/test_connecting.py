@@ -44,10 +44,12 @@ def silent() -> Iterator[int]:
         yield port
 
 
-def unused() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def refusing() -> Iterator[int]:
+    """A port of this machine on which nobody listens, and on which nobody else can begin to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
@@ -69,13 +71,13 @@ def test_a_dead_first_address_costs_a_moment(monkeypatch: pytest.MonkeyPatch) ->
         stream = Stream.connect("several.test", 80, tls=False, timeout=20)
         took = time.monotonic() - started
         stream.close()
-        assert 2 * sockets.STAGGER <= took < 5
+        assert 2 * sockets.STAGGER <= took < 15
 
 
 def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "STAGGER", 60.0)
-    with Server() as server:
-        resolving(monkeypatch, unused(), unused(), server.port)
+    with Server() as server, refusing() as one, refusing() as other:
+        resolving(monkeypatch, one, other, server.port)
         stream = Stream.connect("several.test", 80, tls=False, timeout=20)
         stream.close()
 
@@ -83,10 +85,9 @@ def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) 
 def test_one_that_answers_late_still_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others having failed meanwhile."""
     monkeypatch.setattr(sockets, "STAGGER", 0.05)
-    race = sockets.Race([])
-    with Server() as server:
+    with Server() as server, refusing() as other:
         race = sockets.Race(
-            [(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", port)) for port in (server.port, unused())]
+            [(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", port)) for port in (server.port, other)]
         )
         while (won := race.step()) is None:
             pass
@@ -98,9 +99,10 @@ def test_one_that_answers_late_still_wins(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("ports", [0, 1, 3])
 def test_the_last_failure_is_raised(ports: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolving(monkeypatch, *[unused()] * ports)
-    with pytest.raises(OSError, match="refused" if ports else "the host has no address"):
-        Stream.connect("several.test", 80, tls=False, timeout=20)
+    with refusing() as port:
+        resolving(monkeypatch, *[port] * ports)
+        with pytest.raises(OSError, match="refused" if ports else "the host has no address"):
+            Stream.connect("several.test", 80, tls=False, timeout=20)
 
 
 def test_connecting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +111,7 @@ def test_connecting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         started = time.monotonic()
         with pytest.raises(TimeoutError, match="connecting timed out"):
             Stream.connect("several.test", 80, tls=False, timeout=0.5)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
 
 
 def test_families_take_turns() -> None:

@@ -114,11 +114,14 @@ def test_an_exception_of_a_callback_ends_the_command(wire: CuttingProxy, deploym
 def test_an_answer_that_is_lost_loses_no_output(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         got = b""
-        with vm.stream("for i in 1 2 3; do echo line $i; sleep 0.3; done") as stream:
+        with vm.stream(
+            "for i in 1 2 3; do echo line $i; until [ -e $i ]; do sleep 0.02; done; done"
+        ) as stream:
             for event in stream:
                 assert isinstance(event, RunOutput)
                 assert event.offset == len(got)
                 got += event.data
+                vm.run(f"touch {got.split()[-1].decode()}", session_id="beside")
                 wire.lose(1)
         assert got == b"line 1\nline 2\nline 3\n"
         assert wire.lost
