@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from arker.local.engine import BubblewrapEngine, LimitReached, TerminalSize, VmMissing
+from arker.local.engine.processes import Process, Processes
 from arker.local.engine.terminal import SCROLLBACK, Attachment
 
 from .harness import attempt, sh
@@ -128,6 +129,24 @@ async def test_a_second_attachment_ends_the_first(engine: BubblewrapEngine) -> N
     await first.attachment.close()
     await second.type("echo st''ill\r")
     await second.until("still")
+
+
+async def test_kill_ends_what_is_forked_meanwhile(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_all = Processes.all
+
+    def forked_later(processes: Processes) -> list[Process]:
+        monkeypatch.undo()
+        return [process for process in list_all(processes) if process.pid == process.session]
+
+    seen = await screen(engine)
+    await seen.type("sleep 1000 & echo sta''rted; wait\r")
+    await seen.until("started")
+    monkeypatch.setattr(Processes, "all", forked_later)
+    await seen.attachment.kill()
+    await seen.attachment.wait()
+    assert "sleep" not in await sh(engine, "cat /proc/[0-9]*/comm")
 
 
 async def test_kill_ends_all_of_it(engine: BubblewrapEngine) -> None:

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from arker.local.engine import _linux
 from arker.local.engine.checkpoint import quote
+from arker.local.engine.processes import Process
 from arker.local.engine.protocol import LimitReached, TerminalSize
 from arker.local.engine.sandbox import CONTROL, Sandbox
 
@@ -42,6 +43,8 @@ STALLED_SECONDS = 60.0
 #: Seconds that a shell may take to start, and that a killed one may take to end.
 _START_SECONDS = 15.0
 _KILL_SECONDS = 5.0
+#: Times that the processes are listed to be killed; a guest that never stops forking is not waited for.
+_KILL_LOOKS = 20
 _TIOCGPTN, _TIOCSPTLCK = 0x80045430, 0x40045431
 
 _ABOVE = """\
@@ -321,12 +324,21 @@ class Terminal:
         if self.state is not State.RUNNING:
             return
         self.state = State.ENDING
-        for process in self._sandbox.processes.all():
-            if process.session == self._shell or process.pid == self._shell:
-                self._sandbox.processes.send(process.pid, signal.SIGKILL)
+        sent: set[int] = set()
+        # Look again: a process may have forked while the others were listed.
+        for _ in range(_KILL_LOOKS):
+            found = {process.pid for process in self._sandbox.processes.all() if self._is_ours(process)}
+            if found <= sent:
+                break
+            for pid in found - sent:
+                self._sandbox.processes.send(pid, signal.SIGKILL)
+            sent |= found
         self._cancel_timer()
         # Process 1 may be unable to report the end when it cannot fork.
         self._timer = self._loop.call_later(_KILL_SECONDS, self._finish, None)
+
+    def _is_ours(self, process: Process) -> bool:
+        return self._shell in (process.session, process.pid)
 
 
 class Attachment:
