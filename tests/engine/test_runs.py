@@ -475,3 +475,39 @@ async def test_a_call_that_is_cancelled_just_as_its_sandbox_is_up(
     assert (await engine.sessions("a"))[0].state == "idle"
     monkeypatch.undo()
     assert await sh(engine, "echo next") == "next\n"
+
+
+async def claimed(engine: BubblewrapEngine) -> None:
+    """Wait until a run has the default session."""
+    while [session.state for session in await engine.sessions("a")] != ["running"]:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("how", ["cancel", "end the session"])
+async def test_a_run_whose_computer_is_not_ready_is_cancelled(engine: BubblewrapEngine, how: str) -> None:
+    # As while a fork copies what was written.
+    async with engine._computers["a"].gate.exclusive():
+        starting = asyncio.create_task(engine.start_run("a", "0", "touch ran", run_id="r", kept=True))
+        await claimed(engine)
+        if how == "cancel":
+            await (await engine.run_of("a", "r")).cancel()
+        else:
+            await engine.end_session("a", "0")
+        handle = await asyncio.wait_for(starting, 30)
+        assert (await handle.wait()).reason is Reason.CANCELLED
+    assert not starting.cancelling()
+    assert await sh(engine, "ls") == ""
+    assert (await engine.run_of("a", "r")).outcome == await handle.wait()
+
+
+async def test_a_caller_that_is_cancelled_with_its_run_is_cancelled(engine: BubblewrapEngine) -> None:
+    async with engine._computers["a"].gate.exclusive():
+        starting = asyncio.create_task(engine.start_run("a", "0", "touch ran", run_id="r"))
+        await claimed(engine)
+        handle = await engine.run_of("a", "r")
+        await handle.cancel()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    assert (await handle.wait()).reason is Reason.CANCELLED
+    assert await sh(engine, "ls") == ""

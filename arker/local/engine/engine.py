@@ -35,12 +35,13 @@ from arker.local.engine.protocol import (
     StorageFull,
     SystemBroken,
     TerminalSize,
+    Usage,
     VmMissing,
 )
 from arker.local.engine.runs import LocalRun, RunBook
 from arker.local.engine.sandbox import layer_budget
-from arker.local.engine.session import Session
-from arker.local.engine.shell import in_subshell
+from arker.local.engine.session import Session, end_run
+from arker.local.engine.shell import Result, in_subshell
 from arker.local.engine.store import LayerUse, SessionRow, Store, VmRow, new_layer
 from arker.local.engine.supervisor import Supervisor
 from arker.local.engine.terminal import Attachment
@@ -552,14 +553,26 @@ class BubblewrapEngine:
         if timeout is None or self._limits.run < timeout < math.inf:
             timeout = self._limits.run
         run = self._runs.start(vm_id, run_id, session_id, command, soon=not kept)
+        task = asyncio.current_task()
+        assert task is not None
+        cancelling = task.cancelling()
         try:
             if kept:
                 await self._keep(run)
                 self._runs.save_soon(run)
+            run.check()
+            run.starter = task
             await computer.start_run(session, run, raw, timeout, stdin=stdin, whole=whole)
         except BaseException:
+            if run.ending is not None:
+                end_run(run, Result(None, session.cwd, 0.0), Usage(), session.cwd, None)
+                if task.uncancel() <= cancelling:
+                    # The run was cancelled, and nothing else.
+                    return run
             self._runs.withdraw(run)
             raise
+        finally:
+            run.starter = None
         return run
 
     async def _keep(self, run: LocalRun) -> None:

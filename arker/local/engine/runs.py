@@ -191,6 +191,8 @@ class LocalRun:
         self.started_ms: int = started_ms
         self.journal = journal
         self.control: Control | None = None
+        #: The task that starts the command, while it may be interrupted.
+        self.starter: asyncio.Task[object] | None = None
         self._state = RunState.RUNNING
         self._end: End | None = None
         #: Why the run is being ended, once it is.
@@ -222,6 +224,11 @@ class LocalRun:
         self._move(RunState.ENDING)
         self.ending = reason
         return True
+
+    def check(self) -> None:
+        """Raise CancelledError if the run was cancelled before its command started."""
+        if self.ending is not None:
+            raise asyncio.CancelledError
 
     def end(self, end: End) -> None:
         """Note that the run is over."""
@@ -297,9 +304,11 @@ class LocalRun:
             self.control.signal(number)
 
     async def cancel(self) -> None:
-        """End the command and the processes that it started."""
+        """End the command and the processes that it started; a command that is not started yet never is."""
         if self.control is not None:
             self.control.cancel()
+        elif self.begin_ending(Reason.CANCELLED) and self.starter is not None:
+            self.starter.cancel()
 
 
 class RunBook:

@@ -198,6 +198,7 @@ class Session:
         assert self.run is not None
         shell = await self._ready(sandbox, control, image)
         assert shell.pid is not None
+        self.run.check()
         measure = meter.begin(shell.pid)
         try:
             future = shell.run(command, self.run.journal, stdin=stdin, whole=whole)
@@ -268,9 +269,10 @@ class Session:
 
     async def end(self) -> None:
         """End the running command, the shell, and all processes that commands of the session started."""
-        if self.run is not None and self.run.control is not None:
-            self.run.control.cancel()
-            await self.run.wait()
+        if self.run is not None:
+            run = self.run
+            await run.cancel()
+            await run.wait()
         shell, self.checkpoint = self.shell, None
         if shell is None or shell.sandbox.ended.done():
             return
