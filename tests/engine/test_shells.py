@@ -461,3 +461,9 @@ async def test_a_command_that_is_cancelled_as_it_begins_loses_nothing_of_the_one
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         assert await sh(engine, "echo $x") == f"{n}\n"
+
+
+async def test_long_commands_leave_nothing_of_one_in_the_next(engine: BubblewrapEngine) -> None:
+    for length in (20000, 5000, 9000):
+        outcome = await attempt(engine, f"# {'x' * length}\necho {length}; (exit 3)")
+        assert (outcome.stdout, outcome.exit_code) == (f"{length}\n".encode(), 3)

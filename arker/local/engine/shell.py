@@ -696,9 +696,11 @@ class Shell:
         backslashes = len(kept) - len(kept.rstrip(b"\\"))
         if len(kept) < len(command) and backslashes % 2:
             command = kept[:-1]
-        file = self._secret_folder / "f"
-        file.unlink(missing_ok=True)
-        file.write_bytes(command)
+        # Written over, as removing a file costs more; a file that is emptied first is written to the disk when closed.
+        fd = os.open(self._secret_folder / "f", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(command)
+            file.truncate()
         return b'"$(<' + self._secret + b'/f)"'
 
     def _watch(self) -> None:
