@@ -3,6 +3,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 # Quiet unless something fails; the index, proxies and certificates are pip's own configuration.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+# Tests start hundreds of interpreters; without bytecode each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-quick chaos load contracts pythons compat check bench docs linkcheck generate format clean

@@ -35,6 +35,7 @@ SLOW = (
     "engine/test_differential.py", "engine/test_kernel.py", "engine/test_limits.py", "engine/test_store.py",
     "examples", "faults/_sync", "integrations", "load", "local/test_durability.py", "local/test_full_disk.py",
     "local/test_images.py", "local/test_lag.py", "local/test_process.py", "packaging", "scripts", "security", "testing",
+    "typing",
 )  # fmt: skip
 
 

@@ -183,6 +183,7 @@ def test_run_keeps_sessions(cli: Cli, vm: str) -> None:
     assert cli("run", "-s", "two", vm, "--", "echo $PWD $x").stdout == "/usr 2\n"
 
 
+@pytest.mark.slow
 def test_run_ends_with_the_timeout(cli: Cli, vm: str) -> None:
     result = cli("run", vm, "--timeout", "1", "--", "echo begun; sleep 60", code=124)
     assert result.stdout == "begun\n"
@@ -302,6 +303,7 @@ def test_cp_both_ways(cli: Cli, vm: str, tmp_path: Path) -> None:
     assert copied == {"source": f"{vm}:sub/x", "target": str(tmp_path / "again"), "size": len(data)}
 
 
+@pytest.mark.slow
 def test_cp_by_standard_input_and_output(process: Process, vm: str) -> None:
     data = os.urandom(5_000_000)
     assert process("cp", "-", f"{vm}:x", input=data).returncode == 0
@@ -441,6 +443,7 @@ def test_sync(cli: Cli, vm: str, tmp_path: Path) -> None:
     assert "there is no folder" in cli("sync", str(tmp_path / "none"), f"{vm}:p", code=2).stderr
 
 
+@pytest.mark.slow
 def test_sync_goes_on_until_it_is_interrupted(
     environment: dict[str, str], cli: Cli, vm: str, tmp_path: Path
 ) -> None:
@@ -469,6 +472,7 @@ def test_sync_goes_on_until_it_is_interrupted(
     assert cli("ls", "-q", f"{vm}:p").stdout == "b\n"
 
 
+@pytest.mark.slow
 def test_sync_goes_on_after_a_failure_that_passes(
     cli: Cli, vm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -597,6 +601,7 @@ def test_no_color(environment: dict[str, str], client: Arker, name: str) -> None
     assert seen == f"arkuntu\r\n└─ {name}  {computer.id}\r\n"
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_progress_bar(
     environment: dict[str, str], client: Arker, name: str, tmp_path: Path
 ) -> None:
@@ -641,6 +646,7 @@ def completed(environment: dict[str, str], *words: str) -> list[str]:
     return [line.split(",", 1)[1] for line in outcome.stdout.split()]
 
 
+@pytest.mark.slow
 def test_completion_knows_commands_options_names_and_ids(
     environment: dict[str, str], client: Arker, name: str
 ) -> None:
@@ -669,6 +675,7 @@ def test_completion_in_bash(environment: dict[str, str], client: Arker, name: st
     assert (done.stdout, done.stderr) == (f"{name}:\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
 def test_completion_in_fish(environment: dict[str, str], client: Arker, name: str, installed: Path) -> None:
     def offered(line: str) -> list[str]:
@@ -687,6 +694,7 @@ def test_completion_in_fish(environment: dict[str, str], client: Arker, name: st
     assert offered("arker fork --js") == ["--json\tPrint JSON; errors too, on standard error."]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 def test_completion_in_zsh(environment: dict[str, str], client: Arker, name: str, installed: Path) -> None:
     with client.vm("arkuntu").fork(name=name), Zsh(environment, installed) as zsh:

@@ -99,6 +99,7 @@ def test_ctrl_c_interrupts_the_command_and_not_its_follower(
         assert process.wait(30) == 9
 
 
+@pytest.mark.slow
 def test_a_command_that_is_followed_ends_with_its_follower(vm: Computer, environment: dict[str, str]) -> None:
     command = [*ARKER, "run", "-f", vm.id, "--", "echo ready; while sleep 0.05; do echo more; done"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
@@ -127,6 +128,7 @@ def test_attach_is_as_if_it_had_been_started_here(vm: Computer, environment: dic
     assert (done.stdout, done.returncode) == (b"typed\n", 3)
 
 
+@pytest.mark.slow
 def test_a_shell_is_a_terminal(vm: Computer, environment: dict[str, str]) -> None:
     def shell() -> tuple[int, int]:
         pid, fd = pty.fork()
@@ -208,6 +210,7 @@ def test_a_link_for_a_browser(cli: Cli, vm: Computer) -> None:
     assert "PORT" in cli("port", vm.id, "x", code=2).stderr
 
 
+@pytest.mark.slow
 def test_how_a_command_ended_is_said_whether_or_not_it_is_followed(cli: Cli, vm: Computer) -> None:
     for follow in ([], ["--follow"]):
         killed = cli("run", vm.id, *follow, "--", "kill -9 $$", code=137)

@@ -20,6 +20,7 @@ from arker.cli.top import Row, size, table
 from .conftest import Cli
 
 
+@pytest.mark.slow
 def test_the_table_and_its_order(cli: Cli, client: Arker, name: str) -> None:
     with (
         client.vm("arkuntu").fork(name=f"{name}-busy") as busy,

@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ways = [
             pytest.param("endpoints"),
             pytest.param("shell-0.3", marks=pytest.mark.contract("0.3")),
-            pytest.param("shell-0.1", marks=pytest.mark.contract("0.1")),
+            pytest.param("shell-0.1", marks=[pytest.mark.contract("0.1"), pytest.mark.slow]),
         ]
         all_three = "_async.test_file" in metafunc.module.__name__
         metafunc.parametrize("way", ways if all_three else ways[:2], indirect=True)

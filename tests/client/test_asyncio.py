@@ -356,6 +356,7 @@ async def test_closing_does_not_leave_the_peer_waiting_for_room() -> None:
             peer.sendall(bytes(64 << 20))
 
 
+@pytest.mark.slow
 async def test_an_embedded_deployment_starts_beside_other_tasks() -> None:
     ticks = 0
 
@@ -549,6 +550,7 @@ async def test_cancelling_a_run_ends_it_where_only_contract_0_3_is_spoken(
         assert run.state == "cancelled"
 
 
+@pytest.mark.slow
 async def test_a_deployment_that_does_not_answer_a_cancellation_delays_it_little(server: Server) -> None:
     server.fail("run", faults.delay(60))
     server.fail("cancel", faults.delay(60))
@@ -700,7 +702,9 @@ async def cancel_one_of_two(deployment: Deployment, contract: Literal["0.1", "0.
     url = deployment.base_url
     client = AsyncArker(deployment.api_key, url, global_url=url, contract=contract)
     async with client as arker, await arker.vm("arkuntu").fork() as vm:
-        other = asyncio.create_task(vm.run("sleep 3; echo other", session_id=1))
+        other = asyncio.create_task(
+            vm.run("until [ -e free ]; do sleep 0.05; done; echo other", session_id=1)
+        )
         run = asyncio.create_task(vm.run("touch started; sleep 60; touch ended"))
         while (await vm.run("ls", session_id=2)).stdout.split() != [b"started"]:
             assert not run.done()
@@ -708,7 +712,7 @@ async def cancel_one_of_two(deployment: Deployment, contract: Literal["0.1", "0.
         with pytest.raises(asyncio.CancelledError):
             await run
         # The session is free again.
-        assert (await vm.run("ls", timeout=20)).stdout == b"started\n"
+        assert (await vm.run("ls; touch free", timeout=20)).stdout == b"started\n"
         assert (await other).stdout == b"other\n"
 
 

@@ -407,6 +407,7 @@ def test_closing_in_one_thread_ends_the_run_of_another(server: Server) -> None:
     assert "cancel" in server.steps()
 
 
+@pytest.mark.slow
 def test_processes_killed_for_their_memory_are_noted_though_the_command_went_on() -> None:
     hog = """python3 -c 'import time; b = bytearray(b"x") * (80 << 20); time.sleep(100)'"""
     with Arker.local(limits={"memory": 200 << 20}) as arker, arker.vm("arkuntu").fork() as vm:
@@ -418,6 +419,7 @@ def test_processes_killed_for_their_memory_are_noted_though_the_command_went_on(
         assert vm.run("true").notes == ()
 
 
+@pytest.mark.slow
 def test_a_computer_with_a_full_disk_refuses_whatever_is_written_until_there_is_room(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "f").write_bytes(b"x" * 2_000_000)

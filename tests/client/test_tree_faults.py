@@ -175,6 +175,7 @@ def test_no_file_is_partial_and_no_file_is_lost(
         arker.vm(vm).delete()
 
 
+@pytest.mark.slow
 def test_of_two_pushes_at_once_each_file_is_from_one(
     way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ async def test_from_a_descriptor_from_its_beginning(engine: BubblewrapEngine) ->
     assert await content(engine, f"{HOME}/file") == b"0123456789" * 100_000
 
 
+@pytest.mark.slow
 async def test_a_cancelled_caller_may_close_its_descriptor(engine: BubblewrapEngine) -> None:
     for step in range(20):
         fd = os.memfd_create("source")
@@ -214,6 +215,7 @@ async def test_dot_dot_stays_inside(engine: BubblewrapEngine) -> None:
     assert await content(engine, f"{HOME}/../../../../etc/hostname") == b"arkuntu\n"
 
 
+@pytest.mark.slow
 async def test_swapping_folders_for_links_leads_nowhere(engine: BubblewrapEngine, box: Box) -> None:
     outside = box.folder / "store" / "outside"
     outside.mkdir()

@@ -394,6 +394,7 @@ def test_a_tree_of_any_size_is_listed_in_constant_memory(tmp_path: Path) -> None
             os.close(fd)
 
 
+@pytest.mark.slow
 async def test_a_tree_that_is_moved_while_it_is_removed_harms_nothing_else(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     await sh(engine, "mkdir keep; touch keep/{1..50}")
@@ -467,6 +468,7 @@ async def test_copying(engine: BubblewrapEngine) -> None:
     assert await sh(engine, "cat /tmp/g; ls -A") == "x\nd\ne\n"
 
 
+@pytest.mark.slow
 async def test_holes_of_files_are_not_copied(engine: BubblewrapEngine) -> None:
     files = engine.files("a")
     await sh(
@@ -611,6 +613,7 @@ async def test_entries_in_the_way_of_a_tree_are_reported(engine: BubblewrapEngin
     assert await sh(engine, "cat t/good; ls -A . | wc -l; ls t | wc -l") == "x1\n5\n"
 
 
+@pytest.mark.slow
 async def test_swapped_links_lead_a_tree_nowhere(engine: BubblewrapEngine, box: Box) -> None:
     files = engine.files("a")
     outside = box.folder / "store" / "outside"
@@ -688,6 +691,7 @@ async def _inside(files: ComputerFiles, operation: str, one: str, two: str, data
             await files.move(f"{HOME}/{one}", f"{HOME}/{two}")
 
 
+@pytest.mark.slow
 async def test_operations_like_those_of_a_local_directory(engine: BubblewrapEngine, box: Box) -> None:
     """Random operations have the effects that they have on a directory of this machine."""
     files = engine.files("a")

@@ -126,6 +126,7 @@ async def appears(engine: BubblewrapEngine, name: str) -> None:
             written = await content(engine, f"{HOME}/{name}")
 
 
+@pytest.mark.slow
 async def test_a_fork_with_a_command_running(engine: BubblewrapEngine) -> None:
     running = asyncio.create_task(
         sh(engine, "until [ -e stop ]; do echo $((++i)) >> log; sleep 0.01; done; echo done", timeout=60)
@@ -144,6 +145,7 @@ async def test_a_fork_with_a_command_running(engine: BubblewrapEngine) -> None:
         assert lines == written[: len(lines)]
 
 
+@pytest.mark.slow
 async def test_a_fork_under_a_load_of_writes_is_a_moment_in_time(engine: BubblewrapEngine) -> None:
     # Files are written in order; a child that has one must have all before it, with their content.
     writer = (
@@ -176,6 +178,7 @@ async def test_processes_of_the_parent_go_on_and_stay_with_it(engine: Bubblewrap
     assert await content(engine, f"{HOME}/beat", "b") == first
 
 
+@pytest.mark.slow
 async def test_a_fork_while_processes_start_others(engine: BubblewrapEngine) -> None:
     # vfork: the parent waits in the kernel until the child has executed, which a stopped child does not.
     spawn = "import subprocess\nfor _ in range(100000): subprocess.run(['/bin/true'])"
@@ -307,6 +310,7 @@ async def test_a_chain_of_a_thousand_forks(engine: BubblewrapEngine, box: Box) -
     assert statistics.median(times[-200:]) < 10 * statistics.median(times[:200])
 
 
+@pytest.mark.slow
 async def test_delete_while_everything_happens(engine: BubblewrapEngine) -> None:
     for index in range(10):
         vm = f"v{index}"

@@ -198,6 +198,7 @@ async def test_an_image_is_gone_as_soon_as_it_is_removed_and_another_may_have_it
         assert await sh(engine, "ls /etc/new") == "/etc/new\n"
 
 
+@pytest.mark.slow
 async def test_computers_whose_image_is_gone_report_it_and_affect_no_other(box: Box) -> None:
     make_image(box)
     async with box.engine() as engine:

@@ -97,6 +97,7 @@ async def test_the_helper_comes_back_when_it_is_killed(engine: BubblewrapEngine)
         await stream.close()
 
 
+@pytest.mark.slow
 async def test_a_stopped_helper_is_replaced(engine: BubblewrapEngine) -> None:
     await up(engine, "127.0.0.1", 8000)
     await (await engine.open_port("a", 8000)).close()

@@ -71,6 +71,7 @@ def test_mapped_files_without_a_name() -> None:
     assert list(mapped_without_name(maps)) == [((os.makedev(0xFE, 1), 1234), 0x10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 async def test_a_timeout_ends_what_hides(engine: BubblewrapEngine, hidden: str) -> None:
     await sh(engine, "sleep 301 & (env -i setsid sleep 302 &)")
@@ -84,6 +85,7 @@ async def test_a_timeout_ends_what_hides(engine: BubblewrapEngine, hidden: str) 
     assert await sh(engine, "pgrep -c '^sleep$'", session="b") == "4\n"
 
 
+@pytest.mark.slow
 async def test_a_timeout_ends_what_hides_behind_a_shell_that_takes_no_mark(engine: BubblewrapEngine) -> None:
     await sh(engine, "sleep 301 &", session="b")
     await sh(engine, "ulimit -x 0")
@@ -92,6 +94,7 @@ async def test_a_timeout_ends_what_hides_behind_a_shell_that_takes_no_mark(engin
     assert await sh(engine, "pgrep -c '^sleep$'", session="b") == "1\n"
 
 
+@pytest.mark.slow
 async def test_a_timeout_ends_nothing_that_another_session_starts_meanwhile(
     engine: BubblewrapEngine,
 ) -> None:
@@ -105,12 +108,14 @@ async def test_a_timeout_ends_nothing_that_another_session_starts_meanwhile(
     assert await sh(engine, f"{until_all}; pgrep -f '^sleep 30[12]' || true", session="b", timeout=60) == ""
 
 
+@pytest.mark.slow
 async def test_a_process_that_lowers_its_mark_is_ended(engine: BubblewrapEngine) -> None:
     lower = "import os, resource, time\nresource.setrlimit(10, (5, 5))\nos.setsid()\ntime.sleep(300)"
     await attempt(engine, f"(env -i python3 -c '{lower}' &)\nsleep 300", timeout=2)
     assert await sh(engine, "pgrep -c python3 || true") == "0\n"
 
 
+@pytest.mark.slow
 @pytest.mark.engine(memory=300 * MIB)
 async def test_memory_of_a_process_without_a_main_thread(engine: BubblewrapEngine) -> None:
     hog = LEADERLESS.format(work='held = [bytearray(b"x") * (90 << 20)]; time.sleep(300)')
@@ -175,6 +180,7 @@ def test_the_interval_of_looks_bounds_their_cost() -> None:
     assert interval(100.0, in_need=False) == 10.0
 
 
+@pytest.mark.slow
 @pytest.mark.engine(idle=0.5, memory=200 * MIB)
 async def test_a_withheld_checkpoint_delays_no_other_look(engine: BubblewrapEngine) -> None:
     withhold = "[[ $BASH_COMMAND != *shopt* ]] || sleep 600"

@@ -222,6 +222,7 @@ async def test_a_background_child_holds_nobody_up(engine: BubblewrapEngine) -> N
     assert outcome.duration_ms < 20_000
 
 
+@pytest.mark.slow
 async def test_late_output_lands_in_no_other_answer(engine: BubblewrapEngine) -> None:
     await attempt(
         engine, "(for i in $(seq 300); do echo late; echo late >&2; sleep 0.002; done; touch ~/whole) &"
@@ -236,6 +237,7 @@ async def test_a_flood_from_the_background_is_read_to_its_end(engine: Bubblewrap
     await sh(engine, "until [ -e ~/whole ]; do sleep 0.02; done", timeout=30)
 
 
+@pytest.mark.slow
 async def test_endless_output_from_the_background_starves_nobody(engine: BubblewrapEngine) -> None:
     await engine.create("b", "arkuntu")
     for _ in range(3):
@@ -257,6 +259,7 @@ async def test_output_of_process_substitution_is_not_lost(
     assert await sh(engine, f"echo text > >({slow} | tr t T)") == "TexT\n\n"
 
 
+@pytest.mark.slow
 async def test_many_holders_of_output(engine: BubblewrapEngine) -> None:
     for index in range(80):
         assert await sh(engine, f"sleep 20 & echo {index}") == f"{index}\n"
@@ -265,6 +268,7 @@ async def test_many_holders_of_output(engine: BubblewrapEngine) -> None:
 # Time
 
 
+@pytest.mark.slow
 async def test_a_timeout_ends_all_that_the_command_started(engine: BubblewrapEngine) -> None:
     await sh(engine, "x=5; sleep 31 &")
     await asyncio.sleep(0.03)  # the clock of processes ticks 100 times a second
@@ -293,18 +297,21 @@ async def test_a_timeout_ends_what_ignores_signals(engine: BubblewrapEngine) -> 
     assert await sh(engine, "echo $x") == "5\n"
 
 
+@pytest.mark.slow
 async def test_output_before_the_timeout_is_kept(engine: BubblewrapEngine) -> None:
     await sh(engine, ":")
     outcome = await attempt(engine, "echo early; sleep 30", timeout=1)
     assert (outcome.stdout, outcome.completed) == (b"early\n", False)
 
 
+@pytest.mark.slow
 @pytest.mark.engine(run=0.3)
 async def test_the_engine_has_a_longest_run(engine: BubblewrapEngine) -> None:
     assert not (await attempt(engine, "sleep 30")).completed
     assert not (await attempt(engine, "sleep 30", timeout=60)).completed
 
 
+@pytest.mark.slow
 async def test_a_whole_run_ends_with_the_last_process_that_it_started(engine: BubblewrapEngine) -> None:
     await sh(engine, "setsid -f sleep 1000 > /dev/null 2>&1")  # is of another command
     handle = await engine.start_run(
@@ -352,6 +359,7 @@ async def test_a_cancelled_call_ends_its_command(engine: BubblewrapEngine) -> No
     assert await sh(engine, "echo $x; ls -A; cat /proc/[0-9]*/comm | grep -c '^sleep$' || true") == "5\n0\n"
 
 
+@pytest.mark.slow
 async def test_calls_cancelled_at_any_moment_leave_the_session_whole(engine: BubblewrapEngine) -> None:
     for step in range(60):
         task = asyncio.create_task(attempt(engine, "echo a; sleep 0.005; echo b"))

@@ -139,6 +139,7 @@ async def test_the_states_of_all_sessions_have_a_bound(engine: BubblewrapEngine)
     assert await sh(engine, "echo ${#x}", session="s4") == "100000\n"
 
 
+@pytest.mark.slow
 async def test_a_huge_state_is_not_kept_and_harms_nothing(engine: BubblewrapEngine) -> None:
     await sh(engine, "small=1; cd /tmp")
     await sh(engine, "big=$(head -c 5000000 /dev/zero | tr '\\0' x); cd /usr")
@@ -150,6 +151,7 @@ async def test_a_huge_state_is_not_kept_and_harms_nothing(engine: BubblewrapEngi
     assert (outcome.stderr, outcome.notes) == (f"arker: {note}\n".encode(), (note,))
 
 
+@pytest.mark.slow
 async def test_state_that_changes_while_it_is_saved_is_saved_again(box: Box) -> None:
     async with box.engine() as engine:
         await engine.create("a", "arkuntu")
@@ -178,6 +180,7 @@ async def test_state_that_changes_while_it_is_saved_is_saved_again(box: Box) -> 
         assert await sh(engine, "echo $x") == "2\n"
 
 
+@pytest.mark.slow
 async def test_shells_that_keep_their_state_to_themselves_hold_nobody_up(engine: BubblewrapEngine) -> None:
     silent = "set -T; trap '((BASH_SUBSHELL)) && sleep 100' DEBUG"
     for index in range(40):
@@ -216,12 +219,14 @@ async def test_idle_shells_make_room_and_come_back(engine: BubblewrapEngine) -> 
         assert await sh(engine, "echo $x $PWD", session=f"s{index}") == f"{index} /usr\n"
 
 
+@pytest.mark.slow
 @pytest.mark.engine(shells=2)
 async def test_busy_shells_do_not_make_room(engine: BubblewrapEngine) -> None:
     told = await asyncio.gather(*(sh(engine, f"sleep 0.5; echo {i}", session=f"s{i}") for i in range(6)))
     assert told == [f"{i}\n" for i in range(6)]
 
 
+@pytest.mark.slow
 @pytest.mark.engine(idle=0.5)
 async def test_an_idle_sandbox_stops_and_comes_back(engine: BubblewrapEngine) -> None:
     await sh(engine, "cd /tmp; x=1; echo text > /tmp/file; echo text > ~/file")
@@ -234,6 +239,7 @@ async def test_an_idle_sandbox_stops_and_comes_back(engine: BubblewrapEngine) ->
     assert await sh(engine, "echo $x; pwd; cat /tmp/file ~/file") == "1\n/tmp\ntext\ntext\n"
 
 
+@pytest.mark.slow
 @pytest.mark.engine(idle=0.5)
 async def test_a_sandbox_with_something_running_does_not_idle(engine: BubblewrapEngine) -> None:
     await sh(engine, "sleep 60 &")

@@ -204,6 +204,7 @@ async def test_only_what_the_command_started_ends(engine: BubblewrapEngine, how:
     assert await sh(engine, "echo $x $PWD $(ulimit -n)") == "1 /tmp 8192\n"
 
 
+@pytest.mark.slow
 async def test_a_cancelled_command_goes_on_to_nothing(engine: BubblewrapEngine) -> None:
     for n in range(20):
         handle = await engine.start_run("a", "0", f"touch a{n}; echo up; sleep 60; touch b{n}")
@@ -255,6 +256,7 @@ async def test_calls_of_programs_need_not_be_told(engine: BubblewrapEngine) -> N
     assert await sh(engine, "echo $x $y $PWD") == "3 2 /tmp\n"
 
 
+@pytest.mark.slow
 async def test_what_changes_variables_alone_is_told_before_the_next_command(engine: BubblewrapEngine) -> None:
     for number in range(20):
         await attempt(engine, f"x{number}={number}")
@@ -327,6 +329,7 @@ async def test_signals_are_told_from_exit_codes(engine: BubblewrapEngine) -> Non
     assert (await attempt(engine, "(exit 137)")).reason is Reason.EXITED
 
 
+@pytest.mark.slow
 async def test_commands_in_many_sessions_cancelled_at_any_moment_are_answered_rightly(
     engine: BubblewrapEngine,
 ) -> None:
@@ -386,6 +389,7 @@ async def test_what_ends_in_the_middle_confuses_no_later_command(engine: Bubblew
         assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (3, f"{n}\n".encode(), b"")
 
 
+@pytest.mark.slow
 async def test_a_shell_that_dies_before_a_command_does_not_answer_it(engine: BubblewrapEngine) -> None:
     killed = 0
     for n in range(30):

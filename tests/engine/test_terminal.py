@@ -177,6 +177,7 @@ async def test_a_program_instead_of_the_shell(engine: BubblewrapEngine) -> None:
     assert await seen.attachment.wait() == 3
 
 
+@pytest.mark.slow
 async def test_a_flood_that_nobody_reads_stops_and_goes_on(engine: BubblewrapEngine) -> None:
     seen = await screen(engine)
     await seen.until(r"\$ ")
@@ -187,6 +188,7 @@ async def test_a_flood_that_nobody_reads_stops_and_goes_on(engine: BubblewrapEng
     await seen.until("end\r\n")
 
 
+@pytest.mark.slow
 async def test_an_attachment_that_reads_nothing_ends_so_that_the_program_goes_on(
     engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +225,7 @@ async def test_it_ends_with_its_computer(engine: BubblewrapEngine) -> None:
         await screen(engine)
 
 
+@pytest.mark.slow
 @pytest.mark.engine(idle=0.1)
 async def test_an_open_terminal_keeps_its_computer_awake(engine: BubblewrapEngine) -> None:
     seen = await screen(engine)
@@ -265,6 +268,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.engine(processes=32)
 async def test_a_computer_without_room_for_another_process(
     engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch

@@ -32,6 +32,7 @@ def _exchanging(a: Path, b: Path, until: threading.Event) -> None:
                     path.chmod(0o077)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "file"])
 @pytest.mark.parametrize("operation", ["copy", "remove"])
 async def test_no_operation_follows_a_link_that_comes_in_between(box: Box, kind: str, operation: str) -> None:

@@ -71,6 +71,7 @@ def _written_here() -> int:
     return 0
 
 
+@pytest.mark.slow
 async def test_usage_of_a_command_that_a_timeout_ended(engine: BubblewrapEngine) -> None:
     held = "x=$(head -c 30000000 /dev/zero | tr '\\0' x); while :; do :; done"
     # A busy machine takes its time until all is held, and has been seen twice.
@@ -85,6 +86,7 @@ async def test_usage_of_a_command_that_a_timeout_ended(engine: BubblewrapEngine)
     assert took.usage.peak_memory > 30_000_000
 
 
+@pytest.mark.slow
 async def test_usage_of_the_shell_itself_until_a_timeout(engine: BubblewrapEngine) -> None:
     took = await attempt(engine, "while :; do :; done", timeout=0.5)
     assert took.reason is Reason.TIMED_OUT
@@ -93,6 +95,7 @@ async def test_usage_of_the_shell_itself_until_a_timeout(engine: BubblewrapEngin
     assert took.usage.peak_memory is None
 
 
+@pytest.mark.slow
 async def test_it_is_exact_where_there_is_a_group_and_not_beside_others(engine: BubblewrapEngine) -> None:
     await attempt(engine, "true")
     computer = engine._computers["a"]

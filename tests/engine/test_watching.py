@@ -129,6 +129,7 @@ async def test_more_changes_than_are_remembered(
     assert (await news(files, HOME, found.cursor))[0] == ["x/f"]
 
 
+@pytest.mark.slow
 async def test_a_watch_and_the_life_of_its_computer(box: Box) -> None:
     async with box.engine(idle=0.2) as engine:
         await engine.create("a", "arkuntu")

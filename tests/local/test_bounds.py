@@ -238,6 +238,7 @@ async def test_answers_being_made_have_a_limit(bench: Bench, monkeypatch: pytest
     assert 1 < most <= 4_000_000 // (4 * 200_000)
 
 
+@pytest.mark.slow
 async def test_unread_answers_have_a_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MAX_UNREAD", 8_000_000)
     monkeypatch.setattr(bounds, "STALLED", 1.5)

@@ -116,6 +116,7 @@ def test_many_readers_from_any_offset_see_the_same(guest: Guest) -> None:
     assert guest.ask("GET", f"/{run}/events?offset={len(whole) + 1}")[0] == 400
 
 
+@pytest.mark.slow
 def test_a_reader_that_was_cut_goes_on_where_it_was(guest: Guest) -> None:
     run = guest.start("for i in $(seq 200); do echo line $i; sleep 0.005; done")
     data = b""
@@ -178,6 +179,7 @@ def test_a_run_without_input_reads_none(guest: Guest) -> None:
     assert guest.output(run) == b"end\n"
 
 
+@pytest.mark.slow
 def test_unread_input_delays_no_other(guest: Guest) -> None:
     run = guest.start("sleep 1000", stdin=True)
     url = urlsplit(guest.deployment.base_url)

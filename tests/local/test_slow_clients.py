@@ -66,6 +66,7 @@ async def test_a_body_that_comes_in_pieces_is_taken(bench: Bench) -> None:
         assert len(bench.engine.files) == 1
 
 
+@pytest.mark.slow
 async def test_connections_that_ask_for_nothing_are_closed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +128,7 @@ async def test_the_rest_of_a_body_that_was_answered_is_not_waited_for_for_ever(
         assert answer.startswith(b"HTTP/1.1 401 ")
 
 
+@pytest.mark.slow
 async def test_an_answer_that_takes_its_time_is_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +170,7 @@ async def large_file(bench: Bench, size: int) -> tuple[Path, str]:
     return path, signing.sign(secret["value"], grant)
 
 
+@pytest.mark.slow
 async def test_an_answer_that_is_not_read_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = asyncio.Event()
     original = connections.Connection.connection_lost

@@ -63,6 +63,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
+@pytest.mark.slow
 async def test_a_dead_first_address_costs_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     with Server() as server, silent() as dead:
         resolving(monkeypatch, dead, dead, server.port)
@@ -104,6 +105,7 @@ async def test_the_last_failure_is_raised(ports: int, monkeypatch: pytest.Monkey
             await AsyncStream.connect("several.test", 80, tls=False, timeout=20)
 
 
+@pytest.mark.slow
 async def test_connecting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with silent() as dead:
         resolving(monkeypatch, dead, dead)

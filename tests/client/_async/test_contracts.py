@@ -23,7 +23,14 @@ from tests.faults import server as faults
 from tests.faults.proxy import CuttingProxy
 from tests.faults.server import KEY, Answer, Server
 
-CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("0.3", "auto")]
+#: The contracts that a deployment serves, and the one that the client speaks.
+CASES = [
+    ("both", "0.1"),
+    ("both", "0.3"),
+    pytest.param(("both", "auto"), marks=pytest.mark.slow),
+    pytest.param(("0.1", "auto"), marks=pytest.mark.slow),
+    pytest.param(("0.3", "auto"), marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[1]} with {case[0]}")
@@ -56,6 +63,7 @@ async def test_a_computer_is_forked_used_and_deleted(case: tuple[Deployment, str
             await child.run("true")
 
 
+@pytest.mark.slow
 async def test_a_result_says_why_the_command_ended(case: tuple[Deployment, str]) -> None:
     async with client(case) as arker, await arker.vm("arkuntu").fork() as vm:
         result = await vm.run("exit 124")

@@ -81,6 +81,7 @@ async def test_files_arrive_whole_over_a_wire_that_cuts(
         assert (await vm.run("ls -A")).stdout.split() == [b"f"]
 
 
+@pytest.mark.slow
 async def test_a_fan_out_over_real_computers(wire: CuttingProxy, deployment: Deployment) -> None:
     async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as parent:
         await parent.sync.write_files({f"/home/user/{n}": str(n) for n in range(5)})
@@ -95,6 +96,7 @@ async def test_a_fan_out_over_real_computers(wire: CuttingProxy, deployment: Dep
         assert [outcome.value for outcome in back.values()] == [b"0", b"1", b"2", b"3", b"4", None]
 
 
+@pytest.mark.slow
 async def test_the_client_of_an_embedded_deployment() -> None:
     async with AsyncArker.local() as arker, AsyncArker.local() as other:
         assert repr(arker) == repr(other)

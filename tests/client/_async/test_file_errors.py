@@ -82,6 +82,7 @@ _REFUSED: Final[list[tuple[_Do, str, str]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_what_is_refused(way: Way, deployment: Deployment) -> None:
     async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         (await vm.run(_SETUP)).check()

@@ -47,6 +47,7 @@ async def test_contents(way: Way, deployment: Deployment) -> None:
             await files.stat(5)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, deployment: Deployment) -> None:
     async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files
@@ -162,6 +163,7 @@ async def test_an_answer_that_is_lost_costs_nothing(way: Way, deployment: Deploy
         assert not await files.exists("d/f")
 
 
+@pytest.mark.slow
 async def test_file_objects(way: Way, deployment: Deployment) -> None:
     async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         files = vm.files

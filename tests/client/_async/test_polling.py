@@ -44,6 +44,7 @@ async def test_output_is_seen_while_the_command_runs(wire: CuttingProxy, deploym
         assert (await vm.run("pwd")).text == "/tmp\n"
 
 
+@pytest.mark.slow
 async def test_a_run_in_the_background_is_found_cancelled_and_signalled(
     wire: CuttingProxy, deployment: Deployment
 ) -> None:
@@ -76,6 +77,7 @@ async def test_a_run_in_the_background_is_found_cancelled_and_signalled(
         assert caught.value.code == "not_found"
 
 
+@pytest.mark.slow
 async def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deployment) -> None:
     async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         result = await vm.run("pwd; echo $A; cd /; A=x", cwd="/tmp", env={"A": "b  'c"})
@@ -92,6 +94,7 @@ async def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deploym
             assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
 
 
+@pytest.mark.slow
 async def test_a_run_without_an_answer_is_found_by_its_session(
     wire: CuttingProxy, deployment: Deployment
 ) -> None:
@@ -116,6 +119,7 @@ async def test_an_exception_of_a_callback_ends_the_command(
         assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"
 
 
+@pytest.mark.slow
 async def test_an_answer_that_is_lost_loses_no_output(wire: CuttingProxy, deployment: Deployment) -> None:
     async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         got = b""

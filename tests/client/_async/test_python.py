@@ -234,6 +234,7 @@ async def test_the_code_has_no_input(deployment: Deployment) -> None:
         ).text == "end\n"
 
 
+@pytest.mark.slow
 async def test_a_timeout_interrupts_and_keeps_the_variables(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm, vm.python() as python:
         await python.run("x = 1")
@@ -245,6 +246,7 @@ async def test_a_timeout_interrupts_and_keeps_the_variables(deployment: Deployme
         assert (await python.run("x", timeout=60)).value == "1"
 
 
+@pytest.mark.slow
 async def test_a_call_that_cannot_be_interrupted_is_killed(deployment: Deployment) -> None:
     code = "signal.signal(signal.SIGINT, signal.SIG_IGN)\nx = 1\nprint('here')\nwhile True:\n    pass"
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm, vm.python() as python:

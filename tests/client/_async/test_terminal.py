@@ -83,6 +83,7 @@ async def test_a_terminal_that_is_killed_or_does_not_stay(arker: AsyncArker) -> 
         assert b"[] done" in seen
 
 
+@pytest.mark.slow
 @pytest.mark.contract("0.3")
 async def test_a_terminal_ends_after_the_time_that_its_session_sets(arker: AsyncArker) -> None:
     async with await arker.vm("arkuntu").fork() as vm:

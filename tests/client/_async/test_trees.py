@@ -396,6 +396,7 @@ async def test_nothing_is_pushed_over_a_link(way: Way, deployment: Deployment, t
         assert (await vm.run("ls t/d; ls -A out t")).text.split() == ["large", "small", "out:", "t:", "d"]
 
 
+@pytest.mark.slow
 async def test_a_push_that_was_cut_goes_on(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     local = tmp_path / "a"
     for number in range(40 if way.name == "endpoints" else 8):
@@ -429,6 +430,7 @@ async def test_a_push_that_was_cut_goes_on(way: Way, deployment: Deployment, tmp
         assert picture(tmp_path / "b") == picture(local)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_change_is_carried(way: Way, deployment: Deployment, tmp_path: Path, seed: int) -> None:
     """After any sequence of changes of the local tree, a push makes the computer's like it, and a pull another."""

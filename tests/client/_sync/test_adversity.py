@@ -406,6 +406,7 @@ def test_a_large_request_has_the_write_timeout_for_each_piece_of_it(
     assert max(size for size, _ in written) <= 256 * 1024
 
 
+@pytest.mark.slow
 def test_a_refusal_is_heard_from_a_server_that_reads_no_further(server: Server) -> None:
     done = threading.Event()
 

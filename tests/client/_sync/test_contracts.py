@@ -24,7 +24,14 @@ from tests.faults import server as faults
 from tests.faults.proxy import CuttingProxy
 from tests.faults.server import KEY, Answer, Server
 
-CASES = [("both", "0.1"), ("both", "0.3"), ("both", "auto"), ("0.1", "auto"), ("0.3", "auto")]
+#: The contracts that a deployment serves, and the one that the client speaks.
+CASES = [
+    ("both", "0.1"),
+    ("both", "0.3"),
+    pytest.param(("both", "auto"), marks=pytest.mark.slow),
+    pytest.param(("0.1", "auto"), marks=pytest.mark.slow),
+    pytest.param(("0.3", "auto"), marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[1]} with {case[0]}")
@@ -57,6 +64,7 @@ def test_a_computer_is_forked_used_and_deleted(case: tuple[Deployment, str]) -> 
             child.run("true")
 
 
+@pytest.mark.slow
 def test_a_result_says_why_the_command_ended(case: tuple[Deployment, str]) -> None:
     with client(case) as arker, arker.vm("arkuntu").fork() as vm:
         result = vm.run("exit 124")

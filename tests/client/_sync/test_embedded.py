@@ -78,6 +78,7 @@ def test_files_arrive_whole_over_a_wire_that_cuts(
         assert (vm.run("ls -A")).stdout.split() == [b"f"]
 
 
+@pytest.mark.slow
 def test_a_fan_out_over_real_computers(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as parent:
         parent.sync.write_files({f"/home/user/{n}": str(n) for n in range(5)})
@@ -92,6 +93,7 @@ def test_a_fan_out_over_real_computers(wire: CuttingProxy, deployment: Deploymen
         assert [outcome.value for outcome in back.values()] == [b"0", b"1", b"2", b"3", b"4", None]
 
 
+@pytest.mark.slow
 def test_the_client_of_an_embedded_deployment() -> None:
     with Arker.local() as arker, Arker.local() as other:
         assert repr(arker) == repr(other)

@@ -83,6 +83,7 @@ _REFUSED: Final[list[tuple[_Do, str, str]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_refused(way: Way, deployment: Deployment) -> None:
     with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         (vm.run(_SETUP)).check()

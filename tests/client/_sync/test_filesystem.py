@@ -48,6 +48,7 @@ def test_contents(way: Way, deployment: Deployment) -> None:
             files.stat(5)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, deployment: Deployment) -> None:
     with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files
@@ -163,6 +164,7 @@ def test_an_answer_that_is_lost_costs_nothing(way: Way, deployment: Deployment) 
         assert not files.exists("d/f")
 
 
+@pytest.mark.slow
 def test_file_objects(way: Way, deployment: Deployment) -> None:
     with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         files = vm.files

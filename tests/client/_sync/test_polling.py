@@ -45,6 +45,7 @@ def test_output_is_seen_while_the_command_runs(wire: CuttingProxy, deployment: D
         assert (vm.run("pwd")).text == "/tmp\n"
 
 
+@pytest.mark.slow
 def test_a_run_in_the_background_is_found_cancelled_and_signalled(
     wire: CuttingProxy, deployment: Deployment
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_run_in_the_background_is_found_cancelled_and_signalled(
         assert caught.value.code == "not_found"
 
 
+@pytest.mark.slow
 def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         result = vm.run("pwd; echo $A; cd /; A=x", cwd="/tmp", env={"A": "b  'c"})
@@ -91,6 +93,7 @@ def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deployment) -
             assert (caught.value.code, caught.value.processed) == ("unsupported_operation", "no")
 
 
+@pytest.mark.slow
 def test_a_run_without_an_answer_is_found_by_its_session(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         one, other = [vm.start("sleep 1000", session_id=session) for session in (1, 2)]
@@ -111,6 +114,7 @@ def test_an_exception_of_a_callback_ends_the_command(wire: CuttingProxy, deploym
         assert ((vm.runs())[0].wait(timeout=30)).reason == "cancelled"
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_lost_loses_no_output(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         got = b""

@@ -231,6 +231,7 @@ def test_the_code_has_no_input(deployment: Deployment) -> None:
         assert (python.run("import subprocess; subprocess.run('cat; echo end', shell=True)")).text == "end\n"
 
 
+@pytest.mark.slow
 def test_a_timeout_interrupts_and_keeps_the_variables(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:
         python.run("x = 1")
@@ -242,6 +243,7 @@ def test_a_timeout_interrupts_and_keeps_the_variables(deployment: Deployment) ->
         assert (python.run("x", timeout=60)).value == "1"
 
 
+@pytest.mark.slow
 def test_a_call_that_cannot_be_interrupted_is_killed(deployment: Deployment) -> None:
     code = "signal.signal(signal.SIGINT, signal.SIG_IGN)\nx = 1\nprint('here')\nwhile True:\n    pass"
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm, vm.python() as python:

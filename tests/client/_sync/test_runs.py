@@ -42,6 +42,7 @@ def client(deployment: Deployment, url: str = "", **options: object) -> Arker:
     return Arker(deployment.api_key, url, **given)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_callbacks_see_output_as_it_comes_and_the_result_has_all_of_it(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         out: list[bytes] = []
@@ -200,6 +201,7 @@ def test_arguments_for_one_command(deployment: Deployment) -> None:
             vm.run(["a", 1])  # type: ignore[list-item]
 
 
+@pytest.mark.slow
 def test_a_cut_stream_goes_on_where_it_was(wire: CuttingProxy, deployment: Deployment) -> None:
     with (
         client(deployment) as direct,
@@ -266,6 +268,7 @@ def test_input_comes_from_memory_files_and_iterators(deployment: Deployment, tmp
         assert (vm.run("head -c 10", stdin=endless)).stdout == b"x" * 10
 
 
+@pytest.mark.slow
 def test_input_is_read_no_faster_than_the_command_reads(deployment: Deployment) -> None:
     read = 0
 

@@ -84,6 +84,7 @@ def test_a_terminal_that_is_killed_or_does_not_stay(arker: Arker) -> None:
         assert b"[] done" in seen
 
 
+@pytest.mark.slow
 @pytest.mark.contract("0.3")
 def test_a_terminal_ends_after_the_time_that_its_session_sets(arker: Arker) -> None:
     with arker.vm("arkuntu").fork() as vm:

@@ -383,6 +383,7 @@ def test_nothing_is_pushed_over_a_link(way: Way, deployment: Deployment, tmp_pat
         assert (vm.run("ls t/d; ls -A out t")).text.split() == ["large", "small", "out:", "t:", "d"]
 
 
+@pytest.mark.slow
 def test_a_push_that_was_cut_goes_on(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     local = tmp_path / "a"
     for number in range(40 if way.name == "endpoints" else 8):
@@ -416,6 +417,7 @@ def test_a_push_that_was_cut_goes_on(way: Way, deployment: Deployment, tmp_path:
         assert picture(tmp_path / "b") == picture(local)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_any_change_is_carried(way: Way, deployment: Deployment, tmp_path: Path, seed: int) -> None:
     """After any sequence of changes of the local tree, a push makes the computer's like it, and a pull another."""
