@@ -493,11 +493,11 @@ class Computer:
                 "bytes that its disk may hold; remove files in it"
             )
 
-    def tell_memory(self, used: int) -> None:
-        """Update the sandbox's /proc/meminfo with the memory that it uses."""
+    def tell_memory(self, used: int, host: str) -> None:
+        """Update the sandbox's /proc/meminfo with the bytes of memory that it uses, and that of the host."""
         with contextlib.suppress(OSError), (self._control / MEMINFO).open("r+") as file:
             # In place, as the file is what the sandbox has mounted.
-            file.write(meminfo(host_meminfo(), self.host.limits.memory, used))
+            file.write(meminfo(host, self.host.limits.memory, used))
             file.truncate()
 
     async def measure(self) -> None:

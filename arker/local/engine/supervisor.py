@@ -204,29 +204,30 @@ class Supervisor:
     async def _hold_memory(self, computer: Computer, look: _Look) -> None:
         """Hold a computer to its memory, and to its part of what the kernel has."""
         sandbox = computer.sandbox
-        if sandbox is None or sandbox.root < 0:  # it is closed while its computer is being stopped
+        if sandbox is None or sandbox.stopping:
             return
         processes, root = sandbox.processes, os.dup(sandbox.root)
         measures = list(computer.meter.open) if computer.meter is not None else []
 
-        def read() -> tuple[dict[int, int], Held]:
+        def read() -> tuple[dict[int, int], Held, str]:
             began = time.thread_time()
             try:
                 memory = processes.memory()
                 held = _held(processes, root, self._most, network=computer.host.network)
+                host = host_meminfo()
                 if self._most.exceeded_by(held) is None:
                     # Otherwise it would take long, and they are about to be ended.
-                    self._add_shared(processes, memory, look)
+                    self._add_shared(processes, memory, look, kib(host, "Shmem") << 10)
                 if measures:
                     marked = processes.with_marks()
                     for measure in measures:
                         measure.sample(marked, memory, processes.written)
-                return memory, held
+                return memory, held, host
             finally:
                 os.close(root)
                 look.cost = time.thread_time() - began
 
-        used, held = await processes.aside(self._threads, read)
+        used, held, host = await processes.aside(self._threads, read)
         if computer.sandbox is not sandbox:
             return
         look.held = held
@@ -234,7 +235,7 @@ class Supervisor:
             look.killed = killed_by_kernel
             why = f"the computer used more than its {self._limits.memory} bytes of memory"
             computer.kill_commands([], Reason.OUT_OF_MEMORY, why)
-        computer.tell_memory(sum(used.values()))
+        computer.tell_memory(sum(used.values()), host)
         over = sum(used.values()) + look.hidden - self._limits.memory
         largest = sorted(used, key=lambda pid: used[pid])
         killed = []
@@ -252,10 +253,9 @@ class Supervisor:
         by_all = [each.held for each in self._looks.values()]
         return self._most.exceeded_by(look.held) or exceeded_together(look.held, by_all, self._room)
 
-    def _add_shared(self, processes: Processes, memory: dict[int, int], look: _Look) -> None:
+    def _add_shared(self, processes: Processes, memory: dict[int, int], look: _Look, host: int) -> None:
         """Add the shared memory without a name, which is that of no single process, to the memory of one that holds it.
-        Looked for only if there is some, or the host's has grown."""
-        host = kib(host_meminfo(), "Shmem") << 10
+        Looked for only if there is some, or the host's, which is `host` bytes, has grown."""
         if (
             not look.shared
             and not look.hidden
