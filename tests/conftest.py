@@ -18,9 +18,10 @@ import pytest
 from arker.local.process.launcher import Deployment, launch
 
 # A busy machine takes its time, for examples, too.
-hypothesis.settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
+_patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+#: `pytest --hypothesis-profile exploring` looks at other examples each time.
+hypothesis.settings.register_profile("exploring", _patient)
+hypothesis.settings.register_profile("patient", _patient, derandomize=True)
 hypothesis.settings.load_profile("patient")
 
 # A job in the background of a script is started with SIGINT ignored, and so is all that it starts.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import threading
 from collections.abc import Callable
 
@@ -13,28 +12,26 @@ import pytest
 from arker import Arker, ArkerError, AsyncArker, RetryPolicy
 from arker.local.process.launcher import Deployment, launch
 from tests.conftest import FreshDeployment
+from tests.faults.proxy import CuttingProxy
 
 FOREVER = "print('here', flush=True)\nwhile True:\n    pass"
 
 
 @pytest.mark.timeout(120)
 def test_a_restart_of_the_deployment(fresh_deployment: Callable[..., FreshDeployment]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    one = fresh_deployment("--port", str(port)).start()
-    retry = RetryPolicy(attempts=8, backoff=0.1)
+    one = fresh_deployment().start()
+    retry = RetryPolicy(attempts=12, backoff=0.1)
     with (
-        Arker(one.api_key, one.base_url, global_url=one.base_url, retry=retry) as arker,
+        CuttingProxy(one.base_url) as wire,
+        Arker(one.api_key, wire.url, global_url=wire.url, retry=retry) as arker,
         arker.vm("arkuntu").fork() as vm,
         vm.python() as python,
     ):
         python.run("x = 1")
-        restarting = threading.Event()
 
         def restart() -> None:
             one.stop()
-            one.start()
-            restarting.set()
+            wire.move(one.start().base_url)
 
         thread = threading.Thread(target=restart)
         with pytest.raises(ArkerError) as caught:
