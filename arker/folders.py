@@ -32,7 +32,8 @@ Ignore: TypeAlias = Sequence[str] | Callable[[str], bool] | None
 _WINDOWS: Final = os.name == "nt"
 _PERMISSIONS: Final = 0o777
 _TRIES: Final = 3
-_EVERYTHING: Final = re.compile(r"^(!?)\*\*?\s*$")
+#: A pattern for everything in a folder: of pathspec's own regex for it, the folder is a part.
+_EVERYTHING: Final = re.compile(r"^(!?(?:.*/(?=\*\*))?)\*{1,2}(/?\s*)$")
 _DAY_NS: Final = 24 * 3600 * 10**9
 _READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -48,7 +49,7 @@ def ignorer(ignore: Ignore) -> Callable[[str], bool]:
     """Return the function that tells whether to leave a relative path alone.
 
     Raises:
-        ArkerError: `not_implemented` for patterns if `pathspec` is not installed.
+        ArkerError: `not_implemented` for patterns if `pathspec` is not installed, `bad_request` for one that is none.
     """
     if ignore is None:
         return lambda path: False
@@ -60,10 +61,23 @@ def ignorer(ignore: Ignore) -> Callable[[str], bool]:
         from pathspec import GitIgnoreSpec
     except ImportError as error:
         raise ArkerError("not_implemented", "patterns to ignore need `pip install 'arker[files]'`") from error
-    # pathspec ranks a bare `*` above later patterns of folders, such as `!*/`; git does not.
-    patterns = [_EVERYTHING.sub(r"\1?*", pattern) for pattern in ignore]
-    matches: Callable[[str], bool] = GitIgnoreSpec.from_lines(patterns).match_file
-    return matches
+    lines = [_EVERYTHING.sub(r"\1**/?*\2", pattern) for pattern in ignore]
+    try:
+        patterns = list(GitIgnoreSpec.from_lines(lines).patterns)
+    except ValueError as error:
+        raise bad_request(f"ignore: {error}") from error
+
+    def ignored(path: str) -> bool:
+        # Not `match_file`: there a pattern of a folder also matches what is in it, so that `!folder` brings back
+        # entries that another pattern ignores. Here nothing in an ignored folder is asked for.
+        for pattern in reversed(patterns):
+            found = pattern.regex.fullmatch(path) if pattern.regex else None
+            # The group is the slash after what the pattern names.
+            if found is not None and found.end("ps_d") in (-1, len(path)):
+                return bool(pattern.include)
+        return False
+
+    return ignored
 
 
 def _kind(mode: int) -> FileKind:
