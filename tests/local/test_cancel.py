@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
 
 from arker.local.engine import protocol as engine
 from arker.local.service import runs
+from arker.local.service.errors import ApiError
+from arker.local.service.recorded import Recorded
+from arker.local.storage.notes import Identity
+from arker.local.storage.runs import RunRow, RunRows
 
 from .kit import Bench, code, command, fork, other_client
 
@@ -102,6 +107,79 @@ async def test_a_run_that_has_not_started_yet_is_cancelled(bench: Bench) -> None
         await begun.wait()
         assert await cancel(client, vm, "k")
         assert code(await asyncio.wait_for(waiting, 60)) == "conflict"
+
+
+async def test_a_cancellation_that_comes_before_a_run_is_under_way_keeps_it_from_starting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        run, key = {"command": "x"}, {"Idempotency-Key": "k"}
+        ended: list[str] = []
+
+        # While the session of a started run is made.
+        async def copy(vm_id: str, source: str, target: str) -> None:
+            assert await cancel(client, vm, "k")
+
+        async def end(vm_id: str, session_id: str) -> None:
+            ended.append(session_id)
+
+        monkeypatch.setattr(bench.engine, "copy_session", copy)
+        monkeypatch.setattr(bench.engine, "end_session", end)
+        answer = await client.post(f"/api/v1/local/vms/{vm}/runs", json=run, headers=key)
+        assert code(answer) == "conflict"
+        while not ended:
+            await asyncio.sleep(0)
+        assert ended[0].startswith("run-")
+
+        # While the record of a run is saved.
+        save = RunRows.save
+
+        async def saving(self: RunRows, *given: Any, **options: Any) -> None:
+            monkeypatch.setattr(RunRows, "save", save)
+            assert await cancel(client, vm, "k")
+            await save(self, *given, **options)
+
+        monkeypatch.setattr(RunRows, "save", saving)
+        answer = await client.post(f"/v1/vms/{vm}/runs", json=run, headers=key)
+        assert answer.json()["state"] == "cancelled"
+        assert not bench.engine.commands
+
+
+async def test_a_session_that_ends_in_the_moment_in_which_its_run_begins(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.client() as client:
+        vm = await fork(client)
+        recorded: Recorded = client._transport.app.state.context.platform.recorded  # type: ignore[attr-defined]
+        save = RunRows.save
+        ending: list[asyncio.Task[None]] = []
+
+        async def saving(self: RunRows, row: RunRow, *given: Any, **options: Any) -> None:
+            monkeypatch.setattr(RunRows, "save", save)
+            await save(self, row, *given, **options)
+            ending.append(asyncio.create_task(recorded.cancel_session(vm, row.session_id)))
+
+        monkeypatch.setattr(RunRows, "save", saving)
+        asked = client.post(f"/v1/vms/{vm}/runs", json={"command": "x"})
+        assert (await asyncio.wait_for(asked, 10)).json()["state"] == "cancelled"
+        await ending[0]
+        assert not bench.engine.commands
+
+
+async def test_a_cancellation_in_the_moment_in_which_a_run_begins(bench: Bench) -> None:
+    async with bench.platform() as platform:
+        made = Identity("local", "run:a", "k")
+
+        async def work() -> bytes:
+            raise AssertionError
+
+        asked = asyncio.create_task(platform.runs._idempotency.once(made, b"", work, journal=True))
+        await asyncio.sleep(0)
+        assert platform.runs._idempotency.cancel(made)
+        with pytest.raises(ApiError, match="cancelled before it began"):
+            await asked
+        assert not platform.runs._idempotency.known(made)
 
 
 async def test_only_its_own_organization_can(bench: Bench) -> None:

@@ -116,6 +116,29 @@ class TestIdempotency:
             assert (await first).content == (await second).content
             assert bench.engine.commands == ["make"]
 
+    async def test_a_repeated_start_leaves_no_session(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended: list[str] = []
+
+        async def end(vm_id: str, session_id: str) -> None:
+            ended.append(session_id)
+
+        monkeypatch.setattr(bench.engine, "end_session", end)
+        async with bench.client() as client:
+            vm = await fork(client)
+            for number in (1, 2):
+                headers = {"Idempotency-Key": "k"}
+                answer = await client.post(
+                    f"/api/v1/local/vms/{vm}/runs", json={"command": "x"}, headers=headers
+                )
+                assert answer.status_code == 200
+                async with asyncio.timeout(10):
+                    while len(ended) < number:
+                        await asyncio.sleep(0)
+            assert bench.engine.commands == ["x"]
+            assert ended[0] == ended[1]
+
     async def test_a_run_that_did_not_start_leaves_the_key_free(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = await fork(client)

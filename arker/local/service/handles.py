@@ -142,6 +142,9 @@ class Handles:
                 if session_id is None:
                     session_id = f"run-{run_id}"
                     await self._engine.copy_session(vm_id, _DEFAULT_SESSION, session_id)
+                if key is not None:
+                    # A cancellation may have come since.
+                    self._early.check(run_identity(who, vm_id, key))
                 # Reserved before the start, so that starts at the same time do not pass the bound together.
                 unread = len(given or b"")
                 self._unread[who.org_id] += unread
@@ -166,10 +169,16 @@ class Handles:
                     self._spawn(self._feed(who.org_id, run, given))
                 self._spawn(self._noted(who, vm_id, run))
                 if own:
-                    self._spawn(self._end_session(vm_id, run))
+                    self._spawn(self._end_with(vm_id, run))
                 return run
             except RunExists:
                 run = await self._engine.run_of(vm_id, run_id)
+                if own:
+                    self._spawn(self._end_with(vm_id, run))
+            except BaseException:
+                if own and session_id is not None:
+                    self._spawn(self._end_session(vm_id, session_id))
+                raise
         if run.command != shown(command):
             raise ApiError("idempotency_conflict", "the Idempotency-Key was used for another request")
         return run
@@ -204,11 +213,14 @@ class Handles:
         """Note a run in the activity log once it has ended."""
         self._activity.ran(who, vm_id, run.id, run.session_id, run.command, await run.wait())
 
-    async def _end_session(self, vm_id: str, run: Run) -> None:
-        """End the session that was created for a run, with the processes that the run left in it."""
+    async def _end_with(self, vm_id: str, run: Run) -> None:
+        """End the session that was created for a run once the run has ended, with the processes that it left."""
         await run.wait()
+        await self._end_session(vm_id, run.session_id)
+
+    async def _end_session(self, vm_id: str, session_id: str) -> None:
         with contextlib.suppress(EngineError):  # the computer is gone
-            await self._engine.end_session(vm_id, run.session_id)
+            await self._engine.end_session(vm_id, session_id)
 
     async def get(self, who: Principal, vm_id: str, run_id: str) -> Run:
         """Return a run.

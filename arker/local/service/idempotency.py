@@ -38,6 +38,7 @@ _UNKNOWN: Final = (
     "the command was started under this Idempotency-Key, and its outcome is unknown: the deployment stopped, "
     "or no request waited for it any more. It is not run again; look at what it left, or use another key"
 )
+_NEVER: Final = "the request under this Idempotency-Key was cancelled before it began"
 _UNKEPT: Final = (
     "the command ran under this Idempotency-Key, but its output was too large to be kept; it is not run again"
 )
@@ -92,8 +93,7 @@ class Idempotency:
                 return _replay(note, request)
             task = asyncio.create_task(self._journaled(identity, request, work) if journal else _plain(work))
             pending = self._pending[identity] = _Pending(request, task)
-            if not journal:
-                task.add_done_callback(lambda _: self._pending.pop(identity, None))
+            task.add_done_callback(lambda done: self._done(identity, done, journal))
             # Retrieve the exception: if no request is left waiting, it is not an error.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         elif pending.request != request:
@@ -101,10 +101,19 @@ class Idempotency:
         pending.waiting += 1
         try:
             return await asyncio.shield(pending.task)
+        except asyncio.CancelledError:
+            if journal and pending.task.cancelled():
+                raise ApiError("conflict", _NEVER) from None
+            raise
         finally:
             pending.waiting -= 1
             if not pending.waiting and not pending.task.done():
                 asyncio.get_running_loop().call_later(GRACE, _abandon, pending)
+
+    def _done(self, identity: Identity, task: asyncio.Task[bytes], journal: bool) -> None:
+        # With `journal`, only a task that was cancelled before it began is cancelled, and has not done this itself.
+        if not journal or task.cancelled():
+            self._pending.pop(identity, None)
 
     async def _journaled(
         self, identity: Identity, request: bytes, work: Callable[[], Awaitable[bytes]]

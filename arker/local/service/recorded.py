@@ -102,6 +102,8 @@ class _Live:
     began: float
     handle: Run | None = None
     cancelled: bool = False
+    #: Whether its task has begun, so that it notices when it is cancelled.
+    driven: bool = False
     error: ApiError | None = None
     usage: Usage = _NOTHING
     queued: float = 0.0
@@ -199,6 +201,8 @@ class Recorded:
                 whole=whole,
             )  # fmt: skip
         live = self._live[row.run_id] = _Live(who.org_id, row, command, time.monotonic())
+        # A cancellation may have come while the row was saved.
+        live.cancelled = once is not None and self._early.taken(run_identity(who, vm_id, once.key))
         queued = self._turns.taken(vm_id, session_id)
         live.task = asyncio.create_task(self._drive(who, live, timeout, whole))
         if not queued:
@@ -218,6 +222,7 @@ class Recorded:
         return self._find(vm_id, run_id)
 
     async def _drive(self, who: Principal, live: _Live, timeout: float | None, whole: bool) -> None:
+        live.driven = True
         try:
             async with self._turns.turn(live.row.vm_id, live.row.session_id):
                 live.queued = time.monotonic() - live.began
@@ -374,7 +379,7 @@ class Recorded:
         if live.handle is not None:
             with api_errors():
                 await live.handle.cancel()
-        elif live.row.state is State.PENDING and live.task is not None:
+        elif live.row.state is State.PENDING and live.task is not None and live.driven:
             live.task.cancel()
 
     async def cancel_session(self, vm_id: str, session_id: str) -> None:

@@ -52,8 +52,12 @@ class Early:
         Raises:
             ApiError: `conflict`, because it was cancelled.
         """
-        if self._until.pop(identity, 0) > time.monotonic():
+        if self.taken(identity):
             raise ApiError("conflict", "this run was cancelled before it started", resource="run")
+
+    def taken(self, identity: Identity) -> bool:
+        """Return whether a run was cancelled, and forget that."""
+        return self._until.pop(identity, 0) > time.monotonic()
 
 
 class Runs:
