@@ -275,6 +275,7 @@ def test_a_session_of_its_own_is_not_listed(guest: Guest) -> None:
         listed = {session["session_id"] for session in json.loads(answer.read())["sessions"]}
     assert f"run-{run}" not in listed
     guest.ask("DELETE", f"/{run}")
+    guest.wait(run)
 
 
 def test_a_session_of_its_own_ends_with_its_run(guest: Guest) -> None:

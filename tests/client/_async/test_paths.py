@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import time
 from pathlib import PurePosixPath
 
 import pytest
@@ -71,12 +70,11 @@ async def test_paths_in_a_computer(deployment: Deployment) -> None:
         assert moved == root / "g"
         assert (await link.exists(), await link.is_symlink()) == (False, True)
         await moved.chmod(0o600)
-        before = time.time_ns()
         await vm.run("touch -d @1 project/g")
         await moved.touch()
         info = await moved.stat()
         assert info.mode == 0o600
-        assert info.mtime_ns >= before
+        assert info.mtime_ns > 10**9
         assert await moved.read_bytes() == b"123"
         with pytest.raises(ArkerError, match="already_exists"):
             await moved.touch(exist_ok=False)

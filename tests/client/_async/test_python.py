@@ -104,6 +104,13 @@ async def test_exceptions_are_values_with_lines(deployment: Deployment) -> None:
         assert (result.error.message, result.error.line) == ("no form", 3)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code has more time to end when it is interrupted: the machine may be busy."""
+    monkeypatch.setattr("arker._async.python._GRACE", 30.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_await_at_the_top_level(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm, vm.python() as python:
         assert (await python.run(awaiting.DEFINE)).value == "5"
@@ -235,6 +242,7 @@ async def test_the_code_has_no_input(deployment: Deployment) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 async def test_a_timeout_interrupts_and_keeps_the_variables(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm, vm.python() as python:
         await python.run("x = 1")
