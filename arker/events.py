@@ -132,8 +132,8 @@ class Frames:
         ArkerError."""
         rest = memoryview(piece)
         while len(rest) >= self._missing:
-            data = b"".join([*self._parts, rest[: self._missing]])
-            rest = rest[self._missing :]
+            part, rest = rest[: self._missing], rest[self._missing :]
+            data = b"".join([*self._parts, part]) if self._parts else bytes(part)
             self._parts.clear()
             if self._letter:
                 letter, self._letter, self._missing = self._letter, b"", _FRAME.size

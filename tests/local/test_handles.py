@@ -160,6 +160,9 @@ def test_without_following_what_there_is(guest: Guest) -> None:
     assert [letter for letter, _ in found] == ["S", "O"]
     guest.ask("DELETE", f"/{run}")
     assert guest.wait(run)["state"] == "cancelled"
+    silent = guest.start("sleep 1000")
+    assert [letter for letter, _ in guest.frames(silent, follow="false")] == ["S"]
+    guest.ask("DELETE", f"/{silent}")
 
 
 def test_input_is_given_once_whatever_is_sent_again(guest: Guest) -> None:

@@ -258,26 +258,30 @@ class LocalRun:
         if offset > journal.size or offset < 0:
             raise ValueError(f"the run has {journal.size} bytes of output, and none at offset {offset}")
         cut = False
-        while True:
+        over = False
+        while not over and not self.forgotten:
+            batch: list[Event] = []
             if pieces := journal.read(offset):
-                yield pieces
+                batch += pieces
                 offset = pieces[-1].offset + len(pieces[-1].data)
             if offset < journal.size:
+                yield batch
                 # There may be much output: other tasks get their turn in between.
                 await asyncio.sleep(0)
                 continue
-            if journal.cut and not cut and not self.forgotten:
+            over = journal.ended or not follow
+            if journal.cut and not cut:
                 # Sent at once: the command may continue for long.
                 cut = True
-                yield [Cut(offset)]
-                continue
-            if journal.ended or not follow:
-                break
-            await journal.more()
+                batch.append(Cut(offset))
+            if over and self._end is not None:
+                batch.append(self._end)
+            if batch:
+                yield batch
+            elif not over:
+                await journal.more()
         if self.forgotten:
             raise RunMissing(f"run {self.id} was forgotten")
-        if self._end is not None:
-            yield [self._end]
 
     async def wait(self) -> End:
         """Wait until the run ends, and return how it ended."""

@@ -28,6 +28,8 @@ FRAMES: Final = "application/vnd.arker.events"
 SSE: Final = "text/event-stream"
 #: Seconds without output after which a keep-alive is sent.
 ALIVE_EVERY: Final = 15.0
+#: Seconds for which the first event waits for output: most commands are short, and what they do fits one piece.
+FIRST_WITHIN: Final = 0.001
 #: Maximum number of readers of one run at a time.
 MOST_FOLLOWERS: Final = 1024
 #: Above so many, each reader gets output less often and more at a time: to send to all of them takes time that other
@@ -127,7 +129,10 @@ class Events(Response):
         self._takes_input = takes_input
         self._stopping = stopping
         self._followers = followers
+        #: Whether something was sent since it was set to False.
         self._sent = False
+        #: The first event, until it is sent.
+        self._first = b""
 
     def _fields(self) -> dict[str, Any]:
         return run_fields(self._run, self._vm_id, takes_input=self._takes_input)
@@ -152,7 +157,7 @@ class Events(Response):
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         first = to_json(self._fields())
-        await _piece(send, frame(b"S", first) if self._frames else b"event: run\ndata: %s\n\n" % first)
+        self._first = frame(b"S", first) if self._frames else b"event: run\ndata: %s\n\n" % first
         telling = asyncio.create_task(self._tell(send))
         watching = asyncio.create_task(self._keep_alive(send))
         async with cancelled_with(Request(scope, receive)):
@@ -164,12 +169,13 @@ class Events(Response):
                 for task in (telling, watching):
                     task.cancel()
                 await asyncio.wait({telling, watching})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": self._first})
 
     async def _tell(self, send: Send) -> None:
         spell = _as_frame if self._frames else _as_sse
         async for batch in self._run.batches(self._offset, follow=self._follow):
-            parts: list[bytes] = []
+            parts = [self._first]
+            self._first = b""
             size = 0
             for event in batch:
                 parts += spell(event, self._fields)
@@ -178,22 +184,25 @@ class Events(Response):
                     await _piece(send, b"".join(parts))
                     parts.clear()
                     size = 0
-            if parts:
-                await _piece(send, b"".join(parts))
+            if rest := b"".join(parts):
+                await _piece(send, rest)
             self._sent = True
             followers = self._followers[self._run.id]
             if followers > _FEW_FOLLOWERS and self._run.outcome is None:
                 await asyncio.sleep(followers * _APART)
 
     async def _keep_alive(self, send: Send) -> None:
+        pause, alive = FIRST_WITHIN, frame(b"K") if self._frames else b": alive\n\n"
         while True:
             self._sent = False
             try:
-                async with asyncio.timeout(ALIVE_EVERY):
+                async with asyncio.timeout(pause):
                     await self._stopping.wait()
             except TimeoutError:
                 if not self._sent:
-                    await _piece(send, frame(b"K") if self._frames else b": alive\n\n")
+                    first, self._first = self._first, b""
+                    await _piece(send, first or alive)
+                pause = ALIVE_EVERY
             else:
                 return
 

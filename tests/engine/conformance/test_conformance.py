@@ -270,6 +270,18 @@ async def test_ids_of_runs_are_unique_until_forgotten(box: Box, kind: str) -> No
         assert text(await events(await engine.start_run("a", "0", "echo two", run_id="r"))) == b"two\n"
 
 
+async def test_a_reader_of_a_run_that_is_forgotten_is_told(box: Box, kind: str) -> None:
+    async with opened(box, kind) as engine:
+        handle = await engine.start_run("a", "0", "seq 100000")
+        await handle.wait()
+        reader = handle.events()
+        await anext(reader)
+        await engine.forget_run("a", handle.id)
+        with pytest.raises(RunMissing):
+            async for _ in reader:
+                pass
+
+
 async def test_runs_are_found_after_a_restart(box: Box, kind: str) -> None:
     async with opened(box, kind) as engine:
         ended = await (
