@@ -72,15 +72,15 @@ async def test_a_terminal_that_is_killed_or_does_not_stay(arker: AsyncArker) -> 
         await _rest(terminal)
         assert terminal.exit_code == 137
         async with await vm.terminal(persist=False) as terminal:
-            await terminal.write("X=kept\r")
-            await until(terminal, b"kept")
-        # The deployment has to notice that it was left.
-        seen = b"[kept]"
-        while b"[kept]" in seen:
-            async with await vm.terminal() as terminal:
-                await terminal.write("echo [$X] do''ne\r")
-                seen = await until(terminal, b"done")
-        assert b"[] done" in seen
+            await terminal.write("X=kept; sleep 12345\r")
+            while not (await vm.run("pgrep -fx 'sleep 12345'", session_id="1")).stdout:
+                pass
+        # Whoever attaches before the deployment has noticed that it was left takes it over.
+        while (await vm.run("pgrep -fx 'sleep 12345'", session_id="1")).stdout:
+            pass
+        async with await vm.terminal() as terminal:
+            await terminal.write("echo [$X] do''ne\r")
+            assert b"[] done" in await until(terminal, b"done")
 
 
 @pytest.mark.slow
