@@ -12,16 +12,16 @@ T = TypeVar("T", bound="ForkByNameRequest")
 
 @_attrs_define
 class ForkByNameRequest:
-    """The source and how the child differs from it."""
+    """The source, and how the child differs from it."""
 
     from_: str
     """ The name of an image or computer; one that is neither a VM id nor a known alias. """
     is_public: bool
-    """ Whether other organizations may fork the child. They can never run, read or delete it. """
+    """ Whether other organizations may fork the child. They can never run commands in it, read it or delete it. """
     name: str | Unset = UNSET
-    """ A name to find it by, and to fork it by. """
+    """ A name, by which it can be found and forked. """
     region: str | Unset = UNSET
-    """ The region to make it in; that of the source if absent. """
+    """ The region to create it in; default that of the source. """
 
     def to_dict(self) -> dict[str, Any]:
         from_ = self.from_

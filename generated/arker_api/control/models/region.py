@@ -20,9 +20,9 @@ class Region:
     endpoint: str
     """ The URL of its regional API. """
     provider: str | Unset = UNSET
-    """ Who runs it. """
+    """ Its provider. """
     platforms: list[str] | Unset = UNSET
-    """ What computers it offers, such as `linux/amd64`. """
+    """ The platforms that it offers, such as `linux/amd64`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class VmPage:
     items: list[VmSummary]
     """ The computers of the page. """
     total: int
-    """ How many there are in all, whatever `limit` and `offset`. """
+    """ Total number of computers, independent of `limit` and `offset`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

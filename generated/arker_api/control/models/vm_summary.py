@@ -23,9 +23,9 @@ class VmSummary:
     base_image: str | Unset = UNSET
     """ The base image that it descends from. """
     region: str | Unset = UNSET
-    """ Where it lives. """
+    """ Its region. """
     created_at: datetime.datetime | Unset = UNSET
-    """ When it was made, in UTC. """
+    """ When it was created, in UTC. """
     parent_vm_id: None | str | Unset = UNSET
     """ The computer that it was forked from. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

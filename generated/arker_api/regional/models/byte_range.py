@@ -16,7 +16,7 @@ class ByteRange:
     start: int
     """ Offset of the first byte. """
     end: int
-    """ Offset behind the last byte. """
+    """ Offset after the last byte. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

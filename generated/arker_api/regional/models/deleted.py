@@ -13,12 +13,12 @@ T = TypeVar("T", bound="Deleted")
 
 @_attrs_define
 class Deleted:
-    """The computer is gone."""
+    """The computer is deleted."""
 
     deleted: bool | Unset = UNSET
-    """ True, where it is there. """
+    """ True, if present. """
     ok: bool | Unset = UNSET
-    """ True, where it is there. """
+    """ True, if present. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class EntryError:
     code: str
     """ A code of the table above. """
     message: str
-    """ What was wrong, for people. """
+    """ A message for people. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,16 +13,16 @@ T = TypeVar("T", bound="ErrorDetail")
 
 @_attrs_define
 class ErrorDetail:
-    """What went wrong."""
+    """The error."""
 
     code: str
-    """ What went wrong. See the table of codes. """
+    """ The code of the error; see the table of codes. """
     message: str
-    """ What was wrong and what would be right, for people. """
+    """ What is wrong and what would be right, for people. """
     timestamp: str | Unset = UNSET
-    """ When. """
+    """ The time of the error. """
     request_id: str | Unset = UNSET
-    """ Names the request in the service's logs. """
+    """ The id of the request in the logs of the service. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

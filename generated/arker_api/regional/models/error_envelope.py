@@ -17,12 +17,12 @@ T = TypeVar("T", bound="ErrorEnvelope")
 
 @_attrs_define
 class ErrorEnvelope:
-    """Why a request failed."""
+    """The response to a failed request."""
 
     error: ErrorDetail
-    """ What went wrong. """
+    """ The error. """
     ok: bool | Unset = UNSET
-    """ False, where it is there. """
+    """ False, if present. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,11 +15,11 @@ class ForkRequest:
     """How the child differs from its parent."""
 
     is_public: bool
-    """ Whether other organizations may fork the child. They can never run, read or delete it. """
+    """ Whether other organizations may fork the child. They can never run commands in it, read it or delete it. """
     name: str | Unset = UNSET
-    """ A name to find it by, and to fork it by on the global API. """
+    """ A name, by which it can be found, and forked with the global API. """
     region: str | Unset = UNSET
-    """ The region to make it in; that of the host if absent. """
+    """ The region to create it in; default that of the host. """
 
     def to_dict(self) -> dict[str, Any]:
         is_public = self.is_public

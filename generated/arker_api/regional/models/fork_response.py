@@ -20,7 +20,7 @@ class ForkResponse:
     org_id: str | Unset = UNSET
     """ The organization that owns it. """
     region: str | Unset = UNSET
-    """ Where it lives. """
+    """ Its region. """
     base_image: str | Unset = UNSET
     """ The base image that it descends from. """
     name: None | str | Unset = UNSET
@@ -30,7 +30,7 @@ class ForkResponse:
     parent_vm_id: str | Unset = UNSET
     """ The computer that it was forked from. """
     created_at: int | Unset = UNSET
-    """ When it was made, in milliseconds since the epoch. """
+    """ When it was created, in milliseconds since the epoch. """
     state: str | Unset = UNSET
     """ `running`: it can be used at once. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

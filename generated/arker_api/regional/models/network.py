@@ -16,7 +16,7 @@ class Network:
     """How the computer is reached."""
 
     ssh_public_keys: list[str] | Unset = UNSET
-    """ Keys that may log in. """
+    """ SSH keys that may log in. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

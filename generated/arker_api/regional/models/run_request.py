@@ -15,12 +15,11 @@ class RunRequest:
     """A command for a session's shell."""
 
     command: str
-    """ What to run, in bash. """
+    """ The command, in bash. """
     session_id: int | str
     """ The session to run it in; `0` is the default one. """
     timeout: int | Unset = UNSET
-    """ Seconds after which the command and all that it started are killed; 0 or absent for no limit of the
-    request's own. """
+    """ Seconds after which the command and all processes that it started are killed; 0 or absent for no limit. """
 
     def to_dict(self) -> dict[str, Any]:
         command = self.command

@@ -13,7 +13,7 @@ T = TypeVar("T", bound="RunResponse")
 
 @_attrs_define
 class RunResponse:
-    """What the command left behind."""
+    """The result of a command."""
 
     stdout: str
     """ Standard output, in `stdout_encoding`. """
@@ -32,11 +32,11 @@ class RunResponse:
     session_id: int | str | Unset = UNSET
     """ The session it ran in. """
     cwd: str | Unset = UNSET
-    """ The folder that the session is in afterwards. """
+    """ The current folder of the session after the command. """
     stdout_truncated: bool | Unset = UNSET
-    """ True when standard output was over the deployment's cap and its end was dropped. """
+    """ True if standard output exceeded the deployment's limit and its end was dropped. """
     stderr_truncated: bool | Unset = UNSET
-    """ True when standard error was over the deployment's cap and its end was dropped. """
+    """ True if standard error exceeded the deployment's limit and its end was dropped. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -27,13 +27,13 @@ class Session:
     state: str | Unset = UNSET
     """ `idle`, `pending` or `running`. """
     cwd: str | Unset = UNSET
-    """ The folder it is in. """
+    """ Its current folder. """
     env: SessionEnv | Unset = UNSET
-    """ Variables that were set when it was made. """
+    """ Its initial variables. """
     started_at: datetime.datetime | None | Unset = UNSET
-    """ When it was made. """
+    """ When it was created. """
     vm_id: str | Unset = UNSET
-    """ The computer it is in. """
+    """ Its computer. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

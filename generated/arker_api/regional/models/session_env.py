@@ -11,7 +11,7 @@ T = TypeVar("T", bound="SessionEnv")
 
 @_attrs_define
 class SessionEnv:
-    """Variables that were set when it was made."""
+    """Its initial variables."""
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 

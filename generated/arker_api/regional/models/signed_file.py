@@ -13,17 +13,17 @@ T = TypeVar("T", bound="SignedFile")
 
 @_attrs_define
 class SignedFile:
-    """Where to `GET` a file's content, without the API key. An answer may announce the SHA-256 of the whole file, of a
-    range as well, in a `Repr-Digest` header (RFC 9530); whoever gets the file then checks it. An answer with
-    `Arker-Digest: on-request` started before the digest was known: a `GET` with `Want-Repr-Digest: sha-256=10` (of
-    the range `bytes=0-0`, for example) is answered with it.
+    """The URL to `GET` a file's content from, without the API key. The response to that `GET`, also of a range, may
+    have the SHA-256 of the whole file in a `Repr-Digest` header (RFC 9530); clients then check it. A response with
+    `Arker-Digest: on-request` started before the digest was known; it is returned to a later `GET` with
+    `Want-Repr-Digest: sha-256=10`, for example of the range `bytes=0-0`.
 
     """
 
     size: int
     """ Its size, in bytes. """
     presigned_url: str
-    """ A secret while it lives. """
+    """ The signed URL; a secret while it is valid. """
     ok: bool | Unset = UNSET
     """ True. """
     op: str | Unset = UNSET
@@ -31,7 +31,7 @@ class SignedFile:
     path: str | Unset = UNSET
     """ The path as asked for. """
     expires_in: int | Unset = UNSET
-    """ How long it lives, in seconds. """
+    """ Seconds for which the URL is valid. """
     method: str | Unset = UNSET
     """ `GET`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

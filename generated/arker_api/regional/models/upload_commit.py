@@ -19,9 +19,9 @@ class UploadCommit:
     size: int
     """ The size of the whole file, in bytes. """
     upload_id: str
-    """ A ULID that names the upload. """
+    """ A ULID that identifies the upload. """
     sha256: None | str | Unset = UNSET
-    """ The SHA-256 of it. """
+    """ The SHA-256 of the content. """
 
     def to_dict(self) -> dict[str, Any]:
         path = self.path

@@ -27,27 +27,27 @@ class Vm:
     owner_org_id: str | Unset = UNSET
     """ The organization that owns it. """
     created_at: datetime.datetime | Unset = UNSET
-    """ When it was made. """
+    """ When it was created. """
     name: None | str | Unset = UNSET
     """ Its name. """
     description: None | str | Unset = UNSET
-    """ What it is for. """
+    """ A description of its purpose. """
     hostname: None | str | Unset = UNSET
     """ The DNS name of its services, if it has one. """
     public: bool | Unset = UNSET
     """ Whether other organizations may fork it. """
     root_source_vm_id: None | str | Unset = UNSET
-    """ The base image or computer at the root of its line of forks. """
+    """ The base image or computer that it descends from. """
     root_source_vm_name: None | str | Unset = UNSET
-    """ The name of that one. """
+    """ The name of that image or computer. """
     parent_vm_id: None | str | Unset = UNSET
-    """ The computer that it was forked from; to a request with the header `Arker-Local: 1`. """
+    """ The computer that it was forked from; only in responses to requests with the header `Arker-Local: 1`. """
     state: str | Unset = UNSET
-    """ `running` while a sandbox is alive, else `idle`; it can be used in both. """
+    """ `running` while a sandbox is alive, otherwise `idle`; the computer can be used in either state. """
     region: str | Unset = UNSET
-    """ Where it lives. """
+    """ Its region. """
     provider: str | Unset = UNSET
-    """ Who runs the region. """
+    """ The provider of the region. """
     last_active_at: datetime.datetime | None | Unset = UNSET
     """ When it was last used. """
     network: Network | Unset = UNSET

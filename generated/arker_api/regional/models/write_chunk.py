@@ -12,8 +12,8 @@ T = TypeVar("T", bound="WriteChunk")
 
 @_attrs_define
 class WriteChunk:
-    """Bytes `[start, end)` of a file of `size` bytes. The file appears when all of its bytes are there. `start`, `end` and
-    `size` of 0 write an empty file.
+    """Bytes `[start, end)` of a file of `size` bytes. The file appears when all of its bytes have arrived. `start`, `end`
+    and `size` of 0 write an empty file.
 
     """
 
@@ -22,15 +22,15 @@ class WriteChunk:
     size: int
     """ The size of the whole file, in bytes. """
     upload_id: str
-    """ A ULID that names the upload. """
+    """ A ULID that identifies the upload. """
     start: int
     """ Offset of the first byte. """
     end: int
-    """ Offset behind the last byte; at most 4194304 more than `start`. """
+    """ Offset after the last byte; at most 4194304 more than `start`. """
     content: str
     """ The bytes, in base64. """
     sha256: None | str | Unset = UNSET
-    """ The SHA-256 of it. """
+    """ The SHA-256 of the content. """
     is_secret: bool | Unset = UNSET
     """ Keep the content out of logs. """
 

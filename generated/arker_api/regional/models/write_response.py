@@ -17,12 +17,12 @@ T = TypeVar("T", bound="WriteResponse")
 
 @_attrs_define
 class WriteResponse:
-    """One result an entry, in order."""
+    """One result for each entry, in order."""
 
     results: list[WriteResult]
     """ The results. """
     ok: bool | Unset = UNSET
-    """ True; single entries may have failed all the same. """
+    """ True, even if some entries failed. """
     op: str | Unset = UNSET
     """ `write`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -18,7 +18,7 @@ T = TypeVar("T", bound="WriteResult")
 
 @_attrs_define
 class WriteResult:
-    """What became of one entry."""
+    """The result of one entry."""
 
     path: str
     """ The path of the entry. """
@@ -29,17 +29,17 @@ class WriteResult:
     written: bool | Unset = UNSET
     """ Whether the file is at its path. """
     received_bytes: int | Unset = UNSET
-    """ Of a chunk: how many of the file's bytes have arrived. """
+    """ Chunk: number of bytes of the file that have arrived. """
     ranges: list[ByteRange] | Unset = UNSET
-    """ Of a chunk: which bytes have arrived, merged and in order. """
+    """ Chunk: the byte ranges that have arrived, merged and in order. """
     presigned_url: str | Unset = UNSET
-    """ Of an upload request: where to `PUT`. A secret while it lives. """
+    """ Upload request: the URL to `PUT` the bytes to; a secret while it is valid. """
     upload_id: str | Unset = UNSET
-    """ Of an upload request: what to commit. """
+    """ Upload request: the id for the commit. """
     expires_in: int | Unset = UNSET
-    """ Of an upload request: how long the URL lives, in seconds. """
+    """ Upload request: seconds for which the URL is valid. """
     method: str | Unset = UNSET
-    """ Of an upload request: `PUT`. """
+    """ Upload request: `PUT`. """
     error: EntryError | Unset = UNSET
     """ Why an entry failed. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -16,14 +16,14 @@ T = TypeVar("T", bound="ApiKey")
 
 @_attrs_define
 class ApiKey:
-    """What is known of an API key."""
+    """An API key without its secret value."""
 
     api_key_id: str
     """ Its id. """
     role: str
     """ `admin`, `developer`, `member` or `viewer`. """
     scopes: list[ApiKeyScope]
-    """ What it is limited to; nothing for all. """
+    """ The resources that it is limited to; empty for all. """
     vm_id: None | str
     """ Deprecated. """
     pool_id: None | str
@@ -31,7 +31,7 @@ class ApiKey:
     action: None
     """ Deprecated. """
     created_at: datetime.datetime
-    """ When it was made. """
+    """ When it was created. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

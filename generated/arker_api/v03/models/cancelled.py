@@ -14,7 +14,7 @@ class Cancelled:
     """Whether a run was cancelled."""
 
     cancelled: bool
-    """ False when it had ended already. """
+    """ False if the run had already ended. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

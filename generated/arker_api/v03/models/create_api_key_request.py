@@ -16,12 +16,12 @@ T = TypeVar("T", bound="CreateApiKeyRequest")
 
 @_attrs_define
 class CreateApiKeyRequest:
-    """A key to make."""
+    """A key to create."""
 
     name: str | Unset = UNSET
-    """ What its id begins with. """
+    """ A prefix of its id. """
     scopes: list[ApiKeyScope] | Unset = UNSET
-    """ What to limit it to. """
+    """ The resources to limit it to; default all. """
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name

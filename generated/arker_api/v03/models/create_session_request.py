@@ -16,20 +16,20 @@ T = TypeVar("T", bound="CreateSessionRequest")
 
 @_attrs_define
 class CreateSessionRequest:
-    """How a session begins. A null is the same as a field that is left out."""
+    """The initial state of a session. A null is the same as a missing field."""
 
     env: CreateSessionRequestEnvType0 | None | Unset = UNSET
     """ Variables. """
     cwd: None | str | Unset = UNSET
     """ Its folder; by default the user's home. """
     pty: bool | None | Unset = UNSET
-    """ Advice: it is for a terminal. """
+    """ Hint: the session is for a terminal. """
     cols: int | None | Unset = UNSET
-    """ Advice: columns of the terminal. """
+    """ Hint: columns of the terminal. """
     rows: int | None | Unset = UNSET
-    """ Advice: rows of the terminal. """
+    """ Hint: rows of the terminal. """
     command: None | str | Unset = UNSET
-    """ Advice: what the terminal starts. """
+    """ Hint: the command of the terminal. """
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.create_session_request_env_type_0 import (

@@ -16,7 +16,7 @@ T = TypeVar("T", bound="CreatedApiKey")
 
 @_attrs_define
 class CreatedApiKey:
-    """An API key, and what is known of it."""
+    """A new API key with its secret value."""
 
     key: str
     """ The key itself; it is never shown again. """
@@ -25,7 +25,7 @@ class CreatedApiKey:
     role: str
     """ `admin`, `developer`, `member` or `viewer`. """
     scopes: list[ApiKeyScope]
-    """ What it is limited to; nothing for all. """
+    """ The resources that it is limited to; empty for all. """
     vm_id: None | str
     """ Deprecated. """
     pool_id: None | str
@@ -33,7 +33,7 @@ class CreatedApiKey:
     action: None
     """ Deprecated. """
     created_at: datetime.datetime
-    """ When it was made. """
+    """ When it was created. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="Deleted")
 
 @_attrs_define
 class Deleted:
-    """It is gone."""
+    """The resource is deleted."""
 
     deleted: bool
     """ True. """

@@ -20,26 +20,26 @@ T = TypeVar("T", bound="Error")
 
 @_attrs_define
 class Error:
-    """What went wrong."""
+    """The error."""
 
     code: str
-    """ For programs; see the table above. """
+    """ A code for programs; see the table above. """
     message: str
-    """ For people; not to be parsed. """
+    """ A message for people; its text may change. """
     timestamp: datetime.datetime
-    """ When, by the server's clock. """
+    """ The time of the error, by the server's clock. """
     request_id: str
-    """ What the server's log has of it. """
+    """ The id of the request in the server's log. """
     request: MatchedRequest
-    """ Which request it was - `matched` with an `operation_id`, or `unmatched` with a `method`. """
+    """ The operation of the request - `matched` with an `operation_id`, or `unmatched` with a `method`. """
     details: ErrorDetails | Unset = UNSET
-    """ Fields by `code`; see the table above. """
+    """ Fields that depend on `code`; see the table above. """
     retry_after_seconds: int | Unset = UNSET
-    """ When it may be worth trying again. """
+    """ Seconds to wait before the request may succeed. """
     stage: str | Unset = UNSET
-    """ Which part of a fork failed. """
+    """ The part of a fork that failed. """
     recovery: Recovery | Unset = UNSET
-    """ What became of the work that the request asked for. """
+    """ The state of the work that the request asked for. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="ErrorDetails")
 
 @_attrs_define
 class ErrorDetails:
-    """Fields by `code`; see the table above."""
+    """Fields that depend on `code`; see the table above."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

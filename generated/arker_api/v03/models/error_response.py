@@ -15,10 +15,10 @@ T = TypeVar("T", bound="ErrorResponse")
 
 @_attrs_define
 class ErrorResponse:
-    """The answer to a request that failed."""
+    """The response to a failed request."""
 
     error: Error
-    """ What went wrong. """
+    """ The error. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

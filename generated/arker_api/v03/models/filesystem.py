@@ -21,11 +21,11 @@ class Filesystem:
     name: str
     """ Its name. """
     owner_org_id: str
-    """ Whose it is. """
+    """ The organization that owns it. """
     created_at: datetime.datetime
-    """ When it was made. """
+    """ When it was created. """
     size_bytes: int | None | Unset = UNSET
-    """ What is in it. """
+    """ The size of its files in bytes. """
     region: None | str | Unset = UNSET
     """ Its region. """
     provider: None | str | Unset = UNSET

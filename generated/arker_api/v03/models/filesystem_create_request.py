@@ -10,7 +10,7 @@ T = TypeVar("T", bound="FilesystemCreateRequest")
 
 @_attrs_define
 class FilesystemCreateRequest:
-    """A file system to make."""
+    """A file system to create."""
 
     name: str
     """ Its name, unique in the organization. """

@@ -24,28 +24,28 @@ T = TypeVar("T", bound="ForkRequest")
 
 @_attrs_define
 class ForkRequest:
-    """What to make a computer of, and how. A null is the same as a field that is left out."""
+    """The source and the properties of a new computer. A null is the same as a missing field."""
 
     source_vm_id: None | str | Unset = UNSET
     """ The computer to fork, by its id. """
     source_vm_name: None | str | Unset = UNSET
-    """ By its name: the organization's own, else a public base. """
+    """ The computer to fork, by its name: one of the organization, otherwise a public base. """
     source_org_id: None | str | Unset = UNSET
-    """ Whose name it is; deprecated. """
+    """ The id of the organization that owns the named computer; deprecated. """
     source_org_name: None | str | Unset = UNSET
-    """ Whose name it is. """
+    """ The name of the organization that owns the named computer. """
     image: None | str | Unset = UNSET
-    """ An OCI image to make it of. """
+    """ An OCI image to create the computer from. """
     dockerfile: None | str | Unset = UNSET
     """ Always refused. """
     name: None | str | Unset = UNSET
     """ Its name, unique in the organization. """
     description: None | str | Unset = UNSET
-    """ What it is for. """
+    """ A description of its purpose. """
     public: bool | None | Unset = UNSET
-    """ Whether others may fork it. They can never run, read or delete it. """
+    """ Whether other organizations may fork it. They can never run commands in it, read it or delete it. """
     ssh_public_keys: ForkRequestSshPublicKeysType0 | None | Unset = UNSET
-    """ SSH keys, by an id of the caller's making. """
+    """ SSH keys, by ids that the caller chooses. """
     disk: bool | None | Unset = UNSET
     """ Whether it has a disk. """
     durable: bool | None | Unset = UNSET
@@ -55,15 +55,15 @@ class ForkRequest:
     platforms: list[str] | None | Unset = UNSET
     """ Platforms to choose from. """
     layers: list[ForkRequestLayersType0Item] | None | Unset = UNSET
-    """ What to take along; by default both. """
+    """ What to copy from the source; default both. """
     queueing_timeout: int | None | Unset = UNSET
-    """ Seconds to wait for room. """
+    """ Seconds to wait for capacity. """
     policies: ForkRequestPoliciesType0 | None | Unset = UNSET
-    """ Rules of its network. """
+    """ Network rules. """
     resources: None | ResourcesInput | Unset = UNSET
-    """ The size that is asked for. """
+    """ The requested resources. """
     registry_auth: ForkRequestRegistryAuthType0 | None | Unset = UNSET
-    """ How to log in where the image is. """
+    """ Credentials for the registry of the image. """
     pool_id: None | Unset | UUID = UNSET
     """ The pool to place it in. """
     pool_name: None | str | Unset = UNSET

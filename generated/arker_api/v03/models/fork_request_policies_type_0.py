@@ -11,7 +11,7 @@ T = TypeVar("T", bound="ForkRequestPoliciesType0")
 
 @_attrs_define
 class ForkRequestPoliciesType0:
-    """Rules of its network."""
+    """Network rules."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="ForkRequestRegistryAuthType0")
 
 @_attrs_define
 class ForkRequestRegistryAuthType0:
-    """How to log in where the image is."""
+    """Credentials for the registry of the image."""
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 

@@ -18,13 +18,13 @@ class InlineFile:
     op: str
     """ `read`. """
     path: str
-    """ As asked. """
+    """ The value from the request. """
     size: int
     """ Bytes. """
     content: str
     """ The content. """
     encoding: str
-    """ Of the content: `utf8` or `base64`. """
+    """ The encoding of the content: `utf8` or `base64`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

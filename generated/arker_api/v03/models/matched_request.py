@@ -13,7 +13,7 @@ T = TypeVar("T", bound="MatchedRequest")
 
 @_attrs_define
 class MatchedRequest:
-    """Which request it was - `matched` with an `operation_id`, or `unmatched` with a `method`."""
+    """The operation of the request - `matched` with an `operation_id`, or `unmatched` with a `method`."""
 
     kind: str
     """ `matched` or `unmatched`. """

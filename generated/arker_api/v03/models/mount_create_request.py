@@ -12,12 +12,12 @@ T = TypeVar("T", bound="MountCreateRequest")
 
 @_attrs_define
 class MountCreateRequest:
-    """What to mount where."""
+    """A file system to mount, and its path."""
 
     filesystem_id: str
     """ The file system. """
     path: str | Unset = UNSET
-    """ An absolute path; by default `/mnt/` and its name. """
+    """ An absolute path; default `/mnt/` followed by its name. """
 
     def to_dict(self) -> dict[str, Any]:
         filesystem_id = self.filesystem_id

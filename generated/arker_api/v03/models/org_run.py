@@ -16,7 +16,7 @@ class OrgRun:
     """A request that a computer served."""
 
     t_ms: int
-    """ When, epoch milliseconds. """
+    """ The time of the request, in milliseconds since the epoch. """
     request_id: str
     """ The id of the request. """
     run_id: str
@@ -32,17 +32,17 @@ class OrgRun:
     status: int
     """ The HTTP status. """
     total_ms: float
-    """ How long it took. """
+    """ The total duration in milliseconds. """
     queue_ms: float
-    """ How long of that it waited. """
+    """ The time in the queue in milliseconds. """
     executor_duration_ms: int
-    """ How long it ran. """
+    """ The run time in milliseconds. """
     executor_kind: str
-    """ What it ran in. """
+    """ The kind of executor. """
     executor_cpu_ms: int
-    """ CPU time. """
+    """ CPU time in milliseconds. """
     executor_mem_mb: int
-    """ Most memory. """
+    """ Peak memory in MB. """
     vm_vcpus: int
     """ The computer's CPUs. """
     vm_memory_mib: int
@@ -54,21 +54,21 @@ class OrgRun:
     command: str
     """ The command. """
     source_vm_id: str
-    """ What was forked. """
+    """ The computer that was forked. """
     endpoint: str
     """ `run`, `fork` or `sync`. """
     api_key_prefix: str
-    """ Which key asked. """
+    """ The prefix of the API key. """
     body_bytes_in: int
-    """ Bytes of the request's body. """
+    """ Size of the request body in bytes. """
     body_bytes_out: int
-    """ Bytes of the answer's body. """
+    """ Size of the response body in bytes. """
     body_in: str
-    """ The request's body. """
+    """ The request body. """
     body_out: str
-    """ The answer's body. """
+    """ The response body. """
     source: str | Unset = UNSET
-    """ Where the row comes from. """
+    """ The origin of the row. """
     exit_code: int | None | Unset = UNSET
     """ Its exit code. """
     state: str | Unset = UNSET

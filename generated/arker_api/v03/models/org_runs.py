@@ -15,18 +15,18 @@ T = TypeVar("T", bound="OrgRuns")
 
 @_attrs_define
 class OrgRuns:
-    """What the organization's computers did in a span of time."""
+    """The activity of the organization's computers in a time span."""
 
     since: int
-    """ Begin of the span, epoch seconds. """
+    """ Start of the time span, in seconds since the epoch. """
     until: int
-    """ End of the span, epoch seconds; exclusive. """
+    """ End of the time span (exclusive), in seconds since the epoch. """
     limit: int
-    """ As asked. """
+    """ The value from the request. """
     offset: int
-    """ As asked. """
+    """ The value from the request. """
     lite: bool
-    """ As asked. """
+    """ The value from the request. """
     rows: list[OrgRun]
     """ The rows. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -12,12 +12,12 @@ T = TypeVar("T", bound="PatchSessionRequest")
 
 @_attrs_define
 class PatchSessionRequest:
-    """What to change of a session."""
+    """Changes to a session."""
 
     cols: int | Unset = UNSET
-    """ Columns of its terminal; with `rows`. """
+    """ Columns of its terminal; requires `rows`. """
     rows: int | Unset = UNSET
-    """ Rows of its terminal; with `cols`. """
+    """ Rows of its terminal; requires `cols`. """
     timeout_secs: int | Unset = UNSET
     """ Seconds without an attachment after which it ends; 0 for never. """
 

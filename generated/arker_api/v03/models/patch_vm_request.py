@@ -21,18 +21,18 @@ T = TypeVar("T", bound="PatchVmRequest")
 
 @_attrs_define
 class PatchVmRequest:
-    """What to change of a computer."""
+    """Changes to a computer."""
 
     description: None | str | Unset = UNSET
-    """ What it is for; null or blank for nothing. """
+    """ A description of its purpose; null or blank clears it. """
     immutable: bool | Unset = UNSET
     """ Refuse every change from now on. """
     resources: None | ResourcesInput | Unset = UNSET
-    """ The size that is asked for. """
+    """ The requested resources. """
     ssh_public_keys: None | PatchVmRequestSshPublicKeysType0 | Unset = UNSET
-    """ SSH keys, by an id of the caller's making. """
+    """ SSH keys, by ids that the caller chooses. """
     policies: None | PatchVmRequestPoliciesType0 | Unset = UNSET
-    """ Rules of its network. """
+    """ Network rules. """
     pool_id: None | Unset | UUID = UNSET
     """ The pool to move it to. """
     pool_name: str | Unset = UNSET

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="PatchVmRequestSshPublicKeysType0")
 
 @_attrs_define
 class PatchVmRequestSshPublicKeysType0:
-    """SSH keys, by an id of the caller's making."""
+    """SSH keys, by ids that the caller chooses."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

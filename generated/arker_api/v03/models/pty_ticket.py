@@ -11,12 +11,12 @@ T = TypeVar("T", bound="PtyTicket")
 
 @_attrs_define
 class PtyTicket:
-    """What opens a session's terminal."""
+    """A ticket for the terminal of a session."""
 
     ticket: str
-    """ Stands in the URL as `ticket`. """
+    """ The value of `ticket` in the URL. """
     expires_in: int
-    """ Seconds that it can be used. """
+    """ Seconds for which the ticket is valid. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

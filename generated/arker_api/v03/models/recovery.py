@@ -17,12 +17,12 @@ T = TypeVar("T", bound="Recovery")
 
 @_attrs_define
 class Recovery:
-    """What became of the work that the request asked for."""
+    """The state of the work that the request asked for."""
 
     work: str
     """ `not_started`, `stopped`, `continuing` or `unknown`. """
     context: RecoveryContext | Unset = UNSET
-    """ Which computer and run it concerns. """
+    """ The computer and the run concerned. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="RecoveryContext")
 
 @_attrs_define
 class RecoveryContext:
-    """Which computer and run it concerns."""
+    """The computer and the run concerned."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -11,12 +11,12 @@ T = TypeVar("T", bound="Region")
 
 @_attrs_define
 class Region:
-    """A place for computers."""
+    """A region."""
 
     provider: str
-    """ Who runs the machines. """
+    """ The cloud provider. """
     region: str
-    """ Where they are. """
+    """ The region of the provider. """
     endpoint: str
     """ The URL of its host. """
     platforms: list[str]

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="RegionList")
 
 @_attrs_define
 class RegionList:
-    """Where computers can live."""
+    """The regions in which computers can be created."""
 
     regions: list[Region]
     """ The regions. """

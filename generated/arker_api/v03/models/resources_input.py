@@ -12,14 +12,14 @@ T = TypeVar("T", bound="ResourcesInput")
 
 @_attrs_define
 class ResourcesInput:
-    """The size that is asked for."""
+    """The requested resources."""
 
     vcpu: int | None | Unset = UNSET
     """ Virtual CPUs. """
     memory_mib: int | None | Unset = UNSET
-    """ Memory. """
+    """ Memory in MiB. """
     disk_mib: int | None | Unset = UNSET
-    """ Disk. """
+    """ Disk in MiB. """
     vgpu: float | None | Unset = UNSET
     """ Shares of GPUs. """
 

@@ -23,23 +23,23 @@ class Run:
     started_at: datetime.datetime
     """ When it was started. """
     exit_code: int | None
-    """ Null until there is one. """
+    """ The exit code; null until the run ends. """
     stdout: str
-    """ What it wrote to standard output. """
+    """ The standard output of the command. """
     stdout_encoding: str
     """ `utf-8` or `base64`. """
     stderr: str
-    """ What it wrote to standard error. """
+    """ The standard error of the command. """
     stderr_encoding: str
     """ `utf-8` or `base64`. """
     session_id: None | str | Unset = UNSET
-    """ The session that it is in. """
+    """ The session of the run. """
     command: None | str | Unset = UNSET
     """ The command. """
     completed_at: datetime.datetime | None | Unset = UNSET
     """ When it ended. """
     fail_reason: None | str | Unset = UNSET
-    """ Why the service could not finish it. """
+    """ Why the service could not finish the run. """
     vm_id: None | str | Unset = UNSET
     """ The computer. """
     vm_name: None | str | Unset = UNSET
@@ -51,7 +51,7 @@ class Run:
     provider: None | str | Unset = UNSET
     """ The computer's provider. """
     retry_count: int | Unset = 0
-    """ How often the service tried again. """
+    """ How many times the service retried the run. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

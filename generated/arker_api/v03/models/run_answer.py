@@ -13,26 +13,26 @@ T = TypeVar("T", bound="RunAnswer")
 
 @_attrs_define
 class RunAnswer:
-    """A run that ended has its output; one that goes on has its id."""
+    """The output of a run that ended, or the id of one that continues."""
 
     run_id: None | str | Unset = UNSET
     """ The id of the run. """
     session_id: None | str | Unset = UNSET
-    """ The session that it is in. """
+    """ The session of the run. """
     state: str | Unset = UNSET
-    """ `completed` or `cancelled`; `running` when it goes on. """
+    """ `completed` or `cancelled`; `running` if it continues. """
     stdout: str | Unset = UNSET
-    """ What it wrote to standard output. """
+    """ The standard output of the command. """
     stdout_encoding: str | Unset = UNSET
     """ `utf-8` or `base64`. """
     stderr: str | Unset = UNSET
-    """ What it wrote to standard error. """
+    """ The standard error of the command. """
     stderr_encoding: str | Unset = UNSET
     """ `utf-8` or `base64`. """
     exit_code: int | None | Unset = UNSET
-    """ Null when there is none. """
+    """ The exit code; null if there is none. """
     fail_reason: None | str | Unset = UNSET
-    """ Why the service could not finish it. """
+    """ Why the service could not finish the run. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -23,23 +23,24 @@ class RunRequest:
     """A command, or a signal. A null is the same as a field that is left out."""
 
     command: str | Unset = UNSET
-    """ For the session's shell. """
+    """ The command for the shell of the session. """
     session_id: None | str | Unset = UNSET
     """ The session, by its id; it must exist. """
     session_idx: int | None | Unset = UNSET
-    """ The session, by its index; it is made if it does not exist. Default 0. """
+    """ The session, by its index; it is created if it does not exist. Default 0. """
     timeout: int | None | Unset = UNSET
     """ Seconds until the run is ended; 0 for no limit. """
     time_to_background: int | None | Unset = UNSET
-    """ Seconds until the answer comes without the result; default 300. """
+    """ Seconds after which the run continues in the background and only its id is returned; default 300. """
     background: bool | None | Unset = UNSET
     """ The same as a `time_to_background` of 0; deprecated. """
     queueing_timeout: int | None | Unset = UNSET
-    """ Seconds to wait for room. """
+    """ Seconds to wait for capacity. """
     end_symbol: None | str | Unset = "auto"
-    """ `auto` ends with the command, `none` when all that it started has ended. """
+    """ `auto` ends the run with the command; `none` ends it when all processes that the command started have ended.
+    """
     signal: None | RunRequestSignalType0 | Unset = UNSET
-    """ A signal for what the session runs. """
+    """ A signal for the foreground processes of the session. """
     policies: None | RunRequestPoliciesType0 | Unset = UNSET
     """ Deprecated. """
 

@@ -23,15 +23,15 @@ class RunSummary:
     started_at: datetime.datetime
     """ When it was started. """
     exit_code: int | None
-    """ Null until there is one. """
+    """ The exit code; null until the run ends. """
     session_id: None | str | Unset = UNSET
-    """ The session that it is in. """
+    """ The session of the run. """
     command: None | str | Unset = UNSET
     """ The command. """
     completed_at: datetime.datetime | None | Unset = UNSET
     """ When it ended. """
     fail_reason: None | str | Unset = UNSET
-    """ Why the service could not finish it. """
+    """ Why the service could not finish the run. """
     vm_id: None | str | Unset = UNSET
     """ The computer. """
     vm_name: None | str | Unset = UNSET

@@ -29,9 +29,9 @@ class Session:
     session_idx: int | Unset = 0
     """ Its index; 0 is the default session. """
     env: None | SessionEnvType0 | Unset = UNSET
-    """ The variables that it began with. """
+    """ Its initial variables. """
     started_at: datetime.datetime | None | Unset = UNSET
-    """ When it was made. """
+    """ When it was created. """
     vm_id: None | str | Unset = UNSET
     """ The computer. """
     vm_name: None | str | Unset = UNSET

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="SessionEnvType0")
 
 @_attrs_define
 class SessionEnvType0:
-    """The variables that it began with."""
+    """Its initial variables."""
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 

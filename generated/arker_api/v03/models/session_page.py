@@ -22,7 +22,7 @@ class SessionPage:
     sessions: list[Session]
     """ The sessions. """
     next_cursor: None | str | Unset = UNSET
-    """ The next page, if there is one. """
+    """ The cursor of the next page; null on the last page. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

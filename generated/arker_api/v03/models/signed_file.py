@@ -11,20 +11,20 @@ T = TypeVar("T", bound="SignedFile")
 
 @_attrs_define
 class SignedFile:
-    """A file and where to `GET` its content, without the key."""
+    """A file and the URL to `GET` its content from, without the key."""
 
     ok: bool
     """ True. """
     op: str
     """ `read`. """
     path: str
-    """ As asked. """
+    """ The value from the request. """
     size: int
     """ Bytes. """
     presigned_url: str
-    """ Where it is. """
+    """ The URL of the content. """
     expires_in: int
-    """ Seconds that the URL can be used. """
+    """ Seconds for which the URL is valid. """
     method: str
     """ `GET`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -26,13 +26,13 @@ class Vm:
     vm_id: str
     """ Its id. """
     owner_org_id: str
-    """ Whose it is. """
+    """ The organization that owns it. """
     created_at: datetime.datetime
-    """ When it was made. """
+    """ When it was created. """
     description: None | str
-    """ What it is for. Forks do not inherit it. """
+    """ A description of its purpose. Forks do not inherit it. """
     public: bool
-    """ Whether others may fork it. """
+    """ Whether other organizations may fork it. """
     state: str
     """ `running` while something uses it, else `idle`. """
     network: VmNetwork
@@ -48,9 +48,9 @@ class Vm:
     immutable: bool | Unset = UNSET
     """ Whether it refuses every change. """
     root_source_vm_id: None | str | Unset = UNSET
-    """ The base at the root of its forks. """
+    """ The base that it descends from. """
     root_source_vm_name: None | str | Unset = UNSET
-    """ The name of that. """
+    """ The name of that base. """
     region: None | str | Unset = UNSET
     """ Its region. """
     provider: None | str | Unset = UNSET
@@ -58,7 +58,7 @@ class Vm:
     last_active_at: datetime.datetime | None | Unset = UNSET
     """ When it was last used. """
     policies: None | Unset | VmPoliciesType0 = UNSET
-    """ Rules of its network. """
+    """ Network rules. """
     platform: None | str | Unset = UNSET
     """ Its platform. """
     pool_id: str | Unset = UNSET

@@ -20,7 +20,7 @@ class VmNetwork:
     """How a computer is reached."""
 
     ssh_public_keys: list[VmNetworkSshPublicKeysItem] | Unset = UNSET
-    """ Keys that may log in. """
+    """ SSH keys that may log in. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

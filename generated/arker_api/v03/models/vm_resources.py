@@ -18,9 +18,9 @@ class VmResources:
     vcpu: int | None | Unset = UNSET
     """ Virtual CPUs. """
     memory_mib: int | None | Unset = UNSET
-    """ Memory. """
+    """ Memory in MiB. """
     disk_mib: int | None | Unset = UNSET
-    """ Disk. """
+    """ Disk in MiB. """
     gpu_sms: int | None | Unset = UNSET
     """ Multiprocessors of a GPU. """
     gpu_vram_mib: int | None | Unset = UNSET

@@ -19,7 +19,7 @@ class WriteChunk:
     size: int
     """ Bytes of the whole file. """
     upload_id: str
-    """ A ULID of the client's making, the same for all chunks of a file. """
+    """ A ULID that the client creates, the same for all chunks of a file. """
     start: int
     """ The first byte. """
     end: int
@@ -27,7 +27,7 @@ class WriteChunk:
     content: str
     """ The bytes in base64; at most 4 MiB of them. """
     sha256: None | str | Unset = UNSET
-    """ Of these bytes, in hexadecimal. """
+    """ The SHA-256 of these bytes, in hexadecimal. """
     is_secret: bool | Unset = False
     """ Keep the content out of logs. """
 

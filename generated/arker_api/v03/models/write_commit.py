@@ -12,16 +12,16 @@ T = TypeVar("T", bound="WriteCommit")
 
 @_attrs_define
 class WriteCommit:
-    """Publish what was `PUT`."""
+    """Publish the bytes that were `PUT`."""
 
     path: str
     """ An absolute path. """
     size: int
     """ Bytes of the file. """
     upload_id: str
-    """ What the upload request answered. """
+    """ The `upload_id` from the response to the upload request. """
     sha256: None | str | Unset = UNSET
-    """ Of the file, in hexadecimal. """
+    """ The SHA-256 of the file, in hexadecimal. """
 
     def to_dict(self) -> dict[str, Any]:
         path = self.path

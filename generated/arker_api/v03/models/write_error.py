@@ -20,11 +20,11 @@ class WriteError:
     """Why an entry failed."""
 
     code: str
-    """ For programs. """
+    """ A code for programs. """
     message: str
-    """ For people. """
+    """ A message for people. """
     details: WriteErrorDetails | Unset = UNSET
-    """ Fields by `code`. """
+    """ Fields that depend on `code`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="WriteErrorDetails")
 
 @_attrs_define
 class WriteErrorDetails:
-    """Fields by `code`."""
+    """Fields that depend on `code`."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

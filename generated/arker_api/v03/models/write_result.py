@@ -18,28 +18,28 @@ T = TypeVar("T", bound="WriteResult")
 
 @_attrs_define
 class WriteResult:
-    """What became of an entry."""
+    """The result of one entry."""
 
     path: str
-    """ As asked. """
+    """ The value from the request. """
     size: int
-    """ As asked. """
+    """ The value from the request. """
     complete: bool
-    """ Whether all bytes have come. """
+    """ Whether all bytes have arrived. """
     written: bool
     """ Whether the file is at its path. """
     received_bytes: int | Unset = UNSET
-    """ Of a chunk: bytes that have come so far. """
+    """ Chunk: number of bytes that have arrived so far. """
     ranges: list[ByteRange] | Unset = UNSET
-    """ Of a chunk: which bytes have come so far. """
+    """ Chunk: the byte ranges that have arrived so far. """
     presigned_url: str | Unset = UNSET
-    """ Of an upload request: where to `PUT` the bytes. """
+    """ Upload request: the URL to `PUT` the bytes to. """
     upload_id: str | Unset = UNSET
-    """ Of an upload request: what to commit. """
+    """ Upload request: the id for the commit. """
     expires_in: int | Unset = UNSET
-    """ Of an upload request: seconds that the URL can be used. """
+    """ Upload request: seconds for which the URL is valid. """
     method: str | Unset = UNSET
-    """ Of an upload request: `PUT`. """
+    """ Upload request: `PUT`. """
     error: WriteError | Unset = UNSET
     """ Why an entry failed. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -17,7 +17,7 @@ T = TypeVar("T", bound="WriteUpload")
 
 @_attrs_define
 class WriteUpload:
-    """Ask where to `PUT` a file."""
+    """Request a URL to `PUT` a file to."""
 
     path: str
     """ An absolute path. """

@@ -80,16 +80,16 @@ def sync_detailed(
 ) -> Response[ErrorEnvelope | ForkResponse]:
     """Fork an image or a computer by its name
 
-     As the fork of the regional API, with the source given by name: an image, or a computer of the
+     Like the fork of the regional API, with the source given by name: an image, a computer of the
     organization, or a
-    public one. The organization's own come first; a name that several have is `conflict`.
+    public computer. Those of the organization come first; a name that several have is `conflict`.
 
     Errors: `bad_request`, `unauthorized`, `payment_required`, `forbidden`, `not_found`, `conflict`,
     `idempotency_conflict`, `quota_exceeded`, `rate_limited`, `unavailable`.
 
     Args:
         idempotency_key (str | Unset):
-        body (ForkByNameRequest): The source and how the child differs from it.
+        body (ForkByNameRequest): The source, and how the child differs from it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -116,16 +116,16 @@ def sync(
 ) -> ErrorEnvelope | ForkResponse | None:
     """Fork an image or a computer by its name
 
-     As the fork of the regional API, with the source given by name: an image, or a computer of the
+     Like the fork of the regional API, with the source given by name: an image, a computer of the
     organization, or a
-    public one. The organization's own come first; a name that several have is `conflict`.
+    public computer. Those of the organization come first; a name that several have is `conflict`.
 
     Errors: `bad_request`, `unauthorized`, `payment_required`, `forbidden`, `not_found`, `conflict`,
     `idempotency_conflict`, `quota_exceeded`, `rate_limited`, `unavailable`.
 
     Args:
         idempotency_key (str | Unset):
-        body (ForkByNameRequest): The source and how the child differs from it.
+        body (ForkByNameRequest): The source, and how the child differs from it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -152,16 +152,16 @@ async def asyncio_detailed(
 ) -> Response[ErrorEnvelope | ForkResponse]:
     """Fork an image or a computer by its name
 
-     As the fork of the regional API, with the source given by name: an image, or a computer of the
+     Like the fork of the regional API, with the source given by name: an image, a computer of the
     organization, or a
-    public one. The organization's own come first; a name that several have is `conflict`.
+    public computer. Those of the organization come first; a name that several have is `conflict`.
 
     Errors: `bad_request`, `unauthorized`, `payment_required`, `forbidden`, `not_found`, `conflict`,
     `idempotency_conflict`, `quota_exceeded`, `rate_limited`, `unavailable`.
 
     Args:
         idempotency_key (str | Unset):
-        body (ForkByNameRequest): The source and how the child differs from it.
+        body (ForkByNameRequest): The source, and how the child differs from it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -188,16 +188,16 @@ async def asyncio(
 ) -> ErrorEnvelope | ForkResponse | None:
     """Fork an image or a computer by its name
 
-     As the fork of the regional API, with the source given by name: an image, or a computer of the
+     Like the fork of the regional API, with the source given by name: an image, a computer of the
     organization, or a
-    public one. The organization's own come first; a name that several have is `conflict`.
+    public computer. Those of the organization come first; a name that several have is `conflict`.
 
     Errors: `bad_request`, `unauthorized`, `payment_required`, `forbidden`, `not_found`, `conflict`,
     `idempotency_conflict`, `quota_exceeded`, `rate_limited`, `unavailable`.
 
     Args:
         idempotency_key (str | Unset):
-        body (ForkByNameRequest): The source and how the child differs from it.
+        body (ForkByNameRequest): The source, and how the child differs from it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -66,7 +66,7 @@ def sync_detailed(
 ) -> Response[ErrorEnvelope | RegionList]:
     """List the regions
 
-     Where computers can live, and the host of each region. Answers without a key.
+     The regions in which computers can be created, and the host of each. Needs no key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -86,7 +86,7 @@ def sync(
 ) -> ErrorEnvelope | RegionList | None:
     """List the regions
 
-     Where computers can live, and the host of each region. Answers without a key.
+     The regions in which computers can be created, and the host of each. Needs no key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -109,7 +109,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorEnvelope | RegionList]:
     """List the regions
 
-     Where computers can live, and the host of each region. Answers without a key.
+     The regions in which computers can be created, and the host of each. Needs no key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -129,7 +129,7 @@ async def asyncio(
 ) -> ErrorEnvelope | RegionList | None:
     """List the regions
 
-     Where computers can live, and the host of each region. Answers without a key.
+     The regions in which computers can be created, and the host of each. Needs no key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

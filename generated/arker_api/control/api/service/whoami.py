@@ -64,7 +64,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorEnvelope | Organization]:
-    """Whose key is this?
+    """Get the organization of the key
 
      The organization that the key belongs to.
 
@@ -86,7 +86,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ErrorEnvelope | Organization | None:
-    """Whose key is this?
+    """Get the organization of the key
 
      The organization that the key belongs to.
 
@@ -111,7 +111,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorEnvelope | Organization]:
-    """Whose key is this?
+    """Get the organization of the key
 
      The organization that the key belongs to.
 
@@ -133,7 +133,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ErrorEnvelope | Organization | None:
-    """Whose key is this?
+    """Get the organization of the key
 
      The organization that the key belongs to.
 

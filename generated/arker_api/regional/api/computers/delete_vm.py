@@ -72,8 +72,7 @@ def sync_detailed(
 ) -> Response[Deleted | ErrorEnvelope]:
     """Delete a computer
 
-     Ends everything that runs in it and removes its files. Computers that were forked from it are not
-    affected.
+     Ends everything that runs in the computer and removes its files. Its forks are not affected.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
 
@@ -103,8 +102,7 @@ def sync(
 ) -> Deleted | ErrorEnvelope | None:
     """Delete a computer
 
-     Ends everything that runs in it and removes its files. Computers that were forked from it are not
-    affected.
+     Ends everything that runs in the computer and removes its files. Its forks are not affected.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
 
@@ -134,8 +132,7 @@ async def asyncio_detailed(
 ) -> Response[Deleted | ErrorEnvelope]:
     """Delete a computer
 
-     Ends everything that runs in it and removes its files. Computers that were forked from it are not
-    affected.
+     Ends everything that runs in the computer and removes its files. Its forks are not affected.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
 
@@ -165,8 +162,7 @@ async def asyncio(
 ) -> Deleted | ErrorEnvelope | None:
     """Delete a computer
 
-     Ends everything that runs in it and removes its files. Computers that were forked from it are not
-    affected.
+     Ends everything that runs in the computer and removes its files. Its forks are not affected.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
 

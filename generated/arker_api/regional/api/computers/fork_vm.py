@@ -85,11 +85,11 @@ def sync_detailed(
 ) -> Response[ErrorEnvelope | ForkResponse]:
     """Fork a computer
 
-     Makes a new computer that starts with the files of this one, whatever their size, in constant time
+     Creates a computer that starts with the files of this one, in constant time whatever their size
     (copy on
     write). Parent and child are independent from then on. Public computers, such as the base image
     `arkuntu`
-    (`01KQBYKEV5WJ7YB010603T1DCT_d8c0`), can be forked by everybody; others by their organization.
+    (`01KQBYKEV5WJ7YB010603T1DCT_d8c0`), can be forked by everybody; others only by their organization.
 
     With an `Idempotency-Key`, the same request under the same key answers what the first one made.
 
@@ -129,11 +129,11 @@ def sync(
 ) -> ErrorEnvelope | ForkResponse | None:
     """Fork a computer
 
-     Makes a new computer that starts with the files of this one, whatever their size, in constant time
+     Creates a computer that starts with the files of this one, in constant time whatever their size
     (copy on
     write). Parent and child are independent from then on. Public computers, such as the base image
     `arkuntu`
-    (`01KQBYKEV5WJ7YB010603T1DCT_d8c0`), can be forked by everybody; others by their organization.
+    (`01KQBYKEV5WJ7YB010603T1DCT_d8c0`), can be forked by everybody; others only by their organization.
 
     With an `Idempotency-Key`, the same request under the same key answers what the first one made.
 
@@ -173,11 +173,11 @@ async def asyncio_detailed(
 ) -> Response[ErrorEnvelope | ForkResponse]:
     """Fork a computer
 
-     Makes a new computer that starts with the files of this one, whatever their size, in constant time
+     Creates a computer that starts with the files of this one, in constant time whatever their size
     (copy on
     write). Parent and child are independent from then on. Public computers, such as the base image
     `arkuntu`
-    (`01KQBYKEV5WJ7YB010603T1DCT_d8c0`), can be forked by everybody; others by their organization.
+    (`01KQBYKEV5WJ7YB010603T1DCT_d8c0`), can be forked by everybody; others only by their organization.
 
     With an `Idempotency-Key`, the same request under the same key answers what the first one made.
 
@@ -217,11 +217,11 @@ async def asyncio(
 ) -> ErrorEnvelope | ForkResponse | None:
     """Fork a computer
 
-     Makes a new computer that starts with the files of this one, whatever their size, in constant time
+     Creates a computer that starts with the files of this one, in constant time whatever their size
     (copy on
     write). Parent and child are independent from then on. Public computers, such as the base image
     `arkuntu`
-    (`01KQBYKEV5WJ7YB010603T1DCT_d8c0`), can be forked by everybody; others by their organization.
+    (`01KQBYKEV5WJ7YB010603T1DCT_d8c0`), can be forked by everybody; others only by their organization.
 
     With an `Idempotency-Key`, the same request under the same key answers what the first one made.
 

@@ -68,9 +68,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorEnvelope | Vm]:
-    """Look at a computer
+    """Get a computer
 
-     Everything the platform knows about a computer, its sessions included.
+     A computer with its sessions.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
 
@@ -98,9 +98,9 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ErrorEnvelope | Vm | None:
-    """Look at a computer
+    """Get a computer
 
-     Everything the platform knows about a computer, its sessions included.
+     A computer with its sessions.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
 
@@ -128,9 +128,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorEnvelope | Vm]:
-    """Look at a computer
+    """Get a computer
 
-     Everything the platform knows about a computer, its sessions included.
+     A computer with its sessions.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
 
@@ -158,9 +158,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ErrorEnvelope | Vm | None:
-    """Look at a computer
+    """Get a computer
 
-     Everything the platform knows about a computer, its sessions included.
+     A computer with its sessions.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`.
 

@@ -111,28 +111,29 @@ def sync_detailed(
 ) -> Response[ErrorEnvelope | InlineFile | SignedFile | WriteResponse]:
     """Read or write files
 
-     One of two operations, told apart by `op`.
+     One of two operations, selected by `op`.
 
-    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+    **read** returns the file inline or as a signed URL to `GET`; the server chooses.
 
-    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    **write** takes one or more entries and returns one result for each, in order. An entry is a *chunk*
     (base64 of bytes
-    `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed URL to
+    `[start, end)`; a file in one chunk is the fast path), an *upload request* (returns a signed URL to
     `PUT` the raw
-    bytes to), or a *commit* (publishes what was `PUT`). A write is idempotent on its `upload_id`; a
-    file appears at its
-    path only when it is complete. An entry that fails carries its own `error`; the others are not
-    touched by it.
+    bytes to), or a *commit* (publishes the bytes that were `PUT`). A write is idempotent on its
+    `upload_id`; a file
+    appears at its path only when it is complete. An entry that fails has its own `error` and does not
+    affect the others.
 
-    Paths are absolute, with no `..` segment; what the computer's user may read or write. A file has at
-    most 100 000 000 bytes.
+    Paths are absolute, with no `..` segment. The permissions are those of the computer's user. A file
+    has at most
+    100 000 000 bytes.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
     `unsupported_op`, `rate_limited`, `unavailable`.
 
     Args:
         vm_id (str):
-        body (ReadRequest | WriteRequest): Read or write, told apart by `op`.
+        body (ReadRequest | WriteRequest): A read or a write, selected by `op`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -159,28 +160,29 @@ def sync(
 ) -> ErrorEnvelope | InlineFile | SignedFile | WriteResponse | None:
     """Read or write files
 
-     One of two operations, told apart by `op`.
+     One of two operations, selected by `op`.
 
-    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+    **read** returns the file inline or as a signed URL to `GET`; the server chooses.
 
-    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    **write** takes one or more entries and returns one result for each, in order. An entry is a *chunk*
     (base64 of bytes
-    `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed URL to
+    `[start, end)`; a file in one chunk is the fast path), an *upload request* (returns a signed URL to
     `PUT` the raw
-    bytes to), or a *commit* (publishes what was `PUT`). A write is idempotent on its `upload_id`; a
-    file appears at its
-    path only when it is complete. An entry that fails carries its own `error`; the others are not
-    touched by it.
+    bytes to), or a *commit* (publishes the bytes that were `PUT`). A write is idempotent on its
+    `upload_id`; a file
+    appears at its path only when it is complete. An entry that fails has its own `error` and does not
+    affect the others.
 
-    Paths are absolute, with no `..` segment; what the computer's user may read or write. A file has at
-    most 100 000 000 bytes.
+    Paths are absolute, with no `..` segment. The permissions are those of the computer's user. A file
+    has at most
+    100 000 000 bytes.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
     `unsupported_op`, `rate_limited`, `unavailable`.
 
     Args:
         vm_id (str):
-        body (ReadRequest | WriteRequest): Read or write, told apart by `op`.
+        body (ReadRequest | WriteRequest): A read or a write, selected by `op`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -207,28 +209,29 @@ async def asyncio_detailed(
 ) -> Response[ErrorEnvelope | InlineFile | SignedFile | WriteResponse]:
     """Read or write files
 
-     One of two operations, told apart by `op`.
+     One of two operations, selected by `op`.
 
-    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+    **read** returns the file inline or as a signed URL to `GET`; the server chooses.
 
-    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    **write** takes one or more entries and returns one result for each, in order. An entry is a *chunk*
     (base64 of bytes
-    `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed URL to
+    `[start, end)`; a file in one chunk is the fast path), an *upload request* (returns a signed URL to
     `PUT` the raw
-    bytes to), or a *commit* (publishes what was `PUT`). A write is idempotent on its `upload_id`; a
-    file appears at its
-    path only when it is complete. An entry that fails carries its own `error`; the others are not
-    touched by it.
+    bytes to), or a *commit* (publishes the bytes that were `PUT`). A write is idempotent on its
+    `upload_id`; a file
+    appears at its path only when it is complete. An entry that fails has its own `error` and does not
+    affect the others.
 
-    Paths are absolute, with no `..` segment; what the computer's user may read or write. A file has at
-    most 100 000 000 bytes.
+    Paths are absolute, with no `..` segment. The permissions are those of the computer's user. A file
+    has at most
+    100 000 000 bytes.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
     `unsupported_op`, `rate_limited`, `unavailable`.
 
     Args:
         vm_id (str):
-        body (ReadRequest | WriteRequest): Read or write, told apart by `op`.
+        body (ReadRequest | WriteRequest): A read or a write, selected by `op`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -255,28 +258,29 @@ async def asyncio(
 ) -> ErrorEnvelope | InlineFile | SignedFile | WriteResponse | None:
     """Read or write files
 
-     One of two operations, told apart by `op`.
+     One of two operations, selected by `op`.
 
-    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+    **read** returns the file inline or as a signed URL to `GET`; the server chooses.
 
-    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    **write** takes one or more entries and returns one result for each, in order. An entry is a *chunk*
     (base64 of bytes
-    `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed URL to
+    `[start, end)`; a file in one chunk is the fast path), an *upload request* (returns a signed URL to
     `PUT` the raw
-    bytes to), or a *commit* (publishes what was `PUT`). A write is idempotent on its `upload_id`; a
-    file appears at its
-    path only when it is complete. An entry that fails carries its own `error`; the others are not
-    touched by it.
+    bytes to), or a *commit* (publishes the bytes that were `PUT`). A write is idempotent on its
+    `upload_id`; a file
+    appears at its path only when it is complete. An entry that fails has its own `error` and does not
+    affect the others.
 
-    Paths are absolute, with no `..` segment; what the computer's user may read or write. A file has at
-    most 100 000 000 bytes.
+    Paths are absolute, with no `..` segment. The permissions are those of the computer's user. A file
+    has at most
+    100 000 000 bytes.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `conflict`, `payload_too_large`,
     `unsupported_op`, `rate_limited`, `unavailable`.
 
     Args:
         vm_id (str):
-        body (ReadRequest | WriteRequest): Read or write, told apart by `op`.
+        body (ReadRequest | WriteRequest): A read or a write, selected by `op`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

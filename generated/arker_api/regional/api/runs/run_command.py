@@ -88,13 +88,15 @@ def sync_detailed(
      Runs a shell command in a session of the computer: a persistent shell that keeps its folder,
     variables, functions
     and aliases from one command to the next. Session `0` is the default one; another name starts
-    another shell, which
-    runs side by side with the first. A session runs one command at a time: a second one is refused with
-    `vm_busy`.
+    another shell.
+    A session runs one command at a time: a second one is refused with `vm_busy`. Different sessions run
+    commands at
+    the same time.
 
-    A non-zero exit code is a result, not an error. Output that is not valid UTF-8 comes as base64.
+    A non-zero exit code is a result, not an error. Output that is not valid UTF-8 is returned as
+    base64.
 
-    With an `Idempotency-Key`, the same request under the same key answers what the first one did and
+    A request that is repeated with the same `Idempotency-Key` returns the result of the first one and
     runs nothing.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `vm_busy`, `idempotency_conflict`,
@@ -135,13 +137,15 @@ def sync(
      Runs a shell command in a session of the computer: a persistent shell that keeps its folder,
     variables, functions
     and aliases from one command to the next. Session `0` is the default one; another name starts
-    another shell, which
-    runs side by side with the first. A session runs one command at a time: a second one is refused with
-    `vm_busy`.
+    another shell.
+    A session runs one command at a time: a second one is refused with `vm_busy`. Different sessions run
+    commands at
+    the same time.
 
-    A non-zero exit code is a result, not an error. Output that is not valid UTF-8 comes as base64.
+    A non-zero exit code is a result, not an error. Output that is not valid UTF-8 is returned as
+    base64.
 
-    With an `Idempotency-Key`, the same request under the same key answers what the first one did and
+    A request that is repeated with the same `Idempotency-Key` returns the result of the first one and
     runs nothing.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `vm_busy`, `idempotency_conflict`,
@@ -182,13 +186,15 @@ async def asyncio_detailed(
      Runs a shell command in a session of the computer: a persistent shell that keeps its folder,
     variables, functions
     and aliases from one command to the next. Session `0` is the default one; another name starts
-    another shell, which
-    runs side by side with the first. A session runs one command at a time: a second one is refused with
-    `vm_busy`.
+    another shell.
+    A session runs one command at a time: a second one is refused with `vm_busy`. Different sessions run
+    commands at
+    the same time.
 
-    A non-zero exit code is a result, not an error. Output that is not valid UTF-8 comes as base64.
+    A non-zero exit code is a result, not an error. Output that is not valid UTF-8 is returned as
+    base64.
 
-    With an `Idempotency-Key`, the same request under the same key answers what the first one did and
+    A request that is repeated with the same `Idempotency-Key` returns the result of the first one and
     runs nothing.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `vm_busy`, `idempotency_conflict`,
@@ -229,13 +235,15 @@ async def asyncio(
      Runs a shell command in a session of the computer: a persistent shell that keeps its folder,
     variables, functions
     and aliases from one command to the next. Session `0` is the default one; another name starts
-    another shell, which
-    runs side by side with the first. A session runs one command at a time: a second one is refused with
-    `vm_busy`.
+    another shell.
+    A session runs one command at a time: a second one is refused with `vm_busy`. Different sessions run
+    commands at
+    the same time.
 
-    A non-zero exit code is a result, not an error. Output that is not valid UTF-8 comes as base64.
+    A non-zero exit code is a result, not an error. Output that is not valid UTF-8 is returned as
+    base64.
 
-    With an `Idempotency-Key`, the same request under the same key answers what the first one did and
+    A request that is repeated with the same `Idempotency-Key` returns the result of the first one and
     runs nothing.
 
     Errors: `bad_request`, `unauthorized`, `forbidden`, `not_found`, `vm_busy`, `idempotency_conflict`,

@@ -64,10 +64,10 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorEnvelope | Health]:
-    """Is the service up?
+    """Check whether the service is up
 
-     Answers without a key. `status` is `ok` when computers can be forked and used; otherwise the answer
-    is the error
+     Needs no key. `status` is `ok` if computers can be forked and used; otherwise the response is the
+    error
     `unavailable` (503), and its message says what is missing.
 
     Raises:
@@ -86,10 +86,10 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorEnvelope | Health | None:
-    """Is the service up?
+    """Check whether the service is up
 
-     Answers without a key. `status` is `ok` when computers can be forked and used; otherwise the answer
-    is the error
+     Needs no key. `status` is `ok` if computers can be forked and used; otherwise the response is the
+    error
     `unavailable` (503), and its message says what is missing.
 
     Raises:
@@ -111,10 +111,10 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorEnvelope | Health]:
-    """Is the service up?
+    """Check whether the service is up
 
-     Answers without a key. `status` is `ok` when computers can be forked and used; otherwise the answer
-    is the error
+     Needs no key. `status` is `ok` if computers can be forked and used; otherwise the response is the
+    error
     `unavailable` (503), and its message says what is missing.
 
     Raises:
@@ -133,10 +133,10 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorEnvelope | Health | None:
-    """Is the service up?
+    """Check whether the service is up
 
-     Answers without a key. `status` is `ok` when computers can be forked and used; otherwise the answer
-    is the error
+     Needs no key. `status` is `ok` if computers can be forked and used; otherwise the response is the
+    error
     `unavailable` (503), and its message says what is missing.
 
     Raises:

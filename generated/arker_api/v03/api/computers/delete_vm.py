@@ -72,8 +72,8 @@ def sync_detailed(
 ) -> Response[Deleted | ErrorResponse]:
     """Delete a computer
 
-     Ends everything that runs in it and removes its files. Its forks are not affected. A second time is
-    `not_found`.
+     Ends everything that runs in the computer and removes its files. Its forks are not affected.
+    Deleting it again is `not_found`.
 
     Args:
         id (str):
@@ -101,8 +101,8 @@ def sync(
 ) -> Deleted | ErrorResponse | None:
     """Delete a computer
 
-     Ends everything that runs in it and removes its files. Its forks are not affected. A second time is
-    `not_found`.
+     Ends everything that runs in the computer and removes its files. Its forks are not affected.
+    Deleting it again is `not_found`.
 
     Args:
         id (str):
@@ -130,8 +130,8 @@ async def asyncio_detailed(
 ) -> Response[Deleted | ErrorResponse]:
     """Delete a computer
 
-     Ends everything that runs in it and removes its files. Its forks are not affected. A second time is
-    `not_found`.
+     Ends everything that runs in the computer and removes its files. Its forks are not affected.
+    Deleting it again is `not_found`.
 
     Args:
         id (str):
@@ -159,8 +159,8 @@ async def asyncio(
 ) -> Deleted | ErrorResponse | None:
     """Delete a computer
 
-     Ends everything that runs in it and removes its files. Its forks are not affected. A second time is
-    `not_found`.
+     Ends everything that runs in the computer and removes its files. Its forks are not affected.
+    Deleting it again is `not_found`.
 
     Args:
         id (str):

@@ -78,19 +78,19 @@ def sync_detailed(
 ) -> Response[ErrorResponse | Vm]:
     """Fork a computer
 
-     Makes a new computer from exactly one source: `source_vm_id`, `source_vm_name` or `image`. A
+     Creates a computer from exactly one source: `source_vm_id`, `source_vm_name` or `image`. A
     `dockerfile` is
-    refused; clients build it by an image and runs. A name is unique in the organization: one that is
-    taken is
+    refused; clients build it with an image and runs. Names are unique in the organization; a name that
+    is taken is
     `already_exists`.
 
-    With an `Idempotency-Key`, the same request under the same key answers the computer that the first
-    one made.
+    A request that is repeated with the same `Idempotency-Key` returns the computer that the first one
+    created.
 
     Args:
         idempotency_key (str | Unset):
-        body (ForkRequest): What to make a computer of, and how. A null is the same as a field
-            that is left out.
+        body (ForkRequest): The source and the properties of a new computer. A null is the same as
+            a missing field.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -117,19 +117,19 @@ def sync(
 ) -> ErrorResponse | Vm | None:
     """Fork a computer
 
-     Makes a new computer from exactly one source: `source_vm_id`, `source_vm_name` or `image`. A
+     Creates a computer from exactly one source: `source_vm_id`, `source_vm_name` or `image`. A
     `dockerfile` is
-    refused; clients build it by an image and runs. A name is unique in the organization: one that is
-    taken is
+    refused; clients build it with an image and runs. Names are unique in the organization; a name that
+    is taken is
     `already_exists`.
 
-    With an `Idempotency-Key`, the same request under the same key answers the computer that the first
-    one made.
+    A request that is repeated with the same `Idempotency-Key` returns the computer that the first one
+    created.
 
     Args:
         idempotency_key (str | Unset):
-        body (ForkRequest): What to make a computer of, and how. A null is the same as a field
-            that is left out.
+        body (ForkRequest): The source and the properties of a new computer. A null is the same as
+            a missing field.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -156,19 +156,19 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | Vm]:
     """Fork a computer
 
-     Makes a new computer from exactly one source: `source_vm_id`, `source_vm_name` or `image`. A
+     Creates a computer from exactly one source: `source_vm_id`, `source_vm_name` or `image`. A
     `dockerfile` is
-    refused; clients build it by an image and runs. A name is unique in the organization: one that is
-    taken is
+    refused; clients build it with an image and runs. Names are unique in the organization; a name that
+    is taken is
     `already_exists`.
 
-    With an `Idempotency-Key`, the same request under the same key answers the computer that the first
-    one made.
+    A request that is repeated with the same `Idempotency-Key` returns the computer that the first one
+    created.
 
     Args:
         idempotency_key (str | Unset):
-        body (ForkRequest): What to make a computer of, and how. A null is the same as a field
-            that is left out.
+        body (ForkRequest): The source and the properties of a new computer. A null is the same as
+            a missing field.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -195,19 +195,19 @@ async def asyncio(
 ) -> ErrorResponse | Vm | None:
     """Fork a computer
 
-     Makes a new computer from exactly one source: `source_vm_id`, `source_vm_name` or `image`. A
+     Creates a computer from exactly one source: `source_vm_id`, `source_vm_name` or `image`. A
     `dockerfile` is
-    refused; clients build it by an image and runs. A name is unique in the organization: one that is
-    taken is
+    refused; clients build it with an image and runs. Names are unique in the organization; a name that
+    is taken is
     `already_exists`.
 
-    With an `Idempotency-Key`, the same request under the same key answers the computer that the first
-    one made.
+    A request that is repeated with the same `Idempotency-Key` returns the computer that the first one
+    created.
 
     Args:
         idempotency_key (str | Unset):
-        body (ForkRequest): What to make a computer of, and how. A null is the same as a field
-            that is left out.
+        body (ForkRequest): The source and the properties of a new computer. A null is the same as
+            a missing field.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

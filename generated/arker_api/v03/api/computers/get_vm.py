@@ -68,9 +68,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Vm]:
-    """Look at a computer
+    """Get a computer
 
-     What the platform knows of a computer, with its sessions.
+     The computer with its sessions.
 
     Args:
         id (str):
@@ -96,9 +96,9 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Vm | None:
-    """Look at a computer
+    """Get a computer
 
-     What the platform knows of a computer, with its sessions.
+     The computer with its sessions.
 
     Args:
         id (str):
@@ -124,9 +124,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Vm]:
-    """Look at a computer
+    """Get a computer
 
-     What the platform knows of a computer, with its sessions.
+     The computer with its sessions.
 
     Args:
         id (str):
@@ -152,9 +152,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Vm | None:
-    """Look at a computer
+    """Get a computer
 
-     What the platform knows of a computer, with its sessions.
+     The computer with its sessions.
 
     Args:
         id (str):

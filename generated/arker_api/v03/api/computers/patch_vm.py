@@ -79,12 +79,12 @@ def sync_detailed(
 ) -> Response[ErrorResponse | Vm]:
     """Change a computer
 
-     Changes the fields that are given. A null or blank description clears it. `immutable` comes alone
+     Changes the given fields. A null or blank description clears it. `immutable` must be the only field
     and cannot be undone.
 
     Args:
         id (str):
-        body (PatchVmRequest): What to change of a computer.
+        body (PatchVmRequest): Changes to a computer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -111,12 +111,12 @@ def sync(
 ) -> ErrorResponse | Vm | None:
     """Change a computer
 
-     Changes the fields that are given. A null or blank description clears it. `immutable` comes alone
+     Changes the given fields. A null or blank description clears it. `immutable` must be the only field
     and cannot be undone.
 
     Args:
         id (str):
-        body (PatchVmRequest): What to change of a computer.
+        body (PatchVmRequest): Changes to a computer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -143,12 +143,12 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | Vm]:
     """Change a computer
 
-     Changes the fields that are given. A null or blank description clears it. `immutable` comes alone
+     Changes the given fields. A null or blank description clears it. `immutable` must be the only field
     and cannot be undone.
 
     Args:
         id (str):
-        body (PatchVmRequest): What to change of a computer.
+        body (PatchVmRequest): Changes to a computer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -175,12 +175,12 @@ async def asyncio(
 ) -> ErrorResponse | Vm | None:
     """Change a computer
 
-     Changes the fields that are given. A null or blank description clears it. `immutable` comes alone
+     Changes the given fields. A null or blank description clears it. `immutable` must be the only field
     and cannot be undone.
 
     Args:
         id (str):
-        body (PatchVmRequest): What to change of a computer.
+        body (PatchVmRequest): Changes to a computer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -123,20 +123,20 @@ def sync_detailed(
 ) -> Response[ErrorResponse | InlineFile | Manifest | SignedFile | Written]:
     """Read, write or compare files
 
-     One of three operations, told apart by `op`.
+     One of three operations, selected by `op`.
 
-    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+    **read** returns the file inline or as a signed URL to `GET`; the server chooses.
 
-    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    **write** takes one or more entries and returns one result for each, in order. An entry is a *chunk*
     (base64 of
-    bytes `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed
+    bytes `[start, end)`; a file in one chunk is the fast path), an *upload request* (returns a signed
     URL to `PUT` the
-    raw bytes to), or a *commit* (publishes what was `PUT`). A file appears at its path when it is
-    complete. An entry
-    that fails carries its own `error`.
+    raw bytes to), or a *commit* (publishes the bytes that were `PUT`). A file appears at its path when
+    it is complete.
+    An entry that fails has its own `error`.
 
-    **manifest** lists the regular files of a folder with their SHA-256. A folder that does not exist
-    has none.
+    **manifest** lists the regular files of a folder with their SHA-256; none for a folder that does not
+    exist.
 
     Args:
         id (str):
@@ -167,20 +167,20 @@ def sync(
 ) -> ErrorResponse | InlineFile | Manifest | SignedFile | Written | None:
     """Read, write or compare files
 
-     One of three operations, told apart by `op`.
+     One of three operations, selected by `op`.
 
-    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+    **read** returns the file inline or as a signed URL to `GET`; the server chooses.
 
-    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    **write** takes one or more entries and returns one result for each, in order. An entry is a *chunk*
     (base64 of
-    bytes `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed
+    bytes `[start, end)`; a file in one chunk is the fast path), an *upload request* (returns a signed
     URL to `PUT` the
-    raw bytes to), or a *commit* (publishes what was `PUT`). A file appears at its path when it is
-    complete. An entry
-    that fails carries its own `error`.
+    raw bytes to), or a *commit* (publishes the bytes that were `PUT`). A file appears at its path when
+    it is complete.
+    An entry that fails has its own `error`.
 
-    **manifest** lists the regular files of a folder with their SHA-256. A folder that does not exist
-    has none.
+    **manifest** lists the regular files of a folder with their SHA-256; none for a folder that does not
+    exist.
 
     Args:
         id (str):
@@ -211,20 +211,20 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | InlineFile | Manifest | SignedFile | Written]:
     """Read, write or compare files
 
-     One of three operations, told apart by `op`.
+     One of three operations, selected by `op`.
 
-    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+    **read** returns the file inline or as a signed URL to `GET`; the server chooses.
 
-    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    **write** takes one or more entries and returns one result for each, in order. An entry is a *chunk*
     (base64 of
-    bytes `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed
+    bytes `[start, end)`; a file in one chunk is the fast path), an *upload request* (returns a signed
     URL to `PUT` the
-    raw bytes to), or a *commit* (publishes what was `PUT`). A file appears at its path when it is
-    complete. An entry
-    that fails carries its own `error`.
+    raw bytes to), or a *commit* (publishes the bytes that were `PUT`). A file appears at its path when
+    it is complete.
+    An entry that fails has its own `error`.
 
-    **manifest** lists the regular files of a folder with their SHA-256. A folder that does not exist
-    has none.
+    **manifest** lists the regular files of a folder with their SHA-256; none for a folder that does not
+    exist.
 
     Args:
         id (str):
@@ -255,20 +255,20 @@ async def asyncio(
 ) -> ErrorResponse | InlineFile | Manifest | SignedFile | Written | None:
     """Read, write or compare files
 
-     One of three operations, told apart by `op`.
+     One of three operations, selected by `op`.
 
-    **read** answers the file inline or as a signed URL to `GET`; the server chooses.
+    **read** returns the file inline or as a signed URL to `GET`; the server chooses.
 
-    **write** takes one or more entries and answers one result an entry, in order. An entry is a *chunk*
+    **write** takes one or more entries and returns one result for each, in order. An entry is a *chunk*
     (base64 of
-    bytes `[start, end)`; a file in one chunk is the fast path), an *upload request* (answers a signed
+    bytes `[start, end)`; a file in one chunk is the fast path), an *upload request* (returns a signed
     URL to `PUT` the
-    raw bytes to), or a *commit* (publishes what was `PUT`). A file appears at its path when it is
-    complete. An entry
-    that fails carries its own `error`.
+    raw bytes to), or a *commit* (publishes the bytes that were `PUT`). A file appears at its path when
+    it is complete.
+    An entry that fails has its own `error`.
 
-    **manifest** lists the regular files of a folder with their SHA-256. A folder that does not exist
-    has none.
+    **manifest** lists the regular files of a folder with their SHA-256; none for a folder that does not
+    exist.
 
     Args:
         id (str):

@@ -74,13 +74,13 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: FilesystemCreateRequest,
 ) -> Response[ErrorResponse | Filesystem]:
-    """Make a file system
+    """Create a file system
 
-     An empty folder that outlives computers and can be mounted into several. A taken name is
-    `already_exists`.
+     Creates an empty folder that exists independently of computers and can be mounted into several. A
+    name that is taken is `already_exists`.
 
     Args:
-        body (FilesystemCreateRequest): A file system to make.
+        body (FilesystemCreateRequest): A file system to create.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -103,13 +103,13 @@ def sync(
     client: AuthenticatedClient,
     body: FilesystemCreateRequest,
 ) -> ErrorResponse | Filesystem | None:
-    """Make a file system
+    """Create a file system
 
-     An empty folder that outlives computers and can be mounted into several. A taken name is
-    `already_exists`.
+     Creates an empty folder that exists independently of computers and can be mounted into several. A
+    name that is taken is `already_exists`.
 
     Args:
-        body (FilesystemCreateRequest): A file system to make.
+        body (FilesystemCreateRequest): A file system to create.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -132,13 +132,13 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: FilesystemCreateRequest,
 ) -> Response[ErrorResponse | Filesystem]:
-    """Make a file system
+    """Create a file system
 
-     An empty folder that outlives computers and can be mounted into several. A taken name is
-    `already_exists`.
+     Creates an empty folder that exists independently of computers and can be mounted into several. A
+    name that is taken is `already_exists`.
 
     Args:
-        body (FilesystemCreateRequest): A file system to make.
+        body (FilesystemCreateRequest): A file system to create.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -161,13 +161,13 @@ async def asyncio(
     client: AuthenticatedClient,
     body: FilesystemCreateRequest,
 ) -> ErrorResponse | Filesystem | None:
-    """Make a file system
+    """Create a file system
 
-     An empty folder that outlives computers and can be mounted into several. A taken name is
-    `already_exists`.
+     Creates an empty folder that exists independently of computers and can be mounted into several. A
+    name that is taken is `already_exists`.
 
     Args:
-        body (FilesystemCreateRequest): A file system to make.
+        body (FilesystemCreateRequest): A file system to create.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

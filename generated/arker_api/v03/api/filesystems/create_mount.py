@@ -81,13 +81,13 @@ def sync_detailed(
 ) -> Response[ErrorResponse | Mount]:
     """Mount a file system
 
-     Gives the computer a file system at a path. The same again answers the mount that there is; another
-    file system at
-    the path, or this one at another path, is `conflict`.
+     Mounts a file system at a path of the computer. Repeating the request returns the existing mount;
+    another file
+    system at the path, or this one at another path, is `conflict`.
 
     Args:
         id (str):
-        body (MountCreateRequest): What to mount where.
+        body (MountCreateRequest): A file system to mount, and its path.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -114,13 +114,13 @@ def sync(
 ) -> ErrorResponse | Mount | None:
     """Mount a file system
 
-     Gives the computer a file system at a path. The same again answers the mount that there is; another
-    file system at
-    the path, or this one at another path, is `conflict`.
+     Mounts a file system at a path of the computer. Repeating the request returns the existing mount;
+    another file
+    system at the path, or this one at another path, is `conflict`.
 
     Args:
         id (str):
-        body (MountCreateRequest): What to mount where.
+        body (MountCreateRequest): A file system to mount, and its path.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -147,13 +147,13 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | Mount]:
     """Mount a file system
 
-     Gives the computer a file system at a path. The same again answers the mount that there is; another
-    file system at
-    the path, or this one at another path, is `conflict`.
+     Mounts a file system at a path of the computer. Repeating the request returns the existing mount;
+    another file
+    system at the path, or this one at another path, is `conflict`.
 
     Args:
         id (str):
-        body (MountCreateRequest): What to mount where.
+        body (MountCreateRequest): A file system to mount, and its path.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -180,13 +180,13 @@ async def asyncio(
 ) -> ErrorResponse | Mount | None:
     """Mount a file system
 
-     Gives the computer a file system at a path. The same again answers the mount that there is; another
-    file system at
-    the path, or this one at another path, is `conflict`.
+     Mounts a file system at a path of the computer. Repeating the request returns the existing mount;
+    another file
+    system at the path, or this one at another path, is `conflict`.
 
     Args:
         id (str):
-        body (MountCreateRequest): What to mount where.
+        body (MountCreateRequest): A file system to mount, and its path.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

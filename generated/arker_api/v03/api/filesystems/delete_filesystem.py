@@ -72,7 +72,7 @@ def sync_detailed(
 ) -> Response[Deleted | ErrorResponse]:
     """Delete a file system
 
-     Removes it with its files. One that is mounted is refused.
+     Removes the file system and its files. A mounted one is refused.
 
     Args:
         filesystem_id (str):
@@ -100,7 +100,7 @@ def sync(
 ) -> Deleted | ErrorResponse | None:
     """Delete a file system
 
-     Removes it with its files. One that is mounted is refused.
+     Removes the file system and its files. A mounted one is refused.
 
     Args:
         filesystem_id (str):
@@ -128,7 +128,7 @@ async def asyncio_detailed(
 ) -> Response[Deleted | ErrorResponse]:
     """Delete a file system
 
-     Removes it with its files. One that is mounted is refused.
+     Removes the file system and its files. A mounted one is refused.
 
     Args:
         filesystem_id (str):
@@ -156,7 +156,7 @@ async def asyncio(
 ) -> Deleted | ErrorResponse | None:
     """Delete a file system
 
-     Removes it with its files. One that is mounted is refused.
+     Removes the file system and its files. A mounted one is refused.
 
     Args:
         filesystem_id (str):

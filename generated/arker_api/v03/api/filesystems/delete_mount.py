@@ -75,7 +75,7 @@ def sync_detailed(
 ) -> Response[Deleted | ErrorResponse]:
     """Remove a mount
 
-     Takes the file system from the computer. Its files stay.
+     Removes the file system from the computer. Its files are kept.
 
     Args:
         id (str):
@@ -106,7 +106,7 @@ def sync(
 ) -> Deleted | ErrorResponse | None:
     """Remove a mount
 
-     Takes the file system from the computer. Its files stay.
+     Removes the file system from the computer. Its files are kept.
 
     Args:
         id (str):
@@ -137,7 +137,7 @@ async def asyncio_detailed(
 ) -> Response[Deleted | ErrorResponse]:
     """Remove a mount
 
-     Takes the file system from the computer. Its files stay.
+     Removes the file system from the computer. Its files are kept.
 
     Args:
         id (str):
@@ -168,7 +168,7 @@ async def asyncio(
 ) -> Deleted | ErrorResponse | None:
     """Remove a mount
 
-     Takes the file system from the computer. Its files stay.
+     Removes the file system from the computer. Its files are kept.
 
     Args:
         id (str):

@@ -70,9 +70,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Filesystem]:
-    """Look at a file system
+    """Get a file system
 
-     The file system as it stands.
+     The file system.
 
     Args:
         filesystem_id (str):
@@ -98,9 +98,9 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Filesystem | None:
-    """Look at a file system
+    """Get a file system
 
-     The file system as it stands.
+     The file system.
 
     Args:
         filesystem_id (str):
@@ -126,9 +126,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Filesystem]:
-    """Look at a file system
+    """Get a file system
 
-     The file system as it stands.
+     The file system.
 
     Args:
         filesystem_id (str):
@@ -154,9 +154,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Filesystem | None:
-    """Look at a file system
+    """Get a file system
 
-     The file system as it stands.
+     The file system.
 
     Args:
         filesystem_id (str):

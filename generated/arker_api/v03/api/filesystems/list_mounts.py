@@ -90,7 +90,7 @@ def sync_detailed(
 ) -> Response[ErrorResponse | MountPage]:
     """List the mounts of a computer
 
-     The file systems that the computer has, and where.
+     The file systems that are mounted in the computer, and their paths.
 
     Args:
         id (str):
@@ -127,7 +127,7 @@ def sync(
 ) -> ErrorResponse | MountPage | None:
     """List the mounts of a computer
 
-     The file systems that the computer has, and where.
+     The file systems that are mounted in the computer, and their paths.
 
     Args:
         id (str):
@@ -164,7 +164,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | MountPage]:
     """List the mounts of a computer
 
-     The file systems that the computer has, and where.
+     The file systems that are mounted in the computer, and their paths.
 
     Args:
         id (str):
@@ -201,7 +201,7 @@ async def asyncio(
 ) -> ErrorResponse | MountPage | None:
     """List the mounts of a computer
 
-     The file systems that the computer has, and where.
+     The file systems that are mounted in the computer, and their paths.
 
     Args:
         id (str):

@@ -74,12 +74,12 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: CreateApiKeyRequest,
 ) -> Response[CreatedApiKey | ErrorResponse]:
-    """Make an API key
+    """Create an API key
 
-     The key itself is in this answer and in no other.
+     Only this response contains the key itself.
 
     Args:
-        body (CreateApiKeyRequest): A key to make.
+        body (CreateApiKeyRequest): A key to create.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -102,12 +102,12 @@ def sync(
     client: AuthenticatedClient,
     body: CreateApiKeyRequest,
 ) -> CreatedApiKey | ErrorResponse | None:
-    """Make an API key
+    """Create an API key
 
-     The key itself is in this answer and in no other.
+     Only this response contains the key itself.
 
     Args:
-        body (CreateApiKeyRequest): A key to make.
+        body (CreateApiKeyRequest): A key to create.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -130,12 +130,12 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: CreateApiKeyRequest,
 ) -> Response[CreatedApiKey | ErrorResponse]:
-    """Make an API key
+    """Create an API key
 
-     The key itself is in this answer and in no other.
+     Only this response contains the key itself.
 
     Args:
-        body (CreateApiKeyRequest): A key to make.
+        body (CreateApiKeyRequest): A key to create.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -158,12 +158,12 @@ async def asyncio(
     client: AuthenticatedClient,
     body: CreateApiKeyRequest,
 ) -> CreatedApiKey | ErrorResponse | None:
-    """Make an API key
+    """Create an API key
 
-     The key itself is in this answer and in no other.
+     Only this response contains the key itself.
 
     Args:
-        body (CreateApiKeyRequest): A key to make.
+        body (CreateApiKeyRequest): A key to create.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

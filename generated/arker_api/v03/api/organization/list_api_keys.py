@@ -66,7 +66,7 @@ def sync_detailed(
 ) -> Response[ApiKeyList | ErrorResponse]:
     """List API keys
 
-     The organization's keys that are not revoked, newest first; never the keys themselves.
+     The organization's keys that are not revoked, newest first, without their secret values.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -86,7 +86,7 @@ def sync(
 ) -> ApiKeyList | ErrorResponse | None:
     """List API keys
 
-     The organization's keys that are not revoked, newest first; never the keys themselves.
+     The organization's keys that are not revoked, newest first, without their secret values.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -109,7 +109,7 @@ async def asyncio_detailed(
 ) -> Response[ApiKeyList | ErrorResponse]:
     """List API keys
 
-     The organization's keys that are not revoked, newest first; never the keys themselves.
+     The organization's keys that are not revoked, newest first, without their secret values.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -129,7 +129,7 @@ async def asyncio(
 ) -> ApiKeyList | ErrorResponse | None:
     """List API keys
 
-     The organization's keys that are not revoked, newest first; never the keys themselves.
+     The organization's keys that are not revoked, newest first, without their secret values.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

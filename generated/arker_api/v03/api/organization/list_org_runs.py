@@ -152,9 +152,10 @@ def sync_detailed(
     sort: ListOrgRunsSort | Unset = UNSET,
     dir_: ListOrgRunsDir | Unset = UNSET,
 ) -> Response[ErrorResponse | OrgRuns]:
-    """List what the organization's computers did
+    """List the activity of the organization's computers
 
-     Runs, forks and file calls within a span of time, with what they took. Rows outlive their computer.
+     Runs, forks and file operations in a time span, with their durations and resources. Rows are kept
+    after their computer is deleted.
 
     Args:
         since (int | Unset):
@@ -225,9 +226,10 @@ def sync(
     sort: ListOrgRunsSort | Unset = UNSET,
     dir_: ListOrgRunsDir | Unset = UNSET,
 ) -> ErrorResponse | OrgRuns | None:
-    """List what the organization's computers did
+    """List the activity of the organization's computers
 
-     Runs, forks and file calls within a span of time, with what they took. Rows outlive their computer.
+     Runs, forks and file operations in a time span, with their durations and resources. Rows are kept
+    after their computer is deleted.
 
     Args:
         since (int | Unset):
@@ -298,9 +300,10 @@ async def asyncio_detailed(
     sort: ListOrgRunsSort | Unset = UNSET,
     dir_: ListOrgRunsDir | Unset = UNSET,
 ) -> Response[ErrorResponse | OrgRuns]:
-    """List what the organization's computers did
+    """List the activity of the organization's computers
 
-     Runs, forks and file calls within a span of time, with what they took. Rows outlive their computer.
+     Runs, forks and file operations in a time span, with their durations and resources. Rows are kept
+    after their computer is deleted.
 
     Args:
         since (int | Unset):
@@ -371,9 +374,10 @@ async def asyncio(
     sort: ListOrgRunsSort | Unset = UNSET,
     dir_: ListOrgRunsDir | Unset = UNSET,
 ) -> ErrorResponse | OrgRuns | None:
-    """List what the organization's computers did
+    """List the activity of the organization's computers
 
-     Runs, forks and file calls within a span of time, with what they took. Rows outlive their computer.
+     Runs, forks and file operations in a time span, with their durations and resources. Rows are kept
+    after their computer is deleted.
 
     Args:
         since (int | Unset):

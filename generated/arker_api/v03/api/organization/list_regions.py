@@ -66,7 +66,7 @@ def sync_detailed(
 ) -> Response[ErrorResponse | RegionList]:
     """List the regions
 
-     Answers without a key. Sorted by provider and region.
+     Needs no key. Sorted by provider and region.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -86,7 +86,7 @@ def sync(
 ) -> ErrorResponse | RegionList | None:
     """List the regions
 
-     Answers without a key. Sorted by provider and region.
+     Needs no key. Sorted by provider and region.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -109,7 +109,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | RegionList]:
     """List the regions
 
-     Answers without a key. Sorted by provider and region.
+     Needs no key. Sorted by provider and region.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -129,7 +129,7 @@ async def asyncio(
 ) -> ErrorResponse | RegionList | None:
     """List the regions
 
-     Answers without a key. Sorted by provider and region.
+     Needs no key. Sorted by provider and region.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

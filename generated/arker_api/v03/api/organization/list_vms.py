@@ -133,9 +133,9 @@ def sync_detailed(
 ) -> Response[ErrorResponse | VmPage]:
     """List computers
 
-     The organization's computers, newest first; with `public` and `org_id` those that another one has
-    published.
-    Filters are combined by AND.
+     The organization's computers, newest first; with `public` and `org_id`, the public computers of
+    another
+    organization. Filters are combined with AND.
 
     Args:
         cursor (str | Unset):
@@ -193,9 +193,9 @@ def sync(
 ) -> ErrorResponse | VmPage | None:
     """List computers
 
-     The organization's computers, newest first; with `public` and `org_id` those that another one has
-    published.
-    Filters are combined by AND.
+     The organization's computers, newest first; with `public` and `org_id`, the public computers of
+    another
+    organization. Filters are combined with AND.
 
     Args:
         cursor (str | Unset):
@@ -253,9 +253,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | VmPage]:
     """List computers
 
-     The organization's computers, newest first; with `public` and `org_id` those that another one has
-    published.
-    Filters are combined by AND.
+     The organization's computers, newest first; with `public` and `org_id`, the public computers of
+    another
+    organization. Filters are combined with AND.
 
     Args:
         cursor (str | Unset):
@@ -313,9 +313,9 @@ async def asyncio(
 ) -> ErrorResponse | VmPage | None:
     """List computers
 
-     The organization's computers, newest first; with `public` and `org_id` those that another one has
-    published.
-    Filters are combined by AND.
+     The organization's computers, newest first; with `public` and `org_id`, the public computers of
+    another
+    organization. Filters are combined with AND.
 
     Args:
         cursor (str | Unset):

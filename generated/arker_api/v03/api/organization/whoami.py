@@ -64,7 +64,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Whoami]:
-    """Say whose key it is
+    """Get the organization of the key
 
      The organization that the key belongs to.
 
@@ -84,7 +84,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Whoami | None:
-    """Say whose key it is
+    """Get the organization of the key
 
      The organization that the key belongs to.
 
@@ -107,7 +107,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Whoami]:
-    """Say whose key it is
+    """Get the organization of the key
 
      The organization that the key belongs to.
 
@@ -127,7 +127,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Whoami | None:
-    """Say whose key it is
+    """Get the organization of the key
 
      The organization that the key belongs to.
 

@@ -75,7 +75,7 @@ def sync_detailed(
 ) -> Response[Cancelled | ErrorResponse]:
     """Cancel a run
 
-     Ends what the run started. `cancelled` is false when it had ended already.
+     Ends all processes that the run started. `cancelled` is false if the run had already ended.
 
     Args:
         id (str):
@@ -106,7 +106,7 @@ def sync(
 ) -> Cancelled | ErrorResponse | None:
     """Cancel a run
 
-     Ends what the run started. `cancelled` is false when it had ended already.
+     Ends all processes that the run started. `cancelled` is false if the run had already ended.
 
     Args:
         id (str):
@@ -137,7 +137,7 @@ async def asyncio_detailed(
 ) -> Response[Cancelled | ErrorResponse]:
     """Cancel a run
 
-     Ends what the run started. `cancelled` is false when it had ended already.
+     Ends all processes that the run started. `cancelled` is false if the run had already ended.
 
     Args:
         id (str):
@@ -168,7 +168,7 @@ async def asyncio(
 ) -> Cancelled | ErrorResponse | None:
     """Cancel a run
 
-     Ends what the run started. `cancelled` is false when it had ended already.
+     Ends all processes that the run started. `cancelled` is false if the run had already ended.
 
     Args:
         id (str):

@@ -90,16 +90,15 @@ def sync_detailed(
 ) -> Response[ErrorResponse | RunAnswer]:
     """Run a command
 
-     Runs a command in a session. The answer is the result (200) when it ends within `time_to_background`
-    seconds, else
-    the run's id (202). A session runs one command at a time; a further one waits as `pending`. Sessions
-    run side by
-    side.
+     Runs a command in a session. Returns the result (200) if the command ends within
+    `time_to_background` seconds,
+    and otherwise the id of the run (202). A session runs one command at a time; further ones wait as
+    `pending`.
+    Different sessions run commands at the same time.
 
-    With `signal` and no command, the signal goes to what the session runs in the foreground.
+    With `signal` and no command, sends the signal to the foreground processes of the session.
 
-    With an `Idempotency-Key`, the same request under the same key answers the same run and starts
-    nothing.
+    A request that is repeated with the same `Idempotency-Key` returns the same run and starts nothing.
 
     Args:
         id (str):
@@ -133,16 +132,15 @@ def sync(
 ) -> ErrorResponse | RunAnswer | None:
     """Run a command
 
-     Runs a command in a session. The answer is the result (200) when it ends within `time_to_background`
-    seconds, else
-    the run's id (202). A session runs one command at a time; a further one waits as `pending`. Sessions
-    run side by
-    side.
+     Runs a command in a session. Returns the result (200) if the command ends within
+    `time_to_background` seconds,
+    and otherwise the id of the run (202). A session runs one command at a time; further ones wait as
+    `pending`.
+    Different sessions run commands at the same time.
 
-    With `signal` and no command, the signal goes to what the session runs in the foreground.
+    With `signal` and no command, sends the signal to the foreground processes of the session.
 
-    With an `Idempotency-Key`, the same request under the same key answers the same run and starts
-    nothing.
+    A request that is repeated with the same `Idempotency-Key` returns the same run and starts nothing.
 
     Args:
         id (str):
@@ -176,16 +174,15 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | RunAnswer]:
     """Run a command
 
-     Runs a command in a session. The answer is the result (200) when it ends within `time_to_background`
-    seconds, else
-    the run's id (202). A session runs one command at a time; a further one waits as `pending`. Sessions
-    run side by
-    side.
+     Runs a command in a session. Returns the result (200) if the command ends within
+    `time_to_background` seconds,
+    and otherwise the id of the run (202). A session runs one command at a time; further ones wait as
+    `pending`.
+    Different sessions run commands at the same time.
 
-    With `signal` and no command, the signal goes to what the session runs in the foreground.
+    With `signal` and no command, sends the signal to the foreground processes of the session.
 
-    With an `Idempotency-Key`, the same request under the same key answers the same run and starts
-    nothing.
+    A request that is repeated with the same `Idempotency-Key` returns the same run and starts nothing.
 
     Args:
         id (str):
@@ -219,16 +216,15 @@ async def asyncio(
 ) -> ErrorResponse | RunAnswer | None:
     """Run a command
 
-     Runs a command in a session. The answer is the result (200) when it ends within `time_to_background`
-    seconds, else
-    the run's id (202). A session runs one command at a time; a further one waits as `pending`. Sessions
-    run side by
-    side.
+     Runs a command in a session. Returns the result (200) if the command ends within
+    `time_to_background` seconds,
+    and otherwise the id of the run (202). A session runs one command at a time; further ones wait as
+    `pending`.
+    Different sessions run commands at the same time.
 
-    With `signal` and no command, the signal goes to what the session runs in the foreground.
+    With `signal` and no command, sends the signal to the foreground processes of the session.
 
-    With an `Idempotency-Key`, the same request under the same key answers the same run and starts
-    nothing.
+    A request that is repeated with the same `Idempotency-Key` returns the same run and starts nothing.
 
     Args:
         id (str):

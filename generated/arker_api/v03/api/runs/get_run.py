@@ -71,7 +71,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Run]:
-    """Look at a run
+    """Get a run
 
      The run and all of its output so far.
 
@@ -102,7 +102,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Run | None:
-    """Look at a run
+    """Get a run
 
      The run and all of its output so far.
 
@@ -133,7 +133,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Run]:
-    """Look at a run
+    """Get a run
 
      The run and all of its output so far.
 
@@ -164,7 +164,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Run | None:
-    """Look at a run
+    """Get a run
 
      The run and all of its output so far.
 

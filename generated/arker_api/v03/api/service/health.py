@@ -64,9 +64,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorResponse | Health]:
-    """Ask whether the service is up
+    """Check whether the service is up
 
-     Answers without a key. 503 when computers cannot be forked and used.
+     Needs no key. Returns 503 when computers cannot be forked and used.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -84,9 +84,9 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorResponse | Health | None:
-    """Ask whether the service is up
+    """Check whether the service is up
 
-     Answers without a key. 503 when computers cannot be forked and used.
+     Needs no key. Returns 503 when computers cannot be forked and used.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -107,9 +107,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[ErrorResponse | Health]:
-    """Ask whether the service is up
+    """Check whether the service is up
 
-     Answers without a key. 503 when computers cannot be forked and used.
+     Needs no key. Returns 503 when computers cannot be forked and used.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -127,9 +127,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> ErrorResponse | Health | None:
-    """Ask whether the service is up
+    """Check whether the service is up
 
-     Answers without a key. 503 when computers cannot be forked and used.
+     Needs no key. Returns 503 when computers cannot be forked and used.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

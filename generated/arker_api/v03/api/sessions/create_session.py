@@ -79,15 +79,15 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: CreateSessionRequest,
 ) -> Response[ErrorResponse | Session]:
-    """Make a session
+    """Create a session
 
-     A shell with a folder and variables to begin with. `pty`, `cols`, `rows` and `command` are advice
-    only.
+     Creates a shell with an initial folder and initial variables. `pty`, `cols`, `rows` and `command`
+    are only hints.
 
     Args:
         id (str):
-        body (CreateSessionRequest): How a session begins. A null is the same as a field that is
-            left out.
+        body (CreateSessionRequest): The initial state of a session. A null is the same as a
+            missing field.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -112,15 +112,15 @@ def sync(
     client: AuthenticatedClient,
     body: CreateSessionRequest,
 ) -> ErrorResponse | Session | None:
-    """Make a session
+    """Create a session
 
-     A shell with a folder and variables to begin with. `pty`, `cols`, `rows` and `command` are advice
-    only.
+     Creates a shell with an initial folder and initial variables. `pty`, `cols`, `rows` and `command`
+    are only hints.
 
     Args:
         id (str):
-        body (CreateSessionRequest): How a session begins. A null is the same as a field that is
-            left out.
+        body (CreateSessionRequest): The initial state of a session. A null is the same as a
+            missing field.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -145,15 +145,15 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: CreateSessionRequest,
 ) -> Response[ErrorResponse | Session]:
-    """Make a session
+    """Create a session
 
-     A shell with a folder and variables to begin with. `pty`, `cols`, `rows` and `command` are advice
-    only.
+     Creates a shell with an initial folder and initial variables. `pty`, `cols`, `rows` and `command`
+    are only hints.
 
     Args:
         id (str):
-        body (CreateSessionRequest): How a session begins. A null is the same as a field that is
-            left out.
+        body (CreateSessionRequest): The initial state of a session. A null is the same as a
+            missing field.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -178,15 +178,15 @@ async def asyncio(
     client: AuthenticatedClient,
     body: CreateSessionRequest,
 ) -> ErrorResponse | Session | None:
-    """Make a session
+    """Create a session
 
-     A shell with a folder and variables to begin with. `pty`, `cols`, `rows` and `command` are advice
-    only.
+     Creates a shell with an initial folder and initial variables. `pty`, `cols`, `rows` and `command`
+    are only hints.
 
     Args:
         id (str):
-        body (CreateSessionRequest): How a session begins. A null is the same as a field that is
-            left out.
+        body (CreateSessionRequest): The initial state of a session. A null is the same as a
+            missing field.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

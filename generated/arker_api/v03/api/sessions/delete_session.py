@@ -75,7 +75,7 @@ def sync_detailed(
 ) -> Response[Deleted | ErrorResponse]:
     """Delete a session
 
-     Cancels its runs and ends everything that it started.
+     Cancels the runs of the session and ends all processes that it started.
 
     Args:
         id (str):
@@ -106,7 +106,7 @@ def sync(
 ) -> Deleted | ErrorResponse | None:
     """Delete a session
 
-     Cancels its runs and ends everything that it started.
+     Cancels the runs of the session and ends all processes that it started.
 
     Args:
         id (str):
@@ -137,7 +137,7 @@ async def asyncio_detailed(
 ) -> Response[Deleted | ErrorResponse]:
     """Delete a session
 
-     Cancels its runs and ends everything that it started.
+     Cancels the runs of the session and ends all processes that it started.
 
     Args:
         id (str):
@@ -168,7 +168,7 @@ async def asyncio(
 ) -> Deleted | ErrorResponse | None:
     """Delete a session
 
-     Cancels its runs and ends everything that it started.
+     Cancels the runs of the session and ends all processes that it started.
 
     Args:
         id (str):

@@ -73,9 +73,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Session]:
-    """Look at a session
+    """Get a session
 
-     The session as it stands.
+     The current state of the session.
 
     Args:
         id (str):
@@ -104,9 +104,9 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Session | None:
-    """Look at a session
+    """Get a session
 
-     The session as it stands.
+     The current state of the session.
 
     Args:
         id (str):
@@ -135,9 +135,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ErrorResponse | Session]:
-    """Look at a session
+    """Get a session
 
-     The session as it stands.
+     The current state of the session.
 
     Args:
         id (str):
@@ -166,9 +166,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ErrorResponse | Session | None:
-    """Look at a session
+    """Get a session
 
-     The session as it stands.
+     The current state of the session.
 
     Args:
         id (str):

@@ -95,7 +95,7 @@ def sync_detailed(
 ) -> Response[ErrorResponse | SessionPage]:
     """List the sessions of a computer
 
-     The default session, index 0, is always there.
+     The default session, which has index 0, always exists.
 
     Args:
         id (str):
@@ -132,7 +132,7 @@ def sync(
 ) -> ErrorResponse | SessionPage | None:
     """List the sessions of a computer
 
-     The default session, index 0, is always there.
+     The default session, which has index 0, always exists.
 
     Args:
         id (str):
@@ -169,7 +169,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | SessionPage]:
     """List the sessions of a computer
 
-     The default session, index 0, is always there.
+     The default session, which has index 0, always exists.
 
     Args:
         id (str):
@@ -206,7 +206,7 @@ async def asyncio(
 ) -> ErrorResponse | SessionPage | None:
     """List the sessions of a computer
 
-     The default session, index 0, is always there.
+     The default session, which has index 0, always exists.
 
     Args:
         id (str):

@@ -75,7 +75,7 @@ def sync_detailed(
 ) -> Response[ErrorResponse | PtyTicket]:
     """Get a ticket for a session's terminal
 
-     A short-lived ticket that stands in the URL of the terminal in place of the key.
+     A short-lived ticket that replaces the key in the URL of the terminal.
 
     Args:
         id (str):
@@ -106,7 +106,7 @@ def sync(
 ) -> ErrorResponse | PtyTicket | None:
     """Get a ticket for a session's terminal
 
-     A short-lived ticket that stands in the URL of the terminal in place of the key.
+     A short-lived ticket that replaces the key in the URL of the terminal.
 
     Args:
         id (str):
@@ -137,7 +137,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | PtyTicket]:
     """Get a ticket for a session's terminal
 
-     A short-lived ticket that stands in the URL of the terminal in place of the key.
+     A short-lived ticket that replaces the key in the URL of the terminal.
 
     Args:
         id (str):
@@ -168,7 +168,7 @@ async def asyncio(
 ) -> ErrorResponse | PtyTicket | None:
     """Get a ticket for a session's terminal
 
-     A short-lived ticket that stands in the URL of the terminal in place of the key.
+     A short-lived ticket that replaces the key in the URL of the terminal.
 
     Args:
         id (str):

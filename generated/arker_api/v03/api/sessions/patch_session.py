@@ -84,12 +84,13 @@ def sync_detailed(
 ) -> Response[ErrorResponse | SessionPatched]:
     """Resize a session's terminal
 
-     Sets the size of its terminal (`cols` and `rows` together), and when an unattached one ends.
+     Sets the size of the terminal (`cols` and `rows` together), and after how long without an attachment
+    it ends.
 
     Args:
         id (str):
         sid (str):
-        body (PatchSessionRequest): What to change of a session.
+        body (PatchSessionRequest): Changes to a session.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -118,12 +119,13 @@ def sync(
 ) -> ErrorResponse | SessionPatched | None:
     """Resize a session's terminal
 
-     Sets the size of its terminal (`cols` and `rows` together), and when an unattached one ends.
+     Sets the size of the terminal (`cols` and `rows` together), and after how long without an attachment
+    it ends.
 
     Args:
         id (str):
         sid (str):
-        body (PatchSessionRequest): What to change of a session.
+        body (PatchSessionRequest): Changes to a session.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -152,12 +154,13 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | SessionPatched]:
     """Resize a session's terminal
 
-     Sets the size of its terminal (`cols` and `rows` together), and when an unattached one ends.
+     Sets the size of the terminal (`cols` and `rows` together), and after how long without an attachment
+    it ends.
 
     Args:
         id (str):
         sid (str):
-        body (PatchSessionRequest): What to change of a session.
+        body (PatchSessionRequest): Changes to a session.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -186,12 +189,13 @@ async def asyncio(
 ) -> ErrorResponse | SessionPatched | None:
     """Resize a session's terminal
 
-     Sets the size of its terminal (`cols` and `rows` together), and when an unattached one ends.
+     Sets the size of the terminal (`cols` and `rows` together), and after how long without an attachment
+    it ends.
 
     Args:
         id (str):
         sid (str):
-        body (PatchSessionRequest): What to change of a session.
+        body (PatchSessionRequest): Changes to a session.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
