@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,18 +28,22 @@ hypothesis.settings.load_profile("patient")
 # A job in the background of a script is started with SIGINT ignored, and so is all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: Files and folders of tests that take long: processes that are killed, limits that are reached, images, generated
-#: requests, every snippet and example, and the derived client, whose source is tested.
+#: Files and folders of tests that take long: processes that are killed, limits that are reached, images, mounts and
+#: privileges, other platforms, generated requests, types, every snippet and example, and the derived client, whose
+#: source is tested.
 SLOW = (
     "benchmarks", "chaos", "cli/test_deployments.py", "client/_sync", "client/test_memory.py",
-    "client/test_python_faults.py", "compat", "contract/test_generated.py",
-    "contract/test_malformed.py", "docs/test_snippets.py", "engine/conformance/test_walk.py", "engine/test_death.py",
-    "engine/test_differential.py", "engine/test_kernel.py", "engine/test_limits.py", "engine/test_store.py",
-    "examples", "faults/_sync", "integrations", "load", "local/test_durability.py", "local/test_full_disk.py",
-    "local/test_images.py", "local/test_lag.py", "local/test_process.py", "packaging", "scripts", "security", "testing",
-    "typing",
+    "client/test_python_faults.py", "client/test_tree_faults.py", "compat", "contract/test_existing_client.py",
+    "contract/test_generated.py", "contract/test_malformed.py", "docs/test_snippets.py",
+    "engine/conformance/test_walk.py", "engine/test_death.py", "engine/test_differential.py", "engine/test_images.py",
+    "engine/test_kernel.py", "engine/test_limits.py", "engine/test_mounts.py", "engine/test_privileges.py",
+    "engine/test_store.py", "examples", "faults/_sync", "integrations", "load", "local/test_durability.py",
+    "local/test_full_disk.py", "local/test_images.py", "local/test_lag.py", "local/test_process.py", "packaging",
+    "scripts", "security", "testing", "typing", "unit/test_platforms.py",
 )  # fmt: skip
 
+#: Of a table of tests of the engine, each of which starts an engine, so many rows are not slow.
+ROWS = 3
 
 #: Which contract the shared deployment speaks; `make contracts` runs the client's tests with each one alone.
 CONTRACT = os.environ.get("ARKER_TEST_CONTRACT", "both")
@@ -46,8 +51,12 @@ CONTRACT = os.environ.get("ARKER_TEST_CONTRACT", "both")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
+    rows: Counter[str] = Counter()
     for item in items:
-        if str(item.path.relative_to(here)).startswith(SLOW):
+        path = str(item.path.relative_to(here))
+        table = item.nodeid.partition("[")[0]
+        rows[table] += 1
+        if path.startswith(SLOW) or (path.startswith("engine/") and rows[table] > ROWS):
             item.add_marker(pytest.mark.slow)
         needed = item.get_closest_marker("contract")
         if needed is not None and CONTRACT not in ("both", needed.args[0]):

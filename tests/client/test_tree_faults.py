@@ -128,7 +128,6 @@ class Hit:
             self.deployment.start()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(60 + 30 * FAULTS)
 @pytest.mark.parametrize("without", ["", "/api/v1/local/"], ids=["endpoints", "shell"])
 def test_no_file_is_partial_and_no_file_is_lost(
@@ -173,7 +172,6 @@ def test_no_file_is_partial_and_no_file_is_lost(
         arker.vm(vm).delete()
 
 
-@pytest.mark.slow
 def test_of_two_pushes_at_once_each_file_is_from_one(
     way: Way, deployment: Deployment, tmp_path: Path
 ) -> None:

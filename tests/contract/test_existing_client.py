@@ -94,7 +94,6 @@ def client(deployment: Deployment) -> Client:
     return Client(deployment.base_url, deployment.api_key)
 
 
-@pytest.mark.slow
 def test_it_works_as_against_the_cloud(client: Client) -> None:
     vm = client.fork("01KQBYKEV5WJ7YB010603T1DCT_d8c0", name="plain")
     try:

@@ -136,7 +136,6 @@ async def test_files_are_written_and_read_where_the_api_has_them(box: Box) -> No
         assert await sh(engine, "cat /home/user/deep/x; ls -A /home/user") == "datadeep\n"
 
 
-@pytest.mark.slow
 async def test_deep_chains_of_forks_are_flattened_from_the_root_on(box: Box) -> None:
     make_image(box)
     async with box.engine() as engine:
@@ -198,7 +197,6 @@ async def test_an_image_is_gone_as_soon_as_it_is_removed_and_another_may_have_it
         assert await sh(engine, "ls /etc/new") == "/etc/new\n"
 
 
-@pytest.mark.slow
 async def test_computers_whose_image_is_gone_report_it_and_affect_no_other(box: Box) -> None:
     make_image(box)
     async with box.engine() as engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import re
 import sys
@@ -38,8 +39,13 @@ SQL = re.compile(
 )
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> list[str]:
     """Every module or member that a file imports, by its full name."""
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     package = ["arker", *path.relative_to(ROOT).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -60,7 +60,6 @@ def test_without_linux_the_client_works(platform: str, code: str, tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("platform", "way"), [("darwin", "limactl start"), ("win32", "wsl --install")])
 def test_without_linux_the_error_says_the_shortest_way(platform: str, way: str, tmp_path: Path) -> None:
     done = pretend(platform, "import arker; arker.Arker.local()", tmp_path)
@@ -81,7 +80,6 @@ def test_without_linux_the_error_says_the_shortest_way(platform: str, way: str, 
         assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
 def test_the_client_talks_to_a_server(platform: str, tmp_path: Path) -> None:
     """A call over a real socket, to a server that knows one answer."""
