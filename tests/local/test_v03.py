@@ -643,8 +643,8 @@ class TestOrganizations:
         me = Principal("guest", "org_local", "Local")
         async with bench.platform() as platform:
             for number in range(5):
-                act = activity.Act(me, "run", "vm", time.time_ns() // 1_000_000, 200, 1, command=str(number))
-                platform.activity.add(act)
+                now = time.time_ns() // 1_000_000
+                platform.activity.add(me, "run", "vm", at_ms=now, total_ms=1, command=str(number))
             async with asyncio.timeout(60):
                 while len(bench.database.all(saved)) < 5:
                     await asyncio.sleep(0.005)

@@ -18,8 +18,7 @@ from arker.local.engine.processes import Process, Processes
 from arker.local.engine.protocol import Usage
 
 #: Seconds after which a command is measured, and of idleness after which the count of a sandbox is read.
-_SHORT = 0.02
-_IDLE = 0.02
+_MOMENT = 0.02
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -27,8 +26,8 @@ class Measure:
     """The usage of one command, as far as it is known while it runs."""
 
     shell: int
-    #: Starts the measurement.
-    timer: asyncio.TimerHandle | None = None
+    #: When the measurement starts, by the clock of the loop; None once it has.
+    due: float | None = None
     #: CPU seconds of the shell and the children that it waited for by then; None for a short command.
     shell_before: float | None = None
     #: Bytes that the shell and those children had written; None where the kernel does not count them.
@@ -79,31 +78,45 @@ class Meter:
         self._loop = asyncio.get_running_loop()
         #: The measures of running commands.
         self.open: list[Measure] = []
-        #: CPU seconds of the sandbox, while nothing but idle shells is left.
+        #: CPU seconds of the sandbox, while nothing but idle shells is left; and when they are to be read.
         self._quiet: float | None = None
+        self._due: float | None = None
+        #: Runs on when a short command ends, for the next one: timers for each would cost more than the rest.
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, shell: int) -> Measure:
         """Measure a command that is about to be given to a shell."""
         for other in self.open:
             other.group_before = None
-        measure = Measure(shell, group_before=self._quiet)
-        measure.timer = self._loop.call_later(_SHORT, self._first_look, measure)
-        self._forget_quiet()
+        measure = Measure(shell, self._in_a_moment(), group_before=self._quiet)
+        self._quiet = self._due = None
         self.open.append(measure)
         return measure
 
-    def _first_look(self, measure: Measure) -> None:
-        measure.shell_before = self._processes.spent(measure.shell)
-        measure.written_before = self._processes.written(measure.shell)
+    def _in_a_moment(self) -> float:
+        due = self._loop.time() + _MOMENT
+        if self._timer is None:
+            self._timer = self._loop.call_at(due, self._on_time)
+        return due
+
+    def _on_time(self) -> None:
+        """Do what is due."""
+        now = self._loop.time()
+        for measure in self.open:
+            if measure.due is not None and measure.due <= now:
+                measure.due = None
+                measure.shell_before = self._processes.spent(measure.shell)
+                measure.written_before = self._processes.written(measure.shell)
+        if self._due is not None and self._due <= now:
+            self._look()
+        later = [due for due in (self._due, *(measure.due for measure in self.open)) if due is not None]
+        self._timer = self._loop.call_at(min(later), self._on_time) if later else None
 
     def end(self, measure: Measure) -> Usage:
         """Return the usage of a command that is over."""
         self.open.remove(measure)
-        if measure.timer is not None:
-            measure.timer.cancel()
         if not self.open and self._group is not None:
-            self._timer = self._loop.call_later(_IDLE, self._look)
+            self._due = self._in_a_moment()
         if measure.shell_before is None:
             return Usage()
         # A single sample may be that of a program that has just started.
@@ -123,14 +136,8 @@ class Meter:
             cpu = max(cpu or 0.0, now - measure.shell_before)
         return Usage(cpu, peak, wrote)
 
-    def _forget_quiet(self) -> None:
-        self._quiet = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _look(self) -> None:
         """Read the count of the sandbox if nothing but idle shells is left; each has a process above it."""
-        self._forget_quiet()
+        self._quiet = self._due = None
         if self._group is not None and self._processes.count() == 2 * self._shells():
             self._quiet = self._group.cpu_seconds

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
 import time
@@ -47,7 +46,7 @@ _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
 
 def new_run_id() -> str:
     """Return an id for a new run."""
-    return secrets.token_hex(10)
+    return os.urandom(10).hex()
 
 
 async def collect(run: Run, limit: int = COLLECTED) -> RunOutcome:
@@ -195,6 +194,7 @@ class LocalRun:
         self.starter: asyncio.Task[object] | None = None
         self._state = RunState.RUNNING
         self._end: End | None = None
+        self._over = asyncio.Event()
         #: Why the run is being ended, once it is.
         self.ending: Reason | None = None
         #: The limit of the computer because of which the engine killed processes of the run.
@@ -236,6 +236,7 @@ class LocalRun:
         self._end = end
         self.control = None
         self.journal.end()
+        self._over.set()
         for call in self.on_end:
             call(self)
         self.on_end.clear()
@@ -285,8 +286,8 @@ class LocalRun:
 
     async def wait(self) -> End:
         """Wait until the run ends, and return how it ended."""
-        while self._end is None:
-            await self.journal.more()
+        await self._over.wait()
+        assert self._end is not None
         return self._end
 
     async def write_stdin(self, data: bytes) -> None:

@@ -541,7 +541,7 @@ class Shell:
         if stdin:
             self.input = Input(self._folder / "i")
             source = self._path + b"/i"
-        nonce = secrets.token_hex(3).encode()
+        nonce = os.urandom(3).hex().encode()
         text = self._lines(command, source, nonce)
         self.mark = self.sandbox.processes.mark(self.pid)
         self._out.renew()

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from arker.local.service.errors import ApiError
 from arker.local.service.platform import Platform
 
 from .bodies import rooms
 from .bounds import UnderWay, most_connections
 from .endpoint import Context
-from .errors import HttpError
 from .metrics import Metrics
 from .middleware import Edge, Prefix
 from .ratelimit import RateLimit
@@ -62,21 +56,15 @@ def create_app(
         *computers.ROUTES,
         *vms.ROUTES,
     ]
-    app = Starlette(
-        routes=[route for route in routes if _spoken(route, contract)],
-        middleware=[
-            Middleware(
-                Edge,
-                metrics=metrics,
-                under_way=under_way,
-                contracts="0.1, 0.3" if contract == "both" else contract,
-            ),
-            Middleware(ports.ByHost),
-            Middleware(Prefix),
-        ],
-        exception_handlers={HTTPException: _http_exception},
-    )
+    app = Starlette(routes=[route for route in routes if _spoken(route, contract)])
     app.router.redirect_slashes = False
+    # `Edge` answers all errors, so Starlette's own layers for them are left out.
+    app.middleware_stack = Edge(
+        ports.ByHost(Prefix(app.router)),
+        metrics=metrics,
+        under_way=under_way,
+        contracts="0.1, 0.3" if contract == "both" else contract,
+    )
     app.state.context = Context(platform, metrics, RateLimit(rate_limit), under_way, public_url, own_url)
     app.state.rooms = rooms()
     return app
@@ -88,16 +76,3 @@ def _spoken(route: BaseRoute, contract: str) -> bool:
         (contract == "0.3" and getattr(endpoint, "only_0_1", False))
         or (contract == "0.1" and getattr(endpoint, "only_0_3", False))
     )
-
-
-async def _http_exception(request: Request, error: Exception) -> Response:
-    """Return the error for a path or method that the router does not know."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        raise HttpError(
-            "unsupported_method",
-            f"{request.method} is not possible here; what is: {allowed}",
-            {"Allow": allowed},
-        )
-    raise ApiError("not_found", "there is no such path; the API is below /api/v1/")

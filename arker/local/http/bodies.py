@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from pydantic import BaseModel
@@ -170,8 +170,8 @@ async def pieces(request: Request, wait: float) -> AsyncIterator[bytes]:
             return
 
 
-@contextlib.asynccontextmanager
-async def cancelled_with(request: Request) -> AsyncIterator[None]:
+@contextlib.contextmanager
+def cancelled_with(request: Request) -> Iterator[None]:
     """Cancel the block when the client disconnects. The watching task is started only for a block that takes some
     time."""
     loop = asyncio.get_running_loop()

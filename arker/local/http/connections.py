@@ -112,12 +112,6 @@ class Connection(HttpToolsProtocol):
         self._in_head = self._in_request = True
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header of the head; ignore those of a trailer."""
-        # Proxies in front of this deployment do not check trailers, so they must not count as headers.
-        if self._in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """The head is complete."""
         self._in_head = False
@@ -128,6 +122,8 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self.scope[UPGRADE] = self._take_over  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
+        # Proxies in front of this deployment do not check trailers, so they must not count as headers.
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """Pass on bytes of a body; they are limited elsewhere."""

@@ -160,7 +160,7 @@ class Events(Response):
         self._first = frame(b"S", first) if self._frames else b"event: run\ndata: %s\n\n" % first
         telling = asyncio.create_task(self._tell(send))
         watching = asyncio.create_task(self._keep_alive(send))
-        async with cancelled_with(Request(scope, receive)):
+        with cancelled_with(Request(scope, receive)):
             try:
                 await asyncio.wait({telling, watching}, return_when=asyncio.FIRST_COMPLETED)
                 if telling.done():

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
-import secrets
 import time
 from typing import Final
 from urllib.parse import quote, unquote
 
-from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +19,7 @@ from arker.local.service.errors import ApiError
 
 from .bounds import UnderWay
 from .endpoint import COUNTED, SLASH
-from .errors import DisconnectedError, error_response
+from .errors import DisconnectedError, HttpError, error_response
 from .metrics import Metrics
 from .upgrades import TAKEN
 
@@ -31,6 +31,9 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 #: Close codes of WebSockets (RFC 6455): the caller is refused, the deployment failed.
 _REFUSED: Final = 1008
 _FAILED: Final = 1011
+#: Headers that each response has; the response from a port of a computer may have its own.
+_ID_HEADER: Final = b"x-request-id"
+_CONTRACT_HEADER: Final = b"arker-contract"
 
 
 class Edge:
@@ -39,7 +42,7 @@ class Edge:
     def __init__(self, app: ASGIApp, metrics: Metrics, under_way: UnderWay, contracts: str) -> None:
         self._app = app
         self._metrics = metrics
-        self._contracts = contracts
+        self._contracts = contracts.encode()
         self._under_way = under_way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +57,8 @@ class Edge:
             await self._app(scope, receive, reply.send)
         except ApiError as error:
             await reply.fail(error)
+        except HTTPException as error:
+            await reply.fail(_unrouted(scope, error))
         except DisconnectedError:
             reply.status = reply.status or 499
         except asyncio.CancelledError:
@@ -109,7 +114,7 @@ class Prefix:
 class _Reply:
     """What has been sent for a request: the status (101 for an accepted WebSocket, 0 for nothing yet)."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, contracts: str) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, contracts: bytes) -> None:
         self._contracts = contracts
         self._scope = scope
         self._receive = receive
@@ -130,10 +135,11 @@ class _Reply:
             # Closing a WebSocket before it is accepted refuses the handshake: the server answers 403.
             self.status = self.status or 403
         if "headers" in message:
-            headers = MutableHeaders(raw=message["headers"])
-            headers["X-Request-Id"] = self._request_id
+            headers = [one for one in message["headers"] if one[0] not in (_ID_HEADER, _CONTRACT_HEADER)]
+            headers.append((_ID_HEADER, self._request_id.encode()))
             # Lets clients see which contracts are served without another request.
-            headers["Arker-Contract"] = self._contracts
+            headers.append((_CONTRACT_HEADER, self._contracts))
+            message["headers"] = headers
         await self._send(message)
 
     async def fail(self, error: ApiError) -> None:
@@ -156,13 +162,25 @@ class _Reply:
         await self.send({"type": "websocket.close", "code": code, "reason": reason})
 
 
+def _unrouted(scope: Scope, error: HTTPException) -> ApiError:
+    """Return the error for a path or method that the router does not know."""
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return HttpError(
+            "unsupported_method",
+            f"{scope['method']} is not possible here; what is: {allowed}",
+            {"Allow": allowed},
+        )
+    return ApiError("not_found", "there is no such path; the API is below /api/v1/")
+
+
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == b"x-request-id":
+        if name == _ID_HEADER:
             text: str = value.decode("latin-1")
             if _REQUEST_ID.fullmatch(text):
                 return text
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def _method(scope: Scope) -> str:

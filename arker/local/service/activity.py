@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from arker.local.engine.protocol import End, Reason, Usage, shown
@@ -15,7 +15,7 @@ from arker.local.storage.errors import StorageError
 
 from .access import Principal
 
-__all__ = ["Act", "Activity", "ActivityFilter", "ActivityRow"]
+__all__ = ["Activity", "ActivityFilter", "ActivityRow"]
 
 log: logging.Logger = logging.getLogger("arker.platform")
 
@@ -35,26 +35,6 @@ MANY: Final = 500
 _WAITING: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
-    """A request that a computer served; times are in milliseconds."""
-
-    who: Principal
-    endpoint: str
-    vm_id: str
-    at_ms: int
-    status: int
-    total_ms: float
-    queue_ms: float = 0
-    run_id: str = ""
-    session_id: str = ""
-    command: str = ""
-    source_vm_id: str = ""
-    exit_code: int | None = None
-    state: str | None = None
-    usage: Usage = _NOTHING
-
-
 class Activity:
     """The activity log of a deployment."""
 
@@ -63,30 +43,48 @@ class Activity:
         self._waiting: list[ActivityRow] = []
         self._saving: asyncio.Task[None] | None = None
 
-    def add(self, act: Act) -> None:
-        """Add an act; the next `flush` saves it, or this, if there are many."""
+    def add(
+        self,
+        who: Principal,
+        endpoint: str,
+        vm_id: str,
+        *,
+        at_ms: int,
+        total_ms: float,
+        status: int = 200,
+        queue_ms: float = 0,
+        run_id: str = "",
+        session_id: str = "",
+        command: str = "",
+        source_vm_id: str = "",
+        exit_code: int | None = None,
+        state: str | None = None,
+        usage: Usage = _NOTHING,
+    ) -> None:
+        """Add a request that a computer served; times are in milliseconds. The next `flush` saves it, or this, if there
+        are many."""
         if len(self._waiting) >= _WAITING:
             del self._waiting[: _WAITING // 10]
         if len(self._waiting) >= MANY and (self._saving is None or self._saving.done()):
             self._saving = asyncio.create_task(self._save())
         self._waiting.append(
             ActivityRow(
-                org_id=act.who.org_id,
-                at_ms=act.at_ms,
-                endpoint=act.endpoint,
-                vm_id=act.vm_id,
-                run_id=act.run_id,
-                session_id=act.session_id,
-                command=shown(act.command),
-                source_vm_id=act.source_vm_id,
-                key_id=act.who.key_id,
-                status=act.status,
-                total_ms=act.total_ms,
-                queue_ms=act.queue_ms,
-                exit_code=act.exit_code,
-                state=act.state,
-                cpu_ms=(act.usage.cpu_seconds or 0) * 1000,
-                memory_mib=(act.usage.peak_memory or 0) / 2**20,
+                org_id=who.org_id,
+                at_ms=at_ms,
+                endpoint=endpoint,
+                vm_id=vm_id,
+                run_id=run_id,
+                session_id=session_id,
+                command=shown(command),
+                source_vm_id=source_vm_id,
+                key_id=who.key_id,
+                status=status,
+                total_ms=total_ms,
+                queue_ms=queue_ms,
+                exit_code=exit_code,
+                state=state,
+                cpu_ms=(usage.cpu_seconds or 0) * 1000,
+                memory_mib=(usage.peak_memory or 0) / 2**20,
             )
         )
 
@@ -94,20 +92,17 @@ class Activity:
         """Add a run that has ended."""
         total_ms = (end.seconds or 0) * 1000
         self.add(
-            Act(
-                who,
-                "run",
-                vm_id,
-                at_ms=round(time.time() * 1000 - total_ms),
-                status=200,
-                total_ms=total_ms,
-                run_id=run_id,
-                session_id=session_id,
-                command=command,
-                exit_code=end.exit_code,
-                state=_STATES.get(end.reason, "completed"),
-                usage=end.usage,
-            )
+            who,
+            "run",
+            vm_id,
+            at_ms=round(time.time() * 1000 - total_ms),
+            total_ms=total_ms,
+            run_id=run_id,
+            session_id=session_id,
+            command=command,
+            exit_code=end.exit_code,
+            state=_STATES.get(end.reason, "completed"),
+            usage=end.usage,
         )
 
     async def page(self, who: Principal, wanted: ActivityFilter) -> Sequence[ActivityRow]:

@@ -18,7 +18,7 @@ from arker.local.storage.errors import ImageGone, NameTaken, TooManyComputers
 from arker.local.storage.notes import Identity, Note
 
 from .access import Access, Principal, missing
-from .activity import Act, Activity
+from .activity import Activity
 from .errors import ApiError
 from .idempotency import Idempotency, Once
 from .images import Images
@@ -193,7 +193,7 @@ class Computers:
             began = time.monotonic()
             made = await self._make(parent, child, wanted, answer, asked)
             took = (time.monotonic() - began) * 1000
-            self._activity.add(Act(who, "fork", child.vm_id, now, 200, took, source_vm_id=parent.vm_id))
+            self._activity.add(who, "fork", child.vm_id, at_ms=now, total_ms=took, source_vm_id=parent.vm_id)
             return made
 
         if once is None:

@@ -16,7 +16,7 @@ from arker.local.storage.uploads import Range
 
 from . import signing
 from .access import Access, Principal
-from .activity import Act, Activity
+from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
 from .rooms import Rooms
@@ -212,7 +212,8 @@ class Files:
         self._computers.touch(vm_id)
         at_ms, began = time.time_ns() // 1_000_000, time.monotonic()
         yield vm_id
-        self._activity.add(Act(who, "sync", vm_id, at_ms, 200, (time.monotonic() - began) * 1000))
+        took = (time.monotonic() - began) * 1000
+        self._activity.add(who, "sync", vm_id, at_ms=at_ms, total_ms=took)
 
     async def _open(self, vm_id: str, path: str) -> Readable:
         with self._sandboxes.used():

@@ -37,7 +37,7 @@ from arker.local.storage.notes import Identity, Note, Notes
 from arker.local.storage.runs import RunFilter, RunRow, RunRows
 
 from .access import Access, Principal
-from .activity import Act, Activity
+from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
 from .idempotency import Once, conflicting
@@ -289,21 +289,19 @@ class Recorded:
     def _note(self, who: Principal, live: _Live) -> None:
         row = live.row
         self._activity.add(
-            Act(
-                who,
-                "run",
-                row.vm_id,
-                at_ms=row.started_ms,
-                status=200 if live.error is None else 500,
-                total_ms=(time.monotonic() - live.began) * 1000,
-                queue_ms=live.queued * 1000,
-                run_id=row.run_id,
-                session_id=row.session_id,
-                command=row.command,
-                exit_code=row.exit_code,
-                state=row.state,
-                usage=live.usage,
-            )
+            who,
+            "run",
+            row.vm_id,
+            at_ms=row.started_ms,
+            total_ms=(time.monotonic() - live.began) * 1000,
+            status=200 if live.error is None else 500,
+            queue_ms=live.queued * 1000,
+            run_id=row.run_id,
+            session_id=row.session_id,
+            command=row.command,
+            exit_code=row.exit_code,
+            state=row.state,
+            usage=live.usage,
         )
 
     def _find(self, vm_id: str, run_id: str) -> RunRow:

@@ -42,17 +42,19 @@ _RESOURCES: Final[dict[type[protocol.EngineError], str]] = {
 }
 
 
-@contextlib.contextmanager
-def api_errors() -> Iterator[None]:
+class api_errors:  # noqa: N801 - used like `contextlib.suppress`
     """Turn an `EngineError` or a full disk within the block into an `ApiError`."""
-    try:
-        yield
-    except protocol.EngineError as error:
-        code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "internal")
-        resource = next((what for kind, what in _RESOURCES.items() if isinstance(error, kind)), "vm")
-        raise ApiError(code, str(error), resource=resource) from error
-    except DiskFull as error:
-        raise ApiError("unavailable", str(error), retry_after=10) from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, protocol.EngineError):
+            code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "internal")
+            resource = next((what for kind, what in _RESOURCES.items() if isinstance(error, kind)), "vm")
+            raise ApiError(code, str(error), resource=resource) from error
+        if isinstance(error, DiskFull):
+            raise ApiError("unavailable", str(error), retry_after=10) from error
 
 
 class Sandboxes:

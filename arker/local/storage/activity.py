@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from .database import Database
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityRow:
+class ActivityRow(NamedTuple):
     """A request that a computer served; times are in milliseconds, `at_ms` since the epoch. `endpoint` is `run`, `fork`
     or `sync`."""
 
@@ -51,7 +50,7 @@ class ActivityFilter:
     ascending: bool = False
 
 
-_COLUMNS: Final = ", ".join(field.name for field in fields(ActivityRow))
+_COLUMNS: Final = ", ".join(ActivityRow._fields)
 #: The sort keys of a list, and their columns.
 SORTS: Final = {
     "when": "at_ms",
@@ -72,12 +71,12 @@ class ActivityRows:
 
     async def add(self, acts: Sequence[ActivityRow]) -> None:
         """Add rows."""
-        marks = ", ".join("?" * len(fields(ActivityRow)))
+        marks = ", ".join("?" * len(ActivityRow._fields))
 
         def change(connection: sqlite3.Connection) -> None:
             connection.executemany(
                 f"INSERT INTO activity ({_COLUMNS}) VALUES ({marks})",  # noqa: S608
-                [astuple(act) for act in acts],
+                acts,
             )
 
         await self._database.write(change, durable=False)
@@ -102,7 +101,7 @@ class ActivityRows:
             f"ORDER BY {SORTS[wanted.sort]} {order}, rowid {order} LIMIT ? OFFSET ?",
             *values, wanted.limit, wanted.offset,
         )  # fmt: skip
-        return [ActivityRow(**dict(row)) for row in rows]
+        return [ActivityRow(*row) for row in rows]
 
     async def remove(self, before_ms: int, most: int) -> None:
         """Remove rows from before a time, and all but the last `most`."""

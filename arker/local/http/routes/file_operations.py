@@ -62,9 +62,12 @@ class FileOperation(Endpoint):
         """POST /api/v1/local/vms/{vm_id}/files."""
         asked = await bodies.body(request, Operation, MAX_OPERATION, structure=MAX_STRUCTURE)
         entries = asked.root.limit if isinstance(asked.root, List | Manifest) else 0
-        async with bodies.cancelled_with(request), _room(request, entries * ENTRY_BYTES):
-            with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
-                return json(await asyncio.to_thread(to_json, await _perform(files, asked.root)))
+        with bodies.cancelled_with(request):
+            async with _room(request, entries * ENTRY_BYTES):
+                with platform(request).file_operations.of(
+                    who(request), request.path_params["vm_id"]
+                ) as files:
+                    return json(await asyncio.to_thread(to_json, await _perform(files, asked.root)))
 
 
 def _room(request: Request, size: int) -> contextlib.AbstractAsyncContextManager[None]:

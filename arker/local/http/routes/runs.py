@@ -27,7 +27,7 @@ class Run(Endpoint):
         key = idempotency_key(request)
         asked = await body(request, RunRequest, MAX_RUN_BODY)
         ours = wants_ours(request)
-        async with cancelled_with(request):
+        with cancelled_with(request):
             return json(
                 await platform(request).runs.run(
                     who(request),
