@@ -9,7 +9,7 @@ import pytest
 
 from arker.local.engine import journal
 from arker.local.engine.journal import Journal, Room
-from arker.local.engine.protocol import Stream
+from arker.local.engine.protocol import End, Reason, Stream
 from arker.local.engine.runs import RunBook
 
 
@@ -120,3 +120,21 @@ def test_the_output_of_a_run_that_goes_on_is_on_disk_soon(tmp_path: Path) -> Non
     book.save()
     # The process that held it is gone.
     assert kept(RunBook(tmp_path, 1 << 20, changes.clear).get("vm", "r").journal) == b"before, and after."
+
+
+def test_the_oldest_runs_make_room_also_after_a_restart(tmp_path: Path) -> None:
+    def record(book: RunBook, *names: str) -> list[str]:
+        for name in names:
+            run = book.start("a", name, "0", "true")
+            run.journal.append(Stream.STDOUT, bytes(400))
+            run.end(End(0, Reason.EXITED, "/", 0.1, 400, 0))
+        book.save()
+        return sorted(run.id for run in book.written("a", set()))
+
+    book = RunBook(tmp_path, 1000, lambda: None)
+    assert record(book, "1", "2", "3") == ["2", "3"]
+    book = RunBook(tmp_path, 1000, lambda: None)
+    assert record(book, "4") == ["3", "4"]
+    book.forget("a", "4")
+    assert record(book, "5") == ["3", "5"]
+    assert not (tmp_path / "a/2.out").exists()

@@ -338,6 +338,9 @@ class RunBook:
         self._dirty: dict[LocalRun, None] = {}
         #: Runs that are on disk, with output that is not; only the keys are used.
         self._unwritten: dict[LocalRun, None] = {}
+        #: Saved runs of a computer that have ended, oldest first, with the bytes of their files of output. A computer
+        #: is there once one of its runs has ended.
+        self._kept: dict[str, dict[str, int]] = {}
         #: Rooms by computer.
         self._rooms: dict[str, Room] = {}
 
@@ -423,6 +426,7 @@ class RunBook:
 
     def _drop(self, run: LocalRun) -> None:
         self._runs.get(run.vm_id, {}).pop(run.id, None)
+        self._kept.get(run.vm_id, {}).pop(run.id, None)
         self._dirty.pop(run, None)
         if run.saved:
             Path(self._record(run.vm_id, run.id)).unlink(missing_ok=True)
@@ -432,6 +436,7 @@ class RunBook:
         for run in list(self._runs.get(vm_id, {}).values()):
             self.forget(vm_id, run.id)
         self._rooms.pop(vm_id, None)
+        self._kept.pop(vm_id, None)
         shutil.rmtree(self._folder / vm_id, ignore_errors=True)
 
     def sweep(self, vm_ids: set[str]) -> None:
@@ -453,8 +458,12 @@ class RunBook:
             self._write(run)
             self._dirty.pop(run, None)
             if run.state is RunState.ENDED:
+                kept = self._kept.get(run.vm_id)
+                if kept is None:
+                    kept = self._kept[run.vm_id] = self._find_kept(run.vm_id)
+                kept[run.id] = _size(Path(self._output(run.vm_id, run.id)))
                 self._runs[run.vm_id].pop(run.id, None)
-                self._trim(run.vm_id)
+                self._trim(run.vm_id, kept)
 
     def _write(self, run: LocalRun, *, durable: bool = False) -> None:
         path = Path(self._record(run.vm_id, run.id))
@@ -482,20 +491,21 @@ class RunBook:
             if fresh:
                 _sync(path.parent.parent)
 
-    def _trim(self, vm_id: str) -> None:
-        """Drop ended runs, the oldest first, beyond how many and how many bytes of output are kept of a computer."""
+    def _find_kept(self, vm_id: str) -> dict[str, int]:
         runs = self._runs.get(vm_id, {})
         ended = [path for path in (self._folder / vm_id).glob("*.json") if path.stem not in runs]
-        sizes = {path: _size(path.with_suffix(".out")) for path in ended}
-        number, size = len(ended), sum(sizes.values())
-        if number > _KEPT or size > self._limit:
-            # The newest stays, which alone is within the limit.
-            for path in sorted(ended, key=lambda path: path.stat().st_mtime_ns)[:-1]:
-                if number <= _KEPT and size <= self._limit:
-                    break
-                path.unlink(missing_ok=True)
-                path.with_suffix(".out").unlink(missing_ok=True)
-                number, size = number - 1, size - sizes[path]
+        ended.sort(key=lambda path: path.stat().st_mtime_ns)
+        return {path.stem: _size(path.with_suffix(".out")) for path in ended}
+
+    def _trim(self, vm_id: str, kept: dict[str, int]) -> None:
+        """Drop ended runs, the oldest first, beyond how many and how many bytes of output are kept of a computer."""
+        size = sum(kept.values())
+        # The newest stays, which alone is within the limit.
+        while len(kept) > 1 and (len(kept) > _KEPT or size > self._limit):
+            oldest = next(iter(kept))
+            size -= kept.pop(oldest)
+            for path in (self._record(vm_id, oldest), self._output(vm_id, oldest)):
+                Path(path).unlink(missing_ok=True)
 
     def _read(self, vm_id: str, run_id: str) -> LocalRun | None:
         try:
