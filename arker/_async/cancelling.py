@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from arker._http._async.pipeline import Budget, dump
-from arker._io_async import async_sleep
+from arker._io_async import CANCELLED, async_all_the_same, async_sleep
 from arker.errors import ArkerError
 from arker.hooks import logger
 from arker.operations import same
@@ -17,6 +19,8 @@ from arker.retry import NEVER
 if TYPE_CHECKING:
     from .client import AsyncArker
     from .computer import AsyncComputer
+
+T = TypeVar("T")
 
 #: Longest time to end a command, in seconds.
 CANCELLING: Final = 1.0
@@ -46,6 +50,18 @@ class Running:
     session: int | str = 0
     run_id: str | None = None
     began: float = field(default_factory=time.time)
+
+
+async def cancelled_with(client: AsyncArker, run: Running, call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call of a run. If it is cancelled, or the client closed meanwhile, the command ends."""
+    client._running.add(run)
+    try:
+        return await call()
+    except CANCELLED:
+        await async_all_the_same(functools.partial(cancel, client, run), CANCELLING)
+        raise
+    finally:
+        client._running.discard(run)
 
 
 async def cancel(client: AsyncArker, run: Running) -> None:

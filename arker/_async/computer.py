@@ -23,7 +23,7 @@ from arker.ids import new_ulid
 from arker.operations import Operation
 from arker.results import Outcome, RunResult, expected, run_result
 
-from .cancelling import CANCELLING, Running, cancel
+from .cancelling import Running, cancelled_with
 from .gather import async_gather
 
 if TYPE_CHECKING:
@@ -328,7 +328,6 @@ class AsyncComputer:
         # An embedded deployment sends its additional fields only on request; others ignore the header.
         parts["headers"]["Arker-Local"] = "1"
         longest = limit + timeouts.read
-        client._running.add(run)
         budget = Budget(client._policy, longest + timeouts.total)
 
         async def old() -> RunResult:
@@ -342,13 +341,7 @@ class AsyncComputer:
             seconds = None if timeout is None else math.ceil(timeout)
             return await run_in(client, budget, run, session_id or 0, seconds)
 
-        try:
-            return await client._either("regional", old, new)
-        except CANCELLED:
-            await async_all_the_same(functools.partial(cancel, client, run), CANCELLING)
-            raise
-        finally:
-            client._running.discard(run)
+        return await cancelled_with(client, run, functools.partial(client._either, "regional", old, new))
 
     @async_opening
     async def stream(
@@ -400,7 +393,8 @@ class AsyncComputer:
         stdin: bool = False,
     ) -> AsyncRun:
         """Start a shell command and return at once. The run continues until it ends or is cancelled, whether or not
-        anybody waits, and keeps its computer awake. Needs contract 0.3 or your own deployment.
+        anybody waits, and keeps its computer awake. Cancelling this call before it returned ends the command, as in
+        `run()`. Needs contract 0.3 or your own deployment.
 
         Args:
             command: A line for the shell; a list of arguments is quoted for it.

@@ -13,7 +13,7 @@ from arker._http._async.pipeline import Budget, dump
 from arker._http._async.request import AsyncRequest
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import Deadline
-from arker._io_async import CANCELLED, async_all_the_same, async_called, async_sleep
+from arker._io_async import async_all_the_same, async_called, async_sleep
 from arker.config import check_seconds
 from arker.errors import ArkerError, doubting, in_doubt, needing
 from arker.events import (
@@ -34,7 +34,7 @@ from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.results import RunResult
 
-from .cancelling import Running, cancel
+from .cancelling import CANCELLING, Running, cancelled_with
 from .feeding import AsyncFeeder, AsyncStdin, check_input
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ _INLINE: Final = 512 << 10
 _READING: Final = 24 * 3600.0
 #: Seconds without data after which a connection counts as dead; the deployment sends something every 15.
 _SILENCE: Final = 60.0
-#: Longest time to cancel a run whose call was interrupted, in seconds.
-_CANCELLING: Final = 1.0
 #: Longest pause before following a run again, in seconds.
 _LONGEST_PAUSE: Final = 5.0
 
@@ -318,7 +316,7 @@ class AsyncRunStream:
         finally:
             if self._owns and self._run.info.state == "running":
                 self._owns = False
-                await async_all_the_same(functools.partial(interrupted, self._run), _CANCELLING)
+                await async_all_the_same(functools.partial(interrupted, self._run), CANCELLING)
             self._forget()
 
     def _forget(self) -> None:
@@ -409,8 +407,10 @@ async def start_run(
 
     async def streams() -> AsyncRun:
         body = dump({**fields, "stdin": stdin})
-        info = await _ask(computer, "POST", "", run_info, body, headers={"Idempotency-Key": new_ulid()})
-        return AsyncRun(computer, info)
+        running = Running(computer, fields["command"], new_ulid())
+        keyed = {"Idempotency-Key": running.key}
+        start = functools.partial(_ask, computer, "POST", "", run_info, body, headers=keyed)
+        return AsyncRun(computer, await cancelled_with(computer._client, running, start))
 
     async def polling() -> AsyncRun:
         from .polling import start_polled
@@ -468,16 +468,9 @@ async def _open_stream(
     elif fed:
         check_input(stdin)
         fields["stdin"] = True
-    client = computer._client
     running = Running(computer, fields["command"], new_ulid())
-    client._running.add(running)
-    try:
-        run, begun = await _begin(computer, dump(fields), running.key, deadline)
-    except CANCELLED:
-        await async_all_the_same(functools.partial(cancel, client, running), _CANCELLING)
-        raise
-    finally:
-        client._running.discard(running)
+    begin = functools.partial(_begin, computer, dump(fields), running.key, deadline)
+    run, begun = await cancelled_with(computer._client, running, begin)
     feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
     events = _follow(run, 0, deadline=deadline, begun=begun)
     return AsyncRunStream(run, events, feeder, owns=True, running=running)
@@ -579,7 +572,7 @@ def may_go_on(error: ArkerError, run: AsyncRun) -> None:
 async def interrupted(run: AsyncRun) -> None:
     """End a run whose call was interrupted; give up after a moment."""
     try:
-        await run._cancel(_CANCELLING)
+        await run._cancel(CANCELLING)
     except ArkerError as error:
         logger.warning("run %s was not cancelled: %s", run.id, error)
 

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from arker._http._sync.pipeline import Budget, dump
-from arker._io_sync import sleep
+from arker._io_sync import CANCELLED, all_the_same, sleep
 from arker.errors import ArkerError
 from arker.hooks import logger
 from arker.operations import same
@@ -18,6 +20,8 @@ from arker.retry import NEVER
 if TYPE_CHECKING:
     from .client import Arker
     from .computer import Computer
+
+T = TypeVar("T")
 
 #: Longest time to end a command, in seconds.
 CANCELLING: Final = 1.0
@@ -47,6 +51,18 @@ class Running:
     session: int | str = 0
     run_id: str | None = None
     began: float = field(default_factory=time.time)
+
+
+def cancelled_with(client: Arker, run: Running, call: Callable[[], T]) -> T:
+    """Make a call of a run. If it is cancelled, or the client closed meanwhile, the command ends."""
+    client._running.add(run)
+    try:
+        return call()
+    except CANCELLED:
+        all_the_same(functools.partial(cancel, client, run), CANCELLING)
+        raise
+    finally:
+        client._running.discard(run)
 
 
 def cancel(client: Arker, run: Running) -> None:

@@ -24,7 +24,7 @@ from arker.ids import new_ulid
 from arker.operations import Operation
 from arker.results import Outcome, RunResult, expected, run_result
 
-from .cancelling import CANCELLING, Running, cancel
+from .cancelling import Running, cancelled_with
 from .gather import gather
 
 if TYPE_CHECKING:
@@ -327,7 +327,6 @@ class Computer:
         # An embedded deployment sends its additional fields only on request; others ignore the header.
         parts["headers"]["Arker-Local"] = "1"
         longest = limit + timeouts.read
-        client._running.add(run)
         budget = Budget(client._policy, longest + timeouts.total)
 
         def old() -> RunResult:
@@ -339,13 +338,7 @@ class Computer:
             seconds = None if timeout is None else math.ceil(timeout)
             return run_in(client, budget, run, session_id or 0, seconds)
 
-        try:
-            return client._either("regional", old, new)
-        except CANCELLED:
-            all_the_same(functools.partial(cancel, client, run), CANCELLING)
-            raise
-        finally:
-            client._running.discard(run)
+        return cancelled_with(client, run, functools.partial(client._either, "regional", old, new))
 
     @opening
     def stream(
@@ -397,7 +390,8 @@ class Computer:
         stdin: bool = False,
     ) -> Run:
         """Start a shell command and return at once. The run continues until it ends or is cancelled, whether or not
-        anybody waits, and keeps its computer awake. Needs contract 0.3 or your own deployment.
+        anybody waits, and keeps its computer awake. Cancelling this call before it returned ends the command, as in
+        `run()`. Needs contract 0.3 or your own deployment.
 
         Args:
             command: A line for the shell; a list of arguments is quoted for it.

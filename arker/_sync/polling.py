@@ -6,6 +6,7 @@ The platform answers with the whole output so far, in which the order of the two
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import shlex
@@ -30,7 +31,7 @@ from arker.info import given
 from arker.operations import same
 from arker.results import Usage, decode, end_of
 
-from .cancelling import Running
+from .cancelling import Running, cancelled_with
 from .runs import Run, RunStream
 from .sessions import find_session, make_session
 from .today import ask, ours, session_for
@@ -178,9 +179,12 @@ def start_polled(
     own = session_id is None
     if session_id is None:
         session_id = (make_session(computer, cwd=None, env=None)).id
-    body.session_idx, body.session_id = session_for(client, computer.id, session_id)
-    parts = create_run.build(computer.id, body=body, idempotency_key=new_ulid())
-    answer: RunAnswer = ask(client, budget, create_run, parts, same)
+    body.session_idx, body.session_id = index, known = session_for(client, computer.id, session_id)
+    where = index if isinstance(index, int) else str(known)
+    running = Running(computer, str(body.command), new_ulid(), today=True, session=where)
+    parts = create_run.build(computer.id, body=body, idempotency_key=running.key)
+    create = functools.partial(ask, client, budget, create_run, parts, same)
+    answer: RunAnswer = cancelled_with(client, running, create)
     info = RunInfo(
         str(answer.run_id), given(answer.session_id, str) or "", line, "running", datetime.now(UTC)
     )

@@ -14,7 +14,7 @@ from arker._http._sync.pipeline import Budget, dump
 from arker._http._sync.request import Request
 from arker._http._sync.transport import Reply
 from arker._http.deadline import Deadline
-from arker._io_sync import CANCELLED, all_the_same, called, sleep
+from arker._io_sync import all_the_same, called, sleep
 from arker.config import check_seconds
 from arker.errors import ArkerError, doubting, in_doubt, needing
 from arker.events import (
@@ -35,7 +35,7 @@ from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.results import RunResult
 
-from .cancelling import Running, cancel
+from .cancelling import CANCELLING, Running, cancelled_with
 from .feeding import Feeder, Stdin, check_input
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ _INLINE: Final = 512 << 10
 _READING: Final = 24 * 3600.0
 #: Seconds without data after which a connection counts as dead; the deployment sends something every 15.
 _SILENCE: Final = 60.0
-#: Longest time to cancel a run whose call was interrupted, in seconds.
-_CANCELLING: Final = 1.0
 #: Longest pause before following a run again, in seconds.
 _LONGEST_PAUSE: Final = 5.0
 
@@ -317,7 +315,7 @@ class RunStream:
         finally:
             if self._owns and self._run.info.state == "running":
                 self._owns = False
-                all_the_same(functools.partial(interrupted, self._run), _CANCELLING)
+                all_the_same(functools.partial(interrupted, self._run), CANCELLING)
             self._forget()
 
     def _forget(self) -> None:
@@ -406,8 +404,10 @@ def start_run(
 
     def streams() -> Run:
         body = dump({**fields, "stdin": stdin})
-        info = _ask(computer, "POST", "", run_info, body, headers={"Idempotency-Key": new_ulid()})
-        return Run(computer, info)
+        running = Running(computer, fields["command"], new_ulid())
+        keyed = {"Idempotency-Key": running.key}
+        start = functools.partial(_ask, computer, "POST", "", run_info, body, headers=keyed)
+        return Run(computer, cancelled_with(computer._client, running, start))
 
     def polling() -> Run:
         from .polling import start_polled
@@ -465,16 +465,9 @@ def _open_stream(
     elif fed:
         check_input(stdin)
         fields["stdin"] = True
-    client = computer._client
     running = Running(computer, fields["command"], new_ulid())
-    client._running.add(running)
-    try:
-        run, begun = _begin(computer, dump(fields), running.key, deadline)
-    except CANCELLED:
-        all_the_same(functools.partial(cancel, client, running), _CANCELLING)
-        raise
-    finally:
-        client._running.discard(running)
+    begin = functools.partial(_begin, computer, dump(fields), running.key, deadline)
+    run, begun = cancelled_with(computer._client, running, begin)
     feeder = Feeder(run, stdin) if fed and stdin is not None else None
     events = _follow(run, 0, deadline=deadline, begun=begun)
     return RunStream(run, events, feeder, owns=True, running=running)
@@ -574,7 +567,7 @@ def may_go_on(error: ArkerError, run: Run) -> None:
 def interrupted(run: Run) -> None:
     """End a run whose call was interrupted; give up after a moment."""
     try:
-        run._cancel(_CANCELLING)
+        run._cancel(CANCELLING)
     except ArkerError as error:
         logger.warning("run %s was not cancelled: %s", run.id, error)
 

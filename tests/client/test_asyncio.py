@@ -549,6 +549,39 @@ async def test_cancelling_a_run_ends_it_where_only_contract_0_3_is_spoken(
         assert run.state == "cancelled"
 
 
+@pytest.mark.parametrize("ours", [True, False], ids=["own", "contract 0.3 alone"])
+async def test_a_start_that_is_cancelled_before_its_answer_ends_its_command(
+    serving: Callable[[str], Deployment], ours: bool
+) -> None:
+    started = asyncio.Event()
+
+    async def hide(request: httpx.Request) -> None:
+        if "/local/" in request.url.path and not ours:
+            request.url = request.url.copy_with(path="/api/v1/nothing")
+
+    async def hold(response: httpx.Response) -> None:
+        if response.request.method == "POST" and response.url.path.endswith("/runs"):
+            started.set()
+            await asyncio.Event().wait()
+
+    deployment = serving("0.3")
+    hooks = {"request": [hide], "response": [hold]}
+    async with (
+        httpx.AsyncClient(event_hooks=hooks) as http,
+        AsyncArker(
+            deployment.api_key, deployment.base_url, global_url=deployment.base_url, http_client=http
+        ) as arker,
+        await arker.vm("arkuntu").fork() as vm,
+    ):
+        task = asyncio.create_task(vm.start("sleep 1000"))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        (run,) = await vm.runs()
+        assert (await run.wait(timeout=30)).reason == "cancelled"
+
+
 @pytest.mark.slow
 async def test_a_deployment_that_does_not_answer_a_cancellation_delays_it_little(server: Server) -> None:
     server.fail("run", faults.delay(60))
