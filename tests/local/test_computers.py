@@ -8,7 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from arker.local.engine import protocol as engine
+from arker.local.service import platform
+from arker.local.service.idempotency import Idempotency
 from arker.local.service.reserve import Reserve
+from arker.local.storage.errors import DiskFull
 
 from .kit import BASE, PRIVATE, Bench, chunk, code, command, fork, other_client, ulid, write
 
@@ -180,6 +183,25 @@ class TestEngineTrouble:
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
             ("WARNING", "unhealthy: the disk of the state folder is full (0 MiB free)"),
             ("WARNING", "healthy again"),
+        ]
+
+    async def test_a_full_disk_puts_off_sweeping_and_is_told_once(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("WARNING", "arker.platform")
+        rounds = asyncio.Semaphore(0)
+
+        async def sweep(_: Idempotency) -> None:
+            rounds.release()
+            raise DiskFull("the disk is full")
+
+        monkeypatch.setattr(platform, "SWEEP_EVERY", 0)
+        monkeypatch.setattr(Idempotency, "sweep", sweep)
+        async with bench.client():
+            for _ in range(4):
+                await rounds.acquire()
+        assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
+            ("sweeping is put off: the disk is full", None)
         ]
 
     async def test_health_says_what_is_wrong_until_it_is_not(self, bench: Bench) -> None:

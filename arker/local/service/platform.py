@@ -12,7 +12,7 @@ from arker.local.engine.protocol import Engine
 from arker.local.storage.activity import ActivityRows
 from arker.local.storage.computers import Computers as ComputerRows
 from arker.local.storage.database import Database
-from arker.local.storage.errors import StorageError
+from arker.local.storage.errors import DiskFull, StorageError
 from arker.local.storage.filesystems import FilesystemRows
 from arker.local.storage.keys import KeyRows
 from arker.local.storage.notes import Notes
@@ -217,6 +217,7 @@ class Platform:
         await self.access.flush()
 
     async def _sweep_for_good(self) -> None:
+        full = False
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             try:
@@ -227,6 +228,10 @@ class Platform:
                 await self.activity.sweep()
                 await self._uploads.sweep()
                 self._reserve.refill()
+                full = False
+            except DiskFull as error:
+                if not full:
+                    log.warning("sweeping is put off: %s", error)
+                full = True
             except Exception:
-                # Most likely the disk is full; the next round tries again.
                 log.exception("sweeping failed")
