@@ -97,8 +97,8 @@ def cp(
         raise click.UsageError("--delete is for folders; use it with -r")
     for text in (*sources, target):
         remote = parse(text)
-        if remote is not None and not is_utf8(remote.vm + remote.path):
-            raise click.UsageError(f"{remote.vm}:{remote.path} is not UTF-8")
+        if remote is not None and not is_utf8(remote.vm):
+            raise click.UsageError(f"{remote.vm} is not UTF-8")
     if len(sources) > 1:
         if target == "-" or "-" in sources:
             raise click.UsageError("standard input and output are for one file")
@@ -195,14 +195,14 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
         raise Failure(f"{source} is a folder; copy it with -r", code="usage", status=2)
     from arker.errors import ArkerError
 
-    computer = names.computer(client, target.vm)
+    files = names.computer(client, target.vm).files
     path = target_in(target.path, source)
     with _progress(source, shown=not as_json) as progress:
         try:
             if source == "-":
-                computer.sync.write_file(path, sys.stdin.buffer, progress=progress.update)
+                files.write(path, sys.stdin.buffer, progress=progress.update)
             else:
-                computer.sync.upload(source, path, progress=progress.update)
+                files.upload(source, path, progress=progress.update)
         except ArkerError as error:
             raise _plain(error, target, f"to copy into it: {target.vm}:{target.path}/") from error.__cause__
     return f"{target.vm}:{path}", progress.size
@@ -232,15 +232,15 @@ def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> t
             raise Failure(f"there is no folder {Path(target).parent}", code="local_file")
         if Path(target).exists() and not Path(target).is_file():
             raise Failure(f"{target} is not a regular file, and cp would replace it; use - and a redirect")
-    computer = names.computer(client, source.vm)
+    files = names.computer(client, source.vm).files
     with _progress(source.path, shown=not as_json) as progress:
         try:
             if target != "-":
-                computer.sync.download(source.path, target, progress=progress.update)
+                files.download(source.path, target, progress=progress.update)
                 return target, progress.size
             with tempfile.TemporaryDirectory() as folder:
                 whole = Path(folder) / "content"
-                computer.sync.download(source.path, whole, progress=progress.update)
+                files.download(source.path, whole, progress=progress.update)
                 with whole.open("rb") as file:
                     while piece := file.read(1 << 20):
                         write_bytes(sys.stdout.buffer, piece)

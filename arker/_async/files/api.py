@@ -31,6 +31,7 @@ from arker.sources import Source, local
 from arker.transfers import PIECE
 
 from .data import AsyncData, read_source, source_of
+from .downloads import AsyncFileSink, Progress
 from .trees import async_pull, async_push
 from .ways import AsyncFileWays
 from .wire import PART
@@ -139,6 +140,7 @@ class AsyncFiles:
         if_match: str | None = None,
         if_absent: bool = False,
         replace_read_only: bool = False,
+        progress: Progress | None = None,
     ) -> FileInfo:
         """Write a file, making its folders. A reader sees the old file or the new one, never a part.
 
@@ -153,6 +155,7 @@ class AsyncFiles:
             if_match: Write only if the file has this `version`; otherwise `conflict`, or `not_found`.
             if_absent: Write only if nothing is there; otherwise `already_exists`.
             replace_read_only: Also replace a file that its owner may not write (such as one of mode 0444).
+            progress: Called with the bytes so far and the total.
 
         Returns:
             The new file.
@@ -169,13 +172,22 @@ class AsyncFiles:
         try:
             if source.size <= PART:
                 whole = bytes(await read_source(source, 0, source.size))
-                return await self._wire.write(where, whole, mode=mode, **conditions)
-            return await self._write_parts(where, source, mode, conditions)
+                info = await self._wire.write(where, whole, mode=mode, **conditions)
+                if progress is not None:
+                    progress(source.size, source.size)
+                return info
+            return await self._write_parts(where, source, mode, conditions, progress=progress)
         finally:
             source.close()
 
     async def _write_parts(
-        self, path: str, source: Source, mode: int | None, conditions: dict[str, Any], base: str | None = None
+        self,
+        path: str,
+        source: Source,
+        mode: int | None,
+        conditions: dict[str, Any],
+        base: str | None = None,
+        progress: Progress | None = None,
     ) -> FileInfo:
         """Write a large file in parts; with `base`, `path` is relative to that folder and links are not followed."""
         digest = hashlib.sha256()
@@ -197,6 +209,8 @@ class AsyncFiles:
                     piece = bytes(await read_source(source, done, min(done + PART, source.size)))
                     await self._wire.append(part, piece, done)
                     done += len(piece)
+                    if progress is not None:
+                        progress(done, source.size)
                 return await self._wire.place(
                     part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
                 )
@@ -237,6 +251,7 @@ class AsyncFiles:
         *,
         mode: int | None = None,
         replace_read_only: bool = False,
+        progress: Progress | None = None,
     ) -> FileInfo:
         """Copy a local file to the computer, in constant memory. It stays executable unless `mode` is given.
 
@@ -245,6 +260,7 @@ class AsyncFiles:
             path: Where to put it.
             mode: Permission bits; default 0755 for an executable file, else those of the replaced file, or 0644.
             replace_read_only: Also replace a file that its owner may not write (such as one of mode 0444).
+            progress: Called with the bytes so far and the total.
 
         Raises:
             ArkerError: See the class.
@@ -252,37 +268,45 @@ class AsyncFiles:
         with local(Path(local_path).open, "rb") as file:
             if mode is None and os.fstat(file.fileno()).st_mode & 0o111:
                 mode = 0o755
-            return await self.write(path, file, mode=mode, replace_read_only=replace_read_only)
+            return await self.write(
+                path, file, mode=mode, replace_read_only=replace_read_only, progress=progress
+            )
 
-    async def download(self, path: RemotePath, local_path: str | os.PathLike[str]) -> None:
+    async def download(
+        self, path: RemotePath, local_path: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> None:
         """Copy a file of the computer to a local file, in constant memory. The local file is replaced only when the
-        transfer is complete.
+        transfer is complete. It stays executable.
 
         Args:
             path: The file in the computer.
             local_path: Where to put it; its folder must exist.
+            progress: Called with the bytes so far and the total. The first starts over when the file changes meanwhile.
 
         Raises:
             ArkerError: See the class.
         """
-        target = Path(local_path)
         where = remote_path(path)
-        for attempt in range(1, _TRIES + 1):
-            descriptor, name = local(tempfile.mkstemp, prefix=f".{target.name}.", dir=target.parent)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    async for piece in self._pieces(where):
-                        await async_in_thread(local, file.write, piece)
-                    executable = (await self._wire.stat(where)).mode & 0o111
-                local(os.chmod, name, 0o755 if executable else 0o644)
-                local(os.replace, name, target)
-                return
-            except ArkerError as error:
-                if error.code != "conflict" or attempt == _TRIES:
-                    raise
-            finally:
-                with contextlib.suppress(OSError):
-                    os.unlink(name)  # noqa: PTH108 - a str
+        sink = AsyncFileSink(Path(local_path))
+        sink.open()
+        try:
+            for attempt in range(1, _TRIES + 1):
+                try:
+                    info = await self._wire.stat(where)
+                    await sink.start(info.size)
+                    done = 0
+                    async for piece in self._pieces(where, version=info.version):
+                        await sink.write(done, piece)
+                        done += len(piece)
+                        if progress is not None:
+                            progress(done, info.size)
+                    await sink.publish(executable=bool(info.mode & 0o111))
+                    return
+                except ArkerError as error:
+                    if error.code != "conflict" or attempt == _TRIES:
+                        raise
+        finally:
+            sink.discard()
 
     def open(self, path: RemotePath, mode: str = "rb") -> AsyncFile:
         """Return a file of the computer as a file object; use it in a `with` statement.

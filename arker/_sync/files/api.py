@@ -32,6 +32,7 @@ from arker.sources import Source, local
 from arker.transfers import PIECE
 
 from .data import Data, read_source, source_of
+from .downloads import FileSink, Progress
 from .trees import pull, push
 from .ways import FileWays
 from .wire import PART
@@ -140,6 +141,7 @@ class Files:
         if_match: str | None = None,
         if_absent: bool = False,
         replace_read_only: bool = False,
+        progress: Progress | None = None,
     ) -> FileInfo:
         """Write a file, making its folders. A reader sees the old file or the new one, never a part.
 
@@ -154,6 +156,7 @@ class Files:
             if_match: Write only if the file has this `version`; otherwise `conflict`, or `not_found`.
             if_absent: Write only if nothing is there; otherwise `already_exists`.
             replace_read_only: Also replace a file that its owner may not write (such as one of mode 0444).
+            progress: Called with the bytes so far and the total.
 
         Returns:
             The new file.
@@ -170,13 +173,22 @@ class Files:
         try:
             if source.size <= PART:
                 whole = bytes(read_source(source, 0, source.size))
-                return self._wire.write(where, whole, mode=mode, **conditions)
-            return self._write_parts(where, source, mode, conditions)
+                info = self._wire.write(where, whole, mode=mode, **conditions)
+                if progress is not None:
+                    progress(source.size, source.size)
+                return info
+            return self._write_parts(where, source, mode, conditions, progress=progress)
         finally:
             source.close()
 
     def _write_parts(
-        self, path: str, source: Source, mode: int | None, conditions: dict[str, Any], base: str | None = None
+        self,
+        path: str,
+        source: Source,
+        mode: int | None,
+        conditions: dict[str, Any],
+        base: str | None = None,
+        progress: Progress | None = None,
     ) -> FileInfo:
         """Write a large file in parts; with `base`, `path` is relative to that folder and links are not followed."""
         digest = hashlib.sha256()
@@ -198,6 +210,8 @@ class Files:
                     piece = bytes(read_source(source, done, min(done + PART, source.size)))
                     self._wire.append(part, piece, done)
                     done += len(piece)
+                    if progress is not None:
+                        progress(done, source.size)
                 return self._wire.place(
                     part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
                 )
@@ -238,6 +252,7 @@ class Files:
         *,
         mode: int | None = None,
         replace_read_only: bool = False,
+        progress: Progress | None = None,
     ) -> FileInfo:
         """Copy a local file to the computer, in constant memory. It stays executable unless `mode` is given.
 
@@ -246,6 +261,7 @@ class Files:
             path: Where to put it.
             mode: Permission bits; default 0755 for an executable file, else those of the replaced file, or 0644.
             replace_read_only: Also replace a file that its owner may not write (such as one of mode 0444).
+            progress: Called with the bytes so far and the total.
 
         Raises:
             ArkerError: See the class.
@@ -253,37 +269,43 @@ class Files:
         with local(Path(local_path).open, "rb") as file:
             if mode is None and os.fstat(file.fileno()).st_mode & 0o111:
                 mode = 0o755
-            return self.write(path, file, mode=mode, replace_read_only=replace_read_only)
+            return self.write(path, file, mode=mode, replace_read_only=replace_read_only, progress=progress)
 
-    def download(self, path: RemotePath, local_path: str | os.PathLike[str]) -> None:
+    def download(
+        self, path: RemotePath, local_path: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> None:
         """Copy a file of the computer to a local file, in constant memory. The local file is replaced only when the
-        transfer is complete.
+        transfer is complete. It stays executable.
 
         Args:
             path: The file in the computer.
             local_path: Where to put it; its folder must exist.
+            progress: Called with the bytes so far and the total. The first starts over when the file changes meanwhile.
 
         Raises:
             ArkerError: See the class.
         """
-        target = Path(local_path)
         where = remote_path(path)
-        for attempt in range(1, _TRIES + 1):
-            descriptor, name = local(tempfile.mkstemp, prefix=f".{target.name}.", dir=target.parent)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    for piece in self._pieces(where):
-                        in_thread(local, file.write, piece)
-                    executable = (self._wire.stat(where)).mode & 0o111
-                local(os.chmod, name, 0o755 if executable else 0o644)
-                local(os.replace, name, target)
-                return
-            except ArkerError as error:
-                if error.code != "conflict" or attempt == _TRIES:
-                    raise
-            finally:
-                with contextlib.suppress(OSError):
-                    os.unlink(name)  # noqa: PTH108 - a str
+        sink = FileSink(Path(local_path))
+        sink.open()
+        try:
+            for attempt in range(1, _TRIES + 1):
+                try:
+                    info = self._wire.stat(where)
+                    sink.start(info.size)
+                    done = 0
+                    for piece in self._pieces(where, version=info.version):
+                        sink.write(done, piece)
+                        done += len(piece)
+                        if progress is not None:
+                            progress(done, info.size)
+                    sink.publish(executable=bool(info.mode & 0o111))
+                    return
+                except ArkerError as error:
+                    if error.code != "conflict" or attempt == _TRIES:
+                        raise
+        finally:
+            sink.discard()
 
     def open(self, path: RemotePath, mode: str = "rb") -> File:
         """Return a file of the computer as a file object; use it in a `with` statement.

@@ -238,12 +238,15 @@ class FileSink:
         self._at += self._held
         self._held = 0
 
-    def publish(self) -> None:
-        """Put the file in its place."""
-        in_thread(local, self._publish)
+    def publish(self, *, executable: bool = False) -> None:
+        """Put the file in its place; with `executable`, who may read it may also execute it."""
+        in_thread(local, self._publish, executable)
 
-    def _publish(self) -> None:
+    def _publish(self, executable: bool) -> None:
         self._flush()
+        if executable:
+            mode = self._part.stat().st_mode & 0o777
+            self._part.chmod(mode | (mode & 0o444) >> 2)
         self._file.close()
         self._part.replace(self._path)
 

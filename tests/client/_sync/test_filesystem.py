@@ -224,16 +224,21 @@ def test_local_files(way: Way, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "run").write_bytes(b"#!/bin/sh\necho ran\n")
     (tmp_path / "run").chmod(0o755)
     with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
-        vm.files.upload(tmp_path / "run", "run")
+        seen: list[tuple[int, int]] = []
+        vm.files.upload(tmp_path / "run", "run", progress=lambda *at: seen.append(at))
         assert (vm.run("./run")).stdout == b"ran\n"
-        vm.files.download("run", tmp_path / "back")
+        vm.files.download("run", tmp_path / "back", progress=lambda *at: seen.append(at))
+        assert seen == [(19, 19), (19, 19)]
         assert (tmp_path / "back").read_bytes() == (tmp_path / "run").read_bytes()
-        assert (tmp_path / "back").stat().st_mode & 0o777 == 0o755
-        with pytest.raises(ArkerError, match="not_found"):
-            vm.files.download("missing", tmp_path / "none")
-        with pytest.raises(ArkerError, match="local_file"):
-            vm.files.download("run", tmp_path / "no" / "folder")
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "run"]
+        (tmp_path / "plain").touch()
+        plain = (tmp_path / "plain").stat().st_mode & 0o777
+        # Executable for those who may read it.
+        assert (tmp_path / "back").stat().st_mode & 0o777 == plain | (plain & 0o444) >> 2
+        (tmp_path / "folder").mkdir()
+        for name, target in (("missing", "none"), ("/tmp", "none"), ("run", "no/folder"), ("run", "folder")):
+            with pytest.raises(ArkerError, match=r"not_found|bad_request|local_file"):
+                vm.files.download(name, tmp_path / target)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "folder", "plain", "run"]
 
 
 def test_a_folder_that_is_made_while_it_is_watched(way: Way, deployment: Deployment) -> None:
