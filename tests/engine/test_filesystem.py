@@ -21,6 +21,7 @@ from arker.local.engine import (
     FileRefused,
     LimitReached,
     StorageFull,
+    digests,
 )
 from arker.local.engine.file_protocol import Conditions, FileChanged, FileExists, Marks, NewEntry
 from arker.local.engine.filesystem import ComputerFiles, changes, walk
@@ -537,11 +538,16 @@ async def test_a_manifest_has_all_and_sees_every_change(engine: BubblewrapEngine
     assert len(seen) == 31
 
 
-async def test_digests_are_kept_until_a_file_changes(engine: BubblewrapEngine) -> None:
+async def test_digests_are_kept_until_a_file_changes(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = engine.files("a")
-    await files.write(f"{HOME}/f", b"x" * 1000)
-    first = (await files.manifest(HOME)).entries[0].sha256
-    assert not engine._digests._known  # it has only just been written
+    with monkeypatch.context() as patch:
+        # As if time stood still.
+        patch.setattr(digests, "_TICKS", 10**15)
+        await files.write(f"{HOME}/f", b"x" * 1000)
+        first = (await files.manifest(HOME)).entries[0].sha256
+        assert not engine._digests._known  # it has only just been written
     while not engine._digests._known:
         await asyncio.sleep(0.1)
         assert (await files.manifest(HOME)).entries[0].sha256 == first

@@ -9,6 +9,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+#: CPU seconds that a hundred thousand steps of a loop take on a machine of usual speed.
+_USUAL = 0.003
+
+
+def _slowness() -> float:
+    """How many times slower than usual this machine is now, as another program may share its core; at least 1."""
+    began = time.thread_time()
+    for _ in range(100_000):
+        pass
+    return max(1.0, (time.thread_time() - began) / _USUAL)
+
 
 class Lag:
     """The longest callback so far, in seconds of CPU time of the loop's thread, and what it was.
@@ -20,6 +31,8 @@ class Lag:
     def __init__(self) -> None:
         self.worst = 0.0
         self.what = ""
+        #: By which a bound on `worst` is multiplied, once the block is over.
+        self.slowness = _slowness()
 
 
 @asynccontextmanager
@@ -44,6 +57,7 @@ async def watched() -> AsyncIterator[Lag]:
         yield lag
         # Callbacks after the block are not measured.
         await asyncio.sleep(0)
+        lag.slowness = max(lag.slowness, _slowness())
     finally:
         gc.unfreeze()
         asyncio.Handle._run = run  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""No request blocks the event loop for more than 50 ms."""
+"""No request blocks the event loop for more than 50 ms, on a machine of usual speed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_many_presigned_entries(bench: Bench) -> None:
         assert len(made) == uploads.MAX_UNFINISHED
         assert all("at most" in result["error"]["message"] for result in results[len(made) :])
         assert bench.database.all("SELECT count(*) FROM uploads")[0][0] == len(made)
-    assert lag.worst < MOST, lag.what
+    assert lag.worst < MOST * lag.slowness, lag.what
 
 
 async def test_a_large_body_of_small_values(bench: Bench) -> None:
@@ -65,7 +65,7 @@ async def test_a_large_body_of_small_values(bench: Bench) -> None:
             )
             assert code(answer) == "bad_request"
             assert "writes[0].x: unknown field" in answer.json()["error"]["message"]
-    assert lag.worst < MOST, lag.what
+    assert lag.worst < MOST * lag.slowness, lag.what
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_a_large_body_of_nothing_that_is_asked_for(bench: Bench, body: byt
                 f"/api/v1/vms/{vm}/sync", content=body, headers={"Content-Type": "application/json"}
             )
         assert code(answer) == "bad_request"
-    assert lag.worst < MOST, lag.what
+    assert lag.worst < MOST * lag.slowness, lag.what
 
 
 async def test_contents_as_large_as_they_may_be(bench: Bench) -> None:
@@ -107,7 +107,7 @@ async def test_contents_as_large_as_they_may_be(bench: Bench) -> None:
             answer = await client.post(f"/api/v1/vms/{vm}/sync", json={"op": "read", "path": "/home/user/A"})
             assert answer.json()["size"] == len(data)
     # The client of the test is in this loop, too: it parses what it is answered.
-    assert lag.worst < 3 * MOST, lag.what
+    assert lag.worst < 3 * MOST * lag.slowness, lag.what
 
 
 async def test_a_command_as_large_as_it_may_be(bench: Bench) -> None:
@@ -121,7 +121,7 @@ async def test_a_command_as_large_as_it_may_be(bench: Bench) -> None:
                 headers={"Content-Type": "application/json"},
             )
             assert code(refused) == "bad_request"
-    assert lag.worst < MOST, lag.what
+    assert lag.worst < MOST * lag.slowness, lag.what
 
 
 class _Flood:
@@ -173,7 +173,7 @@ async def test_a_server_that_floods_its_caller(
             answer = await client.get(f"/api/v1/local/vms/{vm}/ports/8000/http/")
     assert answer.status_code == status
     assert status == 502 or answer.content == b"x" * 40_000
-    assert lag.worst < MOST, lag.what
+    assert lag.worst < MOST * lag.slowness, lag.what
 
 
 async def test_a_tunnel_that_is_always_full() -> None:
@@ -182,7 +182,7 @@ async def test_a_tunnel_that_is_always_full() -> None:
     await other.send(b"")
     async with watched() as lag:
         await relay(one, other)
-    assert lag.worst < MOST, lag.what
+    assert lag.worst < MOST * lag.slowness, lag.what
 
 
 async def test_a_websocket_of_empty_frames() -> None:
@@ -192,4 +192,4 @@ async def test_a_websocket_of_empty_frames() -> None:
         socket = WebSocket(cast("Upgraded", stream))
         while await socket.receive() is not None:
             pass
-    assert lag.worst < MOST, lag.what
+    assert lag.worst < MOST * lag.slowness, lag.what

@@ -111,7 +111,7 @@ class TestErrors:
             assert error(answer)["details"] == {"maximum_bytes": 2**16}
 
     async def test_a_rate_limit_says_that_nothing_began(self, make_bench: Callable[..., Bench]) -> None:
-        async with make_bench(rate_limit=1).client() as client:
+        async with make_bench(rate_limit=0.001).client() as client:
             while (answer := await client.post("/v1/fork", json={"source_vm_name": "arkuntu"})).is_success:
                 pass
             found = error(answer)
