@@ -358,7 +358,7 @@ def test_what_does_not_fit_is_left_out_alone() -> None:
     }
     kept, left_out = trimmed(Checkpoint(sections), 1000)
     assert left_out == ["variable big (5017 bytes)"]
-    assert set(kept.variables()) == {b"a", b"l"}
+    assert set(kept.variables) == {b"a", b"l"}
     assert kept.functions() == {b"f": b"f () \n{ \n    :\n}\n"}
     assert Checkpoint.load(kept.dump()) == kept
     assert Checkpoint.load(b"x=1\n") is None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 #: The sections in the order in which a shell reports them, and the command whose output each is. Before them come
 #: `OPTIONS`: bash writes each line by itself, and the output of `set +o` and `shopt -p` would be most of the lines.
@@ -82,7 +83,7 @@ def quote(text: bytes) -> bytes:
     return b"$'" + text.replace(b"\\", b"\\\\").replace(b"'", b"\\'").replace(b"\n", b"\\n") + b"'"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Checkpoint:
     """The state of a shell by section; sections that were never reported are missing."""
 
@@ -116,10 +117,26 @@ class Checkpoint:
         matches = map(_TRAP.fullmatch, self._lines("traps"))
         return {match[2]: match[1] for match in matches if match and match[1] != b"-"}
 
-    def variables(self) -> dict[bytes, bytes]:
+    @cached_property
+    def variables(self) -> Mapping[bytes, bytes]:
         """The declarations of variables by name."""
         lines = self._lines("variables")
         return {match[1]: line for line in lines if (match := _VARIABLE.match(line))}
+
+    def with_variables(self, names: Iterable[bytes], told: bytes) -> Checkpoint:
+        """Return the state with the variables `names` as `declare -p` has told of them."""
+        fresh = Checkpoint({"variables": told}).variables
+        variables = {**self.variables, **fresh}
+        for name in names:
+            if name not in fresh:
+                variables.pop(name, None)
+        if variables == self.variables:
+            return self
+        text = b"".join(line + b"\n" for line in variables.values())
+        changed = Checkpoint({**self.sections, "variables": text})
+        # Reading them again would take longer than all the rest of a short command.
+        vars(changed)["variables"] = variables
+        return changed
 
     def functions(self) -> dict[bytes, bytes]:
         """The definitions of functions by name."""
@@ -165,7 +182,7 @@ def trimmed(told: Checkpoint, most: int = TOTAL) -> tuple[Checkpoint, list[str]]
     if size <= most:
         return told, []
     parts = {
-        "variables": told.variables(),
+        "variables": dict(told.variables),
         "functions": told.functions(),
         "aliases": told.aliases(),
         "traps": {name: b"trap -- " + word + b" " + name for name, word in told.traps().items()},
@@ -201,7 +218,7 @@ def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
 
     names = [name.encode() for name in environment if name.encode() not in _DYNAMIC]
     yield b"\\builtin unset -v " + b" ".join((*names, *_DEFAULT))
-    for name, definition in told.variables().items():
+    for name, definition in told.variables.items():
         if name not in _DYNAMIC:
             # Lists are read as such after a bare `declare` only. There are no functions yet that could be called so.
             yield b"\\builtin eval " + quote(definition)

@@ -218,6 +218,7 @@ class Session:
             shell = self.shell
             if shell is None or shell.lost():
                 shell = self._begin(sandbox, control, image)
+            shell.take_reports()
             if shell.takes_commands:
                 return shell
             # A call that is cancelled must not cancel what others wait for.

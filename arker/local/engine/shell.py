@@ -10,8 +10,8 @@ from a file that does not exist, whose name has status and folder in it, fails, 
 message of the error to the pipe of records. So no command is executed for it: no DEBUG trap runs, no function or
 disabled builtin of the user's gets in between. The name also has a number that was made for this command. The second
 line tells what the shell knows (`checkpoint`), for the next shell: a session outlives its shells. It tells no more than
-the command can have changed: nothing after a call of a program, and after most others the variables alone. The next
-command does not wait for those.
+the command can have changed (`changes`): nothing after a call of a program, and after most others a few variables. The
+next command does not wait for variables.
 
 The engine's lines are invisible to the user as far as bash allows. The hook that saves a shell which ends by itself is
 a trap on EXIT, which `trap -p` would show and other traps on EXIT replace. So for a command that has the word `trap`,
@@ -20,7 +20,7 @@ follow each line. Where traps exist that see every command, the shell tells what
 none of them.
 
 Records are separated by NULs: `S pid` a shell is up; `K` and `L` the folder and the sections of a checkpoint; `V` the
-number of the command, and the variables; `E` and `F` all as the shell ends; `X status` the shell is gone, from the
+number of the command, and the part that it can have changed; `E` and `F` all as the shell ends; `X status` the shell is gone, from the
 process above it.
 """
 
@@ -43,6 +43,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from arker.local.engine.changes import Changes, changes, changes_nothing, is_deep
 from arker.local.engine.checkpoint import (
     CHANGES_ON_DEMAND,
     ON_DEMAND,
@@ -106,35 +107,9 @@ _COMMAND = b'%b\\builtin eval %b <%b%b%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";t
 # command would be taken for the one that had no record.
 _TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi\n"
 _TELL_APART = b"(\\builtin . %b/%b)\n"
-_TELL_VARIABLES = (
-    b"{ \\builtin printf '\\0V%b\\0';\\builtin declare -p;\\builtin printf '\\0Z\\0';\\:;} >%b/s\n"
-)
+_TELL_PART = b"{ %b;\\:;} >%b/s 2>&-\n"
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
-#: One call of a program or of a builtin, without expansions, assignments or redirections.
-_CALL = re.compile(rb"""(?P<name>[\w./+-]+)(?: +(?:[\w@%+:,./=-]|'[^'\n]*'|"[^"\n$`\\]*")+)*\n?""", re.ASCII)
-#: Builtins and words of the grammar that may change the state of a shell.
-_CHANGING = frozenset(
-    b""". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs
-    disown do done elif else enable esac eval exec exit export fc fg fi for function getopts hash help history if in
-    jobs
-    kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend
-    then time times trap type typeset ulimit umask unalias unset until wait while""".split()
-)
-#: Words, without quotes, that may change more of the state of a shell than variables.
-_DEEP = re.compile(
-    rb"""\b(?:alias|bind|builtin|command|compgen|complete|compopt|coproc|declare|dirs|enable|eval|exec|exit|fc|function
-    |hash|history|local|logout|mapfile|popd|pushd|readarray|readonly|set|shift|shopt|source|suspend|trap|typeset
-    |ulimit|umask|unalias|unset|export\s+-
-    |BASH_ALIASES|BASH_ARGV0|BASH_CMDS|BASH_COMPAT|DIRSTACK|GLOBIGNORE|IGNOREEOF|POSIXLY_CORRECT|PWD)\b
-    |(?:^|[\s;&|({])\.\s
-    # A command whose name is the value of something.
-    |(?:^|[\n;&|(){}!`]|\b(?:do|then|else|elif|if|while|until|time)\s)\s*(?:\w+=\S*\s+)*[^\s=]*[$`]""",
-    re.VERBOSE,
-)
-#: Longer commands are assumed to change everything: a report costs less than analyzing them.
-_LOOKED_AT = 2048
 _FIXED_LINE = re.compile(rb"^declare -\w*r\w* LINENO\b", re.MULTILINE)
-_FUNCTION = re.compile(rb"\(\s*\)")
 _QUOTES = b"\\'\""
 #: The end of a call that has no arguments.
 _BARE = rb"(?=[ \t]*(?:--[ \t]*)?(?:$|[;&|)}\n`<>]|\d>))"
@@ -202,11 +177,6 @@ def in_subshell(command: str, cwd: str | None, env: Mapping[str, str] | None) ->
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def _deep(code: bytes) -> bool:
-    """Whether what is done by `code` may change more of a shell than variables; pure."""
-    return _DEEP.search(code.translate(None, _QUOTES)) is not None
 
 
 def _is_open_ended(code: bytes) -> bool:
@@ -418,7 +388,7 @@ class Shell:
         #: Whether `LINENO` is readonly.
         self._line_is_fixed = False
         #: Whether a function may change more than variables.
-        self._functions_are_deep = _deep(self._checkpoint.sections.get("functions", b""))
+        self._functions_are_deep = is_deep(self._checkpoint.sections.get("functions", b""))
         #: The user's own trap on EXIT, and whether the engine's is in its place.
         traps = self._checkpoint.traps()
         self._on_exit = traps.get(b"EXIT")
@@ -453,6 +423,8 @@ class Shell:
         self._told = True
         #: Whether that report has only variables.
         self._tells_variables = False
+        #: The parts of the state that are to be reported, by the numbers of the commands.
+        self._asked: dict[bytes, Changes] = {}
         #: Incomplete records.
         self._unread = bytearray()
         #: The last report, as received.
@@ -602,12 +574,16 @@ class Shell:
             output, after = b"", b";\\exec >&- 2>&-"
         excused = _EXCUSED if careful else b""
         line = _COMMAND % (before, word, source, output, excused, secret, nonce, nonce, after)
-        self._told = shallow and self._changes_nothing(command)
+        self._told = shallow and changes_nothing(command, self._checkpoint)
         if self._told:
             return line
-        self._tells_variables = shallow and self._changes_variables_only(command)
-        if self._tells_variables:
-            return line + _TELL_VARIABLES % (nonce, secret)
+        part = None
+        if shallow:
+            part = changes(command, self._checkpoint, functions_are_deep=self._functions_are_deep)
+        self._tells_variables = part is not None and not part.sections
+        if part is not None:
+            self._asked[nonce] = part
+            return line + _TELL_PART % (part.report(nonce), secret)
         more = any(word in command for word in CHANGES_ON_DEMAND)
         kind = b"l" if more else b"k"
         if self._at_exit != (at_exit := "F" if more else "E"):
@@ -661,31 +637,6 @@ class Shell:
         return (
             not (seen or b"posix" in options or b"exit" in self._checkpoint.functions())
             and _FUNCTIONS.search(command.translate(None, _QUOTES)) is None
-        )
-
-    def _changes_nothing(self, command: bytes) -> bool:
-        """Whether a command leaves the state unchanged, so that the shell need not report it."""
-        match = _CALL.fullmatch(command)
-        if match is None:
-            return False
-        name, known = match["name"], self._checkpoint.sections
-        return (
-            name not in _CHANGING
-            and not known.get("aliases")
-            and b" " + name + b"\n" not in known.get("names", b"")
-        )
-
-    def _changes_variables_only(self, command: bytes) -> bool:
-        """Whether a command changes nothing of the state but variables."""
-        known = self._checkpoint.sections
-        return not (
-            len(command) > _LOOKED_AT
-            or _deep(command)
-            or _FUNCTION.search(command)
-            or known.get("aliases")
-            or known.get("traps")
-            or b"\ndeclare -n" in known.get("variables", b"")
-            or self._functions_are_deep
         )
 
     def _word(self, command: bytes) -> bytes:
@@ -759,6 +710,11 @@ class Shell:
 
     # Records
 
+    def take_reports(self) -> None:
+        """Take what it has reported by now, so that nobody waits for a turn of the event loop to bring it."""
+        while self.state is ShellState.TELLING and self._read_records():
+            pass
+
     def _read_records(self) -> bool:
         """Take what is there; whether there was anything."""
         if self.state is ShellState.CLOSED:
@@ -789,7 +745,7 @@ class Shell:
                 break
             else:
                 if record["teller"] == b"V":
-                    self._take_variables(text[at:end])
+                    self._take_part(text[at:end])
                 else:
                     self._take_checkpoint(record["teller"].decode(), text[at:end])
                 at = end + len(_TOLD_END)
@@ -826,20 +782,42 @@ class Shell:
         if folder.startswith(b"/") and len(folder) < _CWD:
             self._cwd = folder
 
-    def _take_variables(self, told: bytes) -> None:
-        nonce, _, variables = told.partition(b"\0")
-        changed = variables != self._checkpoint.sections.get("variables")
-        if changed:
-            self._checkpoint = Checkpoint({**self._checkpoint.sections, "variables": variables})
+    def _take_part(self, told: bytes) -> None:
+        nonce, *texts = told.split(b"\0")
+        if (part := self._asked.pop(nonce, None)) is None:
+            return
+        known = part.apply(self._checkpoint, texts)
+        if known is None:
+            self.damage = "it did not tell all that it knows"
+        elif changed := known != self._checkpoint:
+            self._learn(known)
             # Everything in the next report is new.
             self._sections = b""
-        if changed or self._cwd != self._told_cwd:
-            self._told_cwd = self._cwd
-            self._on_told(self._cwd, self._checkpoint)
+        self._save_if(changed)
         if nonce == self._nonce_before:
             self.told_before.set()
         if nonce == self._nonce:
             self._all_told()
+
+    def _save_if(self, changed: bool) -> None:
+        if changed or self._cwd != self._told_cwd:
+            self._told_cwd = self._cwd
+            self._on_told(self._cwd, self._checkpoint)
+
+    def _learn(self, told: Checkpoint) -> None:
+        """Take the state that the shell has reported."""
+        known, self._checkpoint = self._checkpoint, told
+
+        def changed(section: str) -> bool:
+            return told.sections.get(section) != known.sections.get(section)
+
+        if changed("variables"):
+            self._line_is_fixed = _FIXED_LINE.search(told.sections["variables"]) is not None
+        if changed("functions"):
+            self._functions_are_deep = is_deep(told.sections["functions"])
+        if changed("traps"):
+            self._traps_see = not SEEN.isdisjoint(told.traps())
+        self.damage = self.damage or told.damage()
 
     def _all_told(self) -> None:
         self._told = True
@@ -856,9 +834,7 @@ class Shell:
         if changed:
             self._sections = sections
             self._change_checkpoint(kind, sections.split(b"\0"))
-        if changed or self._cwd != self._told_cwd:
-            self._told_cwd = self._cwd
-            self._on_told(self._cwd, self._checkpoint)
+        self._save_if(changed)
         if kind in "EF":
             self._leaving = True
             return
@@ -871,11 +847,7 @@ class Shell:
             return
         told = Checkpoint({**self._checkpoint.sections, **dict(zip(names, texts, strict=True))})
         self._passing = self._apart and not _PASSING_NAMES.isdisjoint(told.options())
-        self._line_is_fixed = _FIXED_LINE.search(told.sections["variables"]) is not None
-        if told.sections["functions"] != self._checkpoint.sections.get("functions"):
-            self._functions_are_deep = _deep(told.sections["functions"])
-        if told.sections["traps"] != self._checkpoint.sections.get("traps"):
-            self._traps_see = not SEEN.isdisjoint(told.traps())
+        self._learn(told)
         if kind in "EF":
             # bash takes traps that a function does not inherit away while it runs.
             seen = told.traps()
@@ -883,7 +855,6 @@ class Shell:
             told = Checkpoint({**told.sections, "traps": told.sections["traps"] + b"".join(unseen)})
         self._checkpoint = self._without_ours(told)
         self._unknown = False
-        self.damage = self.damage or told.damage()
 
     def _without_ours(self, told: Checkpoint) -> Checkpoint:
         """What the shell knows without the engine's own trap on EXIT, or function."""

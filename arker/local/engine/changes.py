@@ -1,0 +1,189 @@
+"""What a command can change of the state of its shell, told from its text, so that the shell need not report all. Pure.
+
+bash writes each line of a report by itself, and the next command may have to wait for it: a report of everything takes
+as long as a short command. A wrong guess here would lose state. So a command is assumed to change everything unless its
+text shows that it cannot; words are found in comments and in quoted text, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from arker.local.engine.checkpoint import OPTIONS, SECTIONS, Checkpoint
+
+#: One call of a program or of a builtin, without assignments, redirections, or expansions other than of variables.
+_CALL = re.compile(
+    rb"""(?P<name>[\w./+-]+)
+    (?:[ ]+(?:[\w@%+:,./=-]|\$(?:\w++|\{\w++\})|'[^'\n]*'|"(?:[^"\n$`\\]|\$(?:\w++|\{\w++\}))*")+)*\n?""",
+    re.ASCII | re.VERBOSE,
+)
+#: Builtins and words of the grammar that may change the state of a shell.
+_CHANGING = frozenset(
+    b""". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs
+    disown do done elif else enable esac eval exec exit export fc fg fi for function getopts hash help history if in
+    jobs
+    kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend
+    then time times trap type typeset ulimit umask unalias unset until wait while""".split()
+)
+#: Longer commands are assumed to change everything: a report costs less than analyzing them.
+_LOOKED_AT = 2048
+_QUOTES = b"\\'\""
+#: Words that may change anything, or a section that is rarely reported.
+_DEEP = re.compile(
+    rb"""\b(?:bind|builtin|command(?!\s+-[vV]\s)|compgen|complete|compopt|coproc|dirs|enable|eval|exec|exit|fc|hash
+    |history|local|logout|mapfile|popd|pushd|readarray|set|shift|shopt\b[^;&|\n]*\s-\w*o|source|suspend|trap|ulimit
+    |BASH_ARGV0|BASH_CMDS|BASH_COMPAT|DIRSTACK|GLOBIGNORE|IGNOREEOF|POSIXLY_CORRECT|PWD)\b
+    |(?:^|[\s;&|({])\.\s
+    |\$\{[\s|]
+    # A command whose name is the value of something.
+    |(?:^|[\n;&|)!`]|(?<!\$)(?<!\$\()[({]|\b(?:do|then|else|elif|if|while|until|time)\s)\s*(?:\w+=\S*\s+)*[^\s=]*[$`]""",
+    re.VERBOSE,
+)
+#: Words that change the sections of the state that their group is named for.
+_PARTS = re.compile(
+    rb"""\b(?:(?P<aliases>alias|unalias|BASH_ALIASES)|(?P<umask>umask)|(?P<options>shopt)
+    |(?P<functions>declare|typeset|readonly|unset|export\s+-)|(?P<defined>function))\b|(?P<definition>\(\s*\))""",
+    re.VERBOSE,
+)
+_SECTIONS: dict[str, tuple[str, ...]] = {
+    "aliases": ("aliases",),
+    "umask": ("umask",),
+    "options": OPTIONS,
+    "functions": ("functions", "names"),
+    "defined": ("functions", "names"),
+    "definition": ("functions", "names"),
+}
+_TELL: dict[str, str] = {
+    **SECTIONS,
+    OPTIONS[0]: r'\builtin printf %s "$SHELLOPTS"',
+    OPTIONS[1]: r'\builtin printf %s "$BASHOPTS"',
+}
+#: Builtins that set variables by their arguments.
+_TAKING = re.compile(rb"\b(?:read|getopts|export)\b|\b(?:printf|wait)\s+[-$`{*?~]")
+#: What arguments may come from, other than their text.
+_EXPANDED = re.compile(rb"[$`{*?~]")
+#: What may set variables that are not named: arithmetic, which evaluates values, and names that are values.
+_ANY_VARIABLE = re.compile(rb"\(\(|\[|\blet\b|\$\{(?:!|[\w@*]+(?::[^-=?+]|@P))")
+_WORD = re.compile(rb"[A-Za-z_]\w*", re.ASCII)
+_ASSIGNED = re.compile(
+    rb"""([A-Za-z_]\w*)(?=\+?=|:=)|\b(?:for|select)\s+([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\}[<>]""",
+    re.ASCII | re.VERBOSE,
+)
+#: Variables that builtins set without being told their names.
+_ASIDE: dict[bytes, tuple[bytes, ...]] = {
+    b"cd": (b"OLDPWD",),
+    b"getopts": (b"OPTARG", b"OPTIND"),
+    b"read": (b"REPLY",),
+    b"select": (b"REPLY",),
+}
+#: Variables whose assignment may set another one: references and numbers, but for those that bash has.
+_INDIRECT = re.compile(
+    rb"^declare -\w*[ni]\w* (?!(?:BASHPID|EUID|HISTCMD|OPTIND|PPID|RANDOM|SRANDOM|UID)\b)", re.MULTILINE
+)
+#: Variables that are asked for by name; beyond that, asking for all costs less.
+_NAMED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The part of a shell's state that a command may have changed.
+
+    Attributes:
+        sections: sections of a checkpoint, without "variables".
+        variables: the names of variables; None for all of them.
+    """
+
+    sections: tuple[str, ...] = ()
+    variables: tuple[bytes, ...] | None = ()
+
+    @property
+    def of_variables_only(self) -> bool:
+        """Whether nothing but variables may have changed."""
+        return not self.sections
+
+    def report(self, nonce: bytes) -> bytes:
+        """Shell code that prints the nonce and this part, in texts that NULs separate."""
+        begin = b"\\builtin printf '\\0V%b\\0" % nonce
+        texts = [_TELL[name].encode() for name in self.sections]
+        if self.variables != ():
+            # Those that are not set are missing in the text.
+            texts.append(b"\\builtin declare -p " + b" ".join(self.variables or ()))
+        if not texts:
+            return begin + b"Z\\0'"
+        return begin + b"';" + b";\\builtin printf '\\0';".join(texts) + b";\\builtin printf '\\0Z\\0'"
+
+    def apply(self, known: Checkpoint, texts: Sequence[bytes]) -> Checkpoint | None:
+        """Return the state `known` with this part as reported; None if the texts are not of this part."""
+        names = [*self.sections, *([] if self.variables == () else ["variables"])]
+        if len(texts) != len(names):
+            return None
+        told = dict(zip(names, texts, strict=True))
+        if self.variables:
+            known = known.with_variables(self.variables, told.pop("variables"))
+        return Checkpoint({**known.sections, **told}) if told else known
+
+
+def is_deep(functions: bytes) -> bool:
+    """Whether calls of these functions may change more of a shell than variables."""
+    text = _plain(functions)
+    parts = {match.lastgroup for match in _PARTS.finditer(text)}
+    return _DEEP.search(text) is not None or not parts <= {"definition"}
+
+
+def changes_nothing(command: bytes, known: Checkpoint) -> bool:
+    """Whether a command leaves a shell with the state `known` as it is, whatever comes of it."""
+    match = _CALL.fullmatch(command)
+    return not (
+        match is None
+        or match["name"] in _CHANGING
+        or known.sections.get("aliases")
+        or b" " + match["name"] + b"\n" in known.sections.get("names", b"")
+    )
+
+
+def changes(command: bytes, known: Checkpoint, *, functions_are_deep: bool) -> Changes | None:
+    """Return what a command can change in a shell with the state `known`; None for everything."""
+    sections = known.sections
+    if sections.get("aliases"):
+        return None
+    if len(command) > _LOOKED_AT or sections.get("traps"):
+        return None
+    text = _plain(command)
+    if _DEEP.search(text):
+        return None
+    parts = {match.lastgroup or "" for match in _PARTS.finditer(text)}
+    if parts & {"functions", "options"} and _EXPANDED.search(text):
+        return None
+    calls = any(line.rpartition(b" ")[2] in text for line in sections.get("names", b"").splitlines())
+    if calls and functions_are_deep:
+        return None
+    found = {name for part in parts for name in _SECTIONS[part]}
+    every = calls or "functions" in parts
+    return Changes(tuple(sorted(found)), None if every else _variables(text, known))
+
+
+def _plain(code: bytes) -> bytes:
+    """Code with its lines joined where bash joins them, and without quotes."""
+    return code.replace(b"\\\n", b"").translate(None, _QUOTES)
+
+
+def _variables(text: bytes, known: Checkpoint) -> tuple[bytes, ...] | None:
+    """The variables that code which calls no functions may set; None if they may be any."""
+    sections = known.sections
+    if "variables" not in sections or b"xtrace" in sections.get("options", b""):  # it expands PS4
+        return None
+    if _ANY_VARIABLE.search(text) or _INDIRECT.search(sections.get("variables", b"")):
+        return None
+    words = set(_WORD.findall(text))
+    if not _TAKING.search(text):
+        names = {name for match in _ASSIGNED.finditer(text) if (name := match[match.lastindex or 0])}
+    elif _EXPANDED.search(text):
+        return None
+    else:
+        names = words - _CHANGING
+    for builtin, aside in _ASIDE.items():
+        if builtin in words:
+            names.update(aside)
+    return tuple(sorted(names)) if len(names) <= _NAMED else None
