@@ -20,8 +20,8 @@ follow each line. Where traps exist that see every command, the shell tells what
 none of them.
 
 Records are separated by NULs: `S pid` a shell is up; `K` and `L` the folder and the sections of a checkpoint; `V` the
-number of the command, and the part that it can have changed; `E` and `F` all as the shell ends; `X status` the shell is gone, from the
-process above it.
+number of the command, and what it can have changed; `E` and `F` all as the shell ends; `X status` the shell is gone,
+from the process above it.
 """
 
 from __future__ import annotations
