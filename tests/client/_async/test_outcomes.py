@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from typing import Literal
 
+import httpx
 import pytest
 
 from arker import ArkerError, AsyncArker, AsyncComputer, AsyncRun, AsyncTerminal, RetryPolicy, RunOutput
@@ -130,6 +131,22 @@ async def send_signal(vm: AsyncComputer, fault: Fault) -> None:
     assert (await run.wait(timeout=60)).exit_code == 9
 
 
+async def feed(vm: AsyncComputer, fault: Fault) -> None:
+    fault()
+    result = await vm.run("tee -a log", stdin=iter(["1", "2"]), on_stdout=lambda _: None)
+    assert result.text == await logged(vm) == "12"
+
+
+async def feed_on(vm: AsyncComputer, fault: Fault) -> None:
+    def pieces() -> Iterator[str]:
+        yield "1"
+        fault()
+        yield "2"
+
+    assert (await vm.run("tee -a log", stdin=pieces())).text == "12"
+    assert await logged(vm) == "12"
+
+
 async def cancel(vm: AsyncComputer, fault: Fault) -> None:
     run = await vm.start("sleep 1000")
     fault()
@@ -208,6 +225,37 @@ async def use_port(vm: AsyncComputer, fault: Fault) -> None:
             raise ArkerError("network", "the end of the connection", processed="maybe")
 
 
+async def ask_port(vm: AsyncComputer, fault: Fault) -> None:
+    await serve(vm)
+    async with vm.port(8000).http() as http:
+        fault()
+        try:
+            assert (await http.get("/")).status_code == 200
+        except httpx.RemoteProtocolError as error:
+            # A client of httpx fails as one.
+            raise ArkerError("network", str(error), processed="maybe") from error
+
+
+async def python(vm: AsyncComputer, fault: Fault) -> None:
+    async with vm.python() as interpreter:
+        fault()
+        await interpreter.run("count = 1")
+        assert (await interpreter.run("count")).value == "1"
+
+
+async def python_again(vm: AsyncComputer, fault: Fault) -> None:
+    async with vm.python() as interpreter:
+        await interpreter.run("count = 1")
+        fault()
+        assert (await interpreter.run("count += 1; count")).value == "2"
+        assert (await interpreter.run("count")).value == "2"
+
+
+async def healthy(vm: AsyncComputer, fault: Fault) -> None:
+    fault()
+    assert await vm.healthy()
+
+
 async def link(vm: AsyncComputer, fault: Fault) -> None:
     fault()
     assert "8000" in await vm.port(8000).link()
@@ -233,6 +281,8 @@ TABLE: dict[Row, tuple[Literal["done", "network"], Literal["done", "network"]]] 
     write: ("done", "done"),
     close_stdin: ("done", "done"),
     send_signal: ("done", "done"),
+    feed: ("done", "done"),
+    feed_on: ("done", "done"),
     cancel: ("done", "done"),
     wait_for: ("done", "done"),
     session: ("done", "done"),
@@ -244,7 +294,11 @@ TABLE: dict[Row, tuple[Literal["done", "network"], Literal["done", "network"]]] 
     use_terminal: ("network", "network"),
     connect: ("done", "done"),
     use_port: ("network", "network"),
+    ask_port: ("network", "network"),
     link: ("done", "done"),
+    python: ("done", "done"),
+    python_again: ("done", "done"),
+    healthy: ("done", "done"),
 }
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Literal
 
+import httpx
 import pytest
 
 from arker import Arker, ArkerError, Computer, RetryPolicy, Run, RunOutput, Terminal
@@ -131,6 +132,22 @@ def send_signal(vm: Computer, fault: Fault) -> None:
     assert (run.wait(timeout=60)).exit_code == 9
 
 
+def feed(vm: Computer, fault: Fault) -> None:
+    fault()
+    result = vm.run("tee -a log", stdin=iter(["1", "2"]), on_stdout=lambda _: None)
+    assert result.text == logged(vm) == "12"
+
+
+def feed_on(vm: Computer, fault: Fault) -> None:
+    def pieces() -> Iterator[str]:
+        yield "1"
+        fault()
+        yield "2"
+
+    assert (vm.run("tee -a log", stdin=pieces())).text == "12"
+    assert logged(vm) == "12"
+
+
 def cancel(vm: Computer, fault: Fault) -> None:
     run = vm.start("sleep 1000")
     fault()
@@ -209,6 +226,37 @@ def use_port(vm: Computer, fault: Fault) -> None:
             raise ArkerError("network", "the end of the connection", processed="maybe")
 
 
+def ask_port(vm: Computer, fault: Fault) -> None:
+    serve(vm)
+    with vm.port(8000).http() as http:
+        fault()
+        try:
+            assert (http.get("/")).status_code == 200
+        except httpx.RemoteProtocolError as error:
+            # A client of httpx fails as one.
+            raise ArkerError("network", str(error), processed="maybe") from error
+
+
+def python(vm: Computer, fault: Fault) -> None:
+    with vm.python() as interpreter:
+        fault()
+        interpreter.run("count = 1")
+        assert (interpreter.run("count")).value == "1"
+
+
+def python_again(vm: Computer, fault: Fault) -> None:
+    with vm.python() as interpreter:
+        interpreter.run("count = 1")
+        fault()
+        assert (interpreter.run("count += 1; count")).value == "2"
+        assert (interpreter.run("count")).value == "2"
+
+
+def healthy(vm: Computer, fault: Fault) -> None:
+    fault()
+    assert vm.healthy()
+
+
 def link(vm: Computer, fault: Fault) -> None:
     fault()
     assert "8000" in vm.port(8000).link()
@@ -234,6 +282,8 @@ TABLE: dict[Row, tuple[Literal["done", "network"], Literal["done", "network"]]] 
     write: ("done", "done"),
     close_stdin: ("done", "done"),
     send_signal: ("done", "done"),
+    feed: ("done", "done"),
+    feed_on: ("done", "done"),
     cancel: ("done", "done"),
     wait_for: ("done", "done"),
     session: ("done", "done"),
@@ -245,7 +295,11 @@ TABLE: dict[Row, tuple[Literal["done", "network"], Literal["done", "network"]]] 
     use_terminal: ("network", "network"),
     connect: ("done", "done"),
     use_port: ("network", "network"),
+    ask_port: ("network", "network"),
     link: ("done", "done"),
+    python: ("done", "done"),
+    python_again: ("done", "done"),
+    healthy: ("done", "done"),
 }
 
 
