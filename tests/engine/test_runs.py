@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from signal import Signals
 
 import pytest
 
@@ -519,3 +520,13 @@ async def test_a_caller_that_is_cancelled_with_its_run_is_cancelled(engine: Bubb
             await starting
     assert (await handle.wait()).reason is Reason.CANCELLED
     assert await sh(engine, "ls") == ""
+
+
+async def test_a_signal_that_comes_before_the_command_begins(engine: BubblewrapEngine) -> None:
+    await sh(engine, "x=1")
+    for command in ("cat", "sleep 1000"):
+        handle = await engine.start_run("a", "0", command, stdin=True)
+        await handle.signal(Signals.SIGTERM)
+        end = await handle.wait()
+        assert (end.exit_code, end.reason) == (143, Reason.SIGNALLED)
+    assert await sh(engine, "echo $x") == "1\n"

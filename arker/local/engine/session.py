@@ -381,6 +381,7 @@ class _Command:
 
     def signal(self, number: Signals) -> None:
         if self._shell.pid is not None:
+            self._shell.signalled = True
             # The shell first: it must not continue with another command and die of the signal there.
             for pid in (self._shell.pid, *(process.pid for process in self._started())):
                 self._shell.sandbox.processes.send(pid, number)

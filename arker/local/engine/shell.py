@@ -409,6 +409,8 @@ class Shell:
         self._began = 0.0
         #: Whether the shell was seen to have opened its output.
         self._begun = False
+        #: Whether the command was sent a signal, which may end the shell before the command starts.
+        self.signalled: bool = False
         self._timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
         #: Whether the command may end within a command substitution or a condition.
@@ -524,7 +526,7 @@ class Shell:
         self._move(ShellState.RUNNING)
         self._open_ended = _is_open_ended(command)
         self._whole = whole
-        self._begun = False
+        self._begun = self.signalled = False
         self._nonce = nonce
         self._out.journal = self._err.journal = journal
         self._began = time.perf_counter()
@@ -878,7 +880,7 @@ class Shell:
         if self.sandbox.stopping:
             # Its end says nothing about the command.
             self.close()
-        elif self.state is ShellState.RUNNING and not (self._begun or self._out.opened()):
+        elif self.state is ShellState.RUNNING and not (self.signalled or self._begun or self._out.opened()):
             self.close("the shell of the session ended before the command could start")
         elif self.state is ShellState.RUNNING:
             lost = self._dismissed and self._apart
