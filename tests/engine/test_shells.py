@@ -40,7 +40,7 @@ from .harness import Box, attempt, sh
         ("x=1; exit 3 4", 1),
     ],
 )
-async def test_a_damaged_shell_answers_and_is_replaced(
+async def test_a_damaged_shell_reports_its_command_and_is_replaced(
     engine: BubblewrapEngine, damage: str, status: int
 ) -> None:
     began = time.monotonic()
@@ -54,7 +54,7 @@ async def test_a_damaged_shell_answers_and_is_replaced(
     assert time.monotonic() - began < 30
 
 
-async def test_nothing_of_the_engines_can_be_written_to_from_inside(engine: BubblewrapEngine) -> None:
+async def test_programs_cannot_write_to_files_of_the_engine(engine: BubblewrapEngine) -> None:
     listed = await attempt(engine, "ls /run/arker; ls -a /run/arker/0; find /run/arker -maxdepth 1")
     assert listed.stdout == b".\n..\ne\no\n/run/arker\n"
     forged = (
@@ -71,7 +71,7 @@ async def test_nothing_of_the_engines_can_be_written_to_from_inside(engine: Bubb
 
 
 @pytest.mark.parametrize("end", ["exit", "exit 3", "kill -9 $$", "exec true", "set -e; false"])
-async def test_definitions_survive_one_by_one(engine: BubblewrapEngine, end: str) -> None:
+async def test_definitions_survive_the_end_of_the_shell(engine: BubblewrapEngine, end: str) -> None:
     define = r"""
 shopt -s extglob
 f() { : !(x); }; shopt -u extglob; umask 077
@@ -92,7 +92,7 @@ unset LANG; export -n HOME; later=here; cd /usr
     )
 
 
-async def test_functions_with_the_names_of_builtins(engine: BubblewrapEngine) -> None:
+async def test_functions_named_like_builtins_do_not_disturb_the_engine(engine: BubblewrapEngine) -> None:
     names = (
         "set",
         "declare",
@@ -116,7 +116,7 @@ async def test_functions_with_the_names_of_builtins(engine: BubblewrapEngine) ->
     assert await sh(engine, "umask; builtin declare -F | wc -l") == f"umask\n{len(names) - 1}\n"
 
 
-async def test_a_trap_on_exit_runs_and_costs_no_state(engine: BubblewrapEngine) -> None:
+async def test_a_trap_on_exit_runs_and_the_state_is_kept(engine: BubblewrapEngine) -> None:
     assert (await attempt(engine, "trap 'echo bye' EXIT; x=1; exit 4")).stdout == b"bye\n"
     assert await sh(engine, "echo $x; trap -p") == "1\ntrap -- 'echo bye' EXIT\n"
     outcome = await attempt(engine, "x=2; exit 5")
@@ -127,13 +127,13 @@ async def test_a_trap_on_exit_runs_and_costs_no_state(engine: BubblewrapEngine) 
     assert await sh(engine, "echo $x") == "3\n"
 
 
-async def test_a_function_called_builtin_costs_an_exit_nothing(engine: BubblewrapEngine) -> None:
+async def test_an_exit_keeps_the_state_if_a_function_is_named_builtin(engine: BubblewrapEngine) -> None:
     outcome = await attempt(engine, "builtin() { echo hm; }; command() { echo hm; }; w=1; exit 3")
     assert (outcome.stdout, outcome.exit_code) == (b"", 3)
     assert await sh(engine, "echo $w") == "1\n"
 
 
-async def test_what_a_checkpoint_carries_besides(engine: BubblewrapEngine) -> None:
+async def test_arguments_folder_stack_limits_and_hashes_survive(engine: BubblewrapEngine) -> None:
     await attempt(
         engine, "set -- 'a b' $'c\\nd'; pushd /tmp; pushd /usr; ulimit -S -n 100; hash -p /bin/false zz"
     )
@@ -147,7 +147,7 @@ async def test_what_a_checkpoint_carries_besides(engine: BubblewrapEngine) -> No
     assert await sh(engine, look) == expected
 
 
-async def test_siblings_do_not_share_their_random_numbers(engine: BubblewrapEngine) -> None:
+async def test_forks_have_different_random_numbers(engine: BubblewrapEngine) -> None:
     await sh(engine, "RANDOM=1; : $RANDOM")
     await engine.fork("a", "b")
     await engine.fork("a", "c")
@@ -155,7 +155,7 @@ async def test_siblings_do_not_share_their_random_numbers(engine: BubblewrapEngi
     assert len(numbers) == 3
 
 
-async def test_the_parent_of_a_fork_keeps_what_was_removed(engine: BubblewrapEngine) -> None:
+async def test_removed_variables_stay_removed_in_parent_and_fork(engine: BubblewrapEngine) -> None:
     await attempt(engine, "unset LANG; export -n HOME; set -f")
     await engine.fork("a", "b")
     for vm in ("a", "b"):
@@ -174,7 +174,7 @@ async def test_options_for_scripts_end_with_their_command(engine: BubblewrapEngi
     assert await sh(engine, "false; echo $x $nope; trap - ERR") == "2\n"
 
 
-async def test_a_removed_folder_is_left(engine: BubblewrapEngine) -> None:
+async def test_a_shell_whose_folder_was_removed_starts_at_home(engine: BubblewrapEngine) -> None:
     await attempt(engine, "mkdir ~/d; cd ~/d; rmdir ~/d; exit")
     outcome = await attempt(engine, "pwd")
     assert (outcome.stdout, outcome.cwd) == (b"/home/user\n", "/home/user")
@@ -184,7 +184,7 @@ async def test_a_removed_folder_is_left(engine: BubblewrapEngine) -> None:
 
 
 @pytest.mark.parametrize("how", ["timeout", "cancel"])
-async def test_only_what_the_command_started_ends(engine: BubblewrapEngine, how: str) -> None:
+async def test_a_command_that_is_ended_ends_only_what_it_started(engine: BubblewrapEngine, how: str) -> None:
     await sh(engine, "x=1; cd /tmp; sleep 1001 & setsid sleep 1002 & (env -i setsid sleep 1003 &)")
     await sh(engine, "sleep 1004 &", session="other")
     command = (
@@ -205,7 +205,7 @@ async def test_only_what_the_command_started_ends(engine: BubblewrapEngine, how:
 
 
 @pytest.mark.slow
-async def test_a_cancelled_command_goes_on_to_nothing(engine: BubblewrapEngine) -> None:
+async def test_a_cancelled_command_runs_nothing_more(engine: BubblewrapEngine) -> None:
     for n in range(20):
         handle = await engine.start_run("a", "0", f"touch a{n}; echo up; sleep 60; touch b{n}")
         async for _ in handle.events():
@@ -217,10 +217,10 @@ async def test_a_cancelled_command_goes_on_to_nothing(engine: BubblewrapEngine) 
     assert await sh(engine, "ls | grep -c a; ls | grep b || echo none") == "20\nnone\n"
 
 
-# Nothing of the engine's shows
+# The engine stays invisible to commands
 
 
-async def test_traps_see_the_command_alone(engine: BubblewrapEngine) -> None:
+async def test_traps_run_for_the_command_only(engine: BubblewrapEngine) -> None:
     await sh(engine, "trap 'echo err >>~/err' ERR")
     assert (await attempt(engine, "false")).exit_code == 1
     assert await sh(engine, "cat ~/err; trap - ERR") == "err\n"
@@ -229,7 +229,7 @@ async def test_traps_see_the_command_alone(engine: BubblewrapEngine) -> None:
     assert await sh(engine, "trap - DEBUG") == "debug\n"
 
 
-async def test_a_pristine_shell_shows_nothing(engine: BubblewrapEngine) -> None:
+async def test_a_new_shell_shows_nothing_of_the_engine(engine: BubblewrapEngine) -> None:
     assert await sh(engine, "trap -p; declare -F; alias; dirs; echo $# $- $0 $?; jobs") == "~\n0 hB bash 0\n"
     environment = (await sh(engine, "env | cut -d= -f1 | sort")).split()
     assert environment == ["HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "SHLVL", "TERM", "USER", "_"]
@@ -246,7 +246,7 @@ async def test_a_pristine_shell_shows_nothing(engine: BubblewrapEngine) -> None:
     ]
 
 
-async def test_calls_of_programs_need_not_be_told(engine: BubblewrapEngine) -> None:
+async def test_state_survives_calls_of_programs_functions_and_aliases(engine: BubblewrapEngine) -> None:
     await attempt(
         engine, "cd /tmp; x=1; shopt -s expand_aliases\nalias ls='y=2; echo'; f() { x=3; }; pwd() { x=4; }"
     )
@@ -257,7 +257,7 @@ async def test_calls_of_programs_need_not_be_told(engine: BubblewrapEngine) -> N
 
 
 @pytest.mark.slow
-async def test_what_changes_variables_alone_is_told_before_the_next_command(engine: BubblewrapEngine) -> None:
+async def test_changed_variables_are_saved_before_the_next_command(engine: BubblewrapEngine) -> None:
     for number in range(20):
         await attempt(engine, f"x{number}={number}")
         await attempt(engine, "kill -9 $$")
@@ -278,7 +278,7 @@ async def test_what_changes_variables_alone_is_told_before_the_next_command(engi
         "if :; then $word a=b; fi",
     ],
 )
-async def test_what_changes_more_than_variables_is_told_however_it_is_written(
+async def test_changed_aliases_are_saved_however_they_are_written(
     engine: BubblewrapEngine, command: str
 ) -> None:
     await sh(engine, 'word=alias; deep() { "$word" "$@"; }')
@@ -330,7 +330,7 @@ async def test_signals_are_told_from_exit_codes(engine: BubblewrapEngine) -> Non
 
 
 @pytest.mark.slow
-async def test_commands_in_many_sessions_cancelled_at_any_moment_are_answered_rightly(
+async def test_commands_cancelled_at_any_moment_in_many_sessions_end_correctly(
     engine: BubblewrapEngine,
 ) -> None:
     async def work(session: str) -> None:
@@ -349,7 +349,7 @@ async def test_commands_in_many_sessions_cancelled_at_any_moment_are_answered_ri
     await asyncio.gather(*(work(f"s{i}") for i in range(4)))
 
 
-def test_what_does_not_fit_is_left_out_alone() -> None:
+def test_only_a_definition_that_does_not_fit_is_left_out() -> None:
     sections = {
         "variables": b'declare -- a="1"\ndeclare -- big="' + b"x" * 5000 + b'"\ndeclare -a l=([0]="z")\n',
         "functions": b"f () \n{ \n    :\n}\n",
@@ -365,7 +365,7 @@ def test_what_does_not_fit_is_left_out_alone() -> None:
 
 
 @pytest.mark.parametrize("who", ["$$", "$(pgrep -o bash)"])
-async def test_nobody_writes_into_the_script_of_a_shell(engine: BubblewrapEngine, who: str) -> None:
+async def test_programs_cannot_write_into_the_script_of_a_shell(engine: BubblewrapEngine, who: str) -> None:
     forge = f"printf 'echo forged; : ' >/proc/{who}/fd/255"
     assert (await attempt(engine, f"chmod 600 /proc/{who}/fd/255; {forge}")).exit_code != 0
     outcome = await attempt(engine, "touch ran; echo real; exit 5")
@@ -382,7 +382,7 @@ async def test_a_script_that_grows_loses_no_line(engine: BubblewrapEngine) -> No
 
 
 @pytest.mark.parametrize("end", ["echo last \\\n", "[[ a", "case x in", "for x in", "f(", "echo $(", "if"])
-async def test_what_ends_in_the_middle_confuses_no_later_command(engine: BubblewrapEngine, end: str) -> None:
+async def test_an_incomplete_command_does_not_affect_later_ones(engine: BubblewrapEngine, end: str) -> None:
     for n in range(3):
         await attempt(engine, f"x={n}\ntrue\n{end}")
         outcome = await attempt(engine, f"[[ a == a ]] && case $x in {n}) echo $x; (exit 3);; esac")
@@ -390,7 +390,7 @@ async def test_what_ends_in_the_middle_confuses_no_later_command(engine: Bubblew
 
 
 @pytest.mark.slow
-async def test_a_shell_that_dies_before_a_command_does_not_answer_it(engine: BubblewrapEngine) -> None:
+async def test_whether_a_command_ran_is_known_if_its_shell_dies(engine: BubblewrapEngine) -> None:
     killed = 0
     for n in range(30):
         pid = (await sh(engine, "echo $$")).strip()
@@ -411,7 +411,7 @@ async def test_a_shell_that_dies_before_a_command_does_not_answer_it(engine: Bub
     assert killed < 5
 
 
-async def test_a_shell_that_told_more_than_was_read_is_not_replaced(
+async def test_a_shell_with_unread_reports_is_not_replaced(
     engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = Shell._read_records
@@ -430,7 +430,7 @@ async def test_a_shell_that_told_more_than_was_read_is_not_replaced(
         assert await sh(engine, "y=1; echo $$") == who
 
 
-def test_output_that_comes_while_its_pipe_is_looked_at_is_kept(
+def test_output_that_arrives_while_its_pipe_is_checked_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def look() -> list[bytes]:
@@ -455,7 +455,7 @@ def test_output_that_comes_while_its_pipe_is_looked_at_is_kept(
     assert b"".join(asyncio.run(look())) == b"DEF"
 
 
-async def test_a_command_that_is_cancelled_as_it_begins_loses_nothing_of_the_one_before(
+async def test_a_command_cancelled_at_its_start_does_not_lose_the_state_of_the_previous_one(
     engine: BubblewrapEngine,
 ) -> None:
     for n in range(30):
