@@ -72,8 +72,8 @@ def _padding(size: int) -> bytes:
 
 
 def _sum(header: bytes) -> int:
-    """The sum of the bytes of a header modulo 65521, many times faster than `sum`. Of a header without a prefix it is
-    the sum itself: its name and target are at most 51 000 of it, and the rest is ASCII."""
+    """Return the sum of the bytes of a header modulo 65521, many times faster than `sum`. The sum of a header without a
+    prefix is below that: name and target add at most 51 000, and the rest is ASCII."""
     return zlib.adler32(header, 0) & 0xFFFF
 
 
@@ -252,8 +252,8 @@ def unpack(archive: bytes | bytearray | memoryview) -> Iterator[Entry]:
 
 
 def compress(archive: bytes) -> bytes | None:
-    """Compress an archive with gzip; None if a sample of it does not become half as large, because that takes more time
-    than it saves on a fast network."""
+    """Compress an archive with gzip; None if a sample of it does not shrink to half, as that takes more time than it
+    saves on a fast network."""
     step = len(archive) // _SAMPLES + 1
     sample = b"".join(archive[at : at + _SAMPLE] for at in range(0, len(archive), step))
     return _gzip(archive) if 2 * len(_gzip(sample)) < len(sample) else None

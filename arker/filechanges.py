@@ -20,7 +20,7 @@ class TreeNews:
         cursor: Continues after this.
         rescan: Whether the tree has to be read again, as the changes are not known.
         entries: What is now at the paths that may have changed.
-        removed: Paths at which nothing is any more, or nothing of what was below; this counts before `entries`.
+        removed: Paths that were removed, or whose former contents were removed; apply these before `entries`.
     """
 
     cursor: str

@@ -26,7 +26,7 @@ __all__ = ["Output", "digests", "failure", "glob_pattern", "matches", "output", 
 _DONE: Final = b"arker:done\n"
 #: Said by a listing that has more entries.
 _MORE: Final = b"arker:more\n"
-#: Said before what is about the path Q.
+#: Precedes errors about the path Q.
 _OTHER: Final = b"arker:other\n"
 _SAID: Final = re.compile(rb"^arker:([a-z_]+):(.*?)\n\Z", re.DOTALL | re.MULTILINE)
 _STAT: Final = re.compile(rb" ([0-9a-f]+) (\d+) (\d+) (-?\d+) (\S+ [^. ]+(?:\.(\d+))? \S+) ")

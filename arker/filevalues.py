@@ -128,8 +128,8 @@ def check_mode(mode: int | None) -> None:
 
 
 def is_absent(error: ArkerError) -> bool:
-    """Whether an error of `stat` says that nothing is at a path: also where a part of the path is no folder, or links
-    lead in a circle."""
+    """Whether an error of `stat` says that nothing exists at a path, also because a part of it is not a folder or a
+    link of it is in a circle."""
     return error.code == "not_found" or error.message.endswith(_ABSENT)
 
 

@@ -32,7 +32,7 @@ Ignore: TypeAlias = Sequence[str] | Callable[[str], bool] | None
 _WINDOWS: Final = os.name == "nt"
 _PERMISSIONS: Final = 0o777
 _TRIES: Final = 3
-#: A pattern for everything in a folder: of pathspec's own regex for it, the folder is a part.
+#: A pattern for everything in a folder. The regex that pathspec makes of it also matches the folder itself.
 _EVERYTHING: Final = re.compile(r"^(!?(?:.*/(?=\*\*))?)\*{1,2}(/?\s*)$")
 _DAY_NS: Final = 24 * 3600 * 10**9
 _READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -49,7 +49,7 @@ def ignorer(ignore: Ignore) -> Callable[[str], bool]:
     """Return the function that tells whether to leave a relative path alone.
 
     Raises:
-        ArkerError: `not_implemented` for patterns if `pathspec` is not installed, `bad_request` for one that is none.
+        ArkerError: `not_implemented` for patterns if `pathspec` is not installed, `bad_request` for an invalid one.
     """
     if ignore is None:
         return lambda path: False

@@ -27,7 +27,7 @@ CANCELLING: Final = 1.0
 #: Seconds by which the clock of a deployment may be behind; and between looks for a run that has not arrived yet.
 _SKEW: Final = 1.0
 _AGAIN: Final = 0.2
-#: Most sessions of a computer that are looked at.
+#: Maximum number of sessions of a computer that are searched.
 _MOST: Final = 1000
 
 

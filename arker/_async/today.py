@@ -139,8 +139,8 @@ async def run_in(
 
 
 async def _folder_of(client: AsyncArker, budget: Budget, vm_id: str, session_id: str) -> str:
-    """Return the folder of a session's shell, which only the session tells. Empty if it cannot be found out, as the
-    result of the command is worth more."""
+    """Return the current folder of a session's shell, which results do not contain. Empty if the request fails: that
+    must not lose the result of the command."""
     parts = get_session.build(vm_id, session_id)
     try:
         return await ask(client, budget, get_session, parts, lambda session: session.cwd)

@@ -493,8 +493,8 @@ class Computer:
         return None
 
     def healthy(self, *, timeout: float = 30.0) -> bool:
-        """Whether the deployment runs a command in it now, beside whatever runs already. After a failure, False says
-        that it was probably the deployment's, and not that of a command; True says nothing about it.
+        """Whether the deployment runs a command in it now, beside whatever runs already. False after a
+        failure means that the deployment probably caused it, and not the command; True says nothing about the cause.
 
         Args:
             timeout: Longest time for the command to start and end, in seconds.

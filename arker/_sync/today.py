@@ -138,8 +138,8 @@ def run_in(
 
 
 def _folder_of(client: Arker, budget: Budget, vm_id: str, session_id: str) -> str:
-    """Return the folder of a session's shell, which only the session tells. Empty if it cannot be found out, as the
-    result of the command is worth more."""
+    """Return the current folder of a session's shell, which results do not contain. Empty if the request fails: that
+    must not lose the result of the command."""
     parts = get_session.build(vm_id, session_id)
     try:
         return ask(client, budget, get_session, parts, lambda session: session.cwd)

@@ -159,7 +159,7 @@ def failure_of(error: ArkerError) -> Failure:
     if error.status == 0 and error.processed == "maybe":
         hint = "it may have been done all the same"
     message = f"{error.message}; {hint}" if hint else error.message
-    # This one only says the same as the message.
+    # The code `not_found` would only repeat the message.
     return Failure(message, code=error.code, show_code=error.code != "not_found")
 
 

@@ -171,7 +171,7 @@ def _copy_tree(
                 source,
                 where,
                 delete=delete,
-                # What could not be read is not missing.
+                # Entries that could not be read are kept in the target: they are not missing in the source.
                 ignore=lambda path: path.rstrip("/") in skipped,
                 progress=progress.update,
             )

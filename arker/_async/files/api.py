@@ -45,7 +45,7 @@ _ANY_SIZE: Final = 1 << 62
 _TRIES: Final = 3
 #: Entries per request.
 _PAGE: Final = 1000
-#: Bytes in which the end of a line is looked for at a time.
+#: Bytes that are read at a time to find the end of a line.
 _LINE: Final = 8192
 #: Seconds that the deployment waits for a change before it answers.
 _WAIT: Final = 20.0
@@ -215,7 +215,7 @@ class AsyncFiles:
                     part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
                 )
             except ArkerError as error:
-                # Of a failure that would be the same again, nothing is kept to continue from.
+                # The same write would fail again: remove what was sent, as nobody will continue it.
                 if error.processed != "yes" or error.retryable:
                     raise
                 with contextlib.suppress(ArkerError):

@@ -218,7 +218,7 @@ async def _both(
     jobs: list[Callable[[], Awaitable[Listing | None]]] = [functools.partial(async_in_thread, scan), manifest]
     here, _ = [outcome.get() for outcome in await async_gather(jobs, 2)]
     assert here is not None
-    # Not meanwhile: `ignored` may be a function that only one thread at a time may call.
+    # After the scan, not during it: `ignored` may be a function that must not be called from two threads at a time.
     return here, _listed(pages, ignored)
 
 

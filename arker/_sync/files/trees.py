@@ -219,7 +219,7 @@ def _both(
     jobs: list[Callable[[], Listing | None]] = [functools.partial(in_thread, scan), manifest]
     here, _ = [outcome.get() for outcome in gather(jobs, 2)]
     assert here is not None
-    # Not meanwhile: `ignored` may be a function that only one thread at a time may call.
+    # After the scan, not during it: `ignored` may be a function that must not be called from two threads at a time.
     return here, _listed(pages, ignored)
 
 

@@ -70,7 +70,7 @@ class Changes:
         cursor: the changes after these continue from it.
         rescan: the changes are not known: the tree has to be read again.
         entries: what is now at the paths that have changed, relative to the tree.
-        removed: paths at which nothing is any more, or nothing of what was below; this counts before `entries`.
+        removed: paths that were removed, or whose former contents were removed; these apply before `entries`.
     """
 
     cursor: str

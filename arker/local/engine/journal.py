@@ -60,11 +60,11 @@ class Journal:
         self._taken = 0
         self._fd = -1
         self._segments: list[Segment] = []
-        #: Offsets and pieces in memory, for readers that keep up. So many of them are in the file, too.
+        #: Offsets and pieces in memory, for readers that keep up; and how many of them are in the file as well.
         self._starts: list[int] = []
         self._pieces: list[Output] = []
         self._spilled = 0
-        #: What they count.
+        #: Bytes that the pieces in memory count as.
         self._memory = 0
         #: Called when there is output that is not in the file.
         self.on_output: Callable[[], None] = lambda: None

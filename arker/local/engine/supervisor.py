@@ -254,8 +254,8 @@ class Supervisor:
         return self._most.exceeded_by(look.held) or exceeded_together(look.held, by_all, self._room)
 
     def _add_shared(self, processes: Processes, memory: dict[int, int], look: _Look, host: int) -> None:
-        """Add the shared memory without a name, which is that of no single process, to the memory of one that holds it.
-        Looked for only if there is some, or the host's, which is `host` bytes, has grown."""
+        """Add shared memory without a name, which belongs to no single process, to the memory of one that holds it.
+        `host` is all shared memory of the host in bytes; if it has not grown, and there was none before, do nothing."""
         if (
             not look.shared
             and not look.hidden

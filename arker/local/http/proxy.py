@@ -81,7 +81,7 @@ def response_headers(headers: Iterable[tuple[bytes, bytes]], *, own_origin: bool
     named = _named_by_connection(headers)
     kept: Headers = []
     for name, value in headers:
-        # There is a date of ours in every response.
+        # The deployment adds its own date to every response.
         if name in _HOP or name in named or name == b"date":
             continue
         if name == b"set-cookie":

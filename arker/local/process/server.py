@@ -145,7 +145,7 @@ def serve(
         }
 
         def ready() -> None:
-            # Objects that exist by now stay, so the garbage collector need not visit them again, nor now.
+            # Objects that exist now live as long as the process; the garbage collector need not visit them.
             gc.freeze()
             gc.enable()
             _say(lock, about)

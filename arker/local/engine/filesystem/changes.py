@@ -550,7 +550,7 @@ def _copy_tree(root: Root, a: int, name: str, info: os.stat_result, b: int, new:
         except BaseException:
             with contextlib.suppress(OSError, EngineError):
                 while not _remove_tree(root, b, new):
-                    root.until += 60  # no half of it is left, even if that delays a fork
+                    root.until += 60  # remove it completely, even if that delays a fork
             raise
     finally:
         os.close(source)
@@ -657,7 +657,7 @@ class _Filling:
         self._number = int(prefix.removeprefix(sandbox_files.PARTIAL), 16)
         self._conditions = conditions
         self._folders: list[NewEntry] = []
-        #: Files and links that are complete, by the names that they have meanwhile.
+        #: Complete files and links, by their temporary names.
         self.ready: dict[str, NewEntry] = {}
         self.refused: list[Refused] = []
 

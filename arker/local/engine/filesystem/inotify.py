@@ -102,7 +102,7 @@ class Watch:
         """The cursor of a follower that knows everything so far."""
         return f"{self.id}.{self._last}"
 
-    # Its life
+    # Start and end
 
     def end(self) -> None:
         """End it and wake the followers. While it is in use, its descriptor is closed after that."""
@@ -321,7 +321,7 @@ class Watch:
             fresh, self._fresh = sorted(self._fresh), set()
             for index, head in enumerate(fresh):
                 if index and _is_below(head, fresh[index - 1]):
-                    fresh[index] = fresh[index - 1]  # it was entered along with that
+                    fresh[index] = fresh[index - 1]  # entering that folder entered this one, too
                 elif head:
                     self._enter(root, top, head, news=True)
                 else:
