@@ -41,8 +41,8 @@ from benchmarks.timing import (
 if TYPE_CHECKING:
     from arker.local.engine import BubblewrapEngine
 
-#: What a computer has written when it is forked: the case, a command, how many forks make a figure, and whether
-#: copying the same is worth the wait.
+#: What a computer has written when it is forked: the case, a command, the number of forks for a figure, and whether a
+#: copy of the same is measured, too.
 FORKS = (
     ("1 MB", "head -c 1000000 /dev/urandom >x", 40, True),
     ("100 MB", "head -c 100000000 /dev/urandom >x", 5, True),
@@ -208,7 +208,7 @@ async def _throughput(engine: BubblewrapEngine, computers: int, seconds: float) 
 
 
 async def _many(engine: BubblewrapEngine, at_rest: int, live: int) -> Figures:
-    """What each computer costs, and a command in one of them among so many."""
+    """Memory of each of many computers, and the time of a command in one of them."""
     own = _memory(os.getpid())
     for number in range(at_rest):
         await engine.create(f"rest{number}", "arkuntu")
@@ -227,7 +227,7 @@ async def _many(engine: BubblewrapEngine, at_rest: int, live: int) -> Figures:
 
 
 def _memory(pid: int) -> float:
-    """A process's proportional share of memory, in MB; nothing when it is gone."""
+    """Return a process's proportional share of memory in MB; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -263,7 +263,7 @@ def main() -> None:
 
 
 def _sample(place: Path, *, quick: bool) -> None:
-    """A round, in a process that may give up its privileges for good."""
+    """One round, in a process that may drop its privileges permanently."""
     from arker.local.engine import drop_privileges
 
     if os.geteuid() == 0:

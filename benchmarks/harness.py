@@ -1,4 +1,4 @@
-"""Take the samples, compare them, keep them.
+"""Takes samples, compares them and stores the results.
 
 Every sample is a fresh process. The samples of a case are interleaved (a round takes one of each client), so
 that a machine that drifts drifts for all; a ratio is the median of the ratios within the rounds. Server and
@@ -29,15 +29,15 @@ from benchmarks.rivals import ORIGINAL, RIVALS, ROOT
 RESULTS = ROOT / "benchmarks" / "results"
 #: Parts of the package that no client imports.
 SERVING = ("cli", "local", "testing")
-#: No sample takes a tenth of it.
+#: Seconds for a sample; none takes a tenth of that.
 TIMEOUT = 300
-#: The cores that this process may use, before it pins itself; none known where the system cannot pin.
+#: The cores that this process may use, before it pins itself; empty where the system cannot pin.
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to measure, for several clients: what is to be done, against which server."""
+    """One operation to measure for several clients, and the server that it uses."""
 
     name: str
     rivals: Sequence[str]
@@ -48,7 +48,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Target:
-    """What Arker is to reach: a ratio to a rival's metric or, without a rival, the metric in its unit."""
+    """A target for Arker: a ratio to a rival's metric or, without a rival, the metric in its unit."""
 
     what: str
     case: str
@@ -67,20 +67,22 @@ class Result:
     reached: bool
 
 
-#: Takes one sample of a case for a client. `subprocess.SubprocessError`: the client failed.
+#: Takes one sample of a case for a client. Raises `subprocess.SubprocessError` if the client failed.
 Take = Callable[[Case, str, "Server", dict[str, str]], dict[str, float]]
-#: case -> client -> one set of metrics a round
+#: case -> client -> one set of metrics per round
 Samples = dict[str, dict[str, list[dict[str, float]]]]
 
 
 def options(description: str | None) -> argparse.Namespace:
-    """The command line that all benchmarks share."""
+    """Parse the command line that all benchmarks share."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument(
-        "--quick", action="store_true", help="see that it works: one short round, nothing is kept"
+        "--quick", action="store_true", help="check that it works: one short round, nothing is stored"
     )
     parser.add_argument(
-        "--rounds", type=int, help="samples of each client (default: as the benchmark says; with --quick 1)"
+        "--rounds",
+        type=int,
+        help="samples of each client (default: depends on the benchmark; 1 with --quick)",
     )
     parser.add_argument(
         "--rivals", nargs="+", help="only these clients, beside arker (default: all that are installed)"
@@ -111,7 +113,7 @@ class Bench:
         self.failed: dict[str, str] = {}
 
     def present(self, rivals: Sequence[str], method: str) -> list[str]:
-        """Those of the clients that are installed, wanted, and have the method."""
+        """Return the clients that are installed, selected, and have the method."""
         return [
             name
             for name in rivals
@@ -133,14 +135,14 @@ class Bench:
                     running[case.tls, case.delay] = servers.enter_context(server)
             for round_ in range(self.rounds):
                 for case in cases:
-                    # Whoever comes first is not always the same.
+                    # A different client is first in each round.
                     turn = round_ % len(case.rivals)
                     for rival in [*case.rivals[turn:], *case.rivals[:turn]]:
                         server = running[case.tls, case.delay]
                         self.round(case, rival, server, environment, take or take_sample)
 
     def collect(self, sample: Callable[[], Mapping[str, Mapping[str, dict[str, float]]]]) -> None:
-        """Take all rounds of a sample, which measures all cases, and everybody in each, by itself."""
+        """Take all rounds of a sample that measures all cases and all clients itself."""
         for _ in range(self.rounds):
             for case, found in sample().items():
                 for who, metrics in found.items():
@@ -172,7 +174,7 @@ class Bench:
         print(f"  {case:<20} {rival:<18} {shown}", flush=True)
 
     def finish(self, targets: Sequence[Target]) -> None:
-        """Print how the targets stand, and keep the results unless this was a quick run."""
+        """Print which targets are met, and store the results unless this was a quick run."""
         results = [result for target in targets if (result := judge(target, self.samples)) is not None]
         if self.quick:
             print(f"\n{self.name}: a quick run shows that it works; it judges no target")
@@ -211,7 +213,7 @@ class Bench:
 
 
 def take_sample(case: Case, rival: str, server: Server, environment: dict[str, str]) -> dict[str, float]:
-    """What `benchmarks.sample` measures in a fresh process."""
+    """Return what `benchmarks.sample` measures in a fresh process."""
     request = json.dumps(case.sample | {"rival": rival, "url": server.url})
     output = run([sys.executable, "-m", "benchmarks.sample", request], environment)
     metrics: dict[str, float] = json.loads(output.splitlines()[-1])
@@ -219,7 +221,7 @@ def take_sample(case: Case, rival: str, server: Server, environment: dict[str, s
 
 
 def run(command: list[str], environment: dict[str, str]) -> str:
-    """Standard output of a process that must end well."""
+    """Return the standard output of a process that must succeed."""
     child = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=True
     )
@@ -231,10 +233,10 @@ def error_output(error: subprocess.SubprocessError) -> str:
 
 
 def reason(error: subprocess.SubprocessError) -> str:
-    """In one line, with the status: a process that a signal ended has nothing else to say."""
+    """Describe the failure in one line, with the status: a process that a signal ended has no output."""
     if isinstance(error, subprocess.TimeoutExpired):
         return f"no result within {TIMEOUT} s"
-    # It may be published: without the paths of this machine.
+    # Results may be published: remove the paths of this machine.
     lines = error_output(error).replace(f"{ROOT}/", "").strip().splitlines()
     return f"status {getattr(error, 'returncode', '?')}: {lines[-1] if lines else 'no message'}"
 
@@ -262,7 +264,7 @@ class Server:
         return line.strip()
 
     def counted(self) -> dict[str, int]:
-        """Requests and connections since the last time."""
+        """Return the numbers of requests and connections since the last call."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         counts: dict[str, int] = json.loads(self.line())
@@ -288,7 +290,7 @@ def pin() -> tuple[int, int] | None:
 
 
 def clean_environment(folder: Path, trusted: bool) -> dict[str, str]:
-    """No proxies, no settings of any client; the run's own authority beside the well-known ones."""
+    """Return an environment without proxies and settings of clients, that also trusts the authority of the run."""
     environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
         "HOME": str(folder)
     }
@@ -331,7 +333,7 @@ def version(rival: str) -> str | None:
 
 
 def source() -> str:
-    """A digest of the code that is measured: figures of two states of it are not one run."""
+    """Return a digest of the measured code: figures of different code are not combined."""
     digest = hashlib.sha256()
     client = (
         file for file in (ROOT / "arker").rglob("*.py") if file.relative_to(ROOT).parts[1] not in SERVING
@@ -342,7 +344,7 @@ def source() -> str:
 
 
 def whole_source() -> str:
-    """The same of the client and the deployment together."""
+    """Return a digest of the client and the deployment together."""
     digest = hashlib.sha256()
     for file in sorted([*(ROOT / "arker").rglob("*.py"), *(ROOT / "generated").rglob("*.py")]):
         digest.update(file.read_bytes())
@@ -350,7 +352,7 @@ def whole_source() -> str:
 
 
 def judge(target: Target, samples: Samples) -> Result | None:
-    """How the target stands; nothing where one of the two was not measured."""
+    """Say whether the target is met; None if one of the two was not measured."""
     ours = samples.get(target.case, {}).get("arker")
     theirs = samples.get(target.case, {}).get(target.against) if target.against else None
     if not ours or (target.against and not theirs):
@@ -363,12 +365,12 @@ def judge(target: Target, samples: Samples) -> Result | None:
 
 
 def ratio(ours: list[dict[str, float]], theirs: list[dict[str, float]], metric: str) -> float:
-    """Median over the rounds of the ratio within a round."""
+    """Return the median over the rounds of the ratio within a round."""
     return statistics.median(a[metric] / b[metric] for a, b in zip(ours, theirs, strict=False))
 
 
 def machine() -> dict[str, str]:
-    """What a reader needs to know of this machine, and nothing that names it."""
+    """Describe this machine for readers, without anything that identifies it."""
     model = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -18,7 +18,7 @@ TARGETS = (
     *limits("read of 1 KB", 3, 8),
     *limits("delete", 2, 5),
 )
-#: Seconds after which a computer is at rest: less than in life, where nobody waits for it.
+#: Seconds after which a computer is at rest: less than the default, as the benchmark waits for it.
 IDLE = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Turn what is kept in results/ into a table and a plot: `python -m benchmarks.report`."""
+"""Turns the stored results into a table and a plot: `python -m benchmarks.report`."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def plot(kept: dict[str, Kept]) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    # The same figures give the same file.
+    # So that the same figures give the same file.
     matplotlib.rcParams |= {"svg.hashsalt": "arker", "svg.fonttype": "none"}
     from matplotlib import pyplot
 
@@ -156,8 +156,8 @@ def plot(kept: dict[str, Kept]) -> None:
         }
         ordered = sorted(medians, key=lambda rival: -medians[rival])
         colours = ["#d9480f" if rival == "arker" else "#adb5bd" for rival in ordered]
-        # Some are slower by orders of magnitude. A logarithmic axis would make short bars look long: cut the
-        # long ones instead.
+        # Some clients are slower by orders of magnitude. Long bars are cut, as a logarithmic axis would make short bars
+        # look long.
         limit = 4 * sorted(medians.values())[-2] if len(medians) > 1 else max(medians.values())
         bars = axis.barh(ordered, [min(medians[rival], limit) for rival in ordered], color=colours)
         labels = [
@@ -174,7 +174,7 @@ def plot(kept: dict[str, Kept]) -> None:
 
 
 def plot_forks(samples: dict[str, dict[str, list[dict[str, float]]]], place: tuple[Any, Any]) -> None:
-    """How long a fork takes, over what there is to fork; a logarithmic axis, as copying takes ever longer."""
+    """Plot how long a fork takes, over the size of the computer, on a logarithmic axis."""
     figure, axes = place
     for axis, unit, title in zip(axes, ("B", "files"), ("bytes", "files"), strict=True):
         cases = [case for case in samples if case.startswith("fork of ") and case.endswith(unit)]

@@ -37,7 +37,7 @@ COMMANDS = {
     "python": "python3 -c 'print(1)'",
     "16 KB": f": {'x' * 16384}",
 }
-#: Commands of a block: enough for a tenth of them to be something.
+#: Commands of a block: enough for a tenth of them to be meaningful.
 BLOCK = 40
 
 
@@ -60,7 +60,7 @@ async def serve(place: Path) -> None:
         for line in iter(sys.stdin.readline, ""):
             command, count = json.loads(line)
             await run("a", "0", "true")
-            # What follows an answer of the block before is not held against this one.
+            # Work that follows the last command of the previous block does not count for this one.
             await asyncio.sleep(0.01)
             taken = []
             for _ in range(count):

@@ -27,9 +27,9 @@ ORIGINAL = ROOT / "build" / "bench" / "arker-0.1.2"
 KEY = "ark_live_benchmark"
 COMMAND = "echo hello"
 OUTPUT = b"hello\n"
-#: The largest file of the contract, and the largest write that travels inside a request.
+#: The largest file of the contract, and the largest write that fits into a request.
 LARGE, INLINE = 100_000_000, 4 << 20
-#: Two VMs: files of the first travel inside the JSON, those of the second by signed URL.
+#: Two computers: files of the first are sent inside the JSON, those of the second by signed URL.
 VM_INLINE, VM_SIGNED = "01KQBYKEV5WJ7YB010603T1DCT_inline", "01KQBYKEV5WJ7YB010603T1DCT_signed"
 REMOTE = "/home/user/data.bin"
 
@@ -60,7 +60,7 @@ def check(output: object) -> None:
 
 @functools.cache
 def pattern(size: int) -> bytes:
-    """`size` bytes that are not all alike."""
+    """Return `size` bytes that are not all equal."""
     block = bytes(range(256)) * 4096
     return (block * (size // len(block) + 1))[:size]
 
@@ -70,15 +70,15 @@ def large(_body: bytes) -> Answer:
 
 
 class Rival:
-    """One client. What it cannot do, it does not override."""
+    """One client. It overrides the methods for what it can do."""
 
     name: str
-    #: How it is called on PyPI, to find its version.
+    #: Its name on PyPI, to find its version.
     distribution: str
     module: str
 
     def answers(self, base_url: str) -> dict[str, Answer | Callable[[bytes], Answer]]:
-        """What the server answers, by method and path; a function gets the first bytes of the body."""
+        """Return the responses of the server, by method and path; a function gets the first bytes of the body."""
         return {}
 
     def run(self, base_url: str, connections: int) -> Call:
@@ -304,8 +304,7 @@ class Httpx(Arker):
         return httpx.Client(**self.options(connections), base_url=base_url)
 
     #: How many idle connections the pool keeps: httpx's own default. With many calls at once it is also by
-    #: far its fastest setting (its pool looks through all connections for each request), so this is the one
-    #: to be compared with.
+    #: far its fastest setting (its pool looks through all connections for each request), so this one is compared.
     keepalive: int | None = 20
 
     def options(self, connections: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from benchmarks.rivals import INLINE, LARGE, RIVALS, check, pattern
 
 #: Calls before the measured ones: connections are open, lazy imports done, code paths warm.
 WARM_UP = 20
-#: Between two looks at the clock.
+#: Calls between two readings of the clock.
 BATCH = 10
 
 Metrics = dict[str, float]
@@ -116,7 +116,7 @@ def threads(rival: str, url: str, calls: int, workers: int, **_: object) -> Metr
 
 
 def transfer(rival: str, url: str, operation: str, file: str, **_: object) -> Metrics:
-    """One file, twice: the first for the peak of memory beyond what was held, the second for the times."""
+    """Transfer one file twice: first for the peak of additional memory, then for the times."""
     client, path = RIVALS[rival], Path(file)
     size = INLINE if operation.endswith("_inline") else LARGE
     data = pattern(size)
@@ -148,7 +148,7 @@ def transfer(rival: str, url: str, operation: str, file: str, **_: object) -> Me
 
 
 def holds(path: Path, data: bytes) -> bool:
-    """Whether the file holds the data, without taking its size in memory."""
+    """Whether the file contains the data, compared in pieces to save memory."""
     view = memoryview(data)
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
@@ -166,7 +166,7 @@ def memory(field: str) -> int:
 
 
 def reset_peak_memory() -> int:
-    """Memory in use now, in bytes; the peak is counted from here where the kernel lets it."""
+    """Return the memory in use in bytes, and reset the peak where the kernel allows it."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
         return memory("VmRSS")
@@ -192,7 +192,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     options = json.loads(sys.argv[1])
     print(json.dumps(KINDS[options.pop("kind")](**options)), flush=True)
-    # How a client comes down is not part of any of these figures; `startup` measures it.
+    # The end of a client is not part of these figures; `startup` measures it.
     os._exit(0)
 
 

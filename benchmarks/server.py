@@ -1,4 +1,4 @@
-"""A web server that costs next to nothing, so that what is measured is the client.
+"""A web server that takes little CPU time, so that benchmarks measure the client.
 
 One thread, one epoll loop, no framework: a request is found by its request line in a table of ready-made
 answers, its body is read and dropped. It runs in a process of its own (pinned to a core of its own by the
@@ -25,11 +25,10 @@ from pathlib import Path
 
 from benchmarks.rivals import RIVALS, Answer
 
-#: How much of a request's body an answer may depend on.
+#: Number of bytes of a request's body that a response may depend on.
 BODY_HEAD = 256
 RECEIVE = 1 << 20
-#: One `send` over TLS encrypts all that it is given before it returns: pieces bound what a full socket holds
-#: back.
+#: Bytes that are sent at once: over TLS, `send` encrypts all of its data, even if the socket takes only a part.
 SEND = 1 << 18
 
 #: From the head of the request's body to the parts of the whole response.
@@ -44,7 +43,7 @@ def encoded(answer: Answer) -> tuple[bytes | memoryview, ...]:
 
 
 def routes(rivals: list[str], base_url: str) -> dict[bytes, Responder]:
-    """Request line (without the version) -> how it is answered."""
+    """Responses by request line (without the version)."""
 
     def responder(answer: Answer | Callable[[bytes], Answer]) -> Responder:
         if callable(answer):
@@ -64,7 +63,7 @@ def not_found(_body: bytes) -> tuple[bytes]:
 
 
 class Connection:
-    """One client's connection: where it is in reading a request or in sending an answer."""
+    """One client's connection, and how far it has read a request or sent a response."""
 
     __slots__ = ("body_head", "chunked", "handshaken", "head", "missing", "out", "responder", "sock", "tail")
 
@@ -95,7 +94,7 @@ class Server:
         self.requests = self.accepted = 0
 
     def serve(self) -> None:
-        """Answer until standard input closes."""
+        """Serve until standard input closes."""
         control = sys.stdin.fileno()
         self.epoll.register(control, select.EPOLLIN)
         while True:
@@ -145,7 +144,7 @@ class Server:
         connection.sock.close()
 
     def step(self, connection: Connection) -> None:
-        """Do what the connection is ready for."""
+        """Read or write, as the connection is ready."""
         if not connection.handshaken:
             connection.sock.do_handshake()  # type: ignore[attr-defined]
             connection.handshaken = True
@@ -184,8 +183,8 @@ class Server:
         self.finish(connection)
 
     def finish(self, connection: Connection) -> None:
-        """Answer, if the request's body is complete."""
-        # What the benchmarks send never holds the end of a chunked body by itself.
+        """Respond, if the request's body is complete."""
+        # The data that the benchmarks send never contains the end mark of a chunked body.
         if connection.missing > 0 or (connection.chunked and not connection.tail.endswith(b"0\r\n\r\n")):
             return
         assert connection.responder is not None

@@ -1,4 +1,4 @@
-"""What it costs to begin: `import`, and a whole process from its start over one call over TLS to its exit.
+"""The time to start: `import`, and a whole process from its start, with one call over TLS, to its exit.
 
 `import arker` loads next to nothing until a name is used, so the import of the client class is measured
 beside it, and the whole process is the figure that counts.
@@ -22,7 +22,7 @@ TARGETS = (
         "process start to first TLS answer to exit, of runloop", "process, TLS", "wall_ms", 0.5, "runloop"
     ),
 )
-#: What a user of the client imports first; else the module itself.
+#: The first import of a user of the client; default its module.
 CLASSES = {
     "arker": "from arker import Arker",
     "arker 0.1.2": "from arker import Arker",
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def take(case: Case, rival: str, server: Server, environment: dict[str, str]) -> dict[str, float]:
-    """One fresh interpreter. The first round may also compile byte code: the median does not see it."""
+    """Measure one fresh interpreter. The first round may also compile byte code, which the median ignores."""
     if case.sample["kind"] == "import":
         statement = f"import {RIVALS[rival].module}" if case.name == "import" else CLASSES[rival]
         timed = f"import time; t = time.perf_counter(); {statement}; print((time.perf_counter() - t) * 1e3)"

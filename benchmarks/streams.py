@@ -54,7 +54,7 @@ TARGETS = (
     Target("throughput of a port, of that inside", "port, 100 MB", "mb_per_s", 0.5, "bare", at_least=True),
 )
 MB = 1_000_000
-#: Parts of a measurement that takes turns with another one.
+#: Number of parts of a measurement that alternates with another one.
 BLOCKS = 5
 TICKS = """
 import os, time
@@ -95,14 +95,14 @@ for line in sys.stdin:
 
 
 def compared(ours: list[float], bare: list[float]) -> dict[str, dict[str, float]]:
-    """Percentiles of both, and by how much ours are longer."""
+    """Return percentiles of both, and how much longer ours are."""
     mine, theirs = percentiles(ours), percentiles(bare)
     more = {f"more_{name}": mine[name] - theirs[name] for name in mine}
     return {"arker": {**mine, **more}, "bare": theirs}
 
 
 def memory(process: int, field: str) -> int:
-    """Bytes, as the kernel counts them."""
+    """Return the bytes that the kernel counts."""
     found = re.search(rf"^{field}:\s+(\d+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
@@ -128,7 +128,7 @@ def sent_on(command: list[str], head: Callable[[bytes], bytes]) -> Iterator[sock
 
 
 def live_output(vm: Computer, count: int) -> dict[str, dict[str, float]]:
-    """From the write in a computer to the callback."""
+    """Measure the time from a write in a computer to the callback."""
     program = TICKS.format(count=count)
     delays: dict[str, list[float]] = {"arker": [], "bare": []}
 
@@ -144,7 +144,7 @@ def live_output(vm: Computer, count: int) -> dict[str, dict[str, float]]:
 
 
 def flood(vm: Computer, size: int, deployment: int) -> dict[str, dict[str, float]]:
-    """Much output of one run, to a callback."""
+    """Measure the throughput of a run's output to a callback."""
     for process in (os.getpid(), deployment):
         Path(f"/proc/{process}/clear_refs").write_text("5")  # forgets the peak so far
     before = memory(os.getpid(), "VmRSS") + memory(deployment, "VmRSS")
@@ -173,7 +173,7 @@ def flood(vm: Computer, size: int, deployment: int) -> dict[str, dict[str, float
 
 
 def small_run(vm: Computer, count: int) -> dict[str, dict[str, float]]:
-    """CPU time of the client for `run`, with callbacks and without, in turns."""
+    """Measure the CPU time of the client for `run`, alternately with callbacks and without."""
     spent = {"arker": 0.0, "plain": 0.0}
 
     def ignore(_: bytes) -> None:
@@ -190,7 +190,7 @@ def small_run(vm: Computer, count: int) -> dict[str, dict[str, float]]:
 
 
 def key(vm: Computer, count: int) -> dict[str, dict[str, float]]:
-    """From a key to its echo."""
+    """Measure the time from a key to its echo."""
     ours, bare = [], []
     main, other = pty.openpty()
     tty.setraw(other)
@@ -238,7 +238,7 @@ def port(vm: Computer, url: str, key: str, count: int, large: int) -> Figures:
 
     asked, connected, bare = list[float](), list[float](), list[float]()
     ours_large = bare_large = 0.0
-    # In turns, as what else the machine does changes within seconds.
+    # Alternately, as the load of the machine changes within seconds.
     for _ in range(BLOCKS):
         asked += [ask() for _ in range(count // BLOCKS)]
         connected += [connect(10) for _ in range(count // BLOCKS)]

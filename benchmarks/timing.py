@@ -35,7 +35,7 @@ def percentiles(seconds: Iterable[float]) -> dict[str, float]:
 def timed(
     count: int, work: Callable[[], object], after: Callable[[], object] = lambda: None
 ) -> dict[str, float]:
-    """Percentiles of `count` calls of `work`; `after` each, what does not count."""
+    """Return percentiles of `count` calls of `work`; `after` runs after each and does not count."""
     taken = []
     for _ in range(count):
         began = time.perf_counter()
@@ -47,7 +47,7 @@ def timed(
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder that a deployment can reach when it has dropped root's powers, gone at the end."""
+    """Make a folder that a deployment can reach after it has dropped root; it is removed at the end."""
     place = Path(tempfile.mkdtemp(prefix="arker-benchmark-"))
     try:
         yield place
@@ -58,14 +58,14 @@ def folder() -> Iterator[Path]:
 
 
 def shell(command: str) -> Callable[[], object]:
-    """The command by a shell of this machine, its output read."""
+    """Run the command in a shell of this machine and read its output."""
     return lambda: subprocess.run(
         ["bash", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, check=True
     )
 
 
 def write_durably(path: Path) -> None:
-    """A small file as the deployment writes one: whole or not at all, and on disk."""
+    """Write a small file as the deployment does: atomically, and to the disk."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         file.write(SMALL)
@@ -78,7 +78,7 @@ def write_durably(path: Path) -> None:
 
 
 def subprocesses(count: int, scratch: Path) -> Figures:
-    """What the same work takes as subprocesses and files of this machine, without a sandbox."""
+    """Measure the same work as subprocesses and files of this machine, without a sandbox."""
     file = scratch / "small"
     return {
         "echo": {"subprocess": timed(count, shell("echo hello"))},
@@ -90,7 +90,7 @@ def subprocesses(count: int, scratch: Path) -> Figures:
 
 
 def subprocess_throughput(workers: int, seconds: float) -> dict[str, float]:
-    """`/bin/true` as subprocesses, by so many threads."""
+    """Measure `/bin/true` as subprocesses of this number of threads."""
     until = time.perf_counter() + seconds
 
     def work() -> int:
@@ -106,7 +106,7 @@ def subprocess_throughput(workers: int, seconds: float) -> dict[str, float]:
 
 
 def limits(case: str, p50: float, p99: float) -> tuple[Target, Target]:
-    """The two targets of a case, in milliseconds."""
+    """Return the two targets of a case, in milliseconds."""
     return Target(f"{case}, p50 in ms", case, "p50_ms", p50), Target(
         f"{case}, p99 in ms", case, "p99_ms", p99
     )

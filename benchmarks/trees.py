@@ -38,7 +38,7 @@ def plant(root: Path, files: int, size: int) -> None:
 
 
 def through_a_socket(source: Path, target: Path) -> None:
-    """The rival: tar here, a connection, tar there."""
+    """Measure the rival: tar on both sides of a connection."""
     target.mkdir()
     program = "zstd" if shutil.which("zstd") else "gzip"
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -60,14 +60,14 @@ def through_a_socket(source: Path, target: Path) -> None:
 
 
 def timed(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds that it takes."""
+    """Return the seconds that it takes."""
     began = time.perf_counter()
     work()
     return {"seconds": time.perf_counter() - began}
 
 
 def sample(*, quick: bool) -> dict[str, dict[str, dict[str, float]]]:
-    """One of each, one after another."""
+    """One round of each, one after another."""
     with folder() as place, Arker.local() as arker, arker.vm("arkuntu").fork() as computer:
         plant(place / "tree", 100 if quick else 10_000, 4_000)
         files = computer.files
