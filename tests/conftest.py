@@ -132,7 +132,7 @@ class FreshDeployment:
         assert self.process is not None
         assert self.process.stdout is not None
         try:
-            return self.process.wait(30)
+            return self.process.wait(60)
         finally:
             self.process.stdout.close()
             self.process = None
@@ -172,7 +172,8 @@ def fresh_deployment() -> Iterator[Callable[..., FreshDeployment]]:
 
 def _remove(folder: Path) -> None:
     """Remove a state folder, in which the last of a sandbox that is being killed may still write."""
-    for _ in range(200):
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         subprocess.run(["chmod", "-R", "u+rwX", folder], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

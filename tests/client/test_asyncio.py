@@ -592,7 +592,7 @@ async def test_a_deployment_that_does_not_answer_a_cancellation_delays_it_little
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
 
 
 async def test_a_cancel_scope_that_insists_does_not_keep_a_cancellation_from_the_deployment(

@@ -133,7 +133,7 @@ def as_root() -> None:
 
 def _processes_of(folder: Path) -> list[int]:
     """bwrap names its mounts on its command line; killed ones are waited for."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while True:
         found = []
         for entry in Path("/proc").iterdir():

@@ -61,7 +61,7 @@ async def test_a_waiting_process_1_delays_no_other(engine: BubblewrapEngine) -> 
     began = time.monotonic()
     for _ in range(1000):  # more than its pipe holds, and the first that it cannot do
         sandbox.control(b"sleep 100 & #" + b"." * 100 + b"\n")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     await neighbour(engine)
 
 

@@ -59,7 +59,8 @@ async def test_the_default_session_is_reset_and_what_runs_in_it_ends(client: Asy
         assert (await default.refresh()).state == "running"
         await default.reset()
         assert (await run.wait(timeout=30)).reason == "cancelled"
-        result = await default.run("pwd; echo x=$x; kill -0 $(cat /tmp/pid) 2>&- || echo gone")
+        ended = "while kill -0 $(cat /tmp/pid) 2>&-; do sleep 0.01; done; echo gone"
+        result = await default.run(f"pwd; echo x=$x; {ended}", timeout=60)
         assert result.text == "/home/user\nx=\ngone\n"
 
 

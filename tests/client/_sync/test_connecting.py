@@ -142,7 +142,7 @@ def test_looking_a_name_up_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
             ArkerError, match=r"timeout: could not send: slow\.test: looking up its address timed out"
         ) as caught:
             arker.vm("arkuntu").fork()
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
         assert caught.value.processed == "no"
         answer.set()
         with pytest.raises(ArkerError, match=r"network: could not send: slow\.test: .*no such host"):

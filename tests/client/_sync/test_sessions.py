@@ -60,7 +60,8 @@ def test_the_default_session_is_reset_and_what_runs_in_it_ends(client: Arker) ->
         assert (default.refresh()).state == "running"
         default.reset()
         assert (run.wait(timeout=30)).reason == "cancelled"
-        result = default.run("pwd; echo x=$x; kill -0 $(cat /tmp/pid) 2>&- || echo gone")
+        ended = "while kill -0 $(cat /tmp/pid) 2>&-; do sleep 0.01; done; echo gone"
+        result = default.run(f"pwd; echo x=$x; {ended}", timeout=60)
         assert result.text == "/home/user\nx=\ngone\n"
 
 
