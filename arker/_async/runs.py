@@ -6,6 +6,7 @@ import base64
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -469,11 +470,14 @@ async def _open_stream(
         check_input(stdin)
         fields["stdin"] = True
     running = Running(computer, fields["command"], new_ulid())
-    begin = functools.partial(_begin, computer, dump(fields), running.key, deadline)
-    run, begun = await cancelled_with(computer._client, running, begin)
-    feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
-    events = _follow(run, 0, deadline=deadline, begun=begun)
-    return AsyncRunStream(run, events, feeder, owns=True, running=running)
+
+    async def begin() -> AsyncRunStream:
+        run, begun = await _begin(computer, dump(fields), running.key, deadline)
+        feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
+        events = _follow(run, 0, deadline=deadline, begun=begun)
+        return AsyncRunStream(run, events, feeder, owns=True, running=replace(running))
+
+    return await cancelled_with(computer._client, running, begin)
 
 
 async def _begin(

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -466,11 +467,14 @@ def _open_stream(
         check_input(stdin)
         fields["stdin"] = True
     running = Running(computer, fields["command"], new_ulid())
-    begin = functools.partial(_begin, computer, dump(fields), running.key, deadline)
-    run, begun = cancelled_with(computer._client, running, begin)
-    feeder = Feeder(run, stdin) if fed and stdin is not None else None
-    events = _follow(run, 0, deadline=deadline, begun=begun)
-    return RunStream(run, events, feeder, owns=True, running=running)
+
+    def begin() -> RunStream:
+        run, begun = _begin(computer, dump(fields), running.key, deadline)
+        feeder = Feeder(run, stdin) if fed and stdin is not None else None
+        events = _follow(run, 0, deadline=deadline, begun=begun)
+        return RunStream(run, events, feeder, owns=True, running=replace(running))
+
+    return cancelled_with(computer._client, running, begin)
 
 
 def _begin(computer: Computer, body: bytes, key: str, deadline: Deadline | None) -> tuple[Run, _Begun | None]:

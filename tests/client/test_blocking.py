@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from arker import Arker, ArkerError, Computer, RetryPolicy
+from arker._sync import runs
 from arker._sync.gather import Work
+from arker.local.process.launcher import Deployment
 from tests.faults import server as faults
 from tests.faults.server import KEY, Server
 
@@ -443,3 +445,19 @@ def test_a_computer_with_a_full_disk_refuses_whatever_is_written_until_there_is_
             assert not caught.value.retryable
         vm.run("rm big").check()
         vm.files.write("/home/user/f", large)
+
+
+@pytest.mark.contract("0.3")
+def test_ctrl_c_as_input_begins_to_be_given_ends_the_command(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    url = deployment.base_url
+    with Arker(deployment.api_key, url, global_url=url) as arker, arker.vm("arkuntu").fork() as vm:
+        vm.run("true", on_stdout=print)
+        monkeypatch.setattr(runs, "Feeder", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            vm.run("sleep 1000", stdin=iter(["x"]))
+        assert vm.runs()[0].wait(timeout=30).reason == "cancelled"
