@@ -46,9 +46,10 @@ def timed(
 
 
 @contextmanager
-def folder() -> Iterator[Path]:
-    """Make a folder that a deployment can reach after it has dropped root; it is removed at the end."""
-    place = Path(tempfile.mkdtemp(prefix="arker-benchmark-"))
+def folder(parent: Path | None = None) -> Iterator[Path]:
+    """Make a folder that a deployment can reach after it has dropped root; it is removed at the end. It is in `parent`,
+    else in the folder for temporary files."""
+    place = Path(tempfile.mkdtemp(prefix="arker-benchmark-", dir=parent))
     try:
         yield place
     finally:

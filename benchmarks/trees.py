@@ -1,7 +1,7 @@
 """A tree of 10 000 files (40 MB) to a computer and back, by the client on the same machine.
 
 Beside it: `tar` with zstd (else gzip) through a socket to another `tar`. "again" is the same tree once more, when
-nothing differs.
+nothing differs. Everything is in the folder for temporary files or, where that is said, in a file system in memory.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from benchmarks.harness import Bench, Target, options, whole_source
 from benchmarks.timing import folder
 
 METRICS = {"seconds": "s"}
+#: Where the trees are, and what names of cases end with.
+PLACES = ((None, ""), (Path("/dev/shm"), ", in memory"))
 TARGETS = (
     Target("push of a tree, of tar through a socket", "push", "seconds", 1.5, "tar"),
     Target("pull of a tree, of tar through a socket", "pull", "seconds", 1.5, "tar"),
+    Target("push of a tree in memory, of tar through a socket", "push, in memory", "seconds", 1.5, "tar"),
+    Target("pull of a tree in memory, of tar through a socket", "pull, in memory", "seconds", 1.5, "tar"),
     Target("push of an unchanged tree, s", "push again", "seconds", 0.5),
     Target("pull of an unchanged tree, s", "pull again", "seconds", 0.5),
 )
@@ -68,17 +72,23 @@ def timed(work: Callable[[], object]) -> dict[str, float]:
 
 def sample(*, quick: bool) -> dict[str, dict[str, dict[str, float]]]:
     """One round of each, one after another."""
-    with folder() as place, Arker.local() as arker, arker.vm("arkuntu").fork() as computer:
-        plant(place / "tree", 100 if quick else 10_000, 4_000)
-        files = computer.files
-        computer.run("true")
-        tar = timed(lambda: through_a_socket(place / "tree", place / "tar"))
-        return {
-            "push": {"arker": timed(lambda: files.push(place / "tree", "t")), "tar": tar},
-            "pull": {"arker": timed(lambda: files.pull("t", place / "back")), "tar": tar},
-            "push again": {"arker": timed(lambda: files.push(place / "tree", "t"))},
-            "pull again": {"arker": timed(lambda: files.pull("t", place / "back"))},
-        }
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for parent, where in PLACES:
+        with folder(parent) as place, Arker.local(place / "state") as arker:
+            plant(place / "tree", 100 if quick else 10_000, 4_000)
+            with arker.vm("arkuntu").fork() as computer:
+                files = computer.files
+                computer.run("true")
+                tar = timed(lambda: through_a_socket(place / "tree", place / "tar"))
+                push = partial(files.push, place / "tree", "t")
+                pull = partial(files.pull, "t", place / "back")
+                found |= {
+                    f"push{where}": {"arker": timed(push), "tar": tar},
+                    f"pull{where}": {"arker": timed(pull), "tar": tar},
+                    f"push again{where}": {"arker": timed(push)},
+                    f"pull again{where}": {"arker": timed(pull)},
+                }
+    return found
 
 
 def main() -> None:
