@@ -84,8 +84,8 @@ def _warn_of_namesakes(client: Arker, name: str) -> None:
 @click.command(cls=Command)
 @click.argument("text", required=False)
 @click.option("--tree", is_flag=True, help="Show which computer was forked from which.")
-@click.option("-r", "--recursive", is_flag=True, help="Of a folder, list the folders below as well.")
-@click.option("-q", "--quiet", is_flag=True, help="Print ids, or names of files, only.")
+@click.option("-r", "--recursive", is_flag=True, help="With a folder, list the folders below it, too.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only ids, or names of files.")
 @as_json
 @connected
 def ls(client: Arker, text: str | None, tree: bool, recursive: bool, quiet: bool, as_json: bool) -> None:
@@ -220,7 +220,7 @@ class _Run(Command):
 @click.argument("command", nargs=-1, required=True)
 @click.option(
     "--session", "-s", metavar="NAME",
-    help="The session (a shell that stays) to run it in, made when it is first named.  [default: 0]",
+    help="The session (a persistent shell) to run it in, created on first use.  [default: 0]",
 )  # fmt: skip
 @click.option(
     "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,

@@ -76,7 +76,7 @@ class AnyText(Command):
 @click.command(cls=AnyText)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete)
 @click.argument("target", shell_complete=complete)
-@click.option("-r", "--recursive", is_flag=True, help="Copy folders, with all that is in them.")
+@click.option("-r", "--recursive", is_flag=True, help="Copy folders with their contents.")
 @click.option(
     "--delete", is_flag=True, help="With -r, remove from the copy of a folder what the folder does not have."
 )

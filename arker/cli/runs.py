@@ -47,9 +47,9 @@ def start(
     stdin: bool,
     as_json: bool,
 ) -> None:
-    """Start a command that goes on: arker start VM -- COMMAND
+    """Start a command in the background: arker start VM -- COMMAND
 
-    Prints the id of the run and returns at once. The run goes on until it ends or `arker kill` ends it; `arker logs`
+    Prints the id of the run and returns at once. The run continues until it ends or `arker kill` ends it; `arker logs`
     shows its output. It begins with the folder, variables and functions of session 0.
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
@@ -64,12 +64,12 @@ def start(
 
 @click.command(cls=Command)
 @click.argument("vm", shell_complete=names.complete)
-@click.option("--all", "-a", "every", is_flag=True, help="Show those that ended, too.")
-@click.option("--quiet", "-q", is_flag=True, help="Print ids only.")
+@click.option("--all", "-a", "every", is_flag=True, help="Show runs that ended, too.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only ids.")
 @as_json
 @connected
 def ps(client: Arker, vm: str, every: bool, quiet: bool, as_json: bool) -> None:
-    """List the runs of a computer that go on, newest first."""
+    """List the current runs of a computer, newest first."""
     runs = names.computer(client, vm).runs(running=None if every else True, limit=1000)
     if as_json:
         show_json([_fields(run) for run in runs])
@@ -135,7 +135,7 @@ def attach(client: Arker, vm: str, run: str) -> None:
 @click.option("--signal", "-s", "name", metavar="NAME", help="Send this signal instead, such as INT or HUP.")
 @connected
 def kill(client: Arker, vm: str, runs: tuple[str, ...], name: str | None) -> None:
-    """End runs with all that they started.
+    """End runs and all processes that they started.
 
     RUN is the id or its beginning; `arker ps` shows it.
     """

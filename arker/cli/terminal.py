@@ -29,13 +29,13 @@ _LEAVE: Final = b"~."
 
 @click.command(cls=_Run)
 @click.argument("vm", shell_complete=names.complete)
-@click.option("--session", "-s", metavar="NAME", help="The session whose terminal it is.  [default: 0]")
+@click.option("--session", "-s", metavar="NAME", help="The session of the terminal.  [default: 0]")
 @click.option("--command", "-c", metavar="PATH", help="Run this program instead of a shell.")
 @connected
 def shell(client: Arker, vm: str, session: str | None, command: str | None) -> None:
     """Open a terminal in a computer.
 
-    It goes on when it is left: the next `arker shell` shows it as it was. `exit` ends it, and its exit code
+    It continues after it is left: the next `arker shell` shows it as it was. `exit` ends it, and its exit code
     becomes that of this command; Enter, then ~. leaves it.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

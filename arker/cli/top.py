@@ -50,7 +50,11 @@ _ORDERS: Final[dict[str, Callable[[Row], tuple[object, ...]]]] = {
 @click.command(cls=Command)
 @click.option("--once", is_flag=True, help="Print the table once, from two readings half a second apart.")
 @click.option(
-    "--sort", type=click.Choice(sorted(_ORDERS)), default="cpu", show_default=True, help="What comes first."
+    "--sort",
+    type=click.Choice(sorted(_ORDERS)),
+    default="cpu",
+    show_default=True,
+    help="The column to sort by.",
 )
 @click.option("--all", "-a", "every", is_flag=True, help="Show computers at rest, too.")
 @click.option(
@@ -60,7 +64,7 @@ _ORDERS: Final[dict[str, Callable[[Row], tuple[object, ...]]]] = {
 @as_json
 @connected
 def top(client: Arker, once: bool, sort: str, every: bool, interval: float, as_json: bool) -> None:
-    """Show what computers take: processors, memory, processes, disk. Ctrl-C ends it.
+    """Show what computers use: processors, memory, processes, disk. Ctrl-C ends it.
 
     CPU is in percent of one processor. Disks are measured from time to time. Without a terminal, and with --json,
     the table is printed once.
