@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+#: The session that a deployment of your own always has.
+_DEFAULT: Final = "0"
 #: Sessions per page.
 _PAGE: Final = 1000
 
@@ -37,7 +39,7 @@ class AsyncSession:
     """A session: a shell that keeps its folder, variables and functions from one command to the next. Made by
     `computer.session()`; found again by `computer.get_session()`. A with-statement closes it at its end."""
 
-    __slots__ = ("_computer", "_cwd", "_env", "_info")
+    __slots__ = ("_closed", "_computer", "_cwd", "_env", "_info")
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class AsyncSession:
         self._info = info
         self._cwd = cwd
         self._env = env
+        self._closed = False
 
     @property
     def id(self) -> str:
@@ -104,12 +107,13 @@ class AsyncSession:
             stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
         Raises:
-            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            ArkerError: `vm_busy` when the session already runs a command, `invalid_state` when it was closed, and any
+                other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         return await self._computer.run(
             command,
-            session_id=self.id,
+            session_id=self._usable(),
             timeout=timeout,
             on_stdout=on_stdout,
             on_stderr=on_stderr,
@@ -138,11 +142,12 @@ class AsyncSession:
             stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
         Raises:
-            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            ArkerError: `vm_busy` when the session already runs a command, `invalid_state` when it was closed, and any
+                other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         return await self._computer.stream(
-            command, session_id=self.id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+            command, session_id=self._usable(), timeout=timeout, cwd=cwd, env=env, stdin=stdin
         )
 
     async def start(
@@ -164,11 +169,12 @@ class AsyncSession:
             stdin: Whether `run.write()` provides its input.
 
         Raises:
-            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            ArkerError: `vm_busy` when the session already runs a command, `invalid_state` when it was closed, and any
+                other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         return await self._computer.start(
-            command, session_id=self.id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+            command, session_id=self._usable(), timeout=timeout, cwd=cwd, env=env, stdin=stdin
         )
 
     @async_opening
@@ -195,7 +201,7 @@ class AsyncSession:
             ImportError: without `wsproto`.
         """
         return await self._computer.terminal(
-            session_id=self.id, columns=columns, rows=rows, command=command, persist=persist, idle=idle
+            session_id=self._usable(), columns=columns, rows=rows, command=command, persist=persist, idle=idle
         )
 
     async def reset(self) -> None:
@@ -214,6 +220,7 @@ class AsyncSession:
                 raise
             await self.aclose()
             self._info = (await make_session(self._computer, cwd=self._cwd, env=self._env)).info
+            self._closed = False
 
     async def aclose(self) -> None:
         """End everything that runs in the session, and delete it; the default session begins again instead. Ignored
@@ -229,6 +236,13 @@ class AsyncSession:
         except ArkerError as error:
             if error.code != "not_found":
                 raise
+        self._closed = self.id != _DEFAULT
+
+    def _usable(self) -> str:
+        """The id. A deployment of your own would begin a new session under that of a closed one. Raises ArkerError."""
+        if self._closed:
+            raise ArkerError("invalid_state", f"the session {self.id} was closed", processed="no")
+        return self.id
 
     async def __aenter__(self) -> AsyncSession:
         return self

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+#: The session that a deployment of your own always has.
+_DEFAULT: Final = "0"
 #: Sessions per page.
 _PAGE: Final = 1000
 
@@ -38,7 +40,7 @@ class Session:
     """A session: a shell that keeps its folder, variables and functions from one command to the next. Made by
     `computer.session()`; found again by `computer.get_session()`. A with-statement closes it at its end."""
 
-    __slots__ = ("_computer", "_cwd", "_env", "_info")
+    __slots__ = ("_closed", "_computer", "_cwd", "_env", "_info")
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Session:
         self._info = info
         self._cwd = cwd
         self._env = env
+        self._closed = False
 
     @property
     def id(self) -> str:
@@ -105,12 +108,13 @@ class Session:
             stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
         Raises:
-            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            ArkerError: `vm_busy` when the session already runs a command, `invalid_state` when it was closed, and any
+                other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         return self._computer.run(
             command,
-            session_id=self.id,
+            session_id=self._usable(),
             timeout=timeout,
             on_stdout=on_stdout,
             on_stderr=on_stderr,
@@ -139,11 +143,12 @@ class Session:
             stdin: Its input: bytes, text, a file or an iterable of bytes or text.
 
         Raises:
-            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            ArkerError: `vm_busy` when the session already runs a command, `invalid_state` when it was closed, and any
+                other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         return self._computer.stream(
-            command, session_id=self.id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+            command, session_id=self._usable(), timeout=timeout, cwd=cwd, env=env, stdin=stdin
         )
 
     def start(
@@ -165,11 +170,12 @@ class Session:
             stdin: Whether `run.write()` provides its input.
 
         Raises:
-            ArkerError: `vm_busy` when the session already runs a command, and any other failure.
+            ArkerError: `vm_busy` when the session already runs a command, `invalid_state` when it was closed, and any
+                other failure.
             TypeError, ValueError: for arguments of the wrong kind.
         """
         return self._computer.start(
-            command, session_id=self.id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+            command, session_id=self._usable(), timeout=timeout, cwd=cwd, env=env, stdin=stdin
         )
 
     @opening
@@ -196,7 +202,7 @@ class Session:
             ImportError: without `wsproto`.
         """
         return self._computer.terminal(
-            session_id=self.id, columns=columns, rows=rows, command=command, persist=persist, idle=idle
+            session_id=self._usable(), columns=columns, rows=rows, command=command, persist=persist, idle=idle
         )
 
     def reset(self) -> None:
@@ -215,6 +221,7 @@ class Session:
                 raise
             self.close()
             self._info = (make_session(self._computer, cwd=self._cwd, env=self._env)).info
+            self._closed = False
 
     def close(self) -> None:
         """End everything that runs in the session, and delete it; the default session begins again instead. Ignored
@@ -230,6 +237,13 @@ class Session:
         except ArkerError as error:
             if error.code != "not_found":
                 raise
+        self._closed = self.id != _DEFAULT
+
+    def _usable(self) -> str:
+        """The id. A deployment of your own would begin a new session under that of a closed one. Raises ArkerError."""
+        if self._closed:
+            raise ArkerError("invalid_state", f"the session {self.id} was closed", processed="no")
+        return self.id
 
     def __enter__(self) -> Session:
         return self

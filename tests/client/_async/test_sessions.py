@@ -95,6 +95,20 @@ async def test_a_session_that_cannot_begin_is_not_made(client: AsyncArker) -> No
         assert [session.id for session in await vm.sessions()] == ["0"]
 
 
+async def test_a_closed_session_is_not_used_again(client: AsyncArker) -> None:
+    async with client as arker, await arker.vm("arkuntu").fork() as vm:
+        async with await vm.session() as session:
+            await session.run("x=5")
+        for use in (session.run, session.start):
+            with pytest.raises(ArkerError) as caught:
+                await use("echo $x")
+            assert (caught.value.code, caught.value.processed) == ("invalid_state", "no")
+        assert [one.id for one in await vm.sessions()] == ["0"]
+        async with await vm.get_session() as default:
+            await default.run("x=5")
+        assert (await default.run("echo $x")).text == "\n"
+
+
 async def test_contract_0_1_alone_has_no_sessions(serving: Callable[[str], Deployment]) -> None:
     deployment = serving("0.1")
     url = deployment.base_url

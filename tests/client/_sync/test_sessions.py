@@ -96,6 +96,20 @@ def test_a_session_that_cannot_begin_is_not_made(client: Arker) -> None:
         assert [session.id for session in vm.sessions()] == ["0"]
 
 
+def test_a_closed_session_is_not_used_again(client: Arker) -> None:
+    with client as arker, arker.vm("arkuntu").fork() as vm:
+        with vm.session() as session:
+            session.run("x=5")
+        for use in (session.run, session.start):
+            with pytest.raises(ArkerError) as caught:
+                use("echo $x")
+            assert (caught.value.code, caught.value.processed) == ("invalid_state", "no")
+        assert [one.id for one in vm.sessions()] == ["0"]
+        with vm.get_session() as default:
+            default.run("x=5")
+        assert (default.run("echo $x")).text == "\n"
+
+
 def test_contract_0_1_alone_has_no_sessions(serving: Callable[[str], Deployment]) -> None:
     deployment = serving("0.1")
     url = deployment.base_url
