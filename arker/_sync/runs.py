@@ -66,12 +66,14 @@ class Run:
     """A run: a command that continues whether or not anybody waits for it. Made by `computer.start()`; found again by
     `computer.get_run()`, also from another process and after a restart of the deployment."""
 
-    __slots__ = ("_computer", "_given", "_info")
+    __slots__ = ("_computer", "_given", "_info", "_writer")
 
     def __init__(self, computer: Computer, info: RunInfo) -> None:
         self._computer = computer
         self._info = info
+        #: Bytes of input that the run received from this handle, and the name of the handle, once it gives input.
         self._given = 0
+        self._writer = ""
 
     @property
     def id(self) -> str:
@@ -175,8 +177,9 @@ class Run:
         self._input(b"", close=True)
 
     def _input(self, data: bytes, *, close: bool) -> None:
-        # With its offset, so that repeated requests deliver it once.
-        path = f"/{self.id}/stdin?offset={self._given}&close={str(close).lower()}"
+        # With its offset, so that repeated requests deliver it once. Other handles count their own bytes.
+        self._writer = self._writer or new_ulid()
+        path = f"/{self.id}/stdin?writer={self._writer}&offset={self._given}&close={str(close).lower()}"
 
         def received(fields: Mapping[str, Any]) -> int:
             return int(fields["received"])

@@ -8,6 +8,7 @@ import json
 import struct
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -175,6 +176,30 @@ def test_input_is_given_once_whatever_is_sent_again(guest: Guest) -> None:
     assert post("?offset=12&close=true", b"")[0] == 200
     assert guest.output(run) == b"hello world\nend\n"
     assert post("", b"late")[0] == 409
+
+
+def test_writers_count_their_own_input(guest: Guest) -> None:
+    run = guest.start("cat", stdin=True)
+    post = lambda query, data: guest.ask("POST", f"/{run}/stdin{query}", data)  # noqa: E731
+    assert post("?writer=a&offset=0", b"1") == (200, {"received": 1})
+    assert post("?writer=b&offset=0", b"2") == (200, {"received": 1})
+    assert post("?writer=a&offset=0", b"13") == (200, {"received": 2})
+    assert post("?writer=b&offset=2", b"?")[0] == 400
+    assert post(f"?writer={'x' * 65}", b"?")[0] == 400
+    assert post("?writer=c&close=true", b"4") == (200, {"received": 1})
+    assert guest.output(run) == b"1234"
+
+
+def test_input_that_is_sent_again_while_it_is_not_read_is_given_once(guest: Guest) -> None:
+    run = guest.start("until [ -e reading ]; do sleep 0.01; done; wc -c", stdin=True)
+    # More than a pipe holds.
+    send = lambda: guest.ask("POST", f"/{run}/stdin?offset=0", bytes(300_000))  # noqa: E731
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(send) for _ in range(2)]
+        guest.start("touch reading")
+        assert [one.result() for one in both] == [(200, {"received": 300_000})] * 2
+    guest.ask("POST", f"/{run}/stdin?close=true", b"")
+    assert guest.output(run) == b"300000\n"
 
 
 def test_a_run_without_input_reads_none(guest: Guest) -> None:

@@ -14,6 +14,7 @@ import secrets
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -53,6 +54,17 @@ _DEFAULT_SESSION: Final = "0"
 _OWN: Final = re.compile(r"run-[0-9a-f]{20}")
 #: Bytes of input given with runs that an organization's commands have not read yet; they are held in memory.
 MAX_UNREAD_INPUT: Final = 64 * 1024 * 1024
+#: Maximum number of writers of one run.
+_MOST_WRITERS: Final = 1024
+
+
+@dataclass(slots=True)
+class _Input:
+    """The bytes that a run has received from each writer, so that repeated input is not given twice."""
+
+    received: dict[str, int] = field(default_factory=dict)
+    #: A repeated request may arrive while the command has not read all of the first one.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Handles:
@@ -74,8 +86,8 @@ class Handles:
         self._early = early
         self._activity = activity
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Bytes of input that each run that takes input received, so that repeated input is not given twice.
-        self._given: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
+        #: The input of each run that takes input.
+        self._inputs: WeakKeyDictionary[Run, _Input] = WeakKeyDictionary()
         #: Bytes of input that was given with runs and is not read yet, by organization.
         self._unread: Counter[str] = Counter()
 
@@ -164,7 +176,7 @@ class Handles:
                     self._unread[who.org_id] -= unread
                     raise
                 if stdin:
-                    self._given[run] = 0
+                    self._inputs[run] = _Input()
                 if given is not None:
                     self._spawn(self._feed(who.org_id, run, given))
                 self._spawn(self._noted(who, vm_id, run))
@@ -239,15 +251,17 @@ class Handles:
             runs = await self._engine.runs(vm_id)
         return [run for run in runs if running in (None, run.outcome is None)][:limit]
 
-    async def write(self, run: Run, pieces: AsyncIterator[bytes], offset: int | None) -> int:
-        """Pass input to a run as fast as it reads; return the number of bytes that it received in all.
+    async def write(self, run: Run, pieces: AsyncIterator[bytes], writer: str, offset: int | None) -> int:
+        """Pass input to a run as fast as it reads; return the number of bytes that it received from this writer.
 
-        `offset` is the position of the first byte in the input; bytes that the run already received are skipped.
+        `offset` is the position of the first byte in the writer's input; bytes that the run already received are
+        skipped.
 
         Raises:
             ApiError: `conflict` when the input or the run has ended, `bad_request` when the offset is too large.
         """
-        given = self._given.get(run, 0)
+        into = self._inputs.get(run) or _Input()
+        given = into.received.setdefault(writer, 0)
         at = given if offset is None else offset
         if run.outcome is not None:
             async for piece in pieces:
@@ -259,20 +273,24 @@ class Handles:
                 "bad_request",
                 f"offset: expected at most {given}, the number of bytes received so far, not {at}",
             )
+        if len(into.received) > _MOST_WRITERS:
+            del into.received[writer]
+            raise ApiError("quota_exceeded", f"a run has at most {_MOST_WRITERS} writers")
         async for piece in pieces:
-            fresh = piece[max(0, self._given.get(run, 0) - at) :]
-            at += len(piece)
-            if fresh:
-                try:
-                    await run.write_stdin(fresh)
-                except BrokenPipeError as error:
-                    raise ApiError("conflict", f"the run takes no input: {error}") from error
-                self._given[run] = max(at, self._given.get(run, 0))
-        return self._given.get(run, 0)
+            async with into.turn:
+                fresh = piece[max(0, into.received[writer] - at) :]
+                at += len(piece)
+                if fresh:
+                    try:
+                        await run.write_stdin(fresh)
+                    except BrokenPipeError as error:
+                        raise ApiError("conflict", f"the run takes no input: {error}") from error
+                    into.received[writer] = at
+        return into.received[writer]
 
     def takes_input(self, run: Run) -> bool:
         """Return whether `write` gives a run input."""
-        return run in self._given and run.outcome is None
+        return run in self._inputs and run.outcome is None
 
     async def cancel(self, run: Run) -> bool:
         """Cancel a run with all its processes; return whether it was going on."""

@@ -170,6 +170,17 @@ async def test_input_signals_and_cancel(deployment: Deployment) -> None:
         assert await run.cancel() is False
 
 
+async def test_every_handle_gives_input(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        run = await vm.start("cat", stdin=True)
+        again = await vm.get_run(run.id)
+        await run.write("1")
+        await again.write("2")
+        await run.write("3")
+        await again.close_stdin()
+        assert (await run.wait(timeout=60)).text == "123"
+
+
 async def test_arguments_for_one_command(deployment: Deployment) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         result = await vm.run("pwd; echo $A; cat; cd /", cwd="/tmp", env={"A": "b  c"}, stdin="in")

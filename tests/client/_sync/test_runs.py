@@ -171,6 +171,17 @@ def test_input_signals_and_cancel(deployment: Deployment) -> None:
         assert run.cancel() is False
 
 
+def test_every_handle_gives_input(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        run = vm.start("cat", stdin=True)
+        again = vm.get_run(run.id)
+        run.write("1")
+        again.write("2")
+        run.write("3")
+        again.close_stdin()
+        assert (run.wait(timeout=60)).text == "123"
+
+
 def test_arguments_for_one_command(deployment: Deployment) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         result = vm.run("pwd; echo $A; cat; cd /", cwd="/tmp", env={"A": "b  c"}, stdin="in")

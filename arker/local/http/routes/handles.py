@@ -23,6 +23,7 @@ _VARIABLE: Final = r"^[A-Za-z_][0-9A-Za-z_]*$"
 #: Seconds that the command may take to read its input.
 _INPUT_WAIT: Final = 24 * 3600.0
 _MOST: Final = 1000
+_LONGEST_WRITER: Final = 64
 _DIGITS: Final = 15
 
 Variable = Annotated[str, StringConstraints(pattern=_VARIABLE, max_length=256)]
@@ -123,11 +124,14 @@ class RunInput(Endpoint):
     operations: ClassVar[Mapping[str, str]] = {"post": "writeRunInput"}
 
     async def post(self, request: Request) -> Response:
-        """POST /api/v1/local/vms/{vm_id}/runs/{run_id}/stdin?offset=&close=; the body is the input."""
+        """POST /api/v1/local/vms/{vm_id}/runs/{run_id}/stdin?writer=&offset=&close=; the body is the input."""
         run = await _run(request)
         offset = _number(request, "offset", -1)
+        writer = request.query_params.get("writer", "")
+        if len(writer) > _LONGEST_WRITER:
+            raise ApiError("bad_request", f"writer: expected at most {_LONGEST_WRITER} characters")
         given = await _handles(request).write(
-            run, pieces(request, _INPUT_WAIT), None if offset < 0 else offset
+            run, pieces(request, _INPUT_WAIT), writer, None if offset < 0 else offset
         )
         if _flag(request, "close"):
             await run.close_stdin()
