@@ -148,6 +148,16 @@ async def test_arguments_folder_stack_limits_and_hashes_survive(engine: Bubblewr
     assert await sh(engine, look) == expected
 
 
+async def test_variables_that_set_options_and_options_that_are_variables(engine: BubblewrapEngine) -> None:
+    await sh(engine, "f() { :; }")
+    await attempt(engine, "kill -9 $$")
+    assert await sh(engine, "shopt -q extglob || echo unset") == "unset\n"
+    await sh(engine, "GLOBIGNORE='*.o'; BASH_COMPAT=4.2; IGNOREEOF=3; export SHELLOPTS BASHOPTS")
+    await attempt(engine, "kill -9 $$")
+    look = "touch .dot; echo *; echo $BASH_COMPAT $IGNOREEOF; shopt -q compat42; echo $?; env | grep -c OPTS="
+    assert await sh(engine, look) == ".dot\n4.2 3\n0\n2\n"
+
+
 async def test_forks_have_different_random_numbers(engine: BubblewrapEngine) -> None:
     await sh(engine, "RANDOM=1; : $RANDOM")
     await engine.fork("a", "b")

@@ -49,6 +49,9 @@ _DYNAMIC = frozenset(
 )  #: Variables that bash gives a value by itself, and that can be removed.
 _DEFAULT = (b"HOSTNAME", b"IFS", b"OPTERR", b"OPTIND", b"PATH", b"PS4", b"SHELL", b"TERM")
 
+#: Variables that set options, and lose their values with those.
+_SETTING: frozenset[bytes] = frozenset({b"BASH_COMPAT", b"GLOBIGNORE", b"IGNOREEOF"})
+
 #: Options that last only for the command that set them, and some that would end or restrict the next shell.
 _PASSING = (
     b"errexit",
@@ -228,6 +231,7 @@ def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
     for name, definition in functions.items():
         if name != b"builtin":
             yield b"\\builtin eval " + quote(definition)
+    yield b"\\builtin shopt -u extglob"
     for line in told.sections.get("names", b"").splitlines():
         if not line.startswith(b"declare -f "):
             yield each(line)
@@ -256,6 +260,11 @@ def _code(told: Checkpoint, environment: Iterable[str]) -> Iterator[bytes]:
         for name in sorted({*options, *_USUAL}):
             if name not in _PASSING:
                 yield b"\\builtin set " + (b"-o " if name in options else b"+o ") + name
+    for name in _SETTING & told.variables.keys():
+        yield b"\\builtin eval " + quote(told.variables[name])
+    for name in (b"SHELLOPTS", b"BASHOPTS"):
+        if told.variables.get(name, b"").startswith(b"declare -rx "):
+            yield b"\\builtin export " + name
     for name, word in told.traps().items():
         if name not in (b"EXIT", *SEEN):
             yield each(b"trap -- " + word + b" " + name)
