@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 
 import pytest
@@ -131,6 +132,12 @@ _LOOK = (
 )
 
 
+def _ignore_no_signals() -> None:
+    """Undo what `nohup` and jobs in the background do: bash shows signals that are ignored when it starts as traps."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def look_around(cases: list[tuple[str, str]]) -> list[list[Checkpoint]]:
     """What bash knows before and after the second of two scripts; less where it does not come to that."""
 
@@ -143,7 +150,13 @@ def look_around(cases: list[tuple[str, str]]) -> list[list[Checkpoint]]:
         for first, second in cases
     ]
     script = (_LOOK + "".join(lines)).encode()
-    done = subprocess.run(["bash", "--norc", "--noprofile"], input=script, capture_output=True, check=True)
+    done = subprocess.run(
+        ["bash", "--norc", "--noprofile"],
+        input=script,
+        capture_output=True,
+        check=True,
+        preexec_fn=_ignore_no_signals,
+    )
     names = (*OPTIONS, *_COMPARED)
     found = []
     for told in done.stdout.split(b"\1\0")[:-1]:
