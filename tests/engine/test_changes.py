@@ -40,6 +40,7 @@ PRISTINE = Checkpoint(
         ("shopt -s extglob", OPTIONS[::-1], ()),
         ("alias a=b; umask 077", ("aliases", "umask"), (b"a",)),
         ("unset x", ("functions", "names"), None),
+        ("trap 'x=1' USR1", ("traps",), (b"x",)),
     ],
 )
 def test_what_a_command_can_change(
@@ -52,7 +53,18 @@ def test_what_a_command_can_change(
 
 @pytest.mark.parametrize(
     "command",
-    ["eval $x", "$x y", "a; $x", "shopt -so errexit", "declare $x", "set -e", ". file", "exit", "${ x=1; }"],
+    [
+        "eval $x",
+        "$x y",
+        "a; $x",
+        "shopt -so errexit",
+        "declare $x",
+        "trap $x",
+        "set -e",
+        ". file",
+        "exit",
+        "${ x=1; }",
+    ],
 )
 def test_what_can_change_everything(command: str) -> None:
     assert changes(command.encode(), PRISTINE, functions_are_deep=False) is None
@@ -63,6 +75,22 @@ def test_what_changes_nothing() -> None:
         assert changes_nothing(command.encode(), PRISTINE)
     for command in ("f", "cd", "x=1", "echo $(f)", "echo ${x:=1}", "printf -v x 1", "a; f"):
         assert not changes_nothing(command.encode(), PRISTINE)
+
+
+@pytest.mark.parametrize(
+    ("word", "harmless"),
+    [
+        (rb"'echo bye'", True),
+        (rb"''", True),
+        (rb"'x=1'", False),
+        (rb"'echo '\''a; x=1'\'''", False),
+        (rb"$'echo\na'", False),
+        (rb"'f'", False),
+    ],
+)
+def test_traps_may_run_at_any_time(word: bytes, harmless: bool) -> None:
+    known = Checkpoint({**PRISTINE.sections, "traps": b"trap -- " + word + b" SIGUSR1\n"})
+    assert (changes(b"cd", known, functions_are_deep=False) is not None) is harmless
 
 
 def test_functions_that_change_variables_alone() -> None:
@@ -122,6 +150,9 @@ MORE = [
     "shopt -s nullglob",
     "cd /usr",
     "set -f",
+    "trap 'echo usr' USR1",
+    "trap 'tv=1' USR2; t=2",
+    "trap - USR1 USR2",
 ]
 
 _COMPARED = {name: code for name, code in SECTIONS.items() if name not in ON_DEMAND}

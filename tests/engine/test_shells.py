@@ -485,3 +485,21 @@ async def test_long_commands_leave_nothing_of_one_in_the_next(engine: Bubblewrap
     for length in (20000, 5000, 9000):
         outcome = await attempt(engine, f"# {'x' * length}\necho {length}; (exit 3)")
         assert (outcome.stdout, outcome.exit_code) == (f"{length}\n".encode(), 3)
+
+
+async def test_traps_that_are_set_plainly_outlive_their_shell(engine: BubblewrapEngine) -> None:
+    for command, expected in (
+        ("trap 'echo usr' USR1; x=1", "trap -- 'echo usr' SIGUSR1\n"),
+        ("x=2; cd /tmp", "trap -- 'echo usr' SIGUSR1\n"),
+        ("trap 'echo bye' EXIT", "trap -- 'echo bye' EXIT\ntrap -- 'echo usr' SIGUSR1\n"),
+        ("trap - USR1", "trap -- 'echo bye' EXIT\n"),
+        ("trap - EXIT; x=3; bootstrap() { :; }", ""),
+        ("bootstrap() { x=4; }", ""),
+        ("untrap() { trap - EXIT; }", ""),
+    ):
+        await attempt(engine, command)
+        await attempt(engine, "kill -9 $$")
+        assert await sh(engine, "trap -p") == expected
+    assert await sh(engine, "declare -F; echo $x $PWD") == "declare -f bootstrap\ndeclare -f untrap\n3 /tmp\n"
+    assert (await attempt(engine, "y=4; exit 5")).exit_code == 5
+    assert await sh(engine, "echo $y") == "4\n"

@@ -33,7 +33,7 @@ _QUOTES = b"\\'\""
 #: Words that may change anything, or a section that is rarely reported.
 _DEEP = re.compile(
     rb"""\b(?:bind|builtin|command(?!\s+-[vV]\s)|compgen|complete|compopt|coproc|dirs|enable|eval|exec|exit|fc|hash
-    |history|local|logout|mapfile|popd|pushd|readarray|set|shift|shopt\b[^;&|\n]*\s-\w*o|source|suspend|trap|ulimit
+    |history|local|logout|mapfile|popd|pushd|readarray|set|shift|shopt\b[^;&|\n]*\s-\w*o|source|suspend|ulimit
     |BASH_ARGV0|BASH_CMDS|BASH_COMPAT|DIRSTACK|GLOBIGNORE|IGNOREEOF|POSIXLY_CORRECT|PWD)\b
     |(?:^|[\s;&|({])\.\s
     |\$\{[\s|]
@@ -43,13 +43,14 @@ _DEEP = re.compile(
 )
 #: Words that change the sections of the state that their group is named for.
 _PARTS = re.compile(
-    rb"""\b(?:(?P<aliases>alias|unalias|BASH_ALIASES)|(?P<umask>umask)|(?P<options>shopt)
+    rb"""\b(?:(?P<aliases>alias|unalias|BASH_ALIASES)|(?P<umask>umask)|(?P<options>shopt)|(?P<traps>trap)
     |(?P<functions>declare|typeset|readonly|unset|export\s+-)|(?P<defined>function))\b|(?P<definition>\(\s*\))""",
     re.VERBOSE,
 )
 _SECTIONS: dict[str, tuple[str, ...]] = {
     "aliases": ("aliases",),
     "umask": ("umask",),
+    "traps": ("traps",),
     "options": OPTIONS,
     "functions": ("functions", "names"),
     "defined": ("functions", "names"),
@@ -148,13 +149,13 @@ def changes(command: bytes, known: Checkpoint, *, functions_are_deep: bool) -> C
     sections = known.sections
     if sections.get("aliases"):
         return None
-    if len(command) > _LOOKED_AT or sections.get("traps"):
+    if len(command) > _LOOKED_AT or not all(changes_nothing(trap, known) for trap in _traps(known)):
         return None
     text = _plain(command)
     if _DEEP.search(text):
         return None
     parts = {match.lastgroup or "" for match in _PARTS.finditer(text)}
-    if parts & {"functions", "options"} and _EXPANDED.search(text):
+    if parts & {"functions", "options", "traps"} and _EXPANDED.search(text):
         return None
     calls = any(line.rpartition(b" ")[2] in text for line in sections.get("names", b"").splitlines())
     if calls and functions_are_deep:
@@ -162,6 +163,12 @@ def changes(command: bytes, known: Checkpoint, *, functions_are_deep: bool) -> C
     found = {name for part in parts for name in _SECTIONS[part]}
     every = calls or "functions" in parts
     return Changes(tuple(sorted(found)), None if every else _variables(text, known))
+
+
+def _traps(known: Checkpoint) -> list[bytes]:
+    """The commands of traps, which may run at any time, as far as they are plain."""
+    words = known.traps().values() if known.sections.get("traps") else ()
+    return [word[1:-1] for word in words if word != b"''"]
 
 
 def _plain(code: bytes) -> bytes:

@@ -580,8 +580,12 @@ class Shell:
         if self._told:
             return line
         part = None
-        if shallow:
+        # A command that looks at traps, and cannot be seen by them, sets some at the most.
+        plain = careful and not (self._apart or followed or self._unknown or self._line_is_fixed)
+        if shallow or plain:
             part = changes(command, self._checkpoint, functions_are_deep=self._functions_are_deep)
+        if careful and part is not None and "traps" not in part.sections:
+            part = None  # what is the engine's own is told apart by the traps
         self._tells_variables = part is not None and not part.sections
         if part is not None:
             self._asked[nonce] = part
@@ -790,8 +794,12 @@ class Shell:
             return
         known = part.apply(self._checkpoint, texts)
         if known is None:
+            known = self._checkpoint
             self.damage = "it did not tell all that it knows"
-        elif changed := known != self._checkpoint:
+        elif "traps" in part.sections:
+            known = self._without_ours(known)
+        changed = known != self._checkpoint
+        if changed:
             self._learn(known)
             # Everything in the next report is new.
             self._sections = b""
