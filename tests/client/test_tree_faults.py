@@ -202,3 +202,22 @@ def test_of_two_pushes_at_once_each_file_is_from_one(
         for root, tree in zip(trees, expected, strict=True):
             assert arker.vm(vm.id).files.push(root, "t", delete=True).skipped == {}
             assert remote_tree(arker, vm.id, tmp_path / "scratch") == tree
+
+
+def test_of_two_writers_of_the_same_large_file_none_fails(way: Way, deployment: Deployment) -> None:
+    data = bytes(9 << 20)
+    ends: list[int] = []
+
+    def other(done: int, total: int) -> None:
+        """Put the common part into its place, as another writer that is faster does."""
+        if not ends:
+            vm.run("mv .arker-part-* large").check()
+        ends.append(done)
+
+    with (
+        Arker(deployment.api_key, way.url, global_url=way.url, contract=way.contract) as arker,
+        arker.vm("arkuntu").fork() as vm,
+    ):
+        vm.files.write("large", data, progress=other)
+        assert [(info.name, info.size) for info in vm.files.list()] == [("large", len(data))]
+        assert ends == [8 << 20, 8 << 20, len(data)]

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import posixpath
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -220,9 +221,14 @@ class AsyncFiles:
                     raise
                 with contextlib.suppress(ArkerError):
                     await self._wire.operate("remove", part, missing_ok=True)
-                # The file there is different, or another client writes the same content.
-                if error.code != "conflict" or conditions["if_match"] is not None or attempt == _TRIES:
+                if (
+                    error.code not in ("conflict", "not_found")
+                    or conditions["if_match"] is not None
+                    or attempt == _TRIES
+                ):
                     raise
+                # Another client writes the same content, or has put it into place: go on apart from it.
+                part = posixpath.join(folder, f"{PARTIAL}{secrets.token_hex(12)}")
         raise AssertionError
 
     async def append(self, path: RemotePath, data: bytes | str) -> FileInfo:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import posixpath
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -221,9 +222,14 @@ class Files:
                     raise
                 with contextlib.suppress(ArkerError):
                     self._wire.operate("remove", part, missing_ok=True)
-                # The file there is different, or another client writes the same content.
-                if error.code != "conflict" or conditions["if_match"] is not None or attempt == _TRIES:
+                if (
+                    error.code not in ("conflict", "not_found")
+                    or conditions["if_match"] is not None
+                    or attempt == _TRIES
+                ):
                     raise
+                # Another client writes the same content, or has put it into place: go on apart from it.
+                part = posixpath.join(folder, f"{PARTIAL}{secrets.token_hex(12)}")
         raise AssertionError
 
     def append(self, path: RemotePath, data: bytes | str) -> FileInfo:
