@@ -8,6 +8,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+#: How often the list of locks is read before a lock counts as not held.
+_LOOKS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -44,6 +47,11 @@ def running(state: Path, *, stopping: bool = False) -> Running | None:
 
 def _is_held(file: Path, pid: int) -> bool:
     """Whether a process holds the lock of a file. Trying to lock it would disturb a deployment that starts."""
+    # The kernel lists locks in pieces: while others are released, one that is held may be missing from the list.
+    return any(_is_listed(file, pid) for _ in range(_LOOKS))
+
+
+def _is_listed(file: Path, pid: int) -> bool:
     try:
         # Do not compare devices: some file systems report different numbers here and there.
         inode = f":{file.stat().st_ino}"

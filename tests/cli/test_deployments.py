@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import resource
@@ -238,6 +239,18 @@ def test_a_deployment_in_the_background(state: Path) -> None:
     assert exported(arker("serve", "--detach", "--port", "0"))["ARKER_API_KEY"] == first
     assert arker("ls", "-q") == f"{vm_id}\n"
     arker("serve", "--stop")
+
+
+@pytest.mark.parametrize(("pid", "held"), [(7, True), (8, False)])
+def test_a_lock_that_is_missing_from_one_list_of_locks_is_held(
+    pid: int, held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "lock"
+    file.touch()
+    line = f"1: FLOCK  ADVISORY  WRITE 7 00:1:{file.stat().st_ino} 0 EOF\n"
+    lists = itertools.chain([""], itertools.repeat(line))
+    monkeypatch.setattr(Path, "read_text", lambda _: next(lists))
+    assert local._is_held(file, pid) == held
 
 
 def test_a_deployment_that_stops_is_left_alone_and_a_second_stop_ends_it_at_once(state: Path) -> None:

@@ -53,7 +53,7 @@ def test_callbacks_see_output_as_it_comes_and_the_result_has_all_of_it(deploymen
             vm.run("touch ~/seen", session_id="beside")
 
         command = (
-            "echo one; echo two >&2; until [ -e ~/seen ]; do sleep 0.02; done; sleep 1; echo three; exit 3"
+            "echo one; echo two >&2; until [ -e ~/seen ]; do sleep 0.02; done; sleep 1; echo three; (exit 3)"
         )
         result = vm.run(command, on_stdout=seen, on_stderr=err.append)
         assert b"".join(out) == result.stdout == b"one\nthree\n"
