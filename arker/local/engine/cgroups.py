@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from arker.local.engine import small_files
 from arker.local.engine.limits import Limits
 from arker.local.engine.protocol import ComputerBusy
 
@@ -160,7 +161,7 @@ class Group:
         group = cls(part / name)
         try:
             group._path.mkdir()
-            (group._path / "cgroup.procs").write_text(str(process))
+            small_files.write(f"{group._path}/cgroup.procs", b"%d" % process)
         except OSError:
             group.remove()
             return None
@@ -170,9 +171,8 @@ class Group:
             "cpu.weight": 100,
         }
         for file, value in settings.items():
-            if (group._path / file).exists():  # the file exists only if its controller is enabled
-                with contextlib.suppress(OSError):
-                    (group._path / file).write_text(str(value))
+            with contextlib.suppress(OSError):  # the file exists only if its controller is enabled
+                small_files.write(f"{group._path}/{file}", b"%d" % value)
         return group
 
     async def freeze(self) -> None:
@@ -218,7 +218,7 @@ class Group:
 
     def _read(self, file: str) -> str:
         try:
-            return (self._path / file).read_text()
+            return small_files.read(f"{self._path}/{file}")
         except OSError:
             return ""
 

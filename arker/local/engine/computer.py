@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from arker.local.engine import resting, sandbox_files, trees
+from arker.local.engine import resting, sandbox_files, small_files, trees
 from arker.local.engine.checkpoint import Checkpoint
 from arker.local.engine.digests import Digests
 from arker.local.engine.file_protocol import Conditions
@@ -225,7 +225,7 @@ class Computer:
             # Not listable: programs inside open only the names that they were given.
             control.mkdir(mode=0o311)
             os.link(self.image.first, control / FIRST)
-            (control / MEMINFO).write_text(meminfo(host_meminfo(), host.limits.memory, 0))
+            small_files.make(f"{control}/{MEMINFO}", meminfo(host_meminfo(), host.limits.memory, 0).encode())
         except OSError as error:
             raise storage_error(error, "the sandbox cannot be started") from error
         mounted = (*self.frozen, self.top)

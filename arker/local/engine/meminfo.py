@@ -5,7 +5,7 @@ Programs size their heaps and caches by it. `sysinfo(2)` still reports the host'
 
 from __future__ import annotations
 
-from pathlib import Path
+from arker.local.engine import small_files
 
 _ZERO = ("Buffers", "Cached", "SwapCached", "SwapTotal", "SwapFree")
 
@@ -13,7 +13,7 @@ _ZERO = ("Buffers", "Cached", "SwapCached", "SwapTotal", "SwapFree")
 def host_meminfo() -> str:
     """Return the text of the host's file; empty if it cannot be read."""
     try:
-        return Path("/proc/meminfo").read_text()
+        return small_files.read("/proc/meminfo")
     except OSError:
         return ""
 

@@ -24,9 +24,9 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
+from arker.local.engine import small_files
 from arker.local.engine.cgroups import Group
 from arker.local.engine.protocol import ComputerBusy
 
@@ -417,10 +417,10 @@ class Processes:
             below: list[str] = []
             for outside in level:
                 with contextlib.suppress(OSError):
-                    below += Path(f"/proc/{outside}/task/{outside}/children").read_text().split()
+                    below += small_files.read(f"/proc/{outside}/task/{outside}/children").split()
             for outside in reversed(below):
                 with contextlib.suppress(OSError):
-                    status = Path(f"/proc/{outside}/status").read_text(errors="replace")
+                    status = small_files.read(f"/proc/{outside}/status")
                     numbers = status.partition("\nNSpid:")[2].partition("\n")[0].split()
                     if numbers and numbers[-1] == wanted:
                         self._outside[pid] = int(outside)

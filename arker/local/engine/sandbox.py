@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from arker.local.engine import seccomp
+from arker.local.engine import seccomp, small_files
 from arker.local.engine.cgroups import Group, Usage
 from arker.local.engine.diagnosis import explain, facts, find_bwrap
 from arker.local.engine.images import HOME, Image
@@ -219,13 +219,13 @@ def _dies_first() -> Iterator[None]:
 
     A guest cannot reset the score. The user of this process may lower its own score again to the old value.
     """
-    score = Path("/proc/self/oom_score_adj")
-    before = score.read_text()
-    score.write_text("1000")
+    score = "/proc/self/oom_score_adj"
+    before = small_files.read(score)
+    small_files.write(score, b"1000")
     try:
         yield
     finally:
-        score.write_text(before)
+        small_files.write(score, before.encode())
 
 
 @dataclass(slots=True)

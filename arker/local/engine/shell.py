@@ -43,6 +43,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from arker.local.engine import small_files
 from arker.local.engine.changes import Changes, changes, changes_nothing, is_deep
 from arker.local.engine.checkpoint import (
     CHANGES_ON_DEMAND,
@@ -441,8 +442,8 @@ class Shell:
         os.mkfifo(self._secret_folder / "s", 0o600)
         secret = self._secret
         for kind in ("K", "L"):
-            (self._secret_folder / kind.lower()).write_bytes(_telling(secret, kind))
-        (self._secret_folder / "r").write_bytes(b'\\builtin return "$1"\n')
+            small_files.make(f"{self._secret_folder}/{kind.lower()}", _telling(secret, kind))
+        small_files.make(f"{self._secret_folder}/r", b'\\builtin return "$1"\n')
         self._tell_at_exit("E")
         late = b""
         if isinstance(told, Checkpoint):
@@ -462,7 +463,7 @@ class Shell:
             b"cwd": quote(self._cwd),
             b"hook": hook,
         }
-        (self._secret_folder / "start").write_bytes(start)
+        small_files.make(f"{self._secret_folder}/start", start)
         # Both ends are open, so that the pipe does not end between records.
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
         self._records = os.open(self._secret_folder / "s", flags)
@@ -478,7 +479,7 @@ class Shell:
         """Make the shell report at its end everything that the last command may have changed."""
         self._at_exit = kind
         text = _telling(self._secret, kind, after='return "$1" 2>/dev/null')
-        (self._secret_folder / "x").write_bytes(text)
+        small_files.make(f"{self._secret_folder}/x", text)
 
     def _hook(self) -> bytes:
         """The trap on EXIT that reports the state and then runs the user's trap, as one word."""

@@ -38,13 +38,16 @@ def create_app(
         contract: which contract to serve: `0.1`, `0.3` or `both`.
     """
     under_way = UnderWay(most_connections() if most_requests is None else most_requests)
-    # The order matters: the last of the computers' routes matches every other path below a computer. Each route before
-    # the right one takes time, so those that are asked for most come first.
+    # The order matters: names below `/vms/` come before the routes of one computer, and the last route matches every
+    # other path below a computer. Each route before the right one takes time, so those that are asked for most come
+    # first.
     routes: list[BaseRoute] = [
         *runs.ROUTES,
         *recorded.ROUTES,
-        *handles.ROUTES,
         *files.ROUTES,
+        *computers.ROUTES,
+        *vms.ROUTES,
+        *handles.ROUTES,
         *file_operations.ROUTES,
         *deployment.ROUTES,
         *organization.ROUTES,
@@ -53,8 +56,7 @@ def create_app(
         *sessions.ROUTES,
         *pty.ROUTES,
         *filesystems.ROUTES,
-        *computers.ROUTES,
-        *vms.ROUTES,
+        *vms.LAST,
     ]
     app = Starlette(routes=[route for route in routes if _spoken(route, contract)])
     app.router.redirect_slashes = False

@@ -216,6 +216,6 @@ ROUTES: Final = [
     Route("/api/v1/vms", Vms),
     Route("/api/v1/vms/{vm_id}", OneVm),
     Route("/api/v1/vms/{vm_id}/policies", Policies),
-    # Any other path below a computer.
-    Route("/api/v1/vms/{vm_id}/{operation:path}", UnknownOperation),
 ]
+#: Any other path below a computer.
+LAST: Final = [Route("/api/v1/vms/{vm_id}/{operation:path}", UnknownOperation)]
