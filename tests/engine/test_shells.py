@@ -158,6 +158,17 @@ async def test_variables_that_set_options_and_options_that_are_variables(engine:
     assert await sh(engine, look) == ".dot\n4.2 3\n0\n2\n"
 
 
+@pytest.mark.parametrize("call", ["change", "eval 'pu''shd /tmp; uli''mit -S -n 100'", ". ./file"])
+async def test_folders_and_limits_survive_however_they_were_set(engine: BubblewrapEngine, call: str) -> None:
+    change = "pushd /tmp >/dev/null; ulimit -S -n 100"
+    await sh(engine, f"echo '{change}' > file; change() {{ {change}; }}")
+    if call != "change":
+        await sh(engine, "unset -f change")
+    await sh(engine, call)
+    await attempt(engine, "kill -9 $$")
+    assert await sh(engine, "dirs; ulimit -n") == "/tmp ~\n100\n"
+
+
 async def test_forks_have_different_random_numbers(engine: BubblewrapEngine) -> None:
     await sh(engine, "RANDOM=1; : $RANDOM")
     await engine.fork("a", "b")

@@ -31,8 +31,8 @@ SECTIONS: dict[str, str] = {
 OPTIONS: tuple[str, ...] = ("options", "shopt")
 #: Reported only when the last command may have changed them.
 ON_DEMAND: frozenset[str] = frozenset({"limits", "hashed", "folders"})
-#: A command with one of these words may have.
-CHANGES_ON_DEMAND = (b"ulimit", b"hash", b"pushd", b"popd", b"dirs", b"DIRSTACK")
+#: A command may have that has one of these words, or calls a function or an alias that has.
+CHANGES_ON_DEMAND = (b"ulimit", b"hash", b"pushd", b"popd", b"dirs", b"DIRSTACK", b"BASH_CMDS")
 
 #: Builtins that the engine's own lines use. A shell without one of them is not used any more.
 ESSENTIAL: frozenset[bytes] = frozenset(

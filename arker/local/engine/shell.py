@@ -591,11 +591,21 @@ class Shell:
         if part is not None:
             self._asked[nonce] = part
             return line + _TELL_PART % (part.report(nonce), secret)
-        more = any(word in command for word in CHANGES_ON_DEMAND)
+        more = self._changes_more(command)
         kind = b"l" if more else b"k"
         if self._at_exit != (at_exit := "F" if more else "E"):
             self._tell_at_exit(at_exit)
         return line + (_TELL_APART % (secret, kind) if self._apart else _TELL % (secret, secret, kind))
+
+    def _changes_more(self, command: bytes) -> bool:
+        """Whether a command may change what is reported only then: by itself, or by what it calls, reads or makes."""
+        known = self._checkpoint.sections
+        codes = (command, known.get("functions", b""), known.get("aliases", b""))
+        return (
+            any(word in code for code in codes for word in CHANGES_ON_DEMAND)
+            or any(word in command for word in _READING)
+            or _SOURCES.search(command) is not None
+        )
 
     def _looks_at_traps(self, command: bytes) -> bool:
         """Whether a command may show or set traps, or be seen by them."""
