@@ -43,7 +43,7 @@ SLOW = (
 )  # fmt: skip
 
 #: Of a table of tests of the engine, each of which starts an engine, so many rows are not slow.
-ROWS = 3
+ROWS = 2
 
 #: Which contract the shared deployment speaks; `make contracts` runs the client's tests with each one alone.
 CONTRACT = os.environ.get("ARKER_TEST_CONTRACT", "both")
