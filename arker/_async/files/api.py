@@ -301,11 +301,12 @@ class AsyncFiles:
                     info = await self._wire.stat(where)
                     await sink.start(info.size)
                     done = 0
-                    async for piece in self._pieces(where, version=info.version):
+                    # Not of the version of `info`, as a file of one piece may change all the time.
+                    async for piece in self._pieces(where):
                         await sink.write(done, piece)
                         done += len(piece)
                         if progress is not None:
-                            progress(done, info.size)
+                            progress(done, max(done, info.size))
                     await sink.publish(executable=bool(info.mode & 0o111))
                     return
                 except ArkerError as error:

@@ -300,11 +300,12 @@ class Files:
                     info = self._wire.stat(where)
                     sink.start(info.size)
                     done = 0
-                    for piece in self._pieces(where, version=info.version):
+                    # Not of the version of `info`, as a file of one piece may change all the time.
+                    for piece in self._pieces(where):
                         sink.write(done, piece)
                         done += len(piece)
                         if progress is not None:
-                            progress(done, info.size)
+                            progress(done, max(done, info.size))
                     sink.publish(executable=bool(info.mode & 0o111))
                     return
                 except ArkerError as error:
