@@ -35,10 +35,11 @@ _DEEP = re.compile(
     rb"""\b(?:bind|builtin|command(?!\s+-[vV]\s)|compgen|complete|compopt|coproc|dirs|enable|eval|exec|exit|fc|hash
     |history|local|logout|mapfile|popd|pushd|readarray|set|shift|shopt\b[^;&|\n]*\s-\w*o|source|suspend|ulimit
     |BASH_ARGV0|BASH_CMDS|BASH_COMPAT|DIRSTACK|GLOBIGNORE|IGNOREEOF|POSIXLY_CORRECT|PWD)\b
-    |(?:^|[\s;&|({])\.\s
-    |\$\{[\s|]
-    # A command whose name is the value of something.
-    |(?:^|[\n;&|)!`]|(?<!\$)(?<!\$\()[({]|\b(?:do|then|else|elif|if|while|until|time)\s)\s*(?:\w+=\S*\s+)*[^\s=]*[$`]""",
+    |(?:^|[\s;&|(){}!`])\.\s|\$\{[\s|]|\bjobs\s+-x
+    # A command whose name is the value of something, or the name of a file that is found by a pattern; values of
+    # variables and names of files may come before it.
+    |(?:^|[\n;&|)!`]|(?<!\$)(?<!\$\()[({]|\b(?:do|then|else|elif|if|while|until|time)\s)\s*
+        (?:(?:[\w\[\]]+\+?=|\d*[<>]|-)[^;&|\n]*\s)?[^\s=]*(?:[$`*?]|\[[^\s\[]|\{\S)""",
     re.VERBOSE,
 )
 #: Words that change the sections of the state that their group is named for.
@@ -63,8 +64,8 @@ _TELL: dict[str, str] = {
 }
 #: Builtins that set variables by their arguments.
 _TAKING = re.compile(rb"\b(?:read|getopts|export)\b|\b(?:printf|wait)\s+[-$`{*?~]")
-#: What arguments may come from, other than their text.
-_EXPANDED = re.compile(rb"[$`{*?~]")
+#: Arguments that do not come from their text, or that follow an option in one word.
+_EXPANDED = re.compile(rb"[$`{*?~\[]|\s-\w*[apv]\w")
 #: What may set variables that are not named: arithmetic, which evaluates values, and names that are values.
 _ANY_VARIABLE = re.compile(rb"\(\(|\[|\blet\b|\$\{(?:!|[\w@*]+(?::[^-=?+]|@P))")
 _WORD = re.compile(rb"[A-Za-z_]\w*", re.ASCII)
@@ -157,7 +158,8 @@ def changes(command: bytes, known: Checkpoint, *, functions_are_deep: bool) -> C
     parts = {match.lastgroup or "" for match in _PARTS.finditer(text)}
     if parts & {"functions", "options", "traps"} and _EXPANDED.search(text):
         return None
-    calls = any(line.rpartition(b" ")[2] in text for line in sections.get("names", b"").splitlines())
+    functions = _plain(sections.get("names", b"")).splitlines()
+    calls = any(line.rpartition(b" ")[2] in text for line in functions)
     if calls and functions_are_deep:
         return None
     found = {name for part in parts for name in _SECTIONS[part]}
@@ -172,8 +174,9 @@ def _traps(known: Checkpoint) -> list[bytes]:
 
 
 def _plain(code: bytes) -> bytes:
-    """Code with its lines joined where bash joins them, and without quotes."""
-    return code.replace(b"\\\n", b"").translate(None, _QUOTES)
+    """Code without quotes; where lines may be joined, both as it is and with joined lines."""
+    text = code.translate(None, _QUOTES)
+    return text + b"\n" + code.replace(b"\\\n", b"").translate(None, _QUOTES) if b"\\\n" in code else text
 
 
 def _variables(text: bytes, known: Checkpoint) -> tuple[bytes, ...] | None:
