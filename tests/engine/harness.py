@@ -70,6 +70,19 @@ async def attempt(
     return await run(engine, vm, session, command, **options)
 
 
+async def until_there_are(
+    engine: BubblewrapEngine, count: int, name: str, vm: str = "a", session: str = "0"
+) -> None:
+    """Wait until so many processes have a name: one that was killed has it until process 1 has taken notice."""
+    await sh(
+        engine,
+        f"until [ $(pgrep -cx {name}) = {count} ]; do :; done",
+        vm,
+        session,
+        timeout=60,
+    )
+
+
 async def content(engine: BubblewrapEngine, path: str, vm: str = "a") -> bytes:
     async with await engine.open_file(vm, path) as file:
         return await file.read(0, file.size)

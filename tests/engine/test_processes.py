@@ -14,7 +14,7 @@ from arker.local.engine import BubblewrapEngine, computer
 from arker.local.engine.processes import Process, mapped_without_name, parse_stat
 from arker.local.engine.supervisor import interval
 
-from .harness import attempt, content, sh
+from .harness import attempt, content, sh, until_there_are
 
 MIB = 1 << 20
 _EXIT = 60 if platform.machine() == "x86_64" else 93
@@ -82,7 +82,7 @@ async def test_a_timeout_ends_what_hides(engine: BubblewrapEngine, hidden: str) 
     # All that it started is gone; what others, and this session before, left behind runs on.
     shells = [s.shell.pid for s in engine._computers["a"].sessions.values() if s.shell is not None]
     assert {p.pid for p in processes(engine)} <= before | set(shells)
-    assert await sh(engine, "pgrep -c '^sleep$'", session="b") == "4\n"
+    await until_there_are(engine, 4, "sleep", session="b")
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ async def test_a_timeout_ends_what_hides_behind_a_shell_that_takes_no_mark(engin
     await sh(engine, "ulimit -x 0")
     outcome = await attempt(engine, f"{HIDDEN['twice']}\nsleep 300", timeout=1)
     assert not outcome.completed
-    assert await sh(engine, "pgrep -c '^sleep$'", session="b") == "1\n"
+    await until_there_are(engine, 1, "sleep", session="b")
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ async def test_a_timeout_ends_nothing_that_another_session_starts_meanwhile(
 async def test_a_process_that_lowers_its_mark_is_ended(engine: BubblewrapEngine) -> None:
     lower = "import os, resource, time\nresource.setrlimit(10, (5, 5))\nos.setsid()\ntime.sleep(300)"
     await attempt(engine, f"(env -i python3 -c '{lower}' &)\nsleep 300", timeout=2)
-    assert await sh(engine, "pgrep -c python3 || true") == "0\n"
+    await until_there_are(engine, 0, "python3")
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from arker.local.engine import BubblewrapEngine, LimitReached, TerminalSize, VmM
 from arker.local.engine.processes import Process, Processes
 from arker.local.engine.terminal import SCROLLBACK, Attachment
 
-from .harness import attempt, sh
+from .harness import attempt, sh, until_there_are
 
 SIZE = TerminalSize(80, 24)
 
@@ -146,7 +146,7 @@ async def test_kill_ends_what_is_forked_meanwhile(
     monkeypatch.setattr(Processes, "all", forked_later)
     await seen.attachment.kill()
     await seen.attachment.wait()
-    assert "sleep" not in await sh(engine, "cat /proc/[0-9]*/comm")
+    await until_there_are(engine, 0, "sleep")
 
 
 async def test_kill_ends_all_of_it(engine: BubblewrapEngine) -> None:
@@ -156,7 +156,7 @@ async def test_kill_ends_all_of_it(engine: BubblewrapEngine) -> None:
     await seen.attachment.kill()
     assert await seen.attachment.wait() == 137
     await seen.rest()
-    assert "sleep" not in await sh(engine, "cat /proc/[0-9]*/comm")
+    await until_there_are(engine, 0, "sleep")
     # The session has another one.
     fresh = await screen(engine)
     await fresh.type("echo he''re\r")
