@@ -35,6 +35,7 @@ PRISTINE = Checkpoint(
         ('ls "${x:-$y}" > out', (), ()),
         ("export PATH=$PATH:/x", (), None),
         ("echo $(($x + 1))", (), None),
+        ("test -v $x", (), None),
         ("g() { echo $1; }", ("functions", "names"), ()),
         ("f", (), None),
         ("shopt -s extglob", OPTIONS[::-1], ()),
@@ -89,7 +90,7 @@ def test_what_can_change_everything(command: str) -> None:
 def test_what_changes_nothing() -> None:
     for command in ("ls -l 'a b'", 'echo $x "${x} y" $1', "/bin/true\n"):
         assert changes_nothing(command.encode(), PRISTINE)
-    for command in ("f", "cd", "x=1", "echo $(f)", "echo ${x:=1}", "printf -v x 1", "a; f"):
+    for command in ("f", "cd", "x=1", "test -v $x", "echo $(f)", "echo ${x:=1}", "printf -v x 1", "a; f"):
         assert not changes_nothing(command.encode(), PRISTINE)
 
 
@@ -107,6 +108,7 @@ def test_what_changes_nothing() -> None:
 def test_traps_may_run_at_any_time(word: bytes, harmless: bool) -> None:
     known = Checkpoint({**PRISTINE.sections, "traps": b"trap -- " + word + b" SIGUSR1\n"})
     assert (changes(b"cd", known, functions_are_deep=False) is not None) is harmless
+    assert changes_nothing(b"sleep 1", known) is harmless
 
 
 def test_functions_that_change_variables_alone() -> None:

@@ -24,7 +24,7 @@ _CHANGING = frozenset(
     b""". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs
     disown do done elif else enable esac eval exec exit export fc fg fi for function getopts hash help history if in
     jobs
-    kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend
+    kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend test
     then time times trap type typeset ulimit umask unalias unset until wait while""".split()
 )
 #: Longer commands are assumed to change everything: a report costs less than analyzing them.
@@ -67,7 +67,7 @@ _TAKING = re.compile(rb"\b(?:read|getopts|export)\b|\b(?:printf|wait)\s+[-$`{*?~
 #: Arguments that do not come from their text, or that follow an option in one word.
 _EXPANDED = re.compile(rb"[$`{*?~\[]|\s-\w*[apv]\w")
 #: What may set variables that are not named: arithmetic, which evaluates values, and names that are values.
-_ANY_VARIABLE = re.compile(rb"\(\(|\[|\blet\b|\$\{(?:!|[\w@*]+(?::[^-=?+]|@P))")
+_ANY_VARIABLE = re.compile(rb"\(\(|\btest\b.*\s-[vR]\b|\[|\blet\b|\$\{(?:!|[\w@*]+(?::[^-=?+]|@P))")
 _WORD = re.compile(rb"[A-Za-z_]\w*", re.ASCII)
 _ASSIGNED = re.compile(
     rb"""([A-Za-z_]\w*)(?=\+?=|:=)|\b(?:for|select)\s+([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\}[<>]""",
@@ -136,7 +136,12 @@ def is_deep(functions: bytes) -> bool:
 
 def changes_nothing(command: bytes, known: Checkpoint) -> bool:
     """Whether a command leaves a shell with the state `known` as it is, whatever comes of it."""
-    match = _CALL.fullmatch(command)
+    return all(_is_call(code, known) for code in (command, *_traps(known)))
+
+
+def _is_call(code: bytes, known: Checkpoint) -> bool:
+    """Whether `code` is one call of something that changes nothing."""
+    match = _CALL.fullmatch(code)
     return not (
         match is None
         or match["name"] in _CHANGING
@@ -150,7 +155,7 @@ def changes(command: bytes, known: Checkpoint, *, functions_are_deep: bool) -> C
     sections = known.sections
     if sections.get("aliases"):
         return None
-    if len(command) > _LOOKED_AT or not all(changes_nothing(trap, known) for trap in _traps(known)):
+    if len(command) > _LOOKED_AT or not all(_is_call(trap, known) for trap in _traps(known)):
         return None
     text = _plain(command)
     if _DEEP.search(text):
@@ -169,8 +174,8 @@ def changes(command: bytes, known: Checkpoint, *, functions_are_deep: bool) -> C
 
 def _traps(known: Checkpoint) -> list[bytes]:
     """The commands of traps, which may run at any time, as far as they are plain."""
-    words = known.traps().values() if known.sections.get("traps") else ()
-    return [word[1:-1] for word in words if word != b"''"]
+    traps = known.traps() if known.sections.get("traps") else {}
+    return [word[1:-1] for name, word in traps.items() if word != b"''" and name != b"EXIT"]
 
 
 def _plain(code: bytes) -> bytes:

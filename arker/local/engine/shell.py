@@ -131,7 +131,7 @@ _EXIT = (
 _SHOWING = re.compile(rb"\btrap(?:\s+-\w*p|" + _BARE + rb")")
 #: Commands with such a word may show or set traps without naming them.
 _READING = (b"eval", b"source")
-_SOURCES = re.compile(rb"(?:^|[\s;&|({])\.\s")
+_SOURCES = re.compile(rb"(?:^|[\s;&|(){!`])\.\s")
 #: Traps that see the engine's own lines, and whatever may set one without its name.
 _SEEING = re.compile(rb"DEBUG|ERR|RETURN|eval|source|[$`{*?\[\\]", re.IGNORECASE)
 
