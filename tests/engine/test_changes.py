@@ -79,6 +79,7 @@ def test_what_a_command_can_change(
         "trap $x",
         "set -e",
         ". file",
+        "2>&1 $x",
         "exit",
         "${ x=1; }",
     ],

@@ -24,11 +24,11 @@ _CHANGING = frozenset(
     b""". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs
     disown do done elif else enable esac eval exec exit export fc fg fi for function getopts hash help history if in
     jobs
-    kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend test
-    then time times trap type typeset ulimit umask unalias unset until wait while""".split()
+    kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend
+    test then time times trap type typeset ulimit umask unalias unset until wait while""".split()
 )
-#: Longer commands are assumed to change everything: a report costs less than analyzing them.
-_LOOKED_AT = 2048
+#: Longer commands are assumed to change everything: a report costs less than analyzing them, however they are made.
+_LOOKED_AT = 1024
 _QUOTES = b"\\'\""
 #: Words that may change anything, or a section that is rarely reported.
 _DEEP = re.compile(
@@ -39,7 +39,7 @@ _DEEP = re.compile(
     # A command whose name is the value of something, or the name of a file that is found by a pattern; values of
     # variables and names of files may come before it.
     |(?:^|[\n;&|)!`]|(?<!\$)(?<!\$\()[({]|\b(?:do|then|else|elif|if|while|until|time)\s)\s*
-        (?:(?:[\w\[\]]+\+?=|\d*[<>]|-)[^;&|\n]*\s)?[^\s=]*(?:[$`*?]|\[[^\s\[]|\{\S)""",
+        (?:(?:[\w\[\]]+\+?=|\d*[<>]&?|-)(?:[^;&|\n]|[<>]&)*\s)?[^\s=]*(?:[$`*?]|\[[^\s\[]|\{\S)""",
     re.VERBOSE,
 )
 #: Words that change the sections of the state that their group is named for.
@@ -70,7 +70,7 @@ _EXPANDED = re.compile(rb"[$`{*?~\[]|\s-\w*[apv]\w")
 _ANY_VARIABLE = re.compile(rb"\(\(|\btest\b.*\s-[vR]\b|\[|\blet\b|\$\{(?:!|[\w@*]+(?::[^-=?+]|@P))")
 _WORD = re.compile(rb"[A-Za-z_]\w*", re.ASCII)
 _ASSIGNED = re.compile(
-    rb"""([A-Za-z_]\w*)(?=\+?=|:=)|\b(?:for|select)\s+([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\}[<>]""",
+    rb"""\b([A-Za-z_]\w*+)(?=\+?=|:=)|\b(?:for|select)\s+([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\}[<>]""",
     re.ASCII | re.VERBOSE,
 )
 #: Variables that builtins set without being told their names.
