@@ -60,9 +60,9 @@ async def test_computers_that_take_the_terminals_together(
 ) -> None:
     monkeypatch.setattr(supervisor, "exceeded_together", partial(_with_room, {"terminals": 100}))
     await engine.create("b", "arkuntu")
-    code = "import os, time\nheld = [os.openpty() for _ in range(%d)]\ntime.sleep(60)"
-    few = asyncio.create_task(run(engine, "b", "0", f"python3 -c '{code % 30}'", timeout=50))
-    many = await run(engine, "a", "0", f"python3 -c '{code % 80}'", timeout=50)
+    code = "import os, time\nheld = [os.openpty() for _ in range(%d)]\ntime.sleep(100)"
+    few = asyncio.create_task(run(engine, "b", "0", f"python3 -c '{code % 30}'", timeout=80))
+    many = await run(engine, "a", "0", f"python3 -c '{code % 80}'", timeout=80)
     assert (many.exit_code, many.completed) == (137, True), many
     assert "terminals, and this one the most" in many.stderr.decode()
     assert not few.done()
@@ -106,10 +106,10 @@ async def test_asynchronous_input_and_leases_are_refused(engine: BubblewrapEngin
 async def test_locks_of_a_program_that_cannot_be_read(engine: BubblewrapEngine) -> None:
     code = (
         "import fcntl, os, time\nheld = [os.open(str(n), os.O_RDWR | os.O_CREAT) for n in range(700)]\n"
-        "[fcntl.lockf(fd, fcntl.LOCK_EX, 1, 2 * at) for at in range(100) for fd in held]\ntime.sleep(60)"
+        "[fcntl.lockf(fd, fcntl.LOCK_EX, 1, 2 * at) for at in range(100) for fd in held]\ntime.sleep(100)"
     )
     await sh(engine, "cp $(readlink -f /usr/bin/python3) program; chmod 111 program")
-    ended = await run(engine, "a", "0", f"PYTHONHOME=/usr ./program - <<'PYTHON'\n{code}\nPYTHON", timeout=50)
+    ended = await run(engine, "a", "0", f"PYTHONHOME=/usr ./program - <<'PYTHON'\n{code}\nPYTHON", timeout=80)
     assert (ended.exit_code, ended.completed) == (137, True), ended
     assert "locks" in ended.stderr.decode()
 
@@ -169,7 +169,7 @@ async def test_the_deployment_keeps_its_place_when_memory_runs_out(engine: Bubbl
     ("hog", "words"),
     [
         (
-            "held = [os.open('/dev/null', 0) for _ in range(8000)]\nfor _ in range(40): os.fork() or time.sleep(60)",
+            "held = [os.open('/dev/null', 0) for _ in range(8000)]\nfor _ in range(17): os.fork() or time.sleep(100)",
             "files",
         ),
         ("held = [os.openpty() for _ in range(400)]", "terminals"),
@@ -204,8 +204,8 @@ async def test_the_deployment_keeps_its_place_when_memory_runs_out(engine: Bubbl
 )
 @pytest.mark.engine(memory=512 * MIB)
 async def test_processes_that_take_too_much_are_ended(engine: BubblewrapEngine, hog: str, words: str) -> None:
-    code = f"import os, time\n{hog}\ntime.sleep(60)"
-    ended = await run(engine, "a", "0", f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=50)
+    code = f"import os, time\n{hog}\ntime.sleep(100)"
+    ended = await run(engine, "a", "0", f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=80)
     assert (ended.exit_code, ended.completed) == (137, True), ended
     assert words in ended.stderr.decode()
 
@@ -227,7 +227,7 @@ async def test_meminfo_shows_the_limit_and_the_rest(engine: BubblewrapEngine) ->
     assert left > 400 * 1024
     await sh(
         engine,
-        "python3 -c 'import time; b = bytearray(b\"x\") * (200 << 20); time.sleep(60)' >/dev/null 2>&1 &",
+        "python3 -c 'import time; b = bytearray(b\"x\") * (200 << 20); time.sleep(100)' >/dev/null 2>&1 &",
     )
 
     async def less() -> bool:
