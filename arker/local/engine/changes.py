@@ -2,7 +2,7 @@
 
 bash writes each line of a report by itself, and the next command may have to wait for it: a report of everything takes
 as long as a short command. A wrong guess here would lose state. So a command is assumed to change everything unless its
-text shows that it cannot; words are found in comments and in quoted text, too.
+text shows that it cannot: a list of simple commands of a plain form, without certain words, also in quoted text.
 """
 
 from __future__ import annotations
@@ -62,6 +62,35 @@ _TELL: dict[str, str] = {
     OPTIONS[0]: r'\builtin printf %s "$SHELLOPTS"',
     OPTIONS[1]: r'\builtin printf %s "$BASHOPTS"',
 }
+#: An argument: plain characters, quoted text, variables, plain arithmetic, and the output of a plain subshell.
+_ARGUMENT = rb"""(?:[\w@%+:,./=~^*?-]|'[^']*+'|\$(?:\w++|[?$#!@*]|\{\w++\}|\(\([\w\s$+*/%-]*+\)\)|\([^()'"`\\#<]++\))
+    |"(?:[^"$`\\]|\$(?:\w++|[?$#!@*]|\{\w++\}))*+")++"""
+_VALUE = rb"[A-Za-z_]\w*+\+?=(?:" + _ARGUMENT + rb")?"
+_REDIRECTION = rb"[ \t]*+(?:\d?>&\d|(?:\d?(?:>>?|<<<|<)|&>)[ \t]*+" + _ARGUMENT + rb")"
+#: A simple command that a plain word names, or assignments; before it, words of loops, conditions and functions.
+_SIMPLE = (
+    rb"""(?:(?:do|then|else|elif|if|while|until|!|\{|[\w-]++\(\)\s*+\{)\s++)*+
+    (?:for[ \t]++\w++[ \t]++in(?:[ \t]++"""
+    + _ARGUMENT
+    + rb""")*+
+    |(?:done|fi|\})(?:"""
+    + _REDIRECTION
+    + rb""")*+
+    |"""
+    + _VALUE
+    + rb"(?:[ \t]++"
+    + _VALUE
+    + rb""")*+
+    |(?!(?:do|then|else|elif|if|while|until|time|coproc|case|select|function|in|for|done|fi)\b)[A-Za-z_./:][\w./+-]*+
+    (?:"""
+    + _REDIRECTION
+    + rb"|[ \t]++"
+    + _ARGUMENT
+    + rb")*+)"
+)
+_LIST = re.compile(
+    rb"\s*+" + _SIMPLE + rb"(?:[ \t]*+(?:;|&&?|\|\|?|\n)\s*+" + _SIMPLE + rb")*+[ \t]*+[;&]?\s*+", re.VERBOSE
+)
 #: Builtins that set variables by their arguments.
 _TAKING = re.compile(rb"\b(?:read|getopts|export)\b|\b(?:printf|wait)\s+[-$`{*?~]")
 #: Arguments that do not come from their text, or that follow an option in one word.
@@ -158,7 +187,7 @@ def changes(command: bytes, known: Checkpoint, *, functions_are_deep: bool) -> C
     if len(command) > _LOOKED_AT or not all(_is_call(trap, known) for trap in _traps(known)):
         return None
     text = _plain(command)
-    if _DEEP.search(text):
+    if not _LIST.fullmatch(command) or _DEEP.search(text):
         return None
     parts = {match.lastgroup or "" for match in _PARTS.finditer(text)}
     if parts & {"functions", "options", "traps"} and _EXPANDED.search(text):
