@@ -227,9 +227,11 @@ class _Run(Command):
     help="Kill the command after this time; fractions are rounded up.  [default: no timeout]",
 )  # fmt: skip
 @for_one_command
-@click.option("--follow", "-f", is_flag=True, help="Print the output while the command runs.")
 @click.option(
-    "--interactive", "-i", is_flag=True, help="Give it the standard input of this command; with --follow."
+    "--follow",
+    "-f",
+    is_flag=True,
+    help="Print the output while it runs, and give it the standard input of arker.",
 )
 @as_json
 @connected
@@ -242,7 +244,6 @@ def run(
     cwd: str | None,
     env: dict[str, str] | None,
     follow: bool,
-    interactive: bool,
     as_json: bool,
 ) -> None:
     """Run a command: arker run VM -- COMMAND
@@ -250,19 +251,20 @@ def run(
     A single argument is a line for the shell, such as 'cd src && make'; of several arguments, each stays one
     word. A session keeps its folder, variables and functions for its next command. The output is printed
     unchanged when the command has ended, or with --follow as it comes, and its exit code becomes that of arker
-    run. Standard input of the command is empty without --interactive. With --follow, Ctrl-C interrupts the
-    command, as SIGTERM and SIGHUP reach it; the second one ends it.
+    run. Standard input of the command is empty without --follow. With it, Ctrl-C interrupts the command, as
+    SIGTERM and SIGHUP reach it; the second one ends it.
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
-    if follow or interactive:
+    if follow:
         from .runs import follow as followed
+        from .runs import start_with_input
 
         if as_json:
             raise click.UsageError("--follow prints the output as it comes: leave out --json")
-        started = names.computer(client, vm).start(
-            line, session_id=session or 0, timeout=timeout, cwd=cwd, env=env, stdin=interactive
+        started = start_with_input(
+            names.computer(client, vm), line, session_id=session or 0, timeout=timeout, cwd=cwd, env=env
         )
-        click.get_current_context().exit(followed(started, stdin=interactive, ours=True))
+        click.get_current_context().exit(followed(started, stdin=started.info.takes_input, ours=True))
     computer = names.computer(client, vm)
     if cwd is None and env is None:
         result = _run(client, computer.id, line, session, timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -17,7 +18,7 @@ from .computers import _Run, _whole_seconds, for_one_command, show_ending
 from .deployments import connected
 
 if TYPE_CHECKING:
-    from arker import Arker, Run
+    from arker import Arker, Computer, Run
 
 #: Bytes of standard input that are passed on at a time.
 _READ: Final = 65536
@@ -157,10 +158,26 @@ def _signalled(number: int, _: object) -> None:
     raise _Signalled(number)
 
 
+def start_with_input(computer: Computer, line: str, **options: Any) -> Run:
+    """Start a command that gets input, or warn where it gets none and start it without."""
+    from arker import ArkerError
+
+    try:
+        return computer.start(line, stdin=True, **options)
+    except ArkerError as error:
+        if error.code != "unsupported_operation":
+            raise
+        if sys.stdin is not None and not sys.stdin.isatty():
+            warn("this deployment gives a command no input: it is empty")
+        return computer.start(line, **options)
+
+
 def follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
     """Show what a run writes until its end, and pass Ctrl-C and, with `stdin`, input on; its exit code. A run that is
     `ours` also gets SIGTERM and SIGHUP, and ends when nobody reads its output any more."""
     if stdin:
+        # Of a process in the background of a terminal, a read fails then, and does not stop the process.
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         threading.Thread(target=_pass_input, args=(run,), daemon=True).start()
     if ours:
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -197,12 +214,11 @@ def follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
 def _pass_input(run: Run) -> None:
     from arker import ArkerError
 
-    try:
-        while data := os.read(sys.stdin.fileno(), _READ):
-            run.write(data)
+    with contextlib.suppress(ArkerError):  # the run takes no input, or is over, which its end tells
+        with contextlib.suppress(OSError, ValueError):  # there is no input, or no more
+            while sys.stdin is not None and (data := os.read(sys.stdin.fileno(), _READ)):
+                run.write(data)
         run.close_stdin()
-    except (ArkerError, OSError, ValueError):
-        pass  # the run takes no input, or is over, which its end tells
 
 
 def _show(event: Any) -> None:

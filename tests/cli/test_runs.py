@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -13,10 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
-from arker import Arker, Computer
+from arker import Arker, ArkerError, Computer
+from arker.cli.runs import start_with_input
 from arker.cli.terminal import Keys
 
 from .conftest import Cli
@@ -71,7 +74,7 @@ def test_follow_prints_as_it_comes_and_passes_input_and_the_exit_code(
     vm: Computer, environment: dict[str, str]
 ) -> None:
     with subprocess.Popen(
-        [*ARKER, "run", "-f", "-i", vm.id, "--", "echo ready; read line; echo got $line; exit 7"],
+        [*ARKER, "run", "-f", vm.id, "--", "echo ready; read line; echo got $line; exit 7"],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -83,6 +86,30 @@ def test_follow_prints_as_it_comes_and_passes_input_and_the_exit_code(
         read_until(process.stdout.fileno(), b"got a line\n")
         process.stdin.close()
         assert process.wait(30) == 7
+
+
+def test_follow_without_a_standard_input(vm: Computer, environment: dict[str, str]) -> None:
+    line = f"exec {shlex.join([*ARKER, 'run', '-f', vm.id, '--', 'cat; echo done'])} <&-"
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == (b"done\n", b"", 0)
+
+
+def test_a_command_is_followed_where_it_gets_no_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    class Without:
+        def start(self, line: str, **options: object) -> str:
+            asked.append(options)
+            if options.get("stdin"):
+                raise ArkerError("unsupported_operation", "it has none")
+            return line
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("typed"))
+    assert start_with_input(cast(Computer, Without()), "cat", session_id=0) == "cat"
+    assert asked == [{"stdin": True, "session_id": 0}, {"session_id": 0}]
+    assert "no input" in capsys.readouterr().err
 
 
 def test_ctrl_c_interrupts_the_command_and_not_its_follower(

@@ -26,6 +26,7 @@ class Connection(HttpToolsProtocol):
     """A connection of a client; `bounded` makes the class for a deployment."""
 
     bounds: ClassVar[Bounds]
+    headers: list[tuple[bytes, bytes]]
     _head = 0  # bytes since the last body data, end of head or end of request
     _head_timer: asyncio.TimerHandle | None = None
     _in_head = True
