@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import time
+from pathlib import Path
 from signal import Signals
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, EngineError, SessionBusy, VmMissing, run, sandbox, shell
+from arker.local.engine import (
+    BubblewrapEngine,
+    EngineError,
+    SandboxUnavailable,
+    SessionBusy,
+    VmMissing,
+    run,
+    sandbox,
+    shell,
+)
 from arker.local.engine.protocol import Reason
 from arker.local.engine.runs import collect
 
@@ -531,3 +543,24 @@ async def test_a_signal_that_comes_before_the_command_begins(engine: BubblewrapE
         end = await handle.wait()
         assert (end.exit_code, end.reason) == (143, Reason.SIGNALLED)
     assert await sh(engine, "echo $x") == "1\n"
+
+
+@pytest.mark.parametrize("name", ["pidfd_open", "add_reader"])
+async def test_a_sandbox_that_cannot_be_watched_is_given_up(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(*_: object) -> None:
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "no room for another watch")
+
+    def held() -> tuple[int, str]:
+        return len([*Path("/proc/self/fd").iterdir()]), Path(
+            f"/proc/self/task/{os.getpid()}/children"
+        ).read_text()
+
+    before = held()
+    monkeypatch.setattr(os if name == "pidfd_open" else asyncio.get_running_loop(), name, fail)
+    with pytest.raises(SandboxUnavailable, match="no room"):
+        await attempt(engine, "true")
+    assert held() == before
+    assert await sh(engine, "echo next") == "next\n"

@@ -334,7 +334,11 @@ class Sandbox:
         self.state: SandboxState = SandboxState.STARTING
         #: Done in the state ENDED.
         self.ended: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(self._monitor, self._reap)
+        try:
+            self._loop.add_reader(self._monitor, self._reap)
+        except BaseException:
+            os.close(self._monitor)
+            raise
 
     @classmethod
     async def start(
@@ -358,8 +362,9 @@ class Sandbox:
         filter_ = seccomp.program(one_user=image.whole)
         args = arguments(image, disk, control, limits, network=network, mounts=mounts)
         spawned = _spawn(bwrap, args, filter_)
-        sandbox = cls(spawned, control)
+        sandbox: Sandbox | None = None
         try:
+            sandbox = cls(spawned, control)
             sandbox.control(_first_lines(limits))
             async with asyncio.timeout(_START_SECONDS):
                 said = await _until_nul(spawned.said)
@@ -379,11 +384,17 @@ class Sandbox:
             sandbox._processes = Processes(proc, first, sandbox.group)
             sandbox._move(SandboxState.LIVE)
         except BaseException as error:
-            await sandbox._give_up()
-            if isinstance(error, (OSError, ValueError)):
+            if sandbox is None:
+                os.close(spawned.commands)
+                await asyncio.to_thread(os.waitpid, spawned.pid, 0)
+            else:
+                await sandbox._give_up()
+            if isinstance(error, TimeoutError):
                 raise SandboxUnavailable(
                     f"the sandbox did not start within {_START_SECONDS:.0f} s"
                 ) from error
+            if isinstance(error, (OSError, ValueError)):
+                raise SandboxUnavailable(f"the sandbox did not start: {error}") from error
             raise
         finally:
             os.close(spawned.said)
