@@ -131,7 +131,8 @@ _EXIT = (
 _SHOWING = re.compile(rb"\btrap(?:\s+-\w*p|" + _BARE + rb")")
 #: Commands with such a word may show or set traps without naming them.
 _READING = (b"eval", b"source")
-_SOURCES = re.compile(rb"(?:^|[\s;&|(){!`])\.\s")
+#: A dot as a command. The literal comes first, as a search for it is fast.
+_SOURCES = re.compile(rb"\.(?<![^\s;&|(){!`]\.)\s")
 #: Traps that see the engine's own lines, and whatever may set one without its name.
 _SEEING = re.compile(rb"DEBUG|ERR|RETURN|eval|source|[$`{*?\[\\]", re.IGNORECASE)
 
@@ -612,7 +613,7 @@ class Shell:
         return (
             self._has_traps(command)
             or any(word in command for word in _READING)
-            or (b"." in command and _SOURCES.search(command) is not None)
+            or _SOURCES.search(command) is not None
             or self._traps_see
         )
 
