@@ -6,7 +6,6 @@ import base64
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -478,7 +477,8 @@ async def _open_stream(
         run, begun = await _begin(computer, dump(fields), running.key, deadline)
         feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
         events = _follow(run, 0, deadline=deadline, begun=begun)
-        return AsyncRunStream(run, events, feeder, owns=True, running=replace(running))
+        again = Running(computer, running.command, running.key, began=running.began)
+        return AsyncRunStream(run, events, feeder, owns=True, running=again)
 
     return await cancelled_with(computer._client, running, begin)
 

@@ -7,7 +7,6 @@ import base64
 import contextlib
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -475,7 +474,8 @@ def _open_stream(
         run, begun = _begin(computer, dump(fields), running.key, deadline)
         feeder = Feeder(run, stdin) if fed and stdin is not None else None
         events = _follow(run, 0, deadline=deadline, begun=begun)
-        return RunStream(run, events, feeder, owns=True, running=replace(running))
+        again = Running(computer, running.command, running.key, began=running.began)
+        return RunStream(run, events, feeder, owns=True, running=again)
 
     return cancelled_with(computer._client, running, begin)
 

@@ -281,6 +281,8 @@ class LocalRun:
                 yield batch
             elif not over:
                 await journal.more()
+                # The end of a short command comes in the same turn of the loop as its output.
+                await asyncio.sleep(0)
         if self.forgotten:
             raise RunMissing(f"run {self.id} was forgotten")
 

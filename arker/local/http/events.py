@@ -16,7 +16,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from arker.local.service.errors import ApiError
 from arker.local.service.handles import Cut, End, Output, Reason, Run, Stream
@@ -131,8 +131,8 @@ class Events(Response):
         self._followers = followers
         #: Whether something was sent since it was set to False.
         self._sent = False
-        #: The first event, until it is sent.
-        self._first = b""
+        #: Events that are not sent yet: the first one, and at last those that go with the end of the response.
+        self._held = b""
 
     def _fields(self) -> dict[str, Any]:
         return run_fields(self._run, self._vm_id, takes_input=self._takes_input)
@@ -155,9 +155,10 @@ class Events(Response):
                 del self._followers[run_id]
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         first = to_json(self._fields())
-        self._first = frame(b"S", first) if self._frames else b"event: run\ndata: %s\n\n" % first
+        self._held = frame(b"S", first) if self._frames else b"event: run\ndata: %s\n\n" % first
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        send = _with_head(send, start)
         telling = asyncio.create_task(self._tell(send))
         watching = asyncio.create_task(self._keep_alive(send))
         with cancelled_with(Request(scope, receive)):
@@ -169,13 +170,13 @@ class Events(Response):
                 for task in (telling, watching):
                     task.cancel()
                 await asyncio.wait({telling, watching})
-        await send({"type": "http.response.body", "body": self._first})
+        await send({"type": "http.response.body", "body": self._held})
 
     async def _tell(self, send: Send) -> None:
         spell = _as_frame if self._frames else _as_sse
         async for batch in self._run.batches(self._offset, follow=self._follow):
-            parts = [self._first]
-            self._first = b""
+            parts = [self._held]
+            self._held = b""
             size = 0
             for event in batch:
                 parts += spell(event, self._fields)
@@ -184,7 +185,12 @@ class Events(Response):
                     await _piece(send, b"".join(parts))
                     parts.clear()
                     size = 0
-            if rest := b"".join(parts):
+            rest = b"".join(parts)
+            if batch and isinstance(batch[-1], End):
+                # Nothing follows but the end of the response: one write for both.
+                self._held = rest
+                return
+            if rest:
                 await _piece(send, rest)
             self._sent = True
             followers = self._followers[self._run.id]
@@ -200,11 +206,25 @@ class Events(Response):
                     await self._stopping.wait()
             except TimeoutError:
                 if not self._sent:
-                    first, self._first = self._first, b""
-                    await _piece(send, first or alive)
+                    held, self._held = self._held, b""
+                    await _piece(send, held or alive)
                 pause = ALIVE_EVERY
             else:
                 return
+
+
+def _with_head(send: Send, start: Message) -> Send:
+    """Return a `send` for the body that sends the head just before: a client that waits wakes up once for both."""
+    head: Message | None = start
+
+    async def send_both(message: Message) -> None:
+        nonlocal head
+        if head is not None:
+            begin, head = head, None
+            await send(begin)
+        await send(message)
+
+    return send_both
 
 
 async def _piece(send: Send, data: bytes) -> None:
