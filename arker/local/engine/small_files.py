@@ -1,18 +1,22 @@
-"""Small files, in one piece: those of the kernel, and those that shells read. A start of a computer takes some twenty;
-what `Path` needs for each, text layers and buffers, would be a good part of its time."""
+"""Small files, without layers between: those of the kernel, and those that shells read. A start of a computer takes
+some twenty; what `Path` needs for each, text layers and buffers, would be a good part of its time."""
 
 from __future__ import annotations
 
 import os
 
-_MOST = 1 << 16
+_PIECE = 1 << 16
 
 
 def read(path: str) -> str:
-    """Return the text of a file of at most 64 KiB. Raises OSError."""
+    """Return the text of a file. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(fd, _MOST).decode(errors="replace")
+        # The kernel gives a list, such as that of children, a page at a time.
+        data = b""
+        while piece := os.read(fd, _PIECE):
+            data += piece
+        return data.decode(errors="replace")
     finally:
         os.close(fd)
 
