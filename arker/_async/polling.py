@@ -197,7 +197,7 @@ async def open_polled(
     deadline = options.pop("deadline")
     run = await start_polled(computer, command, stdin=options.pop("stdin") is not None, **options)
     running = Running(computer, run.info.command, "", today=True, run_id=run.id)
-    return AsyncRunStream(run, run._events(0, deadline=deadline), owns=True, running=running)
+    return AsyncRunStream(run, deadline=deadline, owns=True, running=running)
 
 
 async def list_polled(computer: AsyncComputer, running: bool | None, limit: int) -> list[AsyncRun]:

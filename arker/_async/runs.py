@@ -116,7 +116,7 @@ class AsyncRun:
         """
         if offset < 0:
             raise ValueError(f"offset is 0 or more, not {offset}")
-        return AsyncRunStream(self, self._events(offset))
+        return AsyncRunStream(self, offset)
 
     async def wait(
         self,
@@ -137,7 +137,7 @@ class AsyncRun:
                 stopped.
         """
         deadline = None if timeout is None else Deadline(check_seconds("timeout", timeout))
-        async with AsyncRunStream(self, self._events(0, deadline=deadline)) as stream:
+        async with AsyncRunStream(self, deadline=deadline) as stream:
             return await stream.collect(on_stdout, on_stderr)
 
     async def output(self) -> tuple[bytes, bytes]:
@@ -147,7 +147,7 @@ class AsyncRun:
             ArkerError: any failure.
         """
         kept = Kept()
-        async with AsyncRunStream(self, self._events(0, follow=False)) as stream:
+        async with AsyncRunStream(self, follow=False) as stream:
             async for event in stream:
                 kept.add(event)
         return kept.value("stdout"), kept.value("stderr")
@@ -221,23 +221,30 @@ class AsyncRun:
 
 class AsyncRunStream:
     """The events of a run as they arrive: `RunOutput` in the order in which the deployment read it, and possibly an
-    `OutputCut`. A broken connection is opened again and continues where it stopped. A with-statement closes the stream
-    at its end. That cancels the run if `computer.stream()` started it and its end was not reached; a run that is
-    followed by `run.stream()` continues."""
+    `OutputCut`. A broken connection is opened again and continues where it stopped; so does iterating after an error,
+    a timeout around one step or another interruption. A with-statement closes the stream at its end. That cancels the
+    run if `computer.stream()` started it and its end was not reached; a run that is followed by `run.stream()`
+    continues."""
 
-    __slots__ = ("_events", "_feeder", "_owns", "_run", "_running")
+    __slots__ = ("_events", "_feeder", "_offset", "_owns", "_rest", "_run", "_running")
 
     def __init__(
         self,
         run: AsyncRun,
-        events: AsyncGenerator[Event],
-        feeder: AsyncFeeder | None = None,
+        offset: int = 0,
         *,
+        follow: bool = True,
+        deadline: Deadline | None = None,
+        events: AsyncGenerator[Event] | None = None,
+        feeder: AsyncFeeder | None = None,
         owns: bool = False,
         running: Running | None = None,
     ) -> None:
         self._run = run
-        self._events = events
+        #: Makes the events from an offset on; where the next one begins.
+        self._rest = functools.partial(run._events, follow=follow, deadline=deadline)
+        self._offset = offset
+        self._events = self._rest(offset) if events is None else events
         self._feeder = feeder
         #: Whether the run ends with the stream.
         self._owns = owns
@@ -258,10 +265,14 @@ class AsyncRunStream:
         try:
             async for event in self._events:
                 if not isinstance(event, RunInfo):
+                    self._offset = event.offset + (len(event.data) if isinstance(event, RunOutput) else 0)
                     return event
                 self._run._info = event
-        except ArkerError as error:
-            may_go_on(error, self._run)
+        except BaseException as error:
+            # The generator has ended with it. The next step continues with another one.
+            self._events = self._rest(self._offset)
+            if isinstance(error, ArkerError):
+                may_go_on(error, self._run)
             raise
         self._forget()
         if self._feeder is not None:
@@ -295,7 +306,8 @@ class AsyncRunStream:
             on_stderr: The same for standard error.
 
         Raises:
-            ArkerError: `unavailable` when the run ended without an exit code because its computer stopped.
+            ArkerError: `unavailable` when the run ended without an exit code because its computer stopped;
+                `invalid_state` when the stream was closed before.
         """
         kept = Kept()
         async for event in self:
@@ -357,6 +369,8 @@ class Kept:
 
 
 def _result(info: RunInfo, kept: Kept) -> RunResult:
+    if info.state == "running":
+        raise ArkerError("invalid_state", f"the stream of run {info.run_id} is closed", processed="maybe")
     if info.exit_code is None and info.reason != "cancelled":
         why = "; ".join(info.notes) or "the run ended without an exit code"
         raise ArkerError("unavailable", f"{why} ({info.reason})", processed="maybe")
@@ -478,7 +492,7 @@ async def _open_stream(
         feeder = AsyncFeeder(run, stdin) if fed and stdin is not None else None
         events = _follow(run, 0, deadline=deadline, begun=begun)
         again = Running(computer, running.command, running.key, began=running.began)
-        return AsyncRunStream(run, events, feeder, owns=True, running=again)
+        return AsyncRunStream(run, deadline=deadline, events=events, feeder=feeder, owns=True, running=again)
 
     return await cancelled_with(computer._client, running, begin)
 

@@ -64,7 +64,7 @@ async def wait_for_output(run: AsyncRun, output: str | re.Pattern[str], timeout:
     searches = {"stdout": _Search(pattern), "stderr": _Search(pattern)}
     deadline = Deadline(check_seconds("timeout", timeout))
     try:
-        async with AsyncRunStream(run, run._events(0, deadline=deadline)) as stream:
+        async with AsyncRunStream(run, deadline=deadline) as stream:
             async for event in stream:
                 if isinstance(event, RunOutput):
                     found = searches[event.stream].feed(event.data)

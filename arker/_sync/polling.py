@@ -196,7 +196,7 @@ def open_polled(computer: Computer, command: str | Sequence[str], **options: Any
     deadline = options.pop("deadline")
     run = start_polled(computer, command, stdin=options.pop("stdin") is not None, **options)
     running = Running(computer, run.info.command, "", today=True, run_id=run.id)
-    return RunStream(run, run._events(0, deadline=deadline), owns=True, running=running)
+    return RunStream(run, deadline=deadline, owns=True, running=running)
 
 
 def list_polled(computer: Computer, running: bool | None, limit: int) -> list[Run]:

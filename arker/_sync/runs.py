@@ -117,7 +117,7 @@ class Run:
         """
         if offset < 0:
             raise ValueError(f"offset is 0 or more, not {offset}")
-        return RunStream(self, self._events(offset))
+        return RunStream(self, offset)
 
     def wait(
         self,
@@ -138,7 +138,7 @@ class Run:
                 stopped.
         """
         deadline = None if timeout is None else Deadline(check_seconds("timeout", timeout))
-        with RunStream(self, self._events(0, deadline=deadline)) as stream:
+        with RunStream(self, deadline=deadline) as stream:
             return stream.collect(on_stdout, on_stderr)
 
     def output(self) -> tuple[bytes, bytes]:
@@ -148,7 +148,7 @@ class Run:
             ArkerError: any failure.
         """
         kept = Kept()
-        with RunStream(self, self._events(0, follow=False)) as stream:
+        with RunStream(self, follow=False) as stream:
             for event in stream:
                 kept.add(event)
         return kept.value("stdout"), kept.value("stderr")
@@ -222,23 +222,30 @@ class Run:
 
 class RunStream:
     """The events of a run as they arrive: `RunOutput` in the order in which the deployment read it, and possibly an
-    `OutputCut`. A broken connection is opened again and continues where it stopped. A with-statement closes the stream
-    at its end. That cancels the run if `computer.stream()` started it and its end was not reached; a run that is
-    followed by `run.stream()` continues."""
+    `OutputCut`. A broken connection is opened again and continues where it stopped; so does iterating after an error,
+    a timeout around one step or another interruption. A with-statement closes the stream at its end. That cancels the
+    run if `computer.stream()` started it and its end was not reached; a run that is followed by `run.stream()`
+    continues."""
 
-    __slots__ = ("_events", "_feeder", "_owns", "_run", "_running")
+    __slots__ = ("_events", "_feeder", "_offset", "_owns", "_rest", "_run", "_running")
 
     def __init__(
         self,
         run: Run,
-        events: Generator[Event],
-        feeder: Feeder | None = None,
+        offset: int = 0,
         *,
+        follow: bool = True,
+        deadline: Deadline | None = None,
+        events: Generator[Event] | None = None,
+        feeder: Feeder | None = None,
         owns: bool = False,
         running: Running | None = None,
     ) -> None:
         self._run = run
-        self._events = events
+        #: Makes the events from an offset on; where the next one begins.
+        self._rest = functools.partial(run._events, follow=follow, deadline=deadline)
+        self._offset = offset
+        self._events = self._rest(offset) if events is None else events
         self._feeder = feeder
         #: Whether the run ends with the stream.
         self._owns = owns
@@ -259,10 +266,14 @@ class RunStream:
         try:
             for event in self._events:
                 if not isinstance(event, RunInfo):
+                    self._offset = event.offset + (len(event.data) if isinstance(event, RunOutput) else 0)
                     return event
                 self._run._info = event
-        except ArkerError as error:
-            may_go_on(error, self._run)
+        except BaseException as error:
+            # The generator has ended with it. The next step continues with another one.
+            self._events = self._rest(self._offset)
+            if isinstance(error, ArkerError):
+                may_go_on(error, self._run)
             raise
         self._forget()
         if self._feeder is not None:
@@ -294,7 +305,8 @@ class RunStream:
             on_stderr: The same for standard error.
 
         Raises:
-            ArkerError: `unavailable` when the run ended without an exit code because its computer stopped.
+            ArkerError: `unavailable` when the run ended without an exit code because its computer stopped;
+                `invalid_state` when the stream was closed before.
         """
         kept = Kept()
         for event in self:
@@ -356,6 +368,8 @@ class Kept:
 
 
 def _result(info: RunInfo, kept: Kept) -> RunResult:
+    if info.state == "running":
+        raise ArkerError("invalid_state", f"the stream of run {info.run_id} is closed", processed="maybe")
     if info.exit_code is None and info.reason != "cancelled":
         why = "; ".join(info.notes) or "the run ended without an exit code"
         raise ArkerError("unavailable", f"{why} ({info.reason})", processed="maybe")
@@ -475,7 +489,7 @@ def _open_stream(
         feeder = Feeder(run, stdin) if fed and stdin is not None else None
         events = _follow(run, 0, deadline=deadline, begun=begun)
         again = Running(computer, running.command, running.key, began=running.began)
-        return RunStream(run, events, feeder, owns=True, running=again)
+        return RunStream(run, deadline=deadline, events=events, feeder=feeder, owns=True, running=again)
 
     return cancelled_with(computer._client, running, begin)
 

@@ -63,7 +63,7 @@ def wait_for_output(run: Run, output: str | re.Pattern[str], timeout: float) -> 
     searches = {"stdout": _Search(pattern), "stderr": _Search(pattern)}
     deadline = Deadline(check_seconds("timeout", timeout))
     try:
-        with RunStream(run, run._events(0, deadline=deadline)) as stream:
+        with RunStream(run, deadline=deadline) as stream:
             for event in stream:
                 if isinstance(event, RunOutput):
                     found = searches[event.stream].feed(event.data)

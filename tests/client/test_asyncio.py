@@ -795,3 +795,15 @@ async def test_a_loop_over_a_stream_that_is_left_ends_its_command(deployment: De
             break
         gc.collect()
         assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"
+
+
+@pytest.mark.contract("0.3")
+async def test_a_step_of_a_stream_that_takes_too_long_is_repeated(deployment: Deployment) -> None:
+    arker = AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
+    async with arker, arker.vm("arkuntu").fork() as vm:
+        run = await vm.start("read line; echo $line", stdin=True)
+        async with run.stream() as stream:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(stream), 0.1)
+            await run.write("two\n")
+            assert [event.data async for event in stream if isinstance(event, RunOutput)] == [b"two\n"]

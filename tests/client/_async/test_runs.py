@@ -236,6 +236,36 @@ async def test_a_cut_stream_goes_on_where_it_was(wire: CuttingProxy, deployment:
         assert wire.lost == 2
 
 
+async def test_an_interrupted_step_of_a_stream_loses_nothing(
+    wire: CuttingProxy, deployment: Deployment
+) -> None:
+    async with client(deployment) as direct, await direct.vm("arkuntu").fork() as vm:
+        run = await vm.start("echo one; read; echo two; exit 3", stdin=True)
+        async with client(deployment, wire.url, retry=None) as arker:
+            async with (await arker.vm(vm.id).get_run(run.id)).stream() as stream:
+                got = b""
+                async for event in stream:
+                    assert isinstance(event, RunOutput)
+                    got += event.data
+                    break
+                wire.lose(1)
+                await run.write("\n")
+                with pytest.raises(ArkerError) as caught:
+                    await stream.collect()
+                assert caught.value.code == "network"
+                result = await stream.collect()
+            assert (got + result.stdout, result.exit_code) == (b"one\ntwo\n", 3)
+
+
+async def test_a_closed_stream_has_no_result(deployment: Deployment) -> None:
+    async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        stream = await vm.stream("sleep 1000")
+        await stream.aclose()
+        with pytest.raises(ArkerError, match="is closed") as caught:
+            await stream.collect()
+        assert caught.value.code == "invalid_state"
+
+
 async def test_a_start_whose_answer_is_lost_runs_once(wire: CuttingProxy, deployment: Deployment) -> None:
     async with client(deployment, wire.url) as arker, await arker.vm("arkuntu").fork() as vm:
         wire.lose(2)

@@ -237,6 +237,34 @@ def test_a_cut_stream_goes_on_where_it_was(wire: CuttingProxy, deployment: Deplo
         assert wire.lost == 2
 
 
+def test_an_interrupted_step_of_a_stream_loses_nothing(wire: CuttingProxy, deployment: Deployment) -> None:
+    with client(deployment) as direct, direct.vm("arkuntu").fork() as vm:
+        run = vm.start("echo one; read; echo two; exit 3", stdin=True)
+        with client(deployment, wire.url, retry=None) as arker:
+            with (arker.vm(vm.id).get_run(run.id)).stream() as stream:
+                got = b""
+                for event in stream:
+                    assert isinstance(event, RunOutput)
+                    got += event.data
+                    break
+                wire.lose(1)
+                run.write("\n")
+                with pytest.raises(ArkerError) as caught:
+                    stream.collect()
+                assert caught.value.code == "network"
+                result = stream.collect()
+            assert (got + result.stdout, result.exit_code) == (b"one\ntwo\n", 3)
+
+
+def test_a_closed_stream_has_no_result(deployment: Deployment) -> None:
+    with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        stream = vm.stream("sleep 1000")
+        stream.close()
+        with pytest.raises(ArkerError, match="is closed") as caught:
+            stream.collect()
+        assert caught.value.code == "invalid_state"
+
+
 def test_a_start_whose_answer_is_lost_runs_once(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(deployment, wire.url) as arker, arker.vm("arkuntu").fork() as vm:
         wire.lose(2)
