@@ -30,6 +30,9 @@ SMALL_BODY: Final = 64 * 1024
 #: Seconds within which the next piece of a body has to arrive, and all of a JSON body.
 PIECE_WAIT: Final = 30.0
 BODY_WAIT: Final = 300.0
+#: Key in the scope of a request whose body may be read without waiting: a function that returns all of it, or None if
+#: it has not arrived yet.
+ARRIVED: Final = "arker.arrived"
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -117,6 +120,11 @@ async def raw(request: Request, limit: int, *, encodings: Sequence[str] = ("iden
     length = content_length(request) or 0
     if length > limit:
         raise _too_large(limit)
+    arrived: Callable[[], bytearray | None] | None = request.scope.get(ARRIVED)
+    if arrived is not None and (whole := arrived()) is not None:
+        if len(whole) > limit:
+            raise _too_large(limit)
+        return whole
     # Of its whole size at once: a large bytearray that grows is copied again and again.
     body = bytearray(length)
     size = 0

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
+from urllib.parse import unquote
 
 import httptools
 from pydantic_core import to_json
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Message
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from arker.local.service.access import Principal
 from arker.local.service.errors import ApiError
 
+from .answers import FOLLOWED
+from .bodies import ARRIVED
 from .bounds import Bounds
 from .errors import error_body
 from .upgrades import TAKEN, UPGRADE, Headers, Upgraded
@@ -20,6 +25,108 @@ from .upgrades import TAKEN, UPGRADE, Headers, Upgraded
 #: Maximum bytes of the request line and headers; and the seconds within which they have to arrive.
 MAX_HEAD: Final = 64 * 1024
 HEAD_WAIT: Final = 30.0
+#: Size in bytes above which a piece of a body is written by itself.
+_LARGE: Final = 64 * 1024
+_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class Cycle(RequestResponseCycle):
+    """A request and its response. Unlike uvicorn's, it sends a short response as one piece, for which the client wakes
+    up once."""
+
+    #: The rendered head, until its body follows.
+    _head = b""
+
+    def arrived(self) -> bytearray | None:
+        """Return the whole body; None if it has not arrived."""
+        if self.more_body or self.disconnected:
+            return None
+        body, self.body = self.body, bytearray()
+        self.message_event.clear()
+        self.flow.resume_reading()
+        return body
+
+    async def send(self, message: Message) -> None:  # type: ignore[override]
+        """Send a part of the response."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            head = self._begin(message)
+            if FOLLOWED in message:
+                self._head = head
+            else:
+                self.transport.write(head)
+        elif self.response_complete:
+            raise RuntimeError("the response is complete")
+        else:
+            self._continue(message.get("body", b""), more=message.get("more_body", False))
+
+    def _begin(self, message: Message) -> bytes:
+        """Return the head of the response."""
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        status: int = message["status"]
+        lines = [STATUS_LINE[status]]
+        closes = False
+        for name, value in (*self.default_headers, *message.get("headers", ())):
+            if not _NAME.fullmatch(name) or _CONTROL.search(value):
+                raise RuntimeError(f"a header cannot be sent: {name!r}")
+            name = name.lower()
+            if name == b"content-length" and self.chunked_encoding is None:
+                self.expected_content_length = int(value)
+                self.chunked_encoding = False
+            elif name == b"transfer-encoding" and value.lower() == b"chunked":
+                self.expected_content_length = 0
+                self.chunked_encoding = True
+            elif name == b"connection":
+                closes = b"close" in [token.strip().lower() for token in value.split(b",")]
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if closes:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
+            self.chunked_encoding = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    def _continue(self, body: bytes | memoryview, *, more: bool) -> None:
+        """Send a piece of the body."""
+        parts: list[bytes | memoryview] = []
+        if self._head:
+            parts.append(self._head)
+            self._head = b""
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+        elif self.chunked_encoding:
+            if body:
+                parts += [b"%x\r\n" % len(body), body, b"\r\n"]
+            if not more:
+                parts.append(b"0\r\n\r\n")
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0:
+                raise RuntimeError("the body is longer than its Content-Length")
+            if body:
+                parts.append(body)
+        if len(body) > _LARGE:
+            # Joining would copy it.
+            for part in parts:
+                self.transport.write(part)
+        elif parts:
+            self.transport.write(b"".join(parts))
+        if not more:
+            if self.expected_content_length:
+                raise RuntimeError("the body is shorter than its Content-Length")
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
 
 
 class Connection(HttpToolsProtocol):
@@ -31,6 +138,8 @@ class Connection(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _in_head = True
     _in_request = False
+    #: When the last response was complete, by the clock of the loop; None once more bytes have arrived.
+    _idle_since: float | None = None
     _upgraded: Upgraded | None = None
     #: Bytes after a head that asks for an upgrade; None before there is one.
     _early: bytes | None = None
@@ -42,8 +151,9 @@ class Connection(HttpToolsProtocol):
         self.bounds.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
+        """Stop the timers."""
         self._head_arrived()
+        self._unset_keepalive_if_required()
         self.bounds.closed(self)
         if self._upgraded is not None:
             self._upgraded.end(lost=True)
@@ -76,7 +186,7 @@ class Connection(HttpToolsProtocol):
                 self._wait_for_head()
 
     def _parse(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         if self._early is not None:
             # The parser takes no more data, and no route has taken the connection over yet; the route will read these
             # bytes.
@@ -111,18 +221,58 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start a head."""
         self._in_head = self._in_request = True
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """The head is complete: begin to answer, once the requests before are answered."""
         self._in_head = False
         self._head = 0
         self._head_arrived()
         self.bounds.busy(self)
-        assert self.parser is not None  # the parser calls this method
-        if self.parser.should_upgrade():
-            self.scope[UPGRADE] = self._take_over  # type: ignore[typeddict-unknown-key]
-        super().on_headers_complete()
+        parser = self.parser
+        assert parser is not None  # it calls this method
+        version = parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": "http",
+            "root_path": "",
+            "headers": self.headers,
+            "method": parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+        }
+        if parser.should_upgrade():
+            scope[UPGRADE] = self._take_over
+        before = self.cycle
+        cycle = self.cycle = Cycle(
+            scope=scope,  # type: ignore[arg-type]
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        scope[ARRIVED] = cycle.arrived
+        app: Any = self.app
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
         # Proxies in front of this deployment do not check trailers, so they must not count as headers.
         self.headers = []
 
@@ -139,8 +289,16 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The request is answered."""
-        super().on_response_complete()
+        """The request is answered: begin with the next one, if it is there already."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self._idle_since = self.loop.time()
+                if self.timeout_keep_alive_task is None:
+                    self._close_if_idle_in(self.timeout_keep_alive)
         if self.cycle.response_complete:
             self.bounds.waits(self, keyed=bool(self._whose()))
         if self._in_request and self._head_timer is None and not self.transport.is_closing():
@@ -165,6 +323,21 @@ class Connection(HttpToolsProtocol):
         """Return the organization of the last request; empty without a valid key."""
         who: Principal | None = self.cycle.scope.get("arker.who")  # type: ignore[assignment]
         return "" if who is None else who.org_id
+
+    def _close_if_idle_in(self, seconds: float) -> None:
+        # It runs on during the next requests: a timer for each would take more time.
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for long enough."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._close_if_idle_in(left)
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def _wait_for_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_WAIT, self._head_is_late)

@@ -20,6 +20,7 @@ from arker.local.service.errors import ApiError
 from arker.local.service.idempotency import Once
 from arker.local.service.platform import Platform
 
+from .answers import Answer
 from .bounds import UnderWay
 from .metrics import Metrics
 from .ratelimit import RateLimit
@@ -72,11 +73,12 @@ class Endpoint(HTTPEndpoint):
     async def dispatch(self) -> None:
         """Authenticate the caller before anything else is read, then answer."""
         request = Request(self.scope, self.receive)
-        # An encoded slash is part of the value.
-        self.scope["path_params"] = {
-            name: value.replace(SLASH, "/") if isinstance(value, str) else value
-            for name, value in self.scope["path_params"].items()
-        }
+        if SLASH in self.scope["path"]:
+            # An encoded slash is part of the value.
+            self.scope["path_params"] = {
+                name: value.replace(SLASH, "/") if isinstance(value, str) else value
+                for name, value in self.scope["path_params"].items()
+            }
         name = "get" if request.method == "HEAD" else request.method.lower()
         handler: Callable[[Request], Awaitable[Response]] | None = (
             getattr(self, name, None) if request.method in self._allowed_methods else None
@@ -131,9 +133,7 @@ def who(connection: HTTPConnection) -> Principal:
 
 def json(content: Any) -> Response:
     """Return a JSON response; `content` may be encoded already."""
-    return Response(
-        content if isinstance(content, bytes) else to_json(content), media_type="application/json"
-    )
+    return Answer(content if isinstance(content, bytes) else to_json(content), media_type="application/json")
 
 
 def wants_ours(request: Request) -> bool:

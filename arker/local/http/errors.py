@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from arker.local.service.errors import ApiError
 
+from .answers import Answer
 from .rendering import timestamp
 
 STATUS: Final = {
@@ -172,4 +173,4 @@ def error_response(error: ApiError, scope: Scope) -> Response:
         headers["Retry-After"] = str(_whole(error.retry_after))
     if error.code == "unauthorized":
         headers["WWW-Authenticate"] = "Bearer"
-    return Response(to_json(error_body(error, scope)), status_of(error), headers, "application/json")
+    return Answer(to_json(error_body(error, scope)), status_of(error), headers, "application/json")

@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from arker.local.service.errors import ApiError
 from arker.local.service.handles import Cut, End, Output, Reason, Run, Stream
 
+from .answers import FOLLOWED
 from .bodies import cancelled_with
 from .rendering import end_fields, text, timestamp
 
@@ -157,7 +158,12 @@ class Events(Response):
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         first = to_json(self._fields())
         self._held = frame(b"S", first) if self._frames else b"event: run\ndata: %s\n\n" % first
-        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+            FOLLOWED: True,
+        }
         send = _with_head(send, start)
         telling = asyncio.create_task(self._tell(send))
         watching = asyncio.create_task(self._keep_alive(send))

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from arker.archive import Entry, compress, expand, pack, unpack
 from arker.local.http import bodies
+from arker.local.http.answers import Answer
 from arker.local.http.endpoint import Endpoint, json, platform, who
 from arker.local.http.file_schemas import (
     AnyOperation,
@@ -212,7 +213,7 @@ class FilePack(Endpoint):
                 smaller = await asyncio.to_thread(compress, packed)
                 if smaller is not None:
                     packed, headers["Content-Encoding"] = smaller, "gzip"
-            return Response(packed, headers=headers, media_type="application/x-tar")
+            return Answer(packed, headers=headers, media_type="application/x-tar")
 
 
 class FileUnpack(Endpoint):

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from arker.local.http.answers import Answer
 from arker.local.http.bodies import MAX_BODY, content_length, pieces, received, room
 from arker.local.http.endpoint import Endpoint, base_url, json, platform, who
 from arker.local.http.errors import DisconnectedError, HttpError, entry_error, speaks_0_1
@@ -92,7 +93,7 @@ class Signed(Endpoint):
         await platform(request).files.receive_signed(
             request.path_params["token"], content_length(request), body
         )
-        return Response(status_code=200)
+        return Answer(status_code=200)
 
     async def get(self, request: Request) -> Response:
         """GET /signed/{token}, or a range of it."""

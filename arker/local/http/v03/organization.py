@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from arker.local.http.answers import Answer
 from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, authenticate, json, platform, who
 from arker.local.http.rendering import PROVIDER, timestamp
@@ -128,7 +129,7 @@ class ApiKeys(Endpoint):
             raise ApiError("not_found", "scopes: this deployment has no pools", resource="pool")
         vm_ids = [scope.vm_id for scope in asked.scopes or () if scope.vm_id is not None] or None
         made, key = await platform(request).access.create_key(who(request), asked.name or "key", vm_ids)
-        return Response(to_json({**_key(made), "key": key}), 201, media_type="application/json")
+        return Answer(to_json({**_key(made), "key": key}), 201, media_type="application/json")
 
 
 class OneApiKey(Endpoint):
@@ -140,7 +141,7 @@ class OneApiKey(Endpoint):
     async def delete(self, request: Request) -> Response:
         """DELETE /api/v1/api-keys/{api_key_id}."""
         await platform(request).access.revoke_key(who(request), request.path_params["api_key_id"])
-        return Response(status_code=204)
+        return Answer(status_code=204)
 
 
 def _key(key: KeyRow) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from arker.local.http.answers import Answer
 from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, wants_ours, who
 from arker.local.http.schemas import MAX_RUN_BODY
@@ -61,7 +62,7 @@ class Runs(Endpoint):
         )
         if run.completed_ms is None:
             answer = rendering.run_answer(Result(run, b"", b""))
-            return Response(to_json(answer), 202, media_type="application/json")
+            return Answer(to_json(answer), 202, media_type="application/json")
         ours = wants_ours(request)
         return json(
             await services.recorded.output(
