@@ -535,8 +535,9 @@ class AsyncComputer:
             idle: Seconds without an attached client after which the terminal ends. Default: never.
 
         Raises:
-            ArkerError: `not_found`, `quota_exceeded` and any other failure.
+            ArkerError: `not_found`, `quota_exceeded`, `bad_request` for any other size, and any other failure.
             ImportError: without `wsproto`.
+            TypeError, ValueError: for arguments of the wrong kind.
         """
         from .terminal import open_terminal
 

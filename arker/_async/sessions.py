@@ -199,6 +199,7 @@ class AsyncSession:
         Raises:
             ArkerError: any failure.
             ImportError: without `wsproto`.
+            TypeError, ValueError: for arguments of the wrong kind.
         """
         return await self._computer.terminal(
             session_id=self._usable(), columns=columns, rows=rows, command=command, persist=persist, idle=idle

@@ -7,6 +7,8 @@ import functools
 import json
 import os
 import re
+import threading
+from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +16,8 @@ from urllib.parse import quote, urlencode
 
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import FURTHEST
-from arker.errors import NEEDS_0_3, ArkerError, needing
+from arker.config import check_seconds
+from arker.errors import NEEDS_0_3, ArkerError, bad_request, needing
 
 if TYPE_CHECKING:
     from wsproto.events import Event
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 _MESSAGE: Final = 64 << 10
 #: Longest time to send a message, in seconds.
 _SENDING: Final = 300.0
+#: Largest width and height of a window.
+_CELLS: Final = 1000
 _EXIT: Final = re.compile(r"exit code (\d+)")
 
 
@@ -35,7 +40,7 @@ class AsyncTerminal:
     client that attaches sees what was drawn meanwhile.
     """
 
-    __slots__ = ("_events", "_exit_code", "_protocol", "_reply", "_stream")
+    __slots__ = ("_events", "_exit_code", "_protocol", "_reply", "_stream", "_turn", "_unsent")
 
     def __init__(self, reply: AsyncReply) -> None:
         from wsproto.connection import Connection, ConnectionType
@@ -45,6 +50,9 @@ class AsyncTerminal:
         self._protocol = Connection(ConnectionType.CLIENT)
         self._events: Iterator[Event] = iter(())
         self._exit_code: int | None = None
+        #: Whoever has the turn sends what the others leave: a reader answers pings while a writer may wait.
+        self._turn = threading.Lock()
+        self._unsent: deque[bytes] = deque()
 
     @property
     def exit_code(self) -> int | None:
@@ -60,7 +68,7 @@ class AsyncTerminal:
         Raises:
             ArkerError: `timeout`, or `network` when the connection broke.
         """
-        from wsproto.events import BytesMessage, CloseConnection, TextMessage
+        from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
         while True:
             for event in self._events:
@@ -68,6 +76,8 @@ class AsyncTerminal:
                     data = event.data if isinstance(event.data, str) else bytes(event.data)
                     if data:
                         return data.encode() if isinstance(data, str) else data
+                elif isinstance(event, Ping):
+                    await self._send(event.response())
                 elif isinstance(event, CloseConnection):
                     found = _EXIT.fullmatch(event.reason or "")
                     self._exit_code = int(found[1]) if found else None
@@ -102,8 +112,9 @@ class AsyncTerminal:
             rows: Height, 1 to 1000.
 
         Raises:
-            ArkerError: `network` when the connection broke or is closed.
+            ArkerError: `bad_request` for any other size, `network` when the connection broke or is closed.
         """
+        _check_size(columns, rows)
         await self._control({"type": "resize", "cols": columns, "rows": rows})
 
     async def kill(self) -> None:
@@ -131,9 +142,15 @@ class AsyncTerminal:
         from wsproto.utilities import LocalProtocolError
 
         try:
-            await self._stream.write(self._protocol.send(event), _SENDING)
-        except (LocalProtocolError, ValueError) as error:
+            self._unsent.append(self._protocol.send(event))
+        except LocalProtocolError as error:
             raise ArkerError("network", "the terminal is closed", processed="no") from error
+        while self._unsent and self._turn.acquire(blocking=False):
+            try:
+                while self._unsent:
+                    await self._stream.write(self._unsent.popleft(), _SENDING)
+            finally:
+                self._turn.release()
 
     async def __aenter__(self) -> AsyncTerminal:
         return self
@@ -159,6 +176,7 @@ async def open_terminal(
         import wsproto  # noqa: F401
     except ImportError as error:
         raise ImportError("terminals need wsproto: pip install 'wsproto>=1.2,<2'") from error
+    _check_size(columns, rows)
     client = computer._client
     fields: dict[str, Any] = {"cols": columns, "rows": rows}
     if command is not None:
@@ -166,7 +184,7 @@ async def open_terminal(
     if not persist:
         fields["persist"] = "false"
     if idle is not None:
-        fields["cancel_ttl_secs"] = max(1, round(idle))
+        fields["cancel_ttl_secs"] = max(1, round(check_seconds("idle", idle)))
     path = f"/api/v1/vms/{computer._segment}/sessions/{quote(str(session_id), safe='')}/pty"
     headers = {
         "Connection": "Upgrade",
@@ -185,3 +203,8 @@ async def open_terminal(
     )
     with needing(NEEDS_0_3):
         return AsyncTerminal(await client._pipeline.hold(client._budget(None), make, 101))
+
+
+def _check_size(columns: int, rows: int) -> None:
+    if not (1 <= columns <= _CELLS and 1 <= rows <= _CELLS):
+        raise bad_request(f"a window has 1 to {_CELLS} columns and rows, not {columns} by {rows}")

@@ -200,6 +200,7 @@ class Session:
         Raises:
             ArkerError: any failure.
             ImportError: without `wsproto`.
+            TypeError, ValueError: for arguments of the wrong kind.
         """
         return self._computer.terminal(
             session_id=self._usable(), columns=columns, rows=rows, command=command, persist=persist, idle=idle

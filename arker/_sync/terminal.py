@@ -8,6 +8,8 @@ import functools
 import json
 import os
 import re
+import threading
+from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +17,8 @@ from urllib.parse import quote, urlencode
 
 from arker._http._sync.transport import Reply
 from arker._http.deadline import FURTHEST
-from arker.errors import NEEDS_0_3, ArkerError, needing
+from arker.config import check_seconds
+from arker.errors import NEEDS_0_3, ArkerError, bad_request, needing
 
 if TYPE_CHECKING:
     from wsproto.events import Event
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 _MESSAGE: Final = 64 << 10
 #: Longest time to send a message, in seconds.
 _SENDING: Final = 300.0
+#: Largest width and height of a window.
+_CELLS: Final = 1000
 _EXIT: Final = re.compile(r"exit code (\d+)")
 
 
@@ -36,7 +41,7 @@ class Terminal:
     client that attaches sees what was drawn meanwhile.
     """
 
-    __slots__ = ("_events", "_exit_code", "_protocol", "_reply", "_stream")
+    __slots__ = ("_events", "_exit_code", "_protocol", "_reply", "_stream", "_turn", "_unsent")
 
     def __init__(self, reply: Reply) -> None:
         from wsproto.connection import Connection, ConnectionType
@@ -46,6 +51,9 @@ class Terminal:
         self._protocol = Connection(ConnectionType.CLIENT)
         self._events: Iterator[Event] = iter(())
         self._exit_code: int | None = None
+        #: Whoever has the turn sends what the others leave: a reader answers pings while a writer may wait.
+        self._turn = threading.Lock()
+        self._unsent: deque[bytes] = deque()
 
     @property
     def exit_code(self) -> int | None:
@@ -61,7 +69,7 @@ class Terminal:
         Raises:
             ArkerError: `timeout`, or `network` when the connection broke.
         """
-        from wsproto.events import BytesMessage, CloseConnection, TextMessage
+        from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
         while True:
             for event in self._events:
@@ -69,6 +77,8 @@ class Terminal:
                     data = event.data if isinstance(event.data, str) else bytes(event.data)
                     if data:
                         return data.encode() if isinstance(data, str) else data
+                elif isinstance(event, Ping):
+                    self._send(event.response())
                 elif isinstance(event, CloseConnection):
                     found = _EXIT.fullmatch(event.reason or "")
                     self._exit_code = int(found[1]) if found else None
@@ -103,8 +113,9 @@ class Terminal:
             rows: Height, 1 to 1000.
 
         Raises:
-            ArkerError: `network` when the connection broke or is closed.
+            ArkerError: `bad_request` for any other size, `network` when the connection broke or is closed.
         """
+        _check_size(columns, rows)
         self._control({"type": "resize", "cols": columns, "rows": rows})
 
     def kill(self) -> None:
@@ -132,9 +143,15 @@ class Terminal:
         from wsproto.utilities import LocalProtocolError
 
         try:
-            self._stream.write(self._protocol.send(event), _SENDING)
-        except (LocalProtocolError, ValueError) as error:
+            self._unsent.append(self._protocol.send(event))
+        except LocalProtocolError as error:
             raise ArkerError("network", "the terminal is closed", processed="no") from error
+        while self._unsent and self._turn.acquire(blocking=False):
+            try:
+                while self._unsent:
+                    self._stream.write(self._unsent.popleft(), _SENDING)
+            finally:
+                self._turn.release()
 
     def __enter__(self) -> Terminal:
         return self
@@ -160,6 +177,7 @@ def open_terminal(
         import wsproto  # noqa: F401
     except ImportError as error:
         raise ImportError("terminals need wsproto: pip install 'wsproto>=1.2,<2'") from error
+    _check_size(columns, rows)
     client = computer._client
     fields: dict[str, Any] = {"cols": columns, "rows": rows}
     if command is not None:
@@ -167,7 +185,7 @@ def open_terminal(
     if not persist:
         fields["persist"] = "false"
     if idle is not None:
-        fields["cancel_ttl_secs"] = max(1, round(idle))
+        fields["cancel_ttl_secs"] = max(1, round(check_seconds("idle", idle)))
     path = f"/api/v1/vms/{computer._segment}/sessions/{quote(str(session_id), safe='')}/pty"
     headers = {
         "Connection": "Upgrade",
@@ -186,3 +204,8 @@ def open_terminal(
     )
     with needing(NEEDS_0_3):
         return Terminal(client._pipeline.hold(client._budget(None), make, 101))
+
+
+def _check_size(columns: int, rows: int) -> None:
+    if not (1 <= columns <= _CELLS and 1 <= rows <= _CELLS):
+        raise bad_request(f"a window has 1 to {_CELLS} columns and rows, not {columns} by {rows}")

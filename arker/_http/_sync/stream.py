@@ -91,6 +91,8 @@ class Stream:
 
     def _when_ready(self, operation: Callable[[], T], wait: Wait, timeout: float) -> T:
         """Do an operation of the socket as soon as possible; `wait` is what it waits for without TLS."""
+        if self._closed:
+            raise OSError("the connection is closed")
         end = 0.0
         while True:
             try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from arker_api.v03.api.sessions import patch_session
 from arker_api.v03.models import PatchSessionRequest
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, Ping, Pong
 
 from arker import ArkerError, AsyncArker, AsyncTerminal, CommandFailedError
 from arker._io_async import async_sleep
@@ -109,6 +111,41 @@ async def test_a_program_and_what_is_refused(arker: AsyncArker) -> None:
         with pytest.raises(ArkerError) as caught:
             await vm.terminal(columns=5000)
         assert caught.value.code == "bad_request"
+        with pytest.raises(ValueError, match="idle must be above 0"):
+            await vm.terminal(idle=-1)
+        terminal = await vm.terminal()
+        with pytest.raises(ArkerError) as caught:
+            await terminal.resize(0, 24)
+        assert caught.value.code == "bad_request"
+        await terminal.detach()
+        with pytest.raises(ArkerError, match="is closed") as caught:
+            await terminal.read()
+        assert caught.value.code == "network"
+
+
+class Pinging:
+    """An answer whose server wants to know whether its client is there, and then draws."""
+
+    def __init__(self) -> None:
+        self.server = Connection(ConnectionType.SERVER)
+        self.to_come = self.server.send(Ping(b"there?")) + self.server.send(BytesMessage(b"drawn"))
+
+    def upgraded(self) -> Pinging:
+        return self
+
+    async def read(self, timeout: float) -> bytes:
+        data, self.to_come = self.to_come, b""
+        return data
+
+    async def write(self, data: bytes, timeout: float) -> None:
+        self.server.receive_data(data)
+
+
+async def test_a_terminal_answers_pings() -> None:
+    reply = Pinging()
+    terminal = AsyncTerminal(reply)  # type: ignore[arg-type]
+    assert await terminal.read() == b"drawn"
+    assert list(reply.server.events()) == [Pong(b"there?")]
 
 
 async def test_a_port(arker: AsyncArker, deployment: Deployment) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 from arker_api.v03.api.sessions import patch_session
 from arker_api.v03.models import PatchSessionRequest
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, Ping, Pong
 
 from arker import Arker, ArkerError, CommandFailedError, Terminal
 from arker._io_sync import sleep
@@ -110,6 +112,41 @@ def test_a_program_and_what_is_refused(arker: Arker) -> None:
         with pytest.raises(ArkerError) as caught:
             vm.terminal(columns=5000)
         assert caught.value.code == "bad_request"
+        with pytest.raises(ValueError, match="idle must be above 0"):
+            vm.terminal(idle=-1)
+        terminal = vm.terminal()
+        with pytest.raises(ArkerError) as caught:
+            terminal.resize(0, 24)
+        assert caught.value.code == "bad_request"
+        terminal.detach()
+        with pytest.raises(ArkerError, match="is closed") as caught:
+            terminal.read()
+        assert caught.value.code == "network"
+
+
+class Pinging:
+    """An answer whose server wants to know whether its client is there, and then draws."""
+
+    def __init__(self) -> None:
+        self.server = Connection(ConnectionType.SERVER)
+        self.to_come = self.server.send(Ping(b"there?")) + self.server.send(BytesMessage(b"drawn"))
+
+    def upgraded(self) -> Pinging:
+        return self
+
+    def read(self, timeout: float) -> bytes:
+        data, self.to_come = self.to_come, b""
+        return data
+
+    def write(self, data: bytes, timeout: float) -> None:
+        self.server.receive_data(data)
+
+
+def test_a_terminal_answers_pings() -> None:
+    reply = Pinging()
+    terminal = Terminal(reply)  # type: ignore[arg-type]
+    assert terminal.read() == b"drawn"
+    assert list(reply.server.events()) == [Pong(b"there?")]
 
 
 def test_a_port(arker: Arker, deployment: Deployment) -> None:
