@@ -284,7 +284,7 @@ class AsyncArker:
             return await self._pipeline.operate(budget, self._timeouts, list_vms, parts, vm_list)
 
         async def new() -> VmList:
-            from .today import page_of
+            from .v03 import page_of
 
             return await page_of(self, budget, limit, offset, q, sort)
 
@@ -304,7 +304,7 @@ class AsyncArker:
         Raises:
             ArkerError: any failure.
         """
-        from .today import computers
+        from .v03 import computers
 
         async for info in computers(self, self._budget(timeout), state):
             yield info
@@ -332,7 +332,7 @@ class AsyncArker:
         Raises:
             ArkerError: any failure.
         """
-        from .today import regions_of
+        from .v03 import regions_of
 
         return await regions_of(self, self._budget(timeout))
 
@@ -345,7 +345,7 @@ class AsyncArker:
         Raises:
             ArkerError: `unauthorized`, and any other failure.
         """
-        from .today import organization_of
+        from .v03 import organization_of
 
         return await organization_of(self, self._budget(timeout))
 
@@ -365,7 +365,7 @@ class AsyncArker:
         Raises:
             ArkerError: `unavailable`, whose message says what is missing, and any other failure.
         """
-        from .today import check_health
+        from .v03 import check_health
 
         await check_health(self, self._budget(timeout))
 

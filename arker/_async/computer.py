@@ -218,7 +218,7 @@ class AsyncComputer:
                 return await client._pipeline.operate(budget, client._timeouts, operation, parts, child)
 
             async def new() -> AsyncComputer:
-                from .today import fork_of
+                from .v03 import fork_of
 
                 if region is not None:
                     raise ArkerError("unsupported_operation", _ELSEWHERE)
@@ -336,7 +336,7 @@ class AsyncComputer:
             )
 
         async def new() -> RunResult:
-            from .today import run_in
+            from .v03 import run_in
 
             seconds = None if timeout is None else math.ceil(timeout)
             return await run_in(client, budget, run, session_id or 0, seconds)
@@ -657,7 +657,7 @@ class AsyncComputer:
         Raises:
             ArkerError: `not_found`, and any other failure.
         """
-        from .today import info_of
+        from .v03 import info_of
 
         return await info_of(self._client, self._client._budget(timeout), self._id)
 
@@ -671,7 +671,7 @@ class AsyncComputer:
         Raises:
             ArkerError: `not_found`, and any other failure.
         """
-        from .today import describe
+        from .v03 import describe
 
         return await describe(self._client, self._client._budget(timeout), self._id, description)
 

@@ -33,7 +33,7 @@ from arker.results import Usage, decode, end_of
 from .cancelling import Running, cancelled_with
 from .runs import AsyncRun, AsyncRunStream
 from .sessions import find_session, make_session
-from .today import ask, ours, session_for
+from .v03 import ask, ours, session_for
 
 if TYPE_CHECKING:
     from .computer import AsyncComputer
@@ -180,7 +180,7 @@ async def start_polled(
         session_id = (await make_session(computer, cwd=None, env=None)).id
     body.session_idx, body.session_id = index, known = session_for(client, computer.id, session_id)
     where = index if isinstance(index, int) else str(known)
-    running = Running(computer, str(body.command), new_ulid(), today=True, session=where)
+    running = Running(computer, str(body.command), new_ulid(), v03=True, session=where)
     parts = create_run.build(computer.id, body=body, idempotency_key=running.key)
     create = functools.partial(ask, client, budget, create_run, parts, same)
     answer: RunAnswer = await cancelled_with(client, running, create)
@@ -196,7 +196,7 @@ async def open_polled(
     """Start a command and follow it. Raises ArkerError."""
     deadline = options.pop("deadline")
     run = await start_polled(computer, command, stdin=options.pop("stdin") is not None, **options)
-    running = Running(computer, run.info.command, "", today=True, run_id=run.id)
+    running = Running(computer, run.info.command, "", v03=True, run_id=run.id)
     return AsyncRunStream(run, deadline=deadline, owns=True, running=running)
 
 

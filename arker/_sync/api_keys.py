@@ -13,7 +13,7 @@ from arker_api.v03.models import ApiKeyScope, CreateApiKeyRequest
 from arker.errors import ArkerError
 from arker.info import ApiKey, api_key, created_api_key
 
-from .today import ask
+from .v03 import ask
 
 if TYPE_CHECKING:
     from .client import Arker

@@ -38,7 +38,7 @@ class Running:
 
     Attributes:
         key: The Idempotency-Key of its request.
-        today: Whether it was sent over contract 0.3.
+        v03: Whether it was sent over contract 0.3.
         session: Its session over contract 0.3, by index or id.
         run_id: Its id, as soon as an answer tells it.
         began: When the call began, in seconds since the epoch.
@@ -47,7 +47,7 @@ class Running:
     computer: Computer
     command: str
     key: str
-    today: bool = False
+    v03: bool = False
     session: int | str = 0
     run_id: str | None = None
     began: float = field(default_factory=time.time)
@@ -69,7 +69,7 @@ def cancel(client: Arker, run: Running) -> None:
     """End the command of a run, if the deployment can do that. Takes at most a second; raises nothing."""
     budget = Budget(NEVER, CANCELLING)
     try:
-        if run.run_id is None and not _by_key(client, budget, run) and run.today:
+        if run.run_id is None and not _by_key(client, budget, run) and run.v03:
             run.run_id = _found(client, budget, run)
         if run.run_id is not None:
             from arker_api.v03.api.runs import cancel_run

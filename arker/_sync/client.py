@@ -285,7 +285,7 @@ class Arker:
             return self._pipeline.operate(budget, self._timeouts, list_vms, parts, vm_list)
 
         def new() -> VmList:
-            from .today import page_of
+            from .v03 import page_of
 
             return page_of(self, budget, limit, offset, q, sort)
 
@@ -305,7 +305,7 @@ class Arker:
         Raises:
             ArkerError: any failure.
         """
-        from .today import computers
+        from .v03 import computers
 
         for info in computers(self, self._budget(timeout), state):
             yield info
@@ -333,7 +333,7 @@ class Arker:
         Raises:
             ArkerError: any failure.
         """
-        from .today import regions_of
+        from .v03 import regions_of
 
         return regions_of(self, self._budget(timeout))
 
@@ -346,7 +346,7 @@ class Arker:
         Raises:
             ArkerError: `unauthorized`, and any other failure.
         """
-        from .today import organization_of
+        from .v03 import organization_of
 
         return organization_of(self, self._budget(timeout))
 
@@ -366,7 +366,7 @@ class Arker:
         Raises:
             ArkerError: `unavailable`, whose message says what is missing, and any other failure.
         """
-        from .today import check_health
+        from .v03 import check_health
 
         check_health(self, self._budget(timeout))
 

@@ -217,7 +217,7 @@ class Computer:
                 return client._pipeline.operate(budget, client._timeouts, operation, parts, child)
 
             def new() -> Computer:
-                from .today import fork_of
+                from .v03 import fork_of
 
                 if region is not None:
                     raise ArkerError("unsupported_operation", _ELSEWHERE)
@@ -333,7 +333,7 @@ class Computer:
             return client._pipeline.operate(budget, timeouts, run_command, parts, run_result, read=longest)
 
         def new() -> RunResult:
-            from .today import run_in
+            from .v03 import run_in
 
             seconds = None if timeout is None else math.ceil(timeout)
             return run_in(client, budget, run, session_id or 0, seconds)
@@ -652,7 +652,7 @@ class Computer:
         Raises:
             ArkerError: `not_found`, and any other failure.
         """
-        from .today import info_of
+        from .v03 import info_of
 
         return info_of(self._client, self._client._budget(timeout), self._id)
 
@@ -666,7 +666,7 @@ class Computer:
         Raises:
             ArkerError: `not_found`, and any other failure.
         """
-        from .today import describe
+        from .v03 import describe
 
         return describe(self._client, self._client._budget(timeout), self._id, description)
 

@@ -23,7 +23,7 @@ from arker_api.v03.api.runs import list_runs
 from arker_api.v03.models import RunRequest, RunSummary
 
 from arker import Arker, ArkerError, AsyncArker, AsyncComputer, RetryPolicy, RunOutput, VmBusyError
-from arker._async import today
+from arker._async import v03
 from arker._async.gather import AsyncWork
 from arker._http._async.stream import AsyncStream
 from arker.local.process.launcher import Deployment
@@ -522,7 +522,7 @@ async def test_cancelling_a_run_ends_it_where_only_contract_0_3_is_spoken(
             request.url = request.url.copy_with(path="/api/v1/nothing")
 
     if answered:
-        monkeypatch.setattr(today, "RunRequest", functools.partial(RunRequest, time_to_background=0))
+        monkeypatch.setattr(v03, "RunRequest", functools.partial(RunRequest, time_to_background=0))
     deployment = serving("0.3")
     async with (
         httpx.AsyncClient(event_hooks={"request": [hide]}) as http,

@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from arker.local.engine import journal
-from arker.local.engine.journal import Journal, Room
+from arker.local.engine.journal import Journal, OutputQuota
 from arker.local.engine.protocol import End, Reason, Stream
 from arker.local.engine.runs import RunBook
 
 
 @pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+def quota(monkeypatch: pytest.MonkeyPatch) -> OutputQuota:
     monkeypatch.setattr(journal, "_ASSURED", 10)
-    return Room(20)
+    return OutputQuota(20)
 
 
 @pytest.fixture
-def of(tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch) -> Journal:
+def of(tmp_path: Path, quota: OutputQuota, monkeypatch: pytest.MonkeyPatch) -> Journal:
     """A journal that may keep 1 MiB, and at most 1 000 bytes of it in memory."""
     monkeypatch.setattr(journal, "_ASSURED", 1 << 20)
     monkeypatch.setattr(journal, "_MEMORY", 1000)
-    return Journal(str(tmp_path / "a"), 1 << 20, room)
+    return Journal(str(tmp_path / "a"), 1 << 20, quota)
 
 
 def kept(of: Journal) -> bytes:
@@ -34,25 +34,27 @@ def kept(of: Journal) -> bytes:
     return data
 
 
-def test_runs_that_go_on_share_what_they_keep_beyond_what_each_is_assured(tmp_path: Path, room: Room) -> None:
-    first, second = (Journal(str(tmp_path / name), 1000, room) for name in "ab")
+def test_runs_that_go_on_share_what_they_keep_beyond_what_each_is_assured(
+    tmp_path: Path, quota: OutputQuota
+) -> None:
+    first, second = (Journal(str(tmp_path / name), 1000, quota) for name in "ab")
     first.append(Stream.STDOUT, b"x" * 100)
-    assert (len(kept(first)), first.cut, room.free) == (30, True, 0)
+    assert (len(kept(first)), first.cut, quota.free) == (30, True, 0)
     second.append(Stream.STDOUT, b"y" * 10)
     assert (kept(second), second.cut) == (b"y" * 10, False)
     second.append(Stream.STDERR, b"z")
     assert (kept(second), second.cut) == (b"y" * 10, True)
     first.end()
-    assert room.free == 20
-    third = Journal(str(tmp_path / "c"), 1000, room)
+    assert quota.free == 20
+    third = Journal(str(tmp_path / "c"), 1000, quota)
     third.append(Stream.STDOUT, b"w" * 25)
     assert (len(kept(third)), third.cut) == (25, False)
     third.forget()
-    assert room.free == 20
+    assert quota.free == 20
 
 
-def test_nothing_follows_a_gap(tmp_path: Path, room: Room) -> None:
-    first, second = (Journal(str(tmp_path / name), 1000, room) for name in "ab")
+def test_nothing_follows_a_gap(tmp_path: Path, quota: OutputQuota) -> None:
+    first, second = (Journal(str(tmp_path / name), 1000, quota) for name in "ab")
     first.append(Stream.STDOUT, b"x" * 30)
     second.append(Stream.STDOUT, b"y" * 11)
     first.end()

@@ -13,7 +13,7 @@ import pytest
 
 from arker.local.engine import BubblewrapEngine, EngineError, Reason, run
 from arker.local.engine.checkpoint import Checkpoint, trimmed
-from arker.local.engine.journal import Journal, Room
+from arker.local.engine.journal import Journal, OutputQuota
 from arker.local.engine.protocol import Stream
 from arker.local.engine.shell import Shell, ShellState, _Reader
 
@@ -460,7 +460,7 @@ def test_output_that_arrives_while_its_pipe_is_checked_is_kept(
 ) -> None:
     async def look() -> list[bytes]:
         reader = _Reader(tmp_path / "o", Stream.STDOUT)
-        reader.journal = Journal(str(tmp_path / "journal"), 100, Room(100))
+        reader.journal = Journal(str(tmp_path / "journal"), 100, OutputQuota(100))
 
         class Poll:
             def register(self, fd: int, events: int) -> None:

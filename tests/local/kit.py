@@ -18,7 +18,7 @@ from arker.local.http.metrics import Metrics
 from arker.local.process import server
 from arker.local.service.keys import generate, open_keys
 from arker.local.service.platform import Platform
-from arker.local.service.rooms import Rooms
+from arker.local.service.semaphores import ByteSemaphores
 from arker.local.storage.database import Database
 
 from .fake import FakeEngine
@@ -142,20 +142,20 @@ def other_client(bench: Bench, client: httpx.AsyncClient, org: str = "acme") -> 
 
 
 def held_at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list to which the bytes that all rooms hold are appended whenever they become more."""
+    """A list to which the bytes that all semaphores hold are appended whenever they become more."""
     held: list[int] = []
     most: list[int] = []
-    original = Rooms.held
+    original = ByteSemaphores.held
 
     @asynccontextmanager
-    async def counting(self: Rooms, org_id: str, size: int) -> AsyncIterator[None]:
+    async def counting(self: ByteSemaphores, org_id: str, size: int) -> AsyncIterator[None]:
         async with original(self, org_id, size):
             held.append(size)
             most.append(sum(held))
             yield
             held.remove(size)
 
-    monkeypatch.setattr(Rooms, "held", counting)
+    monkeypatch.setattr(ByteSemaphores, "held", counting)
     return most
 
 

@@ -31,10 +31,10 @@ from arker.folders import Ignore
 from arker.sources import Source, local
 from arker.transfers import PIECE
 
+from .backend import AsyncFileBackend
 from .data import AsyncData, read_source, source_of
 from .downloads import AsyncFileSink, Progress
 from .trees import async_pull, async_push
-from .ways import AsyncFileWays
 from .wire import PART
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ class AsyncFiles:
     Works with every deployment: where there are no endpoints for files, by runs of a POSIX shell in the computer.
     """
 
-    __slots__ = ("_computer", "_wire")
+    __slots__ = ("_backend", "_computer")
 
     def __init__(self, computer: AsyncComputer) -> None:
         self._computer = computer
-        self._wire = AsyncFileWays(computer)
+        self._backend = AsyncFileBackend(computer)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._computer.id!r})"
@@ -90,7 +90,7 @@ class AsyncFiles:
             raise bad_request(f"bytes [{start}, {end}) are no range")
         where = remote_path(path)
         if start == end:
-            await self._wire.read(where, start, 1, None)
+            await self._backend.read(where, start, 1, None)
             return b""
         for attempt in range(1, _TRIES + 1):
             data = bytearray()
@@ -109,7 +109,7 @@ class AsyncFiles:
         """Iterate over a range of one version of a file, in pieces. Raises ArkerError `conflict` when the file
         changes."""
         while end is None or start < end:
-            piece = await self._wire.read(
+            piece = await self._backend.read(
                 path, start, min(PART, _ANY_SIZE if end is None else end - start), version
             )
             version = piece.version
@@ -173,7 +173,7 @@ class AsyncFiles:
         try:
             if source.size <= PART:
                 whole = bytes(await read_source(source, 0, source.size))
-                info = await self._wire.write(where, whole, mode=mode, **conditions)
+                info = await self._backend.write(where, whole, mode=mode, **conditions)
                 if progress is not None:
                     progress(source.size, source.size)
                 return info
@@ -200,7 +200,7 @@ class AsyncFiles:
         part = posixpath.join(folder, f"{PARTIAL}{key[:24]}")
         for attempt in range(1, _TRIES + 1):
             try:
-                done = (await self._wire.stat(part, follow=False)).size
+                done = (await self._backend.stat(part, follow=False)).size
             except ArkerError as error:
                 if error.code != "not_found":
                     raise
@@ -208,11 +208,11 @@ class AsyncFiles:
             try:
                 while done < source.size:
                     piece = bytes(await read_source(source, done, min(done + PART, source.size)))
-                    await self._wire.append(part, piece, done)
+                    await self._backend.append(part, piece, done)
                     done += len(piece)
                     if progress is not None:
                         progress(done, source.size)
-                return await self._wire.place(
+                return await self._backend.place(
                     part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
                 )
             except ArkerError as error:
@@ -220,7 +220,7 @@ class AsyncFiles:
                 if error.processed != "yes" or error.retryable:
                     raise
                 with contextlib.suppress(ArkerError):
-                    await self._wire.operate("remove", part, missing_ok=True)
+                    await self._backend.operate("remove", part, missing_ok=True)
                 if (
                     error.code not in ("conflict", "not_found")
                     or conditions["if_match"] is not None
@@ -246,7 +246,7 @@ class AsyncFiles:
         where = remote_path(path)
         info: FileInfo | None = None
         for start in range(0, max(1, len(raw)), PART):
-            info = await self._wire.append(where, raw[start : start + PART], None)
+            info = await self._backend.append(where, raw[start : start + PART], None)
         assert info is not None
         return info
 
@@ -298,7 +298,7 @@ class AsyncFiles:
         try:
             for attempt in range(1, _TRIES + 1):
                 try:
-                    info = await self._wire.stat(where)
+                    info = await self._backend.stat(where)
                     await sink.start(info.size)
                     done = 0
                     # Not of the version of `info`, as a file of one piece may change all the time.
@@ -343,7 +343,7 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        return await self._wire.stat(remote_path(path), follow=follow)
+        return await self._backend.stat(remote_path(path), follow=follow)
 
     async def exists(self, path: RemotePath) -> bool:
         """Whether anything is at a path; a link that leads nowhere counts as nothing.
@@ -378,7 +378,7 @@ class AsyncFiles:
         where = remote_path(path)
         cursor: str | None = ""
         while cursor is not None:
-            page, cursor = await self._wire.list(where, cursor, _PAGE, recursive=recursive, glob=glob)
+            page, cursor = await self._backend.list(where, cursor, _PAGE, recursive=recursive, glob=glob)
             for info in page:
                 yield info
 
@@ -425,7 +425,7 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        return await self._wire.grep(pattern, remote_path(path), fixed=fixed, ignore_case=ignore_case)
+        return await self._backend.grep(pattern, remote_path(path), fixed=fixed, ignore_case=ignore_case)
 
     async def watch(
         self, path: RemotePath = ".", *, since: Sequence[FileInfo] | None = None
@@ -445,7 +445,7 @@ class AsyncFiles:
         known = None if since is None else KnownTree(since)
         cursor = ""
         while True:
-            news = await self._wire.changes(where, cursor, _WAIT)
+            news = await self._backend.changes(where, cursor, _WAIT)
             cursor = news.cursor
             found = await self._all(where, missing_ok=known is not None) if news.rescan else []
             if known is None:
@@ -558,7 +558,7 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        await self._wire.operate("mkdir", remote_path(path), parents=parents, exist_ok=exist_ok)
+        await self._backend.operate("mkdir", remote_path(path), parents=parents, exist_ok=exist_ok)
 
     async def move(self, source: RemotePath, target: RemotePath, *, replace: bool = True) -> None:
         """Rename a file or folder. A file replaces a file, a folder replaces an empty one.
@@ -571,7 +571,7 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        await self._wire.operate("move", remote_path(source), to=remote_path(target), replace=replace)
+        await self._backend.operate("move", remote_path(source), to=remote_path(target), replace=replace)
 
     async def copy(
         self, source: RemotePath, target: RemotePath, *, recursive: bool = False, replace: bool = True
@@ -588,7 +588,7 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        await self._wire.operate(
+        await self._backend.operate(
             "copy", remote_path(source), to=remote_path(target), recursive=recursive, replace=replace
         )
 
@@ -603,7 +603,7 @@ class AsyncFiles:
         Raises:
             ArkerError: See the class.
         """
-        await self._wire.operate("remove", remote_path(path), recursive=recursive, missing_ok=missing_ok)
+        await self._backend.operate("remove", remote_path(path), recursive=recursive, missing_ok=missing_ok)
 
     async def chmod(self, path: RemotePath, mode: int) -> None:
         """Set permission bits, such as `0o755`.
@@ -616,7 +616,7 @@ class AsyncFiles:
             ArkerError: See the class.
         """
         check_mode(mode)
-        await self._wire.operate("chmod", remote_path(path), mode=mode)
+        await self._backend.operate("chmod", remote_path(path), mode=mode)
 
     async def symlink(self, target: RemotePath, path: RemotePath) -> None:
         """Make a symbolic link at `path` to `target`, which may be relative to the link and does not have to exist.
@@ -632,7 +632,7 @@ class AsyncFiles:
         text = said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else said
         if not text or "\0" in text:
             raise bad_request("the target of a link is a path without NUL characters")
-        await self._wire.operate("symlink", remote_path(path), to=text)
+        await self._backend.operate("symlink", remote_path(path), to=text)
 
     async def readlink(self, path: RemotePath) -> str:
         """Return the target of a symbolic link.
@@ -739,7 +739,7 @@ class AsyncFile:
         while self._at < end:
             offset = self._at - self._ahead_at
             if not 0 <= offset < len(self._ahead):
-                piece = await self._files._wire.read(
+                piece = await self._files._backend.read(
                     self.path, self._at, max(min(PART, end - self._at), PIECE), self.info.version
                 )
                 if not piece.data:

@@ -316,7 +316,7 @@ class AsyncComputerPath:
                 raise
             base, name = posixpath.split(remote_path(self))
             mode = (await self.stat()).mode
-            for why in (await self._files._wire.mark(base, [Mark(name, mode, time.time_ns())])).values():
+            for why in (await self._files._backend.mark(base, [Mark(name, mode, time.time_ns())])).values():
                 raise bad_request(why) from error
 
     async def unlink(self, *, missing_ok: bool = False) -> None:

@@ -74,7 +74,7 @@ async def async_push(
     progress: Progress | None,
 ) -> TreeResult:
     """Make a folder of a computer equal to one of this machine; see `AsyncFiles.push`."""
-    wire, base, tree = files._wire, remote_path(target), LocalTree(source)
+    backend, base, tree = files._backend, remote_path(target), LocalTree(source)
     here, there = await _both(files, base, tree, ignorer(ignore), follow=follow)
     todo = plan(here, there, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
@@ -84,7 +84,7 @@ async def async_push(
 
     async def piece(wanted: list[FileInfo]) -> None:
         entries, skipped = await async_in_thread(functools.partial(tree.entries, wanted, follow=follow))
-        refused = await wire.unpack(base, entries, read_only=replace_read_only)
+        refused = await backend.unpack(base, entries, read_only=replace_read_only)
         size = sum(len(entry.data) for entry in entries)
         work.done([entry.path for entry in entries], size, {**skipped, **refused})
 
@@ -109,12 +109,12 @@ async def async_push(
 
     if not there.entries:
         # It may not exist.
-        await wire.operate("mkdir", base, parents=True, exist_ok=True)
+        await backend.operate("mkdir", base, parents=True, exist_ok=True)
     await _all(piece, large, todo.send)
     folders = [info for info in todo.send if info.kind == "directory"]
     marks = [_mark(info) for info in [*todo.mark, *reversed(folders)]]
     for start in range(0, len(marks), _QUESTIONS):
-        refused = await wire.mark(base, marks[start : start + _QUESTIONS])
+        refused = await backend.mark(base, marks[start : start + _QUESTIONS])
         work.skipped |= {path.rstrip("/"): why for path, why in refused.items()}
     work.sent += [info.path for info in todo.mark if info.path not in work.skipped]
     await _clear(files, base, [*todo.remove, *there.leftovers], work)
@@ -133,11 +133,11 @@ async def async_pull(
     progress: Progress | None,
 ) -> TreeResult:
     """Make a folder of this machine equal to one of a computer; see `AsyncFiles.pull`."""
-    wire, base, tree = files._wire, remote_path(source), LocalTree(target)
+    backend, base, tree = files._backend, remote_path(source), LocalTree(target)
     here, there = await _both(files, base, tree, ignorer(ignore), missing_ok=True)
     if not there.entries:
         # A folder that does not exist has an empty manifest, too.
-        await wire.stat(base)
+        await backend.stat(base)
     await async_in_thread(tree.make_root)
     for path, why in (await async_in_thread(tree.refusals, there.entries.values())).items():
         del there.entries[path]
@@ -152,7 +152,7 @@ async def async_pull(
 
     async def piece(wanted: list[FileInfo]) -> None:
         left = [info.path for info in wanted]
-        entries = await wire.pack(base, left, 2 * _PIECE)
+        entries = await backend.pack(base, left, 2 * _PIECE)
         refused = await async_in_thread(tree.put, entries)
         arrived = {entry.path for entry in entries}
         refused |= {path: "it could not be read in the computer" for path in left if path not in arrived}
@@ -188,7 +188,7 @@ async def async_pull(
 
 async def _get(files: AsyncFiles, path: str, tree: LocalTree, name: str) -> None:
     """Download a large file part by part. Raises ArkerError."""
-    info = await files._wire.stat(path, follow=False)
+    info = await files._backend.stat(path, follow=False)
     if info.kind != "file":
         raise ArkerError("conflict", f"{path} is not a file any more", 409)
     try:
@@ -211,7 +211,7 @@ async def _both(
     async def manifest() -> Listing | None:
         cursor: str | None = ""
         while cursor is not None:
-            pages.append(await files._wire.manifest(base, cursor, _PAGE))
+            pages.append(await files._backend.manifest(base, cursor, _PAGE))
             cursor = pages[-1].cursor
         return None
 
@@ -248,7 +248,7 @@ async def _compare(files: AsyncFiles, base: str, tree: LocalTree, todo: Plan, ta
     """Compare digests to decide which files of the same size have to be sent."""
     for start in range(0, len(todo.compare), _QUESTIONS):
         asked = todo.compare[start : start + _QUESTIONS]
-        theirs = await files._wire.hashes(base, [info.path for info in asked])
+        theirs = await files._backend.hashes(base, [info.path for info in asked])
         ours = await async_in_thread(
             lambda asked=asked: {info.path: tree.digest(info.path) for info in asked}
         )
@@ -273,7 +273,7 @@ def _mark(info: FileInfo) -> Mark:
 async def _clear(files: AsyncFiles, base: str, paths: Sequence[str], work: _Work) -> None:
     async def remove(path: str) -> None:
         try:
-            await files._wire.operate("remove", f"{base}/{path}", recursive=True, missing_ok=True)
+            await files._backend.operate("remove", f"{base}/{path}", recursive=True, missing_ok=True)
         except ArkerError as error:
             if error.code != "bad_request":
                 raise

@@ -32,10 +32,10 @@ from arker.folders import Ignore
 from arker.sources import Source, local
 from arker.transfers import PIECE
 
+from .backend import FileBackend
 from .data import Data, read_source, source_of
 from .downloads import FileSink, Progress
 from .trees import pull, push
-from .ways import FileWays
 from .wire import PART
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class Files:
     Works with every deployment: where there are no endpoints for files, by runs of a POSIX shell in the computer.
     """
 
-    __slots__ = ("_computer", "_wire")
+    __slots__ = ("_backend", "_computer")
 
     def __init__(self, computer: Computer) -> None:
         self._computer = computer
-        self._wire = FileWays(computer)
+        self._backend = FileBackend(computer)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._computer.id!r})"
@@ -91,7 +91,7 @@ class Files:
             raise bad_request(f"bytes [{start}, {end}) are no range")
         where = remote_path(path)
         if start == end:
-            self._wire.read(where, start, 1, None)
+            self._backend.read(where, start, 1, None)
             return b""
         for attempt in range(1, _TRIES + 1):
             data = bytearray()
@@ -110,7 +110,7 @@ class Files:
         """Iterate over a range of one version of a file, in pieces. Raises ArkerError `conflict` when the file
         changes."""
         while end is None or start < end:
-            piece = self._wire.read(
+            piece = self._backend.read(
                 path, start, min(PART, _ANY_SIZE if end is None else end - start), version
             )
             version = piece.version
@@ -174,7 +174,7 @@ class Files:
         try:
             if source.size <= PART:
                 whole = bytes(read_source(source, 0, source.size))
-                info = self._wire.write(where, whole, mode=mode, **conditions)
+                info = self._backend.write(where, whole, mode=mode, **conditions)
                 if progress is not None:
                     progress(source.size, source.size)
                 return info
@@ -201,7 +201,7 @@ class Files:
         part = posixpath.join(folder, f"{PARTIAL}{key[:24]}")
         for attempt in range(1, _TRIES + 1):
             try:
-                done = (self._wire.stat(part, follow=False)).size
+                done = (self._backend.stat(part, follow=False)).size
             except ArkerError as error:
                 if error.code != "not_found":
                     raise
@@ -209,11 +209,11 @@ class Files:
             try:
                 while done < source.size:
                     piece = bytes(read_source(source, done, min(done + PART, source.size)))
-                    self._wire.append(part, piece, done)
+                    self._backend.append(part, piece, done)
                     done += len(piece)
                     if progress is not None:
                         progress(done, source.size)
-                return self._wire.place(
+                return self._backend.place(
                     part, path, base=base, mode=mode, sha256=digest.hexdigest(), **conditions
                 )
             except ArkerError as error:
@@ -221,7 +221,7 @@ class Files:
                 if error.processed != "yes" or error.retryable:
                     raise
                 with contextlib.suppress(ArkerError):
-                    self._wire.operate("remove", part, missing_ok=True)
+                    self._backend.operate("remove", part, missing_ok=True)
                 if (
                     error.code not in ("conflict", "not_found")
                     or conditions["if_match"] is not None
@@ -247,7 +247,7 @@ class Files:
         where = remote_path(path)
         info: FileInfo | None = None
         for start in range(0, max(1, len(raw)), PART):
-            info = self._wire.append(where, raw[start : start + PART], None)
+            info = self._backend.append(where, raw[start : start + PART], None)
         assert info is not None
         return info
 
@@ -297,7 +297,7 @@ class Files:
         try:
             for attempt in range(1, _TRIES + 1):
                 try:
-                    info = self._wire.stat(where)
+                    info = self._backend.stat(where)
                     sink.start(info.size)
                     done = 0
                     # Not of the version of `info`, as a file of one piece may change all the time.
@@ -342,7 +342,7 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        return self._wire.stat(remote_path(path), follow=follow)
+        return self._backend.stat(remote_path(path), follow=follow)
 
     def exists(self, path: RemotePath) -> bool:
         """Whether anything is at a path; a link that leads nowhere counts as nothing.
@@ -377,7 +377,7 @@ class Files:
         where = remote_path(path)
         cursor: str | None = ""
         while cursor is not None:
-            page, cursor = self._wire.list(where, cursor, _PAGE, recursive=recursive, glob=glob)
+            page, cursor = self._backend.list(where, cursor, _PAGE, recursive=recursive, glob=glob)
             for info in page:
                 yield info
 
@@ -424,7 +424,7 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        return self._wire.grep(pattern, remote_path(path), fixed=fixed, ignore_case=ignore_case)
+        return self._backend.grep(pattern, remote_path(path), fixed=fixed, ignore_case=ignore_case)
 
     def watch(
         self, path: RemotePath = ".", *, since: Sequence[FileInfo] | None = None
@@ -444,7 +444,7 @@ class Files:
         known = None if since is None else KnownTree(since)
         cursor = ""
         while True:
-            news = self._wire.changes(where, cursor, _WAIT)
+            news = self._backend.changes(where, cursor, _WAIT)
             cursor = news.cursor
             found = self._all(where, missing_ok=known is not None) if news.rescan else []
             if known is None:
@@ -557,7 +557,7 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        self._wire.operate("mkdir", remote_path(path), parents=parents, exist_ok=exist_ok)
+        self._backend.operate("mkdir", remote_path(path), parents=parents, exist_ok=exist_ok)
 
     def move(self, source: RemotePath, target: RemotePath, *, replace: bool = True) -> None:
         """Rename a file or folder. A file replaces a file, a folder replaces an empty one.
@@ -570,7 +570,7 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        self._wire.operate("move", remote_path(source), to=remote_path(target), replace=replace)
+        self._backend.operate("move", remote_path(source), to=remote_path(target), replace=replace)
 
     def copy(
         self, source: RemotePath, target: RemotePath, *, recursive: bool = False, replace: bool = True
@@ -587,7 +587,7 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        self._wire.operate(
+        self._backend.operate(
             "copy", remote_path(source), to=remote_path(target), recursive=recursive, replace=replace
         )
 
@@ -602,7 +602,7 @@ class Files:
         Raises:
             ArkerError: See the class.
         """
-        self._wire.operate("remove", remote_path(path), recursive=recursive, missing_ok=missing_ok)
+        self._backend.operate("remove", remote_path(path), recursive=recursive, missing_ok=missing_ok)
 
     def chmod(self, path: RemotePath, mode: int) -> None:
         """Set permission bits, such as `0o755`.
@@ -615,7 +615,7 @@ class Files:
             ArkerError: See the class.
         """
         check_mode(mode)
-        self._wire.operate("chmod", remote_path(path), mode=mode)
+        self._backend.operate("chmod", remote_path(path), mode=mode)
 
     def symlink(self, target: RemotePath, path: RemotePath) -> None:
         """Make a symbolic link at `path` to `target`, which may be relative to the link and does not have to exist.
@@ -631,7 +631,7 @@ class Files:
         text = said.decode("utf-8", "surrogateescape") if isinstance(said, bytes) else said
         if not text or "\0" in text:
             raise bad_request("the target of a link is a path without NUL characters")
-        self._wire.operate("symlink", remote_path(path), to=text)
+        self._backend.operate("symlink", remote_path(path), to=text)
 
     def readlink(self, path: RemotePath) -> str:
         """Return the target of a symbolic link.
@@ -738,7 +738,7 @@ class File:
         while self._at < end:
             offset = self._at - self._ahead_at
             if not 0 <= offset < len(self._ahead):
-                piece = self._files._wire.read(
+                piece = self._files._backend.read(
                     self.path, self._at, max(min(PART, end - self._at), PIECE), self.info.version
                 )
                 if not piece.data:

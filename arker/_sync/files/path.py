@@ -317,7 +317,7 @@ class ComputerPath:
                 raise
             base, name = posixpath.split(remote_path(self))
             mode = (self.stat()).mode
-            for why in (self._files._wire.mark(base, [Mark(name, mode, time.time_ns())])).values():
+            for why in (self._files._backend.mark(base, [Mark(name, mode, time.time_ns())])).values():
                 raise bad_request(why) from error
 
     def unlink(self, *, missing_ok: bool = False) -> None:

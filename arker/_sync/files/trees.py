@@ -75,7 +75,7 @@ def push(
     progress: Progress | None,
 ) -> TreeResult:
     """Make a folder of a computer equal to one of this machine; see `Files.push`."""
-    wire, base, tree = files._wire, remote_path(target), LocalTree(source)
+    backend, base, tree = files._backend, remote_path(target), LocalTree(source)
     here, there = _both(files, base, tree, ignorer(ignore), follow=follow)
     todo = plan(here, there, delete=delete, checksum=checksum)
     work = _Work(todo, progress)
@@ -85,7 +85,7 @@ def push(
 
     def piece(wanted: list[FileInfo]) -> None:
         entries, skipped = in_thread(functools.partial(tree.entries, wanted, follow=follow))
-        refused = wire.unpack(base, entries, read_only=replace_read_only)
+        refused = backend.unpack(base, entries, read_only=replace_read_only)
         size = sum(len(entry.data) for entry in entries)
         work.done([entry.path for entry in entries], size, {**skipped, **refused})
 
@@ -110,12 +110,12 @@ def push(
 
     if not there.entries:
         # It may not exist.
-        wire.operate("mkdir", base, parents=True, exist_ok=True)
+        backend.operate("mkdir", base, parents=True, exist_ok=True)
     _all(piece, large, todo.send)
     folders = [info for info in todo.send if info.kind == "directory"]
     marks = [_mark(info) for info in [*todo.mark, *reversed(folders)]]
     for start in range(0, len(marks), _QUESTIONS):
-        refused = wire.mark(base, marks[start : start + _QUESTIONS])
+        refused = backend.mark(base, marks[start : start + _QUESTIONS])
         work.skipped |= {path.rstrip("/"): why for path, why in refused.items()}
     work.sent += [info.path for info in todo.mark if info.path not in work.skipped]
     _clear(files, base, [*todo.remove, *there.leftovers], work)
@@ -134,11 +134,11 @@ def pull(
     progress: Progress | None,
 ) -> TreeResult:
     """Make a folder of this machine equal to one of a computer; see `Files.pull`."""
-    wire, base, tree = files._wire, remote_path(source), LocalTree(target)
+    backend, base, tree = files._backend, remote_path(source), LocalTree(target)
     here, there = _both(files, base, tree, ignorer(ignore), missing_ok=True)
     if not there.entries:
         # A folder that does not exist has an empty manifest, too.
-        wire.stat(base)
+        backend.stat(base)
     in_thread(tree.make_root)
     for path, why in (in_thread(tree.refusals, there.entries.values())).items():
         del there.entries[path]
@@ -153,7 +153,7 @@ def pull(
 
     def piece(wanted: list[FileInfo]) -> None:
         left = [info.path for info in wanted]
-        entries = wire.pack(base, left, 2 * _PIECE)
+        entries = backend.pack(base, left, 2 * _PIECE)
         refused = in_thread(tree.put, entries)
         arrived = {entry.path for entry in entries}
         refused |= {path: "it could not be read in the computer" for path in left if path not in arrived}
@@ -189,7 +189,7 @@ def pull(
 
 def _get(files: Files, path: str, tree: LocalTree, name: str) -> None:
     """Download a large file part by part. Raises ArkerError."""
-    info = files._wire.stat(path, follow=False)
+    info = files._backend.stat(path, follow=False)
     if info.kind != "file":
         raise ArkerError("conflict", f"{path} is not a file any more", 409)
     try:
@@ -212,7 +212,7 @@ def _both(
     def manifest() -> Listing | None:
         cursor: str | None = ""
         while cursor is not None:
-            pages.append(files._wire.manifest(base, cursor, _PAGE))
+            pages.append(files._backend.manifest(base, cursor, _PAGE))
             cursor = pages[-1].cursor
         return None
 
@@ -249,7 +249,7 @@ def _compare(files: Files, base: str, tree: LocalTree, todo: Plan, target: Listi
     """Compare digests to decide which files of the same size have to be sent."""
     for start in range(0, len(todo.compare), _QUESTIONS):
         asked = todo.compare[start : start + _QUESTIONS]
-        theirs = files._wire.hashes(base, [info.path for info in asked])
+        theirs = files._backend.hashes(base, [info.path for info in asked])
         ours = in_thread(lambda asked=asked: {info.path: tree.digest(info.path) for info in asked})
         for info in asked:
             known = target.entries[info.path]
@@ -272,7 +272,7 @@ def _mark(info: FileInfo) -> Mark:
 def _clear(files: Files, base: str, paths: Sequence[str], work: _Work) -> None:
     def remove(path: str) -> None:
         try:
-            files._wire.operate("remove", f"{base}/{path}", recursive=True, missing_ok=True)
+            files._backend.operate("remove", f"{base}/{path}", recursive=True, missing_ok=True)
         except ArkerError as error:
             if error.code != "bad_request":
                 raise

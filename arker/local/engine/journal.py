@@ -37,7 +37,7 @@ class Segment:
 
 
 @dataclass(slots=True)
-class Room:
+class OutputQuota:
     """Bytes of output that the runs of a computer which go on may still keep together, beyond what each is assured."""
 
     free: int
@@ -49,14 +49,14 @@ class Journal:
     Args:
         path: the file, created when it is first needed.
         limit: bytes that are kept; the rest is dropped.
-        room: shared with the other runs of the computer until the end of this one.
+        quota: shared with the other runs of the computer until the end of this one.
     """
 
-    def __init__(self, path: str, limit: int, room: Room) -> None:
+    def __init__(self, path: str, limit: int, quota: OutputQuota) -> None:
         self._path = path
         self._limit = limit
-        self._room = room
-        #: Bytes that were taken of the room.
+        self._quota = quota
+        #: Bytes that were taken of the quota.
         self._taken = 0
         self._fd = -1
         self._segments: list[Segment] = []
@@ -83,7 +83,7 @@ class Journal:
     @classmethod
     def of_ended(cls, path: str) -> Journal:
         """Return the journal of an ended run; `reopen` reads its file."""
-        self = cls(path, 0, Room(0))
+        self = cls(path, 0, OutputQuota(0))
         self.ended = True
         self._unread = True
         return self
@@ -113,9 +113,9 @@ class Journal:
             self._segments.append(Segment(offset, begin, position))
 
     def append(self, stream: Stream, data: bytes) -> None:
-        """Add output, up to the limit and to what the room has."""
+        """Add output, up to the limit and to what the quota allows."""
         self.totals[stream] += len(data)
-        room = min(self._limit, max(self.size, _ASSURED) + self._room.free) - self.size
+        room = min(self._limit, max(self.size, _ASSURED) + self._quota.free) - self.size
         if self.cut:  # for good: no later output follows a gap
             data = b""
         elif room < len(data):
@@ -124,7 +124,7 @@ class Journal:
         if data:
             beyond = max(self.size + len(data) - max(self.size, _ASSURED), 0)
             self._taken += beyond
-            self._room.free -= beyond
+            self._quota.free -= beyond
             self._starts.append(self.size)
             self._pieces.append(Output(stream, self.size, data))
             self.size += len(data)
@@ -221,7 +221,7 @@ class Journal:
         self._wake()
 
     def _give_back(self) -> None:
-        self._room.free += self._taken
+        self._quota.free += self._taken
         self._taken = 0
 
     def _wake(self) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from arker.local.engine.journal import Journal, Room
+from arker.local.engine.journal import Journal, OutputQuota
 from arker.local.engine.protocol import (
     Cut,
     End,
@@ -343,8 +343,8 @@ class RunBook:
         #: Saved runs of a computer that have ended, oldest first, with the bytes of their files of output. A computer
         #: is there once one of its runs has ended.
         self._kept: dict[str, dict[str, int]] = {}
-        #: Rooms by computer.
-        self._rooms: dict[str, Room] = {}
+        #: Quotas by computer.
+        self._quotas: dict[str, OutputQuota] = {}
 
     def start(
         self, vm_id: str, run_id: str | None, session_id: str, command: str, *, soon: bool = True
@@ -357,8 +357,8 @@ class RunBook:
         runs = self._runs.setdefault(vm_id, {})
         if id_ in runs or (run_id is not None and os.path.exists(self._record(vm_id, id_))):  # noqa: PTH110
             raise RunExists(f"there is a run {id_} already")
-        room = self._rooms.setdefault(vm_id, Room(self._limit))
-        journal = Journal(self._output(vm_id, id_), self._limit, room)
+        quota = self._quotas.setdefault(vm_id, OutputQuota(self._limit))
+        journal = Journal(self._output(vm_id, id_), self._limit, quota)
         now = time.time_ns() // 1_000_000
         run = runs[id_] = LocalRun(vm_id, id_, session_id, shown(command), now, journal)
         run.on_end.append(self._ended)
@@ -437,7 +437,7 @@ class RunBook:
         """Drop the runs of a deleted computer. Blocking."""
         for run in list(self._runs.get(vm_id, {}).values()):
             self.forget(vm_id, run.id)
-        self._rooms.pop(vm_id, None)
+        self._quotas.pop(vm_id, None)
         self._kept.pop(vm_id, None)
         shutil.rmtree(self._folder / vm_id, ignore_errors=True)
 

@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 
 from arker.local.service.platform import Platform
 
-from .bodies import rooms
+from .bodies import body_semaphores
 from .bounds import UnderWay, most_connections
 from .endpoint import Context
 from .metrics import Metrics
@@ -68,7 +68,7 @@ def create_app(
         contracts="0.1, 0.3" if contract == "both" else contract,
     )
     app.state.context = Context(platform, metrics, RateLimit(rate_limit), under_way, public_url, own_url)
-    app.state.rooms = rooms()
+    app.state.body_semaphores = body_semaphores()
     return app
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from arker.local.service.errors import ApiError
-from arker.local.service.rooms import Rooms
+from arker.local.service.semaphores import ByteSemaphores
 
 from .errors import DisconnectedError, HttpError
 from .schemas import parse, parse_large
@@ -37,9 +37,9 @@ ARRIVED: Final = "arker.arrived"
 B = TypeVar("B", bound=BaseModel)
 
 
-def rooms() -> Rooms:
+def body_semaphores() -> ByteSemaphores:
     """Return the limits of the memory for request bodies."""
-    return Rooms(MAX_BODIES, MAX_ALL_BODIES)
+    return ByteSemaphores(MAX_BODIES, MAX_ALL_BODIES)
 
 
 def room(request: Request, limit: int) -> contextlib.AbstractAsyncContextManager[None]:
@@ -48,8 +48,8 @@ def room(request: Request, limit: int) -> contextlib.AbstractAsyncContextManager
     size = limit if length is None else min(length, limit)
     if size <= _HEAD_LIKE:
         return contextlib.nullcontext()
-    rooms: Rooms = request.app.state.rooms
-    return rooms.held(request.scope["arker.who"].org_id, size)
+    semaphores: ByteSemaphores = request.app.state.body_semaphores
+    return semaphores.held(request.scope["arker.who"].org_id, size)
 
 
 async def body(

@@ -19,7 +19,7 @@ from .access import Access, Principal
 from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
-from .rooms import Rooms
+from .semaphores import ByteSemaphores
 from .translation import Sandboxes
 from .uploads import Chunk, Commit, UploadRequest, Uploads
 
@@ -30,7 +30,7 @@ MAX_INLINE: Final = 4 * 1024 * 1024
 #: Maximum bytes of memory for large answers that are being made, for one organization and for all together.
 MAX_ANSWERS: Final = 192 * 1024 * 1024
 MAX_ALL_ANSWERS: Final = 512 * 1024 * 1024
-#: Content up to this size needs no room.
+#: Content up to this size is not counted.
 _SMALL_ANSWER: Final = 64 * 1024
 #: How many times the size of a content is in memory while its answer is made; and the bytes of an entry of a list.
 _COPIES: Final = 4
@@ -123,8 +123,8 @@ class Files:
         self._sandboxes = sandboxes
         self._activity = activity
         self._secret = secret
-        #: Room for large answers that are being made.
-        self.answers: Rooms = Rooms(MAX_ANSWERS, MAX_ALL_ANSWERS)
+        #: Limits the bytes of large answers that are being made.
+        self.answers: ByteSemaphores = ByteSemaphores(MAX_ANSWERS, MAX_ALL_ANSWERS)
 
     async def write(
         self, who: Principal, vm_id: str, entries: Sequence[Entry], base_url: str

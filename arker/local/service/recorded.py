@@ -41,8 +41,8 @@ from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
 from .idempotency import Once, conflicting
-from .rooms import Rooms
 from .runs import SMALL, Early, run_identity
+from .semaphores import ByteSemaphores
 from .translation import Sandboxes, api_errors
 from .turns import Turns
 
@@ -126,7 +126,7 @@ class Recorded:
         sandboxes: Sandboxes,
         turns: Turns,
         activity: Activity,
-        outputs: Rooms,
+        outputs: ByteSemaphores,
         early: Early,
     ) -> None:
         self._rows = rows

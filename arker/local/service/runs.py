@@ -18,7 +18,7 @@ from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
 from .idempotency import Idempotency, Once
-from .rooms import Rooms
+from .semaphores import ByteSemaphores
 from .translation import Sandboxes, api_errors
 from .turns import Turns
 
@@ -80,8 +80,8 @@ class Runs:
         self._sandboxes = sandboxes
         self._turns = turns
         self._activity = activity
-        #: Room for output that is rendered.
-        self.outputs: Rooms = Rooms(MAX_OUTPUTS, MAX_ALL_OUTPUTS)
+        #: Limits the bytes of output that is being rendered.
+        self.outputs: ByteSemaphores = ByteSemaphores(MAX_OUTPUTS, MAX_ALL_OUTPUTS)
         #: The engine's run under each Idempotency-Key.
         self._under_way: dict[Identity, str] = {}
         #: Cancellations that arrived before their runs.

@@ -60,7 +60,7 @@ async def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, dep
         assert names == ["big"]
         # What a client that died had sent is not sent again.
         sent: list[int] = []
-        append = files._wire.append
+        append = files._backend.append
 
         async def cut(path: str, data: bytes, at: int | None) -> object:
             if sent:
@@ -68,7 +68,7 @@ async def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, dep
             sent.append(len(data))
             return await append(path, data, at)
 
-        files._wire = type("Wire", (), {"append": staticmethod(cut), "stat": files._wire.stat})()  # type: ignore[assignment]
+        files._backend = type("Wire", (), {"append": staticmethod(cut), "stat": files._backend.stat})()  # type: ignore[assignment]
         with pytest.raises(ArkerError, match="cut"):
             await files.write("other", LARGE)
         way.lose(2)

@@ -100,13 +100,13 @@ async def test_a_run_without_an_answer_is_found_by_its_session(
 ) -> None:
     async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         one, other = [await vm.start("sleep 1000", session_id=session) for session in (1, 2)]
-        await cancel(arker, Running(vm, "sleep 1000", "no-key", today=True, session=2, began=1.0))
+        await cancel(arker, Running(vm, "sleep 1000", "no-key", v03=True, session=2, began=1.0))
         assert (await other.wait(timeout=30)).reason == "cancelled"
         assert (await one.refresh()).state == "running"
         for _ in range(2):
             await vm.start("sleep 1000", session_id=2)
         # Two of them: it is not known which.
-        await cancel(arker, Running(vm, "sleep 1000", "no-key", today=True, session=2, began=1.0))
+        await cancel(arker, Running(vm, "sleep 1000", "no-key", v03=True, session=2, began=1.0))
         assert len(await vm.runs(running=True)) == 3
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from arker import ArkerError, AsyncArker, Hooks, RetryPolicy
-from arker._async.files import trees, ways, wire
+from arker._async.files import backend, trees, wire
 from arker.folders import LocalTree
 from arker.local.process.launcher import Deployment
 from tests.client.conftest import Way
@@ -258,7 +258,7 @@ async def test_a_file_replaced_during_a_push_is_not_taken_for_equal(
 ) -> None:
     """Its time is not set, by which the next transfer would take it for the same."""
     (tmp_path / "f").write_text("one\n")
-    mark, mark_here = ways.AsyncFileWays.mark, LocalTree.mark
+    mark, mark_here = backend.AsyncFileBackend.mark, LocalTree.mark
     async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
 
         async def after_a_change(self: Any, base: Any, marks: Any) -> dict[str, str]:
@@ -272,7 +272,7 @@ async def test_a_file_replaced_during_a_push_is_not_taken_for_equal(
         await vm.files.push(tmp_path, "t")
         (tmp_path / "f").touch()
         with monkeypatch.context() as patch:
-            patch.setattr(ways.AsyncFileWays, "mark", after_a_change)
+            patch.setattr(backend.AsyncFileBackend, "mark", after_a_change)
             assert set((await vm.files.push(tmp_path, "t")).skipped) == {"f"}
         assert (await vm.files.push(tmp_path, "t")).sent == ("f",)
         await vm.run("touch t/f")
@@ -389,7 +389,7 @@ async def test_nothing_is_pushed_over_a_link(way: Way, deployment: Deployment, t
         result = await vm.files.push(tmp_path, "t")
         assert set(result.skipped) == {"d", "d/small", "d/large"}
         assert (await vm.run("ls -A out")).text == ""
-        wire_ = vm.files._wire
+        wire_ = vm.files._backend
         with pytest.raises(ArkerError):
             await wire_.place(f"{HOME}/t/part", "d/x", base=f"{HOME}/t")
         await vm.files.push(tmp_path, "t", delete=True)

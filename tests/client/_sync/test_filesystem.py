@@ -61,7 +61,7 @@ def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, deploymen
         assert names == ["big"]
         # What a client that died had sent is not sent again.
         sent: list[int] = []
-        append = files._wire.append
+        append = files._backend.append
 
         def cut(path: str, data: bytes, at: int | None) -> object:
             if sent:
@@ -69,7 +69,7 @@ def test_a_large_file_goes_in_parts_and_goes_on_where_it_was(way: Way, deploymen
             sent.append(len(data))
             return append(path, data, at)
 
-        files._wire = type("Wire", (), {"append": staticmethod(cut), "stat": files._wire.stat})()  # type: ignore[assignment]
+        files._backend = type("Wire", (), {"append": staticmethod(cut), "stat": files._backend.stat})()  # type: ignore[assignment]
         with pytest.raises(ArkerError, match="cut"):
             files.write("other", LARGE)
         way.lose(2)

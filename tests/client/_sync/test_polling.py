@@ -97,13 +97,13 @@ def test_arguments_for_one_command(wire: CuttingProxy, deployment: Deployment) -
 def test_a_run_without_an_answer_is_found_by_its_session(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         one, other = [vm.start("sleep 1000", session_id=session) for session in (1, 2)]
-        cancel(arker, Running(vm, "sleep 1000", "no-key", today=True, session=2, began=1.0))
+        cancel(arker, Running(vm, "sleep 1000", "no-key", v03=True, session=2, began=1.0))
         assert (other.wait(timeout=30)).reason == "cancelled"
         assert (one.refresh()).state == "running"
         for _ in range(2):
             vm.start("sleep 1000", session_id=2)
         # Two of them: it is not known which.
-        cancel(arker, Running(vm, "sleep 1000", "no-key", today=True, session=2, began=1.0))
+        cancel(arker, Running(vm, "sleep 1000", "no-key", v03=True, session=2, began=1.0))
         assert len(vm.runs(running=True)) == 3
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from arker import Arker, ArkerError, Hooks, RetryPolicy
-from arker._sync.files import trees, ways, wire
+from arker._sync.files import backend, trees, wire
 from arker.folders import LocalTree
 from arker.local.process.launcher import Deployment
 from tests.client.conftest import Way
@@ -249,7 +249,7 @@ def test_a_file_replaced_during_a_push_is_not_taken_for_equal(
 ) -> None:
     """Its time is not set, by which the next transfer would take it for the same."""
     (tmp_path / "f").write_text("one\n")
-    mark, mark_here = ways.FileWays.mark, LocalTree.mark
+    mark, mark_here = backend.FileBackend.mark, LocalTree.mark
     with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
 
         def after_a_change(self: Any, base: Any, marks: Any) -> dict[str, str]:
@@ -263,7 +263,7 @@ def test_a_file_replaced_during_a_push_is_not_taken_for_equal(
         vm.files.push(tmp_path, "t")
         (tmp_path / "f").touch()
         with monkeypatch.context() as patch:
-            patch.setattr(ways.FileWays, "mark", after_a_change)
+            patch.setattr(backend.FileBackend, "mark", after_a_change)
             assert set((vm.files.push(tmp_path, "t")).skipped) == {"f"}
         assert (vm.files.push(tmp_path, "t")).sent == ("f",)
         vm.run("touch t/f")
@@ -376,7 +376,7 @@ def test_nothing_is_pushed_over_a_link(way: Way, deployment: Deployment, tmp_pat
         result = vm.files.push(tmp_path, "t")
         assert set(result.skipped) == {"d", "d/small", "d/large"}
         assert (vm.run("ls -A out")).text == ""
-        wire_ = vm.files._wire
+        wire_ = vm.files._backend
         with pytest.raises(ArkerError):
             wire_.place(f"{HOME}/t/part", "d/x", base=f"{HOME}/t")
         vm.files.push(tmp_path, "t", delete=True)

@@ -38,7 +38,7 @@ class UnwatchableError(Exception):
     """A tree has too many folders to be watched, or all watches together, or a link on the way to it."""
 
 
-class _Room:
+class _WatchQuota:
     """What all watches of this process may take of what the kernel grants a user: half of it."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class _Room:
             return 0
 
 
-_room = _Room()
+_quota = _WatchQuota()
 
 
 class State(enum.Enum):
@@ -68,7 +68,7 @@ class Watch:
     """A watch of one tree. Whoever has its `lock` may use it; `end` may be called at any time."""
 
     def __init__(self) -> None:
-        if not _room.instances:
+        if not _quota.instances:
             raise UnwatchableError
         self.id: str = secrets.token_hex(8)
         self.state: State = State.WATCHING
@@ -95,7 +95,7 @@ class Watch:
         self._fd = int(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         if self._fd < 0:
             raise UnwatchableError
-        _room.instances -= 1
+        _quota.instances -= 1
 
     @property
     def cursor(self) -> str:
@@ -122,8 +122,8 @@ class Watch:
         if self.state is State.OVER and self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-            _room.instances += 1
-            _room.folders += len(self._paths)
+            _quota.instances += 1
+            _quota.folders += len(self._paths)
             for held in (self._paths, self._numbers, self._inner, self._fresh):
                 held.clear()
 
@@ -211,7 +211,7 @@ class Watch:
 
     def _add(self, fd: int, path: str, mask: int) -> int:
         """Watch an open folder; return its number, negative if it may not be read."""
-        if len(self._paths) >= _FOLDERS or _room.folders <= 0:
+        if len(self._paths) >= _FOLDERS or _quota.folders <= 0:
             raise UnwatchableError
         number = int(_libc.inotify_add_watch(self._fd, f"/proc/self/fd/{fd}".encode(), mask | _ONLYDIR))
         if number < 0:
@@ -219,7 +219,7 @@ class Watch:
                 raise UnwatchableError
             return number
         if number not in self._paths:
-            _room.folders -= 1
+            _quota.folders -= 1
         elif self._paths[number] != path:
             # It was moved; the events of that come later.
             self._unname(number)
@@ -229,7 +229,7 @@ class Watch:
     def _drop(self, number: int) -> None:
         self._unname(number)
         del self._paths[number]
-        _room.folders += 1
+        _quota.folders += 1
         self._above.discard(number)
 
     def _unname(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Which way to the files of a computer: endpoints for them or, where a deployment has none, runs of a shell."""
+"""The backend for the files of a computer: endpoints for them or, where a deployment has none, runs of a shell."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_Way: TypeAlias = AsyncFileWire | AsyncFileShell
+_Backend: TypeAlias = AsyncFileWire | AsyncFileShell
 #: Statuses of a request to an endpoint that does not exist.
 _UNKNOWN: Final = (404, 405, 501)
 
 
-class AsyncFileWays:
-    """Operations on the files of one computer, on the way that its deployment has. The first answers decide; no request
-    is only for that where there are endpoints."""
+class AsyncFileBackend:
+    """Operations on the files of one computer, by the means that its deployment has. The first answers decide; where
+    there are endpoints, no request is made only to find that out."""
 
     __slots__ = ("_computer", "_shell", "_wire")
 
@@ -34,7 +34,7 @@ class AsyncFileWays:
         self._wire = AsyncFileWire(computer)
         self._shell = AsyncFileShell(computer)
 
-    async def _by(self, work: Callable[[_Way], Awaitable[T]]) -> T:
+    async def _by(self, work: Callable[[_Backend], Awaitable[T]]) -> T:
         speaks = self._computer._client._speaks
         if speaks.files != "shell":
             try:
@@ -61,59 +61,61 @@ class AsyncFileWays:
 
     async def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> None:
         """Do an operation on the file or folder at `path`. Raises ArkerError."""
-        await self._by(lambda way: way.operate(op, path, to=to, **fields))
+        await self._by(lambda backend: backend.operate(op, path, to=to, **fields))
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         """Return what is at a path. Raises ArkerError."""
-        return await self._by(lambda way: way.stat(path, follow=follow))
+        return await self._by(lambda backend: backend.stat(path, follow=follow))
 
     async def list(
         self, path: str, cursor: str, limit: int, *, recursive: bool, glob: str | None
     ) -> tuple[Sequence[FileInfo], str | None]:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
-        return await self._by(lambda way: way.list(path, cursor, limit, recursive=recursive, glob=glob))
+        return await self._by(
+            lambda backend: backend.list(path, cursor, limit, recursive=recursive, glob=glob)
+        )
 
     async def manifest(self, path: str, cursor: str, limit: int) -> TreePage:
         """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
-        return await self._by(lambda way: way.manifest(path, cursor, limit))
+        return await self._by(lambda backend: backend.manifest(path, cursor, limit))
 
     async def changes(self, path: str, cursor: str, wait: float) -> TreeNews:
         """Wait at most `wait` seconds for changes below a folder since `cursor`; return them. Raises ArkerError."""
-        return await self._by(lambda way: way.changes(path, cursor, wait))
+        return await self._by(lambda backend: backend.changes(path, cursor, wait))
 
     async def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
         """Write a file. Raises ArkerError."""
-        return await self._by(lambda way: way.write(path, data, mode=mode, **conditions))
+        return await self._by(lambda backend: backend.write(path, data, mode=mode, **conditions))
 
     async def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
         """Append to a file that has `at` bytes. Raises ArkerError."""
-        return await self._by(lambda way: way.append(path, data, at))
+        return await self._by(lambda backend: backend.append(path, data, at))
 
     async def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
         """Move a file that was written in parts into place; with `base`, to a path relative to that folder, following
         no link. Raises ArkerError."""
-        return await self._by(lambda way: way.place(part, path, base=base, **fields))
+        return await self._by(lambda backend: backend.place(part, path, base=base, **fields))
 
     async def read(self, path: str, start: int, size: int, version: str | None) -> Part:
         """Read bytes of a file, of the given version if there is one. Raises ArkerError."""
-        return await self._by(lambda way: way.read(path, start, size, version))
+        return await self._by(lambda backend: backend.read(path, start, size, version))
 
     async def pack(self, base: str, paths: Sequence[str], budget: int) -> Sequence[Entry]:
         """Return entries of a tree with their contents. Raises ArkerError."""
-        return await self._by(lambda way: way.pack(base, paths, budget))
+        return await self._by(lambda backend: backend.pack(base, paths, budget))
 
     async def unpack(self, base: str, entries: Sequence[Entry], *, read_only: bool) -> dict[str, str]:
         """Write entries below a folder; return the refused ones with the reasons. Raises ArkerError."""
-        return await self._by(lambda way: way.unpack(base, entries, read_only=read_only))
+        return await self._by(lambda backend: backend.unpack(base, entries, read_only=read_only))
 
     async def mark(self, base: str, marks: Sequence[Mark]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
-        return await self._by(lambda way: way.mark(base, marks))
+        return await self._by(lambda backend: backend.mark(base, marks))
 
     async def hashes(self, base: str, paths: Sequence[str]) -> dict[str, str]:
         """Return the digests of files of a tree, by path. Raises ArkerError."""
-        return await self._by(lambda way: way.hashes(base, paths))
+        return await self._by(lambda backend: backend.hashes(base, paths))
 
     async def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
         """Return matching lines, as `grep` in the computer finds them: there is no endpoint for that. Raises

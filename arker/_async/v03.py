@@ -91,7 +91,7 @@ async def run_in(
 ) -> RunResult:
     """Run a command and check on it until it has ended."""
     began = time.monotonic()
-    running.today = True
+    running.v03 = True
     vm_id = running.computer.id
     body = RunRequest(command=running.command)
     if timeout:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 
-class Room:
+class ByteSemaphore:
     """A number of bytes that may be held at once. Further callers wait, first come, first served."""
 
     def __init__(self, size: int) -> None:
@@ -31,7 +31,7 @@ class Room:
             self._freed.set()
 
 
-class Rooms:
+class ByteSemaphores:
     """A limit for each organization, and one for all of them together.
 
     Args:
@@ -40,8 +40,8 @@ class Rooms:
     """
 
     def __init__(self, each: int, all_together: int) -> None:
-        self._each = defaultdict[str, Room](lambda: Room(each))
-        self._all = Room(all_together)
+        self._each = defaultdict[str, ByteSemaphore](lambda: ByteSemaphore(each))
+        self._all = ByteSemaphore(all_together)
 
     @contextlib.asynccontextmanager
     async def held(self, org_id: str, size: int) -> AsyncIterator[None]:

@@ -1,5 +1,5 @@
-# Derived from arker/_async/files/ways.py by `make generate`; do not edit.
-"""Which way to the files of a computer: endpoints for them or, where a deployment has none, runs of a shell."""
+# Derived from arker/_async/files/backend.py by `make generate`; do not edit.
+"""The backend for the files of a computer: endpoints for them or, where a deployment has none, runs of a shell."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_Way: TypeAlias = FileWire | FileShell
+_Backend: TypeAlias = FileWire | FileShell
 #: Statuses of a request to an endpoint that does not exist.
 _UNKNOWN: Final = (404, 405, 501)
 
 
-class FileWays:
-    """Operations on the files of one computer, on the way that its deployment has. The first answers decide; no request
-    is only for that where there are endpoints."""
+class FileBackend:
+    """Operations on the files of one computer, by the means that its deployment has. The first answers decide; where
+    there are endpoints, no request is made only to find that out."""
 
     __slots__ = ("_computer", "_shell", "_wire")
 
@@ -35,7 +35,7 @@ class FileWays:
         self._wire = FileWire(computer)
         self._shell = FileShell(computer)
 
-    def _by(self, work: Callable[[_Way], T]) -> T:
+    def _by(self, work: Callable[[_Backend], T]) -> T:
         speaks = self._computer._client._speaks
         if speaks.files != "shell":
             try:
@@ -62,59 +62,59 @@ class FileWays:
 
     def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> None:
         """Do an operation on the file or folder at `path`. Raises ArkerError."""
-        self._by(lambda way: way.operate(op, path, to=to, **fields))
+        self._by(lambda backend: backend.operate(op, path, to=to, **fields))
 
     def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         """Return what is at a path. Raises ArkerError."""
-        return self._by(lambda way: way.stat(path, follow=follow))
+        return self._by(lambda backend: backend.stat(path, follow=follow))
 
     def list(
         self, path: str, cursor: str, limit: int, *, recursive: bool, glob: str | None
     ) -> tuple[Sequence[FileInfo], str | None]:
         """Return a page of entries, and the start of the next page. Raises ArkerError."""
-        return self._by(lambda way: way.list(path, cursor, limit, recursive=recursive, glob=glob))
+        return self._by(lambda backend: backend.list(path, cursor, limit, recursive=recursive, glob=glob))
 
     def manifest(self, path: str, cursor: str, limit: int) -> TreePage:
         """Return a page of all entries below a folder, with relative paths. Raises ArkerError."""
-        return self._by(lambda way: way.manifest(path, cursor, limit))
+        return self._by(lambda backend: backend.manifest(path, cursor, limit))
 
     def changes(self, path: str, cursor: str, wait: float) -> TreeNews:
         """Wait at most `wait` seconds for changes below a folder since `cursor`; return them. Raises ArkerError."""
-        return self._by(lambda way: way.changes(path, cursor, wait))
+        return self._by(lambda backend: backend.changes(path, cursor, wait))
 
     def write(self, path: str, data: bytes, *, mode: int | None = None, **conditions: Any) -> FileInfo:
         """Write a file. Raises ArkerError."""
-        return self._by(lambda way: way.write(path, data, mode=mode, **conditions))
+        return self._by(lambda backend: backend.write(path, data, mode=mode, **conditions))
 
     def append(self, path: str, data: bytes, at: int | None) -> FileInfo:
         """Append to a file that has `at` bytes. Raises ArkerError."""
-        return self._by(lambda way: way.append(path, data, at))
+        return self._by(lambda backend: backend.append(path, data, at))
 
     def place(self, part: str, path: str, *, base: str | None = None, **fields: Any) -> FileInfo:
         """Move a file that was written in parts into place; with `base`, to a path relative to that folder, following
         no link. Raises ArkerError."""
-        return self._by(lambda way: way.place(part, path, base=base, **fields))
+        return self._by(lambda backend: backend.place(part, path, base=base, **fields))
 
     def read(self, path: str, start: int, size: int, version: str | None) -> Part:
         """Read bytes of a file, of the given version if there is one. Raises ArkerError."""
-        return self._by(lambda way: way.read(path, start, size, version))
+        return self._by(lambda backend: backend.read(path, start, size, version))
 
     def pack(self, base: str, paths: Sequence[str], budget: int) -> Sequence[Entry]:
         """Return entries of a tree with their contents. Raises ArkerError."""
-        return self._by(lambda way: way.pack(base, paths, budget))
+        return self._by(lambda backend: backend.pack(base, paths, budget))
 
     def unpack(self, base: str, entries: Sequence[Entry], *, read_only: bool) -> dict[str, str]:
         """Write entries below a folder; return the refused ones with the reasons. Raises ArkerError."""
-        return self._by(lambda way: way.unpack(base, entries, read_only=read_only))
+        return self._by(lambda backend: backend.unpack(base, entries, read_only=read_only))
 
     def mark(self, base: str, marks: Sequence[Mark]) -> dict[str, str]:
         """Set modes and times of entries below a folder; return the refused ones with the reasons. Raises
         ArkerError."""
-        return self._by(lambda way: way.mark(base, marks))
+        return self._by(lambda backend: backend.mark(base, marks))
 
     def hashes(self, base: str, paths: Sequence[str]) -> dict[str, str]:
         """Return the digests of files of a tree, by path. Raises ArkerError."""
-        return self._by(lambda way: way.hashes(base, paths))
+        return self._by(lambda backend: backend.hashes(base, paths))
 
     def grep(self, pattern: str, path: str, *, fixed: bool, ignore_case: bool) -> Sequence[GrepMatch]:
         """Return matching lines, as `grep` in the computer finds them: there is no endpoint for that. Raises

@@ -1,4 +1,4 @@
-# Derived from arker/_async/today.py by `make generate`; do not edit.
+# Derived from arker/_async/v03.py by `make generate`; do not edit.
 """The client's calls over contract 0.3: those that contract 0.1 has too, and those that only 0.3 has."""
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def run_in(
 ) -> RunResult:
     """Run a command and check on it until it has ended."""
     began = time.monotonic()
-    running.today = True
+    running.v03 = True
     vm_id = running.computer.id
     body = RunRequest(command=running.command)
     if timeout:
