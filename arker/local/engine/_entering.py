@@ -2,8 +2,8 @@
 the limits that the kernel keeps per namespace.
 
 It imports nothing of Arker and is run as text, so that it starts fast and stays small. A process that entered a
-user namespace cannot leave it, and one with threads cannot enter it, so a forked child handles each request and
-lives for about a millisecond. Standard input is the channel: a request has descriptors of namespaces, the
+user namespace cannot leave it, and one with threads cannot enter it, so a forked child waits for each request, handles
+it and ends. Standard input is the channel: a request has descriptors of namespaces, the
 answer has the sockets. The program ends when the channel closes, which is when the deployment ends.
 """
 
@@ -24,6 +24,9 @@ BOUNDS = 0
 MOST: int = 4096
 #: An errno; 0 for success; for limits, minus the number of those that the kernel refused.
 ANSWER: struct.Struct = struct.Struct("=i")
+
+#: The status of a child that found the channel closed.
+_CLOSED = 3
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _NS_GET_USERNS = 0xB701
@@ -60,7 +63,7 @@ def _bound(libc: ctypes.CDLL, channel: socket.socket, namespaces: list[int], set
         for line in settings.decode().splitlines():
             name, _, value = line.partition(" ")
             try:
-                with open(f"/proc/sys/{name}", "w") as file:  # noqa: PTH123 - pathlib takes long to import
+                with open(f"/proc/sys/{name}", "w") as file:
                     file.write(value)
             except OSError:  # older kernels allow some of them to root only
                 failure -= 1
@@ -71,21 +74,28 @@ def _bound(libc: ctypes.CDLL, channel: socket.socket, namespaces: list[int], set
 
 def _serve(libc: ctypes.CDLL, channel: socket.socket) -> None:
     while True:
-        data, fds, _, _ = socket.recv_fds(channel, MOST, 2)
-        if not data:
-            return
+        # Before there is a request, which then need not wait for it.
         pid = os.fork()
         if pid == 0:
-            family, count = REQUEST.unpack_from(data)
-            if family == BOUNDS:
-                _bound(libc, channel, fds, data[REQUEST.size :])
-            else:
-                _make(libc, channel, fds[0], family, count)
-            os._exit(0)
-        for fd in fds:
-            os.close(fd)
-        if os.waitpid(pid, 0)[1] != 0:
+            os._exit(_answer(libc, channel))
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if status == _CLOSED:
+            return
+        if status != 0:
             channel.send(ANSWER.pack(errno.EIO))
+
+
+def _answer(libc: ctypes.CDLL, channel: socket.socket) -> int:
+    """Wait for a request and answer it, in a process of its own; return its status."""
+    data, fds, _, _ = socket.recv_fds(channel, MOST, 2)
+    if not data:
+        return _CLOSED
+    family, count = REQUEST.unpack_from(data)
+    if family == BOUNDS:
+        _bound(libc, channel, fds, data[REQUEST.size :])
+    else:
+        _make(libc, channel, fds[0], family, count)
+    return 0
 
 
 def main() -> None:

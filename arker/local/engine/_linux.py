@@ -90,7 +90,7 @@ def fill_standard_descriptors() -> None:
 def keep_descriptors() -> None:
     """Make sure that programs started by this process inherit none of the descriptors that it has, above 2. Python
     opens all others so that they are not inherited."""
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+    for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # that of the listing itself
             if int(name) > 2:
                 os.set_inheritable(int(name), False)

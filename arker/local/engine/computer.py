@@ -77,6 +77,12 @@ def storage_error(error: OSError, what: str) -> EngineError:
     return EngineError(f"{what}: {error.strerror or error}")
 
 
+def _remove_control(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        os.chmod(folder, 0o700)
+        small_files.remove_folder(folder)
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """What computers need from their engine."""
@@ -156,7 +162,7 @@ class Computer:
     _ports: Ports | None = None
     #: Terminals by session; each session has at most one.
     _terminals: dict[str, Terminal] = field(default_factory=dict)
-    _control: Path = Path()
+    _control: str = ""
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _refusal: EngineError | None = None
 
@@ -218,13 +224,13 @@ class Computer:
         self._over(self.sandbox)
         host = self.host
         # A new name each time: the folder of an earlier sandbox is removed when that sandbox ends.
-        control = host.store / "run" / new_layer()
+        control = f"{host.store}/run/{new_layer()}"
         try:
             disk = self._disk()
             mounts = self._mountable(disk)
             # Not listable: programs inside open only the names that they were given.
-            control.mkdir(mode=0o311)
-            os.link(self.image.first, control / FIRST)
+            os.mkdir(control, 0o311)
+            os.link(self.image.first, f"{control}/{FIRST}")
             small_files.make(f"{control}/{MEMINFO}", meminfo(host_meminfo(), host.limits.memory, 0).encode())
         except OSError as error:
             raise storage_error(error, "the sandbox cannot be started") from error
@@ -248,7 +254,7 @@ class Computer:
                     raise
         except BaseException as error:
             host.release(mounted)
-            trees.remove_tree(control)
+            _remove_control(control)
             if isinstance(error, SandboxUnavailable) and self.image.whole:
                 raise SystemBroken(
                     f"the computer does not start; did it remove parts of its own system? ({error})"
@@ -270,22 +276,24 @@ class Computer:
 
     def _disk(self) -> Disk:
         """The folders to mount; makes the top layer if it is new, its root folders like those below."""
-        top, work = self.host.layer(self.top), self.host.work(self.top)
-        below = self.host.layer(self.frozen[-1]) if self.frozen else self.image.lower
+        store = self.host.store
+        top, work = f"{store}/layers/{self.top}", f"{store}/work/{self.top}"
+        frozen = tuple(f"{store}/layers/{name}" for name in self.frozen)
+        below = frozen[-1] if frozen else str(self.image.lower)
         for index, name in enumerate(self.image.writable):
-            (work / str(index)).mkdir(parents=True, exist_ok=True)
-            if not (top / name).exists():
-                (top / name).mkdir(parents=True)
-                trees.copy_folder_marks(below / name, top / name)
+            small_files.make_folder(f"{work}/{index}")
+            folder = f"{top}/{name}" if name else top
+            if small_files.make_folder(folder):
+                trees.copy_folder_marks(f"{below}/{name}", folder)
         if self.image.whole:
-            trees.make_folders(top, MOUNT_POINTS)
-        return Disk(tuple(self.host.layer(name) for name in self.frozen), top, work)
+            trees.make_folders(Path(top), MOUNT_POINTS)
+        return Disk(frozen, top, work)
 
     def _mountable(self, disk: Disk) -> dict[str, str]:
         """Return the file systems that can be mounted, by their mount points. A link in a folder that the guest may
         change could redirect a mount; nothing changes the folders until the sandbox starts."""
         mounts, self.unmountable = {}, {}
-        layers = [disk.top, *reversed(disk.frozen), self.image.lower]
+        layers = [Path(disk.top), *map(Path, reversed(disk.frozen)), self.image.lower]
         for path, name in self.mounts.items():
             writable = any(f"{path}/".startswith(f"/{folder}/") for folder in self.image.writable if folder)
             at = resting.obstacle(layers, path) if writable or self.image.whole else None
@@ -303,8 +311,7 @@ class Computer:
         self.watching.end()
         for session in self.sessions.values():
             session.leave()
-        with contextlib.suppress(OSError):
-            trees.remove_tree(self._control)
+        _remove_control(self._control)
 
     async def settle(self) -> None:
         """Wait for the checkpoints of idle sessions, which come just after the answers of their last commands: for a
@@ -451,7 +458,7 @@ class Computer:
             await self._make_room(size)
             below = [*(self.host.layer(name) for name in reversed(self.frozen)), self.image.lower]
             try:
-                top = self._disk().top
+                top = Path(self._disk().top)
                 linked = await asyncio.get_running_loop().run_in_executor(
                     self.host.threads, resting.link, [top, *below], path, source
                 )
@@ -495,7 +502,7 @@ class Computer:
 
     def tell_memory(self, used: int, host: str) -> None:
         """Update the sandbox's /proc/meminfo with the bytes of memory that it uses, and that of the host."""
-        with contextlib.suppress(OSError), (self._control / MEMINFO).open("r+") as file:
+        with contextlib.suppress(OSError), open(f"{self._control}/{MEMINFO}", "r+") as file:
             # In place, as the file is what the sandbox has mounted.
             file.write(meminfo(host, self.host.limits.memory, used))
             file.truncate()
@@ -536,7 +543,7 @@ class Computer:
                 try:
                     terminal = Terminal(
                         sandbox,
-                        self._control / name,
+                        Path(self._control, name),
                         name,
                         size,
                         cwd=session.cwd,

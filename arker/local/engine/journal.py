@@ -155,7 +155,7 @@ class Journal:
         )
         try:
             if self._fd < 0:
-                os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
+                os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             view = memoryview(frames)
             position = begin
@@ -244,7 +244,7 @@ class Journal:
             os.close(self._fd)
             self._fd = -1
             with contextlib.suppress(OSError):
-                os.unlink(self._path)  # noqa: PTH108
+                os.unlink(self._path)
 
     def __del__(self) -> None:
         if self._fd >= 0:

@@ -201,7 +201,7 @@ class Processes:
     def _numbers(self) -> list[str]:
         if self._proc < 0:
             return []
-        return [name for name in os.listdir(self._proc) if name.isdigit() and name != "1"]  # noqa: PTH208
+        return [name for name in os.listdir(self._proc) if name.isdigit() and name != "1"]
 
     def threads(self, process: Process) -> list[int]:
         """Return the live threads of a process."""
@@ -270,7 +270,7 @@ class Processes:
     def _list(self, folder: str) -> list[str]:
         fd = self._open(folder, os.O_DIRECTORY)
         try:
-            return os.listdir(fd)  # noqa: PTH208
+            return os.listdir(fd)
         finally:
             os.close(fd)
 

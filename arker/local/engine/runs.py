@@ -355,7 +355,7 @@ class RunBook:
         if not _ID.fullmatch(id_):
             raise EngineError(f"{id_!r} is no id for a run: letters, digits and `_.-`, at most 128")
         runs = self._runs.setdefault(vm_id, {})
-        if id_ in runs or (run_id is not None and os.path.exists(self._record(vm_id, id_))):  # noqa: PTH110
+        if id_ in runs or (run_id is not None and os.path.exists(self._record(vm_id, id_))):
             raise RunExists(f"there is a run {id_} already")
         quota = self._quotas.setdefault(vm_id, OutputQuota(self._limit))
         journal = Journal(self._output(vm_id, id_), self._limit, quota)

@@ -66,9 +66,9 @@ class Disk:
     """What a sandbox mounts: frozen layers (lowest first), the layer that it writes, and scratch space for the
     mounts."""
 
-    frozen: tuple[Path, ...]
-    top: Path
-    work: Path
+    frozen: tuple[str, ...]
+    top: str
+    work: str
 
 
 def layer_budget(store: Path) -> int:
@@ -101,7 +101,7 @@ def isolation(uid: int, hostname: str, *, network: bool) -> list[str]:
 def arguments(
     image: Image,
     disk: Disk,
-    control: Path,
+    control: str,
     limits: Limits,
     *,
     network: bool,
@@ -120,16 +120,16 @@ def arguments(
             args += ["--perms", "0755", "--dir", folder]
         args += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
     for index, folder in enumerate(image.writable):
-        for layer in (image.lower, *disk.frozen):
-            args += ["--overlay-src", str(layer / folder)]
-        args += ["--overlay", str(disk.top / folder), str(disk.work / str(index)), f"/{folder}"]
+        for layer in (str(image.lower), *disk.frozen):
+            args += ["--overlay-src", f"{layer}/{folder}"]
+        args += ["--overlay", f"{disk.top}/{folder}", f"{disk.work}/{index}", f"/{folder}"]
     if image.whole:
         args += ["--size", str(limits.shared_memory), "--perms", "0755", "--tmpfs", "/run"]
     args += [*image.fixed, "--proc", "/proc", "--dev", "/dev"]
     args += ["--size", str(limits.shared_memory), "--perms", "1777", "--tmpfs", _SHM, "--remount-ro", "/dev"]
     # The guest must not write kernel settings: sysctls, or OOM scores.
-    args += ["--ro-bind", str(control / MEMINFO), "/proc/meminfo", "--remount-ro", "/proc"]
-    args += ["--ro-bind", str(control), CONTROL]
+    args += ["--ro-bind", f"{control}/{MEMINFO}", "/proc/meminfo", "--remount-ro", "/proc"]
+    args += ["--ro-bind", control, CONTROL]
     for path, source in mounts.items():
         for parent in reversed(PurePosixPath(path).parents[:-1]):
             args += ["--perms", "0755", "--dir", str(parent)]
@@ -253,15 +253,17 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
             os.set_blocking(commands, False)
             said, stdout = os.pipe()
             said, stdout = held(ours, said), held(theirs, stdout)
-            # A file, not a pipe: writing to a pipe without a reader would kill bwrap and leave a child that waits for
-            # it.
-            info = held(ours, os.memfd_create("info"))
+            # bwrap may also read this pipe: writing to a pipe without a reader, as after our death, would kill it and
+            # leave a child that waits for it.
+            info, written = os.pipe()
+            info, written = held(ours, info), held(theirs, written)
+            told = held(theirs, os.open(f"/proc/self/fd/{written}", os.O_RDWR | os.O_CLOEXEC))
             # Sandboxes must not inherit the environment of this process.
             actions = [
                 (os.POSIX_SPAWN_DUP2, stdin, 0),
                 (os.POSIX_SPAWN_DUP2, stdout, 1),
                 (os.POSIX_SPAWN_DUP2, stdout, 2),
-                (os.POSIX_SPAWN_DUP2, info, _INFO_FD),
+                (os.POSIX_SPAWN_DUP2, told, _INFO_FD),
             ]
             code = held(theirs, os.memfd_create("filter"))
             os.pwrite(code, filter_, 0)
@@ -277,12 +279,12 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
         return _Spawned(pid, commands, said, info)
 
 
-async def _until_nul(fd: int) -> bytes:
-    """Read a pipe up to a NUL or its end."""
+async def _until(fd: int, end: bytes) -> bytes:
+    """Read a pipe until its text so far ends with `end`, or to its end."""
     loop = asyncio.get_running_loop()
     os.set_blocking(fd, False)
     text = bytearray()
-    while not text.endswith(b"\0"):
+    while not text.endswith(end):
         ready = asyncio.Event()
         loop.add_reader(fd, ready.set)
         try:
@@ -319,7 +321,7 @@ _MOVES: dict[SandboxState, tuple[SandboxState, ...]] = {
 class Sandbox:
     """A running sandbox. Created by `start`; it has ended when `ended` is done."""
 
-    def __init__(self, spawned: _Spawned, control: Path) -> None:
+    def __init__(self, spawned: _Spawned, control: str) -> None:
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._pid = spawned.pid
@@ -345,7 +347,7 @@ class Sandbox:
         cls,
         image: Image,
         disk: Disk,
-        control: Path,
+        control: str,
         limits: Limits,
         *,
         network: bool = False,
@@ -363,24 +365,29 @@ class Sandbox:
         args = arguments(image, disk, control, limits, network=network, mounts=mounts)
         spawned = _spawn(bwrap, args, filter_)
         sandbox: Sandbox | None = None
+        joining: asyncio.Task[None] | None = None
         try:
             sandbox = cls(spawned, control)
             sandbox.control(_first_lines(limits))
             async with asyncio.timeout(_START_SECONDS):
-                said = await _until_nul(spawned.said)
+                if info := await _until(spawned.info, b"}\n"):
+                    first = json.loads(info)["child-pid"]
+                    sandbox._first = os.pidfd_open(first)
+                    if part is not None:
+                        # While bwrap mounts, as it takes the kernel as long.
+                        joining = asyncio.create_task(sandbox._join(part, first, limits))
+                said = await _until(spawned.said, b"\0")
             if said != b"\0":
                 reason = said.rstrip(b"\0").decode(errors="replace").strip()
                 raise SandboxUnavailable(f"the sandbox did not start: {explain(reason, facts())}")
-            first = json.loads(os.pread(spawned.info, 4096, 0))["child-pid"]
-            sandbox._first = os.pidfd_open(first)
             # See the filter, which keeps it so.
             core = _capped(resource.RLIMIT_CORE, 1)
             resource.prlimit(first, resource.RLIMIT_CORE, (core, core))
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
-            if part is not None:
+            if joining is not None:
                 # Before any code of the guest runs in it.
-                sandbox.group = Group.make(part, control.name, first, limits)
+                await asyncio.wait({joining})
             sandbox._processes = Processes(proc, first, sandbox.group)
             sandbox._move(SandboxState.LIVE)
         except BaseException as error:
@@ -389,6 +396,8 @@ class Sandbox:
                 await asyncio.to_thread(os.waitpid, spawned.pid, 0)
             else:
                 await sandbox._give_up()
+                if joining is not None:
+                    await asyncio.wait({joining})
             if isinstance(error, TimeoutError):
                 raise SandboxUnavailable(
                     f"the sandbox did not start within {_START_SECONDS:.0f} s"
@@ -400,6 +409,14 @@ class Sandbox:
             os.close(spawned.said)
             os.close(spawned.info)
         return sandbox
+
+    async def _join(self, part: Path, first: int, limits: Limits) -> None:
+        """Put the sandbox into a group of its own."""
+        group = await asyncio.to_thread(Group.make, part, os.path.basename(self._control), first, limits)
+        if group is not None and self.state is SandboxState.ENDED:
+            group.remove()
+        else:
+            self.group = group
 
     def _move(self, state: SandboxState) -> None:
         assert state in _MOVES[self.state], (self.state, state)
@@ -443,25 +460,26 @@ class Sandbox:
         except OSError:
             return False
         try:
-            return bool(os.listdir(folder))  # noqa: PTH208
+            return bool(os.listdir(folder))
         finally:
             os.close(folder)
 
     async def has_ipc(self) -> bool:
         """Whether there are System V shared memory segments, message queues or semaphores, as process 1 finds."""
         name = f".{secrets.token_urlsafe(8)}"
-        path = self._control / name
+        path = f"{self._control}/{name}"
         os.mkfifo(path, 0o600)
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             self.control(_LOOK_FOR_IPC % f"{CONTROL}/{name}".encode())
             async with asyncio.timeout(_IPC_SECONDS):
-                return await _until_nul(fd) == b"0\0"
+                return await _until(fd, b"\0") == b"0\0"
         except TimeoutError:
             return False
         finally:
             os.close(fd)
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # with the sandbox all its folders go
+                os.unlink(path)
 
     def control(self, lines: bytes) -> None:
         """Send short shell code to process 1, without waiting for it."""

@@ -137,7 +137,7 @@ def sweep(layer: Path) -> None:
     finally:
         os.close(top)
     try:
-        for name in os.listdir(home):  # noqa: PTH208 - by descriptor
+        for name in os.listdir(home):
             if _PARTIAL.fullmatch(name):
                 os.unlink(name, dir_fd=home)
     finally:

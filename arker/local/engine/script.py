@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from pathlib import Path
 
 from arker.local.engine import _linux
 
@@ -40,7 +39,7 @@ class Script:
 
     __slots__ = ("_fd", "_gates", "_inside", "_open", "_read", "_reserved", "_size", "_turn")
 
-    def __init__(self, file: Path, folder: Path, inside: bytes, text: bytes) -> None:
+    def __init__(self, file: str, folder: str, inside: bytes, text: bytes) -> None:
         self._inside = inside
         self._gates = (f"{folder}/0", f"{folder}/1")
         for gate in self._gates:
@@ -107,7 +106,7 @@ class Script:
         os.close(held)
         with contextlib.suppress(OSError):
             os.mkfifo(f"{gate}+", 0o600)
-            Path(f"{gate}+").rename(gate)
+            os.rename(f"{gate}+", gate)
 
     def dismiss(self, text: bytes = b"") -> bool:
         """Let a shell that waits read `text` and the end of the script; return False if it does not wait."""
@@ -126,7 +125,7 @@ class Script:
             # Whoever waits there is let through, and nobody comes later.
             with contextlib.suppress(OSError):
                 held = os.open(gate, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-                os.unlink(gate)  # noqa: PTH108
+                os.unlink(gate)
                 os.close(held)
         if self._fd >= 0:
             os.close(self._fd)

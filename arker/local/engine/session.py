@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from signal import Signals
 
-from arker.local.engine import trees
+from arker.local.engine import small_files
 from arker.local.engine.checkpoint import TOTAL, Checkpoint, restoration, trimmed
 from arker.local.engine.images import HOME, Image
 from arker.local.engine.meter import Measure, Meter
@@ -186,7 +185,7 @@ class Session:
         self,
         sandbox: Sandbox,
         meter: Meter,
-        control: Path,
+        control: str,
         image: Image,
         command: bytes,
         seconds: float,
@@ -212,7 +211,7 @@ class Session:
         self._move(SessionPhase.RUNNING)
         _Command(self, shell, self.run, future, seconds, meter, measure)
 
-    async def _ready(self, sandbox: Sandbox, control: Path, image: Image) -> Shell:
+    async def _ready(self, sandbox: Sandbox, control: str, image: Image) -> Shell:
         """Return a shell that is ready for a command."""
         while True:
             shell = self.shell
@@ -236,7 +235,7 @@ class Session:
                 shell.kill()
                 shell.close()
 
-    def _begin(self, sandbox: Sandbox, control: Path, image: Image) -> Shell:
+    def _begin(self, sandbox: Sandbox, control: str, image: Image) -> Shell:
         """Start a shell with the state of the last one."""
         assert self.run is not None
         old = self.shell
@@ -247,7 +246,7 @@ class Session:
         if self.left_out:
             self.run.notes.append(f"too large to be kept in the session: {', '.join(self.left_out)}")
             self.left_out = []
-        trees.remove_tree(control / self.id)
+        small_files.remove_folder(f"{control}/{self.id}")
         shell = self.shell = Shell(
             sandbox, control, self.id, self.cwd, self.checkpoint, self.status, image.environment, self._keep
         )

@@ -41,7 +41,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from arker.local.engine import small_files
 from arker.local.engine.changes import Changes, changes, changes_nothing, is_deep
@@ -236,7 +235,7 @@ class _Reader:
 
     __slots__ = ("_hold", "_loop", "_on_end", "_path", "_size", "ended", "fd", "journal", "stream", "watched")
 
-    def __init__(self, path: Path, stream: Stream) -> None:
+    def __init__(self, path: str, stream: Stream) -> None:
         os.mkfifo(path, 0o600)
         self._path = path
         self._hold = -1
@@ -350,7 +349,7 @@ class Shell:
     def __init__(
         self,
         sandbox: Sandbox,
-        control: Path,
+        control: str,
         name: str,
         cwd: bytes,
         told: Checkpoint | bytes | None,
@@ -379,10 +378,11 @@ class Shell:
         self.input: Input | None = None
         self._loop = asyncio.get_running_loop()
         self._on_told = on_told
-        self._folder = control / name
-        self._secret_folder = control / secrets.token_urlsafe(8)
+        name_of_secret = secrets.token_urlsafe(8)
+        self._folder = f"{control}/{name}"
+        self._secret_folder = f"{control}/{name_of_secret}"
         self._path = f"{CONTROL}/{name}".encode()
-        self._secret = f"{CONTROL}/{self._secret_folder.name}".encode()
+        self._secret = f"{CONTROL}/{name_of_secret}".encode()
         self._cwd = cwd
         #: Whether its state may be incomplete here, because it was started from code of an older release.
         self._unknown = isinstance(told, bytes)
@@ -439,8 +439,8 @@ class Shell:
 
     def _make(self, told: Checkpoint | bytes | None, environment: Iterable[str]) -> None:
         for folder in (self._folder, self._secret_folder):
-            folder.mkdir(mode=0o700)
-        os.mkfifo(self._secret_folder / "s", 0o600)
+            os.mkdir(folder, 0o700)
+        os.mkfifo(f"{self._secret_folder}/s", 0o600)
         secret = self._secret
         for kind in ("K", "L"):
             small_files.make(f"{self._secret_folder}/{kind.lower()}", _telling(secret, kind))
@@ -467,11 +467,11 @@ class Shell:
         small_files.make(f"{self._secret_folder}/start", start)
         # Both ends are open, so that the pipe does not end between records.
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
-        self._records = os.open(self._secret_folder / "s", flags)
+        self._records = os.open(f"{self._secret_folder}/s", flags)
         first = b"\\builtin . " + secret + b"/start;\\:;" + late + b"\n"
-        self._script = Script(self._folder / "bash", self._secret_folder, secret, first)
-        self._out = _Reader(self._folder / "o", Stream.STDOUT)
-        self._err = _Reader(self._folder / "e", Stream.STDERR)
+        self._script = Script(f"{self._folder}/bash", self._secret_folder, secret, first)
+        self._out = _Reader(f"{self._folder}/o", Stream.STDOUT)
+        self._err = _Reader(f"{self._folder}/e", Stream.STDERR)
         self._held: list[_Reader] = []
         self._loop.add_reader(self._records, self._read_records)
         self.sandbox.control(_ABOVE.format(path=self._path.decode(), secret=secret.decode()).encode())
@@ -515,7 +515,7 @@ class Shell:
         assert self.pid is not None
         source = b"/dev/null"
         if stdin:
-            self.input = Input(self._folder / "i")
+            self.input = Input(f"{self._folder}/i")
             source = self._path + b"/i"
         nonce = os.urandom(3).hex().encode()
         text = self._lines(command, source, nonce)
@@ -666,7 +666,7 @@ class Shell:
         if len(kept) < len(command) and backslashes % 2:
             command = kept[:-1]
         # Written over, as removing a file costs more; a file that is emptied first is written to the disk when closed.
-        fd = os.open(self._secret_folder / "f", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(f"{self._secret_folder}/f", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(command)
             file.truncate()
@@ -778,9 +778,9 @@ class Shell:
             self.pid = pid
             # It has its script open, and no other process may open it: neither by its name nor through /proc, where the
             # mode is checked. The folder is mounted read-only inside, so that the mode cannot be changed there.
-            script = self._folder / "bash"
-            script.chmod(0)
-            script.unlink()
+            script = f"{self._folder}/bash"
+            os.chmod(script, 0)
+            os.unlink(script)
             self._keeper = self.sandbox.processes.parent(self.pid)
             self._move(ShellState.READY)
 
@@ -1004,8 +1004,8 @@ class Shell:
                 continue
             # Late output must not land in the next answer, nor its writer get SIGPIPE: a fresh pipe for the next
             # command, and the old one read to its end.
-            (self._folder / name).unlink()
-            fresh = _Reader(self._folder / name, reader.stream)
+            os.unlink(f"{self._folder}/{name}")
+            fresh = _Reader(f"{self._folder}/{name}", reader.stream)
             if name == "o":
                 self._out = fresh
             else:
@@ -1057,10 +1057,7 @@ class Shell:
         self._script.close()
         os.close(self._records)
         for folder in (self._folder, self._secret_folder):
-            with contextlib.suppress(FileNotFoundError):  # with the sandbox all its folders go
-                for entry in folder.iterdir():
-                    entry.unlink()
-                folder.rmdir()
+            small_files.remove_folder(folder)
         future, self._result = self._result, None
         if future is not None and not future.done():
             cut = Result(None, self._cwd, time.perf_counter() - self._began, why=why)

@@ -1,8 +1,10 @@
-"""Small files, without layers between: those of the kernel, and those that shells read. A start of a computer takes
-some twenty; what `Path` needs for each, text layers and buffers, would be a good part of its time."""
+"""Small files and folders, without layers between: those of the kernel, and those that sandboxes and shells read. A
+start of a computer takes some thirty; what `Path` needs for each, text layers and buffers, would be a good part of its
+time."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 _PIECE = 1 << 16
@@ -39,3 +41,27 @@ def _write(path: str, data: bytes, flags: int) -> None:
             left = left[os.write(fd, left) :]
     finally:
         os.close(fd)
+
+
+def make_folder(path: str) -> bool:
+    """Make a folder, and those above it that are missing; return False if it existed. Raises OSError."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        make_folder(os.path.dirname(path))
+        os.mkdir(path)
+    return True
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder that nobody else changes, and all in it; ignored if it is missing. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    remove_folder(entry.path)
+                else:
+                    os.unlink(entry.path)
+        os.rmdir(path)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
-from pathlib import Path
 
 #: Seconds between checks for the shell that will open the pipe.
 _LOOK = 0.001
@@ -14,8 +14,9 @@ _LOOK = 0.001
 class Input:
     """The writing end of a command's input. Use it from one event loop."""
 
-    def __init__(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
+    def __init__(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
         os.mkfifo(path, 0o600)
         self._path = path
         self._fd = -1

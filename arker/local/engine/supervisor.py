@@ -114,7 +114,7 @@ def _held(processes: Processes, root: int, most: Most, *, network: bool) -> Held
 def _names(root: int, path: str) -> list[str]:
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
     try:
-        return os.listdir(folder)  # noqa: PTH208
+        return os.listdir(folder)
     finally:
         os.close(folder)
 

@@ -5,8 +5,6 @@ folder. This is safe even while a process writes to the tree: an entry is opened
 the open file is inspected, given permissions and read, even if its name is reused meanwhile.
 """
 
-# ruff: noqa: PTH101 - pathlib has no calls relative to an open folder
-
 from __future__ import annotations
 
 import contextlib
@@ -106,11 +104,12 @@ def _copy_marks(source: int, target: int) -> None:
     os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
-def copy_folder_marks(source: Path, target: Path) -> None:
+def copy_folder_marks(source: str, target: str) -> None:
     """Copy the mode, times and attributes of the folder `source` to `target`."""
-    with _folder(None, str(source)) as a, _folder(None, str(target), restore=False) as b:
+    mode = stat.S_IMODE(os.stat(source, follow_symlinks=False).st_mode)
+    with _folder(None, source) as a, _folder(None, target, restore=False) as b:
         _copy_marks(a, b)
-        os.fchmod(b, stat.S_IMODE(source.stat(follow_symlinks=False).st_mode))
+        os.fchmod(b, mode)
 
 
 def make_folders(parent: Path, names: Iterable[str]) -> None:
