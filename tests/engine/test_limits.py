@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from arker.local.engine import (
     BubblewrapEngine,
     Limits,
-    RunOutcome,
+    Reason,
     StorageFull,
     _linux,
     drop_privileges,
     supervisor,
 )
+from arker.local.engine.cgroups import Group
+from arker.local.engine.computer import Computer
 from arker.local.engine.protocol import Output
 
 from .harness import Box, attempt, content, sh
@@ -82,6 +86,53 @@ async def test_memory_of_a_computer(engine: BubblewrapEngine) -> None:
     assert sandbox is not None
     while sum(sandbox.processes.memory().values()) > 250 * MIB:
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.engine(memory=200 * MIB)
+@pytest.mark.parametrize("left", [False, True])
+async def test_only_commands_whose_processes_are_killed_for_memory_are_told(
+    engine: BubblewrapEngine, left: bool
+) -> None:
+    hog = "python3 -c 'import time; b = bytearray(b\"x\") * (120 << 20); time.sleep(60)'"
+    await sh(engine, "mkfifo go")
+    other = asyncio.create_task(attempt(engine, "bash -c 'read <go'; exit 3", session="other"))
+    hogs = f"{hog} & {hog} & wait -n"
+    if left:
+        await sh(engine, f"({hogs}; : > over) >/dev/null 2>&1 &")
+        await sh(engine, "until [ -e over ]; do sleep 0.01; done", session="see", timeout=60)
+    else:
+        outcome = await attempt(engine, hogs, timeout=60)
+        assert (outcome.exit_code, outcome.reason) == (137, Reason.OUT_OF_MEMORY)
+    await sh(engine, "echo >go", session="see")
+    outcome = await other
+    assert (outcome.exit_code, outcome.reason, outcome.stderr) == (3, Reason.EXITED, b"")
+
+
+async def test_a_command_is_told_only_of_what_the_kernel_killed_while_it_ran(
+    engine: BubblewrapEngine,
+) -> None:
+    await sh(engine, ":")
+    computer = engine._computers["a"]
+    assert computer.sandbox is not None
+    group = SimpleNamespace(killed=0, cpu_seconds=None, remove=lambda: None)
+    computer.sandbox.group = cast(Group, group)
+    guilty = await engine.start_run("a", "0", "read; exit 1", stdin=True)
+    group.killed = 1
+    await guilty.write_stdin(b"\n")
+    end = await guilty.wait()
+    assert (end.exit_code, end.reason) == (1, Reason.OUT_OF_MEMORY)
+    outcome = await attempt(engine, "sleep 0.6; exit 1")
+    assert (outcome.reason, outcome.stderr) == (Reason.EXITED, b"")
+    told = asyncio.create_task(attempt(engine, "sleep 60; exit 1"))
+    while not computer.sessions["0"].running:
+        await asyncio.sleep(0.01)
+    group.killed = 2
+    run = computer.sessions["0"].run
+    assert run is not None
+    while run.limit is None:
+        await asyncio.sleep(0.01)
+    assert run.limit is Reason.OUT_OF_MEMORY
+    told.cancel()
 
 
 _ANONYMOUS = """
@@ -192,6 +243,78 @@ async def test_the_disk_of_a_computer(engine: BubblewrapEngine, caplog: pytest.L
     assert await sh(engine, "rm f*; echo x > y; sleep 1; cat y", timeout=10) == "x\n"
 
 
+class _Measurements:
+    """Counts the measurements of a disk, and holds the result of each one back until `go` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = asyncio.Event()
+        self.made = 0
+        measure = Computer.measure
+
+        async def held(computer: Computer) -> None:
+            await measure(computer)
+            self.made += 1
+            await self.go.wait()
+
+        monkeypatch.setattr(Computer, "measure", held)
+
+    async def until(self, made: int) -> None:
+        while self.made < made:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.engine(disk=8 * MIB)
+async def test_commands_that_begin_after_a_measurement_are_not_killed_for_it(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_SHARE_IN_NEED", 1.0)
+    await sh(engine, "mkfifo go gone")
+    writer = asyncio.create_task(attempt(engine, "head -c 20000000 /dev/zero > f; sleep 1000", session="w"))
+    while b"20000000" not in (await attempt(engine, "stat -c %s f")).stdout:
+        await asyncio.sleep(0.01)
+    measurements = _Measurements(monkeypatch)
+    await measurements.until(1)
+    # One in a shell that was there, one in a new one.
+    innocent = [
+        asyncio.create_task(attempt(engine, f"echo >{name}; bash -c 'read <go'; exit 3", session=session))
+        for name, session in (("a", "0"), ("b", "new"))
+    ]
+    await sh(engine, "until [ -e a ] && [ -e b ]; do sleep 0.01; done", session="see")
+    measurements.go.set()
+    outcome = await writer
+    assert (outcome.exit_code, outcome.reason) == (137, Reason.DISK_FULL)
+    assert b"arker: killed: the computer wrote more than its 8388608 bytes of disk" in outcome.stderr
+    # What was left by those that were killed is not held against them either, though a little more is found.
+    await sh(engine, "head -c 100000 /dev/zero > g", session="see")
+    await measurements.until(measurements.made + 3)
+    await sh(engine, "for i in 1 2; do echo >go; done", session="see", timeout=30)
+    for command in innocent:
+        outcome = await command
+        assert (outcome.exit_code, outcome.reason, outcome.stderr) == (3, Reason.EXITED, b"")
+    # The limit still holds.
+    outcome = await attempt(engine, "head -c 20000000 /dev/zero > h; sleep 1000")
+    assert (outcome.exit_code, outcome.reason) == (137, Reason.DISK_FULL)
+
+
+@pytest.mark.engine(disk=8 * MIB)
+async def test_the_disk_of_a_computer_whose_commands_are_shorter_than_a_measurement(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = Computer.measure
+
+    async def measure_for_long(computer: Computer) -> None:
+        await measure(computer)
+        ended = computer.sessions["0"].run
+        while computer.sessions["0"].run in (ended, None):
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Computer, "measure", measure_for_long)
+    outcome = await attempt(engine, "true")
+    while outcome.exit_code != 137:
+        outcome = await attempt(engine, "head -c 400000 /dev/zero >> f; sleep 0.02")
+    assert outcome.reason is Reason.DISK_FULL
+
+
 @pytest.mark.engine(disk=64 * MIB)
 async def test_the_disk_of_a_computer_while_another_one_deletes(
     engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
@@ -201,18 +324,13 @@ async def test_the_disk_of_a_computer_while_another_one_deletes(
     monkeypatch.setattr(supervisor, "_MEASURE_SECONDS", 0.5)
     monkeypatch.setattr(supervisor, "_SHARE", 1.0)
 
-    async def swap() -> RunOutcome:
-        for i in range(1, 61, 2):
-            # The disk never gets fuller than it was.
-            await sh(engine, f"rm f{i} f{i + 1}", vm="b")
-            outcome = await attempt(engine, f"head -c 3000000 /dev/zero > f{i} && sleep 0.1")
-            if outcome.exit_code:
-                break
-        while not outcome.exit_code:  # until it is measured
-            outcome = await attempt(engine, "sleep 0.1")
-        return outcome
-
-    outcome = await swap()
+    await sh(engine, "mkfifo go")
+    writer = asyncio.create_task(attempt(engine, "while read i <go; do head -c 3000000 /dev/zero > $i; done"))
+    for i in range(1, 61, 2):
+        # The disk never gets fuller than it was.
+        await sh(engine, f"rm f{i} f{i + 1}", vm="b")
+        await attempt(engine, f"[ -e go ] && timeout 1 bash -c 'echo f{i} > go'", session="other")
+    outcome = await writer
     assert (outcome.exit_code, outcome.completed) == (137, True)
     assert b"wrote more than its 67108864 bytes of disk" in outcome.stderr
 

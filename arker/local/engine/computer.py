@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,7 +46,7 @@ from arker.local.engine.protocol import (
 from arker.local.engine.readable import LocalFile
 from arker.local.engine.runs import LocalRun
 from arker.local.engine.sandbox import FIRST, MEMINFO, Disk, Sandbox, disk_usage
-from arker.local.engine.session import Session, Surroundings
+from arker.local.engine.session import Session, Surroundings, send_until_gone
 from arker.local.engine.shell import ShellState
 from arker.local.engine.store import VmRow, new_layer
 from arker.local.engine.terminal import Attachment, State, Terminal
@@ -55,14 +55,11 @@ log: logging.Logger = logging.getLogger("arker.engine")
 
 T = TypeVar("T")
 
-#: Seconds that the processes of a command get to end after SIGTERM, before SIGKILL.
-_TERM_SECONDS = 0.5
-_KILL_SECONDS = 5.0
-_SHELL_SECONDS = 15.0
 _SETTLE_SECONDS = 1.0
+#: How long killed processes are waited for, and those that they started meanwhile are killed.
+_KILL_SECONDS = 1.0
 #: Least time between two log lines about the limits of one computer.
 _WARN_SECONDS = 10.0
-_TIMED_OUT = 124
 #: Maximum bytes of the checkpoints of one computer, which are held in memory; one that does not fit is dropped.
 _CHECKPOINTS = 32 << 20
 _TERMINALS = 16
@@ -153,6 +150,13 @@ class Computer:
     measured: float = 0.0
     measured_for: float = 0.0
     hidden: int = 0
+    #: Bytes on disk, beyond its limit, that nothing is killed for any more.
+    tolerated: int = 0
+    #: Whether those who wrote too much were gone when that was known. Where it happens again, commands come and go
+    #: faster than their writes are measured.
+    escaped: bool = False
+    #: Processes that the kernel is known to have killed for memory.
+    killed_by_kernel: int = 0
     #: When a line about limits may be logged again, on the monotonic clock.
     warn_at: float = 0.0
     #: Measures the commands of the sandbox.
@@ -261,6 +265,7 @@ class Computer:
                 ) from error
             raise
         self.sandbox, self._control = sandbox, control
+        self.killed_by_kernel = 0
         self.mounted = mounts
         self.meter = Meter(sandbox.processes, sandbox.group, self._shells)
         self._ports = Ports(sandbox, host.helper)
@@ -346,7 +351,9 @@ class Computer:
     # Commands
 
     def _around(self) -> Surroundings:
-        return Surroundings(self._room, self.host.unsaved, self._use, lambda: self._refusal)
+        return Surroundings(
+            self._room, self.host.unsaved, self._use, self.look_for_kernel_kills, lambda: self._refusal
+        )
 
     def _use(self) -> None:
         self.used = time.monotonic()
@@ -421,11 +428,6 @@ class Computer:
             assert session.shell is not None
             session.shell.kill()
             session.leave()
-
-    def _send(self, pids: list[int], number: signal.Signals) -> None:
-        for pid in pids:
-            if self.sandbox is not None:
-                self.sandbox.processes.send(pid, number)
 
     # Files
 
@@ -592,11 +594,11 @@ class Computer:
         return await processes.aside(self.host.threads, look)
 
     def others(self) -> list[Process]:
-        """Return the live processes other than idle shells and their keepers."""
+        """Return the live processes other than shells without a command and their keepers."""
         if self.sandbox is None:
             return []
         processes = self.sandbox.processes.all()
-        shells = {s.shell.pid for s in self.sessions.values() if s.shell is not None and not s.busy}
+        shells = {s.shell.pid for s in self.sessions.values() if s.shell is not None and not s.running}
         keepers = {p.parent for p in processes if p.pid in shells}
         return [p for p in processes if p.pid not in shells and p.pid not in keepers]
 
@@ -617,14 +619,69 @@ class Computer:
             or await self.sandbox.has_ipc()
         )
 
-    def kill_commands(self, pids: list[int], reason: Reason, why: str) -> None:
-        """Kill processes that broke a limit; those whose commands run are told why."""
+    # Limits
+
+    def look_for_kernel_kills(self) -> None:
+        """Tell the runs if the kernel has killed processes for memory. Which ones is unknown, so each command looks
+        before it is over: a later one is told of nothing that was killed before it."""
+        if self.sandbox is None or self.sandbox.group is None:
+            return
+        before, self.killed_by_kernel = self.killed_by_kernel, self.sandbox.group.killed
+        if self.killed_by_kernel > before:
+            self._tell(None, Reason.OUT_OF_MEMORY, self.too_much_memory)
+
+    @property
+    def too_much_memory(self) -> str:
+        """What a run is told that was killed for memory."""
+        return f"the computer used more than its {self.host.limits.memory} bytes of memory"
+
+    def kill(self, pids: Collection[int], reason: Reason, why: str) -> None:
+        """Kill processes that broke a limit; the runs that they are of are told why."""
+        if self.sandbox is not None:
+            self._tell(self.sandbox.processes.marks_of(pids), reason, why)
+            for pid in pids:
+                self.sandbox.processes.send(pid, signal.SIGKILL)
+
+    async def kill_all(self, generation: int, reason: Reason, why: str) -> bool:
+        """Kill what was there in a generation of the processes, because together it broke a limit, and wait until it is
+        gone. Commands that began later are spared. Return whether there was anything."""
+        sandbox = self.sandbox
+        if sandbox is None:
+            return False
+
+        def find() -> list[Process]:
+            return self._of_generation(generation) if self.sandbox is sandbox else []
+
+        if not (found := find()):
+            return False
+        self.kill([process.pid for process in found], reason, why)
+        await send_until_gone(sandbox.processes, find, signal.SIGKILL, _KILL_SECONDS)
+        return True
+
+    def _of_generation(self, generation: int) -> list[Process]:
+        assert self.sandbox is not None
+        processes, found = self.sandbox.processes, self.others()
+        newer = {p.pid for p in found if processes.is_newer(p.pid, generation)}
+        newer |= {p.parent for p in found if p.pid in newer}  # keepers have no marks
+        # Neither has a shell that starts.
+        starting = any(terminal.state is State.STARTING for terminal in self._terminals.values()) or any(
+            s.busy and (s.shell is None or s.shell.pid is None) for s in self.sessions.values()
+        )
+        return [
+            p for p in found if p.pid not in newer and not (starting and processes.mark_of(p.pid) is None)
+        ]
+
+    def _tell(self, marks: Collection[int] | None, reason: Reason, why: str) -> None:
+        """Tell the runs whose processes have these marks, or all, that they broke a limit."""
+        note = f"killed: {why}"
         for session in self.sessions.values():
-            if session.run is not None:
-                session.run.notes[:] = [f"killed: {why}"]
-                session.run.limit = reason
+            if session.running and session.run is not None and session.shell is not None:
+                mark = session.shell.mark
+                if marks is None or mark in marks or not mark:
+                    session.run.limit = reason
+                    if note not in session.run.notes:
+                        session.run.notes.append(note)
         now = time.monotonic()
         if now >= self.warn_at:  # a computer may break its limits many times a second
             self.warn_at = now + _WARN_SECONDS
             log.warning("killed what ran in a computer: vm=%s limit=%s: %s", self.id, reason, why)
-        self._send(pids, signal.SIGKILL)

@@ -356,7 +356,7 @@ class BubblewrapEngine:
         else:
             await parent.leave()
             child = await self._fork_by_freezing(parent, child_id, sessions)
-        child.size = parent.size
+        child.size, child.tolerated = parent.size, parent.tolerated
         return child
 
     async def _is_kept_for_fork(self, parent: Computer) -> bool:

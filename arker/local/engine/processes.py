@@ -51,6 +51,9 @@ _HIGHEST = 1 << 62
 _STEP = 1 << 40
 _REMEMBERED = 4096
 
+#: The generation that nothing is newer than.
+ALL = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -364,7 +367,7 @@ class Processes:
             except PermissionError:
                 # Of our own processes above the shells, too, which no command started; and of one that ends, for as
                 # long as the kernel takes its memory back.
-                closed += self._mark_of(name) is not None and not self.ending(folder.removesuffix("/fd"))
+                closed += self.mark_of(name) is not None and not self.ending(folder.removesuffix("/fd"))
             except OSError:
                 continue
             for number in numbers:
@@ -406,7 +409,7 @@ class Processes:
             return 0
         self._lowest = mark
         if len(self._given) >= _REMEMBERED:
-            self._given.intersection_update([self._mark_of(process.pid) or 0 for process in self.all()])
+            self._given.intersection_update([self.mark_of(process.pid) or 0 for process in self.all()])
         self._given.add(mark)
         return mark
 
@@ -442,27 +445,42 @@ class Processes:
             family = {shell}
             while more := {p.pid for p in processes if p.parent in family} - family:
                 family |= more
-            mark = next((self._mark_of(p.pid) for p in processes if p.pid == shell), None) or 0
+            mark = next((self.mark_of(p.pid) for p in processes if p.pid == shell), None) or 0
         others = self._given - {mark}
         return [
             p
             for p in processes
-            if p.pid not in spared and (p.pid in family or self._mark_of(p.pid) not in (None, *others))
+            if p.pid not in spared and (p.pid in family or self.mark_of(p.pid) not in (None, *others))
         ]
 
     def marks(self) -> set[int]:
         """The marks of all processes that have one."""
-        return {mark for process in self.all() if (mark := self._mark_of(process.pid)) is not None}
+        return {mark for process in self.all() if (mark := self.mark_of(process.pid)) is not None}
 
     def with_marks(self) -> list[tuple[Process, int | None]]:
         """All processes, each with its mark."""
-        return [(process, self._mark_of(process.pid)) for process in self.all()]
+        return [(process, self.mark_of(process.pid)) for process in self.all()]
 
     def marked(self, marks: Collection[int]) -> list[Process]:
         """Return the processes started by the commands with these marks."""
-        return [process for process in self.all() if self._mark_of(process.pid) in marks]
+        return [process for process in self.all() if self.mark_of(process.pid) in marks]
 
-    def _mark_of(self, pid: int | str) -> int | None:
+    def marks_of(self, pids: Collection[int]) -> set[int] | None:
+        """The marks of the commands that started these processes; None if one of them lowered its mark itself."""
+        marks = {mark for pid in pids if (mark := self.mark_of(pid)) is not None}
+        return marks if marks <= self._given else None
+
+    @property
+    def generation(self) -> int:
+        """What is there now, for `is_newer`."""
+        return self._lowest
+
+    def is_newer(self, pid: int, generation: int) -> bool:
+        """Whether a process is of a command that began after a generation."""
+        mark = self.mark_of(pid)
+        return mark is not None and mark < generation and mark in self._given
+
+    def mark_of(self, pid: int | str) -> int | None:
         """The mark of a process; None without, or when it is gone."""
         try:
             limits = self._read(f"{pid}/limits")

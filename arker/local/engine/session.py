@@ -40,6 +40,8 @@ _TELL_SECONDS = 5.0
 #: How long what the command before has set may still be on its way when a command is ended.
 _TOLD_SECONDS = 0.4
 _TIMED_OUT = 124
+#: Seconds in which no successful command was killed for memory.
+_MOMENT = 0.02
 #: Number of marks above which those without a live process are dropped.
 _MARKS = 256
 
@@ -106,6 +108,8 @@ class Surroundings:
     changed: Callable[[], None]
     #: Called when a command ended.
     used: Callable[[], None]
+    #: Called before a command is over that may have been killed for memory.
+    look_for_kernel_kills: Callable[[], None]
     #: Why the computer refuses to be used, if it does.
     refusal: Callable[[], EngineError | None]
 
@@ -147,6 +151,11 @@ class Session:
     def busy(self) -> bool:
         """Whether it has a command to run."""
         return self.phase is not SessionPhase.IDLE
+
+    @property
+    def running(self) -> bool:
+        """Whether its shell has a command."""
+        return self.phase in (SessionPhase.RUNNING, SessionPhase.ENDING)
 
     @property
     def settled(self) -> bool:
@@ -279,12 +288,8 @@ class Session:
         shell.kill()
         self.leave()
         processes = shell.sandbox.processes
-        await _send_until_gone(
-            processes, lambda: processes.marked(self.marks), Signals.SIGTERM, _TERM_SECONDS
-        )
-        await _send_until_gone(
-            processes, lambda: processes.marked(self.marks), Signals.SIGKILL, _KILL_SECONDS
-        )
+        await send_until_gone(processes, lambda: processes.marked(self.marks), Signals.SIGTERM, _TERM_SECONDS)
+        await send_until_gone(processes, lambda: processes.marked(self.marks), Signals.SIGKILL, _KILL_SECONDS)
 
     def begin_ending(self) -> None:
         """Note that the processes of the command are about to be ended."""
@@ -292,6 +297,8 @@ class Session:
 
     def over(self, result: Result, run: LocalRun, usage: Usage) -> None:
         """Note that the command is over, with all processes that end with it."""
+        if result.status or result.seconds > _MOMENT:
+            self.around.look_for_kernel_kills()
         self._move(SessionPhase.IDLE)
         self.around.used()
         if result.status is not None and run.ending is None:
@@ -330,7 +337,7 @@ def end_run(run: LocalRun, result: Result, usage: Usage, cwd: bytes, refusal: En
     )
 
 
-async def _send_until_gone(
+async def send_until_gone(
     processes: Processes, find: Callable[[], list[Process]], number: Signals, seconds: float
 ) -> None:
     """Send a signal once to each of the processes that `find` finds, until it finds none or the time is over."""
@@ -410,8 +417,8 @@ class _Command:
             async with asyncio.timeout(_TOLD_SECONDS):
                 await self._shell.told_before.wait()
         self._shell.kill()
-        await _send_until_gone(processes, self._started, Signals.SIGTERM, _TERM_SECONDS)
-        await _send_until_gone(processes, self._started, Signals.SIGKILL, _KILL_SECONDS)
+        await send_until_gone(processes, self._started, Signals.SIGTERM, _TERM_SECONDS)
+        await send_until_gone(processes, self._started, Signals.SIGKILL, _KILL_SECONDS)
         await asyncio.wait({self._future}, timeout=1.0)
         if not self._future.done():
             self._shell.close()

@@ -21,7 +21,7 @@ from arker.local.engine.computer import Computer
 from arker.local.engine.kernel import Held, Most, exceeded_together, room_for_all
 from arker.local.engine.limits import Limits
 from arker.local.engine.meminfo import host_meminfo, kib
-from arker.local.engine.processes import Processes
+from arker.local.engine.processes import ALL, Processes
 from arker.local.engine.protocol import Reason
 from arker.local.engine.sandbox import FILE_BYTES
 
@@ -34,12 +34,15 @@ _MOST_SECONDS = 10.0
 #: A computer is measured anew each time the disk filled by this much, and after this time at the earliest.
 _MEASURE_BYTES = 32 << 20
 _MEASURE_SECONDS = 10.0
+#: Bytes that a file system may add for what was written before.
+_AFTERWARDS = 1 << 20
 #: How long descriptors are in flight that stay there.
 _FLIGHT_SECONDS = 0.1
 #: All computers are looked at when so much of the host's memory went since.
 _MEMORY_STEP = 64 << 20
 
 
+#: Processes with fewer descriptors have few pairs of them to watch.
 _FEW = 64
 
 
@@ -61,8 +64,6 @@ class _Look:
     cost: float = 0.0
     available: int = 0
     under_way: bool = False
-    #: Processes that the kernel had killed for memory.
-    killed: int = 0
     #: Bytes of the computer's shared memory without a name, and the host's shared memory then, or now if it is less.
     shared: int = 0
     shared_at: int = 0
@@ -88,7 +89,6 @@ def grown(before: int, now: int, explained: int) -> int:
 def _held(processes: Processes, root: int, most: Most, *, network: bool) -> Held:
     """What a sandbox with these processes and this root folder holds of the kernel's. Blocking."""
     descriptors = processes.descriptors()
-    # Whoever has few descriptors has few pairs of them.
     many = [pid for pid, count in descriptors.items() if count > _FEW]
     shared = terminals = 0
     with contextlib.suppress(OSError):
@@ -207,6 +207,7 @@ class Supervisor:
         if sandbox is None or sandbox.stopping:
             return
         processes, root = sandbox.processes, os.dup(sandbox.root)
+        generation = processes.generation
         measures = list(computer.meter.open) if computer.meter is not None else []
 
         def read() -> tuple[dict[int, int], Held, str]:
@@ -231,10 +232,7 @@ class Supervisor:
         if computer.sandbox is not sandbox:
             return
         look.held = held
-        if sandbox.group is not None and (killed_by_kernel := sandbox.group.killed) > look.killed:
-            look.killed = killed_by_kernel
-            why = f"the computer used more than its {self._limits.memory} bytes of memory"
-            computer.kill_commands([], Reason.OUT_OF_MEMORY, why)
+        computer.look_for_kernel_kills()
         computer.tell_memory(sum(used.values()), host)
         over = sum(used.values()) + look.hidden - self._limits.memory
         largest = sorted(used, key=lambda pid: used[pid])
@@ -243,10 +241,9 @@ class Supervisor:
             killed.append(largest.pop())
             over -= used[killed[-1]]
         if killed:
-            why = f"the computer used more than its {self._limits.memory} bytes of memory"
-            computer.kill_commands(killed, Reason.OUT_OF_MEMORY, why)
+            computer.kill(killed, Reason.OUT_OF_MEMORY, computer.too_much_memory)
         elif (excess := self._excess(look)) is not None:
-            computer.kill_commands([p.pid for p in computer.others()], Reason.OUT_OF_MEMORY, excess)
+            await computer.kill_all(generation, Reason.OUT_OF_MEMORY, excess)
 
     def _excess(self, look: _Look) -> str | None:
         """Say what a computer has too much of, alone or of what all have together."""
@@ -308,7 +305,8 @@ class Supervisor:
 
     async def _measure(self, computer: Computer, look: _Look, filled: int) -> None:
         began = time.monotonic()
-        before, hidden = computer.size, computer.hidden
+        sandbox = computer.sandbox
+        generation = 0 if sandbox is None else sandbox.processes.generation
         await computer.measure()
         computer.measured, computer.measured_for = began, time.monotonic() - began
         if computer.in_flight:
@@ -327,13 +325,26 @@ class Supervisor:
                         await other.measure()
                 computer.hidden = self._hidden(computer, look.hiding, min(filled, self._filled()))
         computer.measured_at = filled
+        if computer.sandbox is sandbox:
+            await self._judge(computer, generation)
+
+    async def _judge(self, computer: Computer, generation: int) -> None:
+        """Kill what was there when a measurement began that found too much on the disk. What is on it then is not held
+        against what comes next, to make room perhaps."""
         size = computer.size + computer.hidden
-        if size > self._limits.disk and size > before + hidden:
-            pids = [process.pid for process in computer.others()]
+        if size <= self._limits.disk:
+            computer.tolerated, computer.escaped = 0, False
+        elif size <= computer.tolerated:
+            computer.tolerated = min(computer.tolerated, size + _AFTERWARDS)
+        else:
             why = f"the computer wrote more than its {self._limits.disk} bytes of disk"
-            computer.kill_commands(pids, Reason.DISK_FULL, why)
-            # What they wrote to their end is not held against what comes next, to make room perhaps.
-            await computer.measure()
+            killed = await computer.kill_all(generation, Reason.DISK_FULL, why)
+            if computer.escaped and not killed:
+                killed = await computer.kill_all(ALL, Reason.DISK_FULL, why)
+            computer.escaped = not killed
+            if killed:
+                await computer.measure()
+            computer.tolerated = computer.size + computer.hidden + _AFTERWARDS
 
     def _used_since(self, hiding: _Hiding) -> set[Computer]:
         return {
