@@ -5,10 +5,9 @@ from __future__ import annotations
 import codecs
 import contextlib
 import json
-import shlex
 import signal
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -205,21 +204,3 @@ def signal_name(number: int | str) -> str:
     """The name of a signal, such as `SIGINT`. Raises ValueError for an unknown number."""
     name = number if isinstance(number, str) else signal.Signals(number).name
     return name if name.startswith("SIG") else f"SIG{name}"
-
-
-def command_line(command: str | Sequence[str]) -> str:
-    """Return the line for the shell: a str unchanged; a list of arguments quoted, so that none is split.
-
-    Raises TypeError, ValueError.
-    """
-    if isinstance(command, str):
-        return command
-    if not isinstance(command, Sequence) or isinstance(command, (bytes, bytearray, memoryview)):
-        raise TypeError(f"command is a str or a list of str, not {type(command).__name__}")
-    arguments = list(command)
-    for number, argument in enumerate(arguments):
-        if not isinstance(argument, str):
-            raise TypeError(f"command[{number}] is a str, not {type(argument).__name__}: {argument!r}"[:200])
-    if not arguments:
-        raise ValueError("command is an empty list")
-    return shlex.join(arguments)

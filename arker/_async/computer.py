@@ -16,6 +16,7 @@ from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunReq
 
 from arker._http._async.pipeline import Budget
 from arker._io_async import CANCELLED, async_all_the_same, async_opening
+from arker.commands import check_session, command_line, command_of
 from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.hooks import leaving, logger
@@ -295,29 +296,13 @@ class AsyncComputer:
             TypeError, ValueError: for arguments of the wrong kind.
         """
         client = self._client
-        if not isinstance(command, str):
-            from arker.events import command_line
-
-            command = command_line(command)
-        if isinstance(session_id, bool) or not isinstance(session_id, (str, int, type(None))):
-            raise TypeError(f"session_id is a str or an int, not {type(session_id).__name__}")
-        if session_id == "":
-            raise ValueError("session_id is empty; leave it out for session 0")
         if any(given is not None for given in (on_stdout, on_stderr, cwd, env, stdin)):
-            from .runs import run_to_end
-
-            where = "0" if session_id is None else session_id
-            return await run_to_end(
-                self,
-                command,
-                on_stdout,
-                on_stderr,
-                session_id=where,
-                timeout=timeout,
-                cwd=cwd,
-                env=env,
-                stdin=stdin,
-            )
+            async with await self.stream(
+                command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+            ) as stream:
+                return await stream.collect(on_stdout, on_stderr)
+        check_session(session_id)
+        command = command_line(command)
         timeouts = client._timeouts
         body = RunRequest(command, 0 if session_id is None else session_id)
         limit = timeouts.run
@@ -379,8 +364,8 @@ class AsyncComputer:
         """
         from .runs import open_run
 
-        where = "0" if session_id is None else session_id
-        return await open_run(self, command, session_id=where, timeout=timeout, cwd=cwd, env=env, stdin=stdin)
+        where = 0 if session_id is None else session_id
+        return await open_run(self, command_of(command, where, timeout, cwd, env), stdin)
 
     async def start(
         self,
@@ -415,9 +400,7 @@ class AsyncComputer:
         """
         from .runs import start_run
 
-        return await start_run(
-            self, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
-        )
+        return await start_run(self, command_of(command, session_id, timeout, cwd, env), stdin=stdin)
 
     async def runs(self, *, running: bool | None = None, limit: int = 100) -> list[AsyncRun]:
         """Return the runs started by `start()` and `stream()`, newest first. The deployment keeps the last 1100 of a
@@ -541,6 +524,7 @@ class AsyncComputer:
         """
         from .terminal import open_terminal
 
+        check_session(session_id)
         where = 0 if session_id is None else session_id
         return await open_terminal(
             self, session_id=where, columns=columns, rows=rows, command=command, persist=persist, idle=idle

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from arker._io_async import async_after, async_called
+from arker.commands import Command
 from arker.config import check_seconds
 from arker.errors import ArkerError, ConflictError
 from arker.events import OutputCut, RunOutput, StreamName
@@ -193,16 +194,8 @@ class AsyncPython:
 
     async def _start(self) -> _Process:
         source = program()
-        run = await start_run(
-            self._computer,
-            command(self._executable, source, self._cwd, self._env),
-            session_id=None,
-            timeout=None,
-            cwd=None,
-            env=None,
-            stdin=True,
-        )
-        return _Process(run, source)
+        line = command(self._executable, source, self._cwd, self._env)
+        return _Process(await start_run(self._computer, Command(line), stdin=True), source)
 
     async def _follow(
         self, process: _Process, call: _Call, callbacks: Mapping[StreamName, Callback | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -14,6 +14,7 @@ from arker._http._async.request import AsyncRequest
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import Deadline
 from arker._io_async import async_all_the_same, async_called, async_sleep
+from arker.commands import Command
 from arker.config import check_seconds
 from arker.errors import ArkerError, doubting, in_doubt, needing
 from arker.events import (
@@ -25,11 +26,9 @@ from arker.events import (
     RunInfo,
     RunOutput,
     StreamName,
-    command_line,
     run_info,
     signal_name,
 )
-from arker.filevalues import remote_path
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.results import RunResult
@@ -409,22 +408,12 @@ async def _way(
     return answer
 
 
-async def start_run(
-    computer: AsyncComputer,
-    command: str | Sequence[str],
-    *,
-    session_id: str | int | None,
-    timeout: float | None,
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-    stdin: bool,
-) -> AsyncRun:
+async def start_run(computer: AsyncComputer, command: Command, *, stdin: bool) -> AsyncRun:
     """Start a command; return its run. Raises ArkerError."""
-    fields = _fields(command, session_id, timeout, cwd, env)
 
     async def streams() -> AsyncRun:
-        body = dump({**fields, "stdin": stdin})
-        running = Running(computer, fields["command"], new_ulid())
+        body = dump({**command.fields(), "stdin": stdin})
+        running = Running(computer, command.line, new_ulid())
         keyed = {"Idempotency-Key": running.key}
         start = functools.partial(_ask, computer, "POST", "", run_info, body, headers=keyed)
         return AsyncRun(computer, await cancelled_with(computer._client, running, start))
@@ -432,51 +421,32 @@ async def start_run(
     async def polling() -> AsyncRun:
         from .polling import start_polled
 
-        return await start_polled(
-            computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
-        )
+        return await start_polled(computer, command, stdin=stdin)
 
     return await _way(computer, streams, polling)
 
 
 async def open_run(
     computer: AsyncComputer,
-    command: str | Sequence[str],
-    *,
-    session_id: str | int | None,
-    timeout: float | None,
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-    stdin: AsyncStdin | None,
+    command: Command,
+    stdin: AsyncStdin | None = None,
     deadline: Deadline | None = None,
 ) -> AsyncRunStream:
     """Start a command and follow it, until the deadline if there is one; it ends with the stream. Raises ArkerError."""
-    fields = _fields(command, session_id, timeout, cwd, env)
-
-    async def streams() -> AsyncRunStream:
-        return await _open_stream(computer, fields, stdin, deadline)
 
     async def polling() -> AsyncRunStream:
         from .polling import open_polled
 
-        return await open_polled(
-            computer,
-            command,
-            session_id=session_id,
-            timeout=timeout,
-            cwd=cwd,
-            env=env,
-            stdin=stdin,
-            deadline=deadline,
-        )
+        return await open_polled(computer, command, stdin=stdin is not None, deadline=deadline)
 
-    return await _way(computer, streams, polling)
+    return await _way(computer, functools.partial(_open_stream, computer, command, stdin, deadline), polling)
 
 
 async def _open_stream(
-    computer: AsyncComputer, fields: dict[str, Any], stdin: AsyncStdin | None, deadline: Deadline | None
+    computer: AsyncComputer, command: Command, stdin: AsyncStdin | None, deadline: Deadline | None
 ) -> AsyncRunStream:
     """Start a command and follow it, with one request."""
+    fields = command.fields()
     fed = stdin is not None
     if isinstance(stdin, (bytes, str)) and len(stdin) <= _INLINE:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
@@ -485,7 +455,7 @@ async def _open_stream(
     elif fed:
         check_input(stdin)
         fields["stdin"] = True
-    running = Running(computer, fields["command"], new_ulid())
+    running = Running(computer, command.line, new_ulid())
 
     async def begin() -> AsyncRunStream:
         run, begun = await _begin(computer, dump(fields), running.key, deadline)
@@ -564,26 +534,6 @@ async def find_run(computer: AsyncComputer, run_id: str) -> AsyncRun:
     return await _way(computer, streams, polling)
 
 
-async def run_to_end(
-    computer: AsyncComputer,
-    command: str,
-    on_stdout: Callback | None,
-    on_stderr: Callback | None,
-    *,
-    session_id: str | int,
-    timeout: float | None,
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-    stdin: AsyncStdin | None,
-) -> RunResult:
-    """Run a command with callbacks. If the call is interrupted or a callback raises, end the command. Raises
-    ArkerError."""
-    async with await open_run(
-        computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
-    ) as stream:
-        return await stream.collect(on_stdout, on_stderr)
-
-
 def may_go_on(error: ArkerError, run: AsyncRun) -> None:
     """Make the failure of a request about a run that of a call which waits for it."""
     if error.retryable and run.state == "running":
@@ -596,25 +546,6 @@ async def interrupted(run: AsyncRun) -> None:
         await run._cancel(CANCELLING)
     except ArkerError as error:
         logger.warning("run %s was not cancelled: %s", run.id, error)
-
-
-def _fields(
-    command: str | Sequence[str],
-    session_id: str | int | None,
-    timeout: float | None,
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-) -> dict[str, Any]:
-    fields: dict[str, Any] = {"command": command_line(command)}
-    if session_id is not None:
-        fields["session_id"] = str(session_id)
-    if timeout is not None:
-        fields["timeout"] = check_seconds("timeout", timeout)
-    if cwd is not None:
-        fields["cwd"] = remote_path(cwd)
-    if env is not None:
-        fields["env"] = dict(env)
-    return fields
 
 
 def _check_id(run_id: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from arker._http.deadline import Deadline
 from arker._io_async import async_sleep
+from arker.commands import Command
 from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.events import RunOutput
@@ -59,6 +60,8 @@ async def wait_for_output(run: AsyncRun, output: str | re.Pattern[str], timeout:
     """Wait until a line of the output of a run contains a text or a match. Raises ArkerError."""
     from .runs import AsyncRunStream
 
+    if not isinstance(output, str | re.Pattern):
+        raise TypeError(f"output is a str or a pattern, not {type(output).__name__}")
     pattern = re.compile(re.escape(output)) if isinstance(output, str) else output
     what = f"output {(output if isinstance(output, str) else output.pattern)!r}"
     searches = {"stdout": _Search(pattern), "stderr": _Search(pattern)}
@@ -117,16 +120,7 @@ async def healthy(computer: AsyncComputer, timeout: float) -> bool:
     try:
         try:
             # In a session of its own, beside whatever runs.
-            async with await open_run(
-                patient,
-                ":",
-                session_id=None,
-                timeout=timeout,
-                cwd=None,
-                env=None,
-                stdin=None,
-                deadline=deadline,
-            ) as stream:
+            async with await open_run(patient, Command(":", timeout=timeout), deadline=deadline) as stream:
                 result = await stream.collect()
         except ArkerError as error:
             if not error._unknown_path:

@@ -17,6 +17,7 @@ from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunReq
 
 from arker._http._sync.pipeline import Budget
 from arker._io_sync import CANCELLED, all_the_same, opening
+from arker.commands import check_session, command_line, command_of
 from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.hooks import leaving, logger
@@ -294,29 +295,13 @@ class Computer:
             TypeError, ValueError: for arguments of the wrong kind.
         """
         client = self._client
-        if not isinstance(command, str):
-            from arker.events import command_line
-
-            command = command_line(command)
-        if isinstance(session_id, bool) or not isinstance(session_id, (str, int, type(None))):
-            raise TypeError(f"session_id is a str or an int, not {type(session_id).__name__}")
-        if session_id == "":
-            raise ValueError("session_id is empty; leave it out for session 0")
         if any(given is not None for given in (on_stdout, on_stderr, cwd, env, stdin)):
-            from .runs import run_to_end
-
-            where = "0" if session_id is None else session_id
-            return run_to_end(
-                self,
-                command,
-                on_stdout,
-                on_stderr,
-                session_id=where,
-                timeout=timeout,
-                cwd=cwd,
-                env=env,
-                stdin=stdin,
-            )
+            with self.stream(
+                command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+            ) as stream:
+                return stream.collect(on_stdout, on_stderr)
+        check_session(session_id)
+        command = command_line(command)
         timeouts = client._timeouts
         body = RunRequest(command, 0 if session_id is None else session_id)
         limit = timeouts.run
@@ -376,8 +361,8 @@ class Computer:
         """
         from .runs import open_run
 
-        where = "0" if session_id is None else session_id
-        return open_run(self, command, session_id=where, timeout=timeout, cwd=cwd, env=env, stdin=stdin)
+        where = 0 if session_id is None else session_id
+        return open_run(self, command_of(command, where, timeout, cwd, env), stdin)
 
     def start(
         self,
@@ -412,7 +397,7 @@ class Computer:
         """
         from .runs import start_run
 
-        return start_run(self, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin)
+        return start_run(self, command_of(command, session_id, timeout, cwd, env), stdin=stdin)
 
     def runs(self, *, running: bool | None = None, limit: int = 100) -> list[Run]:
         """Return the runs started by `start()` and `stream()`, newest first. The deployment keeps the last 1100 of a
@@ -536,6 +521,7 @@ class Computer:
         """
         from .terminal import open_terminal
 
+        check_session(session_id)
         where = 0 if session_id is None else session_id
         return open_terminal(
             self, session_id=where, columns=columns, rows=rows, command=command, persist=persist, idle=idle

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
-import re
-import shlex
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from arker_api.v03.api.runs import cancel_run, create_run, get_run, list_runs
 from arker_api.v03.models import Run as Record
@@ -21,10 +19,9 @@ from arker_api.v03.types import UNSET
 
 from arker._http.deadline import Deadline
 from arker._io_sync import sleep
-from arker.config import check_seconds
+from arker.commands import Command
 from arker.errors import ArkerError, bad_request
-from arker.events import Event, RunInfo, RunOutput, StreamName, command_line, signal_name
-from arker.filevalues import remote_path
+from arker.events import Event, RunInfo, RunOutput, StreamName, signal_name
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.info import given
@@ -47,7 +44,6 @@ _LARGE: Final = 1 << 20
 _PAGE: Final = 1000
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGKILL", "SIGHUP")
 _STREAMS: Final[tuple[StreamName, ...]] = ("stdout", "stderr")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 #: Exit code of a command that its timeout ended.
 _TIMED_OUT: Final = 124
 
@@ -156,27 +152,17 @@ class PolledRun(Run):
             logger.debug("the session of run %s: %s", self.id, error)
 
 
-def start_polled(
-    computer: Computer,
-    command: str | Sequence[str],
-    *,
-    session_id: str | int | None,
-    timeout: float | None,
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-    stdin: bool,
-) -> PolledRun:
+def start_polled(computer: Computer, command: Command, *, stdin: bool) -> PolledRun:
     """Start a command in the background. Raises ArkerError."""
     if stdin:
         raise _without_input()
     client = computer._client
     budget = client._budget(None)
-    line = command_line(command)
-    body = RunRequest(command=_for_one(line, cwd, env), time_to_background=0)
-    seconds = None if timeout is None else math.ceil(check_seconds("timeout", timeout))
+    body = RunRequest(command=command.in_a_subshell(), time_to_background=0)
+    seconds = None if command.timeout is None else math.ceil(command.timeout)
     if seconds:
         body.timeout = seconds
-    own = session_id is None
+    session_id, own = command.session_id, command.session_id is None
     if session_id is None:
         session_id = (make_session(computer, cwd=None, env=None)).id
     body.session_idx, body.session_id = index, known = session_for(client, computer.id, session_id)
@@ -186,16 +172,15 @@ def start_polled(
     create = functools.partial(ask, client, budget, create_run, parts, same)
     answer: RunAnswer = cancelled_with(client, running, create)
     info = RunInfo(
-        str(answer.run_id), given(answer.session_id, str) or "", line, "running", datetime.now(UTC)
+        str(answer.run_id), given(answer.session_id, str) or "", command.line, "running", datetime.now(UTC)
     )
     return PolledRun(computer, info, timeout=seconds, own=own)
 
 
-def open_polled(computer: Computer, command: str | Sequence[str], **options: Any) -> RunStream:
+def open_polled(computer: Computer, command: Command, *, stdin: bool, deadline: Deadline | None) -> RunStream:
     """Start a command and follow it. Raises ArkerError."""
-    deadline = options.pop("deadline")
-    run = start_polled(computer, command, stdin=options.pop("stdin") is not None, **options)
-    running = Running(computer, run.info.command, "", v03=True, run_id=run.id)
+    run = start_polled(computer, command, stdin=stdin)
+    running = Running(computer, command.line, "", v03=True, run_id=run.id)
     return RunStream(run, deadline=deadline, owns=True, running=running)
 
 
@@ -249,18 +234,6 @@ def _info(record: _Known, timeout: int | None, before: RunInfo | None, *, cwd: s
         usage or Usage(),
         notes if why is None else (*notes, why),
     )
-
-
-def _for_one(command: str, cwd: str | None, env: Mapping[str, str] | None) -> str:
-    """The command with a folder and variables of its own, in a subshell."""
-    if cwd is None and env is None:
-        return command
-    steps = [] if cwd is None else [f"cd -- {shlex.quote(remote_path(cwd))}"]
-    for name, value in (env or {}).items():
-        if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a variable")
-        steps.append(f"export {name}={shlex.quote(value)}")
-    return f"( {' && '.join(steps) or ':'} || exit; eval {shlex.quote(command)} )"
 
 
 def _without_input() -> ArkerError:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -15,6 +15,7 @@ from arker._http._sync.request import Request
 from arker._http._sync.transport import Reply
 from arker._http.deadline import Deadline
 from arker._io_sync import all_the_same, called, sleep
+from arker.commands import Command
 from arker.config import check_seconds
 from arker.errors import ArkerError, doubting, in_doubt, needing
 from arker.events import (
@@ -26,11 +27,9 @@ from arker.events import (
     RunInfo,
     RunOutput,
     StreamName,
-    command_line,
     run_info,
     signal_name,
 )
-from arker.filevalues import remote_path
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.results import RunResult
@@ -406,22 +405,12 @@ def _way(computer: Computer, streams: Callable[[], T], polling: Callable[[], T])
     return answer
 
 
-def start_run(
-    computer: Computer,
-    command: str | Sequence[str],
-    *,
-    session_id: str | int | None,
-    timeout: float | None,
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-    stdin: bool,
-) -> Run:
+def start_run(computer: Computer, command: Command, *, stdin: bool) -> Run:
     """Start a command; return its run. Raises ArkerError."""
-    fields = _fields(command, session_id, timeout, cwd, env)
 
     def streams() -> Run:
-        body = dump({**fields, "stdin": stdin})
-        running = Running(computer, fields["command"], new_ulid())
+        body = dump({**command.fields(), "stdin": stdin})
+        running = Running(computer, command.line, new_ulid())
         keyed = {"Idempotency-Key": running.key}
         start = functools.partial(_ask, computer, "POST", "", run_info, body, headers=keyed)
         return Run(computer, cancelled_with(computer._client, running, start))
@@ -429,51 +418,32 @@ def start_run(
     def polling() -> Run:
         from .polling import start_polled
 
-        return start_polled(
-            computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
-        )
+        return start_polled(computer, command, stdin=stdin)
 
     return _way(computer, streams, polling)
 
 
 def open_run(
     computer: Computer,
-    command: str | Sequence[str],
-    *,
-    session_id: str | int | None,
-    timeout: float | None,
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-    stdin: Stdin | None,
+    command: Command,
+    stdin: Stdin | None = None,
     deadline: Deadline | None = None,
 ) -> RunStream:
     """Start a command and follow it, until the deadline if there is one; it ends with the stream. Raises ArkerError."""
-    fields = _fields(command, session_id, timeout, cwd, env)
-
-    def streams() -> RunStream:
-        return _open_stream(computer, fields, stdin, deadline)
 
     def polling() -> RunStream:
         from .polling import open_polled
 
-        return open_polled(
-            computer,
-            command,
-            session_id=session_id,
-            timeout=timeout,
-            cwd=cwd,
-            env=env,
-            stdin=stdin,
-            deadline=deadline,
-        )
+        return open_polled(computer, command, stdin=stdin is not None, deadline=deadline)
 
-    return _way(computer, streams, polling)
+    return _way(computer, functools.partial(_open_stream, computer, command, stdin, deadline), polling)
 
 
 def _open_stream(
-    computer: Computer, fields: dict[str, Any], stdin: Stdin | None, deadline: Deadline | None
+    computer: Computer, command: Command, stdin: Stdin | None, deadline: Deadline | None
 ) -> RunStream:
     """Start a command and follow it, with one request."""
+    fields = command.fields()
     fed = stdin is not None
     if isinstance(stdin, (bytes, str)) and len(stdin) <= _INLINE:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
@@ -482,7 +452,7 @@ def _open_stream(
     elif fed:
         check_input(stdin)
         fields["stdin"] = True
-    running = Running(computer, fields["command"], new_ulid())
+    running = Running(computer, command.line, new_ulid())
 
     def begin() -> RunStream:
         run, begun = _begin(computer, dump(fields), running.key, deadline)
@@ -559,26 +529,6 @@ def find_run(computer: Computer, run_id: str) -> Run:
     return _way(computer, streams, polling)
 
 
-def run_to_end(
-    computer: Computer,
-    command: str,
-    on_stdout: Callback | None,
-    on_stderr: Callback | None,
-    *,
-    session_id: str | int,
-    timeout: float | None,
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-    stdin: Stdin | None,
-) -> RunResult:
-    """Run a command with callbacks. If the call is interrupted or a callback raises, end the command. Raises
-    ArkerError."""
-    with open_run(
-        computer, command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
-    ) as stream:
-        return stream.collect(on_stdout, on_stderr)
-
-
 def may_go_on(error: ArkerError, run: Run) -> None:
     """Make the failure of a request about a run that of a call which waits for it."""
     if error.retryable and run.state == "running":
@@ -591,25 +541,6 @@ def interrupted(run: Run) -> None:
         run._cancel(CANCELLING)
     except ArkerError as error:
         logger.warning("run %s was not cancelled: %s", run.id, error)
-
-
-def _fields(
-    command: str | Sequence[str],
-    session_id: str | int | None,
-    timeout: float | None,
-    cwd: str | None,
-    env: Mapping[str, str] | None,
-) -> dict[str, Any]:
-    fields: dict[str, Any] = {"command": command_line(command)}
-    if session_id is not None:
-        fields["session_id"] = str(session_id)
-    if timeout is not None:
-        fields["timeout"] = check_seconds("timeout", timeout)
-    if cwd is not None:
-        fields["cwd"] = remote_path(cwd)
-    if env is not None:
-        fields["env"] = dict(env)
-    return fields
 
 
 def _check_id(run_id: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from arker._http.deadline import Deadline
 from arker._io_sync import sleep
+from arker.commands import Command
 from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.events import RunOutput
@@ -58,6 +59,8 @@ def wait_for_output(run: Run, output: str | re.Pattern[str], timeout: float) -> 
     """Wait until a line of the output of a run contains a text or a match. Raises ArkerError."""
     from .runs import RunStream
 
+    if not isinstance(output, str | re.Pattern):
+        raise TypeError(f"output is a str or a pattern, not {type(output).__name__}")
     pattern = re.compile(re.escape(output)) if isinstance(output, str) else output
     what = f"output {(output if isinstance(output, str) else output.pattern)!r}"
     searches = {"stdout": _Search(pattern), "stderr": _Search(pattern)}
@@ -116,16 +119,7 @@ def healthy(computer: Computer, timeout: float) -> bool:
     try:
         try:
             # In a session of its own, beside whatever runs.
-            with open_run(
-                patient,
-                ":",
-                session_id=None,
-                timeout=timeout,
-                cwd=None,
-                env=None,
-                stdin=None,
-                deadline=deadline,
-            ) as stream:
+            with open_run(patient, Command(":", timeout=timeout), deadline=deadline) as stream:
                 result = stream.collect()
         except ArkerError as error:
             if not error._unknown_path:

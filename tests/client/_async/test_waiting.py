@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
-from arker import ArkerError, AsyncArker, CommandFailedError, NotFoundError
+from arker import ArkerError, AsyncArker, AsyncRun, CommandFailedError, NotFoundError, RunInfo
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -62,7 +63,10 @@ async def test_waiting_ends_with_the_run_and_after_its_time(client: AsyncArker) 
 async def test_one_thing_is_waited_for(client: AsyncArker) -> None:
     async with client as arker:
         vm = arker.vm("0" * 26)
-        for arguments in ({}, {"port": 1, "path": "/"}, {"output": "x"}):
+        run = AsyncRun(vm, RunInfo("x", "0", "true", "running", datetime.now(UTC)))
+        for arguments in (
+            {}, {"port": 1, "path": "/"}, {"output": "x"}, {"output": b"x", "run": run},
+        ):  # fmt: skip
             with pytest.raises(TypeError):
                 await vm.wait_for(**arguments)  # type: ignore[call-overload]
 

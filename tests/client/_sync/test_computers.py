@@ -136,12 +136,19 @@ def test_run_sends_what_was_asked_for(
         {"timeout": float("inf")},
         {"timeout": "5"},
         {"timeout": True},
+        {"env": {"a b": "x"}},
+        {"env": {"A": 5}},
+        {"cwd": 5},
     ],
 )
-def test_misuse_of_run_is_refused_before_anything_is_sent(server: Server, wrong: dict[str, object]) -> None:
+def test_a_command_that_cannot_be_is_refused_before_anything_is_sent(
+    server: Server, wrong: dict[str, object]
+) -> None:
     with client(server) as arker:
-        with pytest.raises((TypeError, ValueError)):
-            arker.vm(server.vm()).run(**{"command": "x", **wrong})  # type: ignore[arg-type]
+        vm = arker.vm(server.vm())
+        for call in (vm.run, vm.stream, vm.start):
+            with pytest.raises((TypeError, ValueError)):
+                call(**{"command": "x", **wrong})  # type: ignore[operator]
     assert server.requests == []
 
 

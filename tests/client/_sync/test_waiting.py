@@ -6,10 +6,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
-from arker import Arker, ArkerError, CommandFailedError, NotFoundError
+from arker import Arker, ArkerError, CommandFailedError, NotFoundError, Run, RunInfo
 from arker.local.process.launcher import Deployment
 from tests.faults.proxy import CuttingProxy
 
@@ -61,7 +62,10 @@ def test_waiting_ends_with_the_run_and_after_its_time(client: Arker) -> None:
 def test_one_thing_is_waited_for(client: Arker) -> None:
     with client as arker:
         vm = arker.vm("0" * 26)
-        for arguments in ({}, {"port": 1, "path": "/"}, {"output": "x"}):
+        run = Run(vm, RunInfo("x", "0", "true", "running", datetime.now(UTC)))
+        for arguments in (
+            {}, {"port": 1, "path": "/"}, {"output": "x"}, {"output": b"x", "run": run},
+        ):  # fmt: skip
             with pytest.raises(TypeError):
                 vm.wait_for(**arguments)  # type: ignore[call-overload]
 
