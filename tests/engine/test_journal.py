@@ -124,6 +124,20 @@ def test_the_output_of_a_run_that_goes_on_is_on_disk_soon(tmp_path: Path) -> Non
     assert kept(RunBook(tmp_path, 1 << 20, changes.clear).get("vm", "r").journal) == b"before, and after."
 
 
+def test_a_run_that_is_forgotten_soon_is_never_on_disk(tmp_path: Path) -> None:
+    changes: list[str] = []
+    book = RunBook(tmp_path, 1 << 20, lambda: changes.append("changed"))
+    short, _ = (book.start("vm", name, "0", "true") for name in ("short", "long"))
+    changes.clear()
+    book.save(but_new=True)
+    assert changes
+    assert not list(tmp_path.rglob("*.json"))
+    short.end(End(0, Reason.EXITED, "/", 0.1, 0, 0))
+    book.forget("vm", "short")
+    book.save(but_new=True)
+    assert [path.stem for path in tmp_path.rglob("*.json")] == ["long"]
+
+
 def test_the_oldest_runs_make_room_also_after_a_restart(tmp_path: Path) -> None:
     def record(book: RunBook, *names: str) -> list[str]:
         for name in names:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import pytest
 
 from arker.local.engine import protocol as engine
 from arker.local.service.idempotency import GRACE
+from arker.local.storage.errors import DiskFull
+from arker.local.storage.notes import Ended, Notes
 
 from .fake import outcome
 from .kit import BASE, PRIVATE, Bench, code, command, fork, other_client
@@ -200,6 +203,52 @@ class TestIdempotency:
         async with bench.client() as client:
             assert code(await command(client, vm, "x", "k0")) == "conflict"
             assert len(bench.engine.commands) == 100
+
+    async def test_an_answer_is_given_again_before_it_is_saved_and_saved_soon(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def states() -> list[str]:
+            return [
+                row["state"] for row in bench.database.all("SELECT state FROM idempotency ORDER BY rowid")
+            ]
+
+        monkeypatch.setattr("arker.local.service.idempotency.SAVED_WITHIN", 3600)
+        async with bench.client() as client:
+            vm = await fork(client)
+            first = await command(client, vm, "date", "k")
+            assert states() == ["started"]
+            assert (await command(client, vm, "date", "k")).content == first.content
+            # The note of the next run takes it along.
+            await command(client, vm, "date", "l")
+            assert states() == ["ended", "started"]
+        # As does the end of the deployment.
+        assert states() == ["ended", "ended"]
+        monkeypatch.setattr("arker.local.service.idempotency.SAVED_WITHIN", 0.001)
+        async with bench.client() as client:
+            assert (await command(client, vm, "date", "l")).content
+            await command(client, vm, "date", "m")
+            async with asyncio.timeout(30):
+                while states()[-1] != "ended":
+                    await asyncio.sleep(0.001)
+            assert bench.engine.commands == ["date"] * 3
+
+    async def test_answers_that_cannot_be_saved_are_told_to_be_unknown(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def full(notes: Notes, ended: Collection[Ended]) -> None:
+            raise DiskFull("the disk of the deployment is full")
+
+        monkeypatch.setattr("arker.local.service.idempotency.SAVED_WITHIN", 0.001)
+        monkeypatch.setattr(Notes, "end", full)
+        async with bench.client() as client:
+            vm = await fork(client)
+            assert (await command(client, vm, "date", "k")).status_code == 200
+            async with asyncio.timeout(30):
+                while "could not be kept: the disk of the deployment is full" not in caplog.text:
+                    await asyncio.sleep(0.001)
+            again = await command(client, vm, "date", "k")
+            assert (again.status_code, code(again)) == (409, "conflict")
+            assert bench.engine.commands == ["date"]
 
     async def test_output_that_is_too_large_to_keep_is_not_made_again(self, bench: Bench) -> None:
         async with bench.client() as client:

@@ -733,7 +733,7 @@ class BubblewrapEngine:
         await asyncio.sleep(_SAVE_SECONDS)
         self._saving = False
         try:
-            self._save_runs()
+            self._save_runs(but_new=True)
             sessions = self._unsaved()
             if sessions:
                 await self._commit(lambda store: store.save_sessions(sessions))
@@ -747,9 +747,9 @@ class BubblewrapEngine:
                 if session is not None and session.row() == row:
                     session.unsaved = False
 
-    def _save_runs(self) -> None:
+    def _save_runs(self, *, but_new: bool = False) -> None:
         try:
-            self._runs.save()
+            self._runs.save(but_new=but_new)
         except OSError as error:
             log.warning("runs could not be written down: %s", error)
 

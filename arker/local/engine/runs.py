@@ -336,8 +336,8 @@ class RunBook:
         self._limit = limit
         self._changed = changed
         self._runs: dict[str, dict[str, LocalRun]] = {}
-        #: Runs to save, in order; only the keys are used.
-        self._dirty: dict[LocalRun, None] = {}
+        #: Runs to save, in order; and whether a save has passed them over.
+        self._dirty: dict[LocalRun, bool] = {}
         #: Runs that are on disk, with output that is not; only the keys are used.
         self._unwritten: dict[LocalRun, None] = {}
         #: Saved runs of a computer that have ended, oldest first, with the bytes of their files of output. A computer
@@ -369,7 +369,7 @@ class RunBook:
 
     def save_soon(self, run: LocalRun) -> None:
         """Save a run, and its output so far, with the next changes."""
-        self._dirty[run] = None
+        self._dirty.setdefault(run, False)
         self._changed()
 
     def _write_soon(self, run: LocalRun) -> None:
@@ -450,12 +450,19 @@ class RunBook:
 
     # Saving
 
-    def save(self) -> None:
-        """Save changes. Raises OSError; failed changes are saved with the next ones."""
+    def save(self, *, but_new: bool = False) -> None:
+        """Save changes. Raises OSError; failed changes are saved with the next ones.
+
+        With `but_new`, a run that is not on disk is passed over once, as it may be forgotten by the next save.
+        """
         for run in self._unwritten:
             run.journal.spill()
         self._unwritten.clear()
-        for run in list(self._dirty):
+        for run, passed_over in list(self._dirty.items()):
+            if but_new and not (passed_over or run.saved):
+                self._dirty[run] = True
+                self._changed()
+                continue
             run.journal.spill()
             self._write(run)
             self._dirty.pop(run, None)

@@ -15,11 +15,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from arker.local.storage.notes import Identity, Note, Notes
+from arker.local.storage.notes import Ended, Identity, Note, Notes
 
 from .errors import ApiError
 from .translation import api_errors
@@ -30,6 +30,8 @@ LIFETIME_MS: Final = 24 * 3600 * 1000
 MAX_ANSWER: Final = 1024 * 1024
 MAX_ANSWERS: Final = 256 * 1024 * 1024
 GRACE: Final = 30.0
+#: Seconds within which an answer is saved.
+SAVED_WITHIN: Final = 0.02
 
 #: Errors after which the command definitely did not start: the key stays free.
 _NOT_STARTED: Final = frozenset({"bad_request", "not_found", "forbidden", "vm_busy", "unavailable"})
@@ -66,6 +68,9 @@ class Idempotency:
         self._notes = notes
         self._pending: dict[Identity, _Pending] = {}
         self._saves: set[asyncio.Task[Any]] = set()
+        #: Requests whose end is not saved yet, which `_pending` still answers; and the timer that saves it.
+        self._ended: dict[Identity, Ended] = {}
+        self._timer: asyncio.TimerHandle | None = None
         #: Bytes kept since the last sweep.
         self._unswept = 0
 
@@ -94,8 +99,6 @@ class Idempotency:
             task = asyncio.create_task(self._journaled(identity, request, work) if journal else _plain(work))
             pending = self._pending[identity] = _Pending(request, task)
             task.add_done_callback(lambda done: self._done(identity, done, journal))
-            # Retrieve the exception: if no request is left waiting, it is not an error.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
         elif pending.request != request:
             raise conflicting()
         pending.waiting += 1
@@ -114,53 +117,76 @@ class Idempotency:
         # With `journal`, only a task that was cancelled before it began is cancelled, and has not done this itself.
         if not journal or task.cancelled():
             self._pending.pop(identity, None)
+        if not task.cancelled():
+            # Retrieve the exception: if no request is left waiting, it is not an error.
+            task.exception()
 
     async def _journaled(
         self, identity: Identity, request: bytes, work: Callable[[], Awaitable[bytes]]
     ) -> bytes:
         try:
             with api_errors():
-                await self._notes.add(Note(identity, request, "started", None))
+                ended = list(self._ended.values())
+                await self._notes.add(Note(identity, request, "started", None), ended)
+                self._saved(ended)
             answer = await work()
         except BaseException as error:
             try:
                 if isinstance(error, ApiError) and error.code in _NOT_STARTED:
                     await self._notes.forget(identity)
                 else:
-                    await self._notes.end(identity, "unknown", None)
+                    await self._notes.end([Ended(identity, "unknown", None)])
             finally:
                 self._pending.pop(identity, None)
             if isinstance(error, asyncio.CancelledError):
                 # Only this task was cancelled, not the requests that may wait for it.
                 raise ApiError("conflict", _UNKNOWN) from None
             raise
-        # The answer need not wait for the note: until that is saved, this entry answers repeats.
+        # The answer need not wait for the note: until that is saved, with the next one if it comes soon, the entry in
+        # `_pending` answers repeats.
         kept = len(answer) <= MAX_ANSWER
-        save = asyncio.create_task(
-            self._notes.end(identity, "ended" if kept else "unkept", answer if kept else None)
-        )
-        self._saves.add(save)
-        save.add_done_callback(lambda _: self._saved(identity, save))
+        self._ended[identity] = Ended(identity, "ended" if kept else "unkept", answer if kept else None)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SAVED_WITHIN, self._save_soon)
         self._unswept += len(answer) if kept else 0
         if self._unswept > MAX_ANSWERS // 4:
             # The database file does not shrink: do not wait for the next sweep when answers arrive fast.
             self._unswept = 0
-            sweep = asyncio.create_task(self.sweep())
-            self._saves.add(sweep)
-            sweep.add_done_callback(self._swept)
+            self._in_background(self._sweep_ended())
         return answer
 
-    def _swept(self, sweep: asyncio.Task[None]) -> None:
-        self._saves.discard(sweep)
-        if not sweep.cancelled() and (error := sweep.exception()) is not None:
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._saves.add(task)
+        task.add_done_callback(self._saves.discard)
+
+    async def _sweep_ended(self) -> None:
+        try:
+            await self.sweep()
+        except Exception as error:
             log.error("answers to keyed runs could not be swept: %s", error)
 
-    def _saved(self, identity: Identity, save: asyncio.Task[None]) -> None:
-        self._saves.discard(save)
-        self._pending.pop(identity, None)
-        if not save.cancelled() and (error := save.exception()) is not None:
+    def _save_soon(self) -> None:
+        self._timer = None
+        if self._ended:  # or the note of another request took them along
+            self._in_background(self._save())
+
+    async def _save(self) -> None:
+        """Save how requests ended."""
+        ended = list(self._ended.values())
+        if not ended:
+            return
+        try:
+            await self._notes.end(ended)
+        except Exception as error:
             # A repeat is told that the outcome is unknown, which is safe.
-            log.error("the answer to a keyed run could not be kept: %s", error)
+            log.error("the answers to keyed runs could not be kept: %s", error)
+        self._saved(ended)
+
+    def _saved(self, ended: Collection[Ended]) -> None:
+        for one in ended:
+            self._ended.pop(one.identity, None)
+            self._pending.pop(one.identity, None)
 
     def known(self, identity: Identity) -> bool:
         """Return whether there was a request under this key."""
@@ -181,6 +207,9 @@ class Idempotency:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *self._saves, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._save()
 
 
 def _replay(note: Note, request: bytes) -> bytes:

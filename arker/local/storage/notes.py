@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,6 +35,14 @@ class Note:
     answer: bytes | None
 
 
+class Ended(NamedTuple):
+    """How a request ended: the state of its note, and the answer if it is kept."""
+
+    identity: Identity
+    state: str
+    answer: bytes | None
+
+
 class Notes:
     """The notes of a deployment. They survive the process, but not always the machine."""
 
@@ -48,16 +57,18 @@ class Notes:
         )
         return None if row is None else Note(identity, row["request"], row["state"], row["answer"])
 
-    async def add(self, note: Note) -> None:
-        """Add a note for a new key."""
-        await self._database.write(lambda connection: insert_note(connection, note), durable=False)
+    async def add(self, note: Note, ended: Collection[Ended] = ()) -> None:
+        """Add a note for a new key; in the same transaction, save how other requests ended."""
 
-    async def end(self, identity: Identity, state: str, answer: bytes | None) -> None:
-        """Save how a request ended."""
-        await self._database.execute(
-            "UPDATE idempotency SET state = ?, answer = ? WHERE org_id = ? AND scope = ? AND key = ?",
-            state, answer, *identity, durable=False,
-        )  # fmt: skip
+        def change(connection: sqlite3.Connection) -> None:
+            _end(connection, ended)
+            insert_note(connection, note)
+
+        await self._database.write(change, durable=False)
+
+    async def end(self, ended: Collection[Ended]) -> None:
+        """Save how requests ended."""
+        await self._database.write(lambda connection: _end(connection, ended), durable=False)
 
     async def forget(self, identity: Identity) -> None:
         """Delete the note of a key."""
@@ -88,6 +99,14 @@ class Notes:
 
         # In the writer's thread, although it need not be durable, because it scans all notes.
         await self._database.write(change)
+
+
+def _end(connection: sqlite3.Connection, ended: Collection[Ended]) -> None:
+    for identity, state, answer in ended:
+        connection.execute(
+            "UPDATE idempotency SET state = ?, answer = ? WHERE org_id = ? AND scope = ? AND key = ?",
+            (state, answer, *identity),
+        )
 
 
 def insert_note(connection: sqlite3.Connection, note: Note) -> None:
