@@ -11,6 +11,7 @@ from arker_api.v03.models import ApiKeyScope, CreateApiKeyRequest
 
 from arker.errors import ArkerError
 from arker.info import ApiKey, api_key, created_api_key
+from arker.operations import same
 
 from .v03 import ask
 
@@ -80,11 +81,7 @@ class AsyncApiKeys:
         budget = client._budget(timeout)
         parts = revoke_api_key.build(key_id)
         try:
-            await ask(client, budget, revoke_api_key, parts, _ignore)
+            await ask(client, budget, revoke_api_key, parts, same)
         except ArkerError as error:
             if error.code != "not_found" or not budget.doubtful:
                 raise
-
-
-def _ignore(answer: object) -> None:
-    """The answer is empty."""

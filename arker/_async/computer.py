@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from arker_api.regional.api.computers import delete_vm, fork_vm
 from arker_api.regional.api.runs import run_command
-from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
+from arker_api.regional.models import ForkRequest, ForkResponse, RunRequest
 
 from arker._http._async.pipeline import Budget
 from arker._io_async import CANCELLED, async_all_the_same, async_opening
@@ -21,7 +21,7 @@ from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.hooks import leaving, logger
 from arker.ids import new_ulid
-from arker.operations import Operation
+from arker.operations import Operation, same
 from arker.results import Outcome, RunResult, expected, run_result
 
 from .cancelling import Running, cancelled_with
@@ -626,11 +626,12 @@ class AsyncComputer:
         parts = delete_vm.build(self._id)
         budget = client._budget(timeout)
         try:
-            await client._pipeline.operate(budget, client._timeouts, delete_vm, parts, _ignore)
+            await client._pipeline.operate(budget, client._timeouts, delete_vm, parts, same)
         except ArkerError as error:
             # An earlier try without an answer has deleted it.
             if error.code != "not_found" or not budget.doubtful:
                 raise
+        client._speaks.sessions.pop(self._id, None)
 
     async def info(self, *, timeout: float | None = None) -> ComputerInfo:
         """Return what the platform knows of it: id, name, state, parent, sessions, description, resources.
@@ -767,7 +768,3 @@ async def _delete_all(computers: Sequence[AsyncComputer], *, timeout: float | No
     for failure in failures:
         logger.warning("a computer was not deleted: %s", failure)
     return failures
-
-
-def _ignore(response: Deleted) -> None:
-    """Ignore the answer, which contains nothing but success."""

@@ -16,7 +16,7 @@ class Speaks:
     know a path of contract 0.1 has done nothing, and its answer says so.
 
     Attributes:
-        sessions: The ids of sessions that have handles, by computer and id: `run` takes these for ids, not for names.
+        sessions: The ids of the sessions of each computer that have handles: `run` takes these for ids, not for names.
         runs: How runs are followed, once that is known: by streams, or by polling.
         files: How `computer.files` works, once that is known: by endpoints, or by runs of a shell.
     """
@@ -24,7 +24,7 @@ class Speaks:
     def __init__(self, contract: str) -> None:
         self._auto = contract == "auto"
         self._new: set[_Host] = {"regional", "global"} if contract == "0.3" else set()
-        self.sessions: dict[tuple[str, str], str] = {}
+        self.sessions: dict[str, set[str]] = {}
         self.runs: Literal["streams", "polling"] | None = None
         self.files: Literal["endpoints", "shell"] | None = None
 

@@ -105,7 +105,7 @@ class AsyncPython:
             raise TypeError(f"code is a str, not {type(code).__name__}")
         limit = None if timeout is None else check_seconds("timeout", timeout)
         if self._closed:
-            raise ArkerError("invalid_state", "the interpreter was closed", processed="no")
+            raise _closed()
         if not self._turn.acquire(blocking=False):
             raise ArkerError("vm_busy", "the interpreter already executes a call", processed="no")
         try:
@@ -177,6 +177,8 @@ class AsyncPython:
                     lost, process = "The process ended between calls; its variables are lost.", None
             if process is None:
                 process = self._process = await self._start()
+                if self._closed:
+                    raise _closed()
                 with contextlib.suppress(ConflictError):  # it did not start: the end of its run says why
                     await process.send(code, timeout, self._idle)
             ended = await self._follow(process, call, callbacks)
@@ -243,6 +245,10 @@ class AsyncPython:
         elif call.timed_out:
             how = f"It did not end when its timeout of {call.timeout:g} s interrupted it. {how}"
         return call.result(lost, PythonError("ProcessEnded", how), info.reason)
+
+
+def _closed() -> ArkerError:
+    return ArkerError("invalid_state", "the interpreter was closed", processed="no")
 
 
 class _Process:

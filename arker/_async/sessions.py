@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 from arker_api.v03.api.sessions import create_session, delete_session, get_session, list_sessions
-from arker_api.v03.models import CreateSessionRequest, Deleted
+from arker_api.v03.models import CreateSessionRequest
 from arker_api.v03.types import UNSET, Unset
 
 from arker._io_async import async_opening
-from arker.errors import NEEDS_0_3, ArkerError, needing
+from arker.errors import ArkerError
 from arker.filevalues import remote_path
 from arker.hooks import leaving
 from arker.ids import new_ulid
 from arker.info import SessionInfo, given, session_info
 from arker.operations import Operation, same
 from arker.results import RunResult
+
+from .v03 import ask
 
 if TYPE_CHECKING:
     from .computer import AsyncComputer
@@ -81,7 +83,7 @@ class AsyncSession:
         """
         vm_id = self._computer.id
         parts = get_session.build(vm_id, self.id)
-        self._info = await _call(self._computer, get_session, session_info, parts)
+        self._info = await _ask(self._computer, get_session, parts, session_info)
         return self._info
 
     async def run(
@@ -231,9 +233,9 @@ class AsyncSession:
             ArkerError: any failure.
         """
         vm_id = self._computer.id
-        self._computer._client._speaks.sessions.pop((vm_id, self.id), None)
+        self._computer._client._speaks.sessions.get(vm_id, set()).discard(self.id)
         try:
-            await _call(self._computer, delete_session, _nothing, delete_session.build(vm_id, self.id))
+            await _ask(self._computer, delete_session, delete_session.build(vm_id, self.id), same)
         except ArkerError as error:
             if error.code != "not_found":
                 raise
@@ -265,7 +267,7 @@ async def make_session(
     parts = create_session.build(vm_id, body=body)
     # The contract has no key here. The embedded deployment honours it; others ignore it.
     parts["headers"]["Idempotency-Key"] = new_ulid()
-    info = await _call(computer, create_session, session_info, parts)
+    info = await _ask(computer, create_session, parts, session_info)
     return _handle(computer, info, cwd, env)
 
 
@@ -273,7 +275,7 @@ async def find_session(computer: AsyncComputer, session_id: str | int) -> AsyncS
     """Return a session by its id. Raises ArkerError."""
     vm_id = computer.id
     parts = get_session.build(vm_id, str(session_id))
-    info = await _call(computer, get_session, session_info, parts)
+    info = await _ask(computer, get_session, parts, session_info)
     return _handle(computer, info)
 
 
@@ -284,7 +286,7 @@ async def all_sessions(computer: AsyncComputer) -> list[AsyncSession]:
     cursor: str | Unset = UNSET
     while True:
         parts = list_sessions.build(vm_id, cursor=cursor, limit=_PAGE)
-        page = await _call(computer, list_sessions, same, parts)
+        page = await _ask(computer, list_sessions, parts, same)
         found += [_handle(computer, session_info(session)) for session in page.sessions]
         following = given(page.next_cursor, str)
         if following is None:
@@ -299,18 +301,15 @@ def _handle(
     env: Mapping[str, str] | None = None,
 ) -> AsyncSession:
     # Over contract 0.3, `run` takes this id for itself, not for a name.
-    computer._client._speaks.sessions[computer._id, info.session_id] = info.session_id
+    computer._client._speaks.sessions.setdefault(computer._id, set()).add(info.session_id)
     return AsyncSession(computer, info, cwd=cwd, env=env)
 
 
-async def _call(
-    computer: AsyncComputer, operation: Operation[..., T], convert: Callable[[T], R], parts: dict[str, Any]
+async def _ask(
+    computer: AsyncComputer, operation: Operation[..., T], parts: dict[str, Any], convert: Callable[[T], R]
 ) -> R:
     client = computer._client
-    with needing(NEEDS_0_3):
-        return await client._pipeline.operate(
-            client._budget(None), client._timeouts, operation, parts, convert
-        )
+    return await ask(client, client._budget(None), operation, parts, convert)
 
 
 async def _reset(computer: AsyncComputer, session_id: str) -> SessionInfo:
@@ -320,7 +319,3 @@ async def _reset(computer: AsyncComputer, session_id: str) -> SessionInfo:
     return await client._pipeline.ask(
         client._budget(None), request, lambda body: session_info(get_session.parse(body))
     )
-
-
-def _nothing(deleted: Deleted) -> None:
-    """Ignore the answer, which contains nothing but success."""

@@ -153,9 +153,8 @@ def session_for(client: AsyncArker, vm_id: str, session_id: str | int) -> tuple[
     """How a request names a session: by its index or by its id. The platform has no names of sessions: a name stands
     for the index that its hash gives, so that every client means the same session by it."""
     name = str(session_id)
-    known = client._speaks.sessions.get((vm_id, name))
-    if known is not None:
-        return UNSET, known
+    if name in client._speaks.sessions.get(vm_id, ()):
+        return UNSET, name
     return int(name) if name.isdecimal() else _NAMED + zlib.crc32(name.encode()) % _NAMED, UNSET
 
 

@@ -298,9 +298,8 @@ class Arker:
         Pages are fetched as needed.
 
         Args:
-            state: Only computers in this state.
+            state: Only computers in this state, `idle` or `running`; default both.
             timeout: Longest time for the whole iteration, in seconds; default `Timeouts.total`.
-            timeout: Longest time for the whole walk, in seconds; default `Timeouts.total`.
 
         Raises:
             ArkerError: any failure.
@@ -430,8 +429,8 @@ class Arker:
         Returns:
             An outcome for each item, in the order of the items.
 
-            Raises:
-                ValueError: for a concurrency below 1. What the function raises is in its outcome.
+        Raises:
+            ValueError: for a concurrency below 1. What the function raises is in its outcome.
         """
         if concurrency < 1:
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")

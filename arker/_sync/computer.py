@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from arker_api.regional.api.computers import delete_vm, fork_vm
 from arker_api.regional.api.runs import run_command
-from arker_api.regional.models import Deleted, ForkRequest, ForkResponse, RunRequest
+from arker_api.regional.models import ForkRequest, ForkResponse, RunRequest
 
 from arker._http._sync.pipeline import Budget
 from arker._io_sync import CANCELLED, all_the_same, opening
@@ -22,7 +22,7 @@ from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.hooks import leaving, logger
 from arker.ids import new_ulid
-from arker.operations import Operation
+from arker.operations import Operation, same
 from arker.results import Outcome, RunResult, expected, run_result
 
 from .cancelling import Running, cancelled_with
@@ -623,11 +623,12 @@ class Computer:
         parts = delete_vm.build(self._id)
         budget = client._budget(timeout)
         try:
-            client._pipeline.operate(budget, client._timeouts, delete_vm, parts, _ignore)
+            client._pipeline.operate(budget, client._timeouts, delete_vm, parts, same)
         except ArkerError as error:
             # An earlier try without an answer has deleted it.
             if error.code != "not_found" or not budget.doubtful:
                 raise
+        client._speaks.sessions.pop(self._id, None)
 
     def info(self, *, timeout: float | None = None) -> ComputerInfo:
         """Return what the platform knows of it: id, name, state, parent, sessions, description, resources.
@@ -764,7 +765,3 @@ def _delete_all(computers: Sequence[Computer], *, timeout: float | None = None) 
     for failure in failures:
         logger.warning("a computer was not deleted: %s", failure)
     return failures
-
-
-def _ignore(response: Deleted) -> None:
-    """Ignore the answer, which contains nothing but success."""

@@ -132,8 +132,8 @@ class Run:
             on_stdout: Called with each piece of standard output, from the start of the run.
             on_stderr: The same for standard error.
 
-            Raises:
-                ArkerError: `timeout`; `unavailable` when the run ended without an exit code because its computer
+        Raises:
+            ArkerError: `timeout`; `unavailable` when the run ended without an exit code because its computer
                 stopped.
         """
         deadline = None if timeout is None else Deadline(check_seconds("timeout", timeout))

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 from arker_api.v03.api.sessions import create_session, delete_session, get_session, list_sessions
-from arker_api.v03.models import CreateSessionRequest, Deleted
+from arker_api.v03.models import CreateSessionRequest
 from arker_api.v03.types import UNSET, Unset
 
 from arker._io_sync import opening
-from arker.errors import NEEDS_0_3, ArkerError, needing
+from arker.errors import ArkerError
 from arker.filevalues import remote_path
 from arker.hooks import leaving
 from arker.ids import new_ulid
 from arker.info import SessionInfo, given, session_info
 from arker.operations import Operation, same
 from arker.results import RunResult
+
+from .v03 import ask
 
 if TYPE_CHECKING:
     from .computer import Computer
@@ -82,7 +84,7 @@ class Session:
         """
         vm_id = self._computer.id
         parts = get_session.build(vm_id, self.id)
-        self._info = _call(self._computer, get_session, session_info, parts)
+        self._info = _ask(self._computer, get_session, parts, session_info)
         return self._info
 
     def run(
@@ -232,9 +234,9 @@ class Session:
             ArkerError: any failure.
         """
         vm_id = self._computer.id
-        self._computer._client._speaks.sessions.pop((vm_id, self.id), None)
+        self._computer._client._speaks.sessions.get(vm_id, set()).discard(self.id)
         try:
-            _call(self._computer, delete_session, _nothing, delete_session.build(vm_id, self.id))
+            _ask(self._computer, delete_session, delete_session.build(vm_id, self.id), same)
         except ArkerError as error:
             if error.code != "not_found":
                 raise
@@ -264,7 +266,7 @@ def make_session(computer: Computer, *, cwd: str | None, env: Mapping[str, str] 
     parts = create_session.build(vm_id, body=body)
     # The contract has no key here. The embedded deployment honours it; others ignore it.
     parts["headers"]["Idempotency-Key"] = new_ulid()
-    info = _call(computer, create_session, session_info, parts)
+    info = _ask(computer, create_session, parts, session_info)
     return _handle(computer, info, cwd, env)
 
 
@@ -272,7 +274,7 @@ def find_session(computer: Computer, session_id: str | int) -> Session:
     """Return a session by its id. Raises ArkerError."""
     vm_id = computer.id
     parts = get_session.build(vm_id, str(session_id))
-    info = _call(computer, get_session, session_info, parts)
+    info = _ask(computer, get_session, parts, session_info)
     return _handle(computer, info)
 
 
@@ -283,7 +285,7 @@ def all_sessions(computer: Computer) -> list[Session]:
     cursor: str | Unset = UNSET
     while True:
         parts = list_sessions.build(vm_id, cursor=cursor, limit=_PAGE)
-        page = _call(computer, list_sessions, same, parts)
+        page = _ask(computer, list_sessions, parts, same)
         found += [_handle(computer, session_info(session)) for session in page.sessions]
         following = given(page.next_cursor, str)
         if following is None:
@@ -298,16 +300,15 @@ def _handle(
     env: Mapping[str, str] | None = None,
 ) -> Session:
     # Over contract 0.3, `run` takes this id for itself, not for a name.
-    computer._client._speaks.sessions[computer._id, info.session_id] = info.session_id
+    computer._client._speaks.sessions.setdefault(computer._id, set()).add(info.session_id)
     return Session(computer, info, cwd=cwd, env=env)
 
 
-def _call(
-    computer: Computer, operation: Operation[..., T], convert: Callable[[T], R], parts: dict[str, Any]
+def _ask(
+    computer: Computer, operation: Operation[..., T], parts: dict[str, Any], convert: Callable[[T], R]
 ) -> R:
     client = computer._client
-    with needing(NEEDS_0_3):
-        return client._pipeline.operate(client._budget(None), client._timeouts, operation, parts, convert)
+    return ask(client, client._budget(None), operation, parts, convert)
 
 
 def _reset(computer: Computer, session_id: str) -> SessionInfo:
@@ -317,7 +318,3 @@ def _reset(computer: Computer, session_id: str) -> SessionInfo:
     return client._pipeline.ask(
         client._budget(None), request, lambda body: session_info(get_session.parse(body))
     )
-
-
-def _nothing(deleted: Deleted) -> None:
-    """Ignore the answer, which contains nothing but success."""

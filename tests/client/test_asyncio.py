@@ -807,3 +807,15 @@ async def test_a_step_of_a_stream_that_takes_too_long_is_repeated(deployment: De
                 await asyncio.wait_for(anext(stream), 0.1)
             await run.write("two\n")
             assert [event.data async for event in stream if isinstance(event, RunOutput)] == [b"two\n"]
+
+
+async def test_an_interpreter_that_is_closed_while_it_starts_ends(deployment: Deployment) -> None:
+    arker = AsyncArker(deployment.api_key, deployment.base_url, global_url=deployment.base_url)
+    async with arker, arker.vm("arkuntu").fork() as vm:
+        python = vm.python()
+        call = asyncio.create_task(python.run("1"))
+        await asyncio.sleep(0)
+        await python.aclose()
+        with pytest.raises(ArkerError, match="was closed"):
+            await call
+        assert (await (await vm.runs())[0].wait(timeout=30)).reason == "cancelled"

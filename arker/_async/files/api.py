@@ -241,8 +241,9 @@ class AsyncFiles:
 
         Raises:
             ArkerError: See the class.
+            TypeError: for any other data.
         """
-        raw = data.encode() if isinstance(data, str) else bytes(data)
+        raw = data.encode() if isinstance(data, str) else bytes(memoryview(data))
         where = remote_path(path)
         info: FileInfo | None = None
         for start in range(0, max(1, len(raw)), PART):

@@ -66,7 +66,7 @@ class Platform:
         filesystems: folders that outlive computers.
         activity: what computers did.
         files: reads and writes.
-        filesystem: files and trees, beyond reads and writes.
+        file_operations: files and trees, beyond reads and writes.
         terminals: terminals of sessions.
         handles: runs that can be followed and controlled by id.
         ports: connections into computers.

@@ -31,6 +31,8 @@ async def test_contents(way: Way, deployment: Deployment) -> None:
         assert await files.read("d/hello.txt", 3, 100) == b"llo"
         assert await files.read("d/hello.txt", 100) == b""
         assert (await files.append("d/hello.txt", b"!")).size == 7
+        with pytest.raises(TypeError):
+            await files.append("d/hello.txt", 5)  # type: ignore[arg-type]
         await files.write("/tmp/empty", b"")
         assert await files.read("/tmp/empty") == b""
         with pytest.raises(ArkerError, match="not_found"):

@@ -32,6 +32,8 @@ def test_contents(way: Way, deployment: Deployment) -> None:
         assert files.read("d/hello.txt", 3, 100) == b"llo"
         assert files.read("d/hello.txt", 100) == b""
         assert (files.append("d/hello.txt", b"!")).size == 7
+        with pytest.raises(TypeError):
+            files.append("d/hello.txt", 5)  # type: ignore[arg-type]
         files.write("/tmp/empty", b"")
         assert files.read("/tmp/empty") == b""
         with pytest.raises(ArkerError, match="not_found"):
