@@ -15,6 +15,7 @@ from arker import Arker
 from arker.local.process.launcher import Deployment
 from tests.compat.oracle import Oracle
 from tests.compat.recorder import Recorder
+from tests.contract.test_closed import PUBLISHED
 from tests.contract.test_generated import CONFIGURATION_0_3
 
 INSTALLED = Path(__file__).parents[2] / "build" / "compat"
@@ -84,6 +85,12 @@ def today(recorder: Recorder) -> dict[str, str]:
         "ARKER_SOURCE_VM": "arkuntu",
         "STRESS_N": "10",
     }
+
+
+def test_our_list_of_its_fields_is_right() -> None:
+    schemas = json.loads(document_of_1_3_0().read_text())["components"]["schemas"]
+    for name, fields in PUBLISHED.items():
+        assert (schemas[name]["properties"].keys(), schemas[name]["additionalProperties"]) == (fields, False)
 
 
 def test_the_live_tests_of_1_3_0(run: Run, today: dict[str, str]) -> None:
