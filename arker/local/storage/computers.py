@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 from .database import PLATFORM_ORG, Database, Row, matching
@@ -14,9 +14,6 @@ from .notes import Note, insert_note
 
 _COUNT: Final = "SELECT count(*) FROM vms WHERE org_id = ? AND kind = 'computer'"
 _TAKEN: Final = "SELECT 1 FROM vms WHERE name = ? AND (kind = 'base' OR org_id = ?)"
-_COLUMNS: Final = (
-    "vm_id, org_id, kind, name, image, is_public, parent_vm_id, created_ms, last_active_ms, description"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,12 @@ class Computer:
     created_ms: int
     last_active_ms: int
     description: str | None = None
+
+
+#: A column for each field.
+_NAMES: Final = tuple(field.name for field in fields(Computer))
+_COLUMNS: Final = ", ".join(_NAMES)
+_VALUES: Final = ", ".join("?" * len(_NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Computers:
         """Return up to six computers or images with a name in an organization, given by its id or name: all of the
         caller's own organization `org_id`, and the public ones of another."""
         rows = self._database.all(
-            f"SELECT {', '.join(f'vms.{column}' for column in _COLUMNS.split(', '))} "  # noqa: S608
+            f"SELECT {', '.join(f'vms.{column}' for column in _NAMES)} "  # noqa: S608
             "FROM vms JOIN orgs USING (org_id) "
             "WHERE vms.name = ? AND (is_public OR org_id = ?) AND ? IN (org_id, orgs.name) ORDER BY vm_id LIMIT 6",
             name, org_id, org,
@@ -218,13 +221,9 @@ class Computers:
             if not connection.execute(image, (computer.image,)).fetchone():
                 raise ImageGone
             connection.execute(
-                f"INSERT INTO vms ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (
-                    computer.vm_id, computer.org_id, computer.kind, computer.name, computer.image,
-                    computer.is_public, computer.parent_vm_id, computer.created_ms, computer.last_active_ms,
-                    computer.description,
-                ),
-            )  # fmt: skip
+                f"INSERT INTO vms ({_COLUMNS}) VALUES ({_VALUES})",  # noqa: S608
+                _row(computer),
+            )
             connection.execute("DELETE FROM leftovers WHERE vm_id = ?", (computer.vm_id,))
             if note is not None:
                 insert_note(connection, note)
@@ -233,10 +232,11 @@ class Computers:
 
     async def add_image(self, vm_id: str, name: str, now_ms: int) -> None:
         """Add a base image, unless one with this name exists already."""
+        image = Computer(vm_id, PLATFORM_ORG, "base", name, name, True, None, now_ms, now_ms)
         await self._database.execute(
-            f"INSERT INTO vms ({_COLUMNS}) SELECT ?, ?, 'base', ?, ?, 1, NULL, ?, ?, NULL "  # noqa: S608
+            f"INSERT INTO vms ({_COLUMNS}) SELECT {_VALUES} "  # noqa: S608
             "WHERE NOT EXISTS (SELECT 1 FROM vms WHERE kind = 'base' AND name = ?)",
-            vm_id, PLATFORM_ORG, name, name, now_ms, now_ms, name,
+            *_row(image), name,
         )  # fmt: skip
 
     async def delete(self, vm_id: str) -> bool:
@@ -308,3 +308,7 @@ def _computer(row: Row) -> Computer:
         row["vm_id"], row["org_id"], row["kind"], row["name"], row["image"], bool(row["is_public"]),
         row["parent_vm_id"], row["created_ms"], row["last_active_ms"], row["description"],
     )  # fmt: skip
+
+
+def _row(computer: Computer) -> tuple[object, ...]:
+    return tuple(getattr(computer, name) for name in _NAMES)
