@@ -93,6 +93,21 @@ class TestErrors:
             assert (answer.status_code, found["details"]) == (405, {"allowed_methods": ["POST"]})
             assert answer.headers["allow"] == "POST"
 
+    @pytest.mark.parametrize(
+        ("contract", "operations"),
+        [("0.1", "fork, run, sync"), ("0.3", "mounts, policies, runs, sessions, sync")],
+    )
+    async def test_an_unknown_operation_names_those_that_are_served(
+        self, make_bench: Callable[..., Bench], contract: str, operations: str
+    ) -> None:
+        async with make_bench(contract=contract).client() as client:
+            for path in ("nothing", "nothing/else"):
+                answer = await client.post(
+                    f"/api/v1/vms/{BASE}/{path}", headers=OLD if contract == "0.1" else {}
+                )
+                assert answer.status_code == 404
+                assert answer.text.count(f"there are {operations}") == 1
+
     async def test_a_wrong_body_names_each_field(self, bench: Bench) -> None:
         async with bench.client() as client:
             answer = await client.post("/v1/fork", json={"source_vm_name": 7, "name": "", "colour": "red"})

@@ -18,6 +18,8 @@ from arker.local.http.schemas import ForkByNameRequest, ForkRequest, ListQuery, 
 from arker.local.service.computers import REGION, Computer
 from arker.local.service.errors import ApiError
 
+_BELOW: Final = "/api/v1/vms/{vm_id}/"
+
 
 class ComputerList(Endpoint):
     """The organization's computers."""
@@ -113,10 +115,10 @@ class UnknownOperation(Endpoint):
     async def dispatch(self) -> None:
         """Authenticate the caller, then refuse the request, whatever the method."""
         authenticate(Request(self.scope, self.receive))
-        raise ApiError(
-            "command_not_found",
-            "there is no such operation on a computer; there are run, runs, sessions, sync, mounts, fork",
-        )
+        paths = [route.path for route in self.scope["app"].routes]
+        names = {path.removeprefix(_BELOW).split("/")[0] for path in paths if path.startswith(_BELOW)}
+        known = ", ".join(sorted(name for name in names if "{" not in name))
+        raise ApiError("command_not_found", f"there is no such operation on a computer; there are {known}")
 
 
 def _item(computer: Computer) -> dict[str, Any]:
