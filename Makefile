@@ -32,7 +32,7 @@ help: ## Show this list
 	$(PIP) --group docs
 	@touch $@
 
-demo: .venv/runtime ## Fork a real computer on this machine, use every method on it, delete it
+demo: .venv/runtime ## Fork a real computer on this machine, use it, branch it, delete it
 	$(PY) tests/demo.py
 
 test: .venv/test ## Run all tests, against the embedded deployment

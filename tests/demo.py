@@ -1,4 +1,4 @@
-"""The live smoke test: every method of the client in turn, each wire call shown as it goes, each check ticked.
+"""The live smoke test: fork, run, sync, branch, list and delete, each wire call shown as it goes, each check ticked.
 
     python tests/demo.py                                                # on an embedded deployment, made for this
     ARKER_API_KEY=... ARKER_BASE_URL=... python tests/demo.py           # on any other, as the client would find it
