@@ -135,6 +135,8 @@ class ArkerError(Exception):
     result: RunResult | None
     #: The operation that the server recognized; empty for none, None if the answer does not say.
     _operation: str | None = None
+    #: The kind of resource that does not exist, such as `vm` or `file`; None if the answer does not say.
+    _resource: str | None = None
 
     @property
     def _unknown_path(self) -> bool:
@@ -361,6 +363,9 @@ def read_answer(
         matched = envelope.get("request")
         if isinstance(matched, dict):
             refused._operation = str(matched.get("operation_id", ""))
+        details = envelope.get("details")
+        if isinstance(details, dict) and isinstance(details.get("resource"), str):
+            refused._resource = details["resource"]
         raise refused
     if failed or malformed is not None or not 200 <= status < 300:
         what = headers.get("content-type", "no content type").partition(";")[0]

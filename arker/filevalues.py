@@ -128,9 +128,9 @@ def check_mode(mode: int | None) -> None:
 
 
 def is_absent(error: ArkerError) -> bool:
-    """Whether an error of `stat` says that nothing exists at a path, also because a part of it is not a folder or a
-    link of it is in a circle."""
-    return error.code == "not_found" or error.message.endswith(_ABSENT)
+    """Whether an error of `stat` says that nothing exists at a path of a computer, also because a part of it is not a
+    folder or a link of it is in a circle."""
+    return (error.code == "not_found" and error._resource != "vm") or error.message.endswith(_ABSENT)
 
 
 def remote_path(path: RemotePath) -> str:

@@ -241,11 +241,17 @@ class FileShell:
 
     def _run(self, text: str) -> RunResult:
         command = f"/bin/sh -c {shlex.quote(text)}"
-        if len(command) <= _LONGEST_COMMAND:
+        try:
+            if len(command) > _LONGEST_COMMAND:
+                stage = _stage()
+                self._computer.sync.write_file(stage, text)
+                command = f"/bin/sh {stage}; rm -f {stage}"
             return run_apart(self._computer, command)
-        stage = _stage()
-        self._computer.sync.write_file(stage, text)
-        return run_apart(self._computer, f"/bin/sh {stage}; rm -f {stage}")
+        except ArkerError as error:
+            if error.code == "not_found":
+                # What is not found here is the computer.
+                error._resource = "vm"
+            raise
 
     def _fetch(self, stage: str) -> bytes:
         """Return the content of a file that a script left in the home folder, and remove it."""

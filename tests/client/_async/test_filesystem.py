@@ -242,6 +242,19 @@ async def test_local_files(way: Way, deployment: Deployment, tmp_path: Path) -> 
         assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "folder", "plain", "run"]
 
 
+async def test_what_is_in_a_deleted_computer_is_an_error(way: Way, deployment: Deployment) -> None:
+    async with client(way, deployment) as arker:
+        vm = await arker.vm("arkuntu").fork()
+        assert not await vm.files.exists("missing")
+        await vm.delete()
+        with pytest.raises(ArkerError, match="there is no computer"):
+            await vm.files.exists("missing")
+        with pytest.raises(ArkerError, match="there is no computer"):
+            await vm.path("missing").is_file()
+        with pytest.raises(ArkerError, match="there is no computer"):
+            await vm.wait_for(path="missing", timeout=30)
+
+
 async def test_a_folder_that_is_made_while_it_is_watched(way: Way, deployment: Deployment) -> None:
     async with client(way, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         await vm.run("(sleep 0.1; mkdir d; touch d/f) > /dev/null 2>&1 &")

@@ -243,6 +243,19 @@ def test_local_files(way: Way, deployment: Deployment, tmp_path: Path) -> None:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "folder", "plain", "run"]
 
 
+def test_what_is_in_a_deleted_computer_is_an_error(way: Way, deployment: Deployment) -> None:
+    with client(way, deployment) as arker:
+        vm = arker.vm("arkuntu").fork()
+        assert not vm.files.exists("missing")
+        vm.delete()
+        with pytest.raises(ArkerError, match="there is no computer"):
+            vm.files.exists("missing")
+        with pytest.raises(ArkerError, match="there is no computer"):
+            vm.path("missing").is_file()
+        with pytest.raises(ArkerError, match="there is no computer"):
+            vm.wait_for(path="missing", timeout=30)
+
+
 def test_a_folder_that_is_made_while_it_is_watched(way: Way, deployment: Deployment) -> None:
     with client(way, deployment) as arker, arker.vm("arkuntu").fork() as vm:
         vm.run("(sleep 0.1; mkdir d; touch d/f) > /dev/null 2>&1 &")
