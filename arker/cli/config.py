@@ -167,7 +167,7 @@ def use(name: str) -> None:
     """
     known = profiles.load(_folder())
     if name != LOCAL:
-        _known(known, name)
+        profiles.named(known, name)
     known = profiles.with_current(known, name)
     profiles.save(_folder(), known)
     used = profiles.choose(os.environ.get("ARKER_PROFILE"), os.environ, known)
@@ -181,12 +181,5 @@ def use(name: str) -> None:
 def remove(name: str) -> None:
     """Remove a profile and its key."""
     known = profiles.load(_folder())
-    profiles.forget_key(_folder(), name, _known(known, name).key_in)
+    profiles.forget_key(_folder(), name, profiles.named(known, name).key_in)
     profiles.save(_folder(), profiles.without_profile(known, name))
-
-
-def _known(known: profiles.Profiles, name: str) -> Profile:
-    if name not in known.named:
-        there_are = ", ".join([*known.named, LOCAL])
-        raise Failure(f"there is no profile {name!r}; there are: {there_are}", code="usage", status=2)
-    return known.named[name]

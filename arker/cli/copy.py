@@ -157,9 +157,9 @@ def _copy_tree(
             place = str(Path(target) / name) if Path(target).is_dir() else target
             done = theirs.pull(from_vm.path, place, delete=delete, progress=progress.update)
         else:
-            files = names.computer(client, to_vm.vm).files
+            computer = names.computer(client, to_vm.vm)
             where = to_vm.path.rstrip("/") or "/"
-            if to_vm.path.endswith("/") or (files.exists(where) and files.stat(where).is_directory):
+            if to_vm.path.endswith("/") or computer.path(where).is_dir():
                 where = posixpath.join(where, name)
             place = f"{to_vm.vm}:{where}"
             skipped: Mapping[str, str] = {}
@@ -167,7 +167,7 @@ def _copy_tree(
                 skipped = theirs.pull(from_vm.path, between).skipped
                 tell_skipped(skipped)
                 source = between
-            done = files.push(
+            done = computer.files.push(
                 source,
                 where,
                 delete=delete,
@@ -204,15 +204,12 @@ def _upload(client: Arker, source: str, target: Remote, *, as_json: bool) -> tup
             else:
                 files.upload(source, path, progress=progress.update)
         except ArkerError as error:
-            raise _plain(error, target, f"to copy into it: {target.vm}:{target.path}/") from error.__cause__
+            raise _said(error, target, f"to copy into it: {target.vm}:{target.path}/") from error.__cause__
     return f"{target.vm}:{path}", progress.size
 
 
-def _plain(error: ArkerError, remote: Remote, instead: str) -> Exception:
-    """The error to raise: of a file that does not exist in the words of other commands, of a folder with what to do
-    instead."""
-    if error.code == "not_found" and error.message == f"file not found: {remote.path}":
-        return Failure(f"{remote.path} does not exist", code=error.code)
+def _said(error: ArkerError, remote: Remote, instead: str) -> Exception:
+    """The error to raise: of a folder, with what to do instead."""
     if error.code == "bad_request" and error.message == f"{remote.path} is a folder":
         return Failure(f"{remote.vm}:{remote.path} is a folder; {instead}", code=error.code)
     return error
@@ -245,7 +242,7 @@ def _download(client: Arker, source: Remote, target: str, *, as_json: bool) -> t
                     while piece := file.read(1 << 20):
                         write_bytes(sys.stdout.buffer, piece)
         except ArkerError as error:
-            raise _plain(error, source, instead) from error.__cause__
+            raise _said(error, source, instead) from error.__cause__
     return target, progress.size
 
 

@@ -64,10 +64,7 @@ def find(asked: str | None, *, ask: bool = True) -> Deployment:
     if name == profiles.ENVIRONMENT:
         return _of_environment()
     if name is not None and name != profiles.LOCAL:
-        if name not in known.named:
-            there_are = ", ".join([*known.named, profiles.LOCAL])
-            raise Failure(f"there is no profile {name!r}; there are: {there_are}", code="usage", status=2)
-        profile = known.named[name]
+        profile = profiles.named(known, name)
         key = profiles.find_key(where, name, profile.key_in)
         if key is None:
             raise Failure(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .base import Failure
+from .base import Failure, is_utf8
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -92,6 +92,8 @@ def check_new(ctx: click.Context, param: click.Parameter, name: str | None) -> s
         return None
     if not name.strip():
         problem = "a name is not empty"
+    elif is_utf8(name) and not name.isprintable():
+        problem = f"{name!r} has characters that cannot be printed"
     elif name.startswith("-"):
         problem = f"{name!r} looks like an option"
     elif is_vm_id(name.upper()):

@@ -119,6 +119,18 @@ def save(where: Path, profiles: Profiles) -> None:
     _write(where / "config.json", {"current": profiles.current, "profiles": named})
 
 
+def named(profiles: Profiles, name: str) -> Profile:
+    """The profile of a name.
+
+    Raises:
+        Failure: there is none.
+    """
+    if name not in profiles.named:
+        there_are = ", ".join([*profiles.named, LOCAL])
+        raise Failure(f"there is no profile {name!r}; there are: {there_are}", code="usage", status=2)
+    return profiles.named[name]
+
+
 def with_profile(profiles: Profiles, name: str, profile: Profile) -> Profiles:
     """`profiles` with one added or replaced; the first one becomes the current one."""
     return Profiles(profiles.current or name, {**profiles.named, name: profile})

@@ -263,7 +263,7 @@ class ArkerFileSystem(_FileSystem):
             super().mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **kw)
             return
         with _os_errors(path1):
-            if path2.endswith("/") or (target.exists(two) and target.stat(two).is_directory):
+            if path2.endswith("/") or target._computer.path(two).is_dir():
                 two = posixpath.join(two, posixpath.basename(one.rstrip("/")))
             source.move(one, two)
 

@@ -133,6 +133,7 @@ def test_a_name_that_is_taken_is_warned_of(cli: Cli, client: Arker, vm: str) -> 
 @pytest.mark.parametrize(
     ("new", "problem"),
     [
+        ("a\nb", "cannot be printed"),
         ("-x", "looks like an option"),
         ("--json", "looks like an option"),
         ("01KQBYKEV5WJ7YB010603T1DCT_d8c0", "looks like an id"),
