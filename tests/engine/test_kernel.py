@@ -7,12 +7,16 @@ import dataclasses
 import platform
 from collections.abc import Collection, Mapping
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from arker.local.engine import BubblewrapEngine, Limits, run, supervisor
 from arker.local.engine.kernel import Held, Most, bounds, exceeded_together, room_for_all
 from arker.local.engine.meminfo import meminfo
+from arker.local.engine.processes import Processes
 
 from .harness import attempt, content, sh
 from .test_processes import until
@@ -106,7 +110,7 @@ async def test_asynchronous_input_and_leases_are_refused(engine: BubblewrapEngin
 async def test_locks_of_a_program_that_cannot_be_read(engine: BubblewrapEngine) -> None:
     code = (
         "import fcntl, os, time\nheld = [os.open(str(n), os.O_RDWR | os.O_CREAT) for n in range(700)]\n"
-        "[fcntl.lockf(fd, fcntl.LOCK_EX, 1, 2 * at) for at in range(100) for fd in held]\ntime.sleep(100)"
+        "[fcntl.lockf(fd, fcntl.LOCK_EX, 1, 2 * at) for at in range(30) for fd in held]\ntime.sleep(100)"
     )
     await sh(engine, "cp $(readlink -f /usr/bin/python3) program; chmod 111 program")
     ended = await run(engine, "a", "0", f"PYTHONHOME=/usr ./program - <<'PYTHON'\n{code}\nPYTHON", timeout=80)
@@ -165,6 +169,42 @@ async def test_the_deployment_keeps_its_place_when_memory_runs_out(engine: Bubbl
     assert Path("/proc/self/oom_score_adj").read_text() == before
 
 
+def test_a_long_list_of_locks_is_read_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now))
+
+    class Computers:
+        seconds = 0.0
+
+        def locks(self, most: int) -> int:
+            nonlocal now
+            now += self.seconds
+            return 1
+
+        def locks_of_descriptors(self) -> int:
+            return 2
+
+    computers = Computers()
+    processes = cast(Processes, computers)
+    looks = supervisor.Supervisor(tmp_path, Limits(), list, asyncio.create_task)
+    assert [looks.locks(processes) for _ in range(3)] == [1, 1, 1]
+    computers.seconds = 0.1
+    assert [looks.locks(processes) for _ in range(3)] == [1, 2, 2]
+    now += 5.0
+    assert [looks.locks(processes) for _ in range(3)] == [1, 2, 2]
+
+
+async def test_locks_are_told_by_descriptors(engine: BubblewrapEngine) -> None:
+    code = (
+        "import fcntl, time\nheld = open('f', 'w')\nfor at in range(100): fcntl.lockf(held, fcntl.LOCK_EX, 1, 2 * at)\n"
+        "open('locked', 'w')\ntime.sleep(100)"
+    )
+    await sh(engine, f'python3 -c "{code}" >/dev/null 2>&1 & until [ -e locked ]; do sleep 0.01; done')
+    sandbox = engine._computers["a"].sandbox
+    assert sandbox is not None
+    assert sandbox.processes.locks_of_descriptors() == 100
+
+
 @pytest.mark.parametrize(
     ("hog", "words"),
     [
@@ -190,12 +230,12 @@ async def test_the_deployment_keeps_its_place_when_memory_runs_out(engine: Bubbl
         ),
         (
             "import fcntl\nheld = [os.open(str(n), os.O_RDWR | os.O_CREAT) for n in range(700)]\n"
-            "[fcntl.lockf(fd, fcntl.LOCK_EX, 1, 2 * at) for at in range(100) for fd in held]",
+            "[fcntl.lockf(fd, fcntl.LOCK_EX, 1, 2 * at) for at in range(30) for fd in held]",
             "locks",
         ),
         (
             "import fcntl, struct\nheld = [os.open(str(n), os.O_RDWR | os.O_CREAT) for n in range(700)]\n"
-            "for at in range(100):\n  for fd in held:\n"
+            "for at in range(30):\n  for fd in held:\n"
             "    fcntl.fcntl(fd, 37, struct.pack('hhqqi', fcntl.F_WRLCK, 0, 2 * at, 1, 0))",
             "locks",
         ),

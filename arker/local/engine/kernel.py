@@ -101,7 +101,7 @@ class Most:
     files: int
     epoll_watches: int
     sockets: int
-    locks: int = 65536
+    locks: int = 16384
     terminals: int = 256
     shared_files: int = 65536
 

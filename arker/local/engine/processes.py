@@ -304,7 +304,8 @@ class Processes:
             return 0
 
     def locks(self, most: int) -> int:
-        """Return the number of locks on files, exact as far as it is not above `most`."""
+        """Return the number of locks on files, exact as far as it is not above `most`. The kernel lists those of the
+        whole host for that, and nobody gets a lock meanwhile."""
         listed = of_files = 0
         with contextlib.suppress(OSError):
             fd = self._open("locks")
@@ -315,9 +316,10 @@ class Processes:
                     of_files += lines.count(b"OFDLCK")
             finally:
                 os.close(fd)
-        return max(listed - of_files, self._own_locks()) if listed > most else listed
+        return max(listed - of_files, self.locks_of_descriptors()) if listed > most else listed
 
-    def _own_locks(self) -> int:
+    def locks_of_descriptors(self) -> int:
+        """Return the number of locks on files, but for those of programs that cannot be read."""
         found = 0
         for name in self._numbers():
             with contextlib.suppress(OSError):

@@ -36,6 +36,8 @@ _MEASURE_BYTES = 32 << 20
 _MEASURE_SECONDS = 10.0
 #: Bytes that a file system may add for what was written before.
 _AFTERWARDS = 1 << 20
+#: The list of locks of a host with few of them takes less.
+_LONG_LIST_SECONDS = 0.002
 #: How long descriptors are in flight that stay there.
 _FLIGHT_SECONDS = 0.1
 #: All computers are looked at when so much of the host's memory went since.
@@ -86,8 +88,8 @@ def grown(before: int, now: int, explained: int) -> int:
     return max(0, now - before - max(0, explained))
 
 
-def _held(processes: Processes, root: int, most: Most, *, network: bool) -> Held:
-    """What a sandbox with these processes and this root folder holds of the kernel's. Blocking."""
+def _held(processes: Processes, root: int, locks: int, *, network: bool) -> Held:
+    """What a sandbox with these processes, this root folder and so many locks holds of the kernel's. Blocking."""
     descriptors = processes.descriptors()
     many = [pid for pid, count in descriptors.items() if count > _FEW]
     shared = terminals = 0
@@ -104,7 +106,7 @@ def _held(processes: Processes, root: int, most: Most, *, network: bool) -> Held
         files=sum(descriptors.values()),
         # With the host's network they are the host's.
         sockets=0 if network else processes.sockets(),
-        locks=processes.locks(most.locks),
+        locks=locks,
         terminals=terminals,
         epoll_watches=sum(map(processes.epoll_watches, many)),
         shared_files=shared,
@@ -147,6 +149,8 @@ class Supervisor:
         self._threads = ThreadPoolExecutor(2, "arker-supervisor")
         self._shared_memory = _shared_memory_device()
         self._looks: dict[Computer, _Look] = {}
+        #: When the locks of the host may be listed again.
+        self._list_locks_at = 0.0
         #: Computers whose disk is being measured.
         self._measuring: set[Computer] = set()
 
@@ -214,7 +218,7 @@ class Supervisor:
             began = time.thread_time()
             try:
                 memory = processes.memory()
-                held = _held(processes, root, self._most, network=computer.host.network)
+                held = _held(processes, root, self.locks(processes), network=computer.host.network)
                 host = host_meminfo()
                 if self._most.exceeded_by(held) is None:
                     # Otherwise it would take long, and they are about to be ended.
@@ -244,6 +248,18 @@ class Supervisor:
             computer.kill(killed, Reason.OUT_OF_MEMORY, computer.too_much_memory)
         elif (excess := self._excess(look)) is not None:
             await computer.kill_all(generation, Reason.OUT_OF_MEMORY, excess)
+
+    def locks(self, processes: Processes) -> int:
+        """Return the number of locks of a sandbox. A list that takes long to make, with the locks of the whole host, is
+        read rarely; meanwhile locks of programs that cannot be read are missing. Blocking."""
+        began = time.monotonic()
+        if began < self._list_locks_at:
+            return processes.locks_of_descriptors()
+        found = processes.locks(self._most.locks)
+        took = time.monotonic() - began
+        if took > _LONG_LIST_SECONDS:
+            self._list_locks_at = began + took / _SHARE
+        return found
 
     def _excess(self, look: _Look) -> str | None:
         """Say what a computer has too much of, alone or of what all have together."""
