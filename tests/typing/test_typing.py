@@ -13,7 +13,8 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FILES = [HERE / "blocking.py", HERE / "asynchronous.py"]
+CALLS = [HERE / "_async" / "calls.py", HERE / "_sync" / "calls.py"]
+FILES = [*CALLS, HERE / "asynchronous.py"]
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -26,8 +27,8 @@ def checked_by(tool: str, *arguments: str) -> str:
 
 
 def test_mypy(tmp_path: Path) -> None:
-    said = checked_by("mypy", "--strict", "--cache-dir", str(tmp_path))
-    assert "Success: no issues found in 2 source files" in said, said
+    said = checked_by("mypy", "--strict", "--explicit-package-bases", "--cache-dir", str(tmp_path))
+    assert "Success: no issues found in 3 source files" in said, said
 
 
 def test_pyright(tmp_path: Path) -> None:
@@ -38,12 +39,12 @@ def test_pyright(tmp_path: Path) -> None:
     said = checked_by("pyright", "--project", str(settings), "--pythonpath", sys.executable, "--outputjson")
     diagnostics = json.loads(said)["generalDiagnostics"]
     assert not diagnostics, "\n".join(
-        f"{Path(one['file']).name}:{one['range']['start']['line'] + 1}: {one['message']}"
+        f"{Path(one['file']).relative_to(HERE)}:{one['range']['start']['line'] + 1}: {one['message']}"
         for one in diagnostics
     )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CALLS, ids=lambda path: path.parent.name)
 def test_no_operation_of_the_contract_is_left_out(path: Path) -> None:
     # Those of contract 0.3 come out of the same template.
     generated = ROOT / "generated" / "arker_api"

@@ -1,4 +1,5 @@
-"""Types that a type checker infers for the blocking client. Never run; mypy and pyright read it, see test_typing."""
+# Derived from tests/typing/_async/calls.py by `make generate`; do not edit.
+"""Types that a type checker infers. Never run; mypy and pyright read it, see test_typing."""
 
 from __future__ import annotations
 
@@ -44,6 +45,7 @@ from arker import (
     ErrorCode,
     Hooks,
     Outcome,
+    OutputCut,
     Processed,
     Python,
     PythonError,
@@ -51,6 +53,7 @@ from arker import (
     RequestEvent,
     RetryPolicy,
     Run,
+    RunOutput,
     RunResult,
     RunStream,
     Session,
@@ -69,6 +72,7 @@ def clients() -> None:
     assert_type(Arker("key", "https://host", timeout=5, retry=None), Arker)
     assert_type(Arker.local(), Arker)
     assert_type(Arker.local(Path("state"), network=True), Arker)
+    Arker(http_client=httpx.Client())
     with Arker(
         timeout=Timeouts(read=5), retry=RetryPolicy(attempts=2), hooks=Hooks(on_request=told)
     ) as arker:
@@ -90,18 +94,24 @@ def computers(arker: Arker) -> None:
     assert_type(vm.id, str)
     assert_type(vm.fork(), Computer)
     assert_type(vm.fork(name="a", is_public=True, region="r", timeout=5), Computer)
-    assert_type(vm.fork(count=3), Branches)
-    assert_type(vm.fork(count=3).all_or_none(), list[Computer])
-    assert_type(vm.fork(count=3)[0], Outcome[Computer, ArkerError])
-    assert_type(vm.fork(count=3)[0:2], tuple[Outcome[Computer, ArkerError], ...])
-    assert_type(vm.run("true", session_id=5, timeout=1), RunResult)
-    assert_type(vm.run("true").check().text, str)
+    branches = vm.fork(count=3)
+    assert_type(branches, Branches)
+    assert_type(branches.all_or_none(), list[Computer])
+    assert_type(branches[0], Outcome[Computer, ArkerError])
+    assert_type(branches[0:2], tuple[Outcome[Computer, ArkerError], ...])
+    result = vm.run("true", session_id=5, timeout=1)
+    assert_type(result, RunResult)
+    assert_type(result.check().text, str)
     with vm.fork() as child:
         assert_type(child, Computer)
     with vm.fork(count=2) as children:
         assert_type(children, Branches)
         for outcome in children:
             assert_type(outcome.get(), Computer)
+    assert_type(vm.info(), ComputerInfo)
+    assert_type(vm.update(description=None), ComputerInfo)
+    vm.rename("other", timeout=5)
+    vm.stop(timeout=5)
     vm.delete()
     vm.run(1)  # type: ignore[arg-type]
     vm.fork("name")  # type: ignore[call-overload]
@@ -114,6 +124,11 @@ def sessions(vm: Computer) -> None:
         assert_type(session.stream("true"), RunStream)
         assert_type(session.start("true", stdin=True), Run)
         assert_type(session.terminal(columns=100), Terminal)
+        with session.stream("true") as stream, session.terminal() as terminal:
+            assert_type(stream, RunStream)
+            assert_type(terminal, Terminal)
+        for event in vm.stream("true"):
+            assert_type(event, RunOutput | OutputCut)
         assert_type(session.info, SessionInfo)
         session.reset()
     assert_type(vm.sessions(), list[Session])
@@ -137,23 +152,31 @@ def lists(arker: Arker) -> None:
     assert_type(page[0], VmSummary)
     assert_type(page[0].created_at, datetime)
     assert_type(arker.iter_vms(), Iterator[VmSummary])
+    for row in arker.iter_vms():
+        assert_type(row, VmSummary)
     for row in page:
         assert_type(arker.vm(row), Computer)
-    assert_type(arker.map(lambda row: arker.vm(row).run("true"), page), list[Outcome[RunResult, Exception]])
+    outcomes = arker.map(lambda row: arker.vm(row).run("true"), page)
+    assert_type(outcomes, list[Outcome[RunResult, Exception]])
     arker.list(sort="name")  # type: ignore[arg-type]
 
 
-def files(sync: Sync) -> None:
+def numbers() -> Iterator[int]:
+    yield 1
+
+
+def files(sync: Sync, pieces: Iterator[bytes]) -> None:
     assert_type(sync.read_file("/home/user/a"), bytes)
     assert_type(sync.read_files(["/home/user/a"]), dict[str, Outcome[bytes, ArkerError]])
-    assert_type(
-        sync.write_files({"/home/user/a": b"", "/home/user/b": "text"}), dict[str, Outcome[None, ArkerError]]
-    )
+    written = sync.write_files({"/home/user/a": b"", "/home/user/b": "text"})
+    assert_type(written, dict[str, Outcome[None, ArkerError]])
     for data in (b"", bytearray(), memoryview(b""), "text", io.BytesIO(), [b"a", b"b"]):
         sync.write_file("/home/user/a", data, progress=lambda done, total: print(done / total))
+    sync.write_file("/home/user/a", pieces)
     sync.upload("local", "/home/user/a")
     sync.download("/home/user/a", Path("local"), progress=print)
     sync.write_file("/home/user/a", 5)  # type: ignore[arg-type]
+    sync.write_file("/home/user/a", numbers())  # type: ignore[arg-type]
 
 
 def results(result: RunResult, outcome: Outcome[int, ArkerError], error: ArkerError) -> None:
@@ -185,9 +208,6 @@ def every_operation(arker: Arker) -> None:
     assert_type(arker.call(get_run, "id", "run"), RunRecord)
     assert_type(arker.whoami(), WhoseKey)
     assert_type(arker.usage(), tuple[ComputerUsage, ...])
-    assert_type(arker.vm("name").info(), ComputerInfo)
-    arker.vm("name").rename("other", timeout=5)
-    arker.vm("name").stop(timeout=5)
     assert_type(arker.call(get_vm, "id"), Vm)
     assert_type(arker.call(delete_vm, "id"), Deleted)
     assert_type(arker.call(fork_vm, "id", body=ForkRequest(False), idempotency_key="key"), ForkResponse)
@@ -207,5 +227,5 @@ def interpreters(vm: Computer) -> None:
     assert_type(vm.python(), Python)
     with vm.python(executable="/home/user/venv/bin/python", idle=None) as python:
         assert_type(python.run("1", timeout=5, on_stdout=print), PythonResult)
-        assert_type(python.run("1").error, PythonError | None)
+        assert_type((python.run("1")).error, PythonError | None)
         python.run(b"1")  # type: ignore[arg-type]
