@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
 from arker.local.service.platform import Platform
 
@@ -14,6 +14,7 @@ from .metrics import Metrics
 from .middleware import Edge, Prefix
 from .ratelimit import RateLimit
 from .routes import computers, deployment, file_operations, files, handles, ports, runs, usage
+from .routing import Table
 from .v03 import filesystems, organization, pty, recorded, sessions, vms
 
 
@@ -39,9 +40,8 @@ def create_app(
     """
     under_way = UnderWay(most_connections() if most_requests is None else most_requests)
     # The order matters: names below `/vms/` come before the routes of one computer, and the last route matches every
-    # other path below a computer. Each route before the right one takes time, so those that are asked for most come
-    # first.
-    routes: list[BaseRoute] = [
+    # other path below a computer.
+    routes: list[Route] = [
         *runs.ROUTES,
         *recorded.ROUTES,
         *files.ROUTES,
@@ -58,8 +58,8 @@ def create_app(
         *filesystems.ROUTES,
         *vms.LAST,
     ]
-    app = Starlette(routes=[route for route in routes if _spoken(route, contract)])
-    app.router.redirect_slashes = False
+    app = Starlette()
+    app.router = Table([route for route in routes if _spoken(route, contract)])
     # `Edge` answers all errors, so Starlette's own layers for them are left out.
     app.middleware_stack = Edge(
         ports.ByHost(Prefix(app.router)),
@@ -72,7 +72,7 @@ def create_app(
     return app
 
 
-def _spoken(route: BaseRoute, contract: str) -> bool:
+def _spoken(route: Route, contract: str) -> bool:
     endpoint = getattr(route, "endpoint", None)
     return not (
         (contract == "0.3" and getattr(endpoint, "only_0_1", False))

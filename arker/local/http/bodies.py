@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, TypeVar
 
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from arker.local.service.errors import ApiError
 from arker.local.service.semaphores import ByteSemaphores
 
 from .errors import DisconnectedError, HttpError
+from .headers import header
 from .schemas import parse, parse_large
 from .slices import MAX_STRUCTURE
 
@@ -83,7 +84,7 @@ async def received(
         array: the field of the model that may have many elements; `structure` applies to each of them, and to the rest.
         check: further checks of the parsed body; they run in a worker thread when it is large.
     """
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    media_type = header(request, b"content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise ApiError(
             "unsupported_media_type", "the body must be JSON: send it with `Content-Type: application/json`"
@@ -138,13 +139,13 @@ async def raw(request: Request, limit: int, *, encodings: Sequence[str] = ("iden
 
 def encoding(request: Request) -> str:
     """Return the content coding of a request's body, such as `gzip`."""
-    return request.headers.get("content-encoding", "identity").lower()
+    return header(request, b"content-encoding", "identity").lower()
 
 
 def content_length(request: Request) -> int | None:
     """Return the Content-Length of a request; None if it has none."""
     # The HTTP parser has refused anything that is not a number.
-    length = request.headers.get("content-length")
+    length = header(request, b"content-length", None)
     return None if length is None else int(length)
 
 
@@ -178,36 +179,34 @@ async def pieces(request: Request, wait: float) -> AsyncIterator[bytes]:
             return
 
 
-@contextlib.contextmanager
-def cancelled_with(request: Request) -> Iterator[None]:
+class cancelled_with:  # noqa: N801 - used like `contextlib.suppress`
     """Cancel the block when the client disconnects. The watching task is started only for a block that takes some
     time."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-    watcher: asyncio.Task[None] | None = None
-    gone = False
 
-    async def watch() -> None:
-        nonlocal gone
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        task.cancel()
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._watcher: asyncio.Task[None] | None = None
+        self._gone = False
 
-    def begin() -> None:
-        nonlocal watcher
-        watcher = loop.create_task(watch())
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._timer = task.get_loop().call_later(0.1, self._begin)
 
-    handle = loop.call_later(0.1, begin)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if gone:
-            task.uncancel()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._gone and isinstance(error, asyncio.CancelledError):
+            self._task.uncancel()
             raise DisconnectedError from None
-        raise
-    finally:
-        handle.cancel()
-        if watcher is not None:
-            watcher.cancel()
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._task.cancel()

@@ -6,14 +6,15 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from pydantic_core import to_json
-from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from arker.local.service.access import Principal
 from arker.local.service.errors import ApiError
@@ -22,6 +23,7 @@ from arker.local.service.platform import Platform
 
 from .answers import Answer
 from .bounds import UnderWay
+from .headers import header
 from .metrics import Metrics
 from .ratelimit import RateLimit
 from .schemas import Body, digest
@@ -30,6 +32,8 @@ from .schemas import Body, digest
 COUNTED: Final = "arker.counted"
 #: Stands for an encoded slash until a route is found; not a character that a name can contain.
 SLASH: Final = "\ufdd0"
+#: The methods that requests may have.
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
 _HOST: Final = re.compile(
     r"[0-9A-Za-z.-]{1,255}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?", re.ASCII
@@ -58,8 +62,8 @@ class Context:
     followers: Counter[str] = field(default_factory=Counter)
 
 
-class Endpoint(HTTPEndpoint):
-    """A route; its methods are those of the class."""
+class Endpoint:
+    """A route; the methods of requests to it are those of the class."""
 
     #: Whether it answers requests without a key.
     public: ClassVar[bool] = False
@@ -70,6 +74,21 @@ class Endpoint(HTTPEndpoint):
     #: The names of its operations in contract 0.3, by method.
     operations: ClassVar[Mapping[str, str]] = {}
 
+    #: The methods that it has, such as GET.
+    methods: ClassVar[Sequence[str]] = ()
+
+    def __init_subclass__(cls) -> None:
+        has = {name: hasattr(cls, "get" if name == "HEAD" else name.lower()) for name in METHODS}
+        cls.methods = [name for name in METHODS if has[name]]
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self.dispatch().__await__()
+
     async def dispatch(self) -> None:
         """Authenticate the caller before anything else is read, then answer."""
         request = Request(self.scope, self.receive)
@@ -79,13 +98,12 @@ class Endpoint(HTTPEndpoint):
                 name: value.replace(SLASH, "/") if isinstance(value, str) else value
                 for name, value in self.scope["path_params"].items()
             }
-        name = "get" if request.method == "HEAD" else request.method.lower()
-        handler: Callable[[Request], Awaitable[Response]] | None = (
-            getattr(self, name, None) if request.method in self._allowed_methods else None
+        method: str = self.scope["method"]
+        if method not in self.methods:
+            raise HTTPException(405, headers={"Allow": ", ".join(self.methods)})
+        handler: Callable[[Request], Awaitable[Response]] = getattr(
+            self, "get" if method == "HEAD" else method.lower()
         )
-        if handler is None:
-            await self.method_not_allowed(request)
-        assert handler is not None
         if not self.public:
             authenticate(request)
         response = await handler(request)
@@ -94,7 +112,7 @@ class Endpoint(HTTPEndpoint):
 
 def context(connection: HTTPConnection) -> Context:
     """Return the context of the app."""
-    found: Context = connection.app.state.context
+    found: Context = connection.scope["app"].state.context
     return found
 
 
@@ -103,24 +121,25 @@ def platform(connection: HTTPConnection) -> Platform:
     return context(connection).platform
 
 
-def authenticate(connection: HTTPConnection, header: str = "authorization") -> None:
+def authenticate(connection: HTTPConnection, name: bytes = b"authorization") -> None:
     """Authenticate a request by the key in a header; `who` returns the caller from then on.
 
     Raises:
         ApiError: `unauthorized` or `rate_limited`.
     """
-    scheme, _, key = connection.headers.get(header, "").partition(" ")
+    scheme, _, key = header(connection, name, "").partition(" ")
     if not key:
         raise ApiError("unauthorized", "no API key: send it as `Authorization: Bearer <api key>`")
     if scheme.lower() != "bearer":
         raise ApiError("unauthorized", "the Authorization header must be `Bearer <api key>`")
-    principal = platform(connection).access.authenticate(key.strip(" "))
+    found = context(connection)
+    principal = found.platform.access.authenticate(key.strip(" "))
     connection.scope["arker.who"] = principal
     connection.scope["arker.key"] = principal.key_id
-    if not context(connection).under_way.begin(principal.org_id):
+    if not found.under_way.begin(principal.org_id):
         raise ApiError("rate_limited", "too many requests of this organization are under way", retry_after=1)
     connection.scope[COUNTED] = principal.org_id
-    wait = context(connection).limit.wait(principal.org_id, time.monotonic())
+    wait = found.limit.wait(principal.org_id, time.monotonic())
     if wait:
         raise ApiError("rate_limited", "too many requests a second from this organization", retry_after=wait)
 
@@ -138,7 +157,7 @@ def json(content: Any) -> Response:
 
 def wants_ours(request: Request) -> bool:
     """Return whether the caller asks for this deployment's own fields, which are in no contract."""
-    return request.headers.get("arker-local") == "1"
+    return header(request, b"arker-local", "") == "1"
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -147,7 +166,7 @@ def idempotency_key(request: Request) -> str | None:
     Raises:
         ApiError: `bad_request`.
     """
-    key = request.headers.get("idempotency-key")
+    key = header(request, b"idempotency-key", None)
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise ApiError("bad_request", "Idempotency-Key: expected 1 to 64 visible ASCII characters")
     return key
@@ -167,5 +186,5 @@ def base_url(request: Request) -> str:
     found = context(request)
     if found.public_url is not None:
         return found.public_url
-    host = request.headers.get("host", "")
+    host = header(request, b"host", "")
     return f"http://{host}" if _HOST.fullmatch(host) else found.own_url

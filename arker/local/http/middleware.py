@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from arker.local.service.errors import ApiError
 
 from .bounds import UnderWay
-from .endpoint import COUNTED, SLASH
+from .endpoint import COUNTED, METHODS, SLASH
 from .errors import DisconnectedError, HttpError, error_response
 from .metrics import Metrics
 from .upgrades import TAKEN
@@ -27,7 +27,6 @@ log: logging.Logger = logging.getLogger("arker.web")
 access: logging.Logger = logging.getLogger("arker.request")
 
 _REQUEST_ID: Final = re.compile(r"[0-9A-Za-z_.-]{1,64}", re.ASCII)
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 #: Close codes of WebSockets (RFC 6455): the caller is refused, the deployment failed.
 _REFUSED: Final = 1008
 _FAILED: Final = 1011
@@ -186,7 +185,7 @@ def _request_id(scope: Scope) -> str:
 def _method(scope: Scope) -> str:
     if scope["type"] == "websocket":
         return "WEBSOCKET"
-    return scope["method"] if scope["method"] in _METHODS else "-"
+    return scope["method"] if scope["method"] in METHODS else "-"
 
 
 def _loggable(scope: Scope) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Final
 
 from arker.local.engine import file_protocol, protocol
@@ -64,14 +62,19 @@ class Sandboxes:
         #: Why the last sandbox did not start; None if it did.
         self.problem: str | None = None
 
-    @contextlib.contextmanager
-    def used(self) -> Iterator[None]:
-        """Use a sandbox in the block; errors are those of `api_errors`."""
-        try:
-            with api_errors():
-                yield
-        except ApiError as error:
-            if isinstance(error.__cause__, protocol.SandboxUnavailable):
-                self.problem = error.message
-            raise
-        self.problem = None
+    def used(self) -> _Used:
+        """Return a context manager for the use of a sandbox; errors are those of `api_errors`."""
+        return _Used(self)
+
+
+class _Used(api_errors):
+    def __init__(self, sandboxes: Sandboxes) -> None:
+        self._sandboxes = sandboxes
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        cause = error.__cause__ if isinstance(error, ApiError) else error
+        if isinstance(cause, protocol.SandboxUnavailable):
+            self._sandboxes.problem = str(cause)
+        elif error is None:
+            self._sandboxes.problem = None
+        super().__exit__(kind, error, trace)

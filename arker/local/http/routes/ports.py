@@ -73,7 +73,7 @@ class ByPath(Endpoint):
         request = Request(self.scope, self.receive)
         port: int = request.path_params["port"]
         own, authorization = _key_header(request)
-        authenticate(request, own)
+        authenticate(request, own.encode())
         vm_id = platform(request).ports.owned(who(request), request.path_params["vm_id"], port)
         # The raw path, so that escapes are kept.
         path = b"/" + request.scope["raw_path"].split(b"/http/", 1)[-1]
@@ -129,7 +129,7 @@ def _let_in(request: Request, vm_id: str, port: int) -> bool:
     if cookie is not None and own == "authorization" and not _is_key(request):
         services.opened_by(cookie, vm_id, port)
         return True
-    authenticate(request, own)
+    authenticate(request, own.encode())
     services.owned(who(request), vm_id, port)
     return authorization
 
