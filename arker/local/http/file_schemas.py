@@ -7,18 +7,24 @@ import binascii
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, RootModel, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel, StringConstraints
 
 from arker.local.service.errors import ApiError
 from arker.local.service.file_operations import Changes, Conditions, FileInfo, Marks, Refused
 
-from .schemas import Body, Whole
+from .schemas import Body, Number, Truth, Whole, number
 
 #: A path or name as text. If it is not UTF-8, it is given as base64 in the field of the same name with the suffix
 #: `_b64`.
 Text = Annotated[str, StringConstraints(max_length=8192)]
 Paths = Annotated[list[Text], Field(max_length=50_000)]
 Mode = Annotated[int, Field(ge=0, le=0o7777)]
+
+
+def _signed(value: object) -> object:
+    text = str(value)
+    sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text)
+    return sign * number(digits)
 
 
 class _WithPath(Body):
@@ -192,6 +198,33 @@ class Pack(_WithPath):
     def wanted(self) -> list[str]:
         """Return the requested paths."""
         return many_paths(self.paths, self.paths_b64)
+
+
+class PathQuery(_WithPath):
+    """The path of a file."""
+
+
+class _WithConditions(_WithPath):
+    if_match: Text | None = None
+    if_absent: Truth = False
+    read_only: Truth = False
+
+    def conditions(self) -> Conditions:
+        """Return the conditions for the replacement."""
+        return Conditions(self.if_match, self.if_absent, self.read_only)
+
+
+class WriteQuery(_WithConditions):
+    """How to write a file; with `append`, at the end of one of `at` bytes, if that is given."""
+
+    append: Truth = False
+    at: Number | None = None
+    mode: Annotated[Number, Field(le=0o7777)] | None = None
+    mtime_ns: Annotated[int, BeforeValidator(_signed)] | None = None
+
+
+class UnpackQuery(_WithConditions):
+    """Where to unpack an archive."""
 
 
 AnyOperation = (

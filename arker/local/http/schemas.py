@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
+from starlette.requests import Request
 
 from arker.contract import LARGEST_CHUNK, LARGEST_FILE, LARGEST_PAGE, PAGE, SORTS
 from arker.ids import is_vm_id
@@ -180,11 +181,35 @@ class SyncRequest(Body):
     writes: Annotated[list[WriteEntry], Field(min_length=1)] | None = None
 
 
+def number(value: object) -> int:
+    """Return a number of a query. Raises ValueError."""
+    # int() would also accept signs, blanks, underscores and digits of other scripts.
+    digits = str(value)
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+        raise ValueError("expected a whole number")
+    return int(digits)
+
+
+def _truth(value: object) -> object:
+    # Python clients send `True`.
+    match str(value).lower():
+        case "true" | "1":
+            return True
+        case "false" | "0":
+            return False
+    raise ValueError("expected true or false")
+
+
+#: A number that is not negative, and a truth value, in a query.
+Number = Annotated[int, BeforeValidator(number)]
+Truth = Annotated[bool, BeforeValidator(_truth)]
+
+
 class ListQuery(Body):
     """The query of a list."""
 
-    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = PAGE
-    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[Number, Field(ge=1, le=LARGEST_PAGE)] = PAGE
+    offset: Number = 0
     q: Annotated[str, StringConstraints(max_length=128)] = ""
     sort: Annotated[str, StringConstraints(pattern=f"^({'|'.join(SORTS)})$")] = "-created_at"
 
@@ -263,17 +288,15 @@ def parse_query(model: type[B], pairs: list[tuple[str, str]]) -> B:
         if name in values:
             raise ApiError("bad_request", f"{name}: given more than once")
         values[name] = value
-    for name in ("limit", "offset"):
-        if name in values:
-            # int() would also accept signs, blanks, underscores and digits of other scripts.
-            digits = values[name]
-            if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-                raise ApiError("bad_request", f"{name}: expected a whole number, not {digits[:40]!r}")
-            values[name] = int(digits)
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise refused(error) from None
+
+
+def query(model: type[B], request: Request) -> B:
+    """Parse the query of a request; raises as `parse_query`."""
+    return parse_query(model, request.query_params.multi_items())
 
 
 def check_sync(request: SyncRequest) -> None:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, authenticate, idempotency_key, json, once, platform, who
 from arker.local.http.rendering import timestamp
-from arker.local.http.schemas import ForkByNameRequest, ForkRequest, ListQuery, RenameRequest, parse_query
+from arker.local.http.schemas import ForkByNameRequest, ForkRequest, ListQuery, RenameRequest, query
 from arker.local.service.computers import REGION, Computer
 from arker.local.service.errors import ApiError
 
@@ -28,14 +28,14 @@ class ComputerList(Endpoint):
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/list."""
-        query = parse_query(ListQuery, request.query_params.multi_items())
+        asked = query(ListQuery, request)
         # All computers are in one region, so sorting by region is sorting by age, newest first.
         items, total = platform(request).computers.page(
             who(request),
-            part_of_name=query.q,
-            oldest_first=query.sort == "created_at",
-            limit=query.limit,
-            offset=query.offset,
+            part_of_name=asked.q,
+            oldest_first=asked.sort == "created_at",
+            limit=asked.limit,
+            offset=asked.offset,
         )
         return json({"items": [_item(computer) for computer in items], "total": total})
 

@@ -28,19 +28,23 @@ from arker.local.http.file_schemas import (
     Move,
     Operation,
     Pack,
+    PathQuery,
     Place,
     Remove,
     Stat,
     Symlink,
+    UnpackQuery,
     Watch,
+    WriteQuery,
     changes_fields,
     info_fields,
     one_path,
     refused_fields,
 )
 from arker.local.http.routes.files import byte_range, send_file
+from arker.local.http.schemas import query
 from arker.local.service.errors import ApiError
-from arker.local.service.file_operations import LARGEST_PIECE, Conditions, Files, NewEntry, Page
+from arker.local.service.file_operations import LARGEST_PIECE, Files, NewEntry, Page
 from arker.local.service.files import ENTRY_BYTES
 
 #: Maximum bytes of the body of an operation, and of a piece with the headers of its entries.
@@ -154,9 +158,7 @@ class FileContent(Endpoint):
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/local/vms/{vm_id}/files/content, or a range of it."""
-        query = _Query(request)
-        path = query.path()
-        query.end()
+        path = query(PathQuery, request).where
         with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
             file = await files.open(path)
         etag = f'"{file.version}"'
@@ -176,20 +178,17 @@ class FileContent(Endpoint):
 
     async def put(self, request: Request) -> Response:
         """PUT /api/v1/local/vms/{vm_id}/files/content: replace a file or, with `at`, append a piece to it."""
-        query = _Query(request)
-        path, append, at = query.path(), query.flag("append"), query.number("at")
-        mode, mtime_ns = query.number("mode"), query.number("mtime_ns")
-        conditions = query.conditions()
-        query.end()
+        asked = query(WriteQuery, request)
+        path = asked.where
         async with bodies.room(request, LARGEST_PIECE):
             data = await bodies.raw(request, LARGEST_PIECE)
             with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
-                if mode is not None and not 0 <= mode <= 0o7777:
-                    raise ApiError("bad_request", "mode: expected permission bits")
-                if append:
-                    info = await files.append(path, data, at=at)
+                if asked.append:
+                    info = await files.append(path, data, at=asked.at)
                 else:
-                    info = await files.write(path, data, conditions=conditions, mode=mode, mtime_ns=mtime_ns)
+                    info = await files.write(
+                        path, data, conditions=asked.conditions(), mode=asked.mode, mtime_ns=asked.mtime_ns
+                    )
         return json(info_fields(info))
 
 
@@ -223,9 +222,8 @@ class FileUnpack(Endpoint):
 
     async def put(self, request: Request) -> Response:
         """PUT /api/v1/local/vms/{vm_id}/files/unpack."""
-        query = _Query(request)
-        path, conditions = query.path(), query.conditions()
-        query.end()
+        asked = query(UnpackQuery, request)
+        path = asked.where
         compressed = bodies.encoding(request) == "gzip"
         async with (
             bodies.room(request, MAX_PIECE),
@@ -238,7 +236,7 @@ class FileUnpack(Endpoint):
             except ValueError as error:
                 raise ApiError("bad_request", f"the body: {error}") from None
             with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
-                refused = await files.unpack(path, entries, conditions=conditions)
+                refused = await files.unpack(path, entries, conditions=asked.conditions())
         return json({"refused": refused_fields(refused)})
 
 
@@ -249,43 +247,6 @@ def _packed(entries: Sequence[NewEntry]) -> bytes:
 def _unpacked(data: bytearray, compressed: bool) -> list[NewEntry]:
     archive = expand(data, MAX_PIECE) if compressed else data
     return [NewEntry(e.path, e.kind, e.mode, e.mtime_ns, e.data, e.target) for e in unpack(archive)]
-
-
-class _Query:
-    """A query string; every parameter must be read once."""
-
-    def __init__(self, request: Request) -> None:
-        self._left: dict[str, str] = {}
-        for name, value in request.query_params.multi_items():
-            if name in self._left:
-                raise ApiError("bad_request", f"{name}: given more than once")
-            self._left[name] = value
-
-    def path(self) -> str:
-        return one_path(self._left.pop("path", None), self._left.pop("path_b64", None), "path")
-
-    def flag(self, name: str) -> bool:
-        value = self._left.pop(name, "false")
-        if value not in ("true", "false"):
-            raise ApiError("bad_request", f"{name}: expected `true` or `false`")
-        return value == "true"
-
-    def number(self, name: str) -> int | None:
-        value = self._left.pop(name, None)
-        if value is None:
-            return None
-        digits = value.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
-            raise ApiError("bad_request", f"{name}: expected a whole number")
-        return int(value)
-
-    def conditions(self) -> Conditions:
-        version = self._left.pop("if_match", None)
-        return Conditions(version, self.flag("if_absent"), self.flag("read_only"))
-
-    def end(self) -> None:
-        for name in self._left:
-            raise ApiError("bad_request", f"{name[:40]}: unknown parameter")
 
 
 ROUTES: Final = [

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from arker.local.http.bodies import body, pieces
 from arker.local.http.endpoint import Endpoint, context, idempotency_key, json, platform, who
 from arker.local.http.events import FRAMES, SSE, Events, run_fields
-from arker.local.http.schemas import MAX_RUN_BODY, Body
+from arker.local.http.schemas import MAX_RUN_BODY, Body, Number, Truth, query
 from arker.local.service.errors import ApiError
 from arker.local.service.handles import SIGNALS, Handles, Run
 
@@ -23,7 +23,6 @@ _VARIABLE: Final = r"^[A-Za-z_][0-9A-Za-z_]*$"
 #: Seconds that the command may take to read its input.
 _INPUT_WAIT: Final = 24 * 3600.0
 _MOST: Final = 1000
-_LONGEST_WRITER: Final = 64
 _DIGITS: Final = 15
 
 Variable = Annotated[str, StringConstraints(pattern=_VARIABLE, max_length=256)]
@@ -46,6 +45,28 @@ class SignalRequest(Body):
     """A signal, such as `SIGINT`."""
 
     signal: str
+
+
+class RunsQuery(Body):
+    """Filters of a list of runs."""
+
+    running: Truth | None = None
+    limit: Number = 100
+
+
+class EventsQuery(Body):
+    """Which events of a run."""
+
+    offset: Number | None = None
+    follow: Truth = True
+
+
+class InputQuery(Body):
+    """Whose input, from which byte on, and whether it is the last."""
+
+    writer: Annotated[str, StringConstraints(max_length=64)] = ""
+    offset: Number | None = None
+    close: Truth = False
 
 
 class Runs(Endpoint):
@@ -76,15 +97,16 @@ class Runs(Endpoint):
             kept=not streamed,
         )
         if streamed:
-            return _events(request, run, 0)
+            return _events(request, run, 0, follow=True)
         return json(_fields(request, run))
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/local/vms/{vm_id}/runs?running=&limit=, newest first."""
         vm_id: str = request.path_params["vm_id"]
-        running = _flag(request, "running")
-        limit = min(_number(request, "limit", 100), _MOST)
-        runs = await _handles(request).page(who(request), vm_id, running=running, limit=limit)
+        asked = query(RunsQuery, request)
+        runs = await _handles(request).page(
+            who(request), vm_id, running=asked.running, limit=min(asked.limit, _MOST)
+        )
         return json({"runs": [_fields(request, run) for run in runs]})
 
 
@@ -111,11 +133,12 @@ class RunEvents(Endpoint):
         """GET /api/v1/local/vms/{vm_id}/runs/{run_id}/events?offset=&follow=; `Last-Event-ID` is an offset, too."""
         seen = request.headers.get("last-event-id", "")
         known = int(seen) if seen.isdecimal() and len(seen) <= _DIGITS else 0
-        offset = _number(request, "offset", known)
+        asked = query(EventsQuery, request)
+        offset = known if asked.offset is None else asked.offset
         run = await _run(request)
         if offset:
             await _check(run, offset)
-        return _events(request, run, offset)
+        return _events(request, run, offset, follow=asked.follow)
 
 
 class RunInput(Endpoint):
@@ -126,14 +149,9 @@ class RunInput(Endpoint):
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/runs/{run_id}/stdin?writer=&offset=&close=; the body is the input."""
         run = await _run(request)
-        offset = _number(request, "offset", -1)
-        writer = request.query_params.get("writer", "")
-        if len(writer) > _LONGEST_WRITER:
-            raise ApiError("bad_request", f"writer: expected at most {_LONGEST_WRITER} characters")
-        given = await _handles(request).write(
-            run, pieces(request, _INPUT_WAIT), writer, None if offset < 0 else offset
-        )
-        if _flag(request, "close"):
+        asked = query(InputQuery, request)
+        given = await _handles(request).write(run, pieces(request, _INPUT_WAIT), asked.writer, asked.offset)
+        if asked.close:
             await run.close_stdin()
         return json({"received": given})
 
@@ -178,12 +196,12 @@ def _fields(request: Request, run: Run) -> dict[str, Any]:
     return run_fields(run, request.path_params["vm_id"], takes_input=_handles(request).takes_input(run))
 
 
-def _events(request: Request, run: Run, offset: int) -> Response:
+def _events(request: Request, run: Run, offset: int, *, follow: bool) -> Response:
     return Events(
         run,
         request.path_params["vm_id"],
         offset,
-        follow=_flag(request, "follow") is not False,
+        follow=follow,
         frames=FRAMES in _accepted(request),
         takes_input=_handles(request).takes_input(run),
         stopping=context(request).stopping,
@@ -193,22 +211,6 @@ def _events(request: Request, run: Run, offset: int) -> Response:
 
 def _accepted(request: Request) -> str:
     return ",".join(request.headers.getlist("accept"))
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not (text.isdecimal() and text.isascii() and len(text) <= _DIGITS):
-        raise ApiError("bad_request", f"{name}: expected a whole number")
-    return int(text)
-
-
-def _flag(request: Request, name: str) -> bool | None:
-    text = request.query_params.get(name, "").lower()
-    if text not in ("", "true", "false"):
-        raise ApiError("bad_request", f"{name}: expected true or false")
-    return None if not text else text == "true"
 
 
 _RUNS: Final = "/api/v1/local/vms/{vm_id}/runs"

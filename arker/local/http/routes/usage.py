@@ -11,14 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from arker.local.http.endpoint import Endpoint, json, platform, who
-from arker.local.http.schemas import Body, parse_query
+from arker.local.http.schemas import Body, Number, query
 
 
 class UsageQuery(Body):
     """A page of computers."""
 
-    limit: Annotated[int, Field(ge=1, le=1000)] = 1000
-    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[Number, Field(ge=1, le=1000)] = 1000
+    offset: Number = 0
 
 
 class Usage(Endpoint):
@@ -28,8 +28,8 @@ class Usage(Endpoint):
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/local/usage?limit=&offset=, newest first."""
-        query = parse_query(UsageQuery, request.query_params.multi_items())
-        loads = await platform(request).computers.loads(who(request), limit=query.limit, offset=query.offset)
+        asked = query(UsageQuery, request)
+        loads = await platform(request).computers.loads(who(request), limit=asked.limit, offset=asked.offset)
         return json(
             {
                 "computers": [

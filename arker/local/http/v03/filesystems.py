@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, json, platform, who
+from arker.local.http.schemas import query
 
 from . import rendering
 from .schemas import (
@@ -19,7 +20,6 @@ from .schemas import (
     MountCreateRequest,
     MountQuery,
     cursor,
-    query,
 )
 
 

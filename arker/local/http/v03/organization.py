@@ -15,12 +15,13 @@ from arker.local.http.answers import Answer
 from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, authenticate, json, platform, who
 from arker.local.http.rendering import PROVIDER, timestamp
+from arker.local.http.schemas import query
 from arker.local.service.access import KeyRow
 from arker.local.service.activity import ActivityFilter, ActivityRow
 from arker.local.service.computers import REGION
 from arker.local.service.errors import ApiError
 
-from .schemas import CreateApiKeyRequest, OrgRunQuery, query
+from .schemas import CreateApiKeyRequest, OrgRunQuery
 
 #: Default time span of a list, in seconds.
 _SPAN: Final = 24 * 3600

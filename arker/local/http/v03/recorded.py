@@ -14,11 +14,11 @@ from starlette.routing import Route
 from arker.local.http.answers import Answer
 from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, wants_ours, who
-from arker.local.http.schemas import MAX_RUN_BODY
+from arker.local.http.schemas import MAX_RUN_BODY, query
 from arker.local.service.recorded import Result, RunFilter
 
 from . import rendering
-from .schemas import RunQuery, RunRequest, cursor, query
+from .schemas import RunQuery, RunRequest, cursor
 from .vms import unsupported
 
 #: Seconds after which a foreground run continues in the background.

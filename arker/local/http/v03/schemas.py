@@ -6,16 +6,12 @@ import base64
 import binascii
 import json
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
-from starlette.requests import Request
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from arker.local.http.schemas import Body, Whole, check_name, refused
-from arker.local.service.errors import ApiError
+from arker.local.http.schemas import Body, Number, Truth, Whole, check_name
 from arker.local.service.sessions import MAX_INDEX
-
-Q = TypeVar("Q", bound=Body)
 
 #: Default number of items of a page.
 _PAGE: Final = 100
@@ -224,24 +220,6 @@ class CreateApiKeyRequest(Body):
 # Queries
 
 
-def _number(value: object) -> object:
-    # int() would also accept signs, blanks, underscores and digits of other scripts.
-    digits = str(value)
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-        raise ValueError("expected a whole number")
-    return int(digits)
-
-
-def _truth(value: object) -> object:
-    # Python clients send `True`.
-    match str(value).lower():
-        case "true" | "1":
-            return True
-        case "false" | "0":
-            return False
-    raise ValueError("expected true or false")
-
-
 def _moment(value: object) -> object:
     text = str(value)
     try:
@@ -270,8 +248,6 @@ def cursor(moment: int, name: str) -> str:
     return base64.urlsafe_b64encode(json.dumps([moment, name]).encode()).decode().rstrip("=")
 
 
-Number = Annotated[int, BeforeValidator(_number)]
-Truth = Annotated[bool, BeforeValidator(_truth)]
 #: Milliseconds since the epoch.
 Moment = Annotated[int, BeforeValidator(_moment)]
 
@@ -280,7 +256,7 @@ class PageQuery(Nullable):
     """The query for a page of a list."""
 
     cursor: Annotated[tuple[int, str], BeforeValidator(_cursor)] | None = None
-    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=1000)] = _PAGE
+    limit: Annotated[Number, Field(ge=1, le=1000)] = _PAGE
 
 
 class VmQuery(PageQuery):
@@ -332,7 +308,7 @@ class OrgRunQuery(Nullable):
     vm: str | None = None
     vms: str | None = None
     search: str = ""
-    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=20_000)] = 50
+    limit: Annotated[Number, Field(ge=1, le=20_000)] = 50
     offset: Number = 0
     lite: Truth = False
     runtime: str | None = None
@@ -349,20 +325,3 @@ class OrgRunQuery(Nullable):
         if self.limit > 200 and not self.lite:
             raise ValueError("limit: at most 200, with lite=true 20000")
         return self
-
-
-def query(model: type[Q], request: Request) -> Q:
-    """Parse the query of a request.
-
-    Raises:
-        ApiError: `bad_request` naming the first parameter that is unknown, given twice or wrong.
-    """
-    values: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
-        if name in values:
-            raise ApiError("bad_request", f"{name}: given more than once")
-        values[name] = value
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise refused(error) from None

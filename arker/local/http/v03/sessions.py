@@ -11,12 +11,13 @@ from starlette.routing import Route
 
 from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, who
+from arker.local.http.schemas import query
 from arker.local.service.computers import Computer
 from arker.local.service.sessions import TICKET_LIFETIME
 from arker.local.service.terminals import TerminalSize
 
 from . import rendering
-from .schemas import CreateSessionRequest, Empty, PatchSessionRequest, SessionQuery, cursor, query
+from .schemas import CreateSessionRequest, Empty, PatchSessionRequest, SessionQuery, cursor
 
 
 def _computer(request: Request, action: str) -> Computer:

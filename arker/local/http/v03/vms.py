@@ -21,12 +21,13 @@ from arker.local.http.endpoint import (
 )
 from arker.local.http.rendering import PLATFORM, PROVIDER
 from arker.local.http.routes.computers import UnknownOperation
+from arker.local.http.schemas import query
 from arker.local.service.computers import REGION, ComputerFilter, Look, Wanted
 from arker.local.service.errors import ApiError
 from arker.local.service.idempotency import Once
 
 from . import rendering
-from .schemas import ForkRequest, PatchVmRequest, VmQuery, cursor, query
+from .schemas import ForkRequest, PatchVmRequest, VmQuery, cursor
 
 #: Fields for features that a single machine does not have, with the features' names in contract 0.3.
 _FEATURES: Final = {
