@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 from urllib.parse import urlencode
 
-__all__ = ["Operation", "same"]
+__all__ = ["Operation", "same", "with_local_fields"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,6 +67,16 @@ def target(path: str, params: Mapping[str, Any]) -> str:
     """A path with its query."""
     pairs = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
     return f"{path}?{urlencode(pairs, doseq=True)}" if pairs else path
+
+
+def with_local_fields(parts: dict[str, Any]) -> dict[str, Any]:
+    """Ask for the fields of the answer that only an embedded deployment has; others ignore the header.
+
+    Args:
+        parts: A request, as `Operation.build` makes it; it is changed.
+    """
+    parts.setdefault("headers", {})["Arker-Local"] = "1"
+    return parts
 
 
 def same(answer: T) -> T:

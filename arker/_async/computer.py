@@ -21,7 +21,7 @@ from arker.config import check_seconds
 from arker.errors import ArkerError
 from arker.hooks import leaving, logger
 from arker.ids import new_ulid
-from arker.operations import Operation, same
+from arker.operations import Operation, same, with_local_fields
 from arker.results import Outcome, RunResult, expected, run_result
 
 from .cancelling import Running, cancelled_with
@@ -309,9 +309,7 @@ class AsyncComputer:
         if timeout is not None:
             body.timeout = limit = math.ceil(check_seconds("timeout", timeout))
         run = Running(self, command, new_ulid())
-        parts = run_command.build(self._id, body=body, idempotency_key=run.key)
-        # An embedded deployment sends its additional fields only on request; others ignore the header.
-        parts["headers"]["Arker-Local"] = "1"
+        parts = with_local_fields(run_command.build(self._id, body=body, idempotency_key=run.key))
         longest = limit + timeouts.read
         budget = Budget(client._policy, longest + timeouts.total)
 

@@ -24,13 +24,13 @@ from arker.events import Event, RunInfo, RunOutput, StreamName, signal_name
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.info import given
-from arker.operations import same
+from arker.operations import same, with_local_fields
 from arker.results import Usage, decode, end_of
 
 from .cancelling import Running, cancelled_with
 from .runs import AsyncRun, AsyncRunStream
 from .sessions import find_session, make_session
-from .v03 import ask, ours, session_for
+from .v03 import ask, session_for
 
 if TYPE_CHECKING:
     from .computer import AsyncComputer
@@ -134,7 +134,9 @@ class AsyncPolledRun(AsyncRun):
         client = self._computer._client
         total = client._timeouts.total
         budget = client._budget(total if deadline is None else max(0.001, min(total, deadline.left)))
-        return await ask(client, budget, get_run, ours(get_run.build(self._computer.id, self.id)), same)
+        return await ask(
+            client, budget, get_run, with_local_fields(get_run.build(self._computer.id, self.id)), same
+        )
 
     def _read(self, record: _Known) -> RunInfo:
         return _info(record, self._timeout, self._info)
@@ -207,7 +209,7 @@ async def list_polled(computer: AsyncComputer, running: bool | None, limit: int)
 async def find_polled(computer: AsyncComputer, run_id: str) -> AsyncRun:
     """Return a run by its id. Raises ArkerError."""
     client = computer._client
-    parts = ours(get_run.build(computer.id, run_id))
+    parts = with_local_fields(get_run.build(computer.id, run_id))
     record: Record = await ask(client, client._budget(None), get_run, parts, same)
     return AsyncPolledRun(computer, _info(record, None, None))
 

@@ -27,7 +27,7 @@ from arker.errors import NEEDS_0_3, ArkerError, doubting, needing
 from arker.hooks import logger
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
-from arker.operations import Operation, same
+from arker.operations import Operation, same, with_local_fields
 from arker.results import RunResult, VmList, VmSummary, decode, end_of
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def run_in(
     where = str(session_id)
     body.session_idx, body.session_id = index, known = session_for(client, vm_id, session_id)
     running.session = index if isinstance(index, int) else str(known)
-    parts = ours(create_run.build(vm_id, body=body, idempotency_key=running.key))
+    parts = with_local_fields(create_run.build(vm_id, body=body, idempotency_key=running.key))
     read = _HELD + client._timeouts.read
     run: RunAnswer | Run = await ask(client, budget, create_run, parts, same, read)
     running.run_id = given(run.run_id, str)
@@ -113,7 +113,7 @@ async def run_in(
                 )
             await async_sleep(min(wait, left))
             wait = min(1.5 * wait, _LAST_LOOK)
-            parts = ours(get_run.build(vm_id, str(run.run_id)))
+            parts = with_local_fields(get_run.build(vm_id, str(run.run_id)))
             run = await ask(client, budget, get_run, parts, same)
         exit_code = given(run.exit_code, int)
         if exit_code is None or exit_code < 0 or run.state == "failed":
@@ -191,7 +191,7 @@ async def computers(
 
 async def info_of(client: AsyncArker, budget: Budget, vm_id: str) -> ComputerInfo:
     """Return what the platform knows of a computer."""
-    return await ask(client, budget, get_vm, ours(get_vm.build(vm_id)), computer_info)
+    return await ask(client, budget, get_vm, with_local_fields(get_vm.build(vm_id)), computer_info)
 
 
 async def describe(client: AsyncArker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
@@ -215,10 +215,3 @@ async def organization_of(client: AsyncArker, budget: Budget) -> Organization:
 async def check_health(client: AsyncArker, budget: Budget) -> None:
     """Return if the deployment is healthy. Raises ArkerError otherwise."""
     await ask(client, budget, health, health.build(), same)
-
-
-def ours(parts: dict[str, Any]) -> dict[str, Any]:
-    """Ask for the additional fields of an embedded deployment with a request."""
-    # Others ignore the header.
-    parts["headers"] = {**parts.get("headers", {}), "Arker-Local": "1"}
-    return parts

@@ -25,13 +25,13 @@ from arker.events import Event, RunInfo, RunOutput, StreamName, signal_name
 from arker.hooks import logger
 from arker.ids import new_ulid
 from arker.info import given
-from arker.operations import same
+from arker.operations import same, with_local_fields
 from arker.results import Usage, decode, end_of
 
 from .cancelling import Running, cancelled_with
 from .runs import Run, RunStream
 from .sessions import find_session, make_session
-from .v03 import ask, ours, session_for
+from .v03 import ask, session_for
 
 if TYPE_CHECKING:
     from .computer import Computer
@@ -135,7 +135,9 @@ class PolledRun(Run):
         client = self._computer._client
         total = client._timeouts.total
         budget = client._budget(total if deadline is None else max(0.001, min(total, deadline.left)))
-        return ask(client, budget, get_run, ours(get_run.build(self._computer.id, self.id)), same)
+        return ask(
+            client, budget, get_run, with_local_fields(get_run.build(self._computer.id, self.id)), same
+        )
 
     def _read(self, record: _Known) -> RunInfo:
         return _info(record, self._timeout, self._info)
@@ -206,7 +208,7 @@ def list_polled(computer: Computer, running: bool | None, limit: int) -> list[Ru
 def find_polled(computer: Computer, run_id: str) -> Run:
     """Return a run by its id. Raises ArkerError."""
     client = computer._client
-    parts = ours(get_run.build(computer.id, run_id))
+    parts = with_local_fields(get_run.build(computer.id, run_id))
     record: Record = ask(client, client._budget(None), get_run, parts, same)
     return PolledRun(computer, _info(record, None, None))
 

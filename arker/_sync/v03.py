@@ -28,7 +28,7 @@ from arker.errors import NEEDS_0_3, ArkerError, doubting, needing
 from arker.hooks import logger
 from arker.ids import SOURCE_ALIASES, is_vm_id
 from arker.info import ComputerInfo, Organization, Region, computer_info, given
-from arker.operations import Operation, same
+from arker.operations import Operation, same, with_local_fields
 from arker.results import RunResult, VmList, VmSummary, decode, end_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def run_in(
     where = str(session_id)
     body.session_idx, body.session_id = index, known = session_for(client, vm_id, session_id)
     running.session = index if isinstance(index, int) else str(known)
-    parts = ours(create_run.build(vm_id, body=body, idempotency_key=running.key))
+    parts = with_local_fields(create_run.build(vm_id, body=body, idempotency_key=running.key))
     read = _HELD + client._timeouts.read
     run: RunAnswer | Run = ask(client, budget, create_run, parts, same, read)
     running.run_id = given(run.run_id, str)
@@ -112,7 +112,7 @@ def run_in(
                 )
             sleep(min(wait, left))
             wait = min(1.5 * wait, _LAST_LOOK)
-            parts = ours(get_run.build(vm_id, str(run.run_id)))
+            parts = with_local_fields(get_run.build(vm_id, str(run.run_id)))
             run = ask(client, budget, get_run, parts, same)
         exit_code = given(run.exit_code, int)
         if exit_code is None or exit_code < 0 or run.state == "failed":
@@ -190,7 +190,7 @@ def computers(
 
 def info_of(client: Arker, budget: Budget, vm_id: str) -> ComputerInfo:
     """Return what the platform knows of a computer."""
-    return ask(client, budget, get_vm, ours(get_vm.build(vm_id)), computer_info)
+    return ask(client, budget, get_vm, with_local_fields(get_vm.build(vm_id)), computer_info)
 
 
 def describe(client: Arker, budget: Budget, vm_id: str, description: str | None) -> ComputerInfo:
@@ -214,10 +214,3 @@ def organization_of(client: Arker, budget: Budget) -> Organization:
 def check_health(client: Arker, budget: Budget) -> None:
     """Return if the deployment is healthy. Raises ArkerError otherwise."""
     ask(client, budget, health, health.build(), same)
-
-
-def ours(parts: dict[str, Any]) -> dict[str, Any]:
-    """Ask for the additional fields of an embedded deployment with a request."""
-    # Others ignore the header.
-    parts["headers"] = {**parts.get("headers", {}), "Arker-Local": "1"}
-    return parts

@@ -298,14 +298,14 @@ def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: int
 
     from arker import Timeouts
     from arker.errors import ArkerError
+    from arker.operations import with_local_fields
     from arker.results import run_result
 
     wait = (timeout or _LONGEST) + _MARGIN
     patient = client.with_options(timeout=Timeouts(total=wait, read=wait))
     body = RunRequest(line, session or 0, UNSET if timeout is None else timeout)
-    parts = run_command.build(vm_id, body=body)
-    # An embedded deployment tells why a command ended only on request; others ignore the header.
-    parts["headers"]["Arker-Local"] = "1"
+    # An embedded deployment tells why a command ended only on request.
+    parts = with_local_fields(run_command.build(vm_id, body=body))
     try:
         return patient._pipeline.operate(
             patient._budget(None), patient._timeouts, run_command, parts, run_result

@@ -80,7 +80,7 @@ def test_a_result_does_not_depend_on_the_session_that_tells_its_folder(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As with the platform, which tells the folder nowhere else.
-    monkeypatch.setattr(v03, "ours", lambda parts: parts)
+    monkeypatch.setattr(v03, "with_local_fields", lambda parts: parts)
     with client((deployment, "0.3")) as arker, arker.vm("arkuntu").fork() as vm:
         assert (vm.run("cd /tmp")).cwd == "/tmp"
         hidden = f"/api/v1/vms/{vm.id}/sessions"
