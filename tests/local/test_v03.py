@@ -115,6 +115,13 @@ class TestErrors:
             fields = {one["field"]: one["message"] for one in found["details"]["violations"]}
             assert fields.keys() == {"source_vm_name", "name", "colour"}
             assert fields["colour"] == "unknown field"
+            vm = (await make(client))["vm_id"]
+            answer = await client.post(
+                f"/api/v1/local/vms/{vm}/runs", json={"command": "x", "env": {"a b": "c", "d": 5}}
+            )
+            fields = {one["field"]: one["message"] for one in error(answer)["details"]["violations"]}
+            assert fields.keys() == {"env.a b", "env.d"}
+            assert fields["env.a b"].startswith("its name should match")
             answer = await client.post("/v1/fork", json={})
             assert error(answer)["message"].startswith("expected exactly one of source_vm_id,")
             answer = await client.get("/v1/vms", params={"limit": "many"})

@@ -381,7 +381,10 @@ def refused(error: ValidationError) -> ApiError:
 def _problem(error: ErrorDetails) -> tuple[str, str]:
     """Return the field of an error, empty for the whole body, and what is wrong."""
     where = ""
-    for step in error["loc"]:
+    steps = error["loc"]
+    # Pydantic's mark of a problem with a key of a mapping, not with its value.
+    of_key = steps[-1:] == ("[key]",)
+    for step in steps[:-1] if of_key else steps:
         where += f"[{step}]" if isinstance(step, int) else f".{step}" if where else step
     message = error["msg"]
     match error["type"]:
@@ -395,6 +398,8 @@ def _problem(error: ErrorDetails) -> tuple[str, str]:
             return where or "body", "expected a JSON object"
         case "value_error":
             return where, message.removeprefix("Value error, ")
+    if of_key:
+        message = message.replace("String", "Its name", 1)
     return where, f"{message[:1].lower()}{message[1:]}"
 
 
