@@ -141,7 +141,7 @@ class ArkerError(Exception):
     @property
     def _unknown_path(self) -> bool:
         """Whether the server does not serve the path of the request at all."""
-        return self.status in (404, 405) and not self._operation
+        return self.status in (404, 405, 501) and not self._operation
 
     def __new__(cls, code: ErrorCode = "", *_: Any, **__: Any) -> Self:
         """Make an error of the subclass for its code."""

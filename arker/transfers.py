@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from .contract import LARGEST_CHUNK, LARGEST_FILE
@@ -45,17 +45,18 @@ def chunks(size: int, have: Iterable[Range] = ()) -> list[Range]:
     return missing
 
 
-def batches(items: Sequence[tuple[T, int]]) -> list[list[T]]:
-    """Pack items with their sizes, in order, into batches of at most LARGEST_CHUNK bytes and MOST_ENTRIES
-    items."""
+def batches(
+    items: Iterable[T], size: Callable[[T], int], *, most_bytes: int, most_items: int
+) -> list[list[T]]:
+    """Pack items, in order, into as few batches as these limits allow; an item that is larger has its own."""
     packed: list[list[T]] = []
     room = 0
-    for item, size in items:
-        if not packed or size > room or len(packed[-1]) == MOST_ENTRIES:
+    for item in items:
+        if not packed or size(item) > room or len(packed[-1]) == most_items:
             packed.append([])
-            room = LARGEST_CHUNK
+            room = most_bytes
         packed[-1].append(item)
-        room -= size
+        room -= size(item)
     return packed
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from .filevalues import FileInfo
 
-__all__ = ["Listing", "Plan", "batches", "plan", "unsafe_link", "unsafe_path"]
+__all__ = ["Listing", "Plan", "plan", "unsafe_link", "unsafe_path"]
 
 
 @dataclass(slots=True)
@@ -117,19 +117,6 @@ def _tops(path: str) -> list[str]:
 
 def _below(path: str, top: str) -> bool:
     return path.startswith(f"{top}/")
-
-
-def batches(entries: list[FileInfo], most_bytes: int, most_entries: int) -> list[list[FileInfo]]:
-    """Split entries, in order, into as few lists as these limits allow."""
-    packed: list[list[FileInfo]] = []
-    room = 0
-    for entry in entries:
-        if not packed or entry.size > room or len(packed[-1]) == most_entries:
-            packed.append([])
-            room = most_bytes
-        packed[-1].append(entry)
-        room -= entry.size
-    return packed
 
 
 def unsafe_path(path: str, *, windows: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 import subprocess
@@ -25,7 +26,7 @@ from arker.ids import is_vm_id, new_ulid
 from arker.operations import route, target
 from arker.paths import check_path
 from arker.results import expected, run_result, vm_list
-from arker.transfers import MOST_ENTRIES, batches, chunks, resume_at, sha256_of
+from arker.transfers import batches, chunks, resume_at, sha256_of
 
 
 class TestPaths:
@@ -151,16 +152,14 @@ class TestUploads:
         assert chunks(0) == []
         assert chunks(LARGEST_CHUNK + 1) == [(0, LARGEST_CHUNK), (LARGEST_CHUNK, LARGEST_CHUNK + 1)]
 
-    @given(st.lists(st.integers(0, LARGEST_CHUNK)))
+    @given(st.lists(st.integers(0, 120)))
     def test_batches_keep_order_and_limits(self, sizes: list[int]) -> None:
-        packed = batches([((n, size), size) for n, size in enumerate(sizes)])
-        assert [item for batch in packed for item in batch] == list(enumerate(sizes))
+        packed = batches(sizes, int, most_bytes=100, most_items=8)
+        assert [size for batch in packed for size in batch] == sizes
         for batch in packed:
-            assert 0 < len(batch) <= MOST_ENTRIES
-            assert sum(size for _, size in batch) <= LARGEST_CHUNK
-
-    def test_small_files_share_a_call(self) -> None:
-        assert len(batches([(n, 1000) for n in range(64)])) == 1
+            assert len(batch) == 1 or (len(batch) <= 8 and sum(batch) <= 100)
+        for batch, following in itertools.pairwise(packed):
+            assert len(batch) == 8 or sum(batch) + following[0] > 100
 
     @pytest.mark.parametrize(
         ("header", "found"),

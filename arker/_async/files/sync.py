@@ -25,7 +25,7 @@ from arker.hooks import TransferEvent, tell
 from arker.paths import check_path
 from arker.results import Failure, Outcome, Success, decode, expected
 from arker.sources import Source, local
-from arker.transfers import SLOWEST, batches, too_large
+from arker.transfers import MOST_ENTRIES, SLOWEST, batches, too_large
 
 from .data import AsyncData, source_of
 from .downloads import AsyncDownload, AsyncFileSink, AsyncMemorySink, Progress, Signed, Stopped, carried
@@ -272,7 +272,7 @@ class AsyncSync:
             TypeError, ValueError: for arguments of the wrong kind. The failure of a file is in its outcome.
         """
         outcomes: dict[str, Outcome[None, ArkerError]] = dict.fromkeys(files, Success(None))
-        small: list[tuple[tuple[str, Source], int]] = []
+        small: list[tuple[str, Source]] = []
         large: list[tuple[str, Source]] = []
         with contextlib.ExitStack() as opened:
             for path, data in files.items():
@@ -283,14 +283,13 @@ class AsyncSync:
                     outcomes[path] = Failure(error)
                     continue
                 opened.callback(source.close)
-                if source.size <= LARGEST_CHUNK:
-                    small.append(((path, source), source.size))
-                else:
-                    large.append((path, source))
+                (small if source.size <= LARGEST_CHUNK else large).append((path, source))
             jobs: list[Callable[[], Any]] = [
                 *(
                     functools.partial(self._uploads.write_batch, batch, outcomes, timeout)
-                    for batch in batches(small)
+                    for batch in batches(
+                        small, lambda one: one[1].size, most_bytes=LARGEST_CHUNK, most_items=MOST_ENTRIES
+                    )
                 ),
                 *(
                     functools.partial(self._uploads.write_one, path, source, outcomes, timeout)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from arker.archive import Entry
 from arker.errors import ArkerError
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _Backend: TypeAlias = FileWire | FileShell
-#: Statuses of a request to an endpoint that does not exist.
-_UNKNOWN: Final = (404, 405, 501)
 
 
 class FileBackend:
@@ -41,7 +39,7 @@ class FileBackend:
             try:
                 result = work(self._wire)
             except ArkerError as error:
-                if speaks.files is not None or error.status not in _UNKNOWN or self._has_endpoints():
+                if speaks.files is not None or not error._unknown_path:
                     raise
             else:
                 speaks.files = "endpoints"
@@ -50,15 +48,6 @@ class FileBackend:
         # Not before: a computer that does not exist has neither.
         speaks.files = "shell"
         return result
-
-    def _has_endpoints(self) -> bool:
-        """Whether the root folder, which every computer has, is found by an endpoint."""
-        try:
-            self._wire.stat("/")
-        except ArkerError as error:
-            return error.status not in _UNKNOWN
-        self._computer._client._speaks.files = "endpoints"
-        return True
 
     def operate(self, op: str, path: str, *, to: str | None = None, **fields: Any) -> None:
         """Do an operation on the file or folder at `path`. Raises ArkerError."""

@@ -15,7 +15,8 @@ from arker.errors import ArkerError
 from arker.filevalues import PARTIAL, FileInfo, RemotePath, TreeResult, remote_path
 from arker.folders import Ignore, LocalTree, ignorer, is_leftover
 from arker.sources import File, local
-from arker.treeplan import Listing, Plan, batches, plan
+from arker.transfers import batches
+from arker.treeplan import Listing, Plan, plan
 
 from .wire import PART, Mark, TreePage
 
@@ -289,9 +290,14 @@ def _all(
     entries: list[FileInfo],
 ) -> None:
     """Transfer entries, several pieces at a time."""
-    small = [info for info in entries if info.size <= PART]
+    small = batches(
+        (info for info in entries if info.size <= PART),
+        lambda info: info.size,
+        most_bytes=_PIECE,
+        most_items=_MOST_ENTRIES,
+    )
     jobs: list[Callable[[], Any]] = [
-        *(functools.partial(piece, batch) for batch in batches(small, _PIECE, _MOST_ENTRIES)),
+        *(functools.partial(piece, batch) for batch in small),
         *(functools.partial(large, info) for info in entries if info.size > PART),
     ]
     for outcome in gather(jobs, _AT_A_TIME):
