@@ -205,9 +205,11 @@ def _first_lines(limits: Limits) -> bytes:
 
 
 def _high(fd: int) -> int:
-    """Duplicate a descriptor to a number above those that a child inherits; close the original."""
+    """Return a descriptor with a number above those that a child inherits, in place of one that may be among them."""
+    if fd > _INFO_FD:
+        return fd
     try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _INFO_FD + 1)
     finally:
         os.close(fd)
 

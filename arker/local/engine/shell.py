@@ -464,12 +464,16 @@ class Shell:
             b"cwd": quote(self._cwd),
             b"hook": hook,
         }
-        small_files.make(f"{self._secret_folder}/start", start)
+        if code:
+            # In a file of its own, as an error in what users defined would end the script.
+            small_files.make(f"{self._secret_folder}/start", start)
+            start = b"\\builtin . " + secret + b"/start;"
         # Both ends are open, so that the pipe does not end between records.
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
         self._records = os.open(f"{self._secret_folder}/s", flags)
-        first = b"\\builtin . " + secret + b"/start;\\:;" + late + b"\n"
-        self._script = Script(f"{self._folder}/bash", self._secret_folder, secret, first)
+        self._script = Script(
+            f"{self._folder}/bash", self._secret_folder, secret, start + b"\\:;" + late + b"\n"
+        )
         self._out = _Reader(f"{self._folder}/o", Stream.STDOUT)
         self._err = _Reader(f"{self._folder}/e", Stream.STDERR)
         self._held: list[_Reader] = []

@@ -24,6 +24,8 @@ MARKS = "user.overlay."
 _OPAQUE = f"{MARKS}opaque"
 #: Folders nested deeper than this are refused, because each level needs a descriptor and an interpreter frame.
 DEPTH = 250
+#: Levels of subfolders that a removal enters before it moves the next one up, which costs more.
+_DESCENT = 16
 
 
 def is_whiteout(info: os.stat_result) -> bool:
@@ -305,7 +307,8 @@ def merge(layers: list[Path], target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder of any depth and modes: each subfolder is moved up beside it and then emptied.
+    """Remove a folder of any depth and modes: subfolders that are nested deeply are moved up beside it and then
+    emptied.
 
     Anything but a folder is unlinked.
     """
@@ -331,14 +334,21 @@ def remove_tree(path: Path) -> None:
                 os.rename(name, moved, src_dir_fd=parent, dst_dir_fd=root)
                 return moved
 
+        def empty(folder: int, depth: int) -> None:
+            for entry in _entries(folder):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.name, dir_fd=folder)
+                elif depth == _DESCENT:
+                    pending.append(move(folder, entry.name))
+                else:
+                    remove(folder, entry.name, depth + 1)
+
+        def remove(parent: int, name: str, depth: int) -> None:
+            with _folder(parent, name, restore=False) as folder:
+                empty(folder, depth)
+            os.rmdir(name, dir_fd=parent)
+
         pending = [move(None, str(path)), *taken]
         while pending:
-            name = pending.pop()
-            with _folder(root, name, restore=False) as folder:
-                for entry in _entries(folder):
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(move(folder, entry.name))
-                    else:
-                        os.unlink(entry.name, dir_fd=folder)
-            os.rmdir(name, dir_fd=root)
+            remove(root, pending.pop(), 0)
     bin_.rmdir()
