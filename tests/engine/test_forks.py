@@ -277,7 +277,6 @@ async def test_layers_go_with_their_last_user(engine: BubblewrapEngine, box: Box
     for _ in range(3000):
         left = [
             *(box.store / "layers").iterdir(),
-            *(box.store / "work").iterdir(),
             *(box.store / "run").iterdir(),
         ]
         if not left:

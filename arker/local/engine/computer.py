@@ -95,6 +95,8 @@ class Host:
     #: Called with the layers that a sandbox starts to use, and when it no longer uses them.
     take: Callable[[tuple[str, ...]], None]
     release: Callable[[tuple[str, ...]], None]
+    #: Scratch folders of mounts that ended, for the next ones.
+    scratch: list[str]
     #: Held while a sandbox starts.
     starts: asyncio.Semaphore
     #: The live sandboxes of all computers.
@@ -114,10 +116,6 @@ class Host:
     def filesystem(self, name: str) -> Path:
         """Return the folder of a file system that outlives computers."""
         return self.store / "filesystems" / name
-
-    def work(self, name: str) -> Path:
-        """Return scratch space for mounting a layer."""
-        return self.store / "work" / name
 
 
 @dataclass(slots=True, eq=False)
@@ -229,14 +227,18 @@ class Computer:
         host = self.host
         # A new name each time: the folder of an earlier sandbox is removed when that sandbox ends.
         control = f"{host.store}/run/{new_layer()}"
+        work = host.scratch.pop() if host.scratch else f"{host.store}/work/{new_layer()}"
         try:
-            disk = self._disk()
+            for index in range(len(self.image.writable)):
+                small_files.make_folder(f"{work}/{index}")
+            disk = Disk(self._frozen(), self._make_top(), work)
             mounts = self._mountable(disk)
             # Not listable: programs inside open only the names that they were given.
             os.mkdir(control, 0o311)
             os.link(self.image.first, f"{control}/{FIRST}")
             small_files.make(f"{control}/{MEMINFO}", meminfo(host_meminfo(), host.limits.memory, 0).encode())
         except OSError as error:
+            host.scratch.append(work)
             raise storage_error(error, "the sandbox cannot be started") from error
         mounted = (*self.frozen, self.top)
         host.take(mounted)
@@ -258,6 +260,7 @@ class Computer:
                     raise
         except BaseException as error:
             host.release(mounted)
+            host.scratch.append(work)
             _remove_control(control)
             if isinstance(error, SandboxUnavailable) and self.image.whole:
                 raise SystemBroken(
@@ -276,23 +279,24 @@ class Computer:
             host.sandboxes.discard(sandbox)
             self._over(sandbox)
             host.release(mounted)
+            host.scratch.append(work)
 
         sandbox.ended.add_done_callback(ended)
 
-    def _disk(self) -> Disk:
-        """The folders to mount; makes the top layer if it is new, its root folders like those below."""
-        store = self.host.store
-        top, work = f"{store}/layers/{self.top}", f"{store}/work/{self.top}"
-        frozen = tuple(f"{store}/layers/{name}" for name in self.frozen)
-        below = frozen[-1] if frozen else str(self.image.lower)
-        for index, name in enumerate(self.image.writable):
-            small_files.make_folder(f"{work}/{index}")
+    def _frozen(self) -> tuple[str, ...]:
+        return tuple(f"{self.host.store}/layers/{name}" for name in self.frozen)
+
+    def _make_top(self) -> str:
+        """Return the folder of the top layer; makes it if it is new, its root folders like those below."""
+        top = f"{self.host.store}/layers/{self.top}"
+        below = (str(self.image.lower), *self._frozen())[-1]
+        for name in self.image.writable:
             folder = f"{top}/{name}" if name else top
             if small_files.make_folder(folder):
                 trees.copy_folder_marks(f"{below}/{name}", folder)
         if self.image.whole:
             trees.make_folders(Path(top), MOUNT_POINTS)
-        return Disk(frozen, top, work)
+        return top
 
     def _mountable(self, disk: Disk) -> dict[str, str]:
         """Return the file systems that can be mounted, by their mount points. A link in a folder that the guest may
@@ -460,7 +464,7 @@ class Computer:
             await self._make_room(size)
             below = [*(self.host.layer(name) for name in reversed(self.frozen)), self.image.lower]
             try:
-                top = Path(self._disk().top)
+                top = Path(self._make_top())
                 linked = await asyncio.get_running_loop().run_in_executor(
                     self.host.threads, resting.link, [top, *below], path, source
                 )

@@ -106,6 +106,7 @@ class BubblewrapEngine:
             spawn=self._spawn,
             take=self._use.take,
             release=self._release,
+            scratch=[],
             starts=asyncio.Semaphore(_STARTS),
             sandboxes=set(),
             helper=self._helper,
@@ -452,7 +453,6 @@ class BubblewrapEngine:
         for name in self._use.release(names):
             if self._store is not None:  # otherwise the next start cleans up
                 self._chores.submit(_quietly, trees.remove_tree, self._host.layer(name))
-                self._chores.submit(_quietly, trees.remove_tree, self._host.work(name))
 
     # Layers
 

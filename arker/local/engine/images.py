@@ -168,10 +168,15 @@ def arkuntu(folder: Path, *, network: bool) -> Image:
     for name in _host_etc():
         source, point = Path("/etc") / name, etc / name
         point.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_file() and name != "ld.so.cache":
+            # Each mount takes time at every start of a computer.
+            shutil.copyfile(source, point)
+            continue
         if source.is_dir():
             point.mkdir()
         else:
             point.touch()
+        # What is installed on the host meanwhile changes these, together with /usr.
         binds += ["--ro-bind", str(source), f"/etc/{name}"]
     fixed = [*_host_tree(), "--ro-bind", str(etc), "/etc", *binds]
     if find_program("python") is None and (python3 := find_program("python3")):

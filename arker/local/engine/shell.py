@@ -108,6 +108,8 @@ _COMMAND = b'%b\\builtin eval %b <%b%b%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";t
 _TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi\n"
 _TELL_APART = b"(\\builtin . %b/%b)\n"
 _TELL_PART = b"{ %b;\\:;} >%b/s 2>&-\n"
+#: Leaves its argument as the status.
+_RETURN = b'\\builtin return "$1"\n'
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
 _FIXED_LINE = re.compile(rb"^declare -\w*r\w* LINENO\b", re.MULTILINE)
 _QUOTES = b"\\'\""
@@ -402,6 +404,8 @@ class Shell:
         self._unseen: dict[bytes, bytes] = {}
         self._status = status
         self._at_exit = ""
+        #: The files of shell code that were made by `_has`.
+        self._made: set[str] = set()
         #: Whether options are set that end with their command: a shell that tells from a subshell cannot unset them.
         self._passing = False
         self._apart = False
@@ -442,9 +446,7 @@ class Shell:
             os.mkdir(folder, 0o700)
         os.mkfifo(f"{self._secret_folder}/s", 0o600)
         secret = self._secret
-        for kind in ("K", "L"):
-            small_files.make(f"{self._secret_folder}/{kind.lower()}", _telling(secret, kind))
-        small_files.make(f"{self._secret_folder}/r", b'\\builtin return "$1"\n')
+        small_files.make(f"{self._secret_folder}/k", _telling(secret, "K"))
         self._tell_at_exit("E")
         late = b""
         if isinstance(told, Checkpoint):
@@ -485,6 +487,16 @@ class Shell:
         self._at_exit = kind
         text = _telling(self._secret, kind, after='return "$1" 2>/dev/null')
         small_files.make(f"{self._secret_folder}/x", text)
+
+    def _has(self, name: str) -> bool:
+        """Whether there is a file of shell code that a shell can do without; made when it is first needed, if the disk
+        has room."""
+        if name not in self._made:
+            text = _RETURN if name == "r" else _telling(self._secret, name.upper())
+            with contextlib.suppress(OSError):
+                small_files.make(f"{self._secret_folder}/{name}", text)
+                self._made.add(name)
+        return name in self._made
 
     def _hook(self) -> bytes:
         """The trap on EXIT that reports the state and then runs the user's trap, as one word."""
@@ -570,10 +582,10 @@ class Shell:
         shallow = not (careful or before or self._unknown or self._line_is_fixed)
         if self._status == 1:
             before += b"! if { :;} 2>&- <'';then :;fi;"
-        elif self._status and careful:
-            before += b"(\\builtin exit %d)&&:;" % self._status
-        elif self._status:
+        elif self._status and not careful and self._has("r"):
             before += b"\\builtin . %b/r %d&&:;" % (secret, self._status)
+        elif self._status:
+            before += b"(\\builtin exit %d)&&:;" % self._status
         word = self._word(command)
         output = b" >%b/o 2>%b/e" % (self._path, self._path)
         after = b""
@@ -597,7 +609,7 @@ class Shell:
             self._asked[nonce] = part
             return line + _TELL_PART % (part.report(nonce), secret)
         more = self._changes_more(command)
-        kind = b"l" if more else b"k"
+        kind = b"l" if more and self._has("l") else b"k"
         if self._at_exit != (at_exit := "F" if more else "E"):
             self._tell_at_exit(at_exit)
         return line + (_TELL_APART % (secret, kind) if self._apart else _TELL % (secret, secret, kind))

@@ -2,7 +2,7 @@
 
     engine.sqlite3   computers (image, frozen layers, top layer) and their sessions; one commit is one synced write
     layers/          one folder per layer; names are random, the database has their users
-    work/            scratch folders of the overlay mounts, recreated by each start
+    work/            scratch folders of the overlay mounts, one after another's; made anew by each start
     run/             pipes and files shared with live sandboxes, emptied at start
 
 A layer folder is created when a sandbox first needs it, so that a fork or a new computer is only a commit: the
