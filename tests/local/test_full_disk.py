@@ -155,7 +155,7 @@ def test_a_disk_without_anything_left_can_be_started_from_and_cleaned_up(
     before = (
         f"for n in 1 2; do {serve} & "
         f"until grep -q ARKER_API_KEY {said}; do sleep 0.05; done; "
-        'until [ $n -gt 1 ] || [ -e "$0/spare/127" ]; do sleep 0.05; done; '
+        'until [ $n -gt 1 ] || [ -e "$0/spare/63" ]; do sleep 0.05; done; '
         f"kill -9 $!; wait $!; ({fill}) 2>/dev/null; ! touch $0/one-more 2>/dev/null; done; true"
     )
     one = Small(tmp_path, "size=96m,nr_inodes=2000", before)

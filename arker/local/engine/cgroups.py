@@ -78,8 +78,9 @@ def make_part(uid: int) -> None:
         return
     if own.name == _DEPLOYMENT:
         own = own.parent.parent
-    for old in own.glob(f"{_PREFIX}*"):
-        _remove(old)
+    for name in os.listdir(own):
+        if name.startswith(_PREFIX):
+            _remove(f"{own}/{name}")
     part = own / f"{_PREFIX}{os.getpid()}"
     try:
         part.mkdir()
@@ -99,17 +100,17 @@ def make_part(uid: int) -> None:
                 group.rmdir()
 
 
-def _remove(part: Path) -> None:
+def _remove(part: str) -> None:
     """Remove a part whose deployment is gone, with the groups left in it. A new one may be about to be used."""
     with contextlib.suppress(OSError):
-        young = time.time() - part.stat().st_mtime < _YOUNG_SECONDS
-        if young or (part / _DEPLOYMENT / "cgroup.procs").read_text():
+        young = time.time() - os.stat(part).st_mtime < _YOUNG_SECONDS
+        if young or small_files.read(f"{part}/{_DEPLOYMENT}/cgroup.procs"):
             return
-        (part / "cgroup.kill").write_text("1")
-        for group in part.iterdir():
+        small_files.write(f"{part}/cgroup.kill", b"1")
+        for group in Path(part).iterdir():
             if group.is_dir():
                 group.rmdir()
-        part.rmdir()
+        os.rmdir(part)
 
 
 def find_part() -> Path | None:

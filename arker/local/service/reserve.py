@@ -17,9 +17,10 @@ T = TypeVar("T")
 MIN_FREE: Final = 64 * 1024 * 1024
 _NAME: Final = "spare"
 _SIZE: Final = 4 * 1024 * 1024
-#: Number of files in the reserve, because a disk can run out of inodes, too.
-_FILES: Final = 128
-_MIN_FREE_FILES: Final = 4 * _FILES
+#: Number of files in the reserve, because a disk can run out of inodes, too: twice what a start takes. Each start makes
+#: them again.
+_FILES: Final = 64
+_MIN_FREE_FILES: Final = 8 * _FILES
 
 
 class Reserve:
