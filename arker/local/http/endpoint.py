@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from arker.local.service.access import Principal
+from arker.local.service.computers import Computer
 from arker.local.service.errors import ApiError
 from arker.local.service.idempotency import Once
 from arker.local.service.platform import Platform
@@ -148,6 +149,11 @@ def who(connection: HTTPConnection) -> Principal:
     """Return the authenticated caller."""
     found: Principal = connection.scope["arker.who"]
     return found
+
+
+def owned(request: Request, action: str) -> Computer:
+    """Return the computer of the path, if the caller may use it; see `Access.owned`."""
+    return platform(request).access.owned(who(request), request.path_params["vm_id"], action)
 
 
 def json(content: Any) -> Response:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from arker.local.http.bodies import body
-from arker.local.http.endpoint import Endpoint, json, platform, who
+from arker.local.http.endpoint import Endpoint, json, owned, platform, who
 from arker.local.http.schemas import query
 
 from . import rendering
@@ -19,7 +19,7 @@ from .schemas import (
     FilesystemQuery,
     MountCreateRequest,
     MountQuery,
-    cursor,
+    page,
 )
 
 
@@ -35,14 +35,8 @@ class Filesystems(Endpoint):
         found = platform(request).filesystems.page(
             who(request), asked.name_prefix, asked.cursor, asked.limit + 1
         )
-        page = found[: asked.limit]
-        more = len(found) > asked.limit
-        return json(
-            {
-                "filesystems": [rendering.filesystem(one) for one in page],
-                "next_cursor": cursor(page[-1].created_ms, page[-1].filesystem_id) if more else None,
-            }
-        )
+        shown, following = page(found, asked.limit, lambda one: (one.created_ms, one.filesystem_id))
+        return json({"filesystems": [rendering.filesystem(one) for one in shown], "next_cursor": following})
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/filesystems."""
@@ -78,28 +72,20 @@ class Mounts(Endpoint):
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}/mounts."""
         asked = query(MountQuery, request)
-        vm_id = platform(request).access.owned(
-            who(request), request.path_params["vm_id"], "looked into"
-        ).vm_id  # fmt: skip
+        vm_id = owned(request, "looked into").vm_id
         after = "" if asked.cursor is None else asked.cursor[1]
         found = [
             mounted
             for mounted in await platform(request).filesystems.mounts(who(request), vm_id)
             if mounted.mount.mount_id > after and asked.filesystem_id in (None, mounted.mount.filesystem_id)
         ]
-        page = found[: asked.limit]
-        more = len(found) > asked.limit
-        return json(
-            {
-                "mounts": [rendering.mount(mounted) for mounted in page],
-                "next_cursor": cursor(0, page[-1].mount.mount_id) if more else None,
-            }
-        )
+        shown, following = page(found, asked.limit, lambda mounted: (0, mounted.mount.mount_id))
+        return json({"mounts": [rendering.mount(mounted) for mounted in shown], "next_cursor": following})
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/{vm_id}/mounts."""
         asked = await body(request, MountCreateRequest)
-        vm_id = platform(request).access.owned(who(request), request.path_params["vm_id"], "changed").vm_id
+        vm_id = owned(request, "changed").vm_id
         mounted = await platform(request).filesystems.mount(
             who(request), vm_id, asked.filesystem_id, asked.path
         )
@@ -114,7 +100,7 @@ class OneMount(Endpoint):
 
     async def delete(self, request: Request) -> Response:
         """DELETE /api/v1/vms/{vm_id}/mounts/{mount_id}."""
-        vm_id = platform(request).access.owned(who(request), request.path_params["vm_id"], "changed").vm_id
+        vm_id = owned(request, "changed").vm_id
         await platform(request).filesystems.unmount(who(request), vm_id, request.path_params["mount_id"])
         return json({"deleted": True})
 

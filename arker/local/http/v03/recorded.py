@@ -13,12 +13,12 @@ from starlette.routing import Route
 
 from arker.local.http.answers import Answer
 from arker.local.http.bodies import body
-from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, wants_ours, who
+from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, owned, platform, wants_ours, who
 from arker.local.http.schemas import MAX_RUN_BODY, query
 from arker.local.service.recorded import Result, RunFilter
 
 from . import rendering
-from .schemas import RunQuery, RunRequest, cursor
+from .schemas import RunQuery, RunRequest, page
 from .vms import unsupported
 
 #: Seconds after which a foreground run continues in the background.
@@ -38,7 +38,7 @@ class Runs(Endpoint):
         if asked.policies:
             raise unsupported("policies: not available", "network_policy")
         services = platform(request)
-        vm_id = services.access.owned(who(request), request.path_params["vm_id"], "run in").vm_id
+        vm_id = owned(request, "run in").vm_id
         if asked.session_id is not None:
             session_id = (await services.sessions.get(who(request), vm_id, asked.session_id)).session_id
         else:
@@ -73,18 +73,14 @@ class Runs(Endpoint):
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}/runs."""
         asked = query(RunQuery, request)
-        computer = platform(request).access.owned(who(request), request.path_params["vm_id"], "looked into")
+        computer = owned(request, "looked into")
         wanted = RunFilter(
             asked.state, asked.started_after, asked.started_before, asked.completed_after, asked.cursor
         )
         runs = platform(request).recorded.page(who(request), computer.vm_id, wanted, asked.limit + 1)
-        page = runs[: asked.limit]
-        more = len(runs) > asked.limit
+        shown, following = page(runs, asked.limit, lambda run: (run.started_ms, run.run_id))
         return json(
-            {
-                "runs": [rendering.run_summary(computer, run) for run in page],
-                "next_cursor": cursor(page[-1].started_ms, page[-1].run_id) if more else None,
-            }
+            {"runs": [rendering.run_summary(computer, run) for run in shown], "next_cursor": following}
         )
 
 
@@ -96,7 +92,7 @@ class OneRun(Endpoint):
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}/runs/{run_id}."""
-        computer = platform(request).access.owned(who(request), request.path_params["vm_id"], "looked into")
+        computer = owned(request, "looked into")
         ours = wants_ours(request)
         answer = await platform(request).recorded.result(
             who(request),
@@ -108,7 +104,7 @@ class OneRun(Endpoint):
 
     async def delete(self, request: Request) -> Response:
         """DELETE /api/v1/vms/{vm_id}/runs/{run_id}."""
-        vm_id = platform(request).access.owned(who(request), request.path_params["vm_id"], "changed").vm_id
+        vm_id = owned(request, "changed").vm_id
         run_id = request.path_params["run_id"]
         return json({"cancelled": await platform(request).recorded.cancel(who(request), vm_id, run_id)})
 

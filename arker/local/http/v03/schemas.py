@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from arker.local.http.schemas import Body, Number, Truth, Whole, check_name
 from arker.local.service.sessions import MAX_INDEX
+
+T = TypeVar("T")
 
 #: Default number of items of a page.
 _PAGE: Final = 100
@@ -250,6 +253,15 @@ def cursor(moment: int, name: str) -> str:
 
 #: Milliseconds since the epoch.
 Moment = Annotated[int, BeforeValidator(_moment)]
+
+
+def page(
+    found: Sequence[T], limit: int, place: Callable[[T], tuple[int, str]]
+) -> tuple[Sequence[T], str | None]:
+    """Cut a page from what was found, which has more than `limit` items if there is another page; return it and the
+    cursor of the next one. `place` returns the time and the id of an item."""
+    shown = found[:limit]
+    return shown, cursor(*place(shown[-1])) if len(found) > limit else None
 
 
 class PageQuery(Nullable):

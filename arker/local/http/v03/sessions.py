@@ -10,18 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from arker.local.http.bodies import body
-from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, platform, who
+from arker.local.http.endpoint import Endpoint, idempotency_key, json, once, owned, platform, who
 from arker.local.http.schemas import query
-from arker.local.service.computers import Computer
 from arker.local.service.sessions import TICKET_LIFETIME
 from arker.local.service.terminals import TerminalSize
 
 from . import rendering
-from .schemas import CreateSessionRequest, Empty, PatchSessionRequest, SessionQuery, cursor
-
-
-def _computer(request: Request, action: str) -> Computer:
-    return platform(request).access.owned(who(request), request.path_params["vm_id"], action)
+from .schemas import CreateSessionRequest, Empty, PatchSessionRequest, SessionQuery, page
 
 
 class Sessions(Endpoint):
@@ -33,20 +28,16 @@ class Sessions(Endpoint):
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}/sessions."""
         asked = query(SessionQuery, request)
-        computer = _computer(request, "looked into")
+        computer = owned(request, "looked into")
         after = (-1, "") if asked.cursor is None else asked.cursor
         found = [
             session
             for session in await platform(request).sessions.listed(who(request), computer.vm_id)
             if (session.index, session.session_id) > after and asked.state in (None, session.state)
         ]
-        page = found[: asked.limit]
-        more = len(found) > asked.limit
+        shown, following = page(found, asked.limit, lambda session: (session.index, session.session_id))
         return json(
-            {
-                "sessions": [rendering.session(computer, session) for session in page],
-                "next_cursor": cursor(page[-1].index, page[-1].session_id) if more else None,
-            }
+            {"sessions": [rendering.session(computer, one) for one in shown], "next_cursor": following}
         )
 
     async def post(self, request: Request) -> Response:
@@ -54,7 +45,7 @@ class Sessions(Endpoint):
         # The contract has no key here: clients without one are as before.
         key = idempotency_key(request)
         asked = await body(request, CreateSessionRequest)
-        computer = _computer(request, "run in")
+        computer = owned(request, "run in")
         made = await platform(request).sessions.create(
             who(request), computer.vm_id, env=asked.env or {}, cwd=asked.cwd, once=once(key, asked)
         )
@@ -73,7 +64,7 @@ class OneSession(Endpoint):
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}/sessions/{sid}."""
-        computer = _computer(request, "looked into")
+        computer = owned(request, "looked into")
         sid = request.path_params["sid"]
         found = await platform(request).sessions.get(who(request), computer.vm_id, sid)
         return json(rendering.session(computer, found))
@@ -81,7 +72,7 @@ class OneSession(Endpoint):
     async def patch(self, request: Request) -> Response:
         """PATCH /api/v1/vms/{vm_id}/sessions/{sid}."""
         asked = await body(request, PatchSessionRequest)
-        computer = _computer(request, "changed")
+        computer = owned(request, "changed")
         sid = request.path_params["sid"]
         found = await platform(request).sessions.get(who(request), computer.vm_id, sid)
         if asked.cols is not None and asked.rows is not None:
@@ -93,7 +84,7 @@ class OneSession(Endpoint):
 
     async def delete(self, request: Request) -> Response:
         """DELETE /api/v1/vms/{vm_id}/sessions/{sid}."""
-        computer = _computer(request, "changed")
+        computer = owned(request, "changed")
         await platform(request).sessions.delete(who(request), computer.vm_id, request.path_params["sid"])
         return json({"deleted": True})
 
@@ -105,7 +96,7 @@ class ResetSession(Endpoint):
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/local/vms/{vm_id}/sessions/{sid}/reset."""
-        computer = _computer(request, "run in")
+        computer = owned(request, "run in")
         sid = request.path_params["sid"]
         again = await platform(request).sessions.reset(who(request), computer.vm_id, sid)
         return json(rendering.session(computer, again))
@@ -121,7 +112,7 @@ class PtyTicket(Endpoint):
         """POST /api/v1/vms/{vm_id}/sessions/{sid}/pty-ticket."""
         if request.headers.get("content-length", "0") != "0":
             await body(request, Empty)
-        computer = _computer(request, "run in")
+        computer = owned(request, "run in")
         sid = request.path_params["sid"]
         ticket = await platform(request).sessions.ticket(who(request), computer.vm_id, sid)
         return json({"ticket": ticket, "expires_in": TICKET_LIFETIME})

@@ -15,6 +15,7 @@ from arker.local.http.endpoint import (
     idempotency_key,
     json,
     once,
+    owned,
     platform,
     wants_ours,
     who,
@@ -27,7 +28,7 @@ from arker.local.service.errors import ApiError
 from arker.local.service.idempotency import Once
 
 from . import rendering
-from .schemas import ForkRequest, PatchVmRequest, VmQuery, cursor
+from .schemas import ForkRequest, PatchVmRequest, VmQuery, page
 
 #: Fields for features that a single machine does not have, with the features' names in contract 0.3.
 _FEATURES: Final = {
@@ -146,8 +147,9 @@ class Vms(Endpoint):
         looks = (
             [] if elsewhere else await computers.newest(who(request), wanted, asked.state, asked.limit + 1)
         )
-        page = looks[: asked.limit]
-        last = page[-1].computer if len(looks) > asked.limit else None
+        shown, following = page(
+            looks, asked.limit, lambda look: (look.computer.created_ms, look.computer.vm_id)
+        )
         return json(
             {
                 "vms": [
@@ -158,9 +160,9 @@ class Vms(Endpoint):
                         else [],
                         computers.resources,
                     )
-                    for look in page
+                    for look in shown
                 ],
-                "next_cursor": None if last is None else cursor(last.created_ms, last.vm_id),
+                "next_cursor": following,
             }
         )
 
@@ -178,7 +180,7 @@ class OneVm(Endpoint):
         """PATCH /api/v1/vms/{vm_id}."""
         vm_id = request.path_params["vm_id"]
         asked = await body(request, PatchVmRequest)
-        platform(request).access.owned(who(request), vm_id, "changed")
+        owned(request, "changed")
         _check_features(asked)
         if asked.immutable:
             raise unsupported(
@@ -202,7 +204,7 @@ class Policies(Endpoint):
 
     async def get(self, request: Request) -> Response:
         """GET /api/v1/vms/{vm_id}/policies."""
-        platform(request).access.owned(who(request), request.path_params["vm_id"], "looked into")
+        owned(request, "looked into")
         raise unsupported("policies: not available", "network_policy")
 
     put = get
