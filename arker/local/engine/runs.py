@@ -280,9 +280,8 @@ class LocalRun:
             if batch:
                 yield batch
             elif not over:
-                await journal.more()
                 # The end of a short command comes in the same turn of the loop as its output.
-                await asyncio.sleep(0)
+                await journal.more()
         if self.forgotten:
             raise RunMissing(f"run {self.id} was forgotten")
 

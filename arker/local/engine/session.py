@@ -208,8 +208,9 @@ class Session:
         assert shell.pid is not None
         self.run.check()
         measure = meter.begin(shell.pid)
+        running = _Command(self, shell, self.run, meter, measure)
         try:
-            future = shell.run(command, self.run.journal, stdin=stdin, whole=whole)
+            shell.run(command, self.run.journal, running.ended, stdin=stdin, whole=whole)
         except BaseException:
             meter.end(measure)
             raise
@@ -218,7 +219,7 @@ class Session:
             self.marks &= sandbox.processes.marks()
         self.marks.add(shell.mark)
         self._move(SessionPhase.RUNNING)
-        _Command(self, shell, self.run, future, seconds, meter, measure)
+        running.begin(seconds)
 
     async def _ready(self, sandbox: Sandbox, control: str, image: Image) -> Shell:
         """Return a shell that is ready for a command."""
@@ -353,28 +354,25 @@ async def send_until_gone(
 class _Command:
     """The running command of a session, as controlled by its run. Its timeout is armed while nothing ends it."""
 
-    __slots__ = ("_ending", "_future", "_measure", "_meter", "_run", "_session", "_shell", "_timeout")
+    __slots__ = (
+        "_ending", "_has_ended", "_measure", "_meter", "_result", "_run", "_session", "_shell", "_timeout",
+    )  # fmt: skip
 
-    def __init__(
-        self,
-        session: Session,
-        shell: Shell,
-        run: LocalRun,
-        future: asyncio.Future[Result],
-        seconds: float,
-        meter: Meter,
-        measure: Measure,
-    ) -> None:
+    def __init__(self, session: Session, shell: Shell, run: LocalRun, meter: Meter, measure: Measure) -> None:
         self._session = session
         self._shell = shell
         self._run = run
-        self._future = future
         self._meter = meter
         self._measure = measure
         self._ending: asyncio.Task[None] | None = None
+        self._result: Result | None = None
+        #: Done when it has ended, for a task that ends it.
+        self._has_ended: asyncio.Future[None] | None = None
+
+    def begin(self, seconds: float) -> None:
+        """Note that it runs, for so long at the most."""
         self._timeout = Timeout(seconds, partial(self._begin_ending, Reason.TIMED_OUT))
-        run.control = self
-        future.add_done_callback(self._ended)
+        self._run.control = self
 
     async def write_stdin(self, data: bytes) -> None:
         if self._shell.input is None:
@@ -403,7 +401,7 @@ class _Command:
         return shell.sandbox.processes.started_by(shell.pid, shell.mark)
 
     def _begin_ending(self, reason: Reason) -> None:
-        if not self._future.done() and self._run.begin_ending(reason):
+        if self._result is None and self._run.begin_ending(reason):
             self._timeout.disarm()
             self._session.begin_ending()
             self._ending = asyncio.get_running_loop().create_task(self._end())
@@ -419,17 +417,22 @@ class _Command:
         self._shell.kill()
         await send_until_gone(processes, self._started, Signals.SIGTERM, _TERM_SECONDS)
         await send_until_gone(processes, self._started, Signals.SIGKILL, _KILL_SECONDS)
-        await asyncio.wait({self._future}, timeout=1.0)
-        if not self._future.done():
+        if self._result is None:
+            self._has_ended = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._has_ended}, timeout=1.0)
+        if self._result is None:
             self._shell.close()
 
-    def _ended(self, future: asyncio.Future[Result]) -> None:
+    def ended(self, result: Result) -> None:
         """Note how the command ended; the run ends once all processes that end with it are gone."""
+        self._result = result
         self._timeout.disarm()
+        if self._has_ended is not None:
+            self._has_ended.set_result(None)
         if self._ending is None:
-            self._over()
+            self._over(result)
         else:
-            self._ending.add_done_callback(lambda _: self._over())
+            self._ending.add_done_callback(lambda _: self._over(result))
 
-    def _over(self) -> None:
-        self._session.over(self._future.result(), self._run, self._meter.end(self._measure))
+    def _over(self, result: Result) -> None:
+        self._session.over(result, self._run, self._meter.end(self._measure))

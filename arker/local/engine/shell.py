@@ -410,7 +410,7 @@ class Shell:
         self._passing = False
         self._apart = False
         # The command that runs.
-        self._result: asyncio.Future[Result] | None = None
+        self._on_end: Callable[[Result], None] | None = None
         self._nonce = b""
         self._began = 0.0
         #: Whether the shell was seen to have opened its output.
@@ -524,9 +524,15 @@ class Shell:
         return self.state is ShellState.READY or (telling and self.damage is None)
 
     def run(
-        self, command: bytes, journal: Journal, *, stdin: bool = False, whole: bool = False
-    ) -> asyncio.Future[Result]:
-        """Start a command whose output goes to `journal`; the future's result says how it ended. With `whole`, it ends
+        self,
+        command: bytes,
+        journal: Journal,
+        on_end: Callable[[Result], None],
+        *,
+        stdin: bool = False,
+        whole: bool = False,
+    ) -> None:
+        """Start a command whose output goes to `journal`; `on_end` is called once it has ended. With `whole`, it ends
         with the last process that it started. Needs a shell that takes commands. Raises OSError."""
         assert self.pid is not None
         source = b"/dev/null"
@@ -548,9 +554,8 @@ class Shell:
         self._nonce = nonce
         self._out.journal = self._err.journal = journal
         self._began = time.perf_counter()
-        self._result = self._loop.create_future()
+        self._on_end = on_end
         self._timer = self._loop.call_later(_WATCH_AFTER, self._watch)
-        return self._result
 
     def _lines(self, command: bytes, source: bytes, nonce: bytes) -> bytes:
         """The lines that the shell reads for a command."""
@@ -1030,7 +1035,7 @@ class Shell:
             reader.watch(partial(self._let_go, reader))
             if len(self._held) > _HELD_STREAMS:
                 self._let_go(self._held[0])
-        future, self._result = self._result, None
+        on_end, self._on_end = self._on_end, None
         if self.damage == "it ended":
             self.close()
         elif self._told:
@@ -1039,8 +1044,8 @@ class Shell:
             self._move(ShellState.TELLING)
             if self._look_timer is None:
                 self._look_later(0)
-        if future is not None and not future.done():
-            future.set_result(result)
+        if on_end is not None:
+            on_end(result)
 
     def close_unless_up(self) -> None:
         """Give up on a shell that has not told its pid."""
@@ -1074,7 +1079,7 @@ class Shell:
         os.close(self._records)
         for folder in (self._folder, self._secret_folder):
             small_files.remove_folder(folder)
-        future, self._result = self._result, None
-        if future is not None and not future.done():
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
             cut = Result(None, self._cwd, time.perf_counter() - self._began, why=why)
-            future.set_result(self._done or cut)
+            on_end(self._done or cut)

@@ -276,6 +276,18 @@ class Connection(HttpToolsProtocol):
         # Proxies in front of this deployment do not check trailers, so they must not count as headers.
         self.headers = []
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.tasks.add(self.loop.create_task(self._answer(cycle, app)))
+
+    async def _answer(self, cycle: RequestResponseCycle, app: Any) -> None:
+        try:
+            await cycle.run_asgi(app)
+        finally:
+            # Not in a callback, which would take another turn of the loop.
+            task = asyncio.current_task()
+            assert task is not None
+            self.tasks.discard(task)
+
     def on_body(self, body: bytes) -> None:
         """Pass on bytes of a body; they are limited elsewhere."""
         self._head = 0

@@ -16,7 +16,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from arker.local.storage.notes import Ended, Identity, Note, Notes
@@ -58,7 +59,18 @@ class Once:
 class _Pending:
     request: bytes
     task: asyncio.Task[bytes]
-    waiting: int = 0
+    #: Where the requests wait for its answer.
+    waiting: list[asyncio.Future[bytes]] = field(default_factory=list)
+
+    def tell(self, answer: bytes) -> None:
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_result(answer)
+
+    def fail(self, error: BaseException) -> None:
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_exception(error)
 
 
 class Idempotency:
@@ -96,30 +108,38 @@ class Idempotency:
             note = self._notes.find(identity)
             if note is not None:
                 return _replay(note, request)
-            task = asyncio.create_task(self._journaled(identity, request, work) if journal else _plain(work))
+            task = asyncio.create_task(
+                self._journaled(identity, request, work) if journal else self._plain(identity, work)
+            )
             pending = self._pending[identity] = _Pending(request, task)
-            task.add_done_callback(lambda done: self._done(identity, done, journal))
+            task.add_done_callback(partial(self._done, identity, pending, journal))
         elif pending.request != request:
             raise conflicting()
-        pending.waiting += 1
+        elif pending.task.done() and not pending.task.cancelled():
+            return pending.task.result()
+        waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        pending.waiting.append(waiter)
         try:
-            return await asyncio.shield(pending.task)
-        except asyncio.CancelledError:
-            if journal and pending.task.cancelled():
-                raise ApiError("conflict", _NEVER) from None
-            raise
+            return await waiter
         finally:
-            pending.waiting -= 1
+            pending.waiting.remove(waiter)
             if not pending.waiting and not pending.task.done():
                 asyncio.get_running_loop().call_later(GRACE, _abandon, pending)
 
-    def _done(self, identity: Identity, task: asyncio.Task[bytes], journal: bool) -> None:
+    def _done(self, identity: Identity, pending: _Pending, journal: bool, task: asyncio.Task[bytes]) -> None:
         # With `journal`, only a task that was cancelled before it began is cancelled, and has not done this itself.
         if not journal or task.cancelled():
             self._pending.pop(identity, None)
-        if not task.cancelled():
-            # Retrieve the exception: if no request is left waiting, it is not an error.
-            task.exception()
+        if task.cancelled():
+            pending.fail(ApiError("conflict", _NEVER) if journal else asyncio.CancelledError())
+        # Retrieve the exception: if no request is left waiting, it is not an error.
+        elif (error := task.exception()) is not None:
+            pending.fail(error)
+
+    async def _plain(self, identity: Identity, work: Callable[[], Awaitable[bytes]]) -> bytes:
+        answer = await work()
+        self._pending[identity].tell(answer)
+        return answer
 
     async def _journaled(
         self, identity: Identity, request: bytes, work: Callable[[], Awaitable[bytes]]
@@ -153,6 +173,8 @@ class Idempotency:
             # The database file does not shrink: do not wait for the next sweep when answers arrive fast.
             self._unswept = 0
             self._in_background(self._sweep_ended())
+        # Not by the end of this task, which the requests would notice a turn of the loop later.
+        self._pending[identity].tell(answer)
         return answer
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -230,7 +252,3 @@ def conflicting() -> ApiError:
 def _abandon(pending: _Pending) -> None:
     if not pending.waiting:
         pending.task.cancel()
-
-
-async def _plain(work: Callable[[], Awaitable[bytes]]) -> bytes:
-    return await work()

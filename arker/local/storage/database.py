@@ -252,19 +252,18 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 class Database:
-    """Three connections to one file: one for reads and one for fast writes on the event loop, and one for writes in a
-    thread."""
+    """Two connections to one file: one for reads and fast writes on the event loop, and one for writes in a thread."""
 
     def __init__(self, path: Path) -> None:
         self._connections = contextlib.ExitStack()
         try:
-            self._writer, self._reader, self._quick = (
-                self._connections.enter_context(contextlib.closing(open_database(path))) for _ in range(3)
+            # What another connection has written is read from the file again: reads use the one of fast writes.
+            self._writer, self._quick = (
+                self._connections.enter_context(contextlib.closing(open_database(path))) for _ in range(2)
             )
         except BaseException:
             self._connections.close()
             raise
-        self._reader.execute("PRAGMA query_only = ON")
         # The event loop must not wait for the disk, the lock or a checkpoint.
         for pragma in ("synchronous = NORMAL", "busy_timeout = 0", "wal_autocheckpoint = 0"):
             self._quick.execute(f"PRAGMA {pragma}").fetchall()
@@ -278,7 +277,7 @@ class Database:
 
     def all(self, sql: str, *values: Any) -> list[Row]:
         """Return all rows of a query."""
-        return self._reader.execute(sql, values).fetchall()
+        return self._quick.execute(sql, values).fetchall()
 
     async def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         """Run `change` in a transaction.
