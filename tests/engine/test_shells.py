@@ -55,6 +55,20 @@ async def test_a_damaged_shell_reports_its_command_and_is_replaced(
     assert time.monotonic() - began < 30
 
 
+async def test_a_shell_that_reports_damage_as_the_next_command_begins_is_replaced(
+    engine: BubblewrapEngine,
+) -> None:
+    for _ in range(3):
+        await (await engine.start_run("a", "0", "enable -n eval")).wait()
+        shell = engine._computers["a"].sessions["0"].shell
+        assert shell is not None
+        if shell.state is ShellState.TELLING:
+            # Not read before the next command is given: nothing else runs in this thread.
+            select.select([shell._records], [], [], 10)
+            time.sleep(0.02)
+        assert await sh(engine, "echo again") == "again\n"
+
+
 async def test_programs_cannot_write_to_files_of_the_engine(engine: BubblewrapEngine) -> None:
     listed = await attempt(engine, "ls /run/arker; ls -a /run/arker/0; find /run/arker -maxdepth 1")
     assert listed.stdout == b".\n..\ne\no\n/run/arker\n"
@@ -158,15 +172,25 @@ async def test_variables_that_set_options_and_options_that_are_variables(engine:
     assert await sh(engine, look) == ".dot\n4.2 3\n0\n2\n"
 
 
-@pytest.mark.parametrize("call", ["change", "eval 'pu''shd /tmp; uli''mit -S -n 100'", ". ./file"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "change",
+        "eval 'pu''shd /tmp; uli''mit -S -n 100; tr''ap : DEBUG'",
+        ". ./file",
+        r"[ -s file ] && \. ./file",
+        "'so'urce ./file",
+        "so\\\nurce ./file",
+    ],
+)
 async def test_folders_and_limits_survive_however_they_were_set(engine: BubblewrapEngine, call: str) -> None:
-    change = "pushd /tmp >/dev/null; ulimit -S -n 100"
+    change = "pushd /tmp >/dev/null; ulimit -S -n 100; trap : DEBUG"
     await sh(engine, f"echo '{change}' > file; change() {{ {change}; }}")
     if call != "change":
         await sh(engine, "unset -f change")
     await sh(engine, call)
     await attempt(engine, "kill -9 $$")
-    assert await sh(engine, "dirs; ulimit -n") == "/tmp ~\n100\n"
+    assert await sh(engine, "dirs; ulimit -n; trap") == "/tmp ~\n100\ntrap -- ':' DEBUG\n"
 
 
 async def test_forks_have_different_random_numbers(engine: BubblewrapEngine) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 #: The sections in the order in which a shell reports them, and the command whose output each is. Before them come
@@ -46,7 +46,8 @@ _DYNAMIC = frozenset(
     BASH_MONOSECONDS BASH_REMATCH BASH_SOURCE BASH_SUBSHELL BASH_VERSINFO BASH_VERSION COMP_WORDBREAKS DIRSTACK
     EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD HOSTTYPE LINENO MACHTYPE OSTYPE PIPESTATUS PPID PWD RANDOM
     POSIXLY_CORRECT SHELLOPTS SHLVL SRANDOM UID""".split()
-)  #: Variables that bash gives a value by itself, and that can be removed.
+)
+#: Variables that bash gives a value by itself, and that can be removed.
 _DEFAULT = (b"HOSTNAME", b"IFS", b"OPTERR", b"OPTIND", b"PATH", b"PS4", b"SHELL", b"TERM")
 
 #: Variables that set options, and lose their values with those.
@@ -91,6 +92,8 @@ class Checkpoint:
     """The state of a shell by section; sections that were never reported are missing."""
 
     sections: Mapping[str, bytes]
+    #: What `variables` is, if that is known: reading it takes longer than all the rest of a short command.
+    known_variables: Mapping[bytes, bytes] | None = field(default=None, compare=False, repr=False)
 
     def dump(self) -> bytes:
         """Return the stored form."""
@@ -123,6 +126,8 @@ class Checkpoint:
     @cached_property
     def variables(self) -> Mapping[bytes, bytes]:
         """The declarations of variables by name."""
+        if self.known_variables is not None:
+            return self.known_variables
         lines = self._lines("variables")
         return {match[1]: line for line in lines if (match := _VARIABLE.match(line))}
 
@@ -136,10 +141,7 @@ class Checkpoint:
         if variables == self.variables:
             return self
         text = b"".join(line + b"\n" for line in variables.values())
-        changed = Checkpoint({**self.sections, "variables": text})
-        # Reading them again would take longer than all the rest of a short command.
-        vars(changed)["variables"] = variables
-        return changed
+        return Checkpoint({**self.sections, "variables": text}, variables)
 
     def functions(self) -> dict[bytes, bytes]:
         """The definitions of functions by name."""

@@ -43,7 +43,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from arker.local.engine import small_files
-from arker.local.engine.changes import Changes, changes, changes_nothing, is_deep
 from arker.local.engine.checkpoint import (
     CHANGES_ON_DEMAND,
     ON_DEMAND,
@@ -54,6 +53,7 @@ from arker.local.engine.checkpoint import (
     quote,
     restoration,
 )
+from arker.local.engine.effects import Changes, changes, changes_nothing, evaluates, is_deep, unquoted
 from arker.local.engine.journal import Journal
 from arker.local.engine.protocol import EngineError, Stream
 from arker.local.engine.sandbox import CONTROL, Sandbox
@@ -112,7 +112,6 @@ _TELL_PART = b"{ %b;\\:;} >%b/s 2>&-\n"
 _RETURN = b'\\builtin return "$1"\n'
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
 _FIXED_LINE = re.compile(rb"^declare -\w*r\w* LINENO\b", re.MULTILINE)
-_QUOTES = b"\\'\""
 #: The end of a call that has no arguments.
 _BARE = rb"(?=[ \t]*(?:--[ \t]*)?(?:$|[;&|)}\n`<>]|\d>))"
 #: What may show functions, without quotes.
@@ -130,12 +129,8 @@ _EXIT = (
 
 #: What shows traps, without quotes.
 _SHOWING = re.compile(rb"\btrap(?:\s+-\w*p|" + _BARE + rb")")
-#: Commands with such a word may show or set traps without naming them.
-_READING = (b"eval", b"source")
-#: A dot as a command. The literal comes first, as a search for it is fast.
-_SOURCES = re.compile(rb"\.(?<![^\s;&|(){!`]\.)\s")
 #: Traps that see the engine's own lines, and whatever may set one without its name.
-_SEEING = re.compile(rb"DEBUG|ERR|RETURN|eval|source|[$`{*?\[\\]", re.IGNORECASE)
+_SEEING = re.compile(rb"DEBUG|ERR|RETURN|[$`{*?\[]", re.IGNORECASE)
 
 
 #: The sections that a shell reports, by the kind of record. Positional parameters exist only while it ends.
@@ -419,8 +414,7 @@ class Shell:
         self.signalled: bool = False
         self._timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
-        #: Whether the command may end within a command substitution or a condition.
-        self._open_ended = False
+        self._command = b""
         #: Whether the command ends with the last process that it started.
         self._whole = False
         #: Whether it reads no more commands, as it lost its record.
@@ -521,7 +515,7 @@ class Shell:
     def takes_commands(self) -> bool:
         """Whether it waits for a command, or will once it has told its variables, on which no other line depends."""
         telling = self.state is ShellState.TELLING and self._tells_variables
-        return self.state is ShellState.READY or (telling and self.damage is None)
+        return self.damage is None and (telling or self.state is ShellState.READY)
 
     def run(
         self,
@@ -548,7 +542,7 @@ class Shell:
             self._nonce_before = self._nonce
             self.told_before.clear()
         self._move(ShellState.RUNNING)
-        self._open_ended = _is_open_ended(command)
+        self._command = command
         self._whole = whole
         self._begun = self.signalled = False
         self._nonce = nonce
@@ -560,27 +554,28 @@ class Shell:
     def _lines(self, command: bytes, source: bytes, nonce: bytes) -> bytes:
         """The lines that the shell reads for a command."""
         secret = self._secret
-        careful = self._looks_at_traps(command)
-        self._apart = careful and self._is_seen(command)
-        followed = careful and self._is_followed(command)
+        text = unquoted(command)
+        careful = self._looks_at_traps(text)
+        self._apart = careful and self._is_seen(text)
+        followed = careful and self._is_followed(text)
         # A trap on EXIT runs where redirections of the command are undone already, after `set -e` say.
-        lasting = (careful or self._on_exit is not None) and not (followed or self._may_define_exec(command))
+        lasting = (careful or self._on_exit is not None) and not (followed or self._may_define_exec(text))
         before = b""
-        if unhooked := followed or (careful and self._shows_traps(command)):
+        if unhooked := followed or (careful and self._shows_traps(text)):
             if self._hooked:
                 before = b"\\builtin trap " + (self._on_exit or b"-") + b" EXIT;"
                 self._hooked = False
         elif not self._hooked:
             before = b"\\builtin trap " + self._hook() + b" EXIT;"
             self._hooked = True
-        ours = (unhooked or self._has_traps(command)) and self._may_define_exit(command, followed)
+        ours = (unhooked or self._has_traps(text)) and self._may_define_exit(text, followed)
         if ours and not self._exit_is_ours:
             before += _EXIT % secret
         elif self._exit_is_ours and not ours:
             before += b"\\builtin unset -f exit;"
         self._exit_is_ours = ours
         known = self._checkpoint.traps() if careful else {}
-        self._unseen = {name: known[name] for name in SEEN if name in known and name not in command}
+        self._unseen = {name: known[name] for name in SEEN if name in known and name not in text}
         if self._passing:
             before += _PASSING
             self._passing = False
@@ -613,69 +608,60 @@ class Shell:
         if part is not None:
             self._asked[nonce] = part
             return line + _TELL_PART % (part.report(nonce), secret)
-        more = self._changes_more(command)
+        more = self._changes_more(text)
         kind = b"l" if more and self._has("l") else b"k"
         if self._at_exit != (at_exit := "F" if more else "E"):
             self._tell_at_exit(at_exit)
         return line + (_TELL_APART % (secret, kind) if self._apart else _TELL % (secret, secret, kind))
 
-    def _changes_more(self, command: bytes) -> bool:
+    def _changes_more(self, text: bytes) -> bool:
         """Whether a command may change what is reported only then: by itself, or by what it calls, reads or makes."""
         known = self._checkpoint.sections
-        codes = (command, known.get("functions", b""), known.get("aliases", b""))
-        return (
-            any(word in code for code in codes for word in CHANGES_ON_DEMAND)
-            or any(word in command for word in _READING)
-            or _SOURCES.search(command) is not None
-        )
+        codes = (text, known.get("functions", b""), known.get("aliases", b""))
+        return evaluates(text) or any(word in code for code in codes for word in CHANGES_ON_DEMAND)
 
-    def _looks_at_traps(self, command: bytes) -> bool:
+    def _looks_at_traps(self, text: bytes) -> bool:
         """Whether a command may show or set traps, or be seen by them."""
-        return (
-            self._has_traps(command)
-            or any(word in command for word in _READING)
-            or _SOURCES.search(command) is not None
-            or self._traps_see
-        )
+        return self._traps_see or self._has_traps(text) or evaluates(text)
 
-    def _has_traps(self, command: bytes) -> bool:
-        return b"trap" in command or b"trap" in self._checkpoint.sections.get("functions", b"")
+    def _has_traps(self, text: bytes) -> bool:
+        return b"trap" in text or b"trap" in self._checkpoint.sections.get("functions", b"")
 
-    def _is_seen(self, command: bytes) -> bool:
+    def _is_seen(self, text: bytes) -> bool:
         """Whether traps may see the engine's lines after a command that looks at traps."""
         return (
             self._traps_see
             or b"trap" in self._checkpoint.sections.get("functions", b"")
-            or _SOURCES.search(command) is not None
-            or _SEEING.search(command.translate(None, _QUOTES)) is not None
+            or evaluates(text)
+            or _SEEING.search(text) is not None
         )
 
-    def _shows_traps(self, command: bytes) -> bool:
+    def _shows_traps(self, text: bytes) -> bool:
         """Whether a command may show traps, so that the engine's own must not be there."""
         functions = self._checkpoint.sections.get("functions", b"")
-        return any(_SHOWING.search(code.translate(None, _QUOTES)) for code in (command, functions))
+        return any(_SHOWING.search(code) for code in (text, unquoted(functions)))
 
-    def _is_followed(self, command: bytes) -> bool:
+    def _is_followed(self, text: bytes) -> bool:
         """Whether traps exist, or may be set, that would see the engine's own trap, or each line of it."""
         known = self._checkpoint.sections
         functions = known.get("functions", b"")
         return any(
-            name in command or name in known.get("traps", b"") or (b"trap" in functions and name in functions)
+            name in text or name in known.get("traps", b"") or (b"trap" in functions and name in functions)
             for name in (b"DEBUG", b"RETURN")
         )
 
-    def _may_define_exec(self, command: bytes) -> bool:
+    def _may_define_exec(self, text: bytes) -> bool:
         """Whether `exec`, which works by this name alone, may be a function before or after a command."""
-        return b"exec" in command or b" exec\n" in self._checkpoint.sections.get("names", b"")
+        return b"exec" in text or b" exec\n" in self._checkpoint.sections.get("names", b"")
 
-    def _may_define_exit(self, command: bytes, followed: bool) -> bool:
+    def _may_define_exit(self, text: bytes, followed: bool) -> bool:
         """Whether `exit` can be the engine's function while a command runs, and the command does not look."""
         options = self._checkpoint.options()
         # `set -T` lets traps follow functions, too.
-        seen = followed and (b"set" in command or b"functrace" in options)
+        seen = followed and (b"set" in text or b"functrace" in options)
         return (
             not (seen or b"posix" in options or b"exit" in self._checkpoint.functions())
-            and _FUNCTIONS.search(command.translate(None, _QUOTES)) is None
+            and _FUNCTIONS.search(text) is None
         )
 
     def _word(self, command: bytes) -> bytes:
@@ -964,9 +950,10 @@ class Shell:
         if gone:
             self._told = True
             self.damage = self.damage or "it ended"
-        elif status == 2 and self._open_ended:
+        elif status == 2 and _is_open_ended(self._command):
             # bash 5.2 does not recover from that: it aborts a little later, or knows no `[[` any more.
             self.damage = "bash is confused by an incomplete command"
+        self._command = b""
         self._close_input()
         for reader in (self._out, self._err):
             reader.unwatch()

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from arker.local.engine.changes import Changes, changes, changes_nothing, is_deep
 from arker.local.engine.checkpoint import _DYNAMIC, ON_DEMAND, OPTIONS, SECTIONS, Checkpoint
+from arker.local.engine.effects import Changes, changes, changes_nothing, is_deep
 
 from .test_differential import ATOMS, STEPS
 

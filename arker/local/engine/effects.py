@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 from arker.local.engine.checkpoint import OPTIONS, SECTIONS, Checkpoint
 
-#: One call of a program or of a builtin, without assignments, redirections, or expansions other than of variables.
-_CALL = re.compile(
-    rb"""(?P<name>[\w./+-]+)
-    (?:[ ]+(?:[\w@%+:,./=-]|\$(?:\w++|\{\w++\})|'[^'\n]*'|"(?:[^"\n$`\\]|\$(?:\w++|\{\w++\}))*")+)*\n?""",
-    re.ASCII | re.VERBOSE,
-)
+#: The name of a program or of a builtin.
+_NAME = rb"[\w./:][\w./+-]*+"
+#: What words are made of that cannot fail and have no effect: plain characters, quoted text, and variables.
+_VALUE_OF = rb"\$(?:\w++|[?$#!@*]|\{\w++\})"
+_PART = rb"""[\w@%+:,./=-]|'[^']*+'|""" + _VALUE_OF + rb"""|"(?:[^"$`\\]|""" + _VALUE_OF + rb""")*+\""""
+#: A call without redirections.
+_CALL = re.compile(rb"(?P<name>" + _NAME + rb")(?:[ \t]++(?:" + _PART + rb")++)*+\n?")
 #: Builtins and words of the grammar that may change the state of a shell.
 _CHANGING = frozenset(
     b""". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs
@@ -30,12 +31,17 @@ _CHANGING = frozenset(
 #: Longer commands are assumed to change everything: a report costs less than analyzing them, however they are made.
 _LOOKED_AT = 1024
 _QUOTES = b"\\'\""
+#: A dot as a command. The literal comes first, as a search for it is fast.
+_DOT = rb"\.(?<![^\s;&|(){}!`]\.)\s"
+_DOTS = re.compile(_DOT)
 #: Words that may change anything, or a section that is rarely reported.
 _DEEP = re.compile(
     rb"""\b(?:bind|builtin|command(?!\s+-[vV]\s)|compgen|complete|compopt|coproc|dirs|enable|eval|exec|exit|fc|hash
     |history|local|logout|mapfile|popd|pushd|readarray|set|shift|shopt\b[^;&|\n]*\s-\w*o|source|suspend|ulimit
     |BASH_ARGV0|BASH_CMDS|BASH_COMPAT|DIRSTACK|GLOBIGNORE|IGNOREEOF|POSIXLY_CORRECT|PWD)\b
-    |(?:^|[\s;&|(){}!`])\.\s|\$\{[\s|]|\bjobs\s+-x
+    |"""
+    + _DOT
+    + rb"""|\$\{[\s|]|\bjobs\s+-x
     # A command whose name is the value of something, or the name of a file that is found by a pattern; values of
     # variables and names of files may come before it.
     |(?:^|[\n;&|)!`]|(?<!\$)(?<!\$\()[({]|\b(?:do|then|else|elif|if|while|until|time)\s)\s*
@@ -62,34 +68,24 @@ _TELL: dict[str, str] = {
     OPTIONS[0]: r'\builtin printf %s "$SHELLOPTS"',
     OPTIONS[1]: r'\builtin printf %s "$BASHOPTS"',
 }
-#: An argument: plain characters, quoted text, variables, plain arithmetic, and the output of a plain subshell.
-_ARGUMENT = rb"""(?:[\w@%+:,./=~^*?-]|'[^']*+'|\$(?:\w++|[?$#!@*]|\{\w++\}|\(\([\w\s$+*/%-]*+\)\)|\([^()'"`\\#<]++\))
-    |"(?:[^"$`\\]|\$(?:\w++|[?$#!@*]|\{\w++\}))*+")++"""
-_VALUE = rb"[A-Za-z_]\w*+\+?=(?:" + _ARGUMENT + rb")?"
+#: An argument: also patterns, plain arithmetic, and the output of a plain subshell.
+_ARGUMENT = rb"(?:" + _PART + rb"""|[~^*?]|\$(?:\(\([\w\s$+*/%-]*+\)\)|\([^()'"`\\\#<]++\)))++"""
+_ASSIGNMENT = rb"[A-Za-z_]\w*+\+?=(?:" + _ARGUMENT + rb")?"
 _REDIRECTION = rb"[ \t]*+(?:\d?>&\d|(?:\d?(?:>>?|<<<|<)|&>)[ \t]*+" + _ARGUMENT + rb")"
 #: A simple command that a plain word names, or assignments; before it, words of loops, conditions and functions.
-_SIMPLE = (
-    rb"""(?:(?:do|then|else|elif|if|while|until|!|\{|[\w-]++\(\)\s*+\{)\s++)*+
-    (?:for[ \t]++\w++[ \t]++in(?:[ \t]++"""
-    + _ARGUMENT
-    + rb""")*+
-    |(?:done|fi|\})(?:"""
-    + _REDIRECTION
-    + rb""")*+
-    |"""
-    + _VALUE
-    + rb"(?:[ \t]++"
-    + _VALUE
-    + rb""")*+
-    |(?!(?:do|then|else|elif|if|while|until|time|coproc|case|select|function|in|for|done|fi)\b)[A-Za-z_./:][\w./+-]*+
-    (?:"""
-    + _REDIRECTION
-    + rb"|[ \t]++"
-    + _ARGUMENT
-    + rb")*+)"
-)
+_SIMPLE = rb"""(?:(?:do|then|else|elif|if|while|until|!|\{|[\w-]++\(\)\s*+\{)\s++)*+
+    (?:for[ \t]++\w++[ \t]++in(?:[ \t]++%(argument)b)*+
+    |(?:done|fi|\})(?:%(redirection)b)*+
+    |%(assignment)b(?:[ \t]++%(assignment)b)*+
+    |(?!(?:do|then|else|elif|if|while|until|time|coproc|case|select|function|in|for|done|fi)\b)
+        %(name)b(?:%(redirection)b|[ \t]++%(argument)b)*+)""" % {
+    b"argument": _ARGUMENT,
+    b"assignment": _ASSIGNMENT,
+    b"name": _NAME,
+    b"redirection": _REDIRECTION,
+}
 _LIST = re.compile(
-    rb"\s*+" + _SIMPLE + rb"(?:[ \t]*+(?:;|&&?|\|\|?|\n)\s*+" + _SIMPLE + rb")*+[ \t]*+[;&]?\s*+", re.VERBOSE
+    rb"\s*+%b(?:[ \t]*+(?:;|&&?|\|\|?|\n)\s*+%b)*+[ \t]*+[;&]?\s*+" % (_SIMPLE, _SIMPLE), re.VERBOSE
 )
 #: Builtins that set variables by their arguments.
 _TAKING = re.compile(rb"\b(?:read|getopts|export)\b|\b(?:printf|wait)\s+[-$`{*?~]")
@@ -97,10 +93,10 @@ _TAKING = re.compile(rb"\b(?:read|getopts|export)\b|\b(?:printf|wait)\s+[-$`{*?~
 _EXPANDED = re.compile(rb"[$`{*?~\[]|\s-\w*[apv]\w")
 #: What may set variables that are not named: arithmetic, which evaluates values, and names that are values.
 _ANY_VARIABLE = re.compile(rb"\(\(|\btest\b.*\s-[vR]\b|\[|\blet\b|\$\{(?:!|[\w@*]+(?::[^-=?+]|@P))")
-_WORD = re.compile(rb"[A-Za-z_]\w*", re.ASCII)
+_WORD = re.compile(rb"[A-Za-z_]\w*")
 _ASSIGNED = re.compile(
     rb"""\b([A-Za-z_]\w*+)(?=\+?=|:=)|\b(?:for|select)\s+([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\}[<>]""",
-    re.ASCII | re.VERBOSE,
+    re.VERBOSE,
 )
 #: Variables that builtins set without being told their names.
 _ASIDE: dict[bytes, tuple[bytes, ...]] = {
@@ -156,9 +152,14 @@ class Changes:
         return Checkpoint({**known.sections, **told}) if told else known
 
 
+def evaluates(text: bytes) -> bool:
+    """Whether code, without quotes, may evaluate text that is not its own."""
+    return b"eval" in text or b"source" in text or _DOTS.search(text) is not None
+
+
 def is_deep(functions: bytes) -> bool:
     """Whether calls of these functions may change more of a shell than variables."""
-    text = _plain(functions)
+    text = unquoted(functions)
     parts = {match.lastgroup for match in _PARTS.finditer(text)}
     return _DEEP.search(text) is not None or not parts <= {"definition"}
 
@@ -186,13 +187,13 @@ def changes(command: bytes, known: Checkpoint, *, functions_are_deep: bool) -> C
         return None
     if len(command) > _LOOKED_AT or not all(_is_call(trap, known) for trap in _traps(known)):
         return None
-    text = _plain(command)
+    text = unquoted(command)
     if not _LIST.fullmatch(command) or _DEEP.search(text):
         return None
     parts = {match.lastgroup or "" for match in _PARTS.finditer(text)}
     if parts & {"functions", "options", "traps"} and _EXPANDED.search(text):
         return None
-    functions = _plain(sections.get("names", b"")).splitlines()
+    functions = unquoted(sections.get("names", b"")).splitlines()
     calls = any(line.rpartition(b" ")[2] in text for line in functions)
     if calls and functions_are_deep:
         return None
@@ -207,8 +208,9 @@ def _traps(known: Checkpoint) -> list[bytes]:
     return [word[1:-1] for name, word in traps.items() if word != b"''" and name != b"EXIT"]
 
 
-def _plain(code: bytes) -> bytes:
-    """Code without quotes; where lines may be joined, both as it is and with joined lines."""
+def unquoted(code: bytes) -> bytes:
+    """Code without quotes, which hide no word in it then; where lines may be joined, both as it is and with joined
+    lines."""
     text = code.translate(None, _QUOTES)
     return text + b"\n" + code.replace(b"\\\n", b"").translate(None, _QUOTES) if b"\\\n" in code else text
 
