@@ -418,7 +418,9 @@ class AsyncArker:
     async def map(
         self, function: Callable[[T], Awaitable[R]], items: Iterable[T], *, concurrency: int = 32
     ) -> builtins.list[Outcome[R, Exception]]:
-        """Call a function for each of many computers (or other items), several at a time.
+        """Call a function for each of many computers (or other items), several at a time. When it is interrupted, no
+        further call begins. In asyncio those in progress are cancelled; threads go on, and closing the client ends
+        what they run.
 
         Args:
             function: The function to call.

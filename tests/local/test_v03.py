@@ -17,6 +17,8 @@ from arker.local.service.errors import ApiError
 from arker.local.service.keys import open_keys
 from arker.local.service.sessions import index_of
 from arker.local.service.terminals import TerminalSize
+from arker.local.storage.activity import ActivityRows
+from arker.local.storage.errors import DiskFull
 
 from .fake import outcome
 from .kit import BASE, ULID, Bench, fork, held_at_once
@@ -676,6 +678,18 @@ class TestOrganizations:
             await platform.activity.sweep()
             assert bench.database.all(saved) == []
             await platform.activity.sweep()
+
+    async def test_a_full_disk_loses_no_activity(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def full(*_: object) -> None:
+            raise DiskFull("the disk of the deployment is full")
+
+        async with bench.client() as client:
+            await make(client)
+            with monkeypatch.context() as patch:
+                patch.setattr(ActivityRows, "add", full)
+                answer = await client.get("/v1/runs")
+                assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+            assert [row["endpoint"] for row in (await client.get("/v1/runs")).json()["rows"]] == ["fork"]
 
     async def test_activity_outlives_its_computer(self, bench: Bench) -> None:
         async with bench.client() as client:

@@ -14,6 +14,7 @@ from arker.local.storage.activity import ActivityFilter, ActivityRow, ActivityRo
 from arker.local.storage.errors import StorageError
 
 from .access import Principal
+from .translation import api_errors
 
 __all__ = ["Activity", "ActivityFilter", "ActivityRow"]
 
@@ -107,7 +108,8 @@ class Activity:
 
     async def page(self, who: Principal, wanted: ActivityFilter) -> Sequence[ActivityRow]:
         """Return rows of the caller's organization."""
-        await self.flush()
+        with api_errors():
+            await self.flush()
         if who.vm_ids is not None:
             among = who.vm_ids.intersection(wanted.vm_ids) if wanted.vm_ids else who.vm_ids
             if not among:
@@ -116,10 +118,14 @@ class Activity:
         return self._rows.page(who.org_id, wanted)
 
     async def flush(self) -> None:
-        """Save the unsaved rows."""
+        """Save the unsaved rows; if that fails, they stay unsaved."""
         waiting, self._waiting = self._waiting, []
         if waiting:
-            await self._rows.add(waiting)
+            try:
+                await self._rows.add(waiting)
+            except StorageError:
+                self._waiting[:0] = waiting
+                raise
 
     async def _save(self) -> None:
         try:
