@@ -173,9 +173,10 @@ def test_a_ctrl_c_leaves_no_part_of_a_download(
         original(path, *args, **options).close()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "open", interrupted)
-    with client(server) as arker, pytest.raises(KeyboardInterrupt):
-        arker.vm("arkuntu").sync.download("/home/user/a", tmp_path / "x")
+    with client(server) as arker, monkeypatch.context() as patch:
+        patch.setattr(Path, "open", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            arker.vm("arkuntu").sync.download("/home/user/a", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 

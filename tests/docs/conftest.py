@@ -43,8 +43,8 @@ def reader() -> Iterator[Reader]:
         # The default port may be in use on this machine.
         "ARKER_PORT": "0",
         "NO_COLOR": "1",
-        # A reader without this plugin does not see its messages.
-        "PYTEST_ADDOPTS": "-p no:asyncio",
+        # A reader has neither, nor sees the messages of the one and waits for the other.
+        "PYTEST_ADDOPTS": "-p no:asyncio -p no:schemathesis",
     }
     home.chmod(0o755)
     yield Reader(home, environment)

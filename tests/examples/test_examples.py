@@ -19,6 +19,9 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 #: Where no deployment is configured, so that they have their own, and no test of somebody else's is counted.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("ARKER_")}
 
+#: Plugins of these tests that a user's project does not have.
+WITHOUT = [word for name in ("cacheprovider", "asyncio", "schemathesis") for word in ("-p", f"no:{name}")]
+
 
 def test_all_examples_are_tested() -> None:
     assert [program.stem for program in PROGRAMS] == [
@@ -87,7 +90,7 @@ def use(client: httpx.Client) -> None:
 @pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["alone", "xdist"])
 def test_a_project_with_tests(options: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", *options],
+        [sys.executable, "-m", "pytest", "-q", *WITHOUT, *options],
         cwd=EXAMPLES / "testing", env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

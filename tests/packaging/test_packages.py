@@ -124,7 +124,9 @@ class Machine:
     def install(self, extras: str = "") -> None:
         pip = [sys.executable, "-m", "pip", "--python", self.bin / "python", "--disable-pip-version-check"]
         subprocess.run(
-            [*pip, "install", "--quiet", f"{self.wheel}{extras}"], check=True, stderr=subprocess.DEVNULL
+            [*pip, "install", "--quiet", "--no-compile", f"{self.wheel}{extras}"],
+            check=True,
+            stderr=subprocess.DEVNULL,
         )
         subprocess.run([*pip, "check"], check=True, stdout=subprocess.DEVNULL)
 

@@ -80,7 +80,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             pytester.makepyfile(source)
             pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
             return pytester.runpytest_subprocess(
-                "-W", "error", "-p", "no:cacheprovider", *options, timeout=100
+                "-W", "error", "-p", "no:cacheprovider", "-p", "no:schemathesis", *options, timeout=100
             )
 
         yield start
