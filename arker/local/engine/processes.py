@@ -166,8 +166,14 @@ class Processes:
             os.close(fd)
 
     def _read_whole(self, name: str) -> bytes:
-        with os.fdopen(self._open(name), "rb") as file:
-            return file.read(_MOST)
+        data = bytearray()
+        fd = self._open(name)
+        try:
+            while len(data) < _MOST and (part := os.read(fd, 1 << 16)):
+                data += part
+        finally:
+            os.close(fd)
+        return bytes(data)
 
     # Listing
 
