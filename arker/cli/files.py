@@ -112,23 +112,25 @@ def edit(client: Arker, file: str) -> None:
     before, version = _known(files, remote.path)
     folder = tempfile.mkdtemp(prefix="arker-edit-")
     local = Path(folder) / Path(remote.path).name
-    local.write_bytes(before)
-    ended = _run_editor([*shlex.split(editor), str(local)])
-    after = local.read_bytes() if local.exists() else before
+    after, written = before, False
     try:
+        local.write_bytes(before)
+        ended = _run_editor([*shlex.split(editor), str(local)])
+        after = local.read_bytes() if local.exists() else before
         if ended:
             raise Failure(f"{editor} ended with {ended}; nothing was written")
         if after != before or version is None:
             files.write(remote.path, after, if_match=version, if_absent=version is None)
-    except (ArkerError, Failure) as error:
-        if after == before:
-            shutil.rmtree(folder)
-        else:
-            warn(f"your copy is {local}")
+        written = True
+    except ArkerError as error:
         if error.code in ("conflict", "already_exists", "not_found"):
             raise Failure(f"{file} was changed meanwhile", code=error.code) from error
         raise
-    shutil.rmtree(folder)
+    finally:
+        if written or after == before:
+            shutil.rmtree(folder)
+        else:
+            warn(f"your copy is {local}")
 
 
 def _run_editor(words: list[str]) -> int:

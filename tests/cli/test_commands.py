@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -424,6 +425,9 @@ def test_edit(cli: Cli, vm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     script.chmod(0o755)
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setenv("EDITOR", str(script))
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
     cli("edit", f"{vm}:new")
     cli("edit", f"{vm}:new")
     assert cli("cat", f"{vm}:new").stdout == "more\nmore\n"
@@ -433,6 +437,7 @@ def test_edit(cli: Cli, vm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "nothing was written" in cli("edit", f"{vm}:new", code=1).stderr
     monkeypatch.setenv("EDITOR", "/no/editor")
     assert "set $EDITOR" in cli("edit", f"{vm}:new", code=1).stderr
+    assert list(copies.iterdir()) == []
 
 
 def test_edit_keeps_what_could_not_be_written(

@@ -164,8 +164,9 @@ def test_failed_deletes_do_not_delay_ctrl_c(
         server.drop_all()
 
 
+@pytest.mark.parametrize("files", ["files", "sync"])
 def test_a_ctrl_c_leaves_no_part_of_a_download(
-    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: str
 ) -> None:
     original = Path.open
 
@@ -176,7 +177,7 @@ def test_a_ctrl_c_leaves_no_part_of_a_download(
     with client(server) as arker, monkeypatch.context() as patch:
         patch.setattr(Path, "open", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            arker.vm("arkuntu").sync.download("/home/user/a", tmp_path / "x")
+            getattr(arker.vm("arkuntu"), files).download("/home/user/a", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 

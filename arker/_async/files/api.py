@@ -295,8 +295,8 @@ class AsyncFiles:
         """
         where = remote_path(path)
         sink = AsyncFileSink(Path(local_path))
-        sink.open()
         try:
+            sink.open()
             for attempt in range(1, _TRIES + 1):
                 try:
                     info = await self._backend.stat(where)

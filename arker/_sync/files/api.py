@@ -294,8 +294,8 @@ class Files:
         """
         where = remote_path(path)
         sink = FileSink(Path(local_path))
-        sink.open()
         try:
+            sink.open()
             for attempt in range(1, _TRIES + 1):
                 try:
                     info = self._backend.stat(where)
