@@ -175,9 +175,11 @@ def test_a_ctrl_c_leaves_no_part_of_a_download(
         raise KeyboardInterrupt
 
     with client(server) as arker, monkeypatch.context() as patch:
+        # Imports its modules, which opens files in pytest.
+        download = getattr(arker.vm("arkuntu"), files).download
         patch.setattr(Path, "open", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            getattr(arker.vm("arkuntu"), files).download("/home/user/a", tmp_path / "x")
+            download("/home/user/a", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 
