@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, assert_never
 
 from pydantic_core import to_json
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from arker.archive import Entry, compress, expand, pack, unpack
@@ -41,7 +41,7 @@ from arker.local.http.file_schemas import (
     one_path,
     refused_fields,
 )
-from arker.local.http.routes.files import byte_range, send_file
+from arker.local.http.routes.files import content, etag_of
 from arker.local.http.schemas import query
 from arker.local.service.errors import ApiError
 from arker.local.service.file_operations import LARGEST_PIECE, Files, NewEntry, Page
@@ -161,20 +161,9 @@ class FileContent(Endpoint):
         path = query(PathQuery, request).where
         with platform(request).file_operations.of(who(request), request.path_params["vm_id"]) as files:
             file = await files.open(path)
-        etag = f'"{file.version}"'
-        headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
-        if_match = request.headers.get("if-match")
-        if if_match not in (None, etag):
-            await file.close()
+        if request.headers.get("if-match") not in (None, etag_of(file)):
             raise ApiError("conflict", f"{path} was changed meanwhile")
-        part = byte_range(request.headers.get("range"), file.size)
-        start, end = part or (0, file.size)
-        headers["Content-Length"] = str(end - start)
-        if part is not None:
-            headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
-        return StreamingResponse(
-            send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
-        )
+        return content(file, request.headers.get("range"))
 
     async def put(self, request: Request) -> Response:
         """PUT /api/v1/local/vms/{vm_id}/files/content: replace a file or, with `at`, append a piece to it."""

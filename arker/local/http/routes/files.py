@@ -100,25 +100,42 @@ class Signed(Endpoint):
         if request.method == "HEAD":
             raise ApiError("forbidden", "this URL is signed for GET, not HEAD")
         file = await platform(request).files.open_signed(request.path_params["token"])
-        etag = f'"{file.version}"'
-        headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
-        if_range = request.headers.get("if-range")
-        wanted = request.headers.get("range") if if_range in (None, etag) else None
-        part = byte_range(wanted, file.size)
-        start, end = part or (0, file.size)
-        headers["Content-Length"] = str(end - start)
-        if part is not None:
-            headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+        whole = request.headers.get("if-range") not in (None, etag_of(file))
+        answer = content(file, None if whole else request.headers.get("range"))
         asked = "sha-256" in request.headers.get("want-repr-digest", "").lower()
         if (sha256 := await file.digest() if asked else file.sha256) is not None:
             digest = base64.b64encode(bytes.fromhex(sha256)).decode()
-            headers["Repr-Digest"] = f"sha-256=:{digest}:"
+            answer.headers["Repr-Digest"] = f"sha-256=:{digest}:"
         elif not asked:
             # The digest is not known, and computing it first would delay the first byte by a read of the whole file.
-            headers["Arker-Digest"] = "on-request"
-        return StreamingResponse(
-            send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
-        )
+            answer.headers["Arker-Digest"] = "on-request"
+        return answer
+
+
+def etag_of(file: Readable) -> str:
+    """Return the ETag of a file."""
+    return f'"{file.version}"'
+
+
+def content(file: Readable, wanted: str | None) -> Response:
+    """Answer with the content of a file, or with what the Range header `wanted` asks for.
+
+    Raises:
+        ApiError: `unsupported_range` (416) when the file has no such bytes.
+    """
+    part = byte_range(wanted, file.size)
+    start, end = part or (0, file.size)
+    headers = {
+        "ETag": etag_of(file),
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-store",
+        "Content-Length": str(end - start),
+    }
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+    return StreamingResponse(
+        send_file(file, start, end), 206 if part else 200, headers, "application/octet-stream"
+    )
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
