@@ -24,7 +24,7 @@ from arker.local.engine import (
 from arker.local.engine.protocol import Reason
 from arker.local.engine.runs import collect
 
-from .harness import attempt, sh, until_there_are
+from .harness import Box, attempt, sh, until_there_are
 
 
 async def test_streams_status_and_folder(engine: BubblewrapEngine) -> None:
@@ -565,3 +565,12 @@ async def test_a_sandbox_that_cannot_be_watched_is_given_up(
         await attempt(engine, "true")
     assert held() == before
     assert await sh(engine, "echo next") == "next\n"
+
+
+async def test_nothing_is_left_of_a_saved_run_that_is_forgotten(engine: BubblewrapEngine, box: Box) -> None:
+    run = await engine.start_run("a", "0", "echo hello", run_id="one")
+    await run.wait()
+    while await engine.run_of("a", "one") is run:
+        await asyncio.sleep(0.01)
+    await engine.forget_run("a", "one")
+    assert not list((box.store / "runs" / "a").iterdir())

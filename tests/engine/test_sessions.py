@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, computer
+from arker.local.engine import BubblewrapEngine, SessionBusy, computer
 from arker.local.engine.store import SessionRow
 
-from .harness import Box, attempt, sh
+from .harness import Box, attempt, sh, until_there_are
 
 # Everything a shell can know, set ...
 SET = r"""
@@ -300,3 +300,25 @@ async def test_a_new_shell_adds_nothing(engine: BubblewrapEngine, command: str) 
     assert await sh(engine, "echo ${IFS-none} ${HOSTNAME-none} ${OPTIND-none} ${PS4-none} ${TERM-none}") == (
         "none none none none none\n"
     )
+
+
+async def test_a_session_that_is_being_ended_takes_no_command(engine: BubblewrapEngine) -> None:
+    await sh(engine, "x=1; (trap '' TERM; : > up; while :; do sleep 1; done) >/dev/null 2>&1 &")
+    await sh(engine, "until [ -e up ]; do sleep 0.01; done", session="other")
+    ending = asyncio.create_task(engine.end_session("a", "0"))
+    while engine._computers["a"].sessions["0"].shell is not None:
+        await asyncio.sleep(0)
+    with pytest.raises(SessionBusy, match="session 0 is being ended"):
+        await sh(engine, "echo early")
+    await ending
+    assert await sh(engine, "echo $x") == "\n"
+    await until_there_are(engine, 0, "sleep")
+
+
+async def test_a_copy_of_a_session_outlives_the_engine(box: Box) -> None:
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        await sh(engine, "x=5; cd /tmp")
+        await engine.copy_session("a", "0", "copy")
+    async with box.engine() as engine:
+        assert await sh(engine, "echo $x $PWD", session="copy") == "5 /tmp\n"

@@ -415,8 +415,10 @@ class Computer:
         """End a session with all its processes, and drop its state."""
         session = self.sessions.get(id_)
         if session is not None:
-            await session.end()
-            self.sessions.pop(id_, None)
+            try:
+                await session.end()
+            finally:
+                self.sessions.pop(id_, None)
         if (terminal := self._terminals.get(id_)) is not None:
             terminal.kill()
 

@@ -594,7 +594,8 @@ class BubblewrapEngine:
         await computer.settle()
         original, copy = computer.sessions.get(source), self._session(computer, target)
         if original is not None:
-            copy.cwd, copy.checkpoint = original.cwd, original.checkpoint
+            copy.cwd, copy.checkpoint, copy.unsaved = original.cwd, original.checkpoint, True
+            self._save_soon()
 
     async def run_of(self, vm_id: str, run_id: str) -> Run:
         """Return the run with this id; a run that was going on when the engine ended has the reason `infrastructure`.

@@ -240,9 +240,11 @@ class Journal:
         self._pieces.clear()
         self._spilled = 0
         self._segments.clear()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self._fd >= 0 or self._unread:
+            self._unread = False
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
 

@@ -55,13 +55,16 @@ class SessionPhase(enum.Enum):
     RUNNING = enum.auto()
     #: The command was cancelled or timed out, and its processes are being ended.
     ENDING = enum.auto()
+    #: It is being dropped with all its processes, and takes no more commands.
+    CLOSED = enum.auto()
 
 
 _MOVES: dict[SessionPhase, tuple[SessionPhase, ...]] = {
-    SessionPhase.IDLE: (SessionPhase.STARTING,),
+    SessionPhase.IDLE: (SessionPhase.STARTING, SessionPhase.CLOSED),
     SessionPhase.STARTING: (SessionPhase.RUNNING, SessionPhase.IDLE),
     SessionPhase.RUNNING: (SessionPhase.ENDING, SessionPhase.IDLE),
     SessionPhase.ENDING: (SessionPhase.IDLE,),
+    SessionPhase.CLOSED: (),
 }
 
 
@@ -125,7 +128,7 @@ class Session:
     checkpoint: Checkpoint | bytes | None = None
     shell: Shell | None = None
     phase: SessionPhase = SessionPhase.IDLE
-    #: The command that runs: set unless the phase is IDLE.
+    #: The command that runs: set unless the phase is IDLE or CLOSED.
     run: LocalRun | None = None
     #: The definitions that are too large to keep, as last reported.
     left_out: list[str] = field(default_factory=list)
@@ -149,7 +152,7 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Whether it has a command to run."""
+        """Whether it has a command to run, or is being dropped."""
         return self.phase is not SessionPhase.IDLE
 
     @property
@@ -179,6 +182,8 @@ class Session:
         """Take the session for a run, once one that is being cancelled is over. Raises SessionBusy."""
         while self.run is not None and self.run.ending is Reason.CANCELLED:
             await self.run.wait()
+        if self.phase is SessionPhase.CLOSED:
+            raise SessionBusy(f"session {self.id} is being ended")
         if self.busy:
             where = "" if self.run is None else f": run {self.run.id}"
             raise SessionBusy(f"session {self.id} runs a command already{where}")
@@ -279,10 +284,11 @@ class Session:
 
     async def end(self) -> None:
         """End the running command, the shell, and all processes that commands of the session started."""
-        if self.run is not None:
-            run = self.run
+        while (run := self.run) is not None:
             await run.cancel()
             await run.wait()
+        if self.phase is not SessionPhase.CLOSED:
+            self._move(SessionPhase.CLOSED)
         shell, self.checkpoint = self.shell, None
         if shell is None or shell.sandbox.ended.done():
             return
