@@ -17,11 +17,13 @@ from arker.local.engine import (
     StorageFull,
     _linux,
     drop_privileges,
+    sandbox,
     supervisor,
 )
 from arker.local.engine.cgroups import Group
 from arker.local.engine.computer import Computer
 from arker.local.engine.protocol import Output
+from arker.local.engine.shell import Shell
 
 from .harness import Box, attempt, content, sh
 
@@ -242,6 +244,35 @@ async def test_the_disk_of_a_computer(engine: BubblewrapEngine, caplog: pytest.L
     assert caplog.text.count(killed) == 1
     await neighbour(engine)
     assert await sh(engine, "rm f*; echo x > y; sleep 1; cat y", timeout=10) == "x\n"
+
+
+async def test_trouble_with_one_computer_does_not_end_the_supervision_of_others(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await sh(engine, ":")
+    troubled = engine._computers["a"].sandbox
+    lost = Shell.lost
+
+    def fail(shell: Shell) -> bool:
+        if shell.sandbox is troubled:
+            raise OSError("trouble")
+        return lost(shell)
+
+    monkeypatch.setattr(Shell, "lost", fail)
+    await engine.create("b", "arkuntu")
+    await sh(engine, "sleep 1000 >/dev/null 2>&1 &", vm="b")
+    async with asyncio.timeout(60):
+        while not engine._computers["b"].measured:
+            await asyncio.sleep(0.01)
+    assert "computer a could not be watched" in caplog.text
+
+
+async def test_a_disk_that_cannot_be_measured_is_not_taken_for_empty(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "find_bwrap", lambda: "/bin/false")
+    with pytest.raises(OSError, match="cannot be found"):
+        await engine._computers["a"].measure()
 
 
 class _Measurements:

@@ -501,7 +501,10 @@ class Computer:
 
     async def _make_room(self, size: int) -> None:
         if self.size + size > self.host.limits.disk:
-            await self.measure()  # what was replaced since it was measured counts no more
+            try:
+                await self.measure()  # what was replaced since it was measured counts no more
+            except OSError as error:
+                raise storage_error(error, "what the computer has written cannot be measured") from error
         if self.size + size > self.host.limits.disk:
             raise ComputerFull(
                 f"{size} bytes more do not fit: the computer has written {self.size} of the {self.host.limits.disk} "

@@ -170,8 +170,12 @@ def disk_usage(folders: list[Path]) -> int:
     def counted(*what: str) -> int:
         # Measured together, so that files shared by merged layers count once.
         done = [*command, "du", "-xsc", *what, "--", *map(str, folders)]
-        said = subprocess.run(done, stdin=subprocess.DEVNULL, capture_output=True, check=False).stdout
-        return int(said.rsplit(b"\n", 2)[-2].split(b"\t", 1)[0]) if said else 0
+        ended = subprocess.run(done, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if not ended.stdout:
+            raise OSError(
+                f"the size of files cannot be found: {ended.stderr.decode(errors='replace').strip()}"
+            )
+        return int(ended.stdout.rsplit(b"\n", 2)[-2].split(b"\t", 1)[0])
 
     return counted("--block-size=1") + FILE_BYTES * counted("--inodes")
 

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,6 +130,15 @@ def _shared_memory_device() -> int:
         os.close(fd)
 
 
+@contextlib.contextmanager
+def _trouble_of_one(computer: Computer) -> Iterator[None]:
+    """Log errors, which must not end the supervision of other computers."""
+    try:
+        yield
+    except Exception:
+        log.exception("computer %s could not be watched", computer.id)
+
+
 class Supervisor:
     """Holds live computers to their limits. `computers` lists all; `spawn` runs work beside the supervisor."""
 
@@ -169,39 +178,43 @@ class Supervisor:
         if not live:
             return
         cost = sum(look.cost for look in self._looks.values())
-        now, host = time.monotonic(), host_meminfo()
+        host = host_meminfo()
         available, shared = kib(host, "MemAvailable") << 10, kib(host, "Shmem") << 10
-        step = max(_MEMORY_STEP, self._limits.memory // 64)
         for computer, look in self._looks.items():
-            look.shared_at = min(look.shared_at, shared)
-            for session in computer.sessions.values():
-                if session.shell is not None:
-                    session.shell.lost()
-            if not computer.watched:
-                look.cost, look.held = 0.0, Held()
-                if now - computer.used <= self._limits.idle:
-                    continue
-            in_need = available < look.available - step
-            if not look.under_way and now >= look.at + interval(cost, in_need=in_need):
-                look.at, look.available, look.under_way = now, available, True
-                self._spawn(self._look_at(computer, look))
+            with _trouble_of_one(computer):
+                look.shared_at = min(look.shared_at, shared)
+                self._visit(computer, look, cost, available)
+
+    def _visit(self, computer: Computer, look: _Look, cost: float, available: int) -> None:
+        """Notice shells that vanished, and look at a computer in a thread if it is time."""
+        for session in computer.sessions.values():
+            if session.shell is not None:
+                session.shell.lost()
+        now = time.monotonic()
+        if not computer.watched:
+            look.cost, look.held = 0.0, Held()
+            if now - computer.used <= self._limits.idle:
+                return
+        in_need = available < look.available - max(_MEMORY_STEP, self._limits.memory // 64)
+        if not look.under_way and now >= look.at + interval(cost, in_need=in_need):
+            look.at, look.available, look.under_way = now, available, True
+            self._spawn(self._look_at(computer, look))
 
     async def _look_at(self, computer: Computer, look: _Look) -> None:
         try:
-            if computer.watched:
-                await self._hold_memory(computer, look)
-                computer.watched = not computer.at_rest
+            with _trouble_of_one(computer):
                 if computer.watched:
-                    computer.used = time.monotonic()
-                if computer not in self._measuring:
-                    self._measuring.add(computer)
-                    self._spawn(self._hold_disk(computer, look))
-            elif time.monotonic() - computer.used > self._limits.idle and computer.gate.idle:
-                async with computer.gate.exclusive():
-                    if computer.at_rest:
-                        await computer.stop()
-        except Exception:  # one computer's trouble must not end the supervision of others
-            log.exception("computer %s could not be watched", computer.id)
+                    await self._hold_memory(computer, look)
+                    computer.watched = not computer.at_rest
+                    if computer.watched:
+                        computer.used = time.monotonic()
+                    if computer not in self._measuring:
+                        self._measuring.add(computer)
+                        self._spawn(self._hold_disk(computer, look))
+                elif time.monotonic() - computer.used > self._limits.idle and computer.gate.idle:
+                    async with computer.gate.exclusive():
+                        if computer.at_rest:
+                            await computer.stop()
         finally:
             look.under_way = False
 
@@ -293,11 +306,10 @@ class Supervisor:
 
     async def _hold_disk(self, computer: Computer, look: _Look) -> None:
         try:
-            filled = self._filled()
-            if self._is_to_be_measured(computer, filled):
-                await self._measure(computer, look, filled)
-        except Exception:  # one computer's trouble must not end the supervision of others
-            log.exception("the disk of computer %s could not be measured", computer.id)
+            with _trouble_of_one(computer):
+                filled = self._filled()
+                if self._is_to_be_measured(computer, filled):
+                    await self._measure(computer, look, filled)
         finally:
             self._measuring.discard(computer)
 
