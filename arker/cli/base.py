@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
@@ -107,6 +109,21 @@ class Group(click.Group):
         near = self.synonyms.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
         hint = f"; did you mean `{ctx.command_path} {near}`?" if near else ""
         raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
+
+
+@contextlib.contextmanager
+def ended_by(handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Call `handler` for the signals that end this process, other than Ctrl-C. Those that are ignored, as `nohup`
+    does with SIGHUP, stay ignored."""
+    ours = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, handler) for number in ours}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def is_utf8(text: str) -> bool:

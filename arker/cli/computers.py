@@ -6,7 +6,7 @@ import contextlib
 import math
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
@@ -15,6 +15,7 @@ from .base import (
     Command,
     Failure,
     as_json,
+    ended_by,
     failure_of,
     iso,
     printable,
@@ -30,7 +31,7 @@ from .deployments import connected
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from arker import Arker, RunResult
+    from arker import Arker
 
     from .tree import Vm
 
@@ -171,8 +172,6 @@ def _with_parents(client: Arker, text: str | None) -> Iterator[Vm]:
 #: Seconds to wait for a command without a timeout. Deployments have their own limits.
 _LONGEST: Final = 24 * 3600
 _YEAR: Final = 365 * 24 * 3600
-#: Seconds that an answer may take beyond the command's timeout.
-_MARGIN: Final = 60
 
 
 def _whole_seconds(ctx: click.Context, param: click.Parameter, value: float | None) -> int | None:
@@ -251,9 +250,11 @@ def run(
     A single argument is a line for the shell, such as 'cd src && make'; of several arguments, each stays one
     word. A session keeps its folder, variables and functions for its next command. The output is printed
     unchanged when the command has ended, or with --follow as it comes, and its exit code becomes that of arker
-    run. Standard input of the command is empty without --follow. With it, Ctrl-C interrupts the command, as
-    SIGTERM and SIGHUP reach it; the second one ends it.
+    run. Standard input of the command is empty without --follow, and Ctrl-C, SIGTERM and SIGHUP end the command.
+    With --follow they are sent to it; the second one ends it.
     """
+    from arker import Timeouts
+
     line = command[0] if len(command) == 1 else shlex.join(command)
     if follow:
         from .runs import follow as followed
@@ -265,11 +266,10 @@ def run(
             names.computer(client, vm), line, session_id=session or 0, timeout=timeout, cwd=cwd, env=env
         )
         click.get_current_context().exit(followed(started, stdin=started.info.takes_input, ours=True))
-    computer = names.computer(client, vm)
-    if cwd is None and env is None:
-        result = _run(client, computer.id, line, session, timeout)
-    else:
-        result = computer.run(line, session_id=session, timeout=timeout, cwd=cwd, env=env)
+    patient = client.with_options(timeout=Timeouts(run=_LONGEST))
+    # The client ends the command of a call that is interrupted.
+    with ended_by(_exit):
+        result = names.computer(patient, vm).run(line, session_id=session, timeout=timeout, cwd=cwd, env=env)
     if as_json:
         show_json(result.to_dict())
     else:
@@ -289,32 +289,8 @@ def show_ending(exit_code: int | None, reason: str | None) -> None:
         warn(f"the command was {ending(exit_code, reason)}")
 
 
-def _run(client: Arker, vm_id: str, line: str, session: str | None, timeout: int | None) -> RunResult:
-    """Like `Computer.run`, but without an `Idempotency-Key`. With one, a command outlives its caller, so that the
-    caller can ask for the answer again; here, Ctrl-C has to end the command."""
-    from arker_api.regional.api.runs import run_command
-    from arker_api.regional.models import RunRequest
-    from arker_api.regional.types import UNSET
-
-    from arker import Timeouts
-    from arker.errors import ArkerError
-    from arker.operations import with_local_fields
-    from arker.results import run_result
-
-    wait = (timeout or _LONGEST) + _MARGIN
-    patient = client.with_options(timeout=Timeouts(total=wait, read=wait))
-    body = RunRequest(line, session or 0, UNSET if timeout is None else timeout)
-    # An embedded deployment tells why a command ended only on request.
-    parts = with_local_fields(run_command.build(vm_id, body=body))
-    try:
-        return patient._pipeline.operate(
-            patient._budget(None), patient._timeouts, run_command, parts, run_result
-        )
-    except ArkerError as error:
-        if not error._unknown_path:
-            raise
-        # The deployment does not speak contract 0.1.
-        return patient.vm(vm_id).run(line, session_id=session, timeout=timeout)
+def _exit(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 @click.command(cls=Command)

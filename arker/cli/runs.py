@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from . import names
-from .base import Command, Failure, as_json, iso, show_json, show_table, show_time, warn, write_bytes
+from .base import (
+    Command,
+    Failure,
+    as_json,
+    ended_by,
+    iso,
+    show_json,
+    show_table,
+    show_time,
+    warn,
+    write_bytes,
+)
 from .computers import _Run, _whole_seconds, for_one_command, show_ending
 from .deployments import connected
 
@@ -179,9 +190,19 @@ def follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
         # Of a process in the background of a terminal, a read fails then, and does not stop the process.
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         threading.Thread(target=_pass_input, args=(run,), daemon=True).start()
-    if ours:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _signalled)
+    with ended_by(_signalled) if ours else contextlib.nullcontext():
+        _show_all(run, ours)
+    info = run.info
+    show_ending(info.exit_code, info.reason)
+    if info.exit_code is None:
+        # Otherwise its standard error has them.
+        for note in info.notes:
+            warn(note)
+        return 125
+    return info.exit_code
+
+
+def _show_all(run: Run, ours: bool) -> None:
     interrupted = False
     offset = 0
     while True:
@@ -190,7 +211,7 @@ def follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
                 for event in stream:
                     _show(event)
                     offset = event.offset + len(getattr(event, "data", b""))
-            break
+            return
         except KeyboardInterrupt as stop:
             if interrupted:
                 run.cancel()
@@ -201,14 +222,6 @@ def follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
             if ours:
                 run.cancel()
             raise
-    info = run.info
-    show_ending(info.exit_code, info.reason)
-    if info.exit_code is None:
-        # Otherwise its standard error has them.
-        for note in info.notes:
-            warn(note)
-        return 125
-    return info.exit_code
 
 
 def _pass_input(run: Run) -> None:

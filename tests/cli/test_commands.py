@@ -256,18 +256,26 @@ def is_free(computer: Computer) -> bool:
         return False
 
 
-def test_ctrl_c_ends_the_command_and_us_by_the_signal(
-    environment: dict[str, str], client: Arker, vm: str
+@pytest.mark.parametrize(
+    ("options", "number", "code"),
+    [
+        # By the signal itself: a shell tells 130, and ends its loop.
+        ([], signal.SIGINT, -signal.SIGINT),
+        (["--env", "A=b"], signal.SIGTERM, 128 + signal.SIGTERM),
+        ([], signal.SIGHUP, 128 + signal.SIGHUP),
+    ],
+)
+def test_a_signal_ends_the_command_and_us(
+    environment: dict[str, str], client: Arker, vm: str, options: list[str], number: int, code: int
 ) -> None:
     with subprocess.Popen(
-        command("run", vm, "--", "touch begun; sleep 60; touch ended"),
+        command("run", vm, *options, "--", "touch begun; sleep 60; touch ended"),
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         wait_for(client, vm, "begun")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
-    # A shell tells 130.
-    assert (process.returncode, out, err) == (-signal.SIGINT, b"", b"")
+    assert (process.returncode, out, err) == (code, b"", b"")
     # The session is free again.
     computer = client.vm(client.list(q=vm)[0])
     deadline = time.monotonic() + 60

@@ -126,6 +126,19 @@ def test_ctrl_c_interrupts_the_command_and_not_its_follower(
         assert process.wait(30) == 9
 
 
+def test_a_command_that_is_followed_under_nohup_goes_on(vm: Computer, environment: dict[str, str]) -> None:
+    nohup = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]
+    with subprocess.Popen(
+        [*nohup, *ARKER, "run", "-f", vm.id, "--", "echo ready; read line; echo $line"],
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        read_until(process.stdout.fileno(), b"ready\n")
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate(b"went on\n", timeout=60)[0] == b"went on\n"
+        assert process.returncode == 0
+
+
 @pytest.mark.slow
 def test_a_command_that_is_followed_ends_with_its_follower(vm: Computer, environment: dict[str, str]) -> None:
     command = [*ARKER, "run", "-f", vm.id, "--", "echo ready; while sleep 0.05; do echo more; done"]
