@@ -122,7 +122,9 @@ class TreeResult:
 
 
 def check_mode(mode: int | None) -> None:
-    """Raise ArkerError `bad_request` unless these are permission bits."""
+    """Raise ArkerError `bad_request` unless these are permission bits; TypeError for no int."""
+    if mode is not None and not isinstance(mode, int):
+        raise TypeError(f"mode is an int such as 0o644, not {mode!r}")
     if mode is not None and not 0 <= mode <= 0o7777:
         raise bad_request(f"mode {mode:#o} is not permission bits, which are 0 to 0o7777")
 

@@ -391,6 +391,11 @@ class TestLauncher:
         with pytest.raises(LaunchError, match=r"no folder for temporary state: .*missing"):
             launch(rate_limit=1002)
 
+    def test_the_error_explains_that_its_python_does_not_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.executable", "/missing/python")
+        with pytest.raises(LaunchError, match="cannot start /missing/python: No such file"):
+            launch(rate_limit=1003)
+
     def test_the_key_is_in_no_argument_and_no_environment(self) -> None:
         with launch() as one:
             for pid in processes("arker.local"):

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast, get_args
 
 from arker._io_async import async_in_thread
 from arker.errors import ArkerError, bad_request
@@ -20,6 +20,7 @@ from arker.filechanges import FileChanges, KnownTree
 from arker.filevalues import (
     PARTIAL,
     FileInfo,
+    FileKind,
     GrepMatch,
     RemotePath,
     TreeResult,
@@ -388,7 +389,7 @@ class AsyncFiles:
         path: RemotePath = ".",
         *,
         name: str = "*",
-        kind: str | None = None,
+        kind: FileKind | None = None,
         larger_than: int | None = None,
         newer_than: float | None = None,
     ) -> Sequence[FileInfo]:
@@ -403,7 +404,10 @@ class AsyncFiles:
 
         Raises:
             ArkerError: See the class.
+            ValueError: There is no such kind.
         """
+        if kind is not None and kind not in get_args(FileKind):
+            raise ValueError(f"kind is {', '.join(get_args(FileKind))} or None, not {kind!r}")
         return [
             info
             async for info in self.list(path, glob=f"**/{name}")

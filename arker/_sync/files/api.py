@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast, get_args
 
 from arker._io_sync import in_thread
 from arker.errors import ArkerError, bad_request
@@ -21,6 +21,7 @@ from arker.filechanges import FileChanges, KnownTree
 from arker.filevalues import (
     PARTIAL,
     FileInfo,
+    FileKind,
     GrepMatch,
     RemotePath,
     TreeResult,
@@ -387,7 +388,7 @@ class Files:
         path: RemotePath = ".",
         *,
         name: str = "*",
-        kind: str | None = None,
+        kind: FileKind | None = None,
         larger_than: int | None = None,
         newer_than: float | None = None,
     ) -> Sequence[FileInfo]:
@@ -402,7 +403,10 @@ class Files:
 
         Raises:
             ArkerError: See the class.
+            ValueError: There is no such kind.
         """
+        if kind is not None and kind not in get_args(FileKind):
+            raise ValueError(f"kind is {', '.join(get_args(FileKind))} or None, not {kind!r}")
         return [
             info
             for info in self.list(path, glob=f"**/{name}")

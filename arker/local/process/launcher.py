@@ -163,9 +163,11 @@ class _Shared:
         for place in (None, _MEMORY):
             try:
                 self._temporary = Path(tempfile.mkdtemp(prefix="arker-", dir=place))
-                return self._start(self._temporary, options)
             except OSError as error:
                 refusal = refusal or LaunchError(f"there is no folder for temporary state: {error}")
+                continue
+            try:
+                return self._start(self._temporary, options)
             except _UnfitError as error:
                 refusal = refusal or error
             self._clean()
@@ -197,19 +199,23 @@ class _Shared:
         )
         with log, theirs:
             # -P and our own sys.path: the child imports what this process would, and nothing from the current folder.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "arker.local"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                    "ARKER_LAUNCH_FD": str(theirs.fileno()),
-                },
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "arker.local"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                    env={
+                        **os.environ,
+                        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                        "ARKER_LAUNCH_FD": str(theirs.fileno()),
+                    },
+                )
+            except OSError as error:
+                self._channel.close()
+                raise LaunchError(f"cannot start {sys.executable}: {error.strerror}") from None
         self._channel.settimeout(_START)
         try:
             self._channel.sendall(order.encode() + b"\n")

@@ -121,6 +121,10 @@ async def test_folders(way: Way, deployment: Deployment) -> None:
         assert not await files.exists("c/b/f.py")
         assert [i.name for i in await files.find(".", name="?", kind="file")] == ["g"]
         assert [i.name for i in await files.find(".", larger_than=9)] == ["f.py", "g"]
+        with pytest.raises(ValueError, match="kind is file, directory, symlink, other or None, not 'dir'"):
+            await files.find(".", kind="dir")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="mode is an int such as 0o644, not '644'"):
+            await files.chmod("c/g", "644")  # type: ignore[arg-type]
         await files.remove("c", recursive=True)
         await files.remove("c", missing_ok=True)
         with pytest.raises(ArkerError, match="not_found"):
