@@ -45,15 +45,30 @@ SLOW = (
 #: Of a table of tests of the engine, each of which starts an engine, so many rows are not slow.
 ROWS = 2
 
+#: Where the longest tests are, so that none of them is left alone at the end; then the tests that fork their process,
+#: which is small as long as it has run few others.
+FIRST = (
+    "local/test_images.py", "docs/test_snippets.py", "local/test_durability.py", "examples",
+    "contract/test_generated.py", "client/test_blocking.py", "scripts", "packaging", "engine", "security", "testing",
+    "local",
+)  # fmt: skip
+
 #: Which contract the shared deployment speaks; `make contracts` runs the client's tests with each one alone.
 CONTRACT = os.environ.get("ARKER_TEST_CONTRACT", "both")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
+    def path_of(item: pytest.Item) -> str:
+        return str(item.path.relative_to(Path(__file__).parent))
+
+    def turn(item: pytest.Item) -> int:
+        path = path_of(item)
+        return next((n for n, name in enumerate(FIRST) if path.startswith(name)), len(FIRST))
+
+    items.sort(key=turn)
     rows: Counter[str] = Counter()
     for item in items:
-        path = str(item.path.relative_to(here))
+        path = path_of(item)
         table = item.nodeid.partition("[")[0]
         rows[table] += 1
         if path.startswith(SLOW) or (path.startswith("engine/") and rows[table] > ROWS):
@@ -65,6 +80,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if "deployment" not in getattr(item, "fixturenames", ())]
         items[:] = [item for item in items if item not in others]
         config.hook.pytest_deselected(items=others)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """`-n auto`: more than there are cores, as about half of the time a test waits, for a disk or for a process."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else len(os.sched_getaffinity(0)) + 2
 
 
 #: How often something is killed at a random moment, in all tests together.

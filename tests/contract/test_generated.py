@@ -18,7 +18,7 @@ from arker.local.process.launcher import Deployment
 SPECS = Path(__file__).parents[2] / "openapi"
 BASE = "01KQBYKEV5WJ7YB010603T1DCT_d8c0"
 #: Requests of each kind for each operation; more of them with ARKER_TEST_EXAMPLES.
-EXAMPLES = os.environ.get("ARKER_TEST_EXAMPLES", "15")
+EXAMPLES = os.environ.get("ARKER_TEST_EXAMPLES", "8")
 
 #: `{vm_id}` is a computer that is there, but for the operation that would delete it.
 CONFIGURATION = """

@@ -144,7 +144,9 @@ async def test_a_cancelled_call_leaves_nothing_open(engine: BubblewrapEngine) ->
         with pytest.raises(asyncio.CancelledError):
             await call
     await (await engine.open_port("a", 8000)).close()
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 4  # spare ones
+    # What is answered to a call that was cancelled is closed when it comes. The helper keeps spare ones.
+    while len(list(Path("/proc/self/fd").iterdir())) > before + 4:
+        await asyncio.sleep(0.01)
 
 
 async def test_a_server_that_reads_nothing_blocks_only_its_connection(

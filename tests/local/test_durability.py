@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 BASE = "01KQBYKEV5WJ7YB010603T1DCT_d8c0"
 WORKERS = 4
+#: Of the files in a computer.
+NAMES = {f"f{n}{new}" for n in range(3) for new in ("", ".new")}
 
 
 class Refused(Exception):
@@ -201,10 +203,13 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_answered(
             there = {item["vm_id"] for item in listed["items"]}
             assert there == {vm for worker in workers for vm in worker.files}
             for vm in there:
+                found = connection.call(
+                    "POST", f"/api/v1/local/vms/{vm}/files", {"op": "list", "path": "/home/user"}
+                )
+                assert {entry["path"] for entry in found["entries"]} <= NAMES, found
+            for vm in moments.sample(sorted(there), min(2, len(there))):
                 ran = connection.call("POST", f"/api/v1/vms/{vm}/run", {"command": "ls -A", "session_id": 0})
-                assert set(ran["stdout"].split()) <= {
-                    f"f{n}{new}" for n in range(3) for new in ("", ".new")
-                }, ran
+                assert set(ran["stdout"].split()) <= NAMES, ran
         stop = threading.Event()
         threads = [threading.Thread(target=worker.work, args=(deployment, stop)) for worker in workers]
         for thread in threads:
