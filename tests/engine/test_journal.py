@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import threading
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,39 @@ def test_a_full_disk_cuts_the_output_at_what_is_in_the_file(
     assert kept(of) == (b"x" * 1200 + b"y" * 1200)[: of.size]
 
 
+def test_pieces_of_one_stream_are_one_frame_on_disk(tmp_path: Path, of: Journal) -> None:
+    for stream in (Stream.STDOUT, Stream.STDOUT, Stream.STDERR, Stream.STDOUT):
+        of.append(stream, b"x")
+    of.spill()
+    assert (tmp_path / "a").read_bytes() == b"O\2\0\0\0xxE\1\0\0\0xO\1\0\0\0x"
+
+
+async def test_a_long_output_on_disk_is_read_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_BLOCK", 16)
+    written = Journal(str(tmp_path / "a"), 1 << 20, OutputQuota(0))
+    for number in range(20):
+        written.append(Stream.STDOUT, b"o" * number)
+        written.append(Stream.STDERR, b"e" * number)
+        written.spill()
+    scan, go, waited = journal._scan, threading.Event(), []
+
+    def scan_later(path: str) -> journal._Scanned:
+        waited.append(go.wait(30))
+        return scan(path)
+
+    monkeypatch.setattr(journal, "_scan", scan_later)
+    read = Journal.of_ended(str(tmp_path / "a"))
+    readers = [asyncio.create_task(read.load()) for _ in range(2)]
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(*readers)
+    assert waited == [True]
+    assert read.totals == written.totals
+    assert kept(read) == kept(written)
+
+
 def test_output_that_comes_little_by_little_takes_few_segments(of: Journal) -> None:
     told = []
     of.on_output = lambda: told.append(of.size)
@@ -106,7 +141,7 @@ def test_output_that_comes_little_by_little_takes_few_segments(of: Journal) -> N
     assert of._memory <= 1000
 
 
-def test_the_output_of_a_run_that_goes_on_is_on_disk_soon(tmp_path: Path) -> None:
+async def test_the_output_of_a_run_that_goes_on_is_on_disk_soon(tmp_path: Path) -> None:
     changes: list[str] = []
     book = RunBook(tmp_path, 1 << 20, lambda: changes.append("changed"))
     run = book.start("vm", "r", "0", "a server", soon=False)
@@ -121,7 +156,8 @@ def test_the_output_of_a_run_that_goes_on_is_on_disk_soon(tmp_path: Path) -> Non
     assert changes == ["changed"]
     book.save()
     # The process that held it is gone.
-    assert kept(RunBook(tmp_path, 1 << 20, changes.clear).get("vm", "r").journal) == b"before, and after."
+    saved = await RunBook(tmp_path, 1 << 20, changes.clear).get("vm", "r")
+    assert kept(saved.journal) == b"before, and after."
 
 
 def test_a_run_that_is_forgotten_soon_is_never_on_disk(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ class FakeEngine:
 
     async def run_of(self, vm_id: str, run_id: str) -> Run:
         self._vm(vm_id)
-        return self._book.get(vm_id, run_id)
+        return await self._book.get(vm_id, run_id)
 
     async def runs(self, vm_id: str) -> list[Run]:
         self._vm(vm_id)

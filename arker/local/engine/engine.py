@@ -603,7 +603,7 @@ class BubblewrapEngine:
         Raises RunMissing, VmMissing.
         """
         self._computer(vm_id)
-        return self._runs.get(vm_id, run_id)
+        return await self._runs.get(vm_id, run_id)
 
     async def runs(self, vm_id: str) -> list[Run]:
         """Return the runs of a computer that are going on or were not forgotten, newest first. Raises VmMissing."""

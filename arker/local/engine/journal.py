@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import struct
 from bisect import bisect_right
@@ -23,6 +24,8 @@ _LETTERS: dict[Stream, bytes] = {stream: letter for letter, stream in _STREAMS.i
 #: Bytes held in memory, and of a segment of the file; each piece counts slightly more than its data.
 _MEMORY = 1 << 18
 _PIECE_COST = 128
+#: Bytes that are read at once to find frames, of which many may be small.
+_BLOCK = 1 << 12
 #: Bytes that each run may keep, however much other runs of the computer keep.
 _ASSURED = 32 << 20
 
@@ -34,6 +37,42 @@ class Segment:
     offset: int
     begin: int
     end: int
+
+
+#: What a file has: a descriptor of it, negative if there is none, its segments, and the bytes of each stream.
+_Scanned = tuple[int, list[Segment], dict[Stream, int]]
+
+
+def _scan(path: str) -> _Scanned:
+    """Blocking. Raises OSError."""
+    segments: list[Segment] = []
+    totals = dict.fromkeys(Stream, 0)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1, segments, totals
+    try:
+        size = os.fstat(fd).st_size
+        position, begin, offset = 0, 0, 0
+        block, at = b"", 0
+        while position + _FRAME.size <= size:
+            if position + _FRAME.size > at + len(block):
+                block, at = os.pread(fd, _BLOCK, position), position
+            letter, length = _FRAME.unpack_from(block, position - at)
+            end = position + _FRAME.size + length
+            if letter not in _STREAMS or end > size:
+                break
+            totals[_STREAMS[letter]] += length
+            position = end
+            if position - begin >= _MEMORY:
+                segments.append(Segment(offset, begin, position))
+                begin, offset = position, sum(totals.values())
+    except BaseException:
+        os.close(fd)
+        raise
+    if position > begin:
+        segments.append(Segment(offset, begin, position))
+    return fd, segments, totals
 
 
 @dataclass(slots=True)
@@ -78,39 +117,32 @@ class Journal:
         #: Whether the output is complete.
         self.ended: bool = False
         self._forgotten = False
-        self._unread = False
+        #: Held while the file of an ended run is read; None once it is.
+        self._unread: asyncio.Lock | None = None
 
     @classmethod
     def of_ended(cls, path: str) -> Journal:
-        """Return the journal of an ended run; `reopen` reads its file."""
+        """Return the journal of an ended run; `load` reads its file."""
         self = cls(path, 0, OutputQuota(0))
         self.ended = True
-        self._unread = True
+        self._unread = asyncio.Lock()
         return self
 
-    def reopen(self) -> None:
-        """Read the file of an ended run, once. Blocking. Raises OSError."""
-        if self._unread:
-            self._unread = False
-            with contextlib.suppress(FileNotFoundError):
-                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-                self._scan()
+    async def load(self) -> None:
+        """Find out what is in the file of an ended run, once. Raises OSError."""
+        if self._unread is not None:
+            async with self._unread:
+                if self._unread is not None:
+                    self._take(await asyncio.to_thread(_scan, self._path))
 
-    def _scan(self) -> None:
-        position, begin, offset = 0, 0, 0
-        while len(head := os.pread(self._fd, _FRAME.size, position)) == _FRAME.size:
-            letter, length = _FRAME.unpack(head)
-            end = position + _FRAME.size + length
-            if letter not in _STREAMS or end > os.fstat(self._fd).st_size:
-                break
-            self.size += length
-            self.totals[_STREAMS[letter]] += length
-            position = end
-            if position - begin >= _MEMORY:
-                self._segments.append(Segment(offset, begin, position))
-                begin, offset = position, self.size
-        if position > begin:
-            self._segments.append(Segment(offset, begin, position))
+    def load_now(self) -> None:
+        """Do the same while the caller waits. Blocking. Raises OSError."""
+        self._take(_scan(self._path))
+
+    def _take(self, scanned: _Scanned) -> None:
+        self._unread = None
+        self._fd, self._segments, self.totals = scanned
+        self.size = sum(self.totals.values())
 
     def append(self, stream: Stream, data: bytes) -> None:
         """Add output, up to the limit and to what the quota allows."""
@@ -148,11 +180,13 @@ class Journal:
         if self._spilled == len(self._pieces) or self._forgotten:
             return
         begin = self._segments[-1].end if self._segments else 0
-        frames = b"".join(
-            part
-            for piece in self._pieces[self._spilled :]
-            for part in (_FRAME.pack(_LETTERS[piece.stream], len(piece.data)), piece.data)
-        )
+        parts: list[bytes] = []
+        for stream, pieces in itertools.groupby(
+            self._pieces[self._spilled :], key=lambda piece: piece.stream
+        ):
+            data = b"".join(piece.data for piece in pieces)
+            parts += (_FRAME.pack(_LETTERS[stream], len(data)), data)
+        frames = b"".join(parts)
         try:
             if self._fd < 0:
                 os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
@@ -240,11 +274,9 @@ class Journal:
         self._pieces.clear()
         self._spilled = 0
         self._segments.clear()
-        if self._fd >= 0 or self._unread:
-            self._unread = False
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
 

@@ -255,7 +255,7 @@ class LocalRun:
     async def batches(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Sequence[Event]]:
         """Yield the same in batches of what is there at a time."""
         journal = self.journal
-        journal.reopen()
+        await journal.load()
         if offset > journal.size or offset < 0:
             raise ValueError(f"the run has {journal.size} bytes of output, and none at offset {offset}")
         cut = False
@@ -395,11 +395,11 @@ class RunBook:
         else:
             self.save_soon(run)
 
-    def get(self, vm_id: str, run_id: str) -> LocalRun:
-        """Return the run with this id. Blocking. Raises RunMissing."""
+    async def get(self, vm_id: str, run_id: str) -> LocalRun:
+        """Return the run with this id. Raises RunMissing."""
         run = self._runs.get(vm_id, {}).get(run_id)
         if run is None and _ID.fullmatch(run_id):
-            run = self._read(vm_id, run_id)
+            run = await asyncio.to_thread(self._read, vm_id, run_id)
         if run is None or run.forgotten:
             raise RunMissing(f"there is no run {run_id} in computer {vm_id}")
         return run
@@ -416,14 +416,14 @@ class RunBook:
     def forget(self, vm_id: str, run_id: str) -> None:
         """Drop a run and its files; a run that is going on is dropped when it ends."""
         run = self._runs.get(vm_id, {}).get(run_id)
-        if run is None:
-            with contextlib.suppress(RunMissing):
-                run = self.get(vm_id, run_id)
         if run is not None:
             run.forgotten = True
             run.journal.forget()
             if run.state is RunState.ENDED:
                 self._drop(run)
+        elif _ID.fullmatch(run_id):
+            self._kept.get(vm_id, {}).pop(run_id, None)
+            self._unlink(vm_id, run_id)
 
     def _drop(self, run: LocalRun) -> None:
         self._runs.get(run.vm_id, {}).pop(run.id, None)
@@ -512,8 +512,11 @@ class RunBook:
         while len(kept) > 1 and (len(kept) > _KEPT or size > self._limit):
             oldest = next(iter(kept))
             size -= kept.pop(oldest)
-            for path in (self._record(vm_id, oldest), self._output(vm_id, oldest)):
-                Path(path).unlink(missing_ok=True)
+            self._unlink(vm_id, oldest)
+
+    def _unlink(self, vm_id: str, run_id: str) -> None:
+        for path in (self._record(vm_id, run_id), self._output(vm_id, run_id)):
+            Path(path).unlink(missing_ok=True)
 
     def _read(self, vm_id: str, run_id: str) -> LocalRun | None:
         try:
@@ -526,7 +529,7 @@ class RunBook:
         journal.cut = record["cut"]
         end = record["end"]
         if end is None:
-            journal.reopen()
+            journal.load_now()
             note = "the engine ended while the command ran"
             out, err = journal.totals.values()
             run.end(End(None, Reason.INFRASTRUCTURE, "", None, out, err, notes=(note,)))
