@@ -328,9 +328,11 @@ class AsyncRunStream:
             if self._feeder is not None:
                 await self._feeder.end()
         finally:
-            if self._owns and self._run.info.state == "running":
-                self._owns = False
+            # A client that is closed has ended it.
+            closed = self._run._computer._client._pipeline.closed
+            if self._owns and self._run.info.state == "running" and not closed:
                 await async_all_the_same(functools.partial(interrupted, self._run), CANCELLING)
+            self._owns = False
             self._forget()
 
     def _forget(self) -> None:

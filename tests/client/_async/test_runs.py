@@ -409,7 +409,9 @@ async def test_a_stream_that_is_left_ends_the_run_that_it_started(deployment: De
         assert stream.run.info.exit_code == (await stream.run.refresh()).exit_code == 3
 
 
-async def test_closing_the_client_ends_the_commands_of_its_calls(deployment: Deployment) -> None:
+async def test_closing_the_client_ends_the_commands_of_its_calls(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
     async with client(deployment) as arker, await arker.vm("arkuntu").fork() as vm:
         mine = client(deployment)
         stream = await mine.vm(vm.id).stream("echo begun; sleep 1000")
@@ -419,6 +421,7 @@ async def test_closing_the_client_ends_the_commands_of_its_calls(deployment: Dep
         await mine.aclose()
         assert (await (await vm.get_run(stream.run.id)).wait(timeout=30)).reason == "cancelled"
         await stream.aclose()
+        assert caplog.text == ""
         assert (await (await vm.get_run(beside.id)).refresh()).state == "running"
 
 

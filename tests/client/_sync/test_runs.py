@@ -406,7 +406,9 @@ def test_a_stream_that_is_left_ends_the_run_that_it_started(deployment: Deployme
         assert stream.run.info.exit_code == (stream.run.refresh()).exit_code == 3
 
 
-def test_closing_the_client_ends_the_commands_of_its_calls(deployment: Deployment) -> None:
+def test_closing_the_client_ends_the_commands_of_its_calls(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
     with client(deployment) as arker, arker.vm("arkuntu").fork() as vm:
         mine = client(deployment)
         stream = mine.vm(vm.id).stream("echo begun; sleep 1000")
@@ -416,6 +418,7 @@ def test_closing_the_client_ends_the_commands_of_its_calls(deployment: Deploymen
         mine.close()
         assert ((vm.get_run(stream.run.id)).wait(timeout=30)).reason == "cancelled"
         stream.close()
+        assert caplog.text == ""
         assert ((vm.get_run(beside.id)).refresh()).state == "running"
 
 
