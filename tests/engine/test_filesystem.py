@@ -295,6 +295,9 @@ async def test_a_file_filled_piece_by_piece_replaces_another(engine: BubblewrapE
         await files.place(f"{HOME}/.part", f"{HOME}/f", sha256="0" * 64)
     with pytest.raises(FileExists):
         await files.place(f"{HOME}/.part", f"{HOME}/f", conditions=Conditions(absent=True))
+    for conditions, error in ((Conditions(absent=True), FileExists), (Conditions(version="1"), FileChanged)):
+        with pytest.raises(error):
+            await files.place(f"{HOME}/.part", "l", base=HOME, conditions=conditions)
     info = await files.place(f"{HOME}/.part", f"{HOME}/l", sha256=abc, mtime_ns=1_000_000_000)
     assert (info.size, info.mode, info.mtime_ns) == (3, 0o750, 1_000_000_000)
     assert await sh(engine, "cat f; ls -A") == "abcf\nl\n"
@@ -440,10 +443,23 @@ async def test_moving(engine: BubblewrapEngine) -> None:
 
 
 async def test_a_directory_that_a_fork_inherited_is_moved(engine: BubblewrapEngine) -> None:
-    await sh(engine, "mkdir -p d/in; echo x > d/in/f")
+    await sh(engine, "mkdir -p d/in empty; echo x > d/in/f")
     await engine.fork("a", "b")
-    await engine.files("b").move(f"{HOME}/d", f"{HOME}/e")
-    assert await sh(engine, "cat e/in/f; ls", vm="b") == "x\ne\n"
+    files = engine.files("b")
+    await files.move(f"{HOME}/d", f"{HOME}/e")
+    assert await sh(engine, "cat e/in/f; ls", vm="b") == "x\ne\nempty\n"
+    await engine.fork("b", "c")
+    files = engine.files("c")
+    for target in (HOME, f"{HOME}/e/in"):
+        with pytest.raises((FileExists, FileRefused)):
+            await files.move(f"{HOME}/e", target)
+    await files.move(f"{HOME}/e", f"{HOME}/empty")
+    assert await sh(engine, "cat empty/in/f; ls", vm="c") == "x\nempty\n"
+    await sh(engine, "mkdir -p full/f d; touch d/g", vm="b")
+    await engine.fork("b", "d")
+    with pytest.raises(FileExists):
+        await engine.files("d").move(f"{HOME}/d", f"{HOME}/full")
+    assert await sh(engine, "ls d full", vm="d") == "d:\ng\n\nfull:\nf\n"
 
 
 async def test_copying(engine: BubblewrapEngine) -> None:

@@ -298,6 +298,10 @@ def place(
                 folder, new = places.above(target), target.rpartition("/")[2]
                 there = _existing(folder, new)
                 if there is not None and stat.S_ISLNK(there.st_mode):
+                    if conditions.absent:
+                        raise FileExists(f"{target} exists")
+                    if conditions.version is not None:
+                        raise FileChanged(f"{target} was changed meanwhile")
                     os.unlink(new, dir_fd=folder)
                     there = None
             _allow(target, there, conditions)
@@ -445,19 +449,32 @@ def move(root: Root, source: str, target: str, *, replace: bool = True) -> None:
         if not replace and _existing(b, new) is not None:
             raise FileExists(f"{target} exists")
         try:
-            if replace:
-                os.rename(name, new, src_dir_fd=a, dst_dir_fd=b)
-            else:
-                _linux.rename_new(a, name, b, new)
-            return
+            if _renamed(a, name, b, new, replace=replace):
+                return
+            if replace and stat.S_ISDIR(info.st_mode):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    os.rmdir(new, dir_fd=b)
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
                 raise FileExists(f"{target} exists") from error
-            if error.errno != errno.EXDEV:
-                raise
+            raise
     copy(root, source, target, recursive=True, replace=replace)
     while not remove(root, source, recursive=True):
         root.until += 60  # an incomplete move is worse than a delayed fork
+
+
+def _renamed(a: int, name: str, b: int, new: str, *, replace: bool) -> bool:
+    """Rename an entry; return False if the kernel cannot."""
+    try:
+        if replace:
+            os.rename(name, new, src_dir_fd=a, dst_dir_fd=b)
+        else:
+            _linux.rename_new(a, name, b, new)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return False
+        raise
+    return True
 
 
 def copy(root: Root, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:

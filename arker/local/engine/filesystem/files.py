@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -69,18 +70,16 @@ class ComputerFiles:
         self._whole = whole
 
     async def _do(self, function: Callable[..., _T], *args: Any, size: int = 0, **options: Any) -> _T:
-        roots: list[Root] = []
+        stopped = threading.Event()
 
         def work(fd: int) -> _T:
-            roots.append(Root(fd))
-            return function(roots[0], *args, **options)
+            return function(Root(fd, stopped=stopped), *args, **options)
 
         try:
             # Run to its end in any case: the descriptor must outlive the work.
             return await self._whole(self._computer.on_files(work, size))
         except asyncio.CancelledError:
-            for root in roots:
-                root.stopped.set()
+            stopped.set()
             raise
 
     async def open(self, path: str) -> Readable:

@@ -13,6 +13,7 @@ import os
 import secrets
 import stat
 import struct
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +43,9 @@ class _WatchQuota:
     """What all watches of this process may take of what the kernel grants a user: half of it."""
 
     def __init__(self) -> None:
-        self.instances = self._limit("max_user_instances")
-        self.folders = self._limit("max_user_watches")
+        self._instances = self._limit("max_user_instances")
+        self._folders = self._limit("max_user_watches")
+        self._lock = threading.Lock()
 
     @staticmethod
     def _limit(name: str) -> int:
@@ -51,6 +53,14 @@ class _WatchQuota:
             return int(Path(f"/proc/sys/fs/inotify/{name}").read_text()) // 2
         except (OSError, ValueError):
             return 0
+
+    def take(self, *, instances: int = 0, folders: int = 0) -> None:
+        """Take some, or give them back by negative numbers. Raises UnwatchableError when there are none."""
+        with self._lock:
+            if instances > max(0, self._instances) or folders > max(0, self._folders):
+                raise UnwatchableError
+            self._instances -= instances
+            self._folders -= folders
 
 
 _quota = _WatchQuota()
@@ -68,8 +78,6 @@ class Watch:
     """A watch of one tree. Whoever has its `lock` may use it; `end` may be called at any time."""
 
     def __init__(self) -> None:
-        if not _quota.instances:
-            raise UnwatchableError
         self.id: str = secrets.token_hex(8)
         self.state: State = State.WATCHING
         self.followers: int = 0
@@ -92,10 +100,11 @@ class Watch:
         self._top: os.stat_result | None = None
         self._above: set[int] = set()
         self._waiting: set[asyncio.Future[None]] = set()
+        _quota.take(instances=1)
         self._fd = int(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         if self._fd < 0:
+            _quota.take(instances=-1)
             raise UnwatchableError
-        _quota.instances -= 1
 
     @property
     def cursor(self) -> str:
@@ -122,8 +131,7 @@ class Watch:
         if self.state is State.OVER and self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-            _quota.instances += 1
-            _quota.folders += len(self._paths)
+            _quota.take(instances=-1, folders=-len(self._paths))
             for held in (self._paths, self._numbers, self._inner, self._fresh):
                 held.clear()
 
@@ -211,16 +219,18 @@ class Watch:
 
     def _add(self, fd: int, path: str, mask: int) -> int:
         """Watch an open folder; return its number, negative if it may not be read."""
-        if len(self._paths) >= _FOLDERS or _quota.folders <= 0:
+        if len(self._paths) >= _FOLDERS:
             raise UnwatchableError
+        _quota.take(folders=1)
         number = int(_libc.inotify_add_watch(self._fd, f"/proc/self/fd/{fd}".encode(), mask | _ONLYDIR))
-        if number < 0:
-            if ctypes.get_errno() == errno.ENOSPC:
-                raise UnwatchableError
+        failure = ctypes.get_errno() if number < 0 else 0
+        if failure or number in self._paths:
+            _quota.take(folders=-1)
+        if failure == errno.ENOSPC:
+            raise UnwatchableError
+        if failure:
             return number
-        if number not in self._paths:
-            _quota.folders -= 1
-        elif self._paths[number] != path:
+        if self._paths.get(number, path) != path:
             # It was moved; the events of that come later.
             self._unname(number)
         self._paths[number] = path
@@ -229,7 +239,7 @@ class Watch:
     def _drop(self, number: int) -> None:
         self._unname(number)
         del self._paths[number]
-        _quota.folders += 1
+        _quota.take(folders=-1)
         self._above.discard(number)
 
     def _unname(self, number: int) -> None:
