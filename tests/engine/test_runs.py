@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import time
+import weakref
 from pathlib import Path
 from signal import Signals
 
@@ -32,6 +34,21 @@ async def test_streams_status_and_folder(engine: BubblewrapEngine) -> None:
     assert (outcome.stdout, outcome.stderr, outcome.exit_code) == (b"out\n", b"err\n", 7)
     assert (outcome.cwd, outcome.completed) == ("/tmp", True)
     assert outcome.duration_ms > 0
+
+
+async def test_a_forgotten_run_is_not_left_to_the_garbage_collector(engine: BubblewrapEngine) -> None:
+    await attempt(engine, "true")
+    gc.disable()
+    try:
+        handle = await engine.start_run("a", "0", "echo out")
+        await handle.wait()
+        await engine.forget_run("a", handle.id)
+        gone = weakref.ref(handle)
+        del handle
+        while gone() is not None:  # the shell may still be about to report
+            await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_the_place(engine: BubblewrapEngine) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -241,6 +243,23 @@ async def test_who_waits_to_send_a_body_is_told_to_go_on() -> None:
     first, last = await sending
     assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert last.endswith(b"\r\n\r\none")
+
+
+async def test_an_answered_request_is_not_left_to_the_garbage_collector() -> None:
+    requests: list[weakref.ref[Any]] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        requests.append(weakref.ref(scope[ARRIVED].__self__))
+        await answer(scope, receive, send)
+
+    peer = Peer(noting)
+    gc.disable()
+    try:
+        await peer.send(GET % b"" + GET % b"")
+        # The connection still has the last one.
+        assert [request() is None for request in requests] == [True, False]
+    finally:
+        gc.enable()
 
 
 async def test_a_connection_is_closed_when_it_has_been_idle_for_long_enough() -> None:

@@ -82,6 +82,10 @@ class OutputQuota:
     free: int
 
 
+def _nothing() -> None:
+    pass
+
+
 class Journal:
     """The output of a run. Use it from one event loop; its file is read and written through the page cache.
 
@@ -106,7 +110,7 @@ class Journal:
         #: Bytes that the pieces in memory count as.
         self._memory = 0
         #: Called when there is output that is not in the file.
-        self.on_output: Callable[[], None] = lambda: None
+        self.on_output: Callable[[], None] = _nothing
         self._waiting: list[asyncio.Future[None]] = []
         #: Bytes that were kept.
         self.size: int = 0
@@ -251,6 +255,7 @@ class Journal:
     def end(self) -> None:
         """Mark the output as complete."""
         self.ended = True
+        self.on_output = _nothing
         self._give_back()
         self._wake()
 

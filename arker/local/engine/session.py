@@ -68,6 +68,10 @@ _MOVES: dict[SessionPhase, tuple[SessionPhase, ...]] = {
 }
 
 
+def _nothing() -> None:
+    pass
+
+
 class TimeoutState(enum.Enum):
     """The state of a command's timeout. Only `Timeout._move` changes it; it moves once."""
 
@@ -92,8 +96,10 @@ class Timeout:
         assert self.state is TimeoutState.ARMED, (self.state, state)
         self.state = state
         self._timer.cancel()
+        # What it calls refers to this timeout: both would be left to the garbage collector.
+        expired, self._expired = self._expired, _nothing
         if state is TimeoutState.EXPIRED:
-            self._expired()
+            expired()
 
     def disarm(self) -> None:
         """Cancel the timeout, as the command ended or is being ended. Ignored once it was reached."""

@@ -287,6 +287,8 @@ class Connection(HttpToolsProtocol):
             task = asyncio.current_task()
             assert task is not None
             self.tasks.discard(task)
+            # It refers to the cycle, which refers to the scope: both would be left to the garbage collector.
+            del cycle.scope[ARRIVED]  # type: ignore[typeddict-item]
 
     def on_body(self, body: bytes) -> None:
         """Pass on bytes of a body; they are limited elsewhere."""
