@@ -335,7 +335,7 @@ async def async_side_by_side(
 
 
 class AsyncBeside:
-    """A job that goes on beside the calls of its owner; what it raises is lost."""
+    """A background job of its owner; its exceptions are ignored."""
 
     def __init__(self, job: Callable[[], Awaitable[None]]) -> None:
         self._task = asyncio.ensure_future(job())

@@ -201,7 +201,7 @@ def side_by_side(worker: Callable[[], None], count: int, *, stop: Callable[[], o
 
 
 class Beside:
-    """A job that goes on beside the calls of its owner, in a thread; what it raises is lost."""
+    """A background job of its owner, in a thread; its exceptions are ignored."""
 
     def __init__(self, job: Callable[[], None]) -> None:
         threading.Thread(target=job, name="arker-beside", daemon=True).start()

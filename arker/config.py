@@ -32,8 +32,7 @@ class Timeouts:
             command.
         write: From one piece of a request to the next.
         pool: Waiting for one of `max_connections` to become free.
-        run: Waiting for a command that has no `timeout` of its own. It is finite because a call that never
-            returns helps nobody; it does not stop the command.
+        run: Waiting for a command that has no `timeout` of its own. It does not stop the command.
 
     Raises:
         ValueError: for a time out of range.

@@ -273,8 +273,8 @@ def needing(what: str) -> Generator[None]:
 
 
 def in_doubt(error: ArkerError, why: str | None) -> None:
-    """Make the last failure of a call the error of the whole call. What came before it may have been acted on, as `why`
-    says, if that is given: then `no` becomes `maybe`. An answer (`yes`) is about the whole call already."""
+    """Make the last failure of a call the error of the whole call. With `why`, an earlier request may have been acted
+    on: then `no` becomes `maybe`. An answer (`yes`) is about the whole call already."""
     if why is not None and error.processed == "no":
         error.processed = "maybe"
         error.message = f"{error.message}; {why}"

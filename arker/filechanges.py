@@ -57,7 +57,7 @@ class FileChanges(Sequence[FileChange]):
 
 
 class KnownTree:
-    """The entries of a tree as far as they are known. Files that are not complete yet do not count."""
+    """The known entries of a tree. Files that are not complete yet do not count."""
 
     def __init__(self, entries: Iterable[FileInfo]) -> None:
         self._known = _by_path(entries)
@@ -75,7 +75,7 @@ class KnownTree:
     def update(self, news: TreeNews) -> Sequence[FileChange]:
         """Take in what a deployment says; return what changed by that."""
         found = _by_path(news.entries)
-        # What is below them is not there any more, unless it is said.
+        # Entries below them are gone, unless `news` has them.
         ended = set(news.removed) | {path for path, info in found.items() if not info.is_directory}
         ended = {path for path in ended if path in self._known and self._known[path].is_directory}
         gone = {path for path in news.removed if path in self._known}

@@ -107,8 +107,8 @@ def tell(hook: Callable[[Event], object] | None, event: Event) -> None:
 
 @contextlib.contextmanager
 def leaving(error: BaseException | None, what: str) -> Generator[None]:
-    """Around what ends something at the end of a with-block that raised `error` or nothing; `what` is logged if that
-    fails and cannot be raised, such as "run 1 was not ended"."""
+    """Clean up at the end of a with-block. A failure is raised if the block raised nothing (`error` is None); otherwise
+    it is logged with `what`, such as "run 1 was not ended"."""
     try:
         yield
     except ArkerError as failure:

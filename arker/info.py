@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ComputerUsage:
-    """What a computer takes at the moment.
+    """What a computer uses now.
 
     Attributes:
         vm_id: Its id.
         name: Its name, or None.
         state: `running` while its sandbox lives, else `idle`.
-        cpu_seconds: Time of processors since its sandbox started, in seconds; the difference of two readings is its
-            load. A lower bound where the deployment has no cgroups.
+        cpu_seconds: CPU time since its sandbox started, in seconds; the difference of two readings is its load. A lower
+            bound where the deployment has no cgroups.
         memory: Private memory of its processes, in bytes.
         processes: How many processes it has, idle shells included.
-        disk: Bytes that it has written to its disk, as last measured, which is done from time to time while it runs;
-            None if that was not done since the deployment started.
+        disk: Bytes that it has written to its disk, as last measured while it ran; None if it was not measured since
+            the deployment started.
     """
 
     vm_id: str
@@ -70,7 +70,7 @@ class ComputerInfo:
         is_public: Whether other organizations may fork it.
         created_at: When it was made (UTC).
         last_active_at: When it was last used (UTC), or None.
-        base_id: The base image that its line of forks started from, or None.
+        base_id: The base image that it descends from, or None.
         base_name: The name of that base image, or None.
         parent_id: The computer that it was forked from, if the deployment tells it; else None.
         region: Where it lives, or None.

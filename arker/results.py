@@ -41,9 +41,9 @@ class Usage:
         peak_memory: Peak memory, in bytes, as sampled some four times a second, of the processes that the command
             started; None for a run of less than about half a second, and for one that started none. The memory of the
             shell itself is not counted.
-        bytes_written: Bytes that the same wrote to files on a disk, also to files that it deleted since, by whole
-            pages; a lower bound. Of processes that nothing waited for, as sampled some four times a second. None for
-            a run of less than 20 ms. Files in memory, such as those in `/dev/shm`, and pipes do not count.
+        bytes_written: Bytes that these wrote to files on a disk, in whole pages, including files deleted since; a lower
+            bound. Processes that nothing waited for are sampled some four times a second. None for a run of less than
+            20 ms. Files in memory, such as those in `/dev/shm`, and pipes do not count.
         exact: Whether `cpu_seconds` is exact; otherwise it is a lower bound.
     """
 
@@ -86,14 +86,14 @@ class RunResult(Texts):
         exit_code: Exit status; 128 + n after signal n, 124 when the timeout ended it.
         duration_ms: Wall time of the command at the deployment, in milliseconds.
         session_id: The session that it ran in.
-        cwd: The folder of its session afterwards; empty if it could not be found out over contract 0.3.
+        cwd: The folder of its session afterwards; empty if the request for it failed (over contract 0.3).
         completed: False when the timeout ended it.
         truncated: True when its output exceeded the deployment's limit and the rest was dropped.
         reason: Why it ended: `exited`, `signalled`, `timed_out`, `cancelled`, `out_of_memory`, `disk_full`; None if
             the deployment does not tell.
         usage: Resources that it used; None if the deployment does not tell.
         notes: Remarks of the deployment, one sentence each: processes that were killed because the computer used too
-            much memory, although the command went on, or state that its session could not keep.
+            much memory, although the command continued, or state that its session could not keep.
     """
 
     stdout: bytes
@@ -234,7 +234,7 @@ class VmSummary:
     Attributes:
         vm_id: Its id.
         name: Its name, or None.
-        base_image: The base image that its line of forks started from.
+        base_image: The base image that it descends from.
         region: Where it lives.
         created_at: When it was made, with its time zone (UTC).
     """

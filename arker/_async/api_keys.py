@@ -28,18 +28,19 @@ class AsyncApiKeys:
         self._client = client
 
     async def create(self, name: str, *, vm_ids: Sequence[str] = (), timeout: float | None = None) -> ApiKey:
-        """Make a key. The key itself is in this answer and in no other.
+        """Make a key. Only this call returns the key itself.
 
-        It is sent once: after an error with `processed="maybe"`, look into `list()` before another try.
+        It is not sent again after a failure: after an error with `processed="maybe"`, check `list()` before another
+        try.
 
         Args:
-            name: What its id begins with, 1 to 255 characters.
+            name: The beginning of its id, 1 to 255 characters.
             vm_ids: Ids of the computers that it is limited to, 16 at most; default is all of the organization. A
-                limited key makes no computers and no keys.
+                limited key can make neither computers nor keys.
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: `forbidden` when the client's key may make none, and whatever else fails.
+            ArkerError: `forbidden` when the client's key may make none, and any other failure.
         """
         body = CreateApiKeyRequest(name=name)
         if vm_ids:
@@ -49,13 +50,13 @@ class AsyncApiKeys:
         return await ask(client, client._budget(timeout), create_api_key, parts, created_api_key)
 
     async def list(self, *, timeout: float | None = None) -> builtins.list[ApiKey]:
-        """The keys that are not revoked, newest first; never the keys themselves.
+        """Return the records of keys that are not revoked, newest first; never the keys themselves.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: whatever fails.
+            ArkerError: any failure.
         """
         client = self._client
         return await ask(
@@ -67,15 +68,15 @@ class AsyncApiKeys:
         )
 
     async def revoke(self, key_id: str, *, timeout: float | None = None) -> None:
-        """Make a key invalid, at once and for good.
+        """Revoke a key, at once and permanently.
 
         Args:
-            key_id: The id of the key, as `list()` tells it; not the key itself.
+            key_id: The id of the key, as `list()` returns it; not the key itself.
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
 
         Raises:
-            ArkerError: `not_found` when there is no such key, or it is revoked already - unless an earlier try of this
-                call may have done it.
+            ArkerError: `not_found` when there is no such key, or it is revoked already, unless an earlier try of this
+                call may have revoked it.
         """
         client = self._client
         budget = client._budget(timeout)

@@ -64,8 +64,8 @@ class AsyncArker:
         provider: With `region`, selects the platform's host in place of `base_url`; default `ARKER_PROVIDER`.
         region: Default `ARKER_REGION`.
         contract: The contract to use: `0.1`, `0.3`, or `auto`: 0.1 until a host answers that it does not know one of
-            its paths, then 0.3 for that host. Over 0.3, `list` reads all computers, and a session name stands for
-            the session with an index made of it.
+            its paths, then 0.3 for that host. Over 0.3, `list` reads all computers, and a session with a name has an
+            index that is computed from it.
 
     Raises:
         ArkerError: `unauthorized` without a key, `bad_request` for a key or URL that can never work.
@@ -179,7 +179,7 @@ class AsyncArker:
         return client
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_pipeline"):  # in the traceback of one that could not be made
+        if not hasattr(self, "_pipeline"):  # for tracebacks of a failing __init__
             return super().__repr__()
         config = self._pipeline.config
         return f"{type(self).__name__}(base_url={str(config.regional)!r}, global_url={str(config.control)!r})"
@@ -309,8 +309,8 @@ class AsyncArker:
             yield info
 
     async def usage(self, *, timeout: float | None = None) -> tuple[ComputerUsage, ...]:
-        """Return what each computer of the organization takes at the moment, newest first: time of processors, memory,
-        disk. Needs your own deployment.
+        """Return the CPU time, memory and disk that each computer of the organization uses now, newest first. Needs
+        your own deployment.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
@@ -323,7 +323,7 @@ class AsyncArker:
         return await usage_of(self, self._budget(timeout))
 
     async def regions(self, *, timeout: float | None = None) -> tuple[Region, ...]:
-        """Return the regions where computers can live.
+        """Return the regions where computers can run.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.
@@ -419,8 +419,8 @@ class AsyncArker:
         self, function: Callable[[T], Awaitable[R]], items: Iterable[T], *, concurrency: int = 32
     ) -> builtins.list[Outcome[R, Exception]]:
         """Call a function for each of many computers (or other items), several at a time. When it is interrupted, no
-        further call begins. In asyncio those in progress are cancelled; threads go on, and closing the client ends
-        what they run.
+        further call begins. In asyncio those in progress are cancelled; threads continue, and closing the client ends
+        their calls.
 
         Args:
             function: The function to call.

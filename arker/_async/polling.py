@@ -1,4 +1,4 @@
-"""Runs over contract 0.3 alone, which neither streams nor waits: their output is asked for again and again.
+"""Runs over contract 0.3 alone, which has neither streams nor waiting: their output is polled.
 
 The platform answers with the whole output so far, in which the order of the two streams is not visible.
 """
@@ -35,7 +35,7 @@ from .v03 import ask, session_for
 if TYPE_CHECKING:
     from .computer import AsyncComputer
 
-#: Seconds between questions: at first and after output, and at most; each pause is half as long again.
+#: Seconds between polls: at first and after output, and at most; each pause is half as long again.
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 3.0
 #: Of more output than this (bytes), the pauses do not become shorter again: each answer has all of it.

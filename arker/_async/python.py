@@ -1,4 +1,4 @@
-"""Python that stays: an interpreter in a computer whose variables live between calls."""
+"""An interpreter in a computer that keeps its variables between calls."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NOT_THE_CODE: Final = ("computer_stopped", "infrastructure")
 
 
 class AsyncPython:
-    """A Python interpreter in a computer, whose variables live from call to call; made by `computer.python()`.
+    """A Python interpreter in a computer that keeps its variables from call to call; made by `computer.python()`.
 
     Its process starts with the first call and is a run of the computer. When a call ends it (a crash, `os._exit()`, no
     memory), the result says so, and the next call starts a new one. A with-statement ends it.
@@ -65,7 +65,7 @@ class AsyncPython:
         self._env = env
         self._idle = idle
         self._process: _Process | None = None
-        #: Why variables are lost that the caller does not know to be.
+        #: Why variables were lost, if the caller does not know yet.
         self._lost: str | None = None
         self._closed = False
         self._turn = threading.Lock()
@@ -83,8 +83,8 @@ class AsyncPython:
     ) -> PythonResult:
         """Execute code and wait for its end. An exception in it is a result, not an error.
 
-        Its top level may wait for coroutines, as in a notebook. `input()` raises EOFError; `sys.exit()` ends the call,
-        not the process.
+        Its top level may await coroutines, as in a notebook. `input()` raises EOFError; `sys.exit()` ends the call, not
+        the process.
 
         If the call is cancelled or a callback raises, the process is killed and its variables are lost.
 

@@ -1,4 +1,4 @@
-"""Runs that continue by themselves: handles, and their events as they arrive."""
+"""Runs in the background: handles, and their events as they arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What computers take at the moment, as a deployment of your own tells it."""
+"""What computers use now, in a deployment of your own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAGE: Final = 1000
 
 
 async def usage_of(client: AsyncArker, budget: Budget) -> tuple[ComputerUsage, ...]:
-    """Return what all computers of the organization take. Raises ArkerError."""
+    """Return what all computers of the organization use. Raises ArkerError."""
 
     def usages(body: Any) -> list[ComputerUsage]:
         return [computer_usage(row) for row in body["computers"]]

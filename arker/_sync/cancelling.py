@@ -40,7 +40,7 @@ class Running:
         key: The Idempotency-Key of its request.
         v03: Whether it was sent over contract 0.3.
         session: Its session over contract 0.3, by index or id.
-        run_id: Its id, as soon as an answer tells it.
+        run_id: Its id, once an answer has it.
         began: When the call began, in seconds since the epoch.
     """
 
@@ -95,8 +95,8 @@ def _by_key(client: Arker, budget: Budget, run: Running) -> bool:
 
 
 def _found(client: Arker, budget: Budget, run: Running) -> str | None:
-    """The id of a run whose answer has not come: contract 0.3 finds none by its key, so it is the only one with its
-    command in its session since it was sent. None if there is no such run, or several, which cannot be told apart."""
+    """Return the id of a run without an answer. Contract 0.3 does not find runs by their keys, so this is the only run
+    of the command in the session since the request was sent; None if there is none, or if there are several."""
     from arker_api.v03.api.runs import list_runs
 
     from arker.info import given

@@ -275,7 +275,7 @@ class Computer:
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
             session_id: The session to run it in: a persistent shell with its own folder, variables and functions.
-                Default: session 0. Another name makes another shell beside it.
+                Default: session 0. A new name makes a new session.
             timeout: Longest time that the command may run, in seconds; then it is killed (`completed` False, exit code
                 124). Rounded up to a whole second, unless callbacks, `cwd`, `env` or `stdin` are given and the
                 deployment is your own. Default: no limit, but the call waits for at most `Timeouts.run`.
@@ -372,9 +372,9 @@ class Computer:
         env: Mapping[str, str] | None = None,
         stdin: bool = False,
     ) -> Run:
-        """Start a shell command and return at once. The run continues until it ends or is cancelled, whether or not
-        anybody waits, and keeps its computer awake. Cancelling this call before it returned ends the command, as in
-        `run()`. Needs contract 0.3 or your own deployment.
+        """Start a shell command and return at once. The run continues until it ends or is cancelled; meanwhile its
+        computer does not stop by itself. Cancelling this call before it returned ends the command, as in `run()`. Needs
+        contract 0.3 or your own deployment.
 
         Args:
             command: A line for the shell; a list of arguments is quoted for it.
@@ -386,7 +386,7 @@ class Computer:
             cwd: Its folder, for this command only, which then runs in a subshell of the session. A relative path, and
                 `~`, start at the home folder.
             env: Variables, for this command only, as with `cwd`.
-            stdin: Whether `run.write()` provides its input; otherwise its input is empty.
+            stdin: Whether `run.write()` gives it input; otherwise its input is empty.
 
         Raises:
             ArkerError: `vm_busy` when the session already runs a command, `bad_request` when there is no such `cwd`,
@@ -453,7 +453,7 @@ class Computer:
             path: The path.
             output: Text or a pattern to find in a line of standard output or standard error of `run`, from its start;
                 the match is returned. A line that is not complete is searched, too.
-            run: The run that is to bring it about: when it ends before, waiting ends, too.
+            run: The run that should do this; if it ends first, this raises `command_failed`.
             timeout: Longest time to wait, in seconds; the run continues afterwards.
 
         Raises:
@@ -476,8 +476,8 @@ class Computer:
         return None
 
     def healthy(self, *, timeout: float = 30.0) -> bool:
-        """Whether the deployment runs a command in it now, beside whatever runs already. False after a
-        failure means that the deployment probably caused it, and not the command; True says nothing about the cause.
+        """Whether the deployment can run a command in it now. False after a failure means that the deployment probably
+        caused it, and not the command; True says nothing about the cause.
 
         Args:
             timeout: Longest time for the command to start and end, in seconds.
@@ -527,12 +527,11 @@ class Computer:
 
     @opening
     def session(self, *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Session:
-        """Make a session: a shell beside the others, with a folder, variables and functions of its own.
+        """Make a session: a persistent shell with its own folder, variables and functions.
 
         Args:
-            cwd: The folder that it begins in; a relative path, and `~`, start at the home folder. Default: the home
-                folder.
-            env: Variables that it begins with, exported.
+            cwd: Its first folder; a relative path, and `~`, start at the home folder. Default: the home folder.
+            env: Its first variables, exported.
 
         Raises:
             ArkerError: `bad_request` when there is no such folder, `quota_exceeded`, `unsupported_operation` where
@@ -556,7 +555,7 @@ class Computer:
         """Return a session by its id, from any process.
 
         Args:
-            session_id: Its id; default the session that commands run in without another.
+            session_id: Its id; default 0, the session that `run()` uses.
 
         Raises:
             ArkerError: `not_found`, and any other failure.
@@ -588,15 +587,16 @@ class Computer:
         env: Mapping[str, str] | None = None,
         idle: float | None = 3600.0,
     ) -> Python:
-        """Return a Python interpreter whose variables live from call to call. Sends no request: its process starts with
-        the first call, in a session of its own. Needs your own deployment, and Python 3.8 or newer in the computer.
+        """Return a Python interpreter that keeps its variables from call to call. Sends no request: its process starts
+        with the first call, in a session of its own. Needs your own deployment, and Python 3.8 or newer in the
+        computer.
 
         Args:
             executable: Name or path of its Python, such as that of a virtual environment.
             cwd: Its folder; a relative path, and `~`, start at the home folder. Default: the folder of session 0.
             env: Variables beside those of session 0.
-            idle: Seconds without a call after which its process ends; it keeps its computer awake until then. None for
-                never.
+            idle: Seconds without a call after which its process ends; until then its computer does not stop by itself.
+                None for never.
 
         Raises:
             ValueError: for a negative `idle`.
@@ -629,7 +629,7 @@ class Computer:
         client._speaks.sessions.pop(self._id, None)
 
     def info(self, *, timeout: float | None = None) -> ComputerInfo:
-        """Return what the platform knows of it: id, name, state, parent, sessions, description, resources.
+        """Return its id, name, state, parent, sessions, description, resources and so on.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.

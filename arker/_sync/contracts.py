@@ -13,8 +13,8 @@ _Host = Literal["regional", "global"]
 
 
 class Speaks:
-    """What is known about the contracts of a deployment's hosts. No extra request finds out: a host that does not
-    know a path of contract 0.1 has done nothing, and its answer says so.
+    """What is known about the contracts of a deployment's hosts. This takes no extra requests: the answer of a host
+    that does not know a path of contract 0.1 says so, and the host has done nothing.
 
     Attributes:
         sessions: The ids of the sessions of each computer that have handles: `run` takes these for ids, not for names.

@@ -25,7 +25,7 @@ _CANCELLING: Final = 5.0
 
 
 class Feeder:
-    """Gives input to a run as fast as it reads, beside whoever follows the run. Input that fails ends the run.
+    """Gives input to a run as fast as it reads, while others follow the run. Input that fails ends the run.
 
     Attributes:
         error: What reading the input raised, or None.

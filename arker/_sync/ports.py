@@ -111,7 +111,7 @@ class Port:
         """Wait until a server accepts connections.
 
         Args:
-            run: The run of the server: when it ends before, waiting ends, too.
+            run: The run of the server; if it ends first, this raises `command_failed`.
             timeout: Longest time to wait, in seconds.
 
         Raises:

@@ -1,5 +1,5 @@
 # Derived from arker/_async/python.py by `make generate`; do not edit.
-"""Python that stays: an interpreter in a computer whose variables live between calls."""
+"""An interpreter in a computer that keeps its variables between calls."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _NOT_THE_CODE: Final = ("computer_stopped", "infrastructure")
 
 
 class Python:
-    """A Python interpreter in a computer, whose variables live from call to call; made by `computer.python()`.
+    """A Python interpreter in a computer that keeps its variables from call to call; made by `computer.python()`.
 
     Its process starts with the first call and is a run of the computer. When a call ends it (a crash, `os._exit()`, no
     memory), the result says so, and the next call starts a new one. A with-statement ends it.
@@ -66,7 +66,7 @@ class Python:
         self._env = env
         self._idle = idle
         self._process: _Process | None = None
-        #: Why variables are lost that the caller does not know to be.
+        #: Why variables were lost, if the caller does not know yet.
         self._lost: str | None = None
         self._closed = False
         self._turn = threading.Lock()
@@ -84,8 +84,8 @@ class Python:
     ) -> PythonResult:
         """Execute code and wait for its end. An exception in it is a result, not an error.
 
-        Its top level may wait for coroutines, as in a notebook. `input()` raises EOFError; `sys.exit()` ends the call,
-        not the process.
+        Its top level may coroutines, as in a notebook. `input()` raises EOFError; `sys.exit()` ends the call, not
+        the process.
 
         If the call is cancelled or a callback raises, the process is killed and its variables are lost.
 

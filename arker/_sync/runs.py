@@ -1,5 +1,5 @@
 # Derived from arker/_async/runs.py by `make generate`; do not edit.
-"""Runs that continue by themselves: handles, and their events as they arrive."""
+"""Runs in the background: handles, and their events as they arrive."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Derived from arker/_async/usage.py by `make generate`; do not edit.
-"""What computers take at the moment, as a deployment of your own tells it."""
+"""What computers use now, in a deployment of your own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAGE: Final = 1000
 
 
 def usage_of(client: Arker, budget: Budget) -> tuple[ComputerUsage, ...]:
-    """Return what all computers of the organization take. Raises ArkerError."""
+    """Return what all computers of the organization use. Raises ArkerError."""
 
     def usages(body: Any) -> list[ComputerUsage]:
         return [computer_usage(row) for row in body["computers"]]

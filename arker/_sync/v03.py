@@ -149,8 +149,8 @@ def _folder_of(client: Arker, budget: Budget, vm_id: str, session_id: str) -> st
 
 
 def session_for(client: Arker, vm_id: str, session_id: str | int) -> tuple[int | Unset, str | Unset]:
-    """How a request names a session: by its index or by its id. The platform has no names of sessions: a name stands
-    for the index that its hash gives, so that every client means the same session by it."""
+    """How a request names a session: by its index or by its id. The platform has no names of sessions, so the hash of a
+    name is its index: every client means the same session by a name."""
     name = str(session_id)
     if name in client._speaks.sessions.get(vm_id, ()):
         return UNSET, name

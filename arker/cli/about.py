@@ -1,4 +1,4 @@
-"""help, version: what people type before they know the options."""
+"""The commands help and version."""
 
 from __future__ import annotations
 

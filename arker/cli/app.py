@@ -51,7 +51,7 @@ _UNLISTED: Final = {
     "version": ("about", "show_version"),
 }
 
-#: What other tools call our commands.
+#: Names of these commands in other tools.
 _ELSEWHERE: Final = {
     **dict.fromkeys(["create", "new", "clone", "branch"], "fork"),
     "list": "ls",

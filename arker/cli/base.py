@@ -95,7 +95,7 @@ class Command(click.Command):
 class Group(click.Group):
     """A group of commands that answers a name it does not know with the one that was probably meant."""
 
-    #: What other tools call these commands.
+    #: Names of these commands in other tools.
     synonyms: Mapping[str, str] = {}
 
     def resolve_command(
@@ -113,8 +113,8 @@ class Group(click.Group):
 
 @contextlib.contextmanager
 def ended_by(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Call `handler` for the signals that end this process, other than Ctrl-C. Those that are ignored, as `nohup`
-    does with SIGHUP, stay ignored."""
+    """Call `handler` for the signals that end this process, other than Ctrl-C. Ignored signals, such as SIGHUP under
+    `nohup`, stay ignored."""
     ours = [
         number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN
     ]

@@ -24,7 +24,7 @@ from .deployments import connected
 if TYPE_CHECKING:
     from arker import Arker, FileInfo, Files, TreeResult
 
-#: Failures that pass, after which `sync --watch` goes on.
+#: Temporary failures, after which `sync --watch` continues.
 _PASSING: Final = ("network", "timeout", "unavailable", "rate_limited", "conflict", "local_file")
 #: Seconds from one look at a local folder to the next, and how many times what the look took; and after a failure.
 _LOOK_SECONDS: Final = 0.3
@@ -229,7 +229,7 @@ def _patterns(source: str, given: tuple[str, ...]) -> list[str]:
 
 
 def _picture(source: str, patterns: list[str]) -> object:
-    """What tells whether anything below a folder has changed."""
+    """Return a value that changes when anything below a folder does."""
     from arker.folders import LocalTree, ignorer
 
     return LocalTree(source).scan(ignorer(patterns))

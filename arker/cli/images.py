@@ -112,8 +112,8 @@ def build(name: str, suite: str, include: str, mirror: str | None, state: Path |
 def publish(client: Arker, vm: str, name: str, as_json: bool) -> None:
     """Publish a computer as an image that all organizations can fork.
 
-    The image is a fork of VM as it is now; later changes to VM do not change it. Other organizations can fork it
-    by NAME, but not run commands in it, read or delete it. `arker rm NAME` takes it back; its forks stay.
+    The image is a fork of VM as it is now; later changes to VM do not change it. Other organizations can fork it by
+    NAME, but not run commands in it, read or delete it. `arker rm NAME` withdraws it; its forks stay.
     """
     taken = [found for found in client.iter_vms(q=name) if found.name == name]
     if taken:

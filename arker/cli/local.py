@@ -47,7 +47,7 @@ def running(state: Path, *, stopping: bool = False) -> Running | None:
 
 def _is_held(file: Path, pid: int) -> bool:
     """Whether a process holds the lock of a file. Trying to lock it would disturb a deployment that starts."""
-    # The kernel lists locks in pieces: while others are released, one that is held may be missing from the list.
+    # The kernel lists locks in pieces, so a list may miss a lock while others are released.
     return any(_is_listed(file, pid) for _ in range(_LOOKS))
 
 

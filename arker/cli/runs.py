@@ -1,4 +1,4 @@
-"""start, ps, logs, attach, kill: runs that go on by themselves; and how `run --follow` follows one."""
+"""start, ps, logs, attach, kill: runs in the background; and how `run --follow` follows one."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def serve(
         )
         if not detach:
             raise Failure(already, code="conflict")
-        # What the caller wants is there, though perhaps with other options.
+        # It runs already, perhaps with other options.
         warn(already)
         said = {"url": running.url, "state": str(folder), "pid": running.pid, "new_key": None}
         _announce(_with_key(said, given=given), given=given, as_json=as_json)

@@ -1,4 +1,4 @@
-"""sessions: the shells of a computer that stay."""
+"""sessions: the persistent shells of a computer."""
 
 from __future__ import annotations
 

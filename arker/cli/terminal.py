@@ -53,7 +53,7 @@ def shell(client: Arker, vm: str, session: str | None, command: str | None) -> N
 
 def _size() -> tuple[int, int]:
     size = os.get_terminal_size(sys.stdout.fileno())
-    # Where nobody has said, it is 0.
+    # 0 if the size was never set.
     return min(size.columns or 80, 1000), min(size.lines or 24, 1000)
 
 

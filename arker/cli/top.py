@@ -1,4 +1,4 @@
-"""top: what computers take, live."""
+"""top: what computers use, live."""
 
 from __future__ import annotations
 

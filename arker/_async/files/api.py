@@ -228,7 +228,7 @@ class AsyncFiles:
                     or attempt == _TRIES
                 ):
                     raise
-                # Another client writes the same content, or has put it into place: go on apart from it.
+                # Another client writes the same content, or has put it into place: continue under another name.
                 part = posixpath.join(folder, f"{PARTIAL}{secrets.token_hex(12)}")
         raise AssertionError
 

@@ -157,7 +157,7 @@ class HttpxTransport:
                 ),
             )
             if self._given is None:
-                # Not for the user's client: transports other than httpx's may use the text as the URL.
+                # Not for the user's client: other transports than httpx's may use the text as the URL.
                 sent.url = _Url(sent.url)
             ours = {name.lower() for name, _ in request.headers}
             for private in ("authorization", "cookie"):

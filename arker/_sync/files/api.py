@@ -229,7 +229,7 @@ class Files:
                     or attempt == _TRIES
                 ):
                     raise
-                # Another client writes the same content, or has put it into place: go on apart from it.
+                # Another client writes the same content, or has put it into place: continue under another name.
                 part = posixpath.join(folder, f"{PARTIAL}{secrets.token_hex(12)}")
         raise AssertionError
 
