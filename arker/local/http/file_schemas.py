@@ -1,6 +1,6 @@
 """Schemas of file requests below `/api/v1/local/`."""
 
-from __future__ import annotations
+# Annotations are not deferred: pydantic would evaluate each of them by itself, which takes longer.
 
 import base64
 import binascii

@@ -5,7 +5,7 @@ the field. A valid entry of a write that cannot be carried out (a `..` in its pa
 gets an error of its own.
 """
 
-from __future__ import annotations
+# Annotations are not deferred: pydantic would evaluate each of them by itself, which takes longer.
 
 import functools
 import hashlib

@@ -1,6 +1,6 @@
 """Schemas of contract 0.3's requests."""
 
-from __future__ import annotations
+# Annotations are not deferred: pydantic would evaluate each of them by itself, which takes longer.
 
 import base64
 import binascii
