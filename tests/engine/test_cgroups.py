@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,23 @@ def test_limits_are_set_where_a_controller_is_passed_on(
     (made / "memory.events").write_text("oom 2\noom_kill 3\noom_group_kill 0\n")
     assert group.usage() == cgroups.Usage(1.5, 4096)
     assert group.killed == 3
+
+
+async def test_the_event_loop_goes_on_while_a_sandbox_joins_its_group(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, goes_on = asyncio.get_running_loop(), threading.Event()
+
+    def make(*_: object) -> None:
+        loop.call_soon_threadsafe(goes_on.set)
+        assert goes_on.wait(30)
+
+    monkeypatch.setattr(cgroups, "find_part", lambda: box.folder)
+    monkeypatch.setattr(cgroups.Group, "make", make)
+    async with box.engine() as engine:
+        await engine.create("a", "arkuntu")
+        assert await sh(engine, "echo up") == "up\n"
+    assert goes_on.is_set()
 
 
 def test_a_group_that_does_not_freeze_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

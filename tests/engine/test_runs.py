@@ -500,15 +500,14 @@ async def test_records_made_up_between_commands_change_nothing(engine: Bubblewra
 async def test_a_call_that_is_cancelled_just_as_its_sandbox_is_up(
     engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    until = sandbox._until
+    until_nul = sandbox._until_nul
 
-    async def until_up(fd: int, end: bytes) -> bytes:
-        said = await until(fd, end)
-        if said == b"\0":
-            calling.cancel()
+    async def until_up(fd: int) -> bytes:
+        said = await until_nul(fd)
+        calling.cancel()
         return said
 
-    monkeypatch.setattr(sandbox, "_until", until_up)
+    monkeypatch.setattr(sandbox, "_until_nul", until_up)
     calling = asyncio.create_task(run(engine, "a", "0", "sleep 1000"))
     with pytest.raises(asyncio.CancelledError):
         await calling

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, EngineError, Reason, run
+from arker.local.engine import BubblewrapEngine, EngineError, Reason, run, small_files
 from arker.local.engine.checkpoint import Checkpoint, trimmed
 from arker.local.engine.journal import Journal, OutputQuota
 from arker.local.engine.protocol import Stream
@@ -20,6 +21,28 @@ from arker.local.engine.shell import Shell, ShellState, _Reader
 from .harness import Box, attempt, sh
 
 # An answer is of the command
+
+
+async def test_the_last_status_is_known_though_there_is_no_room_for_files(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sh(engine, "true")
+
+    make = small_files.make
+
+    def full(path: str, data: bytes) -> None:
+        if not Path(path).exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        make(path, data)
+
+    monkeypatch.setattr(small_files, "make", full)
+    for status in (3, 1, 200):
+        assert (await attempt(engine, f"exit_with() {{ return {status}; }}; exit_with")).exit_code == status
+        assert await sh(engine, "echo $?") == f"{status}\n"
+    # What changes more than is usual is told as far as that can be done.
+    assert await sh(engine, "x=1; hash -p /bin/true other; pushd /tmp >/dev/null; echo $x") == "1\n"
+    monkeypatch.undo()
+    assert await sh(engine, "other && echo $PWD") == "/tmp\n"
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,15 @@ async def test_leftovers_are_swept(box: Box) -> None:
         assert await sh(engine, "ls -A") == "file\n"
 
 
+async def test_scratch_folders_are_used_again(box: Box) -> None:
+    async with box.engine() as engine:
+        for vm in ("a", "b"):
+            await engine.create(vm, "arkuntu")
+            assert await sh(engine, "echo x > file; cat file", vm) == "x\n"
+            await engine.stop(vm)
+        assert len(list((box.store / "work").iterdir())) == 1
+
+
 async def test_a_store_with_a_long_path_is_refused_in_words(box: Box) -> None:
     from arker.local.engine import SandboxUnavailable
 

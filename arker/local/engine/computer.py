@@ -301,7 +301,10 @@ class Computer:
     def _mountable(self, disk: Disk) -> dict[str, str]:
         """Return the file systems that can be mounted, by their mount points. A link in a folder that the guest may
         change could redirect a mount; nothing changes the folders until the sandbox starts."""
-        mounts, self.unmountable = {}, {}
+        mounts: dict[str, str] = {}
+        self.unmountable = {}
+        if not self.mounts:
+            return mounts
         layers = [Path(disk.top), *map(Path, reversed(disk.frozen)), self.image.lower]
         for path, name in self.mounts.items():
             writable = any(f"{path}/".startswith(f"/{folder}/") for folder in self.image.writable if folder)

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import enum
 import fcntl
+import io
 import json
 import os
 import resource
@@ -25,6 +26,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -192,6 +194,7 @@ def _part(kind: int) -> int:
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard // 2
 
 
+@cache
 def _first_lines(limits: Limits) -> bytes:
     """Return the first shell code of process 1, which sets limits that all later processes inherit."""
     bounds = {
@@ -241,7 +244,7 @@ class _Spawned:
     pid: int
     commands: int
     said: int
-    info: int
+    info: io.FileIO
 
 
 def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
@@ -282,15 +285,15 @@ def _spawn(bwrap: str, args: list[str], filter_: bytes) -> _Spawned:
         except OSError as error:
             raise SandboxUnavailable(f"{bwrap} cannot be started: {error.strerror}") from error
         ours.pop_all()
-        return _Spawned(pid, commands, said, info)
+        return _Spawned(pid, commands, said, io.FileIO(info))
 
 
-async def _until(fd: int, end: bytes) -> bytes:
-    """Read a pipe until its text so far ends with `end`, or to its end."""
+async def _until_nul(fd: int) -> bytes:
+    """Read a pipe up to a NUL or its end."""
     loop = asyncio.get_running_loop()
     os.set_blocking(fd, False)
     text = bytearray()
-    while not text.endswith(end):
+    while not text.endswith(b"\0"):
         ready = asyncio.Event()
         loop.add_reader(fd, ready.set)
         try:
@@ -302,6 +305,16 @@ async def _until(fd: int, end: bytes) -> bytes:
             break
         text += data
     return bytes(text)
+
+
+def _child(info: io.FileIO) -> int:
+    """Return the number of process 1, which bwrap tells in several pieces before that process begins; closes the pipe.
+    Blocking. Raises ValueError when bwrap ended instead."""
+    text = b""
+    with info:
+        while not text.endswith(b"}\n") and (piece := info.read(4096)):
+            text += piece
+    return int(json.loads(text)["child-pid"])
 
 
 class SandboxState(enum.Enum):
@@ -371,29 +384,30 @@ class Sandbox:
         args = arguments(image, disk, control, limits, network=network, mounts=mounts)
         spawned = _spawn(bwrap, args, filter_)
         sandbox: Sandbox | None = None
-        joining: asyncio.Task[None] | None = None
+        joining: asyncio.Task[int] | None = None
         try:
             sandbox = cls(spawned, control)
             sandbox.control(_first_lines(limits))
+            if part is not None:
+                # While bwrap mounts, as it takes the kernel as long.
+                joining = asyncio.create_task(sandbox._join(part, spawned.info, limits))
             async with asyncio.timeout(_START_SECONDS):
-                if info := await _until(spawned.info, b"}\n"):
-                    first = json.loads(info)["child-pid"]
-                    sandbox._first = os.pidfd_open(first)
-                    if part is not None:
-                        # While bwrap mounts, as it takes the kernel as long.
-                        joining = asyncio.create_task(sandbox._join(part, first, limits))
-                said = await _until(spawned.said, b"\0")
+                said = await _until_nul(spawned.said)
             if said != b"\0":
                 reason = said.rstrip(b"\0").decode(errors="replace").strip()
                 raise SandboxUnavailable(f"the sandbox did not start: {explain(reason, facts())}")
+            if joining is None:
+                first = _child(spawned.info)
+            else:
+                # Before any code of the guest runs in it.
+                await asyncio.wait({joining})
+                first = joining.result()
+            sandbox._first = os.pidfd_open(first)
             # See the filter, which keeps it so.
             core = _capped(resource.RLIMIT_CORE, 1)
             resource.prlimit(first, resource.RLIMIT_CORE, (core, core))
             sandbox.root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             proc = os.open("proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=sandbox.root)
-            if joining is not None:
-                # Before any code of the guest runs in it.
-                await asyncio.wait({joining})
             sandbox._processes = Processes(proc, first, sandbox.group)
             sandbox._move(SandboxState.LIVE)
         except BaseException as error:
@@ -403,7 +417,7 @@ class Sandbox:
             else:
                 await sandbox._give_up()
                 if joining is not None:
-                    await asyncio.wait({joining})
+                    await asyncio.gather(joining, return_exceptions=True)
             if isinstance(error, TimeoutError):
                 raise SandboxUnavailable(
                     f"the sandbox did not start within {_START_SECONDS:.0f} s"
@@ -413,16 +427,23 @@ class Sandbox:
             raise
         finally:
             os.close(spawned.said)
-            os.close(spawned.info)
+            if joining is None:
+                spawned.info.close()
         return sandbox
 
-    async def _join(self, part: Path, first: int, limits: Limits) -> None:
-        """Put the sandbox into a group of its own."""
-        group = await asyncio.to_thread(Group.make, part, os.path.basename(self._control), first, limits)
+    async def _join(self, part: Path, info: io.FileIO, limits: Limits) -> int:
+        """Put process 1 into a group of its own, as soon as it has a number; return that. Raises ValueError."""
+
+        def join() -> tuple[int, Group | None]:
+            first = _child(info)
+            return first, Group.make(part, os.path.basename(self._control), first, limits)
+
+        first, group = await asyncio.to_thread(join)
         if group is not None and self.state is SandboxState.ENDED:
             group.remove()
         else:
             self.group = group
+        return first
 
     def _move(self, state: SandboxState) -> None:
         assert state in _MOVES[self.state], (self.state, state)
@@ -479,7 +500,7 @@ class Sandbox:
         try:
             self.control(_LOOK_FOR_IPC % f"{CONTROL}/{name}".encode())
             async with asyncio.timeout(_IPC_SECONDS):
-                return await _until(fd, b"\0") == b"0\0"
+                return await _until_nul(fd) == b"0\0"
         except TimeoutError:
             return False
         finally:

@@ -96,22 +96,22 @@ def _entries(folder: int) -> list[os.DirEntry[str]]:
         return list(entries)
 
 
-def _copy_marks(source: int, target: int) -> None:
+def _copy_marks(source: int, target: int | str) -> None:
     """Copy extended attributes, mode and times, in an order in which each can be set."""
     for name in os.listxattr(source):
         with contextlib.suppress(OSError):  # we may not set security.* and the like
             os.setxattr(target, name, os.getxattr(source, name))
     info = os.stat(source)
-    os.fchmod(target, stat.S_IMODE(info.st_mode))
+    os.chmod(target, stat.S_IMODE(info.st_mode))
     os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def copy_folder_marks(source: str, target: str) -> None:
-    """Copy the mode, times and attributes of the folder `source` to `target`."""
+    """Copy the mode, times and attributes of the folder `source` to `target`, which nobody else has seen."""
     mode = stat.S_IMODE(os.stat(source, follow_symlinks=False).st_mode)
-    with _folder(None, source) as a, _folder(None, target, restore=False) as b:
-        _copy_marks(a, b)
-        os.fchmod(b, mode)
+    with _folder(None, source) as folder:
+        _copy_marks(folder, target)
+    os.chmod(target, mode)
 
 
 def make_folders(parent: Path, names: Iterable[str]) -> None:
