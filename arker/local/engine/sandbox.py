@@ -17,8 +17,8 @@ import contextlib
 import enum
 import fcntl
 import io
-import json
 import os
+import re
 import resource
 import secrets
 import signal
@@ -60,6 +60,7 @@ _LOOK_FOR_IPC = (
 )
 #: Numbers of the descriptors that bwrap inherits.
 _SECCOMP_FD, _INFO_FD = 3, 4
+_CHILD = re.compile(rb'"child-pid": *(\d+)')
 _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -308,13 +309,17 @@ async def _until_nul(fd: int) -> bytes:
 
 
 def _child(info: io.FileIO) -> int:
-    """Return the number of process 1, which bwrap tells in several pieces before that process begins; closes the pipe.
-    Blocking. Raises ValueError when bwrap ended instead."""
+    """Return the number of process 1, which bwrap tells first of all and by one write; closes the pipe. Blocking.
+    Raises ValueError when bwrap ended instead."""
     text = b""
     with info:
-        while not text.endswith(b"}\n") and (piece := info.read(4096)):
+        # Not to the end: each piece would wake us, and keep bwrap from releasing process 1.
+        while (told := _CHILD.search(text)) is None:
+            piece = info.read(4096)
+            if not piece:
+                raise ValueError("bwrap told no process")
             text += piece
-    return int(json.loads(text)["child-pid"])
+    return int(told[1])
 
 
 class SandboxState(enum.Enum):
