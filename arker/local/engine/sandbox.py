@@ -168,7 +168,7 @@ def disk_usage(folders: list[Path]) -> int:
         raise FileNotFoundError("bwrap")
     # Run in a namespace where we may read all our files, whatever their modes are.
     command = [bwrap, "--unshare-user", "--unshare-net", "--uid", "0", "--gid", "0", "--ro-bind", "/", "/"]
-    command += ["--cap-drop", "ALL", "--cap-add", "CAP_DAC_READ_SEARCH"]
+    command += ["--cap-drop", "ALL", "--cap-add", "CAP_DAC_READ_SEARCH", "--die-with-parent"]
 
     def counted(*what: str) -> int:
         # Measured together, so that files shared by merged layers count once.
