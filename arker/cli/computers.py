@@ -6,7 +6,7 @@ import contextlib
 import math
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -15,7 +15,6 @@ from .base import (
     Command,
     Failure,
     as_json,
-    ended_by,
     failure_of,
     iso,
     printable,
@@ -268,8 +267,7 @@ def run(
         click.get_current_context().exit(followed(started, stdin=started.info.takes_input, ours=True))
     patient = client.with_options(timeout=Timeouts(run=_LONGEST))
     # The client ends the command of a call that is interrupted.
-    with ended_by(_exit):
-        result = names.computer(patient, vm).run(line, session_id=session, timeout=timeout, cwd=cwd, env=env)
+    result = names.computer(patient, vm).run(line, session_id=session, timeout=timeout, cwd=cwd, env=env)
     if as_json:
         show_json(result.to_dict())
     else:
@@ -287,10 +285,6 @@ def show_ending(exit_code: int | None, reason: str | None) -> None:
 
     if reason not in ("exited", None):
         warn(f"the command was {ending(exit_code, reason)}")
-
-
-def _exit(number: int, _: object) -> NoReturn:
-    sys.exit(128 + number)
 
 
 @click.command(cls=Command)

@@ -134,15 +134,16 @@ def edit(client: Arker, file: str) -> None:
 
 
 def _run_editor(words: list[str]) -> int:
-    """Run an editor; Ctrl-C is for it alone. Return its status."""
+    """Run an editor; Ctrl-C, and the end of the terminal, are for it alone. Return its status."""
     # Not ignored, as the editor would inherit that.
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGHUP)}
     try:
         return subprocess.run(words, check=False).returncode
     except OSError as error:
         raise Failure(f"{words[0]} cannot be started: {error.strerror}; set $EDITOR") from error
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _known(files: Files, path: str) -> tuple[bytes, str | None]:

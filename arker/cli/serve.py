@@ -231,7 +231,7 @@ def _detach(settings: Settings) -> dict[str, Any]:
     try:
         with os.fdopen(reader, "rb") as lines:
             said = json.loads(lines.read() or b"{}")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         os.kill(pid, signal.SIGTERM)
         raise
     if "url" in said:
@@ -263,7 +263,7 @@ def _serve_in_background(settings: Settings, log: Path, writer: int) -> NoReturn
         tell({"error": error.message})
     except OSError as error:
         tell({"error": str(error)})
-    except BaseException:
+    except Exception:
         logging.getLogger("arker.cli").exception("the deployment failed")
     finally:
         logging.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from typing import cast
@@ -196,6 +198,24 @@ def test_a_shell_is_a_terminal(vm: Computer, environment: dict[str, str]) -> Non
     read_until(fd, b"[kept]")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
     os.close(fd)
+
+
+def test_a_shell_that_is_ended_leaves_the_terminal_as_it_was(
+    vm: Computer, environment: dict[str, str]
+) -> None:
+    with contextlib.ExitStack() as stack:
+        fds = os.openpty()
+        for fd in fds:
+            stack.callback(os.close, fd)
+        before = termios.tcgetattr(fds[1])
+        process = stack.enter_context(
+            subprocess.Popen([*ARKER, "shell", vm.id], env=environment, stdin=fds[1], stdout=fds[1])
+        )
+        read_until(fds[0], b"$ ")
+        assert termios.tcgetattr(fds[1]) != before
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+        assert termios.tcgetattr(fds[1]) == before
 
 
 def test_a_shell_needs_a_terminal(cli: Cli, vm: Computer) -> None:

@@ -156,6 +156,18 @@ class TestServe:
         one.start()
         assert call(one, "GET", f"/api/v1/vms/{vm}")[0] == 200
 
+    def test_nohup_keeps_it_when_its_terminal_is_closed(self, fresh_deployment: Fresh) -> None:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            one = fresh_deployment().start()
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        one.signal(signal.SIGHUP)
+        one.signal(signal.SIGTERM)
+        # A second signal would end it at once.
+        assert one.wait() == 0
+        assert "signal=SIGHUP" not in one.log
+
     def test_requests_under_way_are_answered_before_it_ends(self, fresh_deployment: Fresh) -> None:
         one = fresh_deployment().start()
         slow, answers = under_way(one, "sleep 1; echo done")

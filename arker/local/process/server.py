@@ -220,7 +220,9 @@ class _Server(uvicorn.Server):
         """Stop on signals, and when one of the descriptors becomes readable."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._stop, number)
+            # Under `nohup`, the end of the terminal does not stop it.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._stop, number)
         for fd in stop_on:
             loop.add_reader(fd, self._stop_for, fd)
 
