@@ -140,16 +140,6 @@ def expected() -> set[str]:
     return found
 
 
-def controllers(part: Path | None) -> set[str]:
-    """Return the controllers of the sandboxes in a part: `freeze`, and those of `cpu`, `memory`, `pids`."""
-    if part is None:
-        return set()
-    found = {"freeze"}
-    with contextlib.suppress(OSError):
-        found.update(set((part / "cgroup.subtree_control").read_text().split()) & set(_CONTROLLERS))
-    return found
-
-
 class Group:
     """The cgroup of one sandbox."""
 

@@ -21,7 +21,7 @@ from arker.local.engine.checkpoint import Checkpoint
 from arker.local.engine.digests import Digests
 from arker.local.engine.file_protocol import Conditions
 from arker.local.engine.filesystem import changes
-from arker.local.engine.filesystem.root import Root
+from arker.local.engine.filesystem.root import Root, told
 from arker.local.engine.filesystem.watching import Watching
 from arker.local.engine.gate import Gate
 from arker.local.engine.images import MOUNT_POINTS, Image
@@ -444,7 +444,8 @@ class Computer:
         """Open the regular file at `path` for reading. Raises FileMissing, FileRefused."""
         async with self.gate.shared():
             sandbox = await self.live()
-            return LocalFile(sandbox_files.open_regular(sandbox.root, path), self.host.digests, self.id)
+            with told(path):
+                return LocalFile(Root(sandbox.root).open_regular(path), self.host.digests, self.id)
 
     async def write(self, path: str, source: bytes | int, sha256: str | None) -> None:
         """Write `source` to `path`. Raises FileMissing, FileRefused, StorageFull."""

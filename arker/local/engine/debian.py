@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from arker.local.engine import _linux, images, seccomp, trees
+from arker.local.engine import images, seccomp, trees
 from arker.local.engine.diagnosis import find_bwrap
 from arker.local.engine.protocol import EngineError, SandboxUnavailable
 from arker.local.engine.sandbox import isolation
@@ -346,11 +346,7 @@ def _clean(root: Path) -> None:
 
 
 def _publish(made: Path, place: Path) -> None:
-    fd = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _linux.sync_filesystem(fd)
-    finally:
-        os.close(fd)
+    trees.sync(made)
     try:
         made.rename(place)
     except OSError:

@@ -125,11 +125,6 @@ class Changes:
     sections: tuple[str, ...] = ()
     variables: tuple[bytes, ...] | None = ()
 
-    @property
-    def of_variables_only(self) -> bool:
-        """Whether nothing but variables may have changed."""
-        return not self.sections
-
     def report(self, nonce: bytes) -> bytes:
         """Shell code that prints the nonce and this part, in texts that NULs separate."""
         begin = b"\\builtin printf '\\0V%b\\0" % nonce

@@ -18,6 +18,7 @@ from arker.local.engine import _linux, cgroups, images, kernel, sandbox_files, t
 from arker.local.engine.computer import Computer, Host, storage_error
 from arker.local.engine.digests import Digests
 from arker.local.engine.filesystem import ComputerFiles
+from arker.local.engine.filesystem.root import absolute
 from arker.local.engine.images import HOME, Image
 from arker.local.engine.limits import Limits
 from arker.local.engine.ports import Connection, Helper
@@ -25,7 +26,6 @@ from arker.local.engine.predecessors import end_predecessors
 from arker.local.engine.protocol import (
     ComputerBusy,
     EngineError,
-    FileRefused,
     ImageMissing,
     Load,
     Readable,
@@ -402,7 +402,7 @@ class BubblewrapEngine:
         def copy() -> None:
             try:
                 trees.copy_tree(source, target)
-                _sync(target)
+                trees.sync(target)
             except OSError as error:
                 trees.remove_tree(target)
                 raise storage_error(error, "the computer could not be copied") from error
@@ -498,7 +498,7 @@ class BubblewrapEngine:
         def merge() -> None:
             try:
                 trees.merge([self._host.layer(layer) for layer in layers], target)
-                _sync(target)
+                trees.sync(target)
             except OSError as error:
                 trees.remove_tree(target)
                 raise storage_error(error, "the layers of the computer could not be merged") from error
@@ -654,7 +654,7 @@ class BubblewrapEngine:
 
     async def open_file(self, vm_id: str, path: str) -> Readable:
         """Open the regular file at `path`. Raises FileMissing, FileRefused, VmMissing, SandboxUnavailable."""
-        return await self._computer(vm_id).open(_absolute(path))
+        return await self._computer(vm_id).open(absolute(path))
 
     async def write_file(
         self, vm_id: str, path: str, source: bytes | Readable, *, sha256: str | None = None
@@ -666,7 +666,7 @@ class BubblewrapEngine:
         Raises FileMissing, FileRefused, StorageFull, VmMissing, SandboxUnavailable.
         """
         computer = self._computer(vm_id)
-        path = _absolute(path)
+        path = absolute(path)
         if isinstance(source, bytes):
             await self._whole(computer.write(path, source, sha256))
         elif source.fd is not None:
@@ -763,14 +763,6 @@ class BubblewrapEngine:
         ]
 
 
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _linux.sync_filesystem(fd)
-    finally:
-        os.close(fd)
-
-
 async def _staged(source: Readable) -> int:
     """Return a descriptor of an unnamed file that has the content of `source`."""
     with tempfile.TemporaryFile() as file:
@@ -780,12 +772,6 @@ async def _staged(source: Readable) -> int:
             offset += len(data)
         file.flush()
         return os.dup(file.fileno())
-
-
-def _absolute(path: str) -> str:
-    if not path.startswith("/") or "\0" in path:
-        raise FileRefused(f"{path!r} is not an absolute path")
-    return path
 
 
 def _quietly(function: Callable[..., None], *args: Any) -> None:

@@ -43,34 +43,9 @@ def translate(error: OSError, path: str) -> Exception:
     return FileRefused(f"{path}: {reason}") if reason else error
 
 
-def refuse_proc(root: int, fd: int, path: str) -> None:
-    """Raise FileRefused for a file of procfs: whoever reads it from outside is told of the host, and may do more than
-    the computer's user."""
-    with contextlib.suppress(FileNotFoundError):
-        if os.fstat(fd).st_dev == os.stat("proc", dir_fd=root, follow_symlinks=False).st_dev:
-            raise FileRefused(f"{path}: the files of /proc can be used inside the computer only")
-
-
 def is_partial(name: str) -> bool:
     """Return whether a name is that of an unfinished write."""
     return _PARTIAL.fullmatch(name) is not None
-
-
-def open_regular(root: int, path: str) -> int:
-    """Open the regular file at `path`; links are followed below `root` only. Raises FileMissing, FileRefused."""
-    try:
-        found = _linux.open_in_root(root, path, os.O_PATH)
-        try:
-            # Checked before it is opened, because opening a pipe or a device has effects.
-            kind = os.fstat(found).st_mode
-            if not stat.S_ISREG(kind):
-                raise FileRefused(f"{path} is {'a folder' if stat.S_ISDIR(kind) else 'not a regular file'}")
-            refuse_proc(root, found, path)
-            return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        finally:
-            os.close(found)
-    except OSError as error:
-        raise translate(error, path) from error
 
 
 def open_folder(root: int, path: str) -> int:

@@ -240,6 +240,12 @@ def copy_tree(source: Path, target: Path) -> None:
         remove_tree(links)
 
 
+def sync(folder: Path) -> None:
+    """Write a folder, with all else on its file system, to the disk. Blocking. Raises OSError."""
+    with _folder(None, str(folder)) as fd:
+        _linux.sync_filesystem(fd)
+
+
 def _discard(folder: int, name: str) -> None:
     """Remove an entry of a merged layer, of any kind."""
     try:

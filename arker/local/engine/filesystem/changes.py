@@ -283,10 +283,13 @@ def place(
 
     Raises FileChanged when the digest differs, FileMissing, FileRefused, FileExists.
     """
-    with told(source), root.parent(source) as (a, name), root.regular(source) as (file, info):
+    with told(source), root.parent(source) as (a, name), contextlib.ExitStack() as cleanup:
+        file = root.open_regular(source)
+        cleanup.callback(os.close, file)
+        info = os.fstat(file)
         if sha256 is not None and _digest_of_parts(root, vm_id, file, digests) != sha256:
             raise FileChanged(f"{source} has not the content that was sent")
-        with told(target), contextlib.ExitStack() as cleanup:
+        with told(target):
             if base is None:
                 folder, new, there = sandbox_files.place(root.fd, target)
                 cleanup.callback(os.close, folder)
@@ -605,10 +608,9 @@ def _fill_copy(root: Root, source: int, info: os.stat_result, b: int, new: str, 
 
 def size_of(root: Root, path: str) -> int:
     """Return the bytes of the file, or of all files of the tree, at `path`; 0 if it does not exist."""
-    total = 0
     with (
-        contextlib.suppress(FileNotFoundError),
-        told_not_missing(path),
+        contextlib.suppress(FileMissing),
+        told(path),
         root.parent(path),
         root.opened(path, follow=False) as (fd, info),
     ):
@@ -616,21 +618,10 @@ def size_of(root: Root, path: str) -> int:
             return info.st_size
         top = reopen(fd, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            total = sum(found.info.st_size for found in walk(root, top) if not found.is_directory)
+            return sum(found.info.st_size for found in walk(root, top) if not found.is_directory)
         finally:
             os.close(top)
-    return total
-
-
-@contextlib.contextmanager
-def told_not_missing(path: str) -> Iterator[None]:
-    """Like `told`, but pass FileNotFoundError through."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise sandbox_files.translate(error, path) from error
+    return 0
 
 
 # Trees

@@ -22,7 +22,7 @@ from arker.local.engine.file_protocol import (
     Refused,
 )
 from arker.local.engine.filesystem import changes, content, walk
-from arker.local.engine.filesystem.root import Root, told
+from arker.local.engine.filesystem.root import Root, absolute, told
 from arker.local.engine.filesystem.watching import Watching, Whole
 from arker.local.engine.protocol import FileRefused, Readable
 from arker.local.engine.readable import LocalFile
@@ -86,15 +86,15 @@ class ComputerFiles:
         """Open a regular file for reading; its version is that of `stat`."""
 
         def work(root: Root) -> int:
-            with told(path), root.regular(path) as (fd, _):
-                return os.dup(fd)
+            with told(path):
+                return root.open_regular(path)
 
-        _absolute(path)
+        absolute(path)
         return _OpenFile(await self._do(work), self._digests, self._computer.id)
 
     async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
         """Return what is at `path`; without `follow`, a link itself."""
-        return await self._do(walk.look, _absolute(path), follow=follow)
+        return await self._do(walk.look, absolute(path), follow=follow)
 
     async def list(
         self, path: str, *, recursive: bool = False, glob: str = "", cursor: str = "", limit: int = 1000
@@ -106,44 +106,44 @@ class ComputerFiles:
         """
         limit = min(limit, LARGEST_PAGE)
         options: dict[str, Any] = {"recursive": recursive, "glob": glob, "cursor": cursor, "limit": limit}
-        return await self._do(walk.listing, _absolute(path), **options)
+        return await self._do(walk.listing, absolute(path), **options)
 
     async def mkdir(self, path: str, *, parents: bool = True, exist_ok: bool = True) -> None:
         """Create a directory."""
-        await self._do(changes.make_directory, _absolute(path), parents=parents, exist_ok=exist_ok)
+        await self._do(changes.make_directory, absolute(path), parents=parents, exist_ok=exist_ok)
 
     async def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False) -> None:
         """Remove a file, a link, an empty directory or, with `recursive`, a tree."""
         options = {"recursive": recursive, "missing_ok": missing_ok}
-        while not await self._do(changes.remove, _absolute(path), **options):
+        while not await self._do(changes.remove, absolute(path), **options):
             options["missing_ok"] = True
 
     async def move(self, source: str, target: str, *, replace: bool = True) -> None:
         """Rename; across file systems, copy and then remove. Raises FileExists."""
         size = 0
         if (await self.stat(source, follow=False)).kind == "directory":
-            size = await self._do(changes.size_of, _absolute(source))
-        await self._do(changes.move, _absolute(source), _absolute(target), replace=replace, size=size)
+            size = await self._do(changes.size_of, absolute(source))
+        await self._do(changes.move, absolute(source), absolute(target), replace=replace, size=size)
 
     async def copy(self, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:
         """Copy a file or, with `recursive`, a directory. Raises FileExists."""
-        size = await self._do(changes.size_of, _absolute(source))
+        size = await self._do(changes.size_of, absolute(source))
         options = {"recursive": recursive, "replace": replace}
-        await self._do(changes.copy, _absolute(source), _absolute(target), size=size, **options)
+        await self._do(changes.copy, absolute(source), absolute(target), size=size, **options)
 
     async def chmod(self, path: str, mode: int) -> None:
         """Set permission bits; links are followed."""
-        await self._do(changes.change_mode, _absolute(path), mode)
+        await self._do(changes.change_mode, absolute(path), mode)
 
     async def mark(self, base: str, marks: Sequence[Marks]) -> Sequence[Refused]:
         """Set modes and times of entries below a directory."""
-        return await self._do(changes.set_marks, _absolute(base), marks)
+        return await self._do(changes.set_marks, absolute(base), marks)
 
     async def symlink(self, target: str, path: str) -> None:
         """Create a symbolic link at `path`. Raises FileExists."""
         if not target or "\0" in target:
             raise FileRefused("a link needs a target without NUL characters")
-        await self._do(changes.make_link, target, _absolute(path))
+        await self._do(changes.make_link, target, absolute(path))
 
     async def write(
         self,
@@ -159,7 +159,7 @@ class ComputerFiles:
         Raises FileExists, FileChanged.
         """
         options: dict[str, Any] = {"conditions": conditions, "mode": mode, "mtime_ns": mtime_ns}
-        return await self._do(changes.write, _absolute(path), data, size=len(data), **options)
+        return await self._do(changes.write, absolute(path), data, size=len(data), **options)
 
     async def append(self, path: str, data: bytes | bytearray, *, at: int | None = None) -> FileInfo:
         """Append to a file whose size is `at`; with `at`, repeating the call is harmless.
@@ -167,7 +167,7 @@ class ComputerFiles:
         Raises FileChanged.
         """
         return await self._do(
-            changes.append, self._computer.id, _absolute(path), data, self._digests, at=at, size=len(data)
+            changes.append, self._computer.id, absolute(path), data, self._digests, at=at, size=len(data)
         )
 
     async def place(
@@ -189,10 +189,10 @@ class ComputerFiles:
             "mtime_ns": mtime_ns,
             "sha256": sha256,
         }
-        options["base"] = base if base is None else _absolute(base)
-        place = _absolute(target) if base is None else target
+        options["base"] = base if base is None else absolute(base)
+        place = absolute(target) if base is None else target
         return await self._do(
-            changes.place, self._computer.id, _absolute(source), place, self._digests, **options
+            changes.place, self._computer.id, absolute(source), place, self._digests, **options
         )
 
     async def manifest(
@@ -209,29 +209,23 @@ class ComputerFiles:
         one."""
         options: dict[str, Any] = {"cursor": cursor, "limit": min(limit, LARGEST_PAGE), "only": only}
         digests = self._digests if hashed else None
-        return await self._do(content.manifest, self._computer.id, _absolute(path), digests, **options)
+        return await self._do(content.manifest, self._computer.id, absolute(path), digests, **options)
 
     async def pack(
         self, base: str, paths: Sequence[str], *, budget: int = LARGEST_PIECE
     ) -> tuple[Sequence[NewEntry], Sequence[Refused]]:
         """Return entries at relative paths with their contents, at most `budget` bytes; and the entries that were left
         out."""
-        return await self._do(content.pack, _absolute(base), paths, min(budget, LARGEST_PIECE))
+        return await self._do(content.pack, absolute(base), paths, min(budget, LARGEST_PIECE))
 
     async def unpack(
         self, base: str, entries: Sequence[NewEntry], *, conditions: Conditions = ANY
     ) -> Sequence[Refused]:
         """Write entries below a directory, which is created if missing; return those that were refused."""
         size = sum(len(entry.data) for entry in entries)
-        return await self._do(changes.unpack, _absolute(base), entries, conditions, size=size)
+        return await self._do(changes.unpack, absolute(base), entries, conditions, size=size)
 
     async def changes(self, path: str, cursor: str = "", *, wait: float = 0) -> Changes:
         """Return what has changed below a directory since `cursor`; wait for that at most `wait` seconds. Without a
         cursor, return one. A missing directory is empty."""
-        return await self._computer.watching.changes(self._whole, _absolute(path), cursor, wait)
-
-
-def _absolute(path: str) -> str:
-    if not path.startswith("/") or "\0" in path:
-        raise FileRefused(f"{path!r} is not an absolute path")
-    return path
+        return await self._computer.watching.changes(self._whole, absolute(path), cursor, wait)

@@ -51,13 +51,19 @@ class Root:
         """Return whether something is on procfs, where the host could do more than the computer's user."""
         return info.st_dev == self._proc
 
+    def refuse_proc(self, info: os.stat_result, path: str) -> None:
+        """Raise FileRefused for a file of procfs: whoever reads it from outside is told of the host, and may do more
+        than the computer's user."""
+        if self.in_proc(info):
+            raise FileRefused(f"{path}: the files of /proc can be used inside the computer only")
+
     def open(self, path: str, *, follow: bool = True) -> tuple[int, os.stat_result]:
         """Open `path` as an O_PATH descriptor; return it with its stat. Raises OSError, FileRefused."""
         fd = _linux.open_in_root(self.fd, path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
         try:
             info = os.fstat(fd)
             if self.in_proc(info) and _OF_PROCESS.match(location(fd)):
-                raise FileRefused(f"{path}: the files of /proc can be used inside the computer only")
+                self.refuse_proc(info, path)
         except BaseException:
             os.close(fd)
             raise
@@ -81,20 +87,16 @@ class Root:
         with self.opened(above or "/") as (fd, info):
             if not stat.S_ISDIR(info.st_mode):
                 raise NotADirectoryError(20, os.strerror(20))
-            sandbox_files.refuse_proc(self.fd, fd, path)
+            self.refuse_proc(info, path)
             yield fd, name
 
-    @contextlib.contextmanager
-    def regular(self, path: str) -> Iterator[tuple[int, os.stat_result]]:
+    def open_regular(self, path: str) -> int:
         """Open the regular file at `path` for reading. Raises OSError, FileRefused."""
+        # Checked before it is opened, because opening a pipe or a device has effects.
         with self.opened(path) as (found, info):
             refuse_unless_regular(path, info)
-            sandbox_files.refuse_proc(self.fd, found, path)
-            fd = reopen(found, os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                yield fd, info
-            finally:
-                os.close(fd)
+            self.refuse_proc(info, path)
+            return reopen(found, os.O_RDONLY | os.O_NONBLOCK)
 
 
 def location(fd: int) -> str:
@@ -120,3 +122,10 @@ def told(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise sandbox_files.translate(error, path) from error
+
+
+def absolute(path: str) -> str:
+    """Return a path that is absolute. Raises FileRefused."""
+    if not path.startswith("/") or "\0" in path:
+        raise FileRefused(f"{path!r} is not an absolute path")
+    return path
