@@ -34,7 +34,7 @@ async_closing = contextlib.aclosing
 
 #: The exception that cancels a call.
 CANCELLED = asyncio.CancelledError
-_going_on: set[asyncio.Future[None]] = set()
+_shielded_jobs: set[asyncio.Future[None]] = set()
 
 
 async def async_resolve(host: str, port: int, timeout: float) -> list[Address]:
@@ -243,12 +243,12 @@ async def async_in_thread(function: Callable[..., T], *args: Any) -> T:
     return await asyncio.to_thread(function, *args)
 
 
-async def async_all_the_same(job: Callable[[], Awaitable[None]], timeout: float) -> None:
+async def async_shielded(job: Callable[[], Awaitable[None]], timeout: float) -> None:
     """Do a job of at most `timeout` seconds even if the call was cancelled. If it is cancelled again (some libraries
     repeat this until the task ends), the job continues, but nothing waits for it."""
     task = asyncio.ensure_future(job())
-    _going_on.add(task)
-    task.add_done_callback(_going_on.discard)
+    _shielded_jobs.add(task)
+    task.add_done_callback(_shielded_jobs.discard)
     await asyncio.wait([task], timeout=timeout)
 
 
@@ -334,7 +334,7 @@ async def async_side_by_side(
             task.result()
 
 
-class AsyncBeside:
+class AsyncBackground:
     """A background job of its owner; its exceptions are ignored."""
 
     def __init__(self, job: Callable[[], Awaitable[None]]) -> None:

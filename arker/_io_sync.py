@@ -126,7 +126,7 @@ def in_thread(function: Callable[..., T], *args: Any) -> T:
     return function(*args)
 
 
-def all_the_same(job: Callable[[], None], timeout: float) -> None:
+def shielded(job: Callable[[], None], timeout: float) -> None:
     """Do a job even if the call was cancelled. The job itself keeps to `timeout` seconds."""
     job()
 
@@ -200,7 +200,7 @@ def side_by_side(worker: Callable[[], None], count: int, *, stop: Callable[[], o
         raise
 
 
-class Beside:
+class Background:
     """A background job of its owner, in a thread; its exceptions are ignored."""
 
     def __init__(self, job: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from arker._http._async.pipeline import Budget, dump
-from arker._io_async import CANCELLED, async_all_the_same, async_sleep
+from arker._io_async import CANCELLED, async_shielded, async_sleep
 from arker.errors import ArkerError
 from arker.hooks import logger
 from arker.operations import same
@@ -58,7 +58,7 @@ async def cancelled_with(client: AsyncArker, run: Running, call: Callable[[], Aw
     try:
         return await call()
     except CANCELLED:
-        await async_all_the_same(functools.partial(cancel, client, run), CANCELLING)
+        await async_shielded(functools.partial(cancel, client, run), CANCELLING)
         raise
     finally:
         client._running.discard(run)

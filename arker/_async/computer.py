@@ -15,7 +15,7 @@ from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import ForkRequest, ForkResponse, RunRequest
 
 from arker._http._async.pipeline import Budget
-from arker._io_async import CANCELLED, async_all_the_same, async_opening
+from arker._io_async import CANCELLED, async_opening, async_shielded
 from arker.commands import check_session, command_line, command_of
 from arker.config import check_seconds
 from arker.errors import ArkerError
@@ -241,7 +241,7 @@ class AsyncComputer:
         except CANCELLED:
             # No caller receives the child.
             if client._policy.resend:
-                await async_all_the_same(undo, _DRAIN)
+                await async_shielded(undo, _DRAIN)
             else:
                 logger.warning(
                     "a fork of %s was cancelled, and may have been made, %s",

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
-from arker._io_async import AsyncBeside, async_in_thread, async_iterate
+from arker._io_async import AsyncBackground, async_in_thread, async_iterate
 from arker.errors import ArkerError
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class AsyncFeeder:
         self._data = data
         self._stopped = False
         self.error: Exception | None = None
-        self._beside = AsyncBeside(self._feed)
+        self._background = AsyncBackground(self._feed)
 
     async def end(self) -> None:
         """Give no more input."""
         self._stopped = True
-        await self._beside.end()
+        await self._background.end()
 
     async def _feed(self) -> None:
         try:

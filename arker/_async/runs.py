@@ -13,7 +13,7 @@ from arker._http._async.pipeline import Budget, dump
 from arker._http._async.request import AsyncRequest
 from arker._http._async.transport import AsyncReply
 from arker._http.deadline import Deadline
-from arker._io_async import async_all_the_same, async_called, async_sleep
+from arker._io_async import async_called, async_shielded, async_sleep
 from arker.commands import Command
 from arker.config import check_seconds
 from arker.errors import ArkerError, doubting, in_doubt, needing
@@ -331,7 +331,7 @@ class AsyncRunStream:
             # A client that is closed has ended it.
             closed = self._run._computer._client._pipeline.closed
             if self._owns and self._run.info.state == "running" and not closed:
-                await async_all_the_same(functools.partial(interrupted, self._run), CANCELLING)
+                await async_shielded(functools.partial(interrupted, self._run), CANCELLING)
             self._owns = False
             self._forget()
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from arker._http._sync.pipeline import Budget, dump
-from arker._io_sync import CANCELLED, all_the_same, sleep
+from arker._io_sync import CANCELLED, shielded, sleep
 from arker.errors import ArkerError
 from arker.hooks import logger
 from arker.operations import same
@@ -59,7 +59,7 @@ def cancelled_with(client: Arker, run: Running, call: Callable[[], T]) -> T:
     try:
         return call()
     except CANCELLED:
-        all_the_same(functools.partial(cancel, client, run), CANCELLING)
+        shielded(functools.partial(cancel, client, run), CANCELLING)
         raise
     finally:
         client._running.discard(run)

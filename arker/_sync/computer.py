@@ -16,7 +16,7 @@ from arker_api.regional.api.runs import run_command
 from arker_api.regional.models import ForkRequest, ForkResponse, RunRequest
 
 from arker._http._sync.pipeline import Budget
-from arker._io_sync import CANCELLED, all_the_same, opening
+from arker._io_sync import CANCELLED, opening, shielded
 from arker.commands import check_session, command_line, command_of
 from arker.config import check_seconds
 from arker.errors import ArkerError
@@ -240,7 +240,7 @@ class Computer:
         except CANCELLED:
             # No caller receives the child.
             if client._policy.resend:
-                all_the_same(undo, _DRAIN)
+                shielded(undo, _DRAIN)
             else:
                 logger.warning(
                     "a fork of %s was cancelled, and may have been made, %s",

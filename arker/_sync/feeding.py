@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
-from arker._io_sync import Beside, in_thread, iterate
+from arker._io_sync import Background, in_thread, iterate
 from arker.errors import ArkerError
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class Feeder:
         self._data = data
         self._stopped = False
         self.error: Exception | None = None
-        self._beside = Beside(self._feed)
+        self._background = Background(self._feed)
 
     def end(self) -> None:
         """Give no more input."""
         self._stopped = True
-        self._beside.end()
+        self._background.end()
 
     def _feed(self) -> None:
         try:

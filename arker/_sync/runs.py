@@ -14,7 +14,7 @@ from arker._http._sync.pipeline import Budget, dump
 from arker._http._sync.request import Request
 from arker._http._sync.transport import Reply
 from arker._http.deadline import Deadline
-from arker._io_sync import all_the_same, called, sleep
+from arker._io_sync import called, shielded, sleep
 from arker.commands import Command
 from arker.config import check_seconds
 from arker.errors import ArkerError, doubting, in_doubt, needing
@@ -330,7 +330,7 @@ class RunStream:
             # A client that is closed has ended it.
             closed = self._run._computer._client._pipeline.closed
             if self._owns and self._run.info.state == "running" and not closed:
-                all_the_same(functools.partial(interrupted, self._run), CANCELLING)
+                shielded(functools.partial(interrupted, self._run), CANCELLING)
             self._owns = False
             self._forget()
 

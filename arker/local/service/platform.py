@@ -152,7 +152,7 @@ class Platform:
         await self.filesystems.start()
         await self._uploads.sweep(starting=True)
         self._reserve.keep()
-        self._sweeper = asyncio.create_task(self._sweep_for_good())
+        self._sweeper = asyncio.create_task(self._sweep_forever())
 
     async def close(self) -> None:
         """End running work and save pending notes. The caller closes the engine."""
@@ -216,7 +216,7 @@ class Platform:
         await self.activity.flush()
         await self.access.flush()
 
-    async def _sweep_for_good(self) -> None:
+    async def _sweep_forever(self) -> None:
         full = False
         while True:
             await asyncio.sleep(SWEEP_EVERY)
