@@ -1,8 +1,8 @@
 """The state of a shell, as it reported it, and the shell code that restores it. Pure.
 
-A shell tells what it knows in sections: its options, and the output of some builtins (`SECTIONS`). They are kept as
-they came and read only when a shell is to be started from them. The code treats every definition by itself, quoted, so
-that one which cannot be read costs nothing but itself; and it is absolute: what the shell did not have is removed.
+A shell reports its state in sections: its options, and the output of some builtins (`SECTIONS`). They are kept as they
+came and read only when a shell is to be started from them. The code handles every definition separately, quoted, so
+that one which cannot be read affects no other; and it removes what the shell did not have.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECTIONS: dict[str, str] = {
 OPTIONS: tuple[str, ...] = ("options", "shopt")
 #: Reported only when the last command may have changed them.
 ON_DEMAND: frozenset[str] = frozenset({"limits", "hashed", "folders"})
-#: A command may have that has one of these words, or calls a function or an alias that has.
+#: A command may have changed them if it has one of these words, or calls a function or an alias that has.
 CHANGES_ON_DEMAND = (b"ulimit", b"hash", b"pushd", b"popd", b"dirs", b"DIRSTACK", b"BASH_CMDS")
 
 #: Builtins that the engine's own lines use. A shell without one of them is not used any more.
@@ -47,7 +47,7 @@ _DYNAMIC = frozenset(
     EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD HOSTTYPE LINENO MACHTYPE OSTYPE PIPESTATUS PPID PWD RANDOM
     POSIXLY_CORRECT SHELLOPTS SHLVL SRANDOM UID""".split()
 )
-#: Variables that bash gives a value by itself, and that can be removed.
+#: Variables that bash sets by itself, and that can be removed.
 _DEFAULT = (b"HOSTNAME", b"IFS", b"OPTERR", b"OPTIND", b"PATH", b"PS4", b"SHELL", b"TERM")
 
 #: Variables that set options, and lose their values with those.
@@ -92,7 +92,7 @@ class Checkpoint:
     """The state of a shell by section; sections that were never reported are missing."""
 
     sections: Mapping[str, bytes]
-    #: What `variables` is, if that is known: reading it takes longer than all the rest of a short command.
+    #: The cached value of `variables`: parsing it takes longer than all the rest of a short command.
     known_variables: Mapping[bytes, bytes] | None = field(default=None, compare=False, repr=False)
 
     def dump(self) -> bytes:
@@ -132,7 +132,7 @@ class Checkpoint:
         return {match[1]: line for line in lines if (match := _VARIABLE.match(line))}
 
     def with_variables(self, names: Iterable[bytes], told: bytes) -> Checkpoint:
-        """Return the state with the variables `names` as `declare -p` has told of them."""
+        """Return the state with the variables `names` as `declare -p` has reported them."""
         fresh = Checkpoint({"variables": told}).variables
         variables = {**self.variables, **fresh}
         for name in names:

@@ -56,7 +56,7 @@ log: logging.Logger = logging.getLogger("arker.engine")
 T = TypeVar("T")
 
 _SETTLE_SECONDS = 1.0
-#: How long killed processes are waited for, and those that they started meanwhile are killed.
+#: How long to wait for killed processes, and to kill those that they started meanwhile.
 _KILL_SECONDS = 1.0
 #: Least time between two log lines about the limits of one computer.
 _WARN_SECONDS = 10.0
@@ -142,16 +142,16 @@ class Computer:
     #: Bytes written, as last measured, and whether its processes had sent descriptors that none had received.
     size: int = 0
     in_flight: bool = False
-    #: How full the disk was then, or has become since if that is less; None if that says nothing.
+    #: How full the disk was then, or the least since; None if that is unknown.
     measured_at: int | None = None
-    #: When that was, how many seconds it took, and the bytes that descriptors in flight may hide.
+    #: When that was measured, how many seconds it took, and the bytes that descriptors in flight may hide.
     measured: float = 0.0
     measured_for: float = 0.0
     hidden: int = 0
-    #: Bytes on disk, beyond its limit, that nothing is killed for any more.
+    #: Bytes on disk, beyond its limit, for which processes were killed already.
     tolerated: int = 0
-    #: Whether those who wrote too much were gone when that was known. Where it happens again, commands come and go
-    #: faster than their writes are measured.
+    #: Whether the writers were gone when the excess was measured. If this happens again, commands are shorter than the
+    #: measurements of their writes.
     escaped: bool = False
     #: Processes that the kernel is known to have killed for memory.
     killed_by_kernel: int = 0
@@ -316,7 +316,7 @@ class Computer:
         return mounts
 
     def _over(self, sandbox: Sandbox | None) -> None:
-        """Clean up once after a sandbox that ended."""
+        """Clean up, once, after a sandbox that ended."""
         if sandbox is None or sandbox is not self.sandbox:
             return
         self.sandbox = None
@@ -326,8 +326,8 @@ class Computer:
         _remove_control(self._control)
 
     async def settle(self) -> None:
-        """Wait for the checkpoints of idle sessions, which come just after the answers of their last commands: for a
-        moment, as a guest may keep them from coming."""
+        """Wait briefly for the checkpoints of idle sessions, which come just after the answers of their last commands.
+        A guest may keep them from coming."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_SECONDS):
                 # Sessions may be added meanwhile; they have no state to wait for.
@@ -345,8 +345,8 @@ class Computer:
             self._over(self.sandbox)
 
     async def leave(self) -> None:
-        """End the sandbox, for the computer to go on with another layer on top: once no process is left nobody writes,
-        though the file system may take its time to write down what they wrote."""
+        """End the sandbox, so that the computer can continue with another layer on top. Returns once no process is left
+        to write, even if the file system has not written everything to the disk."""
         await self.settle()
         sandbox = self.sandbox
         if sandbox is not None:
@@ -591,7 +591,7 @@ class Computer:
     # Processes
 
     async def load(self) -> Load:
-        """Return what the computer takes at the moment."""
+        """Return what the computer uses now."""
         disk = self.size if self.measured else None
         if self.sandbox is None:
             return Load(disk=disk)
@@ -621,8 +621,8 @@ class Computer:
         return not any(session.busy for session in self.sessions.values()) and not self.others()
 
     async def holds_open(self) -> bool:
-        """Whether more than processes and what sessions know would end with the sandbox: descriptors that idle shells
-        hold, shared memory that has a name, and objects of System V."""
+        """Whether something else than processes would be lost with the sandbox: descriptors that idle shells hold,
+        shared memory that has a name, and System V objects."""
         if self.sandbox is None:
             return False
         shells = [session.shell for session in self.sessions.values() if session.shell is not None]
@@ -635,8 +635,8 @@ class Computer:
     # Limits
 
     def look_for_kernel_kills(self) -> None:
-        """Tell the runs if the kernel has killed processes for memory. Which ones is unknown, so each command looks
-        before it is over: a later one is told of nothing that was killed before it."""
+        """Tell the runs if the kernel has killed processes for memory. Which processes is unknown, so each command
+        checks before its end: later commands are not told of earlier kills."""
         if self.sandbox is None or self.sandbox.group is None:
             return
         before, self.killed_by_kernel = self.killed_by_kernel, self.sandbox.group.killed
@@ -645,19 +645,19 @@ class Computer:
 
     @property
     def too_much_memory(self) -> str:
-        """What a run is told that was killed for memory."""
+        """The note of a run that was killed for memory."""
         return f"the computer used more than its {self.host.limits.memory} bytes of memory"
 
     def kill(self, pids: Collection[int], reason: Reason, why: str) -> None:
-        """Kill processes that broke a limit; the runs that they are of are told why."""
+        """Kill processes that broke a limit, and tell their runs why."""
         if self.sandbox is not None:
             self._tell(self.sandbox.processes.marks_of(pids), reason, why)
             for pid in pids:
                 self.sandbox.processes.send(pid, signal.SIGKILL)
 
     async def kill_all(self, generation: int, reason: Reason, why: str) -> bool:
-        """Kill what was there in a generation of the processes, because together it broke a limit, and wait until it is
-        gone. Commands that began later are spared. Return whether there was anything."""
+        """Kill the processes of a generation, which together broke a limit, and wait until they are gone. Commands that
+        began later are spared. Return whether there were any."""
         sandbox = self.sandbox
         if sandbox is None:
             return False

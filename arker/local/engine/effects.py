@@ -1,8 +1,9 @@
-"""What a command can change of the state of its shell, told from its text, so that the shell need not report all. Pure.
+"""What a command can change of the state of its shell, judged by its text, so that the shell need not report
+everything. Pure.
 
-bash writes each line of a report by itself, and the next command may have to wait for it: a report of everything takes
-as long as a short command. A wrong guess here would lose state. So a command is assumed to change everything unless its
-text shows that it cannot: a list of simple commands of a plain form, without certain words, also in quoted text.
+A full report takes as long as a short command, because bash writes each line of it separately, and the next command may
+have to wait for it. A wrong guess here would lose state. So a command is assumed to change everything unless its text
+shows that it cannot: a list of simple commands of a plain form, without certain words, even in quoted text.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from arker.local.engine.checkpoint import OPTIONS, SECTIONS, Checkpoint
 
 #: The name of a program or of a builtin.
 _NAME = rb"[\w./:][\w./+-]*+"
-#: What words are made of that cannot fail and have no effect: plain characters, quoted text, and variables.
+#: Words that cannot fail and have no effect: plain characters, quoted text, and variables.
 _VALUE_OF = rb"\$(?:\w++|[?$#!@*]|\{\w++\})"
 _PART = rb"""[\w@%+:,./=-]|'[^']*+'|""" + _VALUE_OF + rb"""|"(?:[^"$`\\]|""" + _VALUE_OF + rb""")*+\""""
 #: A call without redirections.
@@ -28,7 +29,7 @@ _CHANGING = frozenset(
     kill let local logout mapfile popd printf pushd read readarray readonly return select set shift shopt source suspend
     test then time times trap type typeset ulimit umask unalias unset until wait while""".split()
 )
-#: Longer commands are assumed to change everything: a report costs less than analyzing them, however they are made.
+#: Longer commands are assumed to change everything: a report costs less than analyzing them.
 _LOOKED_AT = 1024
 _QUOTES = b"\\'\""
 #: A dot as a command. The literal comes first, as a search for it is fast.
@@ -91,7 +92,7 @@ _LIST = re.compile(
 _TAKING = re.compile(rb"\b(?:read|getopts|export)\b|\b(?:printf|wait)\s+[-$`{*?~]")
 #: Arguments that do not come from their text, or that follow an option in one word.
 _EXPANDED = re.compile(rb"[$`{*?~\[]|\s-\w*[apv]\w")
-#: What may set variables that are not named: arithmetic, which evaluates values, and names that are values.
+#: What may set variables that are not named in the text: arithmetic, which evaluates values, and names that are values.
 _ANY_VARIABLE = re.compile(rb"\(\(|\btest\b.*\s-[vR]\b|\[|\blet\b|\$\{(?:!|[\w@*]+(?::[^-=?+]|@P))")
 _WORD = re.compile(rb"[A-Za-z_]\w*")
 _ASSIGNED = re.compile(
@@ -160,12 +161,12 @@ def is_deep(functions: bytes) -> bool:
 
 
 def changes_nothing(command: bytes, known: Checkpoint) -> bool:
-    """Whether a command leaves a shell with the state `known` as it is, whatever comes of it."""
+    """Whether a command does not change a shell with the state `known`, whether it succeeds or fails."""
     return all(_is_call(code, known) for code in (command, *_traps(known)))
 
 
 def _is_call(code: bytes, known: Checkpoint) -> bool:
-    """Whether `code` is one call of something that changes nothing."""
+    """Whether `code` is one call of a command that changes nothing."""
     match = _CALL.fullmatch(code)
     return not (
         match is None

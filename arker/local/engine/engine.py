@@ -56,7 +56,7 @@ _DEFAULT_SESSION = "0"
 _LAYERS = 32
 #: How many sandboxes may start at once; more would only delay each other.
 _STARTS = 8
-#: What a computer may have written, in bytes, for a fork to copy it only to keep what would end with the sandbox.
+#: Maximum bytes that a fork copies only to keep what would end with the sandbox.
 _COPIED_FOR_HELD = 64 << 20
 #: Seconds for which the state of a session may be in memory only.
 _SAVE_SECONDS = 0.2
@@ -251,12 +251,12 @@ class BubblewrapEngine:
         return {computer.id for computer in self._computers.values() if computer.running}
 
     async def in_use(self, vm_ids: Iterable[str]) -> set[str]:
-        """Return the ids of those computers in which more runs than idle shells."""
+        """Return the ids of those computers that have other processes than idle shells."""
         found = [self._computers[vm_id] for vm_id in vm_ids if vm_id in self._computers]
         return {computer.id for computer in found if computer.running and not computer.at_rest}
 
     async def loads(self, vm_ids: Iterable[str]) -> dict[str, Load]:
-        """Return what computers take at the moment; those that do not exist are left out."""
+        """Return what computers use now; those that do not exist are left out."""
         found = [self._computers[vm_id] for vm_id in vm_ids if vm_id in self._computers]
         return {computer.id: await computer.load() for computer in found}
 
@@ -346,7 +346,7 @@ class BubblewrapEngine:
                     child = await self._fork_all(parent, child_id, sessions)
         for computer in (child, parent):
             if len(computer.frozen) > self._layers:
-                self._spawn(self._flatten_at_leisure(computer))
+                self._spawn(self._flatten_in_background(computer))
 
     async def _fork_all(self, parent: Computer, child_id: str, sessions: bool) -> Computer:
         await parent.settle()
@@ -456,7 +456,7 @@ class BubblewrapEngine:
 
     # Layers
 
-    async def _flatten_at_leisure(self, computer: Computer) -> None:
+    async def _flatten_in_background(self, computer: Computer) -> None:
         """Merge the lowest layers of `computer` for all computers that share them."""
         lowest = self._lowest(computer)
         if lowest in self._merging:
@@ -606,7 +606,7 @@ class BubblewrapEngine:
         return await self._runs.get(vm_id, run_id)
 
     async def runs(self, vm_id: str) -> list[Run]:
-        """Return the runs of a computer that are going on or were not forgotten, newest first. Raises VmMissing."""
+        """Return the runs of a computer that have not ended or were not forgotten, newest first. Raises VmMissing."""
         self._computer(vm_id)
         held = self._runs.held(vm_id)
         written = await self._in(self._files, self._runs.written, vm_id, {run.id for run in held})

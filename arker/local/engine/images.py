@@ -176,7 +176,7 @@ def arkuntu(folder: Path, *, network: bool) -> Image:
             point.mkdir()
         else:
             point.touch()
-        # What is installed on the host meanwhile changes these, together with /usr.
+        # Installing packages on the host changes these, together with /usr.
         binds += ["--ro-bind", str(source), f"/etc/{name}"]
     fixed = [*_host_tree(), "--ro-bind", str(etc), "/etc", *binds]
     if find_program("python") is None and (python3 := find_program("python3")):

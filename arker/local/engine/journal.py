@@ -77,7 +77,8 @@ def _scan(path: str) -> _Scanned:
 
 @dataclass(slots=True)
 class OutputQuota:
-    """Bytes of output that the runs of a computer which go on may still keep together, beyond what each is assured."""
+    """Bytes of output that the unfinished runs of a computer may still keep together, beyond the guaranteed part of
+    each."""
 
     free: int
 
@@ -152,7 +153,7 @@ class Journal:
         """Add output, up to the limit and to what the quota allows."""
         self.totals[stream] += len(data)
         room = min(self._limit, max(self.size, _ASSURED) + self._quota.free) - self.size
-        if self.cut:  # for good: no later output follows a gap
+        if self.cut:  # permanently: no later output follows a gap
             data = b""
         elif room < len(data):
             self.cut = True

@@ -24,7 +24,7 @@ class Limits:
     disk: int = 16384 * _MIB
     #: Open descriptors of one process.
     open_files: int = 8192
-    #: Output kept of one run, on disk beyond the first bytes; the rest is read, dropped and flagged.
+    #: Output kept of one run, on disk beyond the first bytes; the rest is dropped, and the result says so.
     run_output: int = 1024 * _MIB
     #: Longest run time of a command.
     run: float = 3600.0

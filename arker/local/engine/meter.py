@@ -3,8 +3,8 @@
 Where the sandbox has a cgroup, the kernel's own count is exact as long as a command has the sandbox to itself.
 Elsewhere the time is that of the shell and of what it waited for, with samples of the rest. So are writes everywhere,
 as a cgroup counts them only when the cache of files is written, long after the command. Memory is always sampled.
-A look at any of these takes a good part of the time of a short command, so those are not measured: the first look at
-the shell comes a moment after the beginning, and the count of an idle sandbox is read when no command waits for it.
+Reading any of these takes a good part of the time of a short command, so short commands are not measured: the shell is
+first read a moment after the beginning, and the count of an idle sandbox when no command waits for it.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The processes of a sandbox: everything in its pid namespace, seen from outside through its own /proc.
 
-The namespace is the set, because nothing in it can leave it. What a process says of itself (its name, its environment,
-its session) decides nothing here, and neither does the state of its main thread, which may end before the others do.
+The namespace defines the set, because no process can leave it. What a process can set itself (its name, its
+environment, its session) is not used, nor is the state of its main thread, which may end before the others.
 
-What a command started is told by a mark: a resource limit without any effect on today's kernels, inherited by
-everything that a process starts, which a guest can lower and never raise. Each command gets a mark lower than all
-before, so a process has the mark of the command that started it, however often it forked, changed its session or lost
-its parents. Marks are random, so that a guest that lowers one meets no other's, unless it reads that of a process that
-another command left behind: it then counts as started by that one.
+The processes of a command are identified by a mark: a resource limit without any effect on today's kernels, which is
+inherited by children and which a guest can lower but never raise. Each command gets a mark lower than all before, so a
+process has the mark of the command that started it, however often it forked, changed its session or lost its parents.
+Marks are random, so that a guest that lowers its mark does not hit that of another command, unless it reads the mark of
+a process that another command left behind: it then counts as started by that command.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ _HIGHEST = 1 << 62
 _STEP = 1 << 40
 _REMEMBERED = 4096
 
-#: The generation that nothing is newer than.
+#: A generation that no process is newer than.
 ALL = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
     """A process of a sandbox, numbered as inside. `state` is that of its main thread; `started` counts clock ticks
-    since boot, `cpu_seconds` is the time of processors that it and the children that it waited for have taken."""
+    since boot, `cpu_seconds` is the CPU time of it and of the children that it waited for."""
 
     pid: int
     parent: int
@@ -284,7 +284,7 @@ class Processes:
             os.close(fd)
 
     def epoll_watches(self, pid: int) -> int:
-        """How many descriptors a process watches by epoll; as many as it can at the most when that cannot be read."""
+        """How many descriptors a process watches by epoll; the maximum possible if that cannot be read."""
         folder = self._descriptor_folder(str(pid))
         if folder is None:
             return 0
@@ -310,15 +310,15 @@ class Processes:
             return 0
 
     def locks(self, most: int) -> int:
-        """Return the number of locks on files, exact as far as it is not above `most`. The kernel lists those of the
-        whole host for that, and nobody gets a lock meanwhile."""
+        """Return the number of locks on files, exact as far as it is not above `most`. For this the kernel lists the
+        locks of the whole host, and no process gets a lock meanwhile."""
         listed = of_files = 0
         with contextlib.suppress(OSError):
             fd = self._open("locks")
             try:
                 while listed - of_files <= most and (lines := os.read(fd, 1 << 16)):
                     listed += lines.count(b"\n")
-                    # Those that belong to an open file are listed in every namespace, whoever's they are.
+                    # Locks of open files are listed in every namespace.
                     of_files += lines.count(b"OFDLCK")
             finally:
                 os.close(fd)
@@ -480,7 +480,7 @@ class Processes:
 
     @property
     def generation(self) -> int:
-        """What is there now, for `is_newer`."""
+        """The current generation, for `is_newer`."""
         return self._lowest
 
     def is_newer(self, pid: int, generation: int) -> bool:

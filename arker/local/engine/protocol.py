@@ -335,10 +335,10 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a computer takes at the moment.
+    """What a computer uses now.
 
     Attributes:
-        cpu_seconds: time of processors since its sandbox started, in seconds; 0 at rest.
+        cpu_seconds: CPU time since its sandbox started, in seconds; 0 at rest.
         memory: private memory of its processes, in bytes.
         processes: how many there are.
         disk: bytes that it has written to its disk, as last measured; None if they were not measured yet.
@@ -475,11 +475,11 @@ class Engine(Ports, Terminals, Protocol):
         ...
 
     async def in_use(self, vm_ids: Iterable[str]) -> set[str]:
-        """Return the ids of those computers in which more runs than idle shells."""
+        """Return the ids of those computers that have other processes than idle shells."""
         ...
 
     async def loads(self, vm_ids: Iterable[str]) -> dict[str, Load]:
-        """Return what computers take at the moment; those that the engine does not have are left out."""
+        """Return what computers use now; those that the engine does not have are left out."""
         ...
 
     async def sessions(self, vm_id: str) -> list[SessionState]:

@@ -19,9 +19,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def link(layers: Sequence[Path], path: str, source: int) -> bool:
     """Link the open file `source` at `path`, in the first of `layers` (highest first); it is on disk when this returns.
 
-    Return False, with nothing changed that a computer sees, if it is not that simple: the path is not below the home
-    folder, leads over links or missing folders or ends in something else than a file, the first layer has that name
-    already, something is not permitted, or the layers are on another file system. Raises OSError for a full disk.
+    Return False, without a visible change, if it is not that simple: the path is not below the home folder, leads over
+    links or missing folders or ends in something else than a file, the first layer has that name already, something is
+    not permitted, or the layers are on another file system. Raises OSError for a full disk.
     """
     *folders, name = path.split("/")[1:]
     if (

@@ -40,7 +40,7 @@ class UnwatchableError(Exception):
 
 
 class _WatchQuota:
-    """What all watches of this process may take of what the kernel grants a user: half of it."""
+    """The quota of all watches of this process: half of what the kernel grants a user."""
 
     def __init__(self) -> None:
         self._instances = self._limit("max_user_instances")
@@ -266,7 +266,7 @@ class Watch:
         FileRefused."""
         with told(path), directory(root, path) as top:
             if location(top) != path:
-                # Whether a link on the way is changed to lead elsewhere would not be seen.
+                # A change of a link in the path would not be noticed.
                 raise UnwatchableError
             if not after:
                 self._top = os.fstat(top)

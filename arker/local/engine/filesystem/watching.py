@@ -73,7 +73,7 @@ class Watching:
         self._computer = computer
         self._watches: dict[str, Watch] = {}
         self._lingering: dict[Watch, asyncio.TimerHandle] = {}
-        #: Set when something can change in a computer that was at rest.
+        #: Set when a computer that was at rest may change.
         self._stirred = asyncio.Event()
         #: How many sandboxes have ended.
         self._ended = 0
