@@ -36,7 +36,7 @@ demo: .venv/runtime ## Fork a real computer on this machine, use it, branch it, 
 	$(PY) tests/demo.py
 
 test: .venv/test ## Run all tests, against the embedded deployment
-	$(PY) -m pytest -n auto --dist loadgroup
+	$(PY) -m pytest -n auto
 
 # Versions of the package that others published, and the live tests of their sdists.
 build/compat/ready: scripts/compat.py scripts/bootstrap.py .venv/test
@@ -48,8 +48,8 @@ compat: build/compat/ready ## Run the live tests of the published clients agains
 	$(PY) -m pytest tests/compat
 
 contracts: .venv/test ## Run the client's tests against a deployment that speaks contract 0.1 alone, then 0.3 alone
-	ARKER_TEST_CONTRACT=0.1 $(PY) -m pytest -q -n auto --dist loadgroup tests/client
-	ARKER_TEST_CONTRACT=0.3 $(PY) -m pytest -q -n auto --dist loadgroup tests/client
+	ARKER_TEST_CONTRACT=0.1 $(PY) -m pytest -q -n auto tests/client
+	ARKER_TEST_CONTRACT=0.3 $(PY) -m pytest -q -n auto tests/client
 
 load: .venv/test ## A thousand readers, 500 runs, floods of 1 GB: the long form of tests/load, with its figures
 	ARKER_LOAD=long $(PY) -m pytest -q -s tests/load
@@ -61,7 +61,7 @@ chaos: .venv/test ## Kill, flood and fill a deployment for five minutes; every a
 	ARKER_CHAOS_SECONDS=$${ARKER_CHAOS_SECONDS:-300} $(PY) -m pytest -q -s tests/chaos
 
 test-quick: .venv/test ## Run what most changes need: all but the slow tests
-	$(PY) -m pytest -n auto --dist loadgroup -m 'not slow'
+	$(PY) -m pytest -n auto -m 'not slow'
 
 check: .venv/check ## Specs, generated and derived code, format, lint, types
 	$(PY) scripts/generate.py --check

@@ -45,7 +45,7 @@ def try_out(version: str, interpreter: str, arguments: list[str]) -> bool:
             "-q",
             "-p",
             "no:cacheprovider",
-            *(arguments or ["-n", "auto", "--dist", "loadgroup"]),
+            *(arguments or ["-n", "auto"]),
         ],
     ]
     return all(subprocess.run(command, cwd=ROOT).returncode == 0 for command in commands)

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -53,6 +54,11 @@ FIRST = (
     "local",
 )  # fmt: skip
 
+#: Files and folders whose tests share what takes long to make: one process runs each.
+TOGETHER = (
+    "tests/docs/test_snippets.py", "tests/load", "tests/packaging", "tests/scripts/test_generate.py",
+)  # fmt: skip
+
 #: Which contract the shared deployment speaks; `make contracts` runs the client's tests with each one alone.
 CONTRACT = os.environ.get("ARKER_TEST_CONTRACT", "both")
 
@@ -86,6 +92,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_xdist_auto_num_workers() -> int | None:
     """`-n auto`: more than there are cores, as about half of the time a test waits, for a disk or for a process."""
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else len(os.sched_getaffinity(0)) + 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Whichever process is free takes the next test, or all of one entry of `TOGETHER`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((name for name in TOGETHER if nodeid.startswith(name)), nodeid)
+
+    return Scheduling(config, log)
 
 
 #: How often something is killed at a random moment, in all tests together.

@@ -52,7 +52,6 @@ def test_no_page_is_left_out() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("reader")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_snippets(page: Path, reader: Reader) -> None:
     try:
@@ -75,7 +74,6 @@ def running(reader: Reader) -> list[Path]:
     ]
 
 
-@pytest.mark.xdist_group("reader")
 def test_the_pages_leave_no_computer_behind(reader: Reader) -> None:
     def arker(*words: str) -> str:
         done = subprocess.run(

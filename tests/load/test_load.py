@@ -30,7 +30,7 @@ FLOOD = 1000 * MIB if LONG else 64 * MIB
 COMPUTERS, RUNS_EACH = (100, 5) if LONG else (5, 4)
 TERMINALS = 16 if LONG else 4
 
-pytestmark = [pytest.mark.xdist_group("load"), *([pytest.mark.timeout(900)] if LONG else [])]
+pytestmark = [pytest.mark.timeout(900)] if LONG else []
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,6 @@ import arker
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# One process builds and installs, so that the others run other tests.
-pytestmark = pytest.mark.xdist_group("packaging")
-
 
 def build(source: Path, target: Path, *kinds: str) -> dict[str, Path]:
     """Build from a tree, as a release does but with the build backend that is here; by their suffix."""

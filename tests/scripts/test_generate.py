@@ -15,9 +15,6 @@ pytest.importorskip("openapi_python_client", reason="the generator comes with `m
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# One process runs the generator once for each spec.
-pytestmark = pytest.mark.xdist_group("generate")
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
