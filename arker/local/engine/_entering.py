@@ -9,11 +9,12 @@ answer has the sockets. The program ends when the channel closes, which is when 
 
 from __future__ import annotations
 
+# `socket` would take longer to import than all the rest.
+import _socket
 import ctypes
 import errno
 import fcntl
 import os
-import socket
 import struct
 import sys
 
@@ -38,22 +39,23 @@ def _enter(libc: ctypes.CDLL, namespace: int, kind: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _make(libc: ctypes.CDLL, channel: socket.socket, namespace: int, family: int, count: int) -> None:
+def _make(libc: ctypes.CDLL, channel: _socket.socket, namespace: int, family: int, count: int) -> None:
     """Enter the namespace permanently, and send sockets created in it."""
-    made: list[socket.socket] = []
+    made: list[_socket.socket] = []
     failure = 0
     try:
         # The user namespace that owns it gives the right to enter. bwrap puts the processes of a sandbox into a nested
         # one, so the processes' own namespace is the wrong one.
         _enter(libc, fcntl.ioctl(namespace, _NS_GET_USERNS), _CLONE_NEWUSER)
         _enter(libc, namespace, _CLONE_NEWNET)
-        made = [socket.socket(family, socket.SOCK_STREAM) for _ in range(count)]
+        made = [_socket.socket(family, _socket.SOCK_STREAM) for _ in range(count)]
     except OSError as error:
         failure, made = error.errno or errno.EIO, []
-    socket.send_fds(channel, [ANSWER.pack(failure)], [sock.fileno() for sock in made])
+    sent = struct.pack(f"{len(made)}i", *(sock.fileno() for sock in made))
+    channel.sendmsg([ANSWER.pack(failure)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, sent)] if made else [])
 
 
-def _bound(libc: ctypes.CDLL, channel: socket.socket, namespaces: list[int], settings: bytes) -> None:
+def _bound(libc: ctypes.CDLL, channel: _socket.socket, namespaces: list[int], settings: bytes) -> None:
     """Enter the namespaces permanently and set limits; the answer is the number of limits that the kernel refused."""
     failure = 0
     try:
@@ -72,7 +74,7 @@ def _bound(libc: ctypes.CDLL, channel: socket.socket, namespaces: list[int], set
     channel.send(ANSWER.pack(failure))
 
 
-def _serve(libc: ctypes.CDLL, channel: socket.socket) -> None:
+def _serve(libc: ctypes.CDLL, channel: _socket.socket) -> None:
     while True:
         # Before there is a request, which then need not wait for it.
         pid = os.fork()
@@ -85,9 +87,10 @@ def _serve(libc: ctypes.CDLL, channel: socket.socket) -> None:
             channel.send(ANSWER.pack(errno.EIO))
 
 
-def _answer(libc: ctypes.CDLL, channel: socket.socket) -> int:
+def _answer(libc: ctypes.CDLL, channel: _socket.socket) -> int:
     """Wait for a request and answer it, in a process of its own; return its status."""
-    data, fds, _, _ = socket.recv_fds(channel, MOST, 2)
+    data, ancillary, _, _ = channel.recvmsg(MOST, _socket.CMSG_LEN(2 * struct.calcsize("i")))
+    fds = [fd for _, _, sent in ancillary for (fd,) in struct.iter_unpack("i", sent)]
     if not data:
         return _CLOSED
     family, count = REQUEST.unpack_from(data)
@@ -101,7 +104,7 @@ def _answer(libc: ctypes.CDLL, channel: socket.socket) -> int:
 def main() -> None:
     """Serve requests until the channel closes, even in the middle of an answer."""
     try:
-        _serve(ctypes.CDLL(None, use_errno=True), socket.socket(fileno=0))
+        _serve(ctypes.CDLL(None, use_errno=True), _socket.socket(fileno=0))
     except ConnectionError:
         sys.exit(0)
 

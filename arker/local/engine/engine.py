@@ -135,6 +135,9 @@ class BubblewrapEngine:
         self._most_layers = layer_budget(self._path)
         self._layers = min(_LAYERS, self._most_layers * 2 // 3)
         try:
+            with contextlib.suppress(OSError):  # the first sandbox tells of it
+                # It takes as long as the rest of the start.
+                self._helper.start()
             self._store, rows = await self._in(self._commits, self._open)
             for row in rows:
                 self._add(row)

@@ -35,7 +35,7 @@ _LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 class Helper:
-    """The helper process of an engine; started on first use, and again if it died."""
+    """The helper process of an engine; started again if it died."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -91,7 +91,7 @@ class Helper:
             for kind in kinds:
                 namespaces.append(sandbox.namespace(kind))
                 stack.callback(os.close, namespaces[-1])
-            channel = self._start()
+            channel = self.start()
             socket.send_fds(channel, [request], namespaces)
         await _readable(channel)
         data, fds, _, _ = socket.recv_fds(
@@ -126,7 +126,8 @@ class Helper:
             raise SandboxUnavailable(f"the sandbox could not be bounded: {os.strerror(failure)}")
         return -failure
 
-    def _start(self) -> socket.socket:
+    def start(self) -> socket.socket:
+        """Return the channel to the process, which is started unless it runs. Raises OSError."""
         if self._channel is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
