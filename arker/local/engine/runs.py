@@ -318,14 +318,14 @@ class LocalRun:
 
 
 class RunBook:
-    """The runs of an engine's computers: those going on, and ended ones that were not forgotten.
+    """The runs of an engine's computers: unfinished ones, and ended ones that were not forgotten.
 
     A run is saved some time after its start (by `keep` at once), and after its end: `<run>.json`, with its output in
     `<run>.out`, in one folder per computer. A run that is collected and forgotten at once is never written to disk.
 
     Args:
         folder: the folder of saved runs.
-        limit: bytes of output kept of one run, of all runs of a computer that go on (beyond 32 MiB of each), and of all
+        limit: bytes of output kept of one run, of all unfinished runs of a computer (beyond 32 MiB of each), and of all
             its ended runs.
         changed: called when there are changes for `save`.
     """
@@ -335,7 +335,7 @@ class RunBook:
         self._limit = limit
         self._changed = changed
         self._runs: dict[str, dict[str, LocalRun]] = {}
-        #: Runs to save, in order; and whether a save has passed them over.
+        #: Runs to save, in order; and whether a save has skipped them.
         self._dirty: dict[LocalRun, bool] = {}
         #: Runs that are on disk, with output that is not; only the keys are used.
         self._unwritten: dict[LocalRun, None] = {}
@@ -378,7 +378,7 @@ class RunBook:
             self._changed()
 
     def keep(self, run: LocalRun) -> None:
-        """Write down a run that is about to start; it survives the end of the process and of the machine. Blocking;
+        """Save a run that is about to start; it survives a crash of the process and of the machine. Blocking;
         thread-safe. Raises OSError."""
         self._write(run, durable=True)
         if run.forgotten:  # its start was cancelled meanwhile
@@ -405,7 +405,7 @@ class RunBook:
         return run
 
     def held(self, vm_id: str) -> list[LocalRun]:
-        """Return the runs of a computer that are in memory: those going on, and those not saved yet."""
+        """Return the runs of a computer that are in memory: unfinished ones, and those not saved yet."""
         return [run for run in self._runs.get(vm_id, {}).values() if not run.forgotten]
 
     def written(self, vm_id: str, but: set[str]) -> list[LocalRun]:
@@ -452,7 +452,7 @@ class RunBook:
     def save(self, *, but_new: bool = False) -> None:
         """Save changes. Raises OSError; failed changes are saved with the next ones.
 
-        With `but_new`, a run that is not on disk is passed over once, as it may be forgotten by the next save.
+        With `but_new`, a run that is not on disk is skipped once, as it may be forgotten by the next save.
         """
         for run in self._unwritten:
             run.journal.spill()

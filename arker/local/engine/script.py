@@ -1,4 +1,5 @@
-"""The script of a shell: a file that grows by a command at a time, and the gates at which the shell waits for the next.
+"""The script of a shell: a file that grows by one command at a time, and the gates at which the shell waits for the
+next.
 
 bash reads a file in blocks, but a pipe byte by byte, as it must not take what its children may want to read; for a
 short command, that is more than half of the time. At the end of a file, though, bash exits. So what is
@@ -7,7 +8,7 @@ other end. The host appends the next command, with another gate at its end, and 
 in turns: the host closes one when the command has told its end, long before the shell comes to it again, and replaces
 it if another process still has it open.
 
-Should a shell get past a gate by itself, without descriptors say, it sees the end of its script and exits.
+A shell that passes a gate by itself, for example without free descriptors, sees the end of its script and exits.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Script:
             held = os.open(gate, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:  # it has no reader, as usual
             return
-        # A process that is just being started, between fork and exec, has what was open then: the shell would not wait.
+        # A process between fork and exec may still have the gate open: then the shell would not wait.
         os.close(held)
         with contextlib.suppress(OSError):
             os.mkfifo(f"{gate}+", 0o600)
@@ -122,7 +123,7 @@ class Script:
         """End the script, and remove the gates: the shell exits when it has read all. May be called twice."""
         self.taken()
         for gate in self._gates:
-            # Whoever waits there is let through, and nobody comes later.
+            # A waiting shell is let through, and none comes later.
             with contextlib.suppress(OSError):
                 held = os.open(gate, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
                 os.unlink(gate)

@@ -143,7 +143,7 @@ _PR_SET_DUMPABLE = 4
 _RLIMIT_CORE = 4
 #: Sizes of the buffers of a socket, which the kernel keeps in memory of its own.
 _SOL_SOCKET, _SO_SNDBUF, _SO_RCVBUF = 1, 7, 8
-#: Huge pages that the administrator of the host put by for something else.
+#: Huge pages that the administrator of the host reserved for something else.
 _MAP_HUGETLB, _MFD_HUGETLB, _SHM_HUGETLB = 0x40000, 0x4, 0o4000
 _MMAP, _MEMFD_CREATE, _SHMGET = (9, 222), (319, 279), (29, 194)
 _SETSOCKOPT, _SETRLIMIT, _PRLIMIT = (54, 208), (160, 164), (302, 261)
@@ -222,7 +222,7 @@ def program(machine: str | None = None, *, one_user: bool = False) -> bytes:
     sizes = _refuse_only(_argument(2), (_SO_SNDBUF, _SO_RCVBUF), _refuse(0))
     other = [_load(_argument(1)), (_JUMP_EQUAL, 1, 0, _SOL_SOCKET), _return(_ALLOW)]
     code += _when(_SETSOCKOPT[column], [*other, *sizes])
-    # With a limit of 1 the kernel starts no program of the host for a process that crashes, with 0 it does.
+    # With a limit of 1, the kernel starts no program of the host for a crashed process; with 0 it does.
     code += _when(_SETRLIMIT[column], _refuse_only(_argument(0), (_RLIMIT_CORE,), _refuse(0)))
     asks = [_load(_argument(2)), (_JUMP_EQUAL, 0, 3, 0), _load(_argument(2) + 4), (_JUMP_EQUAL, 0, 1, 0)]
     limit = _refuse_only(_argument(1), (_RLIMIT_CORE,), _refuse(0))

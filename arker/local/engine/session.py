@@ -37,10 +37,10 @@ _KILL_SECONDS = 5.0
 #: Seconds that a shell gets to start, and to send its checkpoint before it is replaced.
 _SHELL_SECONDS = 15.0
 _TELL_SECONDS = 5.0
-#: How long what the command before has set may still be on its way when a command is ended.
+#: How long to wait for the report after the previous command when a command is ended.
 _TOLD_SECONDS = 0.4
 _TIMED_OUT = 124
-#: Seconds in which no successful command was killed for memory.
+#: A successful command that took less than these seconds was not killed for memory.
 _MOMENT = 0.02
 #: Number of marks above which those without a live process are dropped.
 _MARKS = 256
@@ -333,7 +333,7 @@ def end_run(run: LocalRun, result: Result, usage: Usage, cwd: bytes, refusal: En
     elif run.limit is not None and status:
         reason = run.limit
     else:
-        # A shell that waited for what the signal killed tells of it by its status.
+        # The status of a shell that waited for the killed process says so.
         killed = result.killed or status - 128 in run.signals
         reason = Reason.SIGNALLED if killed else Reason.EXITED
     run.end(
@@ -382,7 +382,7 @@ class _Command:
         self._has_ended: asyncio.Future[None] | None = None
 
     def begin(self, seconds: float) -> None:
-        """Note that it runs, for so long at the most."""
+        """Note that it runs, and start its timeout."""
         self._timeout = Timeout(seconds, partial(self._begin_ending, Reason.TIMED_OUT))
         self._run.control = self
 
@@ -398,7 +398,7 @@ class _Command:
     def signal(self, number: Signals) -> None:
         if self._shell.pid is not None:
             self._shell.signalled = True
-            # The shell first: it must not continue with another command and die of the signal there.
+            # The shell first: it must not continue with another command and be killed there.
             for pid in (self._shell.pid, *(process.pid for process in self._started())):
                 self._shell.sandbox.processes.send(pid, number)
 
@@ -421,7 +421,7 @@ class _Command:
     async def _end(self) -> None:
         """End the shell, so that it runs no further command, and then all that the command started."""
         processes = self._shell.sandbox.processes
-        # Once the shell is gone, nothing is known of the children that it waited for.
+        # Once the shell is gone, the time of the children that it waited for is unknown.
         self._measure.sample(processes.with_marks(), processes.memory(), processes.written)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_TOLD_SECONDS):

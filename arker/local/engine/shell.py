@@ -1,4 +1,4 @@
-"""A session's shell: one bash that reads commands from a growing script, and its answers.
+"""A session's shell: one bash that reads commands from a growing script, and reports their ends.
 
 A folder that the sandbox sees read-only has `bash`, the script (so named because bash calls itself by the name of its
 script in messages), and named pipes: `o` and `e`, the output and error output of the command that runs; `i`, its input
@@ -7,17 +7,16 @@ of records, the gates of the script, and the files of shell code that the engine
 
 For each command the shell reads two lines. The first evaluates the command, and then tells how it ended: a redirection
 from a file that does not exist, whose name has status and folder in it, fails, and bash itself writes the name in its
-message of the error to the pipe of records. So no command is executed for it: no DEBUG trap runs, no function or
-disabled builtin of the user's gets in between. The name also has a number that was made for this command. The second
-line tells what the shell knows (`checkpoint`), for the next shell: a session outlives its shells. It tells no more than
-the command can have changed (`changes`): nothing after a call of a program, and after most others a few variables. The
+message of the error to the pipe of records. So no command is executed for it: no DEBUG trap runs, and no function or
+disabled builtin of the user interferes. The name also has a number that was made for this command. The second line
+reports the state of the shell (`checkpoint`), for the next shell: a session outlives its shells. It reports only what
+the command can have changed (`effects`): nothing after a call of a program, and a few variables after most others. The
 next command does not wait for variables.
 
 The engine's lines are invisible to the user as far as bash allows. The hook that saves a shell which ends by itself is
 a trap on EXIT, which `trap -p` would show and other traps on EXIT replace. So for a command that has the word `trap`,
-`exit` is a function that does the same, and the hook is taken away before a command that may show it, or where traps
-follow each line. Where traps exist that see every command, the shell tells what it knows from a subshell, which has
-none of them.
+`exit` is a function that does the same, and the hook is removed before a command that may show it, or where traps
+follow each line. Where traps exist that see every command, the shell reports from a subshell, which has none of them.
 
 Records are separated by NULs: `S pid` a shell is up; `K` and `L` the folder and the sections of a checkpoint; `V` the
 number of the command, and what it can have changed; `E` and `F` all as the shell ends; `X status` the shell is gone,
@@ -64,14 +63,14 @@ from arker.local.engine.stdin import Input
 #: turns of both sides.
 _READ = 1 << 16
 _READ_FLOOD = 1 << 18
-#: Reads of one stream at the end of a command: more than a pipe holds.
+#: How often one stream is read at the end of a command: more than a pipe holds.
 _TURNS = 16
 #: Output of commands that end sooner is not watched: it fits into the pipes.
 _WATCH_AFTER = 0.002
 #: Seconds after which a shell that has not sent its record is checked; the last value is repeated.
 _LOOKS = (0.02, 0.05, 0.1, 0.25)
-#: How long the output of a command that is done may still come from processes it left, `>(tee log)` say: looked at so
-#: often whether they do anything but wait, and so long at the most.
+#: How long to wait for the output of processes that a command left, such as `>(tee log)`: seconds between checks
+#: whether they are at work, and the maximum.
 _LINGER = 0.01
 _LINGER_MOST = 0.1
 #: Maximum seconds between checks whether all processes of a command have ended.
@@ -99,7 +98,7 @@ _START = rb"""\builtin cd -- %(cwd)b || \builtin cd
 %(hook)b
 \builtin printf '\0S%%d\0' "$$" >%(secret)b/s
 """
-#: Keeps `eval` from being taken for a failed command itself: an ERR trap would run twice.
+#: Keeps `eval` from counting as a failed command itself: an ERR trap would run twice.
 _EXCUSED = b"&&if { :;} 2>&- <'';then :;fi"
 # The empty line: after a text that ends with a continued line, bash takes the next word for no word of the grammar.
 _COMMAND = b'%b\\builtin eval %b <%b%b%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";then :;fi%b\n\n'
@@ -108,13 +107,13 @@ _COMMAND = b'%b\\builtin eval %b <%b%b%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";t
 _TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi\n"
 _TELL_APART = b"(\\builtin . %b/%b)\n"
 _TELL_PART = b"{ %b;\\:;} >%b/s 2>&-\n"
-#: Leaves its argument as the status.
+#: Sets the status to its argument.
 _RETURN = b'\\builtin return "$1"\n'
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
 _FIXED_LINE = re.compile(rb"^declare -\w*r\w* LINENO\b", re.MULTILINE)
 #: The end of a call that has no arguments.
 _BARE = rb"(?=[ \t]*(?:--[ \t]*)?(?:$|[;&|)}\n`<>]|\d>))"
-#: What may show functions, without quotes.
+#: Commands that may show functions, without quotes.
 _FUNCTIONS = re.compile(
     rb"\b(?:compgen|type|command\s+-|(?:declare|typeset)\s+-\w*[fF]|(?:declare|typeset|set)" + _BARE + rb")"
 )
@@ -127,7 +126,7 @@ _EXIT = (
     b'\\builtin exit "$@";};'
 )
 
-#: What shows traps, without quotes.
+#: Commands that show traps, without quotes.
 _SHOWING = re.compile(rb"\btrap(?:\s+-\w*p|" + _BARE + rb")")
 #: Traps that see the engine's own lines, and whatever may set one without its name.
 _SEEING = re.compile(rb"DEBUG|ERR|RETURN|[$`{*?\[]", re.IGNORECASE)
@@ -286,7 +285,7 @@ class _Reader:
                 self.journal.append(self.stream, data)
 
     def settle(self) -> None:
-        """Let the pipe be of the usual size again, once it is empty."""
+        """Restore the usual size of the pipe, once it is empty."""
         if self._size != _READ:
             self._resize(_READ)
 
@@ -297,7 +296,7 @@ class _Reader:
             fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, size)
 
     def watch(self, on_end: Callable[[], None] | None = None) -> None:
-        """Read as output comes: until its end, or if nobody wants to know of that, until `unwatch`."""
+        """Read output as it comes, until its end or `unwatch`."""
         self._on_end = on_end
         if not self.watched:
             self.watched = True
@@ -317,7 +316,7 @@ class _Reader:
             self._hold = -1
 
     def _on_readable(self) -> None:
-        # Once: those who read the output, and all others, have their turn before more is there.
+        # Once: readers of the output, and other tasks, get their turn before there is more.
         self.drain(1)
         if self.ended:
             on_end = self._on_end
@@ -337,7 +336,7 @@ class Shell:
         control: the folder of the host that the sandbox sees at `CONTROL`.
         name: the name of the session, and of a folder in `control`.
         cwd: the folder to begin in.
-        told: what the session knows: a checkpoint, or the shell code of an older release.
+        told: the state of the session: a checkpoint, or the shell code of an older release.
         status: what `$?` is to be.
         environment: the names of the variables that a shell in this sandbox begins with.
         on_told: called with the folder and the checkpoint after each command.
@@ -366,7 +365,8 @@ class Shell:
         #: Set while no checkpoint is outstanding.
         self.settled: asyncio.Event = asyncio.Event()
         self.settled.set()
-        #: Set unless a command was given before the variables after the last one were told: they come as it begins.
+        #: Cleared while a command was given before the variables after the last one were reported: they come as it
+        #: begins.
         self.told_before: asyncio.Event = asyncio.Event()
         self.told_before.set()
         self._nonce_before = b""
@@ -483,8 +483,7 @@ class Shell:
         small_files.make(f"{self._secret_folder}/x", text)
 
     def _has(self, name: str) -> bool:
-        """Whether there is a file of shell code that a shell can do without; made when it is first needed, if the disk
-        has room."""
+        """Whether there is a file of optional shell code; it is made when it is first needed, if the disk has room."""
         if name not in self._made:
             text = _RETURN if name == "r" else _telling(self._secret, name.upper())
             with contextlib.suppress(OSError):
@@ -513,7 +512,8 @@ class Shell:
 
     @property
     def takes_commands(self) -> bool:
-        """Whether it waits for a command, or will once it has told its variables, on which no other line depends."""
+        """Whether it waits for a command, or will once it has reported its variables, on which no other line
+        depends."""
         telling = self.state is ShellState.TELLING and self._tells_variables
         return self.damage is None and (telling or self.state is ShellState.READY)
 
@@ -615,7 +615,8 @@ class Shell:
         return line + (_TELL_APART % (secret, kind) if self._apart else _TELL % (secret, secret, kind))
 
     def _changes_more(self, text: bytes) -> bool:
-        """Whether a command may change what is reported only then: by itself, or by what it calls, reads or makes."""
+        """Whether a command may change what is reported only on demand: by itself, or by what it calls, reads or
+        makes."""
         known = self._checkpoint.sections
         codes = (text, known.get("functions", b""), known.get("aliases", b""))
         return evaluates(text) or any(word in code for code in codes for word in CHANGES_ON_DEMAND)
@@ -695,13 +696,13 @@ class Shell:
         self._look_timer = self._loop.call_later(seconds, self._look, turn + 1)
 
     def _look(self, turn: int) -> None:
-        """Notice that an outstanding record or checkpoint will not come."""
+        """Check whether an outstanding record or checkpoint can still come."""
         self._look_timer = None
         owing = self.state is ShellState.RUNNING or not self._told
         if not owing or self.state is ShellState.CLOSED or self.lost():
             return
         if self.state is not ShellState.RUNNING:
-            # It waits for a command, and all that it told was read.
+            # It waits for a command, and all its records were read.
             if self._opens() and self._script.dismiss():
                 self._retire("it did not tell what it knows")
                 return
@@ -716,7 +717,7 @@ class Shell:
         self._look_later(turn)
 
     def _opens(self) -> bool:
-        """Whether the shell waits until a file is open, and told nothing."""
+        """Whether the shell waits until a file is open, and has sent no record."""
         if self.pid is None:
             return False
         # A record may have come just before it was looked at.
@@ -736,12 +737,12 @@ class Shell:
     # Records
 
     def take_reports(self) -> None:
-        """Take what it has reported by now, so that nobody waits for a turn of the event loop to bring it."""
+        """Read what it has reported by now, instead of in a later turn of the event loop."""
         while self.state is ShellState.TELLING and self._read_records():
             pass
 
     def _read_records(self) -> bool:
-        """Take what is there; whether there was anything."""
+        """Read the available records; return whether there were any."""
         if self.state is ShellState.CLOSED:
             return False
         try:
@@ -749,7 +750,7 @@ class Shell:
         except BlockingIOError:
             return False
         if len(self._unread) > _TOLD:
-            # Of the rest no record is made, and the shell is replaced for owing one.
+            # The rest is ignored, and the shell is replaced because its record is missing.
             self._unread.clear()
         self._unread += data
         found = self.state is ShellState.RUNNING and self._find_record(bytes(self._unread))
@@ -792,7 +793,7 @@ class Shell:
             self._move(ShellState.READY)
 
     def _find_record(self, text: bytes) -> bool:
-        """Look for the name of the file that does not exist, in bash's message of that; whether it is there."""
+        """Find the name of the missing file in bash's error message; return whether it is there."""
         mark = b"/" + self._nonce + b"/"
         begin, end = text.find(mark), text.rfind(mark)
         if 0 <= begin < end:
@@ -834,7 +835,7 @@ class Shell:
             self._on_told(self._cwd, self._checkpoint)
 
     def _learn(self, told: Checkpoint) -> None:
-        """Take the state that the shell has reported."""
+        """Store the state that the shell has reported."""
         known, self._checkpoint = self._checkpoint, told
 
         def changed(section: str) -> bool:
@@ -878,7 +879,7 @@ class Shell:
         self._passing = self._apart and not _PASSING_NAMES.isdisjoint(told.options())
         self._learn(told)
         if kind in "EF":
-            # bash takes traps that a function does not inherit away while it runs.
+            # While a function runs, bash removes traps that it does not inherit.
             seen = told.traps()
             unseen = [_trap(name, word) for name, word in self._unseen.items() if name not in seen]
             told = Checkpoint({**told.sections, "traps": told.sections["traps"] + b"".join(unseen)})
@@ -886,7 +887,7 @@ class Shell:
         self._unknown = False
 
     def _without_ours(self, told: Checkpoint) -> Checkpoint:
-        """What the shell knows without the engine's own trap on EXIT, or function."""
+        """The state of the shell without the engine's own trap on EXIT, or function."""
         sections = dict(told.sections)
         traps = told.traps()
         on_exit = traps.pop(b"EXIT", None)
@@ -924,7 +925,7 @@ class Shell:
         return self.pid is not None and bool(self.sandbox.processes.opened_by(self.pid) - _OWN)
 
     def lost(self) -> bool:
-        """Look whether shell and the process above it vanished without a record; if so the command ends by it."""
+        """Check whether the shell and its parent process vanished without a record; if so, end the command."""
         alive = self.sandbox.processes.alive
         gone = self.pid is not None and not alive(self.pid) and not (self._keeper and alive(self._keeper))
         if self.state is not ShellState.CLOSED and gone:
@@ -974,7 +975,7 @@ class Shell:
                 reader.watch(ended)
 
     def _linger(self, result: Result, until: float, pause: float = _LINGER) -> None:
-        """Answer once nothing that the command left is at work, or it is `until`."""
+        """End the command once no process that it left is at work, at `until` at the latest."""
 
         def look() -> None:
             if self._loop.time() < until and self._at_work():
@@ -990,8 +991,8 @@ class Shell:
         self._timer = self._loop.call_later(pause, look)
 
     def _at_work(self) -> bool:
-        """Whether a process of the session is about to run: not waiting for time, input or anybody. Of a command that
-        ends with all that it started: whether any of that is left."""
+        """Whether a process of the session is at work: not waiting for time, input or another process. For a command
+        that ends with all that it started: whether any of that is left."""
         if self._whole:
             return self.pid is not None and bool(self.sandbox.processes.started_by(self.pid, self.mark))
         return any(
@@ -1035,7 +1036,7 @@ class Shell:
             on_end(result)
 
     def close_unless_up(self) -> None:
-        """Give up on a shell that has not told its pid."""
+        """Give up on a shell that has not reported its pid."""
         if self.state is ShellState.STARTING:
             self.close()
 

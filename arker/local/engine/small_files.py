@@ -1,6 +1,5 @@
-"""Small files and folders, without layers between: those of the kernel, and those that sandboxes and shells read. A
-start of a computer takes some thirty; what `Path` needs for each, text layers and buffers, would be a good part of its
-time."""
+"""Small files and folders by plain system calls: those of the kernel, and those that sandboxes and shells read. The
+start of a computer uses some thirty, for which `Path` and its text layers would take a good part of the time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Supervises live computers: shells that vanished, sandboxes that idle, limits that are exceeded.
+"""Supervises live computers: finds vanished shells, idle sandboxes and exceeded limits.
 
-Each computer is looked at by itself, in a thread, so that none holds up the look at another. How often depends on what
-the looks cost: together they take a small part of a processor, however many processes sleep in the computers.
+Each computer is checked in a thread of its own, so that none delays the check of another. How often depends on the cost
+of the checks: together they take a small part of a processor, however many processes sleep in the computers.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from arker.local.engine.sandbox import FILE_BYTES
 log: logging.Logger = logging.getLogger("arker.engine")
 
 _TICK_SECONDS = 0.25
-#: The part of a processor that all looks together take, and that they take while the host's memory goes.
+#: The part of a processor that all checks together take, normally and while the host's memory shrinks.
 _SHARE, _SHARE_IN_NEED = 0.02, 0.2
 _MOST_SECONDS = 10.0
 #: A computer is measured anew each time the disk filled by this much, and after this time at the earliest.
 _MEASURE_BYTES = 32 << 20
 _MEASURE_SECONDS = 10.0
-#: Bytes that a file system may add for what was written before.
+#: Bytes by which earlier writes may still grow a file system.
 _AFTERWARDS = 1 << 20
-#: The list of locks of a host with few of them takes less.
+#: On a host with few locks, listing them takes less.
 _LONG_LIST_SECONDS = 0.002
-#: How long descriptors are in flight that stay there.
+#: Descriptors that are in flight for longer than this are not on their way.
 _FLIGHT_SECONDS = 0.1
-#: All computers are looked at when so much of the host's memory went since.
+#: All computers are checked when the host's free memory has shrunk by this much.
 _MEMORY_STEP = 64 << 20
 
 
@@ -72,9 +72,9 @@ class _Look:
     #: Whether descriptors were in flight, and the bytes that they may hide.
     in_flight: bool = False
     hidden: int = 0
-    #: What the computer held of the kernel's.
+    #: The kernel resources of the computer.
     held: Held = field(default_factory=Held)
-    #: While it has descriptors in flight: what was there before.
+    #: While it has descriptors in flight: the state before.
     hiding: _Hiding | None = None
 
 
@@ -89,7 +89,7 @@ def grown(before: int, now: int, explained: int) -> int:
 
 
 def _held(processes: Processes, root: int, locks: int, *, network: bool) -> Held:
-    """What a sandbox with these processes, this root folder and so many locks holds of the kernel's. Blocking."""
+    """Return the kernel resources of a sandbox with these processes, this root folder and so many locks. Blocking."""
     descriptors = processes.descriptors()
     many = [pid for pid, count in descriptors.items() if count > _FEW]
     shared = terminals = 0
@@ -186,7 +186,7 @@ class Supervisor:
                 self._visit(computer, look, cost, available)
 
     def _visit(self, computer: Computer, look: _Look, cost: float, available: int) -> None:
-        """Notice shells that vanished, and look at a computer in a thread if it is time."""
+        """Notice shells that vanished, and check a computer in a thread if it is time."""
         for session in computer.sessions.values():
             if session.shell is not None:
                 session.shell.lost()
@@ -219,7 +219,7 @@ class Supervisor:
             look.under_way = False
 
     async def _hold_memory(self, computer: Computer, look: _Look) -> None:
-        """Hold a computer to its memory, and to its part of what the kernel has."""
+        """Enforce the limits on a computer's memory and kernel resources."""
         sandbox = computer.sandbox
         if sandbox is None or sandbox.stopping:
             return
@@ -234,7 +234,7 @@ class Supervisor:
                 held = _held(processes, root, self.locks(processes), network=computer.host.network)
                 host = host_meminfo()
                 if self._most.exceeded_by(held) is None:
-                    # Otherwise it would take long, and they are about to be ended.
+                    # Otherwise it would take long, and the processes are about to be ended.
                     self._add_shared(processes, memory, look, kib(host, "Shmem") << 10)
                 if measures:
                     marked = processes.with_marks()
@@ -275,7 +275,7 @@ class Supervisor:
         return found
 
     def _excess(self, look: _Look) -> str | None:
-        """Say what a computer has too much of, alone or of what all have together."""
+        """Say which limit a computer exceeds, alone or together with others."""
         by_all = [each.held for each in self._looks.values()]
         return self._most.exceeded_by(look.held) or exceeded_together(look.held, by_all, self._room)
 
@@ -290,7 +290,7 @@ class Supervisor:
             return
         nameless = processes.nameless()
         before, look.shared = look.shared, 0
-        # What is mapped may be larger than what is there.
+        # A mapping may be larger than its memory.
         for (device, _), (size, pid) in nameless.files.items():
             if device == self._shared_memory and pid in memory:
                 memory[pid] += min(size, host)
@@ -301,7 +301,7 @@ class Supervisor:
         elif in_flight:
             look.hidden += grown(look.shared_at, host, look.shared - before)
         else:
-            return  # most arrive in a moment; the next look tells
+            return  # most arrive in a moment; the next check shows
         look.shared_at = host
 
     async def _hold_disk(self, computer: Computer, look: _Look) -> None:
@@ -347,9 +347,9 @@ class Supervisor:
         else:
             computer.hidden = self._hidden(computer, look.hiding, filled)
             if computer.hidden and computer.size + computer.hidden > self._limits.disk:
-                # What others wrote since they were measured must not be held against this one.
+                # Writes of others since they were measured must not count against this one.
                 for other in self._used_since(look.hiding) - {computer}:
-                    with contextlib.suppress(OSError):  # it ends just now
+                    with contextlib.suppress(OSError):  # it is just ending
                         await other.measure()
                 computer.hidden = self._hidden(computer, look.hiding, min(filled, self._filled()))
         computer.measured_at = filled
@@ -357,8 +357,8 @@ class Supervisor:
             await self._judge(computer, generation)
 
     async def _judge(self, computer: Computer, generation: int) -> None:
-        """Kill what was there when a measurement began that found too much on the disk. What is on it then is not held
-        against what comes next, to make room perhaps."""
+        """Kill the processes that existed when a measurement began that found too much on the disk. These bytes do not
+        count against later processes, which may be there to make room."""
         size = computer.size + computer.hidden
         if size <= self._limits.disk:
             computer.tolerated, computer.escaped = 0, False
@@ -382,7 +382,7 @@ class Supervisor:
         }
 
     def _hidden(self, computer: Computer, hiding: _Hiding, filled: int) -> int:
-        """Bytes by which the disk filled since, and that no computer is known to have written."""
+        """Bytes by which the disk filled since then, and that no computer is known to have written."""
         others = {*hiding.sizes, *self._used_since(hiding)} - {computer}
         # Some may have removed files before, and were measured only since.
         theirs = sum(max(0, other.size - hiding.sizes.get(other, 0)) for other in others)

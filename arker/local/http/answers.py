@@ -1,4 +1,4 @@
-"""Responses that are sent as one piece, for which the client wakes up once."""
+"""Responses that are sent in one piece, so that the client wakes up once."""
 
 from __future__ import annotations
 

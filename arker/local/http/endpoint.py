@@ -162,7 +162,7 @@ def json(content: Any) -> Response:
 
 
 def wants_ours(request: Request) -> bool:
-    """Return whether the caller asks for this deployment's own fields, which are in no contract."""
+    """Return whether the caller asks for fields that only embedded deployments have."""
     return header(request, b"arker-local", "") == "1"
 
 

@@ -33,8 +33,8 @@ ALIVE_EVERY: Final = 15.0
 FIRST_WITHIN: Final = 0.001
 #: Maximum number of readers of one run at a time.
 MOST_FOLLOWERS: Final = 1024
-#: Above so many, each reader gets output less often and more at a time: to send to all of them takes time that other
-#: requests need, too. Seconds between two batches for one reader, per reader.
+#: Above so many readers, each gets output less often and more at a time, because sending takes time that other requests
+#: need. Seconds between two batches for one reader, per reader.
 _FEW_FOLLOWERS: Final = 32
 _APART: Final = 0.0002
 #: Bytes that are sent at a time.

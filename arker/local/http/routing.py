@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 
 class Table(Router):
-    """A router for routes that are classes. Starlette's tries all routes before the right one, which takes more time
-    than many a request; this one only those that the last part of the path may belong to, in their order."""
+    """A router for routes that are classes. Starlette's tries all routes before the right one, which takes longer than
+    many requests; this one tries only those that the last part of the path may belong to, in their order."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         super().__init__(routes, redirect_slashes=False)

@@ -289,8 +289,8 @@ def _more_files() -> None:
 
 
 def _return_large_blocks() -> None:
-    """Return large blocks of memory to the kernel when they are freed. By default the C library keeps what it once had,
-    which after a burst of large requests is all of it."""
+    """Return large blocks of memory to the kernel when they are freed. By default the C library keeps them, which after
+    a burst of large requests is a lot."""
     with contextlib.suppress(AttributeError):  # not every C library has it
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)

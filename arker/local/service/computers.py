@@ -42,7 +42,7 @@ class Look:
         computer: its row.
         root: the base image that it descends from; None if that was removed.
         mine: whether it belongs to the caller; otherwise the other fields do not reveal its activity.
-        state: `running` while more runs in it than idle shells, else `idle`.
+        state: `running` while it has other processes than idle shells, else `idle`.
         last_active_ms: when it was last used, in milliseconds since the epoch.
     """
 
@@ -358,7 +358,7 @@ class Computers:
         )  # fmt: skip
 
     async def loads(self, who: Principal, *, limit: int, offset: int) -> list[tuple[Computer, bool, Load]]:
-        """Return a page of the organization's computers, newest first: whether each is running, and what it takes."""
+        """Return a page of the organization's computers, newest first: whether each is running, and what it uses."""
         found, _ = self.page(who, part_of_name="", oldest_first=False, limit=limit, offset=offset)
         with api_errors():
             running = await self._engine.running()

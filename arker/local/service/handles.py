@@ -226,7 +226,7 @@ class Handles:
         self._activity.ran(who, vm_id, run.id, run.session_id, run.command, await run.wait())
 
     async def _end_with(self, vm_id: str, run: Run) -> None:
-        """End the session that was created for a run once the run has ended, with the processes that it left."""
+        """Once a run has ended, end the session that was created for it, with the processes that it left."""
         await run.wait()
         await self._end_session(vm_id, run.session_id)
 
@@ -299,7 +299,7 @@ class Handles:
         return live
 
     async def cancel_keyed(self, who: Principal, vm_id: str, key: str) -> bool:
-        """Cancel the run that was started under an Idempotency-Key; False when there is none that goes on."""
+        """Cancel the run that was started under an Idempotency-Key; return False when none is running."""
         vm_id = self._access.owned(who, vm_id, "run in").vm_id
         with api_errors(), contextlib.suppress(RunMissing):
             return await self.cancel(await self._engine.run_of(vm_id, _run_id(who, vm_id, key)))

@@ -190,7 +190,7 @@ class Idempotency:
 
     def _save_soon(self) -> None:
         self._timer = None
-        if self._ended:  # or the note of another request took them along
+        if self._ended:  # or they were saved with the note of another request
             self._in_background(self._save())
 
     async def _save(self) -> None:

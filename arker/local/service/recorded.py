@@ -267,7 +267,7 @@ class Recorded:
                         whole=whole,
                     )
                 except SessionBusy:
-                    # The session is used by something that takes no turns, such as a terminal.
+                    # The session is used by something outside the queue, such as a terminal.
                     await asyncio.sleep(_AGAIN)
 
     async def _move(
@@ -365,7 +365,7 @@ class Recorded:
         return True
 
     async def cancel_keyed(self, who: Principal, vm_id: str, key: str) -> bool:
-        """Cancel the run that was asked for under an Idempotency-Key; False when there is none that goes on."""
+        """Cancel the run that was requested under an Idempotency-Key; return False when none is running or waiting."""
         vm_id = self._access.owned(who, vm_id, "changed").vm_id
         note = self._notes.find(Identity(who.org_id, f"runs:{vm_id}", key))
         if note is None or note.answer is None:

@@ -47,8 +47,7 @@ class Reserve:
             self.keep()
 
     def keep(self) -> None:
-        """Create the reserve again, as large as there is room for: what a start on a full disk has not taken serves the
-        next one."""
+        """Create the reserve again, as large as there is room for, so that the next start on a full disk can use it."""
         with contextlib.suppress(OSError):
             self._folder.mkdir(exist_ok=True)
             with (self._folder / "space").open("wb") as file:

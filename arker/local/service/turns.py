@@ -16,7 +16,7 @@ class Turns:
     """A session runs one command at a time; waiting commands are served first come, first served."""
 
     def __init__(self) -> None:
-        #: Who waits, by session; a session is there while a command has its turn.
+        #: The waiting commands by session; a session is a key while a command has its turn.
         self._queues: dict[_Key, _Queue] = {}
 
     def taken(self, vm_id: str, session_id: str) -> bool:

@@ -204,8 +204,8 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
-    """Copy a file of an older version before it is migrated, for example to `arker.db.version-2`, so that one can go
-    back."""
+    """Copy a file of an older version before it is migrated, for example to `arker.db.version-2`, so that a downgrade
+    is possible."""
     version = _version(connection)
     copy = path.with_name(f"{path.name}.version-{version}")
     if not 0 < version < len(MIGRATIONS) or copy.exists():

@@ -1,4 +1,4 @@
-"""What the computers of an organization take at the moment."""
+"""What the computers of an organization use now."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class UsageQuery(Body):
 
 
 class Usage(Endpoint):
-    """The organization's computers and what each takes: time of processors, memory, disk."""
+    """The organization's computers, with the CPU time, memory and disk of each."""
 
     operations: ClassVar[Mapping[str, str]] = {"get": "listUsage"}
 
