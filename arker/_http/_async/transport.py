@@ -98,7 +98,9 @@ class _PooledReply:
         deadline: Deadline,
     ) -> None:
         self.status = head.status_code
-        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        self.headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head.headers.raw_items()
+        }
         self._pool = pool
         self._connection: AsyncConnection | None = connection
         self._url = request.url
