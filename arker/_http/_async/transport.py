@@ -99,7 +99,8 @@ class _PooledReply:
     ) -> None:
         self.status = head.status_code
         self.headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head.headers.raw_items()
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in head.headers.raw_items()
         }
         self._pool = pool
         self._connection: AsyncConnection | None = connection

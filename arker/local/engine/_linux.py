@@ -51,10 +51,10 @@ def _openat2(folder: int, path: str | bytes, flags: int, resolve: int) -> int:
     raw = os.fsencode(path)
     how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     while True:
-        fd = _libc.syscall(_SYS_OPENAT2, folder, raw, ctypes.byref(how), ctypes.sizeof(how))
+        fd: int = _libc.syscall(_SYS_OPENAT2, folder, raw, ctypes.byref(how), ctypes.sizeof(how))
         # EAGAIN: a folder was renamed during the lookup, so the kernel cannot tell where `..` leads.
         if fd >= 0 or ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
-            return _check(int(fd), os.fsdecode(raw))
+            return fd if fd >= 0 else _check(fd, os.fsdecode(raw))
 
 
 def rename_new(source: int, name: str, target: int, new: str) -> None:

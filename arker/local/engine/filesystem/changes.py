@@ -120,15 +120,17 @@ def change_mode(root: Root, path: str, mode: int) -> None:
 
 @contextlib.contextmanager
 def _staged(root: Root, folder: int) -> Iterator[tuple[int, str]]:
-    """Yield a name for an unfinished file that can be moved into `folder`, and the directory that contains it. The name
-    is removed at the end of the block; after a crash, the next start removes it from the home directory."""
+    """Yield a name for an unfinished file that is to be moved into `folder`, and the directory that contains it. If the
+    block fails, the file is removed; after a crash, the next start removes it from the home directory."""
     name = sandbox_files.PARTIAL + secrets.token_hex(8)
     stage = sandbox_files.open_stage(root.fd, folder)
     try:
         yield stage, name
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name, dir_fd=stage)
+        raise
+    finally:
         os.close(stage)
 
 
