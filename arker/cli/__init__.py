@@ -19,12 +19,12 @@ def main() -> None:
         signal.signal(signal.SIGINT, interrupt)
 
     from .app import app
-    from .base import ended_by
+    from .base import handling
 
     def leave(number: int, _: object) -> None:
         sys.exit(128 + number)
 
     signal.signal(signal.SIGINT, interrupt)
     # What a command has begun is ended, and the terminal set back, as after Ctrl-C.
-    with ended_by(leave):
+    with handling(leave, "SIGTERM", "SIGHUP"):
         app(prog_name="arker")

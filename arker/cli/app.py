@@ -105,8 +105,8 @@ class _App(Group):
         except KeyboardInterrupt:
             _die_of_interrupt()
         except BrokenPipeError:
-            # The reader of our output has closed it.
-            ctx.exit(128 + signal.SIGPIPE)
+            # The reader of our output has closed it: 128 + SIGPIPE, which Windows does not have.
+            ctx.exit(141)
 
     def main(  # type: ignore[override]  # one form for the two that click has
         self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any

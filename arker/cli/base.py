@@ -112,12 +112,11 @@ class Group(click.Group):
 
 
 @contextlib.contextmanager
-def ended_by(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Call `handler` for the signals that end this process, other than Ctrl-C. Ignored signals, such as SIGHUP under
-    `nohup`, stay ignored."""
-    ours = [
-        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN
-    ]
+def handling(handler: Callable[[int, object], None], *names: str) -> Iterator[None]:
+    """Call `handler` for signals. Ignored signals, such as SIGHUP under `nohup`, stay ignored; those that the system
+    does not have, such as SIGHUP on Windows, are left out."""
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ours = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in ours}
     try:
         yield

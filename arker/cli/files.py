@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import signal
 import stat
 import subprocess
 import sys
@@ -17,7 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from . import names
-from .base import Command, Failure, as_json, is_utf8, iso, show_json, show_table, show_time, warn, write_bytes
+from .base import (
+    Command,
+    Failure,
+    as_json,
+    handling,
+    is_utf8,
+    iso,
+    show_json,
+    show_table,
+    show_time,
+    warn,
+    write_bytes,
+)
 from .copy import AnyText, Remote, complete, parse, tell_skipped
 from .deployments import connected
 
@@ -136,14 +147,11 @@ def edit(client: Arker, file: str) -> None:
 def _run_editor(words: list[str]) -> int:
     """Run an editor; Ctrl-C, and the end of the terminal, are for it alone. Return its status."""
     # Not ignored, as the editor would inherit that.
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGHUP)}
-    try:
-        return subprocess.run(words, check=False).returncode
-    except OSError as error:
-        raise Failure(f"{words[0]} cannot be started: {error.strerror}; set $EDITOR") from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with handling(lambda *_: None, "SIGINT", "SIGHUP"):
+        try:
+            return subprocess.run(words, check=False).returncode
+        except OSError as error:
+            raise Failure(f"{words[0]} cannot be started: {error.strerror}; set $EDITOR") from error
 
 
 def _known(files: Files, path: str) -> tuple[bytes, str | None]:

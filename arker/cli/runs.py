@@ -17,7 +17,7 @@ from .base import (
     Command,
     Failure,
     as_json,
-    ended_by,
+    handling,
     iso,
     show_json,
     show_table,
@@ -188,9 +188,10 @@ def follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
     `ours` also gets SIGTERM and SIGHUP, and ends when nobody reads its output any more."""
     if stdin:
         # Of a process in the background of a terminal, a read fails then, and does not stop the process.
-        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+        if hasattr(signal, "SIGTTIN"):
+            signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         threading.Thread(target=_pass_input, args=(run,), daemon=True).start()
-    with ended_by(_signalled) if ours else contextlib.nullcontext():
+    with handling(_signalled, *(("SIGTERM", "SIGHUP") if ours else ())):
         _show_all(run, ours)
     info = run.info
     show_ending(info.exit_code, info.reason)

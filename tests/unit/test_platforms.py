@@ -21,7 +21,8 @@ if platform == "win32":
     gone += ["fork", "register_at_fork", "geteuid", "getuid", "setsid", "mkfifo", "fchmod", "getpgid", "killpg"]
     for module in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog"):
         sys.modules[module] = None
-    for name in ("SIGKILL", "SIGHUP", "SIGPIPE", "SIGCHLD", "SIGUSR1", "pidfd_send_signal", "pthread_sigmask"):
+    lacking = ("SIGKILL", "SIGHUP", "SIGPIPE", "SIGCHLD", "SIGUSR1", "SIGTTIN", "SIGWINCH", "pidfd_send_signal")
+    for name in (*lacking, "pthread_sigmask"):
         if hasattr(signal, name):
             delattr(signal, name)
     # AF_UNIX stays: the event loop of this system needs it.
