@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from arker.local.engine import small_files
 from arker.local.engine.protocol import SandboxUnavailable
 
 HOME = "/home/user"
@@ -157,28 +158,28 @@ def arkuntu(folder: Path, *, network: bool) -> Image:
     for name, mode in ((HOME.lstrip("/"), 0o755), ("tmp", 0o1777), ("etc", 0o755)):
         (folder / name).mkdir(parents=True)
         (folder / name).chmod(mode)
-    etc = folder / "etc"
+    etc = f"{folder}/etc"
     for name, text in _ETC.items():
-        (etc / name).write_text(text)
+        small_files.make(f"{etc}/{name}", text.encode())
     if network:
-        (etc / "resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
-    (etc / "mtab").symlink_to("/proc/self/mounts")
-    (etc / "os-release").symlink_to("../usr/lib/os-release")
+        small_files.make(f"{etc}/resolv.conf", Path("/etc/resolv.conf").read_bytes())
+    os.symlink("/proc/self/mounts", f"{etc}/mtab")
+    os.symlink("../usr/lib/os-release", f"{etc}/os-release")
     binds: list[str] = []
     for name in _host_etc():
-        source, point = Path("/etc") / name, etc / name
-        point.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_file() and name != "ld.so.cache":
-            # Each mount takes time at every start of a computer.
-            shutil.copyfile(source, point)
-            continue
-        if source.is_dir():
-            point.mkdir()
+        source, point = f"/etc/{name}", f"{etc}/{name}"
+        if os.path.isdir(source):
+            small_files.make_folder(point)
         else:
-            point.touch()
+            small_files.make_folder(os.path.dirname(point))
+            if name != "ld.so.cache":
+                # Each mount takes time at every start of a computer.
+                small_files.make(point, Path(source).read_bytes())
+                continue
+            small_files.make(point, b"")
         # Installing packages on the host changes these, together with /usr.
-        binds += ["--ro-bind", str(source), f"/etc/{name}"]
-    fixed = [*_host_tree(), "--ro-bind", str(etc), "/etc", *binds]
+        binds += ["--ro-bind", source, f"/etc/{name}"]
+    fixed = [*_host_tree(), "--ro-bind", etc, "/etc", *binds]
     if find_program("python") is None and (python3 := find_program("python3")):
         fixed += ["--symlink", python3, "/opt/arker/bin/python"]
     return Image(

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from arker.local.engine import small_files
 from arker.local.engine.limits import Limits
 
 _PAGE = 4096
@@ -47,7 +47,7 @@ def bounds(
 def read_sysctl(name: str, default: int) -> int:
     """Return a number below /proc/sys, or `default` if it does not exist."""
     try:
-        return int(Path("/proc/sys", name).read_text())
+        return int(small_files.read(f"/proc/sys/{name}"))
     except (OSError, ValueError):
         return default
 

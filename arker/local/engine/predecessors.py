@@ -23,8 +23,12 @@ def end_predecessors(run: Path) -> None:
 
     Raises EngineError if they do not end.
     """
+    # A control folder is there before its sandbox starts, and goes after the last process of the sandbox.
+    controls = list(run.iterdir())
+    if not controls:
+        return
     firsts = set()
-    for control in run.iterdir():
+    for control in controls:
         with contextlib.suppress(OSError):
             info = (control / FIRST).stat(follow_symlinks=False)
             firsts.add((info.st_dev, info.st_ino))
