@@ -73,7 +73,7 @@ cd -- %(cwd)b 2>/dev/null || cd
 
 
 class State(enum.Enum):
-    """The state of a terminal. It only moves forward."""
+    """The state of a terminal. Only `Terminal._move` changes it, and only forward."""
 
     STARTING = enum.auto()
     RUNNING = enum.auto()
@@ -162,6 +162,11 @@ class Terminal:
 
     # State
 
+    def _move(self, state: State) -> None:
+        order = list(State)
+        assert order.index(state) > order.index(self.state), (self.state, state)
+        self.state = state
+
     def _on_record(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._records = (self._records + os.read(self._end, 256))[-256:]
@@ -174,7 +179,7 @@ class Terminal:
                 self._shell = int(digits)
                 # Tells what it starts from the processes of the engine.
                 self._sandbox.processes.mark(self._shell)
-                self.state = State.RUNNING
+                self._move(State.RUNNING)
                 self._up.set()
             elif kind == b"X" and self.state is not State.ENDED:
                 self._finish(int(digits) & 0xFF)
@@ -187,7 +192,7 @@ class Terminal:
         """End: read the last output, and notify the attachment and waiters."""
         if self.state is State.ENDED:
             return
-        self.state = State.ENDED
+        self._move(State.ENDED)
         # More than a pseudo-terminal's buffer holds; a background process produces the rest.
         for _ in range(8):
             if not self._draw():
@@ -323,7 +328,7 @@ class Terminal:
         """End the terminal: its shell and all processes of its session."""
         if self.state is not State.RUNNING:
             return
-        self.state = State.ENDING
+        self._move(State.ENDING)
         sent: set[int] = set()
         # Look again: a process may have forked while the others were listed.
         for _ in range(_KILL_LOOKS):
