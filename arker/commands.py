@@ -68,7 +68,7 @@ def command_of(
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"env has names and values that are str, not {name!r}: {value!r}"[:200])
         if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a variable")
+            raise ValueError(f"{name!r} is not the name of a variable")
     return Command(
         command_line(command),
         None if session_id is None else str(session_id),

@@ -140,7 +140,7 @@ class Frames:
             else:
                 self._letter, self._missing = _FRAME.unpack(data)
                 if self._missing > _LARGEST:
-                    raise ArkerError("internal", "the answer is no stream of events", processed="maybe")
+                    raise ArkerError("internal", "the answer is not a stream of events", processed="maybe")
         if rest:
             self._parts.append(rest)
             self._missing -= len(rest)

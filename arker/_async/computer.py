@@ -470,7 +470,7 @@ class AsyncComputer:
             raise TypeError("wait_for takes one of port, path and output")
         if output is not None:
             if run is None:
-                raise TypeError("output is that of a run: run= is missing")
+                raise TypeError("output= needs run=")
             return await wait_for_output(run, output, timeout)
         if port is not None:
             await self.port(port).wait(run=run, timeout=timeout)

@@ -551,7 +551,7 @@ def _check_id(run_id: str) -> None:
         or not run_id.replace("-", "").replace("_", "").replace(".", "").isalnum()
         or not run_id.isascii()
     ):
-        raise ValueError(f"{run_id!r} is no id of a run")
+        raise ValueError(f"{run_id!r} is not the id of a run")
 
 
 def _follow(

@@ -108,7 +108,7 @@ def run_in(
             left = budget.deadline.left
             if left <= 0:
                 raise ArkerError(
-                    "timeout", f"the run {run.run_id} goes on, and the time for it is over", processed="yes"
+                    "timeout", f"the run {run.run_id} did not end in time and continues", processed="yes"
                 )
             sleep(min(wait, left))
             wait = min(1.5 * wait, _LAST_LOOK)

@@ -173,7 +173,7 @@ def failure_of(error: ArkerError) -> Failure:
         "conflict": "use the id; `arker ls` shows it",
     }.get(error.code)
     if error.status == 0 and error.processed == "maybe":
-        hint = "it may have been done all the same"
+        hint = "it may have been carried out"
     message = f"{error.message}; {hint}" if hint else error.message
     # The code `not_found` would only repeat the message.
     return Failure(message, code=error.code, show_code=error.code != "not_found")

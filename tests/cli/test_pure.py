@@ -192,7 +192,7 @@ def test_an_error_says_what_to_do() -> None:
 
     assert told(ArkerError("vm_busy", "session 0 runs a command")).endswith("--session NAME")
     lost = ArkerError("network", "no answer", processed="maybe")
-    assert told(lost) == "network: no answer; it may have been done all the same"
+    assert told(lost) == "network: no answer; it may have been carried out"
     assert "arker serve" in told(ArkerError("network", "could not send", processed="no"))
     assert told(ArkerError("new_code", "what it says")) == "new_code: what it says"
     # In JSON, the code has a field of its own.

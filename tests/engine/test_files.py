@@ -308,7 +308,7 @@ async def test_a_full_share_of_the_disk_is_reported_and_recovers(engine: Bubblew
 async def test_names_of_unfinished_writes_are_reserved(box: Box) -> None:
     async with box.engine() as engine:
         await engine.create("a", "arkuntu")
-        with pytest.raises(FileRefused, match="kept for writes"):
+        with pytest.raises(FileRefused, match="reserved for unfinished writes"):
             await engine.write_file("a", f"{HOME}/.arker-partial-0123456789abcdef", b"x")
         await engine.write_file("a", f"{HOME}/.arker-partial-mine", b"x")
     async with box.engine() as engine:

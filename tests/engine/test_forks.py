@@ -246,9 +246,9 @@ async def test_ids_are_checked(engine: BubblewrapEngine) -> None:
     with pytest.raises(EngineError, match="already"):
         await engine.fork("a", "a")
     for name in ("", "../x", "a/b", ".", ".hidden", "x" * 129):
-        with pytest.raises(EngineError, match="no id"):
+        with pytest.raises(EngineError, match="not a valid id"):
             await engine.create(name, "arkuntu")
-        with pytest.raises(EngineError, match="no id"):
+        with pytest.raises(EngineError, match="not a valid id"):
             await engine.fork("a", name)
     with pytest.raises(ImageMissing, match="arkuntu"):
         await engine.create("n", "nope")

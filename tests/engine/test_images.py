@@ -225,7 +225,7 @@ async def test_computers_whose_image_is_gone_report_it_and_affect_no_other(box: 
 
 @pytest.mark.parametrize("name", ["", "x", "UPPER", "../x", "a/b", "-x", "x-", "x" * 41, ".build-x", "a b"])
 def test_names_that_no_image_has(name: str, tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="no name for an image"):
+    with pytest.raises(BuildError, match="not a valid name of an image"):
         check_name(tmp_path, name)
 
 
@@ -239,9 +239,9 @@ def test_the_name_of_an_image_is_taken_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"suite": "-o"}, "'-o' is no name of a Debian release"),
+        ({"suite": "-o"}, "'-o' is not the name of a Debian release"),
         ({"suite": "book worm"}, "'book worm'"),
-        ({"packages": ("git", "--force-yes")}, "'--force-yes' is no name of a Debian package"),
+        ({"packages": ("git", "--force-yes")}, "'--force-yes' is not the name of a Debian package"),
         ({"packages": ("x;y",)}, "'x;y'"),
         ({"mirror": "http://mirror/debian main\ndeb http://evil"}, "no mirror"),
         ({"mirror": "ftp://mirror"}, "no mirror"),

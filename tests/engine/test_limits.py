@@ -264,7 +264,7 @@ async def test_trouble_with_one_computer_does_not_end_the_supervision_of_others(
     async with asyncio.timeout(60):
         while not engine._computers["b"].measured:
             await asyncio.sleep(0.01)
-    assert "computer a could not be watched" in caplog.text
+    assert "computer a could not be supervised" in caplog.text
 
 
 async def test_a_disk_that_cannot_be_measured_is_not_taken_for_empty(

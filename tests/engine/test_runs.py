@@ -438,7 +438,7 @@ async def test_sessions_are_limited(engine: BubblewrapEngine) -> None:
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".", "..", "a b", "x" * 129, "a\n"])
 async def test_session_names_are_checked(engine: BubblewrapEngine, name: str) -> None:
-    with pytest.raises(EngineError, match="no id"):
+    with pytest.raises(EngineError, match="not a valid id"):
         await sh(engine, ":", session=name)
 
 

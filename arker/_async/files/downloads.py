@@ -25,7 +25,7 @@ from arker.transfers import READ_AHEAD, resume_at, sha256_of
 Progress: TypeAlias = Callable[[int, int], object]
 
 
-_DIFFERS: Final = "the bytes that came are not those of the file: their SHA-256 differs"
+_DIFFERS: Final = "the received bytes do not have the SHA-256 of the file"
 
 
 class Stopped(Exception):
@@ -123,7 +123,7 @@ class AsyncDownload:
                 self._digest = hashlib.sha256()
             elif etag != self._etag or (announced != self._announced and not self._on_request):
                 self._etag = None
-                raise self._damaged("the rest of it is of another version")
+                raise self._damaged("the rest is of another version")
             while (piece := await reply.piece()) is not None:
                 if self._position + len(piece) > signed.size:
                     self._position = 0
@@ -195,7 +195,7 @@ class AsyncFileSink:
         self._path = path
         if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  # they raise nothing
             # A folder, or a device such as /dev/null, which must not be replaced.
-            raise ArkerError("local_file", f"{path} is there already and is not a file")
+            raise ArkerError("local_file", f"{path} exists and is not a file")
         self._part = path.with_name(f".arker-{new_ulid()}.part")
         self._file: IO[bytes]
         #: Bytes to write next, at `_at`: pieces are small, and an asyncio client uses a thread for each write.

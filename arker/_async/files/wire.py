@@ -301,7 +301,7 @@ def _unpacked(packed: bytes, compressed: bool) -> list[Entry]:
     try:
         return list(archive.unpack(archive.expand(packed, _LARGEST_PIECE) if compressed else packed))
     except ValueError as error:
-        raise ArkerError("internal", f"the archive that came is damaged: {error}", 200) from error
+        raise ArkerError("internal", f"the received archive is damaged: {error}", 200) from error
 
 
 def _refused(answer: dict[str, Any]) -> dict[str, str]:

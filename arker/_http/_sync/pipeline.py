@@ -293,7 +293,7 @@ class Pipeline:
             if self.closed and error.code == "network":
                 error = ArkerError("network", "the client was closed meanwhile", processed=error.processed)
             if stray:
-                error.message += f" (this was asked of {request.url}; {_SET_GLOBAL_URL})"
+                error.message += f" (this request went to {request.url}; {_SET_GLOBAL_URL})"
             failure = error
             error.attempts = budget.attempt
             error.method = request.method

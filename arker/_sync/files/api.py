@@ -89,7 +89,7 @@ class Files:
             ArkerError: See the class.
         """
         if start < 0 or (end is not None and end < start):
-            raise bad_request(f"bytes [{start}, {end}) are no range")
+            raise bad_request(f"bytes [{start}, {end}) is not a range")
         where = remote_path(path)
         if start == end:
             self._backend.read(where, start, 1, None)
@@ -168,7 +168,7 @@ class Files:
         """
         where = remote_path(path)
         if os.fspath(path)[-1:] in ("/", b"/"):
-            raise bad_request(f"{where} is to be a file, and the path names a folder")
+            raise bad_request(f"{where} names a folder, not a file")
         check_mode(mode)
         conditions = {"if_match": if_match, "if_absent": if_absent, "read_only": replace_read_only}
         source = source_of(data, _ANY_SIZE)

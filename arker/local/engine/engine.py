@@ -318,7 +318,9 @@ class BubblewrapEngine:
     @contextlib.contextmanager
     def _claim(self, vm_id: str) -> Iterator[None]:
         if not _ID.fullmatch(vm_id):
-            raise EngineError(f"{vm_id!r} is no id for a computer: letters, digits and `_.-`, at most 128")
+            raise EngineError(
+                f"{vm_id!r} is not a valid id of a computer: letters, digits and `_.-`, at most 128"
+            )
         if vm_id in self._computers or vm_id in self._coming:
             raise EngineError(f"there is a computer {vm_id} already")
         self._coming.add(vm_id)
@@ -422,7 +424,7 @@ class BubblewrapEngine:
             processes.thaw(stopped)
         if disturbed:  # a timer of a paused process may have resumed it
             trees.remove_tree(target)
-            raise ComputerBusy("the processes of the computer did not stand still for the fork; try again")
+            raise ComputerBusy("the processes of the computer did not stop for the fork; try again")
         return name
 
     async def delete(self, vm_id: str) -> None:
@@ -582,12 +584,12 @@ class BubblewrapEngine:
         try:
             await self._in(self._files, self._runs.keep, run)
         except OSError as error:
-            raise storage_error(error, "the run could not be written down") from error
+            raise storage_error(error, "the run could not be saved") from error
 
     def _session(self, computer: Computer, session_id: str) -> Session:
         if not _ID.fullmatch(session_id):
             raise EngineError(
-                f"{session_id!r} is no id for a session: letters, digits and `_.-`, at most 128"
+                f"{session_id!r} is not a valid id of a session: letters, digits and `_.-`, at most 128"
             )
         return computer.session(session_id)
 
@@ -755,7 +757,7 @@ class BubblewrapEngine:
         try:
             self._runs.save(but_new=but_new)
         except OSError as error:
-            log.warning("runs could not be written down: %s", error)
+            log.warning("runs could not be saved: %s", error)
 
     def _unsaved(self) -> list[tuple[str, SessionRow]]:
         return [

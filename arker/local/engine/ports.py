@@ -123,7 +123,7 @@ class Helper:
                 except (OSError, TimeoutError):
                     self._stop()
         if failure > 0:
-            raise SandboxUnavailable(f"the sandbox could not be bounded: {os.strerror(failure)}")
+            raise SandboxUnavailable(f"the limits of the sandbox could not be set: {os.strerror(failure)}")
         return -failure
 
     def start(self) -> socket.socket:

@@ -352,7 +352,7 @@ class RunBook:
         invalid id."""
         id_ = run_id or new_run_id()
         if not _ID.fullmatch(id_):
-            raise EngineError(f"{id_!r} is no id for a run: letters, digits and `_.-`, at most 128")
+            raise EngineError(f"{id_!r} is not a valid id of a run: letters, digits and `_.-`, at most 128")
         runs = self._runs.setdefault(vm_id, {})
         if id_ in runs or (run_id is not None and os.path.exists(self._record(vm_id, id_))):
             raise RunExists(f"there is a run {id_} already")

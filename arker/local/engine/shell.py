@@ -167,7 +167,7 @@ def in_subshell(command: str, cwd: str | None, env: Mapping[str, str] | None) ->
     first = [] if cwd is None else [b"\\builtin cd -- " + quote(_bytes(cwd)) + b" || \\builtin exit"]
     for name, value in (env or {}).items():
         if not _NAME.fullmatch(name):
-            raise EngineError(f"{name!r} is no name for a variable")
+            raise EngineError(f"{name!r} is not the name of a variable")
         first.append(b"\\builtin export " + name.encode() + b"=" + quote(_bytes(value)))
     return b"(" + b"; ".join([*first, b"\\builtin eval " + quote(raw)]) + b")"
 
@@ -704,13 +704,13 @@ class Shell:
         if self.state is not ShellState.RUNNING:
             # It waits for a command, and all its records were read.
             if self._opens() and self._script.dismiss():
-                self._retire("it did not tell what it knows")
+                self._retire("it did not report its state")
                 return
         elif not self._dismissed and self._opens():
-            # It may be past its command, and could not write its record, for want of descriptors say. Its own end can
-            # still tell the status: by `exit` or, where it executes nothing any more, as its script ends.
+            # Its command may have ended without a record, for example without free descriptors. The end of the shell
+            # can still report the status: by `exit` or, where it executes nothing any more, as its script ends.
             self._dismissed = self._script.dismiss(b"" if self._apart else _LEAVE)
-            self.damage = "it was looked at too closely"
+            self.damage = "its record was overdue"
             if self._dismissed and self._apart:
                 # The status that it ends with is not the command's; see `_gone`.
                 self.kill()
@@ -815,7 +815,7 @@ class Shell:
         known = part.apply(self._checkpoint, texts)
         if known is None:
             known = self._checkpoint
-            self.damage = "it did not tell all that it knows"
+            self.damage = "it did not report all of its state"
         elif "traps" in part.sections:
             known = self._without_ours(known)
         changed = known != self._checkpoint
@@ -873,7 +873,7 @@ class Shell:
     def _change_checkpoint(self, kind: str, texts: list[bytes]) -> None:
         names = [*OPTIONS, *_TELLS[kind]]
         if len(texts) != len(names):
-            self.damage = "it did not tell all that it knows"
+            self.damage = "it did not report all of its state"
             return
         told = Checkpoint({**self._checkpoint.sections, **dict(zip(names, texts, strict=True))})
         self._passing = self._apart and not _PASSING_NAMES.isdisjoint(told.options())

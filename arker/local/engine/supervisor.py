@@ -36,9 +36,9 @@ _MEASURE_BYTES = 32 << 20
 _MEASURE_SECONDS = 10.0
 #: Bytes by which earlier writes may still grow a file system.
 _AFTERWARDS = 1 << 20
-#: On a host with few locks, listing them takes less.
+#: Listing the locks takes longer than this only on a host with many.
 _LONG_LIST_SECONDS = 0.002
-#: Descriptors that are in flight for longer than this are not on their way.
+#: Seconds after which descriptors in flight count as parked in a socket.
 _FLIGHT_SECONDS = 0.1
 #: All computers are checked when the host's free memory has shrunk by this much.
 _MEMORY_STEP = 64 << 20
@@ -136,7 +136,7 @@ def _trouble_of_one(computer: Computer) -> Iterator[None]:
     try:
         yield
     except Exception:
-        log.exception("computer %s could not be watched", computer.id)
+        log.exception("computer %s could not be supervised", computer.id)
 
 
 class Supervisor:

@@ -131,7 +131,7 @@ class Activity:
         try:
             await self.flush()
         except StorageError as error:
-            log.warning("what computers did was not noted: %s", error)
+            log.warning("the activity log could not be saved: %s", error)
 
     async def sweep(self) -> None:
         """Delete old rows, and the oldest when there are too many."""

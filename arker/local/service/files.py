@@ -261,7 +261,7 @@ class Files:
         if declared is not None and declared != grant.size:
             raise ApiError(
                 "bad_request",
-                f"the upload was asked for with {grant.size} bytes, and the body has {declared}",
+                f"the upload was requested with {grant.size} bytes, and the body has {declared}",
             )
         with self._sandboxes.used():
             await self._uploads.receive(grant.vm_id, grant.object, grant.size, body)

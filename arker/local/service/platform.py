@@ -164,7 +164,7 @@ class Platform:
         try:
             await self._flush()
         except StorageError as error:
-            log.warning("when keys and computers were last used was not noted: %s", error)
+            log.warning("the times of last use could not be saved: %s", error)
 
     async def health(self) -> None:
         """Check that computers can be forked and used.

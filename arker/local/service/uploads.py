@@ -149,7 +149,7 @@ class Uploads:
             if received != size:
                 length = f"{received} bytes" if received < size else "more bytes than that"
                 raise ApiError(
-                    "bad_request", f"the upload was asked for with {size} bytes, and the body has {length}"
+                    "bad_request", f"the upload was requested with {size} bytes, and the body has {length}"
                 )
             async with self._lock(vm_id, upload_id):
                 upload = self._rows.find(vm_id, upload_id)
@@ -304,7 +304,7 @@ def _check_same(upload: Upload, part: Chunk | Commit, kind: str | None) -> None:
         )
     if kind is not None and upload.kind != kind:
         raise ApiError(
-            "conflict", f"upload {part.upload_id} was asked for with a signed URL; PUT there, then commit"
+            "conflict", f"upload {part.upload_id} was requested with a signed URL; PUT there, then commit"
         )
 
 

@@ -281,7 +281,7 @@ async def test_missing_runs_are_not_found(deployment: Deployment) -> None:
         with pytest.raises(ArkerError) as caught:
             await vm.get_run("nothing")
         assert caught.value.code == "not_found"
-        with pytest.raises(ValueError, match="no id"):
+        with pytest.raises(ValueError, match="not the id"):
             await vm.get_run("../x")
         with pytest.raises(ForbiddenError):
             await arker.vm("arkuntu").start("true")

@@ -610,7 +610,7 @@ def test_a_download_replaces_nothing_but_files(server: Server, tmp_path: Path, n
     case = Case(server)
     case.files[PATH] = b"content"
     with case as sync:
-        with pytest.raises(ArkerError, match=rf"local_file: .*{name} is there already and is not a file"):
+        with pytest.raises(ArkerError, match=rf"local_file: .*{name} exists and is not a file"):
             sync.download(PATH, tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
     assert server.requests == []

@@ -280,7 +280,7 @@ def test_missing_runs_are_not_found(deployment: Deployment) -> None:
         with pytest.raises(ArkerError) as caught:
             vm.get_run("nothing")
         assert caught.value.code == "not_found"
-        with pytest.raises(ValueError, match="no id"):
+        with pytest.raises(ValueError, match="not the id"):
             vm.get_run("../x")
         with pytest.raises(ForbiddenError):
             arker.vm("arkuntu").start("true")

@@ -192,7 +192,7 @@ def write(
     if path.endswith("/"):
         raise FileRefused(f"{path} names a folder")
     if sandbox_files.is_partial(path.rpartition("/")[2]):
-        raise FileRefused(f"{path}: such names are kept for writes that are under way")
+        raise FileRefused(f"{path}: such names are reserved for unfinished writes")
     with told(path):
         folder, name, there = sandbox_files.place(root.fd, path)
         try:
