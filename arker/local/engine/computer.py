@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -103,7 +103,6 @@ class Host:
     sandboxes: set[Sandbox]
     #: Makes sockets in sandboxes and sets their kernel limits.
     helper: Helper
-    bounds: Mapping[str, str]
     #: The deployment's part of the cgroup tree.
     part: Path | None
     #: Called when a session has changed and must be saved.
@@ -254,7 +253,7 @@ class Computer:
                     part=host.part,
                 )
                 try:
-                    await host.helper.bound(sandbox, host.bounds)
+                    await host.helper.bound(sandbox)
                 except BaseException:
                     await sandbox.stop()
                     raise

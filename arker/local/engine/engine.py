@@ -96,7 +96,14 @@ class BubblewrapEngine:
         self._commits = ThreadPoolExecutor(1, "arker-store")
         self._files = ThreadPoolExecutor(8, "arker-files")
         self._chores = ThreadPoolExecutor(1, "arker-chores")
-        self._helper = Helper()
+        self._helper = Helper(
+            kernel.bounds(
+                self._limits,
+                kernel.read_sysctl("fs/inotify/max_user_instances", 128),
+                kernel.read_sysctl("fs/inotify/max_user_watches", 8192),
+                network=network,
+            )
+        )
         self._host = Host(
             store=self._path,
             limits=self._limits,
@@ -111,12 +118,6 @@ class BubblewrapEngine:
             sandboxes=set(),
             helper=self._helper,
             part=cgroups.find_part(),
-            bounds=kernel.bounds(
-                self._limits,
-                kernel.read_sysctl("fs/inotify/max_user_instances", 128),
-                kernel.read_sysctl("fs/inotify/max_user_watches", 8192),
-                network=network,
-            ),
             unsaved=self._save_soon,
         )
 

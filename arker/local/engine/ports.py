@@ -35,9 +35,14 @@ _LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 class Helper:
-    """The helper process of an engine; started again if it died."""
+    """The helper process of an engine; started again if it died. `bounds` are the sysctls for the namespaces of
+    sandboxes."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Mapping[str, str]) -> None:
+        lines = "".join(f"{name} {value}\n" for name, value in bounds.items())
+        self._bounds = _entering.REQUEST.pack(_entering.BOUNDS, 0) + lines.encode()
+        #: The kinds of the namespaces that have these.
+        self._bounded = ["ipc", "net"] if any(name.startswith("net/") for name in bounds) else ["ipc"]
         self._turn = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
@@ -101,24 +106,21 @@ class Helper:
             raise ConnectionResetError("the helper died")
         return _entering.ANSWER.unpack(data)[0], fds
 
-    async def bound(self, sandbox: Sandbox, settings: Mapping[str, str]) -> int:
-        """Set sysctls of the namespaces of a sandbox; return how many of them the kernel refused.
+    async def bound(self, sandbox: Sandbox) -> int:
+        """Set the sysctls of the namespaces of a sandbox; return how many of them the kernel refused.
 
         Raises SandboxUnavailable.
         """
-        lines = "".join(f"{name} {value}\n" for name, value in settings.items())
-        request = _entering.REQUEST.pack(_entering.BOUNDS, 0) + lines.encode()
-        kinds = ["ipc", "net"] if any(name.startswith("net/") for name in settings) else ["ipc"]
         # To its end even if the caller is cancelled: the answer to come belongs to this request.
-        return await asyncio.shield(asyncio.ensure_future(self._bound(sandbox, request, kinds)))
+        return await asyncio.shield(asyncio.ensure_future(self._bound(sandbox)))
 
-    async def _bound(self, sandbox: Sandbox, request: bytes, kinds: Sequence[str]) -> int:
+    async def _bound(self, sandbox: Sandbox) -> int:
         failure = errno.EIO
         async with self._turn:
             for _ in range(2):
                 try:
                     async with asyncio.timeout(_HELPER_SECONDS):
-                        failure, _ = await self._answer(request, sandbox, kinds, 0)
+                        failure, _ = await self._answer(self._bounds, sandbox, self._bounded, 0)
                     break
                 except (OSError, TimeoutError):
                     self._stop()
