@@ -150,9 +150,10 @@ class FakeEngine:
         place = (vm_id, session_id)
         while place in self._live and self._live[place].run.ending is Reason.CANCELLED:
             await self._live[place].run.wait()
-        if place in self.busy or place in self._live:
-            raise SessionBusy(f"session {session_id} runs a command")
         run = self._book.start(vm_id, run_id, session_id, command)
+        if place in self.busy or place in self._live:
+            self._book.withdraw(run)
+            raise SessionBusy(f"session {session_id} runs a command")
         self.commands.append(command)
         if self.real:
             work = _bash(run, command, stdin, cwd or str(self._folder), env or {})

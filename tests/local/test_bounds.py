@@ -328,9 +328,13 @@ def test_connections_without_a_key_cannot_block_those_with_one(tmp_path: Path) -
 
 async def test_input_that_no_command_reads(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handles, "MAX_UNREAD_INPUT", 300_000)
+
+    async def wait(command: str) -> None:
+        await asyncio.Event().wait()
+
+    bench.engine.command = wait  # type: ignore[assignment]
     async with bench.client() as client:
         vm = await fork(client)
-        # More than a pipe holds.
         body = {"command": "sleep 60", "input": base64.b64encode(b"x" * 200_000).decode()}
         path = f"/api/v1/local/vms/{vm}/runs"
         first = await client.post(path, json=body, headers={"Idempotency-Key": "one"})

@@ -259,7 +259,12 @@ async def test_one_session_runs_one_command(box: Box, kind: str) -> None:
 
 async def test_ids_of_runs_are_unique_until_forgotten(box: Box, kind: str) -> None:
     async with opened(box, kind) as engine:
-        await (await engine.start_run("a", "0", "echo one", run_id="r")).wait()
+        run = await engine.start_run("a", "0", "echo one; read -r line", run_id="r", stdin=True)
+        # Of two reasons, the one that tells a repeated request which run it has started.
+        with pytest.raises(RunExists):
+            await engine.start_run("a", "0", "echo two", run_id="r")
+        await run.close_stdin()
+        await run.wait()
         with pytest.raises(RunExists):
             await engine.start_run("a", "0", "echo two", run_id="r")
         assert text(await events(await engine.run_of("a", "r"))) == b"one\n"
