@@ -1,7 +1,7 @@
 """Takes samples, compares them and stores the results.
 
 Every sample is a fresh process. The samples of a case are interleaved (a round takes one of each client), so
-that a machine that drifts drifts for all; a ratio is the median of the ratios within the rounds. Server and
+that changes of the machine affect all; a ratio is the median of the ratios within the rounds. Server and
 client are pinned to different cores where there are two.
 """
 

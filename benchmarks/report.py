@@ -59,7 +59,7 @@ def markdown(kept: dict[str, Kept]) -> str:
             "",
             "Written by `make bench`; do not edit. Each figure is the median of fresh processes, with the",
             "smallest and the largest in brackets. *Ratio* is Arker's figure over the other's: the median of the",
-            "ratios within each round, since a machine that drifts drifts for all. Below 1 Arker needs less; for",
+            "ratios within each round, so that changes of the machine affect both. Below 1 Arker needs less; for",
             "MB/s, above 1 Arker moves more.",
             "",
             "![Overview](overview.svg)",

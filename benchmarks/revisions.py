@@ -2,7 +2,7 @@
 `python -m benchmarks.revisions REVISION [--blocks N]`.
 
 Both engines live at the same time and take turns, a block of one command after the other; a ratio is the median over
-the blocks of the ratio within a pair of blocks, so that a machine that drifts drifts for both. Below 1 this tree needs
+the blocks of the ratio within a pair of blocks, so that changes of the machine affect both. Below 1 this tree needs
 less. Nothing is kept.
 """
 

@@ -55,7 +55,7 @@ def install(computer: Computer, here: Path) -> None:
     (here / "greet.py").write_text(GREET)
     (here / "server.py").write_text(SERVER)
     computer.files.push(here, "/home/user/project")
-    # A session keeps its folder and its variables; what is started later begins with them.
+    # A session keeps its folder and its variables; later runs begin with them.
     computer.run(
         "cd project && python3 -m venv --without-pip ~/env && export PATH=~/env/bin:$PATH GREETING='good day'"
     ).check()
@@ -64,7 +64,7 @@ def install(computer: Computer, here: Path) -> None:
 
 
 def serve(computer: Computer) -> Run:
-    """Start the server. It goes on until it is ended."""
+    """Start the server, which runs until it is cancelled."""
     server = computer.start("exec python server.py")
     computer.port(8000).wait(run=server)
     return server
@@ -77,7 +77,7 @@ def ask(computer: Computer, name: str) -> None:
 
 
 def morning(computer: Computer, here: Path) -> Run:
-    """Everything that one does with a server. Returns one that still runs."""
+    """Start, use and stop a server; return one that still runs."""
     install(computer, here)
     server = serve(computer)
     with server.stream() as log:
@@ -100,7 +100,7 @@ def morning(computer: Computer, here: Path) -> Run:
 
 
 def afternoon(computer: Computer, run_id: str) -> None:
-    """Files, sessions and the records of runs are there again; processes are not."""
+    """After a restart: files, sessions and records of runs are there, processes are not."""
     print("files:", *computer.run("ls -I '__*'").text.split())
     print("session:", computer.run("echo $PWD, GREETING=$GREETING").text.strip())
     before = computer.get_run(run_id)

@@ -1,4 +1,4 @@
-"""A notebook without a notebook: cells that share variables, in an interpreter that lives in a computer.
+"""An analysis in cells: code that shares variables, in a Python interpreter in a computer.
 
 It prints:
 

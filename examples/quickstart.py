@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from arker import Arker, ArkerError
 
-# The embedded deployment. For the cloud, use Arker() and set ARKER_API_KEY; nothing else changes.
+# For the cloud, use Arker() and set ARKER_API_KEY; nothing else changes.
 with Arker.local() as arker:
     with arker.vm("arkuntu").fork(name="quickstart") as computer:
         print("a computer with", computer.run("python3 --version").check().text.split(".")[0])
