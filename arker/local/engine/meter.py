@@ -19,6 +19,7 @@ from arker.local.engine.protocol import Usage
 
 #: Seconds after which a command is measured, and of idleness after which the count of a sandbox is read.
 _MOMENT = 0.02
+_NOT_MEASURED = Usage()
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -118,7 +119,7 @@ class Meter:
         if not self.open and self._group is not None:
             self._due = self._in_a_moment()
         if measure.shell_before is None:
-            return Usage()
+            return _NOT_MEASURED
         # A single sample may be that of a program that has just started.
         peak = measure.peak_memory if measure.samples > 1 else None
         wrote = measure.bytes_written

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 from arker.local.engine.journal import Journal, OutputQuota
@@ -49,21 +50,30 @@ def new_run_id() -> str:
     return os.urandom(10).hex()
 
 
+class _Kept:
+    """What is kept of a stream, and how many bytes may follow."""
+
+    __slots__ = ("pieces", "room")
+
+    def __init__(self, room: int) -> None:
+        self.pieces: list[bytes] = []
+        self.room = room
+
+
 async def collect(run: Run, limit: int = COLLECTED) -> RunOutcome:
     """Wait for the end of a run and return its result with up to `limit` bytes of each stream.
 
     Raises VmMissing, SandboxUnavailable or EngineError when the run ended without an exit code.
     """
-    kept: dict[Stream, list[bytes]] = {Stream.STDOUT: [], Stream.STDERR: []}
-    room = dict.fromkeys(kept, limit)
+    out, err = _Kept(limit), _Kept(limit)
     end: End | None = None
     async for batch in run.batches():
         for event in batch:
             if isinstance(event, Output):
-                left = room[event.stream]
-                if left > 0:
-                    kept[event.stream].append(event.data[:left])
-                    room[event.stream] = left - len(event.data)
+                kept = out if event.stream is Stream.STDOUT else err
+                if kept.room > 0:
+                    kept.pieces.append(event.data[: kept.room])
+                    kept.room -= len(event.data)
             elif isinstance(event, End):
                 end = event
     assert end is not None
@@ -71,7 +81,7 @@ async def collect(run: Run, limit: int = COLLECTED) -> RunOutcome:
         why = "; ".join(end.notes) or f"the run {run.id} ended without an exit code ({end.reason})"
         raise (SandboxUnavailable if end.reason is Reason.COMPUTER_STOPPED else EngineError)(why)
     assert end.seconds is not None
-    stdout, stderr = (b"".join(kept[stream]) for stream in kept)
+    stdout, stderr = b"".join(out.pieces), b"".join(err.pieces)
     return RunOutcome(
         stdout=stdout,
         stderr=stderr,
@@ -109,34 +119,45 @@ async def run(
         return await collect(handle, limit)
 
 
-@contextlib.asynccontextmanager
-async def running(
-    engine: Engine,
-    vm_id: str,
-    session_id: str,
-    command: str,
-    *,
-    timeout: float | None = None,
-    run_id: str | None = None,
-    cwd: str | None = None,
-    env: Mapping[str, str] | None = None,
-) -> AsyncIterator[Run]:
-    """Start a command, wait for its end at the end of the block, and drop the run; the arguments are those of
-    `Engine.start_run`. Cancelling the block cancels the run."""
-    handle = await engine.start_run(
-        vm_id, session_id, command, timeout=timeout, run_id=run_id, cwd=cwd, env=env
-    )
-    try:
-        yield handle
-    except asyncio.CancelledError:
-        await handle.cancel()
-        raise
-    except EngineError:
-        if vm_id in await engine.missing([vm_id]):
-            raise VmMissing(f"computer {vm_id} was deleted while the command ran") from None
-        raise
-    finally:
-        await engine.forget_run(vm_id, handle.id)
+class running:  # noqa: N801 - used like a function
+    """An async context manager that starts a command, and drops the run at the end of the block; the arguments are
+    those of `Engine.start_run`. Cancelling the block cancels the run."""
+
+    # Not a generator: that takes as long as a good part of what the block does.
+    __slots__ = ("_engine", "_run", "_start", "_vm_id")
+
+    def __init__(
+        self,
+        engine: Engine,
+        vm_id: str,
+        session_id: str,
+        command: str,
+        *,
+        timeout: float | None = None,
+        run_id: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._vm_id = vm_id
+        self._start = engine.start_run(
+            vm_id, session_id, command, timeout=timeout, run_id=run_id, cwd=cwd, env=env
+        )
+
+    async def __aenter__(self) -> Run:
+        self._run = await self._start
+        return self._run
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if isinstance(error, asyncio.CancelledError):
+                await self._run.cancel()
+            elif isinstance(error, EngineError) and self._vm_id in await self._engine.missing([self._vm_id]):
+                raise VmMissing(f"computer {self._vm_id} was deleted while the command ran") from None
+        finally:
+            await self._engine.forget_run(self._vm_id, self._run.id)
 
 
 def _sync(path: Path) -> None:
