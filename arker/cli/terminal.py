@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import select
 import signal
@@ -38,6 +39,10 @@ def shell(client: Arker, vm: str, session: str | None, command: str | None) -> N
     It continues after it is left: the next `arker shell` shows it as it was. `exit` ends it, and its exit code
     becomes that of this command; Enter, then ~. leaves it.
     """
+    if importlib.util.find_spec("termios") is None:
+        raise Failure(
+            "Windows has no terminal of this kind: use WSL, or `arker run`", code="unsupported_operation"
+        )
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Failure("this is no terminal: use `arker run` for commands", code="bad_request")
     computer = names.computer(client, vm)

@@ -81,6 +81,19 @@ def test_without_linux_the_error_says_the_shortest_way(platform: str, way: str, 
         assert done.stderr.count("\n") == 1
 
 
+def test_windows_has_no_terminal_for_a_shell(tmp_path: Path) -> None:
+    code = """
+import arker.cli
+os.environ["ARKER_API_KEY"] = "ark_" + "k" * 40
+sys.argv = ["arker", "shell", "web"]
+arker.cli.main()
+"""
+    done = pretend("win32", code, tmp_path)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "use WSL" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
 def test_the_client_talks_to_a_server(platform: str, tmp_path: Path) -> None:
     """A call over a real socket, to a server that knows one answer."""
