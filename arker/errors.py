@@ -375,8 +375,8 @@ def read_answer(
             f"HTTP {status}: {why} ({what}, {len(content)} bytes)",
             status,
             request_id=request_id,
-            # 429 rejects the request, whoever sent it. The others may come from a proxy that does not know what
-            # happened behind it.
+            # 429 always rejects the request. The others may come from a proxy that does not know what happened behind
+            # it.
             processed="no" if status == 429 else "maybe" if status >= 500 or status < 300 else "yes",
             retry_after=retry_after(headers),
         ) from malformed

@@ -72,7 +72,7 @@ class ComputerInfo:
         last_active_at: When it was last used (UTC), or None.
         base_id: The base image that it descends from, or None.
         base_name: The name of that base image, or None.
-        parent_id: The computer that it was forked from, if the deployment tells it; else None.
+        parent_id: The computer that it was forked from, if the deployment reports it; else None.
         region: Where it lives, or None.
         sessions: Its sessions.
         resources: Its limits: `vcpu`, `memory_mib`, `disk_mib` ...; unknown ones are missing.

@@ -125,7 +125,7 @@ class RunResult(Texts):
         # Imported on first use: most results are not checked, or are fine.
         from .events import ending
 
-        # A deployment that tells no reason has only one for a command that did not complete.
+        # A deployment that reports no reason has only one for a command that did not complete.
         what = ending(self.exit_code, self.reason if self.completed else self.reason or "timed_out")
         tail = self.stderr.decode("utf-8", "replace").strip()[-500:]
         raise ArkerError("command_failed", f"{what}: {tail}" if tail else what, processed="yes", result=self)

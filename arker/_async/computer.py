@@ -675,7 +675,7 @@ class AsyncComputer:
 
     async def stop(self, *, timeout: float | None = None) -> None:
         """End everything that runs in it. Files and the state of idle sessions stay, and the next use starts it again.
-        A computer that nobody uses stops by itself.
+        An idle computer stops by itself.
 
         Args:
             timeout: Longest time for the whole call, in seconds; default `Timeouts.total`.

@@ -51,7 +51,7 @@ class AsyncPort:
         where = f":{base.port}" if base.port else ""
         if not self._computer._by_id:
             raise bad_request(
-                f"the URL contains the id, and {self._computer.id!r} is a name; info() tells the id"
+                f"the URL contains the id, and {self._computer.id!r} is a name; info() returns the id"
             )
         return f"{base.scheme}://{self._computer.id.lower()}-{self._number}.localhost{where}"
 

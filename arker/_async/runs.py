@@ -60,7 +60,7 @@ _Begun: TypeAlias = tuple[AsyncReply, Frames, list[Event]]
 
 
 class AsyncRun:
-    """A run: a command that continues whether or not anybody waits for it. Made by `computer.start()`; found again by
+    """A run: a command with a handle, which continues without its client. Made by `computer.start()`; found again by
     `computer.get_run()`, also from another process and after a restart of the deployment."""
 
     __slots__ = ("_computer", "_given", "_info", "_writer")
@@ -472,7 +472,7 @@ async def _open_stream(
 async def _begin(
     computer: AsyncComputer, body: bytes, key: str, deadline: Deadline | None
 ) -> tuple[AsyncRun, _Begun | None]:
-    """Start a command; return its run and the answer that follows it, if that goes on."""
+    """Start a command; return its run and the answer that follows it, if there is more to come."""
     client = computer._client
     keyed = {"Idempotency-Key": key}
     make = functools.partial(

@@ -56,7 +56,7 @@ class AsyncTerminal:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of its shell, after `read` has returned b"", if the deployment tells it; else None."""
+        """The exit code of its shell, after `read` has returned b"", if the deployment reports it; else None."""
         return self._exit_code
 
     async def read(self, *, timeout: float | None = None) -> bytes:

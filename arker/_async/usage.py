@@ -21,7 +21,7 @@ async def usage_of(client: AsyncArker, budget: Budget) -> tuple[ComputerUsage, .
         return [computer_usage(row) for row in body["computers"]]
 
     found: list[ComputerUsage] = []
-    with needing("does not tell what computers take: that needs a deployment of your own"):
+    with needing("does not report what computers use: that needs a deployment of your own"):
         while True:
             path = f"usage?limit={_PAGE}&offset={len(found)}"
             request = client._pipeline.local_request("get", path, client._timeouts)

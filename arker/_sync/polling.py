@@ -226,7 +226,7 @@ def _info(record: _Known, timeout: int | None, before: RunInfo | None, *, cwd: s
         record.run_id,
         given(record.session_id, str) or "",
         given(record.command, str) or ("" if before is None else before.command),
-        # One that waits for its session goes on, too.
+        # A run that waits for its session is unfinished, too.
         "running" if record.state == "pending" else record.state,
         record.started_at,
         exit_code,

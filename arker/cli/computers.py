@@ -158,7 +158,7 @@ def _with_parents(client: Arker, text: str | None) -> Iterator[Vm]:
         try:
             page = client.call(list_vms, limit=100, offset=offset, q=text or UNSET, sort=sort)
         except NotFoundError:
-            # Contract 0.3 tells the parent of one computer at a time, if at all.
+            # Contract 0.3 has the parent of one computer at a time, if at all.
             for vm in client.iter_vms(q=text, sort=sort):
                 info = client.vm(vm).info()
                 yield Vm(vm.vm_id, vm.name, vm.base_image, info.parent_id)

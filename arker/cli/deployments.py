@@ -154,7 +154,7 @@ def _name_of(running: local.Running) -> str:
 def _keep(key: str, running: local.Running) -> None:
     where = profiles.folder(os.environ)
     try:
-        # Not in a keyring, which may ask for its password: whoever can read this file can use the state folder, too.
+        # Not in a keyring, which may ask for its password: users who can read this file can use the state folder, too.
         profiles.keep_key(where, _name_of(running), key, keyring=False)
     except OSError as error:
         raise Failure(

@@ -485,7 +485,7 @@ class Computer:
     async def on_files(self, work: Callable[[int], T], size: int = 0) -> T:
         """Do `work` in a thread, on a descriptor of the sandbox's root, when there is room for `size` bytes more.
 
-        Must not be cancelled, as the work goes on. Raises StorageFull, what `live` does and what `work` does.
+        Must not be cancelled, as the work would continue. Raises StorageFull, what `live` does and what `work` does.
         """
         async with self.gate.shared():
             sandbox = await self.live()

@@ -81,7 +81,7 @@ class BubblewrapEngine:
         self._computers: dict[str, Computer] = {}
         #: Ids of computers that running calls are about to create.
         self._coming: set[str] = set()
-        #: Removals of deleted computers that still go on, by id.
+        #: Unfinished removals of deleted computers, by id.
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._images: dict[str, Image] = {}
         #: Modification time of the folder of images when it was last read.
@@ -136,7 +136,7 @@ class BubblewrapEngine:
         self._most_layers = layer_budget(self._path)
         self._layers = min(_LAYERS, self._most_layers * 2 // 3)
         try:
-            with contextlib.suppress(OSError):  # the first sandbox tells of it
+            with contextlib.suppress(OSError):  # the first sandbox reports it
                 # It takes as long as the rest of the start.
                 self._helper.start()
             self._store, rows = await self._in(self._commits, self._open)
@@ -604,7 +604,7 @@ class BubblewrapEngine:
             self._save_soon()
 
     async def run_of(self, vm_id: str, run_id: str) -> Run:
-        """Return the run with this id; a run that was going on when the engine ended has the reason `infrastructure`.
+        """Return the run with this id; a run that was unfinished when the engine ended has the reason `infrastructure`.
 
         Raises RunMissing, VmMissing.
         """
@@ -630,7 +630,7 @@ class BubblewrapEngine:
         await self._commit(lambda store: store.delete_session(computer.id, session_id))
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:
-        """Drop the run and its output; a run that is going on is dropped when it ends. Ignored when there is none."""
+        """Drop the run and its output; an unfinished run is dropped when it ends. Ignored when there is none."""
         self._runs.forget(vm_id, run_id)
 
     async def set_mounts(self, vm_id: str, mounts: Mapping[str, str]) -> None:

@@ -70,7 +70,7 @@ class Measure:
 
 
 class Meter:
-    """Measures the commands of one sandbox. `shells` tells how many shells it has."""
+    """Measures the commands of one sandbox. `shells` returns how many shells it has."""
 
     def __init__(self, processes: Processes, group: Group | None, shells: Callable[[], int]) -> None:
         self._processes = processes

@@ -256,7 +256,7 @@ class Processes:
         for name in self._numbers():
             if (folder := self._descriptor_folder(name)) is not None:
                 with contextlib.suppress(OSError):
-                    # Kernels before 6.2 do not tell it as the size of the folder.
+                    # Since 6.2, the kernel returns it as the size of the folder.
                     counts[int(name)] = os.stat(folder, dir_fd=self._proc).st_size or len(self._list(folder))
         return counts
 

@@ -220,7 +220,7 @@ class Run(Protocol):
 
     @property
     def outcome(self) -> End | None:
-        """How the run ended, as last known; None while it is going on."""
+        """How the run ended, as last known; None while it runs."""
         ...
 
     def events(self, offset: int = 0, *, follow: bool = True) -> AsyncIterator[Event]:
@@ -551,17 +551,17 @@ class Engine(Ports, Terminals, Protocol):
         ...
 
     async def run_of(self, vm_id: str, run_id: str) -> Run:
-        """Return the run with this id. It survives a restart of the engine: a run that was going on then has ended with
-        the reason `infrastructure`. Raises RunMissing."""
+        """Return the run with this id. It survives a restart of the engine: a run that was unfinished then has ended
+        with the reason `infrastructure`. Raises RunMissing."""
         ...
 
     async def runs(self, vm_id: str) -> list[Run]:
-        """Return the runs of a computer that are going on or were not forgotten, newest first. The engine may drop the
-        oldest of those that have ended."""
+        """Return the runs of a computer that are unfinished or were not forgotten, newest first. The engine may drop
+        the oldest of those that have ended."""
         ...
 
     async def forget_run(self, vm_id: str, run_id: str) -> None:
-        """Drop the run and its output; a run that is going on is dropped when it ends. Ignored when there is none."""
+        """Drop the run and its output; an unfinished run is dropped when it ends. Ignored when there is none."""
         ...
 
     # File systems that outlive computers

@@ -435,7 +435,7 @@ class RunBook:
         return [run for name in names if (run := self._read(vm_id, name)) is not None]
 
     def forget(self, vm_id: str, run_id: str) -> None:
-        """Drop a run and its files; a run that is going on is dropped when it ends."""
+        """Drop a run and its files; an unfinished run is dropped when it ends."""
         run = self._runs.get(vm_id, {}).get(run_id)
         if run is not None:
             run.forgotten = True

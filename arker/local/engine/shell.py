@@ -247,13 +247,13 @@ class _Reader:
         self._on_end: Callable[[], None] | None = None
 
     def renew(self) -> None:
-        """Open the pipe again, so that `opened` tells of writers from now on."""
+        """Open the pipe again, so that `opened` reports writers from now on."""
         fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         os.close(self.fd)
         self.fd = fd
 
     def opened(self) -> bool:
-        """Whether anybody has opened the pipe for writing since it was made or renewed."""
+        """Whether a process has opened the pipe for writing since it was made or renewed."""
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
         # There is output, or there was a writer.
@@ -401,7 +401,7 @@ class Shell:
         self._at_exit = ""
         #: The files of shell code that were made by `_has`.
         self._made: set[str] = set()
-        #: Whether options are set that end with their command: a shell that tells from a subshell cannot unset them.
+        #: Whether options are set that end with their command: a shell that reports from a subshell cannot unset them.
         self._passing = False
         self._apart = False
         # The command that runs.
@@ -558,7 +558,7 @@ class Shell:
         careful = self._looks_at_traps(text)
         self._apart = careful and self._is_seen(text)
         followed = careful and self._is_followed(text)
-        # A trap on EXIT runs where redirections of the command are undone already, after `set -e` say.
+        # A trap on EXIT may run where redirections of the command are undone already, such as after `set -e`.
         lasting = (careful or self._on_exit is not None) and not (followed or self._may_define_exec(text))
         before = b""
         if unhooked := followed or (careful and self._shows_traps(text)):
@@ -688,7 +688,7 @@ class Shell:
             self._out.watch()
             self._err.watch()
         else:
-            # Watching opens the pipes, after which nobody could tell.
+            # Watching opens the pipes, which would hide whether the command did.
             self._timer = self._loop.call_later(_WATCH_AFTER, self._watch)
 
     def _look_later(self, turn: int) -> None:

@@ -55,7 +55,7 @@ def make_folder(path: str) -> bool:
 
 
 def remove_folder(path: str) -> None:
-    """Remove a folder that nobody else changes, and all in it; ignored if it is missing. Raises OSError."""
+    """Remove a folder that nothing else changes, and all in it; ignored if it is missing. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         with os.scandir(path) as entries:
             for entry in entries:

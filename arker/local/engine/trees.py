@@ -107,7 +107,7 @@ def _copy_marks(source: int, target: int | str) -> None:
 
 
 def copy_folder_marks(source: str, target: str) -> None:
-    """Copy the mode, times and attributes of the folder `source` to `target`, which nobody else has seen."""
+    """Copy the mode, times and attributes of the folder `source` to `target`, which no other process uses yet."""
     mode = stat.S_IMODE(os.stat(source, follow_symlinks=False).st_mode)
     with _folder(None, source) as folder:
         _copy_marks(folder, target)
@@ -203,8 +203,8 @@ def _copy_into(source: int, target: int, links: int, depth: int) -> None:
 
 
 def is_within(folder: Path, most: int) -> bool:
-    """Whether a tree in which nobody is at work takes no more than `most` bytes, each entry at least a page; False
-    where it cannot be read. Blocking."""
+    """Whether a tree that nothing changes takes no more than `most` bytes, each entry at least a page; False where it
+    cannot be read. Blocking."""
     left = most
     folders = [os.fspath(folder)]
     try:

@@ -34,7 +34,7 @@ def create_app(
         rate_limit: requests per second of each organization; 0 for no limit.
         public_url: where clients reach the deployment; if None, wherever the request says that it was sent
             to.
-        own_url: where the deployment listens, for requests that do not say.
+        own_url: where the deployment listens, for requests without a Host.
         most_requests: how many requests may be under way; if None, as many as there may be connections.
         contract: which contract to serve: `0.1`, `0.3` or `both`.
     """

@@ -50,7 +50,7 @@ _STATES: Final = {
 
 
 def run_fields(run: Run, vm_id: str, *, takes_input: bool) -> dict[str, Any]:
-    """Return a run as JSON fields; `takes_input` while it is going on."""
+    """Return a run as JSON fields; `takes_input` while it runs."""
     fields: dict[str, Any] = {
         "run_id": run.id,
         "vm_id": vm_id,

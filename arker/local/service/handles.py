@@ -92,7 +92,7 @@ class Handles:
         self._unread: Counter[str] = Counter()
 
     async def tidy(self, vm_ids: Iterable[str]) -> None:
-        """End the sessions of runs that were going on when the deployment ended, or when a computer was forked."""
+        """End the sessions of runs that were unfinished when the deployment ended, or when a computer was forked."""
         for vm_id in vm_ids:
             with contextlib.suppress(EngineError):
                 for session in await self._engine.sessions(vm_id):
@@ -245,7 +245,7 @@ class Handles:
             return await self._engine.run_of(vm_id, run_id)
 
     async def page(self, who: Principal, vm_id: str, *, running: bool | None, limit: int) -> list[Run]:
-        """Return the newest runs of a computer; with `running`, only those going on (True) or ended (False)."""
+        """Return the newest runs of a computer; with `running`, only running (True) or ended (False) ones."""
         vm_id = self._access.owned(who, vm_id, "run in").vm_id
         with api_errors():
             runs = await self._engine.runs(vm_id)
@@ -293,7 +293,7 @@ class Handles:
         return run in self._inputs and run.outcome is None
 
     async def cancel(self, run: Run) -> bool:
-        """Cancel a run with all its processes; return whether it was going on."""
+        """Cancel a run with all its processes; return whether it was running."""
         live = run.outcome is None
         await run.cancel()
         return live

@@ -282,7 +282,7 @@ class Recorded:
         try:
             await self._rows.save(live.row)
         except Exception:
-            # The record is out of date; the run goes on, and requests that wait for it get its result.
+            # The record is out of date; the run continues, and requests that wait for it get its result.
             log.exception("the state of a run could not be saved: run=%s", live.row.run_id)
         live.dispatched.set()
 

@@ -52,8 +52,8 @@ class Root:
         return info.st_dev == self._proc
 
     def refuse_proc(self, info: os.stat_result, path: str) -> None:
-        """Raise FileRefused for a file of procfs: whoever reads it from outside is told of the host, and may do more
-        than the computer's user."""
+        """Raise FileRefused for a file of procfs: read from outside, it shows the host, and the host may do more than
+        the computer's user."""
         if self.in_proc(info):
             raise FileRefused(f"{path}: the files of /proc can be used inside the computer only")
 
