@@ -96,6 +96,21 @@ def test_a_full_disk_cuts_the_output_at_what_is_in_the_file(
     assert kept(of) == (b"x" * 1200 + b"y" * 1200)[: of.size]
 
 
+def test_what_cannot_be_saved_is_still_there(of: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    of.append(Stream.STDERR, b"No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.pwrite", full)
+        with pytest.raises(OSError, match="full"):
+            of.spill()
+        assert (kept(of), of.cut) == (b"No space left on device", False)
+    of.spill()
+    of.append(Stream.STDERR, b", still")
+    assert kept(of) == b"No space left on device, still"
+
+
 def test_pieces_of_one_stream_are_one_frame_on_disk(tmp_path: Path, of: Journal) -> None:
     for stream in (Stream.STDOUT, Stream.STDOUT, Stream.STDERR, Stream.STDOUT):
         of.append(stream, b"x")

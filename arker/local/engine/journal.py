@@ -169,7 +169,12 @@ class Journal:
             if self._memory > _MEMORY:
                 self._drop()
             if self._memory > _MEMORY:
-                self.spill()
+                try:
+                    self.spill()
+                except OSError:  # the disk is full: the output is cut at what is in the file
+                    self.cut = True
+                    self.size = self._starts[self._spilled]
+                    del self._starts[self._spilled :], self._pieces[self._spilled :]
             elif self._spilled == len(self._pieces) - 1:
                 self.on_output()
         self._wake()
@@ -181,7 +186,7 @@ class Journal:
         self._memory = sum(len(piece.data) + _PIECE_COST for piece in self._pieces)
 
     def spill(self) -> None:
-        """Write the output to the file that is not in it. If the disk is full, the output is cut there."""
+        """Write the output to the file that is not in it. Raises OSError; then it stays in memory."""
         if self._spilled == len(self._pieces) or self._forgotten:
             return
         begin = self._segments[-1].end if self._segments else 0
@@ -192,23 +197,17 @@ class Journal:
             data = b"".join(piece.data for piece in pieces)
             parts += (_FRAME.pack(_LETTERS[stream], len(data)), data)
         frames = b"".join(parts)
-        try:
-            if self._fd < 0:
-                os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            view = memoryview(frames)
-            position = begin
-            while view:
-                written = os.pwrite(self._fd, view, position)
-                position += written
-                view = view[written:]
-        except OSError:
-            self.cut = True
-            self.size = self._starts[self._spilled]
-            del self._starts[self._spilled :], self._pieces[self._spilled :]
-        else:
-            self._add(Segment(self._starts[self._spilled], begin, begin + len(frames)))
-            self._spilled = len(self._pieces)
+        if self._fd < 0:
+            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        view = memoryview(frames)
+        position = begin
+        while view:
+            written = os.pwrite(self._fd, view, position)
+            position += written
+            view = view[written:]
+        self._add(Segment(self._starts[self._spilled], begin, begin + len(frames)))
+        self._spilled = len(self._pieces)
 
     def _add(self, segment: Segment) -> None:
         last = self._segments[-1] if self._segments else None
