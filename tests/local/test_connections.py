@@ -181,6 +181,17 @@ async def test_a_body_of_unknown_size_is_sent_in_chunks() -> None:
     assert body == [b"3\r\none\r\n", b"0\r\n\r\n"]
 
 
+async def test_a_connection_is_closed_if_one_of_several_headers_says_so() -> None:
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"connection", b"close"), (b"connection", b"x"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    peer = Peer(closing)
+    await peer.send(GET % b"")
+    assert peer.transport.closed
+
+
 @pytest.mark.parametrize("size", [0, 2], ids=["shorter", "longer"])
 async def test_a_body_of_another_size_than_was_said_breaks_the_connection_off(
     size: int, caplog: pytest.LogCaptureFixture

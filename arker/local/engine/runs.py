@@ -123,7 +123,7 @@ class running:  # noqa: N801 - used like a function
     """An async context manager that starts a command, and drops the run at the end of the block; the arguments are
     those of `Engine.start_run`. Cancelling the block cancels the run."""
 
-    # Not a generator: that takes as long as a good part of what the block does.
+    # Not a generator, which would take several microseconds of each run.
     __slots__ = ("_engine", "_run", "_start", "_vm_id")
 
     def __init__(

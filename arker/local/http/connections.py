@@ -25,7 +25,7 @@ from .upgrades import TAKEN, UPGRADE, Headers, Upgraded
 #: Maximum bytes of the request line and headers; and the seconds within which they have to arrive.
 MAX_HEAD: Final = 64 * 1024
 HEAD_WAIT: Final = 30.0
-#: Size in bytes above which a piece of a body is written by itself.
+#: Size in bytes above which the first piece of a body is not written together with the head.
 _LARGE: Final = 64 * 1024
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -82,7 +82,7 @@ class Cycle(RequestResponseCycle):
                 self.expected_content_length = 0
                 self.chunked_encoding = True
             elif name == b"connection":
-                closes = b"close" in [token.strip().lower() for token in value.split(b",")]
+                closes = closes or b"close" in [token.strip().lower() for token in value.split(b",")]
             lines.append(b"%b: %b\r\n" % (name, value))
         if closes:
             self.keep_alive = False
@@ -98,7 +98,10 @@ class Cycle(RequestResponseCycle):
         """Send a piece of the body."""
         parts: list[bytes | memoryview] = []
         if self._head:
-            parts.append(self._head)
+            if len(body) > _LARGE:
+                self.transport.write(self._head)  # joining would copy the body
+            else:
+                parts.append(self._head)
             self._head = b""
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
@@ -113,12 +116,8 @@ class Cycle(RequestResponseCycle):
                 raise RuntimeError("the body is longer than its Content-Length")
             if body:
                 parts.append(body)
-        if len(body) > _LARGE:
-            # Joining would copy it.
-            for part in parts:
-                self.transport.write(part)
-        elif parts:
-            self.transport.write(b"".join(parts))
+        if parts:
+            self.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
         if not more:
             if self.expected_content_length:
                 raise RuntimeError("the body is shorter than its Content-Length")

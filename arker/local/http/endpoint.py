@@ -79,8 +79,7 @@ class Endpoint:
     methods: ClassVar[Sequence[str]] = ()
 
     def __init_subclass__(cls) -> None:
-        has = {name: hasattr(cls, "get" if name == "HEAD" else name.lower()) for name in METHODS}
-        cls.methods = [name for name in METHODS if has[name]]
+        cls.methods = [name for name in METHODS if hasattr(cls, _handler(name))]
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -102,13 +101,15 @@ class Endpoint:
         method: str = self.scope["method"]
         if method not in self.methods:
             raise HTTPException(405, headers={"Allow": ", ".join(self.methods)})
-        handler: Callable[[Request], Awaitable[Response]] = getattr(
-            self, "get" if method == "HEAD" else method.lower()
-        )
+        handler: Callable[[Request], Awaitable[Response]] = getattr(self, _handler(method))
         if not self.public:
             authenticate(request)
         response = await handler(request)
         await response(self.scope, self.receive, self.send)
+
+
+def _handler(method: str) -> str:
+    return "get" if method == "HEAD" else method.lower()
 
 
 def context(connection: HTTPConnection) -> Context:
