@@ -35,6 +35,10 @@ class Cycle(RequestResponseCycle):
     """A request and its response. Unlike uvicorn's, it sends a short response as one piece, for which the client wakes
     up once."""
 
+    body: bytearray
+    #: Bytes of the body that are still to be sent.
+    expected_content_length: int
+    chunked_encoding: bool | None
     #: The rendered head, until its body follows.
     _head = b""
 
@@ -132,6 +136,7 @@ class Connection(HttpToolsProtocol):
     """A connection of a client; `bounded` makes the class for a deployment."""
 
     bounds: ClassVar[Bounds]
+    cycle: RequestResponseCycle
     headers: list[tuple[bytes, bytes]]
     _head = 0  # bytes since the last body data, end of head or end of request
     _head_timer: asyncio.TimerHandle | None = None
