@@ -295,7 +295,8 @@ class Computer:
             TypeError, ValueError: for arguments of the wrong kind.
         """
         client = self._client
-        if any(given is not None for given in (on_stdout, on_stderr, cwd, env, stdin)):
+        streams = on_stdout is not None or on_stderr is not None or stdin is not None
+        if streams or cwd is not None or env is not None:
             with self.stream(
                 command, session_id=session_id, timeout=timeout, cwd=cwd, env=env, stdin=stdin
             ) as stream:

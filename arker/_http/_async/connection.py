@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import h11
 
@@ -18,6 +18,13 @@ Origin = tuple[str, str, int]
 
 #: Bytes passed to a socket at a time: fewer cost speed, more cost memory.
 PIECE: Final = 256 * 1024
+
+
+class Head(NamedTuple):
+    """The head of an answer; the names of its headers are lowercase."""
+
+    status: int
+    headers: dict[str, str]
 
 
 class AsyncConnection:
@@ -110,18 +117,26 @@ class AsyncConnection:
             self._h11.send(h11.EndOfMessage())
         self.sent = True
 
-    async def receive(self, request: AsyncRequest, deadline: Deadline, timeout: float) -> h11.Response:
+    async def receive(self, request: AsyncRequest, deadline: Deadline, timeout: float) -> Head:
         """Receive the status line and headers of the answer, or those of a protocol switch (101). Raises
         OSError, TimeoutError, h11.RemoteProtocolError."""
         while True:
             event = await self._event(deadline, timeout)
-            if isinstance(event, h11.Response):
-                self._pass_by(event, request.method)
-                return event
-            if not isinstance(event, h11.InformationalResponse):
+            if not isinstance(event, (h11.Response, h11.InformationalResponse)):
                 raise h11.RemoteProtocolError("the connection was closed without an answer")
-            if event.status_code == 101:
-                return cast("h11.Response", event)
+            if isinstance(event, h11.Response) or event.status_code == 101:
+                break
+        # Iterating over the headers themselves takes several times as long.
+        head = Head(
+            event.status_code,
+            {
+                name.decode("latin-1").lower(): value.decode("latin-1")
+                for name, value in event.headers.raw_items()
+            },
+        )
+        if isinstance(event, h11.Response):
+            self._pass_by(head, request.method)
+        return head
 
     async def piece(self, deadline: Deadline, timeout: float) -> Buffer | None:
         """Return the next piece of the answer's body, None at its end. Raises as `receive`."""
@@ -153,17 +168,15 @@ class AsyncConnection:
         """Bytes read beyond the head of an answer that switched protocols."""
         return self._h11.trailing_data[0]
 
-    def _pass_by(self, head: h11.Response, method: str) -> None:
-        if head.status_code in (204, 304) or method == "HEAD":
+    def _pass_by(self, head: Head, method: str) -> None:
+        if head.status in (204, 304) or method == "HEAD":
             return
-        # Iterating over the headers themselves takes several times as long.
-        fields = {name.lower(): value for name, value in head.headers.raw_items()}
-        if b"transfer-encoding" in fields:
+        if "transfer-encoding" in head.headers:
             # h11 knows no other coding than chunks.
             self._chunked = Chunked()
             self._chunked.feed(self._h11.trailing_data[0])
-        elif b"content-length" in fields:
-            self._missing = int(fields[b"content-length"])
+        elif "content-length" in head.headers:
+            self._missing = int(head.headers["content-length"])
             self._ahead = self._h11.trailing_data[0]
 
     async def _event(self, deadline: Deadline, timeout: float) -> h11.Event | type[h11.PAUSED]:

@@ -17,7 +17,7 @@ from arker._io_async import AsyncScoped
 from arker.config import Url, is_loopback
 from arker.errors import ArkerError, no_answer
 
-from .connection import AsyncConnection
+from .connection import AsyncConnection, Head
 from .pool import AsyncPool
 from .request import AsyncRequest
 
@@ -93,15 +93,11 @@ class _PooledReply:
         self,
         pool: AsyncPool,
         connection: AsyncConnection,
-        head: h11.Response,
+        head: Head,
         request: AsyncRequest,
         deadline: Deadline,
     ) -> None:
-        self.status = head.status_code
-        self.headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in head.headers.raw_items()
-        }
+        self.status, self.headers = head
         self._pool = pool
         self._connection: AsyncConnection | None = connection
         self._url = request.url

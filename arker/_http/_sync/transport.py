@@ -18,7 +18,7 @@ from arker._io_sync import Scoped
 from arker.config import Url, is_loopback
 from arker.errors import ArkerError, no_answer
 
-from .connection import Connection
+from .connection import Connection, Head
 from .pool import Pool
 from .request import Request
 
@@ -94,15 +94,11 @@ class _PooledReply:
         self,
         pool: Pool,
         connection: Connection,
-        head: h11.Response,
+        head: Head,
         request: Request,
         deadline: Deadline,
     ) -> None:
-        self.status = head.status_code
-        self.headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in head.headers.raw_items()
-        }
+        self.status, self.headers = head
         self._pool = pool
         self._connection: Connection | None = connection
         self._url = request.url

@@ -46,15 +46,19 @@ _ENDS = 32 * 1024
 class Sync:
     """The files of one computer below `/home/user/`; see `computer.sync`."""
 
-    __slots__ = ("_client", "_uploads", "_vm_id")
+    __slots__ = ("_client", "_vm_id")
 
     def __init__(self, client: Arker, vm_id: str) -> None:
         self._client = client
         self._vm_id = vm_id
-        self._uploads = Uploads(client, self._request)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._vm_id!r})"
+
+    @property
+    def _uploads(self) -> Uploads:
+        # Not kept: each would hold the other, and be left to the garbage collector.
+        return Uploads(self._client, self._request)
 
     # --- reading ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import itertools
@@ -46,6 +47,25 @@ class Case:
 
     async def __aexit__(self, *_: object) -> None:
         await self.arker.aclose()
+
+
+async def test_nothing_is_left_to_the_garbage_collector(server: Server) -> None:
+    def alive() -> int:
+        return sum(type(thing) is AsyncSync for thing in gc.get_objects())
+
+    case = Case(server)
+    async with case:
+        vm = case.arker.vm(case.id)
+        await vm.sync.write_file(PATH, b"1")
+        gc.collect()
+        gc.disable()
+        try:
+            before = alive()
+            await vm.sync.write_file(PATH, b"2")
+            await vm.sync.read_file(PATH)
+            assert alive() == before
+        finally:
+            gc.enable()
 
 
 async def pieces(data: bytes, size: int) -> AsyncGenerator[bytes]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import itertools
@@ -47,6 +48,25 @@ class Case:
 
     def __exit__(self, *_: object) -> None:
         self.arker.close()
+
+
+def test_nothing_is_left_to_the_garbage_collector(server: Server) -> None:
+    def alive() -> int:
+        return sum(type(thing) is Sync for thing in gc.get_objects())
+
+    case = Case(server)
+    with case:
+        vm = case.arker.vm(case.id)
+        vm.sync.write_file(PATH, b"1")
+        gc.collect()
+        gc.disable()
+        try:
+            before = alive()
+            vm.sync.write_file(PATH, b"2")
+            vm.sync.read_file(PATH)
+            assert alive() == before
+        finally:
+            gc.enable()
 
 
 def pieces(data: bytes, size: int) -> Generator[bytes]:
