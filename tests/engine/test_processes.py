@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from arker.local.engine import BubblewrapEngine, computer
-from arker.local.engine.processes import Process, mapped_without_name, parse_stat
+from arker.local.engine.processes import Process, Processes, mapped_without_name, parse_stat
 from arker.local.engine.supervisor import interval
 
 from .harness import attempt, content, sh, until_there_are
@@ -53,6 +53,16 @@ def processes(engine: BubblewrapEngine, vm: str = "a") -> list[Process]:
     sandbox = engine._computers[vm].sandbox
     assert sandbox is not None
     return sandbox.processes.all()
+
+
+def test_a_list_of_processes_is_complete_while_another_thread_makes_one() -> None:
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    shown = Processes(proc, os.getpid())
+    # Entries are read in blocks, from a position that belongs to the descriptor.
+    with os.scandir(proc) as other:
+        next(other)
+        assert os.getpid() in {process.pid for process in shown.all()}
+    shown.close()
 
 
 def test_a_main_thread_that_ended_ends_no_process() -> None:

@@ -210,7 +210,8 @@ class Processes:
     def _numbers(self) -> list[str]:
         if self._proc < 0:
             return []
-        return [name for name in os.listdir(self._proc) if name.isdigit() and name != "1"]
+        # The descriptor itself has one position, for all threads that list it.
+        return [name for name in self._list(".") if name.isdigit() and name != "1"]
 
     def threads(self, process: Process) -> list[int]:
         """Return the live threads of a process."""
