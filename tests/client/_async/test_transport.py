@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import h11
 import httpx
 import pytest
 from arker_api.control.api.computers import fork_by_name, list_vms
@@ -25,9 +26,11 @@ from arker_api.regional.api.service import health
 from arker_api.regional.models import ForkRequest, InlineFile, ReadRequest, RunRequest
 
 from arker import ArkerError, AsyncArker, Hooks, RequestEvent, RetryEvent, RetryPolicy, Timeouts
+from arker._http._async.pipeline import Budget
 from arker._http._async.pool import AsyncPool
 from arker._http._async.transport import AsyncPooledTransport
 from arker._http.tls import ssl_context
+from arker.config import parse_url
 from tests.faults import server as faults
 from tests.faults.server import CERTIFICATE, KEY, Answer, Server
 
@@ -596,6 +599,16 @@ async def test_a_header_that_cannot_be_is_refused(server: Server) -> None:
         for key in ("a\r\nx: y", "ü", " a", "a "):
             with pytest.raises(ArkerError, match="Idempotency-Key"):
                 await arker.call(run_command, server.vm(), body=RunRequest("x", 0), idempotency_key=key)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("value", [b"1\r\ny: 2", b"1\ny: 2", b"1\ry: 2", b"\0"])
+async def test_no_header_is_sent_that_would_end_its_line(server: Server, value: bytes) -> None:
+    async with client(server) as arker:
+        pipeline = arker._pipeline
+        request = pipeline.signed("GET", parse_url(server.url), arker._timeouts, headers=[(b"x", value)])
+        with pytest.raises(h11.LocalProtocolError, match="character"):
+            await pipeline.perform(Budget(RetryPolicy(), 9), lambda: request, pipeline.answer)
     assert server.requests == []
 
 

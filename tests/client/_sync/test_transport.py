@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import h11
 import httpx
 import pytest
 from arker_api.control.api.computers import fork_by_name, list_vms
@@ -26,9 +27,11 @@ from arker_api.regional.api.service import health
 from arker_api.regional.models import ForkRequest, InlineFile, ReadRequest, RunRequest
 
 from arker import Arker, ArkerError, Hooks, RequestEvent, RetryEvent, RetryPolicy, Timeouts
+from arker._http._sync.pipeline import Budget
 from arker._http._sync.pool import Pool
 from arker._http._sync.transport import PooledTransport
 from arker._http.tls import ssl_context
+from arker.config import parse_url
 from tests.faults import server as faults
 from tests.faults.server import CERTIFICATE, KEY, Answer, Server
 
@@ -591,6 +594,16 @@ def test_a_header_that_cannot_be_is_refused(server: Server) -> None:
         for key in ("a\r\nx: y", "ü", " a", "a "):
             with pytest.raises(ArkerError, match="Idempotency-Key"):
                 arker.call(run_command, server.vm(), body=RunRequest("x", 0), idempotency_key=key)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("value", [b"1\r\ny: 2", b"1\ny: 2", b"1\ry: 2", b"\0"])
+def test_no_header_is_sent_that_would_end_its_line(server: Server, value: bytes) -> None:
+    with client(server) as arker:
+        pipeline = arker._pipeline
+        request = pipeline.signed("GET", parse_url(server.url), arker._timeouts, headers=[(b"x", value)])
+        with pytest.raises(h11.LocalProtocolError, match="character"):
+            pipeline.perform(Budget(RetryPolicy(), 9), lambda: request, pipeline.answer)
     assert server.requests == []
 
 
