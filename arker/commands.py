@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .config import check_seconds
@@ -31,7 +31,8 @@ class Command:
     session_id: str | None = None
     timeout: float | None = None
     cwd: str | None = None
-    env: Mapping[str, str] | None = None
+    #: Not in the repr, as values may be secret.
+    env: Mapping[str, str] | None = field(default=None, repr=False)
 
     def fields(self) -> dict[str, Any]:
         """The fields of a request for it."""
@@ -65,8 +66,10 @@ def command_of(
 
     check_session(session_id)
     for name, value in (env or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"env has names and values that are str, not {name!r}: {value!r}"[:200])
+        if not isinstance(name, str):
+            raise TypeError(f"env has names that are str, not {type(name).__name__}")
+        if not isinstance(value, str):
+            raise TypeError(f"env[{name!r}] is a str, not {type(value).__name__}"[:200])
         if not _VARIABLE.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a variable")
     return Command(

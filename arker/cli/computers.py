@@ -184,7 +184,8 @@ def _whole_seconds(ctx: click.Context, param: click.Parameter, value: float | No
 def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
     for value in values:
         if "=" not in value:
-            raise click.BadParameter(f"{value!r} is not NAME=VALUE", ctx, param)
+            # What was given instead may be a secret.
+            raise click.BadParameter("expected NAME=VALUE", ctx, param)
     return dict(value.split("=", 1) for value in values) or None
 
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from arker_api.control.models import VmPage
@@ -20,6 +21,7 @@ from pydantic import TypeAdapter
 
 import arker
 from arker import ArkerError, Failure, RunResult, Success, Timeouts, VmList, VmSummary
+from arker.commands import command_of
 from arker.config import BASE_URL, GLOBAL_URL, parse_url, resolve
 from arker.contract import LARGEST_CHUNK
 from arker.ids import is_vm_id, new_ulid
@@ -311,6 +313,19 @@ class TestConfig:
     def test_timeouts_are_numbers(self) -> None:
         with pytest.raises(TypeError):
             Timeouts(read="5")  # type: ignore[arg-type]
+
+
+class TestCommands:
+    @pytest.mark.parametrize("env", [{"KEY": b"secret"}, {b"KEY": "secret"}, {"KEY": ("secret",)}])
+    def test_an_error_about_a_variable_does_not_show_its_value(self, env: Any) -> None:
+        with pytest.raises(TypeError, match="env") as caught:
+            command_of("true", None, None, None, env)
+        assert "secret" not in str(caught.value)
+
+    def test_the_repr_shows_no_variables(self) -> None:
+        command = command_of("true", "0", 5, "/tmp", {"KEY": "secret"})
+        assert "secret" not in repr(command)
+        assert command.fields()["env"] == {"KEY": "secret"}
 
 
 class TestRoutes:
