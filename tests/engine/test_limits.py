@@ -356,11 +356,15 @@ async def test_the_disk_of_a_computer_while_another_one_deletes(
     monkeypatch.setattr(supervisor, "_SHARE", 1.0)
 
     await sh(engine, "mkfifo go")
-    writer = asyncio.create_task(attempt(engine, "while read i <go; do head -c 3000000 /dev/zero > $i; done"))
+    # Both ends open the pipe for reading and writing: it has no end, and nobody waits for the other to open it.
+    loop = "exec 3<>go; touch opened; while read i <&3; do head -c 3000000 /dev/zero > $i; done"
+    writer = asyncio.create_task(attempt(engine, loop))
+    await sh(engine, "until [ -e opened ]; do sleep 0.01; done", session="other")
     for i in range(1, 61, 2):
         # The disk never gets fuller than it was.
         await sh(engine, f"rm f{i} f{i + 1}", vm="b")
-        await attempt(engine, f"[ -e go ] && timeout 1 bash -c 'echo f{i} > go'", session="other")
+        # Whatever wrote too much is killed: this command, too, if it is there.
+        await attempt(engine, f"[ -e go ] && echo f{i} 1<>go", session="other")
     outcome = await writer
     assert (outcome.exit_code, outcome.completed) == (137, True)
     assert b"wrote more than its 67108864 bytes of disk" in outcome.stderr
