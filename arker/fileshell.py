@@ -36,7 +36,7 @@ _DIGEST: Final = re.compile(
 )
 _KINDS: Final[Mapping[int, FileKind]] = {0o10: "file", 0o04: "directory", 0o12: "symlink"}
 _STATUS: Final = {"not_found": 404, "already_exists": 409, "conflict": 409, "unavailable": 503}
-_MISSING: Final = ("not_found", "{path} does not exist")
+_MISSING: Final = ("not_found", "file not found: {path}")
 _FULL: Final = ("unavailable", "the disk is full; {path} was not written")
 #: The ends of the messages of tools, and what they mean.
 _REASONS: Final = {
@@ -128,7 +128,7 @@ allowed() {
     if [ "$version" ] && [ "$(stat -c '%i-%s-%y' -- "$P")" != "$version" ]; then
       fail conflict "$P was changed meanwhile"
     fi
-  elif [ "$version" ]; then fail not_found "$P does not exist"
+  elif [ "$version" ]; then fail not_found "file not found: $P"
   fi
 }
 set_time() { touch -d "@$1" -- "$2" 2>/dev/null || touch -d "@${1%.*}" -- "$2"; }
@@ -328,7 +328,7 @@ cd -P -- "$P"
 mark() {
   case $3 in */*) D=${3%/*} ;; *) D= ;; esac
   if ! clear "$D" || [ -L "$3" ]; then refuse "$3" "a link is on the way"
-  elif [ ! -e "$3" ]; then refuse "$3" "$3 does not exist"
+  elif [ ! -e "$3" ]; then refuse "$3" "file not found: $3"
   elif [ "$4" ] && [ "$(stat -c '%i-%s-%y' -- "$3")" != "$4" ]; then refuse "$3" "$3 was changed meanwhile"
   elif ! set_time "$2" "./$3" 2>/dev/null || ! chmod "$1" -- "$3" 2>/dev/null; then
     refuse "$3" "$3: permission denied"

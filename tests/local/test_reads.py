@@ -34,15 +34,6 @@ class TestSignedReads:
             await client.delete(f"/api/v1/vms/{vm}")
             assert code(await client.get(url)) == "not_found"
 
-    async def test_a_file_that_is_not_there_is_named_word_for_word(self, bench: Bench) -> None:
-        async with bench.client() as client:
-            vm = await fork(client)
-            answer = await client.post(
-                f"/api/v1/vms/{vm}/sync", json={"op": "read", "path": "/home/user/none"}
-            )
-            assert (answer.status_code, code(answer)) == (404, "not_found")
-            assert answer.json()["error"]["message"] == "file not found: /home/user/none"
-
     async def test_no_url_takes_another_method(self, bench: Bench) -> None:
         async with bench.client() as client:
             vm = await fork(client)

@@ -228,7 +228,7 @@ def test_of_several_writers_one_wins(files: FileShell, tmp_path: Path, condition
         ("cat: write error: No space left on device", "unavailable", "the disk is full; /p was not written"),
         ("cat: write error: Disk quota exceeded", "unavailable", "the disk is full; /p was not written"),
         ("/bin/sh: 9: cannot create /p: Permission denied", "bad_request", "/p: permission denied"),
-        ("/bin/sh: 9: cannot create /p: Directory nonexistent", "not_found", "/p does not exist"),
+        ("/bin/sh: 9: cannot create /p: Directory nonexistent", "not_found", "file not found: /p"),
         ("mv: cannot move 'a' to 'b': Read-only file system", "bad_request", "/p: it is read-only"),
         ("arker:more\narker:conflict:a\nb was changed", "conflict", "a\nb was changed"),
         ("Segmentation fault", "internal", "/p: Segmentation fault"),

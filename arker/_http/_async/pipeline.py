@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import sys
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,6 +38,14 @@ _SET_GLOBAL_URL: Final = "for a deployment of your own, set ARKER_GLOBAL_URL or 
 #: JSON), and of an error.
 _LARGEST_ANSWER: Final = 2 * 6 * 16 * 1024 * 1024 + 1024 * 1024
 _LARGEST_ERROR: Final = 1024 * 1024
+
+
+def _level_of_caller() -> int:
+    """Return the `stacklevel` with which the function that calls this one warns about the line that called Arker."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] == "arker":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 class Budget:
@@ -285,7 +294,7 @@ class AsyncPipeline:
             warnings.warn(
                 f"the key to {self.config.regional} is sent to {request.url}, where lists and forks of a name go; "
                 f"{_SET_GLOBAL_URL}",
-                stacklevel=2,
+                stacklevel=_level_of_caller(),
             )
         started = time.perf_counter()
         status = 0

@@ -36,7 +36,8 @@ _REASONS = {
 def translate(error: OSError, path: str) -> Exception:
     """Translate an OSError about `path` into an error of the engine."""
     if error.errno == errno.ENOENT:
-        return FileMissing(f"{path} does not exist")
+        # The text that the original SDK documents, and that programs match.
+        return FileMissing(f"file not found: {path}")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(f"the disk is full; {path} was not written")
     reason = _REASONS.get(error.errno or 0)

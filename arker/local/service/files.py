@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from arker.contract import LARGEST_FILE, path_problem
 from arker.local.engine.file_protocol import FileInfo
-from arker.local.engine.protocol import Engine, FileMissing, FileRefused, Readable
+from arker.local.engine.protocol import Engine, FileRefused, Readable
 from arker.local.storage.uploads import Range
 
 from . import signing
@@ -217,11 +217,7 @@ class Files:
 
     async def _open(self, vm_id: str, path: str) -> Readable:
         with self._sandboxes.used():
-            try:
-                file = await self._engine.open_file(vm_id, path)
-            except FileMissing:
-                # The exact text that the original SDK documents and programs match.
-                raise ApiError("not_found", f"file not found: {path}", resource="file") from None
+            file = await self._engine.open_file(vm_id, path)
         if file.size > LARGEST_FILE:
             await file.close()
             raise ApiError(

@@ -81,6 +81,22 @@ async def test_files_arrive_whole_over_a_wire_that_cuts(
         assert (await vm.run("ls -A")).stdout.split() == [b"f"]
 
 
+async def test_a_file_that_is_missing_is_named_in_the_words_of_the_original_sdk(
+    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+) -> None:
+    path = "/home/user/none"
+    async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as vm:
+        for read in (
+            lambda: vm.sync.read_file(path),
+            lambda: vm.files.read(path),
+            lambda: vm.sync.download(path, tmp_path / "f"),
+            lambda: vm.files.download(path, tmp_path / "f"),
+        ):
+            with pytest.raises(ArkerError) as missing:
+                await read()
+            assert missing.value.message == f"file not found: {path}"
+
+
 @pytest.mark.slow
 async def test_a_fan_out_over_real_computers(wire: CuttingProxy, deployment: Deployment) -> None:
     async with client(wire, deployment) as arker, await arker.vm("arkuntu").fork() as parent:

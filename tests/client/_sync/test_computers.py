@@ -380,6 +380,7 @@ def test_a_warning_says_that_the_key_goes_to_arker_by_default(
             arker.list()
             arker.list()
             told = [str(warning.message) for warning in recwarn]
+            assert all(warning.filename == __file__ for warning in recwarn)
             arkers.fail("list", faults.answer(Answer.error("unauthorized", "no such key", 401)))
             with pytest.raises(ArkerError, match="unauthorized: no such key") as caught:
                 arker.list()

@@ -78,6 +78,22 @@ def test_files_arrive_whole_over_a_wire_that_cuts(
         assert (vm.run("ls -A")).stdout.split() == [b"f"]
 
 
+def test_a_file_that_is_missing_is_named_in_the_words_of_the_original_sdk(
+    wire: CuttingProxy, deployment: Deployment, tmp_path: Path
+) -> None:
+    path = "/home/user/none"
+    with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as vm:
+        for read in (
+            lambda: vm.sync.read_file(path),
+            lambda: vm.files.read(path),
+            lambda: vm.sync.download(path, tmp_path / "f"),
+            lambda: vm.files.download(path, tmp_path / "f"),
+        ):
+            with pytest.raises(ArkerError) as missing:
+                read()
+            assert missing.value.message == f"file not found: {path}"
+
+
 @pytest.mark.slow
 def test_a_fan_out_over_real_computers(wire: CuttingProxy, deployment: Deployment) -> None:
     with client(wire, deployment) as arker, arker.vm("arkuntu").fork() as parent:

@@ -151,7 +151,7 @@ def _allow(path: str, there: os.stat_result | None, conditions: Conditions) -> N
             raise FileRefused(f"{path} is read-only")
     if conditions.version is not None:
         if there is None:
-            raise FileMissing(f"{path} does not exist")
+            raise FileMissing(f"file not found: {path}")
         if version_of(there) != conditions.version:
             raise FileChanged(f"{path} was changed meanwhile")
 
