@@ -13,12 +13,14 @@ from arker.local.engine.gate import Gate
 def test_turns_are_apart_whatever_is_cancelled() -> None:
     async def main(seed: int) -> None:
         rng = random.Random(seed)
-        gate = Gate()
+        idle: list[bool] = []
+        gate = Gate(when_idle=lambda: idle.append(gate.idle))
         inside: list[bool] = []
 
         async def turn(exclusive: bool) -> None:
             async with gate.exclusive() if exclusive else gate.shared():
                 assert not inside or not (exclusive or any(inside))
+                assert not gate.idle
                 inside.append(exclusive)
                 try:
                     for _ in range(rng.randrange(4)):
@@ -36,8 +38,8 @@ def test_turns_are_apart_whatever_is_cancelled() -> None:
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
         assert gate.idle
-        async with gate.exclusive():
-            assert not gate.idle
+        assert idle
+        assert all(idle)
 
     for seed in range(50):
         asyncio.run(main(seed))
@@ -58,6 +60,22 @@ def test_shared_turns_do_not_starve_an_exclusive_one() -> None:
                 done.set()
 
         await asyncio.wait_for(asyncio.gather(share(), share(), share(), exclude()), 5)
+
+    asyncio.run(main())
+
+
+def test_who_comes_first_is_first() -> None:
+    async def main() -> None:
+        gate = Gate()
+        order: list[int] = []
+
+        async def turn(number: int) -> None:
+            async with gate.exclusive():
+                await asyncio.sleep(0)
+                order.append(number)
+
+        await asyncio.gather(*map(turn, range(10)))
+        assert order == list(range(10))
 
     asyncio.run(main())
 

@@ -1,61 +1,54 @@
-"""The turns of commands in sessions: apart, in order, and consistent after cancellation."""
+"""The turns of commands: one at a time in a session, and sessions do not wait for each other."""
 
 from __future__ import annotations
 
 import asyncio
-import random
+import contextlib
 
 import pytest
 
 from arker.local.service.turns import Turns
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_turns_are_apart_whatever_is_cancelled(seed: int) -> None:
-    rng = random.Random(seed)
+async def test_a_session_is_taken_while_a_command_has_its_turn_or_waits() -> None:
     turns = Turns()
-    inside: set[str] = set()
+    order: list[str] = []
 
-    async def turn(session: str) -> None:
-        async with turns.turn("vm", session):
-            assert session not in inside
-            assert turns.taken("vm", session)
-            inside.add(session)
-            try:
-                for _ in range(rng.randrange(4)):
-                    await asyncio.sleep(0)
-            finally:
-                inside.remove(session)
-
-    tasks = []
-    for _ in range(200):
-        tasks.append(asyncio.create_task(turn(rng.choice("ab"))))
-        if rng.random() < 0.4:
-            rng.choice(tasks).cancel()
-        if rng.random() < 0.5:
-            await asyncio.sleep(0)
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
-    assert not turns.taken("vm", "a")
-    assert not turns.taken("vm", "b")
-
-
-async def test_who_comes_first_is_first() -> None:
-    turns = Turns()
-    order: list[int] = []
-
-    async def turn(number: int) -> None:
+    async def wait(name: str) -> None:
         async with turns.turn("vm", "0"):
-            await asyncio.sleep(0)
-            order.append(number)
+            assert turns.taken("vm", "0")
+            order.append(name)
 
-    await asyncio.gather(*map(turn, range(10)))
-    assert order == list(range(10))
-
-
-async def test_an_error_inside_ends_the_turn() -> None:
-    turns = Turns()
-    with pytest.raises(ZeroDivisionError):
-        async with turns.turn("vm", "0"):
-            _ = 1 / 0
+    async with turns.turn("vm", "0"):
+        waiting = [asyncio.create_task(wait(name)) for name in ("first", "cancelled", "last")]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        async with turns.turn("vm", "1"), turns.turn("other", "0"):
+            assert order == []
+        assert not turns.taken("vm", "1")
+    assert turns.taken("vm", "0")
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert order == ["first", "last"]
     assert not turns.taken("vm", "0")
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_session_is_free_after_commands_that_were_cancelled(late: bool) -> None:
+    turns = Turns()
+
+    async def wait() -> None:
+        async with turns.turn("vm", "0"):
+            pass
+
+    async with turns.turn("vm", "0"):
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        if not late:
+            waiting.cancel()
+    # Late: in the same turn of the loop in which the command gets its turn.
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
+    assert not turns.taken("vm", "0")
+    async with turns.turn("vm", "0"):
+        assert turns.taken("vm", "0")

@@ -22,8 +22,8 @@ LOCAL = {
     "http": {"http", "service"},
     "process": {"process", "http", "service", "storage", "engine"},
 }
-#: What of the engine is about engines of any kind: the protocol, and what is made of it.
-ENGINE = {"protocol", "file_protocol", "runs", "readable"}
+#: What of the engine is about engines of any kind: the protocol, what is made of it, and a lock.
+ENGINE = {"protocol", "file_protocol", "runs", "readable", "gate"}
 #: Modules without I/O of their own, which both the client and the deployment use.
 PURE = {"arker.archive", "arker.contract", "arker.ids"}
 #: What only some layers may import of other projects.

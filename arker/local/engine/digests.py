@@ -26,11 +26,7 @@ _PIECE: Final = 1 << 20
 _Key = tuple[str, int, int, int, int]
 
 
-def _nothing() -> None:
-    pass
-
-
-def sha256_of(fd: int, check: Callable[[], None] = _nothing) -> str:
+def sha256_of(fd: int, check: Callable[[], None] = lambda: None) -> str:
     """Return the SHA-256, in hex, of the data read from a descriptor; `check` is called before each piece."""
     digest = hashlib.sha256()
     at = 0
@@ -67,7 +63,7 @@ class Digests:
         if info.st_mtime_ns < info.st_ctime_ns:
             self._remember(_key(owner, info), sha256)
 
-    def of(self, owner: str, fd: int, check: Callable[[], None] = _nothing) -> str:
+    def of(self, owner: str, fd: int, check: Callable[[], None] = lambda: None) -> str:
         """Return the digest of an open file; read it if its digest is not known. Raises OSError, and what `check`
         does."""
         before = os.fstat(fd)

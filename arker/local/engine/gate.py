@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 
@@ -26,9 +27,14 @@ class _Turn:
 
 class Gate:
     """A readers-writer lock. It is fair (first come, first served), so that shared turns cannot starve an exclusive
-    one."""
+    one.
 
-    def __init__(self) -> None:
+    Args:
+        when_idle: called when no turn is held or waited for any more.
+    """
+
+    def __init__(self, when_idle: Callable[[], object] | None = None) -> None:
+        self._when_idle = when_idle
         self._inside = 0  # -1: one exclusive turn
         self._waiting: deque[tuple[bool, asyncio.Future[None]]] = deque()
 
@@ -54,6 +60,8 @@ class Gate:
     def _leave(self, exclusive: bool) -> None:
         self._inside = 0 if exclusive else self._inside - 1
         self._admit()
+        if self._when_idle is not None and self.idle:
+            self._when_idle()
 
     async def _enter(self, exclusive: bool) -> None:
         if not self._waiting and self._admits(exclusive):

@@ -83,10 +83,6 @@ class OutputQuota:
     free: int
 
 
-def _nothing() -> None:
-    pass
-
-
 class Journal:
     """The output of a run. Use it from one event loop; its file is read and written through the page cache.
 
@@ -111,7 +107,7 @@ class Journal:
         #: Bytes that the pieces in memory count as.
         self._memory = 0
         #: Called when there is output that is not in the file.
-        self.on_output: Callable[[], None] = _nothing
+        self.on_output: Callable[[], None] = lambda: None
         self._waiting: list[asyncio.Future[None]] = []
         #: Bytes that were kept.
         self.size: int = 0
@@ -134,20 +130,17 @@ class Journal:
         return self
 
     async def load(self) -> None:
-        """Find out what is in the file of an ended run, once. Raises OSError."""
+        """Read the file of an ended run in a thread, once. Raises OSError."""
         if self._unread is not None:
             async with self._unread:
                 if self._unread is not None:
-                    self._take(await asyncio.to_thread(_scan, self._path))
+                    await asyncio.to_thread(self.load_now)
 
     def load_now(self) -> None:
-        """Do the same while the caller waits. Blocking. Raises OSError."""
-        self._take(_scan(self._path))
-
-    def _take(self, scanned: _Scanned) -> None:
-        self._unread = None
-        self._fd, self._segments, self.totals = scanned
+        """Find out what is in the file of an ended run. Blocking. Raises OSError."""
+        self._fd, self._segments, self.totals = _scan(self._path)
         self.size = sum(self.totals.values())
+        self._unread = None
 
     def append(self, stream: Stream, data: bytes) -> None:
         """Add output, up to the limit and to what the quota allows."""
@@ -255,7 +248,7 @@ class Journal:
     def end(self) -> None:
         """Mark the output as complete."""
         self.ended = True
-        self.on_output = _nothing
+        self.on_output = lambda: None
         self._give_back()
         self._wake()
 

@@ -68,10 +68,6 @@ _MOVES: dict[SessionPhase, tuple[SessionPhase, ...]] = {
 }
 
 
-def _nothing() -> None:
-    pass
-
-
 class TimeoutState(enum.Enum):
     """The state of a command's timeout. Only `Timeout._move` changes it; it moves once."""
 
@@ -97,7 +93,7 @@ class Timeout:
         self.state = state
         self._timer.cancel()
         # What it calls refers to this timeout: both would be left to the garbage collector.
-        expired, self._expired = self._expired, _nothing
+        expired, self._expired = self._expired, lambda: None
         if state is TimeoutState.EXPIRED:
             expired()
 

@@ -55,7 +55,10 @@ def make_folder(path: str) -> bool:
 
 
 def remove_folder(path: str) -> None:
-    """Remove a folder that nothing else changes, and all in it; ignored if it is missing. Raises OSError."""
+    """Remove a folder of the engine's own, and all in it; ignored if it is missing. Raises OSError.
+
+    What computers can write into may be deeper or change meanwhile: see `trees.remove_tree`.
+    """
     with contextlib.suppress(FileNotFoundError):
         with os.scandir(path) as entries:
             for entry in entries:
