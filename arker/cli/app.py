@@ -18,7 +18,7 @@ from .base import Failure, Group, report
 _COMMANDS: Final = {
     "fork": "computers",
     "ls": "computers",
-    "run": "computers",
+    "run": "runs",
     "start": "runs",
     "ps": "runs",
     "logs": "runs",
@@ -46,7 +46,7 @@ _COMMANDS: Final = {
 
 #: Further names, which the list of commands leaves out: the module and the variable of each.
 _UNLISTED: Final = {
-    "exec": ("computers", "run"),
+    "exec": ("runs", "run"),
     "help": ("about", "show_help"),
     "version": ("about", "show_version"),
 }

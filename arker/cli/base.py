@@ -92,6 +92,13 @@ class Command(click.Command):
                 raise click.BadParameter(f"{text!r} is not UTF-8", click.get_current_context(), param)
 
 
+class RunCommand(Command):
+    """A command about one that runs in a computer. Exit codes below 125 are those of the latter, as with `docker run`,
+    `timeout` and `env`."""
+
+    failed = 125
+
+
 class Group(click.Group):
     """A group of commands that answers a name it does not know with the one that was probably meant."""
 

@@ -1,12 +1,10 @@
-"""fork, ls, run, rename, stop, rm, whoami."""
+"""fork, ls, rename, stop, rm, whoami."""
 
 from __future__ import annotations
 
 import contextlib
-import math
-import shlex
 import sys
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,18 +21,15 @@ from .base import (
     show_table,
     show_time,
     warn,
-    write_bytes,
 )
 from .deployments import connected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from arker import Arker
 
     from .tree import Vm
-
-F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @click.command(cls=Command)
@@ -166,126 +161,6 @@ def _with_parents(client: Arker, text: str | None) -> Iterator[Vm]:
         for item in page.items:
             yield Vm(item.vm_id, item.name or None, item.base_image or "", item.parent_vm_id or None)
         offset, total = offset + max(1, len(page.items)), page.total
-
-
-#: Seconds to wait for a command without a timeout. Deployments have their own limits.
-_LONGEST: Final = 24 * 3600
-_YEAR: Final = 365 * 24 * 3600
-
-
-def _whole_seconds(ctx: click.Context, param: click.Parameter, value: float | None) -> int | None:
-    if value is None:
-        return None
-    if not 0 < value <= _YEAR:  # also false for NaN
-        raise click.BadParameter(f"{value:g} is not above 0 and at most {_YEAR} seconds", ctx, param)
-    return math.ceil(value)
-
-
-def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
-    for value in values:
-        if "=" not in value:
-            # What was given instead may be a secret.
-            raise click.BadParameter("expected NAME=VALUE", ctx, param)
-    return dict(value.split("=", 1) for value in values) or None
-
-
-def for_one_command(command: F) -> F:
-    """Give a command the options `--cwd` and `--env`."""
-    variable = click.option(
-        "--env", "-e", metavar="NAME=VALUE", multiple=True, callback=_variables,
-        help="A variable for it; may be repeated.",
-    )  # fmt: skip
-    return click.option(
-        "--cwd", metavar="PATH", help="The folder to run it in; relative to the home folder."
-    )(variable(command))
-
-
-class _Run(Command):
-    #: As for `docker run`, `timeout` and `env`: lower codes are those of the command.
-    failed = 125
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Like click's, but an unknown option may belong to the command to run: say where to put `--`."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            near = f"did you mean {error.possibilities[0]}? " if error.possibilities else ""
-            hint = f"{near}an option of the command to run goes after --: arker run VM -- COMMAND"
-            raise click.UsageError(f"no such option {error.option_name!r} ({hint})", ctx) from None
-
-
-@click.command(cls=_Run)
-@click.argument("vm", shell_complete=names.complete)
-@click.argument("command", nargs=-1, required=True)
-@click.option(
-    "--session", "-s", metavar="NAME",
-    help="The session (a persistent shell) to run it in, created on first use.  [default: 0]",
-)  # fmt: skip
-@click.option(
-    "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,
-    help="Kill the command after this time; fractions are rounded up.  [default: no timeout]",
-)  # fmt: skip
-@for_one_command
-@click.option(
-    "--follow",
-    "-f",
-    is_flag=True,
-    help="Print the output while it runs, and give it the standard input of arker.",
-)
-@as_json
-@connected
-def run(
-    client: Arker,
-    vm: str,
-    command: tuple[str, ...],
-    session: str | None,
-    timeout: int | None,
-    cwd: str | None,
-    env: dict[str, str] | None,
-    follow: bool,
-    as_json: bool,
-) -> None:
-    """Run a command: arker run VM -- COMMAND
-
-    A single argument is a line for the shell, such as 'cd src && make'; of several arguments, each stays one
-    word. A session keeps its folder, variables and functions for its next command. The output is printed
-    unchanged when the command has ended, or with --follow as it comes, and its exit code becomes that of arker
-    run. Standard input of the command is empty without --follow, and Ctrl-C, SIGTERM and SIGHUP end the command.
-    With --follow they are sent to it; the second one ends it.
-    """
-    from arker import Timeouts
-
-    line = command[0] if len(command) == 1 else shlex.join(command)
-    if follow:
-        from .runs import follow as followed
-        from .runs import start_with_input
-
-        if as_json:
-            raise click.UsageError("--follow prints the output as it comes: leave out --json")
-        started = start_with_input(
-            names.computer(client, vm), line, session_id=session or 0, timeout=timeout, cwd=cwd, env=env
-        )
-        click.get_current_context().exit(followed(started, stdin=started.info.takes_input, ours=True))
-    patient = client.with_options(timeout=Timeouts(run=_LONGEST))
-    # The client ends the command of a call that is interrupted.
-    result = names.computer(patient, vm).run(line, session_id=session, timeout=timeout, cwd=cwd, env=env)
-    if as_json:
-        show_json(result.to_dict())
-    else:
-        write_bytes(sys.stdout.buffer, result.stdout)
-        write_bytes(sys.stderr.buffer, result.stderr)
-        show_ending(result.exit_code, result.reason if result.completed else result.reason or "timed_out")
-        if result.truncated:
-            warn("the output was over the deployment's limit; its end is missing")
-    click.get_current_context().exit(result.exit_code)
-
-
-def show_ending(exit_code: int | None, reason: str | None) -> None:
-    """Say why a command ended, unless it ended by itself."""
-    from arker.events import ending
-
-    if reason not in ("exited", None):
-        warn(f"the command was {ending(exit_code, reason)}")
 
 
 @click.command(cls=Command)

@@ -11,7 +11,7 @@ import click
 
 from . import local, profiles
 from .base import Command, Failure, Group, as_json, show_json, show_table
-from .deployments import _complete_profile, resolve
+from .deployments import complete_profile, resolve
 from .profiles import ENVIRONMENT, LOCAL, Profile
 
 
@@ -159,7 +159,7 @@ def _check(key: str, base_url: str, global_url: str, *, allow_http: bool) -> Non
 
 
 @config.command("use", cls=Command)
-@click.argument("name", shell_complete=_complete_profile)
+@click.argument("name", shell_complete=complete_profile)
 def use(name: str) -> None:
     """Make a profile the current one.
 
@@ -177,7 +177,7 @@ def use(name: str) -> None:
 
 
 @config.command("remove", cls=Command)
-@click.argument("name", shell_complete=_complete_profile)
+@click.argument("name", shell_complete=complete_profile)
 def remove(name: str) -> None:
     """Remove a profile and its key."""
     known = profiles.load(_folder())

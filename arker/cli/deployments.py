@@ -191,7 +191,7 @@ def connected(function: F) -> F:
         "--profile",
         envvar="ARKER_PROFILE",
         metavar="NAME",
-        shell_complete=_complete_profile,
+        shell_complete=complete_profile,
         help="The deployment to talk to; see `arker config`.",
     )
     @functools.wraps(function)
@@ -202,7 +202,8 @@ def connected(function: F) -> F:
     return wrapper  # type: ignore[return-value]  # the same signature without the client
 
 
-def _complete_profile(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_profile(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of deployments for the completion of a shell."""
     try:
         known = profiles.load(profiles.folder(os.environ)).named
     except Failure:

@@ -1,14 +1,15 @@
-"""start, ps, logs, attach, kill: runs in the background; and how `run --follow` follows one."""
+"""run, start, ps, logs, attach, kill."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shlex
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -16,6 +17,7 @@ from . import names
 from .base import (
     Command,
     Failure,
+    RunCommand,
     as_json,
     handling,
     iso,
@@ -25,26 +27,135 @@ from .base import (
     warn,
     write_bytes,
 )
-from .computers import _Run, _whole_seconds, for_one_command, show_ending
 from .deployments import connected
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from arker import Arker, Computer, Run
 
+F = TypeVar("F", bound="Callable[..., Any]")
+
+#: Seconds to wait for a command without a timeout. Deployments have their own limits.
+_LONGEST: Final = 24 * 3600
+_YEAR: Final = 365 * 24 * 3600
 #: Bytes of standard input that are passed on at a time.
 _READ: Final = 65536
-_SESSION_HELP: Final = "The session to run it in, which is busy meanwhile.  [default: one of its own]"
 
 
-@click.command(cls=_Run)
+def _whole_seconds(ctx: click.Context, param: click.Parameter, value: float | None) -> int | None:
+    if value is None:
+        return None
+    if not 0 < value <= _YEAR:  # also false for NaN
+        raise click.BadParameter(f"{value:g} is not above 0 and at most {_YEAR} seconds", ctx, param)
+    return math.ceil(value)
+
+
+def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    for value in values:
+        if "=" not in value:
+            # What was given instead may be a secret.
+            raise click.BadParameter("expected NAME=VALUE", ctx, param)
+    return dict(value.split("=", 1) for value in values) or None
+
+
+def _for_one_command(command: F) -> F:
+    """Give a command the options `--timeout`, `--cwd` and `--env`."""
+    for option in (
+        click.option(
+            "--env", "-e", metavar="NAME=VALUE", multiple=True, callback=_variables,
+            help="A variable for it; may be repeated.",
+        ),
+        click.option("--cwd", metavar="PATH", help="The folder to run it in; relative to the home folder."),
+        click.option(
+            "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,
+            help="End the command after this time; fractions are rounded up.  [default: no timeout]",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+class _Starting(RunCommand):
+    """Takes a command to run after `--`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Like click's, but an unknown option may belong to the command to run: say where to put `--`."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            near = f"did you mean {error.possibilities[0]}? " if error.possibilities else ""
+            hint = f"{near}an option of the command to run goes after --: {ctx.command_path} VM -- COMMAND"
+            raise click.UsageError(f"no such option {error.option_name!r} ({hint})", ctx) from None
+
+
+@click.command(cls=_Starting)
 @click.argument("vm", shell_complete=names.complete)
 @click.argument("command", nargs=-1, required=True)
-@click.option("--session", "-s", metavar="NAME", help=_SESSION_HELP)
 @click.option(
-    "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,
-    help="End the command after this time.  [default: no timeout]",
+    "--session", "-s", metavar="NAME",
+    help="The session (a persistent shell) to run it in, created on first use.  [default: 0]",
 )  # fmt: skip
-@for_one_command
+@_for_one_command
+@click.option(
+    "--follow",
+    "-f",
+    is_flag=True,
+    help="Print the output while it runs, and give it the standard input of arker.",
+)
+@as_json
+@connected
+def run(
+    client: Arker,
+    vm: str,
+    command: tuple[str, ...],
+    session: str | None,
+    timeout: int | None,
+    cwd: str | None,
+    env: dict[str, str] | None,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Run a command: arker run VM -- COMMAND
+
+    A single argument is a line for the shell, such as 'cd src && make'; of several arguments, each stays one
+    word. A session keeps its folder, variables and functions for its next command. The output is printed
+    unchanged when the command has ended, or with --follow as it comes, and its exit code becomes that of arker
+    run. Standard input of the command is empty without --follow, and Ctrl-C, SIGTERM and SIGHUP end the command.
+    With --follow they are sent to it; the second one ends it.
+    """
+    from arker import Timeouts
+
+    line = command[0] if len(command) == 1 else shlex.join(command)
+    if follow:
+        if as_json:
+            raise click.UsageError("--follow prints the output as it comes: leave out --json")
+        started = start_with_input(
+            names.computer(client, vm), line, session_id=session or 0, timeout=timeout, cwd=cwd, env=env
+        )
+        click.get_current_context().exit(_follow(started, stdin=started.info.takes_input, ours=True))
+    patient = client.with_options(timeout=Timeouts(run=_LONGEST))
+    # The client ends the command of a call that is interrupted.
+    result = names.computer(patient, vm).run(line, session_id=session, timeout=timeout, cwd=cwd, env=env)
+    if as_json:
+        show_json(result.to_dict())
+    else:
+        write_bytes(sys.stdout.buffer, result.stdout)
+        write_bytes(sys.stderr.buffer, result.stderr)
+        _show_ending(result.exit_code, result.reason if result.completed else result.reason or "timed_out")
+        if result.truncated:
+            warn("the output was over the deployment's limit; its end is missing")
+    click.get_current_context().exit(result.exit_code)
+
+
+@click.command(cls=_Starting)
+@click.argument("vm", shell_complete=names.complete)
+@click.argument("command", nargs=-1, required=True)
+@click.option(
+    "--session", "-s", metavar="NAME",
+    help="The session to run it in, which is busy meanwhile.  [default: one of its own]",
+)  # fmt: skip
+@_for_one_command
 @click.option("--stdin", is_flag=True, help="Let `arker attach` give it input; else its input is empty.")
 @as_json
 @connected
@@ -128,7 +239,7 @@ def logs(client: Arker, vm: str, run: str, follow: bool) -> None:
         write_bytes(sys.stderr.buffer, stderr)
 
 
-@click.command(cls=_Run)
+@click.command(cls=RunCommand)
 @click.argument("vm", shell_complete=names.complete)
 @click.argument("run")
 @connected
@@ -138,7 +249,7 @@ def attach(client: Arker, vm: str, run: str) -> None:
     Ctrl-C interrupts the command; a second one ends it. RUN is the id or its beginning.
     """
     found = _find(client, vm, run)
-    click.get_current_context().exit(follow(found, stdin=found.info.takes_input))
+    click.get_current_context().exit(_follow(found, stdin=found.info.takes_input))
 
 
 @click.command(cls=Command)
@@ -183,7 +294,7 @@ def start_with_input(computer: Computer, line: str, **options: Any) -> Run:
         return computer.start(line, **options)
 
 
-def follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
+def _follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
     """Show what a run writes until its end, and pass Ctrl-C and, with `stdin`, input on; its exit code. A run that is
     `ours` also gets SIGTERM and SIGHUP, and ends when nobody reads its output any more."""
     if stdin:
@@ -194,13 +305,21 @@ def follow(run: Run, *, stdin: bool, ours: bool = False) -> int:
     with handling(_signalled, *(("SIGTERM", "SIGHUP") if ours else ())):
         _show_all(run, ours)
     info = run.info
-    show_ending(info.exit_code, info.reason)
+    _show_ending(info.exit_code, info.reason)
     if info.exit_code is None:
         # Otherwise its standard error has them.
         for note in info.notes:
             warn(note)
         return 125
     return info.exit_code
+
+
+def _show_ending(exit_code: int | None, reason: str | None) -> None:
+    """Say why a command ended, unless it ended by itself."""
+    from arker.events import ending
+
+    if reason not in ("exited", None):
+        warn(f"the command was {ending(exit_code, reason)}")
 
 
 def _show_all(run: Run, ours: bool) -> None:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from . import names
-from .base import Failure
-from .computers import _Run
+from .base import Failure, RunCommand
 from .deployments import connected
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _READ: Final = 65536
 _LEAVE: Final = b"~."
 
 
-@click.command(cls=_Run)
+@click.command(cls=RunCommand)
 @click.argument("vm", shell_complete=names.complete)
 @click.option("--session", "-s", metavar="NAME", help="The session of the terminal.  [default: 0]")
 @click.option("--command", "-c", metavar="PATH", help="Run this program instead of a shell.")

@@ -208,6 +208,8 @@ def test_run_says_when_arker_failed_and_not_the_command(cli: Cli, vm: str) -> No
 def test_options_of_the_command_are_not_taken_for_ours(cli: Cli, vm: str) -> None:
     refused = cli("run", vm, "ls", "-l", code=2).stderr
     assert "'-l' (an option of the command to run goes after --: arker run VM -- COMMAND)" in refused
+    assert "goes after --: arker start VM -- COMMAND)" in cli("start", vm, "ls", "-l", code=2).stderr
+    assert "goes after" not in cli("attach", vm, "-l", code=2).stderr
     assert "did you mean --timeout?" in cli("run", vm, "--tmeout", "3", "--", "true", code=2).stderr
     assert refused.count("\n") == 1
 
