@@ -101,7 +101,8 @@ def command_line(command: str | Sequence[str]) -> str:
     arguments = list(command)
     for number, argument in enumerate(arguments):
         if not isinstance(argument, str):
-            raise TypeError(f"command[{number}] is a str, not {type(argument).__name__}: {argument!r}"[:200])
+            # Not the argument itself, which may be secret.
+            raise TypeError(f"command[{number}] is a str, not {type(argument).__name__}")
     if not arguments:
         raise ValueError("command is an empty list")
     return shlex.join(arguments)
