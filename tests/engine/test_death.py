@@ -76,7 +76,8 @@ def test_a_kill_ends_computers_whose_process_1_does_nothing(box: Box) -> None:
 def test_a_kill_ends_a_fork_bomb(box: Box) -> None:
     async def use(engine: object) -> None:
         bomb = "b() { b | b & }; b; while :; do echo x >> /home/user/log; done"
-        await attempt(engine, f"({bomb}) >/dev/null 2>&1 & sleep 1")  # type: ignore[arg-type]
+        begun = "until [ -s /home/user/log ]; do :; done"
+        await attempt(engine, f"({bomb}) >/dev/null 2>&1 & sleep 1; {begun}")  # type: ignore[arg-type]
 
     with engine_apart(box, use) as (pid, first):
         process_1 = os.pidfd_open(first)
@@ -97,7 +98,8 @@ def test_a_sandbox_that_outlived_its_engine_ends_before_the_next_one_starts(
         return [word for word in isolation(*args, **options) if word != "--die-with-parent"]  # type: ignore[arg-type]
 
     async def use(engine: object) -> None:
-        await sh(engine, "(env -i setsid bash -c 'while :; do date > now; done' &) >/dev/null 2>&1")  # type: ignore[arg-type]
+        hides = "(env -i setsid bash -c 'while :; do date > now; done' &) >/dev/null 2>&1"
+        await sh(engine, f"{hides}; until [ -e now ]; do :; done")  # type: ignore[arg-type]
 
     monkeypatch.setattr(sandbox, "isolation", immortal)
     with engine_apart(box, use) as (pid, first):

@@ -165,7 +165,7 @@ async def test_unwritable_paths_are_refused(
     await sh(engine, prepare)
     with pytest.raises(error):
         await engine.write_file("a", f"{HOME}/{path}", b"data")
-    assert await attempt(engine, "ls -A | grep partial") != 0
+    assert (await attempt(engine, "ls -A | grep partial")).exit_code == 1
 
 
 async def test_a_closed_home_does_not_close_what_is_in_it(engine: BubblewrapEngine) -> None:

@@ -165,7 +165,7 @@ os.close(fd)
 async def test_shared_memory_of_a_program_that_cannot_be_read(engine: BubblewrapEngine, hold: str) -> None:
     await sh(engine, "cp $(readlink -f /usr/bin/python3) program; chmod 111 program")
     code = f"import mmap, os, time\n{hold}\ntime.sleep(60)"
-    outcome = await attempt(engine, f"PYTHONHOME=/usr ./program - <<'PYTHON'\n{code}\nPYTHON", timeout=30)
+    outcome = await attempt(engine, f"PYTHONHOME=/usr ./program - <<'PYTHON'\n{code}\nPYTHON", timeout=80)
     assert (outcome.exit_code, outcome.completed) == (137, True), outcome
     assert b"more than its 209715200 bytes of memory" in outcome.stderr
 
@@ -210,7 +210,7 @@ async def test_a_process_that_ends_hides_nothing(engine: BubblewrapEngine) -> No
 )
 async def test_shared_memory_without_a_name(engine: BubblewrapEngine, hold: str) -> None:
     code = f"import ctypes, mmap, os, socket, time\nlibc = ctypes.CDLL(None)\n{hold}\ntime.sleep(60)"
-    outcome = await attempt(engine, f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=30)
+    outcome = await attempt(engine, f"python3 - <<'PYTHON'\n{code}\nPYTHON", timeout=80)
     assert (outcome.exit_code, outcome.completed) == (137, True), outcome
     assert b"more than its 209715200 bytes of memory" in outcome.stderr
     await neighbour(engine)
@@ -243,7 +243,7 @@ async def test_the_disk_of_a_computer(engine: BubblewrapEngine, caplog: pytest.L
     )
     assert caplog.text.count(killed) == 1
     await neighbour(engine)
-    assert await sh(engine, "rm f*; echo x > y; sleep 1; cat y", timeout=10) == "x\n"
+    assert await sh(engine, "rm f*; echo x > y; sleep 1; cat y", timeout=60) == "x\n"
 
 
 async def test_trouble_with_one_computer_does_not_end_the_supervision_of_others(

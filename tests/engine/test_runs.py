@@ -25,6 +25,7 @@ from arker.local.engine import (
 )
 from arker.local.engine.protocol import Reason
 from arker.local.engine.runs import collect
+from arker.local.engine.session import TimeoutState, _Command
 
 from .harness import Box, attempt, sh, until_there_are
 
@@ -327,10 +328,16 @@ async def test_a_timeout_ends_what_ignores_signals(engine: BubblewrapEngine) -> 
     assert await sh(engine, "echo $x") == "5\n"
 
 
-@pytest.mark.slow
 async def test_output_before_the_timeout_is_kept(engine: BubblewrapEngine) -> None:
-    await sh(engine, ":")
-    outcome = await attempt(engine, "echo early; sleep 30", timeout=1)
+    handle = await engine.start_run("a", "0", "echo early; sleep 1000", timeout=3600)
+    async for _ in handle.events():
+        break
+    # As if the hour was over.
+    session = engine._computers["a"].sessions["0"]
+    assert session.run is not None
+    assert isinstance(session.run.control, _Command)
+    session.run.control._timeout._move(TimeoutState.EXPIRED)
+    outcome = await collect(handle)
     assert (outcome.stdout, outcome.completed) == (b"early\n", False)
 
 
@@ -347,7 +354,9 @@ async def test_a_whole_run_ends_with_the_last_process_that_it_started(engine: Bu
     handle = await engine.start_run(
         "a",
         "0",
-        "x=5; (sleep 0.1; echo late) & setsid -f sh -c 'sleep 0.3; echo daemon; echo err >&2'; echo now; (exit 7)",
+        "x=5; (until [ -e now ]; do sleep 0.1; done; echo late; touch late) & "
+        "setsid -f sh -c 'until [ -e late ]; do sleep 0.2; done; echo daemon; echo err >&2'; "
+        "echo now; touch now; (exit 7)",
         whole=True,
     )
     outcome = await collect(handle)
@@ -491,7 +500,7 @@ async def test_made_up_records_reach_no_further_than_their_command(
 async def test_records_made_up_between_commands_change_nothing(engine: BubblewrapEngine) -> None:
     await sh(engine, "x=mine; cd /tmp")
     made_up = "'\\0K\\0/etc\\0x=made_up\\0'"
-    await sh(engine, f"for p in /run/arker/0/*; do timeout 0.1 printf {made_up} >$p; done", session="other")
+    await sh(engine, f"for p in /run/arker/0/*; do timeout 20 printf {made_up} >$p; done", session="other")
     assert {session.session_id: session.cwd for session in (await engine.sessions("a"))}["0"] == "/tmp"
     await engine.stop("a")
     assert await sh(engine, "echo $x $PWD") == "mine /tmp\n"

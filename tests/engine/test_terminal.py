@@ -277,6 +277,7 @@ async def test_a_computer_without_room_for_another_process(
     await sh(engine, f"python3 -c '{FILLER}' >/dev/null 2>&1")
     with pytest.raises(LimitReached):
         await screen(engine)
+    monkeypatch.undo()
     await engine.stop("a")
     seen = await screen(engine)
     await seen.until(r"\$ ")

@@ -151,10 +151,10 @@ def test_a_disk_without_anything_left_can_be_started_from_and_cleaned_up(
     # Served, so that there is a reserve; then killed; then all that is left is taken. The second start finds what the
     # first one left of the reserve.
     said = tmp_path_factory.mktemp("said") / "said"
-    serve = f"{sys.executable} -m arker serve --port 0 --state $0 --log-level warning > {said}"
+    serve = f"{sys.executable} -m arker serve --port 0 --state $0 --log-level warning > {said}$n"
     before = (
         f"for n in 1 2; do {serve} & "
-        f"until grep -q ARKER_API_KEY {said}; do sleep 0.05; done; "
+        f"until grep -qs ARKER_API_KEY {said}$n; do sleep 0.05; done; "
         'until [ $n -gt 1 ] || [ -e "$0/spare/63" ]; do sleep 0.05; done; '
         f"kill -9 $!; wait $!; ({fill}) 2>/dev/null; ! touch $0/one-more 2>/dev/null; done; true"
     )

@@ -285,7 +285,7 @@ class TestIdempotency:
             while not bench.engine.commands:
                 await asyncio.sleep(0)
             waiting.cancel()
-            await asyncio.wait_for(ended.wait(), 5)
+            await asyncio.wait_for(ended.wait(), 60)
             # Whoever asks at this very moment, or later, is told the same.
             for _ in range(2):
                 assert code(await command(client, vm, "train", "k")) == "conflict"
