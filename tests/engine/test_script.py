@@ -21,7 +21,7 @@ def test_a_process_that_is_being_started_holds_no_gate_open(
         opened.append(fd := real(path, flags, *mode))
         return fd
 
-    script = Script(f"{tmp_path}/script", str(tmp_path), bytes(tmp_path), b"")
+    script = Script(f"{tmp_path}/script", f"{tmp_path}/gate", bytes(tmp_path / "gate"), b"")
     with subprocess.Popen(["bash", "script"], cwd=tmp_path, stdout=subprocess.PIPE) as shell:
         assert shell.stdout is not None
         with monkeypatch.context() as patched:

@@ -164,11 +164,13 @@ class Helper:
 async def _readable(sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
-    loop.add_reader(sock, ready.set)
+    # By its number: the loop would look for the addresses of a socket, to describe it.
+    fd = sock.fileno()
+    loop.add_reader(fd, ready.set)
     try:
         await ready.wait()
     finally:
-        loop.remove_reader(sock)
+        loop.remove_reader(fd)
 
 
 def _discard(work: asyncio.Future[list[socket.socket]]) -> None:

@@ -25,7 +25,7 @@ _BLOCK = 4096
 _AHEAD = 1 << 14
 # A compound command with a redirection that fails executes nothing that a trap could see. Arithmetic in a redirection
 # is the only way to set the number of the next line; `if` would set it back. At the end, the status is 0.
-_GATE = b"{ :;} <%b/%d <\"/$((LINENO=0))\"||if { :;} <'';then :;fi\n"
+_GATE = b"{ :;} <%b.%d <\"/$((LINENO=0))\"||if { :;} <'';then :;fi\n"
 
 
 class Script:
@@ -33,18 +33,18 @@ class Script:
 
     Args:
         file: the script, made here. The shell may open it once.
-        folder: an existing folder for the gates.
-        inside: the path by which the shell reaches `folder`.
+        gate: the path of the gates, without the end of their names.
+        inside: the same path as the shell sees it.
         text: what the shell reads first, in whole lines.
     """
 
     __slots__ = ("_fd", "_gates", "_inside", "_open", "_read", "_reserved", "_size", "_turn")
 
-    def __init__(self, file: str, folder: str, inside: bytes, text: bytes) -> None:
+    def __init__(self, file: str, gate: str, inside: bytes, text: bytes) -> None:
         self._inside = inside
-        self._gates = (f"{folder}/0", f"{folder}/1")
-        for gate in self._gates:
-            os.mkfifo(gate, 0o600)
+        self._gates = (f"{gate}.0", f"{gate}.1")
+        for path in self._gates:
+            os.mkfifo(path, 0o600)
         #: Which gate the shell waits at, or will.
         self._turn = 0
         #: The other end of the gate that the shell was let through.

@@ -2,8 +2,8 @@
 
 A folder that the sandbox sees read-only has `bash`, the script (so named because bash calls itself by the name of its
 script in messages), and named pipes: `o` and `e`, the output and error output of the command that runs; `i`, its input
-where it has one. A second folder, whose name only the shell and the host know and which no listing shows, has the pipe
-of records, the gates of the script, and the files of shell code that the engine needs.
+where it has one. Beside the folder, under names that only the shell and the host know and that no listing shows, are
+the pipe of records, the gates of the script, and the files of shell code that the engine needs.
 
 For each command the shell reads two lines. The first evaluates the command, and then tells how it ended: a redirection
 from a file that does not exist, whose name has status and folder in it, fails, and bash itself writes the name in its
@@ -89,24 +89,26 @@ _OPENS = {"x86_64": b"257 ", "aarch64": b"56 "}.get(platform.machine(), b"unknow
 
 _ABOVE = """\
 {{ cd {path}; setsid bash --noprofile --norc bash 0<&- 1>&- 2>&- 3>&-
-printf '\\0X%d\\0' $? >&3; }} 3>{secret}/s </dev/null &
+printf '\\0X%d\\0' $? >&3; }} 3>{secret}.s </dev/null &
 """
 
 _START = rb"""\builtin cd -- %(cwd)b || \builtin cd
 \builtin unset -v OLDPWD
 %(restoration)b
 %(hook)b
-\builtin printf '\0S%%d\0' "$$" >%(secret)b/s
+\builtin printf '\0S%%d\0' "$$" >%(secret)b.s
 """
 #: Keeps `eval` from counting as a failed command itself: an ERR trap would run twice.
 _EXCUSED = b"&&if { :;} 2>&- <'';then :;fi"
 # The empty line: after a text that ends with a continued line, bash takes the next word for no word of the grammar.
-_COMMAND = b'%b\\builtin eval %b <%b%b%b;if { :;} 2>%b/s <"/%b/$?/${PWD-}/%b/";then :;fi%b\n\n'
+_COMMAND = b'%b\\builtin eval %b <%b%b%b;if { :;} 2>%b.s <"/%b/$?/${PWD-}/%b/";then :;fi%b\n\n'
 # `:` leaves its name in `$_`, instead of one that is secret. Nothing is executed if the pipe cannot be opened: the
 # command would be taken for the one that had no record.
-_TELL = b"if { \\:;} >%b/s;then \\builtin . %b/%b;\\:;fi\n"
-_TELL_APART = b"(\\builtin . %b/%b)\n"
-_TELL_PART = b"{ %b;\\:;} >%b/s 2>&-\n"
+_TELL = b"if { \\:;} >%b.s;then %b;\\:;fi\n"
+_TELL_APART = b"(%b)\n"
+_TELL_PART = b"{ %b;\\:;} >%b.s 2>&-\n"
+#: The file of the hook; a function called `builtin` must not keep it from reporting.
+_AT_EXIT = b'\\unset -f builtin\n%b\n\\builtin return "$1" 2>/dev/null\n'
 #: Sets the status to its argument.
 _RETURN = b'\\builtin return "$1"\n'
 _LEAVE = b'\\builtin exit "${PIPESTATUS-1}"\n'
@@ -120,9 +122,9 @@ _FUNCTIONS = re.compile(
 _PASSING_NAMES = frozenset({b"errexit", b"nounset", b"pipefail"})
 _PASSING = b"\\builtin set +eu +o pipefail;"
 # A function called `builtin` would print into the output of the command; the file removes it first.
-_HOOK = b'\\. %b/x "$?"&&:'
+_HOOK = b'\\. %b.x "$?"&&:'
 _EXIT = (
-    b'exit() { \\builtin set -- "${@:-$?}";\\builtin test "$BASHPID" != "$$"||\\builtin . %b/x "$1"&&:;'
+    b'exit() { \\builtin set -- "${@:-$?}";\\builtin test "$BASHPID" != "$$"||\\builtin . %b.x "$1"&&:;'
     b'\\builtin exit "$@";};'
 )
 
@@ -141,16 +143,18 @@ _TELLS: dict[str, list[str]] = {
 }
 
 
-def _telling(secret: bytes, kind: str, after: str = ":") -> bytes:
-    """The file of shell code that reports the state of a shell, its options first: some are then unset."""
+def _telling(secret: bytes, kind: str) -> bytes:
+    """The shell code that reports the state of a shell, its options first: some are then unset."""
     head = rf"""\builtin printf '\0{kind}\0%s\0%s\0%s\0' "${{PWD-}}" "$SHELLOPTS" "$BASHOPTS" """
     lines = ["{", head, _PASSING.decode()]
     lines += [rf"{SECTIONS[name]};\builtin printf '\0'" for name in _TELLS[kind]]
-    if kind in "EF":
-        lines.insert(0, r"\unset -f builtin")
-    lines += [rf"\builtin printf 'Z\0';}} >{secret.decode()}/s", rf"\builtin {after}"]
-    return "\n".join(lines).encode() + b"\n"
+    lines.append(rf"\builtin printf 'Z\0';}} >{secret.decode()}.s")
+    return "\n".join(lines).encode()
 
+
+#: The ends of the names of its secret files: records, what it does at its end, the file that sets the status, a long
+#: command, and what it begins with.
+_SECRET_FILES = ("s", "x", "r", "f", "start")
 
 _RECORD = re.compile(rb"\0(?:(?P<kind>[SX])(?P<number>\d{1,9})\0|(?P<teller>[KLEFV])\0?)")
 _TOLD_END = b"\0Z\0"
@@ -377,7 +381,7 @@ class Shell:
         self._on_told = on_told
         name_of_secret = secrets.token_urlsafe(8)
         self._folder = f"{control}/{name}"
-        self._secret_folder = f"{control}/{name_of_secret}"
+        self._secret_file = f"{control}/{name_of_secret}"
         self._path = f"{CONTROL}/{name}".encode()
         self._secret = f"{CONTROL}/{name_of_secret}".encode()
         self._cwd = cwd
@@ -399,8 +403,7 @@ class Shell:
         self._unseen: dict[bytes, bytes] = {}
         self._status = status
         self._at_exit = ""
-        #: The files of shell code that were made by `_has`.
-        self._made: set[str] = set()
+        self._returns = False
         #: Whether options are set that end with their command: a shell that reports from a subshell cannot unset them.
         self._passing = False
         self._apart = False
@@ -436,11 +439,9 @@ class Shell:
         self._make(told, environment)
 
     def _make(self, told: Checkpoint | bytes | None, environment: Iterable[str]) -> None:
-        for folder in (self._folder, self._secret_folder):
-            os.mkdir(folder, 0o700)
-        os.mkfifo(f"{self._secret_folder}/s", 0o600)
+        os.mkdir(self._folder, 0o700)
+        os.mkfifo(f"{self._secret_file}.s", 0o600)
         secret = self._secret
-        small_files.make(f"{self._secret_folder}/k", _telling(secret, "K"))
         self._tell_at_exit("E")
         late = b""
         if isinstance(told, Checkpoint):
@@ -462,13 +463,13 @@ class Shell:
         }
         if code:
             # In a file of its own, as an error in what users defined would end the script.
-            small_files.make(f"{self._secret_folder}/start", start)
-            start = b"\\builtin . " + secret + b"/start;"
+            small_files.make(f"{self._secret_file}.start", start)
+            start = b"\\builtin . " + secret + b".start;"
         # Both ends are open, so that the pipe does not end between records.
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
-        self._records = os.open(f"{self._secret_folder}/s", flags)
+        self._records = os.open(f"{self._secret_file}.s", flags)
         self._script = Script(
-            f"{self._folder}/bash", self._secret_folder, secret, start + b"\\:;" + late + b"\n"
+            f"{self._folder}/bash", self._secret_file, secret, start + b"\\:;" + late + b"\n"
         )
         self._out = _Reader(f"{self._folder}/o", Stream.STDOUT)
         self._err = _Reader(f"{self._folder}/e", Stream.STDERR)
@@ -479,17 +480,15 @@ class Shell:
     def _tell_at_exit(self, kind: str) -> None:
         """Make the shell report at its end everything that the last command may have changed."""
         self._at_exit = kind
-        text = _telling(self._secret, kind, after='return "$1" 2>/dev/null')
-        small_files.make(f"{self._secret_folder}/x", text)
+        small_files.make(f"{self._secret_file}.x", _AT_EXIT % _telling(self._secret, kind))
 
-    def _has(self, name: str) -> bool:
-        """Whether there is a file of optional shell code; it is made when it is first needed, if the disk has room."""
-        if name not in self._made:
-            text = _RETURN if name == "r" else _telling(self._secret, name.upper())
+    def _has_return(self) -> bool:
+        """Whether there is the file that sets the status; it is made when it is first needed, if the disk has room."""
+        if not self._returns:
             with contextlib.suppress(OSError):
-                small_files.make(f"{self._secret_folder}/{name}", text)
-                self._made.add(name)
-        return name in self._made
+                small_files.make(f"{self._secret_file}.r", _RETURN)
+                self._returns = True
+        return self._returns
 
     def _hook(self) -> bytes:
         """The trap on EXIT that reports the state and then runs the user's trap, as one word."""
@@ -582,8 +581,8 @@ class Shell:
         shallow = not (careful or before or self._unknown or self._line_is_fixed)
         if self._status == 1:
             before += b"! if { :;} 2>&- <'';then :;fi;"
-        elif self._status and not careful and self._has("r"):
-            before += b"\\builtin . %b/r %d&&:;" % (secret, self._status)
+        elif self._status and not careful and self._has_return():
+            before += b"\\builtin . %b.r %d&&:;" % (secret, self._status)
         elif self._status:
             before += b"(\\builtin exit %d)&&:;" % self._status
         word = self._word(command)
@@ -609,10 +608,10 @@ class Shell:
             self._asked[nonce] = part
             return line + _TELL_PART % (part.report(nonce), secret)
         more = self._changes_more(text)
-        kind = b"l" if more and self._has("l") else b"k"
+        report = _telling(secret, "L" if more else "K")
         if self._at_exit != (at_exit := "F" if more else "E"):
             self._tell_at_exit(at_exit)
-        return line + (_TELL_APART % (secret, kind) if self._apart else _TELL % (secret, secret, kind))
+        return line + (_TELL_APART % report if self._apart else _TELL % (secret, report))
 
     def _changes_more(self, text: bytes) -> bool:
         """Whether a command may change what is reported only on demand: by itself, or by what it calls, reads or
@@ -674,11 +673,11 @@ class Shell:
         if len(kept) < len(command) and backslashes % 2:
             command = kept[:-1]
         # Written over, as removing a file costs more; a file that is emptied first is written to the disk when closed.
-        fd = os.open(f"{self._secret_folder}/f", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(f"{self._secret_file}.f", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(command)
             file.truncate()
-        return b'"$(<' + self._secret + b'/f)"'
+        return b'"$(<' + self._secret + b'.f)"'
 
     def _watch(self) -> None:
         if self._look_timer is None:
@@ -1065,8 +1064,10 @@ class Shell:
         self._held.clear()
         self._script.close()
         os.close(self._records)
-        for folder in (self._folder, self._secret_folder):
-            small_files.remove_folder(folder)
+        small_files.remove_folder(self._folder)
+        for name in _SECRET_FILES:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._secret_file}.{name}")
         on_end, self._on_end = self._on_end, None
         if on_end is not None:
             cut = Result(None, self._cwd, time.perf_counter() - self._began, why=why)
