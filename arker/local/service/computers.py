@@ -54,6 +54,15 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A name, as `Access.named` finds it: a computer of the organization, else an image, else a public computer; with
+    `org`, one of this organization."""
+
+    name: str
+    org: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """The properties of a new computer.
 
@@ -108,84 +117,36 @@ class Computers:
     async def fork(
         self,
         who: Principal,
-        vm_id: str,
-        *,
-        name: str | None,
-        is_public: bool,
-        region: str | None,
-        once: Once | None,
-        answer: Callable[[Computer], bytes],
-    ) -> bytes:
-        """Fork a computer by its id; return what `answer` makes of the child."""
-
-        def source() -> Computer:
-            return self._access.seen(who, vm_id)
-
-        return await self._fork(who, source, Wanted(name, is_public), region, f"fork:{vm_id}", once, answer)
-
-    async def fork_by_name(
-        self,
-        who: Principal,
-        source_name: str,
-        *,
-        name: str | None,
-        is_public: bool,
-        region: str | None,
-        once: Once | None,
-        answer: Callable[[Computer], bytes],
-    ) -> bytes:
-        """Fork by name: a computer of the organization, else an image, else a public computer."""
-        await self._images.refresh()
-
-        def source() -> Computer:
-            return self._access.named(who, source_name)
-
-        return await self._fork(who, source, Wanted(name, is_public), region, "fork_by_name", once, answer)
-
-    async def create(
-        self,
-        who: Principal,
-        *,
-        vm_id: str | None,
-        name: str | None,
-        org: str | None,
+        source: str | Named,
         wanted: Wanted,
+        *,
         once: Once | None,
-    ) -> str:
-        """Fork the computer with an id, or else with a name; with `org`, the one of this organization. Return the id of
-        the new computer, which may be deleted already if the request is a repeat.
+        scope: str,
+        answer: Callable[[Computer], bytes],
+        region: str | None = None,
+    ) -> bytes:
+        """Fork a computer, which `source` says by its id or its name. Return what `answer` makes of the new one, which
+        may be deleted already if the request is a repeat.
+
+        Args:
+            scope: with the key of `once`, what identifies the request.
 
         Raises:
             ApiError: `already_exists` for a name that is taken.
         """
-        await self._images.refresh()
-
-        def source() -> Computer:
-            if vm_id is None:
-                assert name is not None
-                return self._access.named(who, name, org)
-            return self._access.seen(who, vm_id)
-
-        made = await self._fork(who, source, wanted, None, "fork", once, lambda child: child.vm_id.encode())
-        return made.decode()
-
-    async def _fork(
-        self,
-        who: Principal,
-        source: Callable[[], Computer],
-        wanted: Wanted,
-        region: str | None,
-        scope: str,
-        once: Once | None,
-        answer: Callable[[Computer], bytes],
-    ) -> bytes:
+        if isinstance(source, Named):
+            await self._images.refresh()
         who.check_unlimited("fork")
         if region not in (None, REGION):
             raise ApiError("bad_request", f"region: there is no region {region!r} here, only `{REGION}`")
 
         async def make(asked: tuple[Identity, bytes] | None = None) -> bytes:
             # Looked up only when the key is new: a repeat is answered even if the source was deleted or renamed since.
-            parent, now = source(), time.time_ns() // 1_000_000
+            if isinstance(source, Named):
+                parent = self._access.named(who, source.name, source.org)
+            else:
+                parent = self._access.seen(who, source)
+            now = time.time_ns() // 1_000_000
             child = Computer(
                 new_ulid(), who.org_id, "computer", wanted.name, parent.image, wanted.is_public, parent.vm_id,
                 now, now, wanted.description,

@@ -15,7 +15,7 @@ from arker.local.http.bodies import body
 from arker.local.http.endpoint import Endpoint, authenticate, idempotency_key, json, once, platform, who
 from arker.local.http.rendering import timestamp
 from arker.local.http.schemas import ForkByNameRequest, ForkRequest, ListQuery, RenameRequest, query
-from arker.local.service.computers import REGION, Computer
+from arker.local.service.computers import REGION, Computer, Named, Wanted
 from arker.local.service.errors import ApiError
 
 _BELOW: Final = "/api/v1/vms/{vm_id}/"
@@ -47,19 +47,8 @@ class ForkByName(Endpoint):
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/fork."""
-        key = idempotency_key(request)
         asked = await body(request, ForkByNameRequest)
-        return json(
-            await platform(request).computers.fork_by_name(
-                who(request),
-                asked.source,
-                name=asked.name,
-                is_public=asked.is_public,
-                region=asked.region,
-                once=once(key, asked),
-                answer=partial(_forked, request),
-            )
-        )
+        return await _fork(request, asked, Named(asked.source), "fork_by_name")
 
 
 class Fork(Endpoint):
@@ -69,19 +58,8 @@ class Fork(Endpoint):
 
     async def post(self, request: Request) -> Response:
         """POST /api/v1/vms/{vm_id}/fork."""
-        key = idempotency_key(request)
-        asked = await body(request, ForkRequest)
-        return json(
-            await platform(request).computers.fork(
-                who(request),
-                request.path_params["vm_id"],
-                name=asked.name,
-                is_public=asked.is_public,
-                region=asked.region,
-                once=once(key, asked),
-                answer=partial(_forked, request),
-            )
-        )
+        vm_id = request.path_params["vm_id"]
+        return await _fork(request, await body(request, ForkRequest), vm_id, f"fork:{vm_id}")
 
 
 class OneComputer(Endpoint):
@@ -130,6 +108,20 @@ def _item(computer: Computer) -> dict[str, Any]:
         "created_at": timestamp(computer.created_ms),
         "parent_vm_id": computer.parent_vm_id,
     }
+
+
+async def _fork(request: Request, asked: ForkRequest, source: str | Named, scope: str) -> Response:
+    return json(
+        await platform(request).computers.fork(
+            who(request),
+            source,
+            Wanted(asked.name, asked.is_public),
+            once=once(idempotency_key(request), asked),
+            scope=scope,
+            answer=partial(_forked, request),
+            region=asked.region,
+        )
+    )
 
 
 def _forked(request: Request, child: Computer) -> bytes:

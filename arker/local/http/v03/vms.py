@@ -23,7 +23,7 @@ from arker.local.http.endpoint import (
 from arker.local.http.rendering import PLATFORM, PROVIDER
 from arker.local.http.routes.computers import UnknownOperation
 from arker.local.http.schemas import query
-from arker.local.service.computers import REGION, ComputerFilter, Look, Wanted
+from arker.local.service.computers import REGION, ComputerFilter, Look, Named, Wanted
 from arker.local.service.errors import ApiError
 from arker.local.service.idempotency import Once
 
@@ -72,6 +72,13 @@ def _ours(look: Look) -> dict[str, Any]:
     }
 
 
+def _source(asked: ForkRequest) -> str | Named:
+    if asked.source_vm_id is not None:
+        return asked.source_vm_id
+    assert asked.source_vm_name is not None
+    return Named(asked.source_vm_name, asked.source_org_name or asked.source_org_id)
+
+
 class Fork(Endpoint):
     """Fork a computer."""
 
@@ -92,12 +99,10 @@ class Fork(Endpoint):
                 details={"reason": "platform_mismatch", "feature": "platform"},
             )
         try:
-            vm_id = await platform(request).computers.create(
+            made = await platform(request).computers.fork(
                 who(request),
-                vm_id=asked.source_vm_id,
-                name=asked.source_vm_name,
-                org=asked.source_org_name or asked.source_org_id,
-                wanted=Wanted(
+                _source(asked),
+                Wanted(
                     asked.name,
                     bool(asked.public),
                     description=_blank(asked.description),
@@ -105,13 +110,15 @@ class Fork(Endpoint):
                     warm=asked.layers is None or "memory" in asked.layers,
                 ),
                 once=once(key, asked),
+                scope="fork",
+                answer=lambda child: child.vm_id.encode(),
             )
         except ApiError as error:
             if error.code != "idempotency_conflict":
                 raise
             # Contract 0.3 has that code for runs only.
             raise ApiError("conflict", error.message, resource="vm") from None
-        request.scope["arker.child"] = vm_id
+        vm_id = request.scope["arker.child"] = made.decode()
         if asked.command:
             # With its own key, so that a repeated fork does not run the command again.
             await platform(request).recorded.create(
