@@ -10,20 +10,19 @@ import sys
 from types import TracebackType
 from typing import Final, Protocol
 
-import h11
-
 from arker._http.deadline import Deadline
+from arker._http.http1 import Head, ProtocolError
 from arker._io import Buffer
 from arker._io_sync import Scoped
 from arker.config import Url, is_loopback
 from arker.errors import ArkerError, no_answer
 
-from .connection import Connection, Head
+from .connection import Connection
 from .pool import Pool
 from .request import Request
 
 #: Failures of our own connections.
-_BROKEN: Final = (OSError, h11.RemoteProtocolError)
+_BROKEN: Final = (OSError, ProtocolError)
 #: Seconds to wait for the answer to a request that could not be sent completely.
 _REFUSAL: Final = 1.0
 
@@ -98,7 +97,8 @@ class _PooledReply:
         request: Request,
         deadline: Deadline,
     ) -> None:
-        self.status, self.headers = head
+        self.status = head.status
+        self.headers = head.headers
         self._pool = pool
         self._connection: Connection | None = connection
         self._url = request.url
