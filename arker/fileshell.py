@@ -207,8 +207,12 @@ if ! exists "$P"; then
     *) found "$P" ;;
   esac
 elif ! is_folder "$P"; then rm -f -- "$P"
-elif [ "$recursive" ]; then rm -rf -- "$P"
-else rmdir -- "$P"
+else
+  said=$(rmdir -- "$P" 2>&1) || case $recursive$said in
+    *"Read-only file system" | *busy) fail bad_request "$P is a folder that cannot be removed" ;;
+    1*"not empty") rm -rf -- "$P" ;;
+    *) rmdir -- "$P" ;;
+  esac
 fi
 """,
     "move": r"""

@@ -599,6 +599,7 @@ class AsyncFiles:
 
     async def remove(self, path: RemotePath, *, recursive: bool = False, missing_ok: bool = False) -> None:
         """Remove a file, a link (not its target), an empty folder, or with `recursive` a folder with everything in it.
+        What the computer needs, such as its home folder, is refused.
 
         Args:
             path: The file or folder.

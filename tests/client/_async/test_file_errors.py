@@ -71,6 +71,8 @@ _REFUSED: Final[list[tuple[_Do, str, str]]] = [
     (lambda f: f.copy("f", "none/x"), "not_found", "file not found: /home/user/none/x"),
     (lambda f: f.remove("full"), "bad_request", "/home/user/full is a folder that is not empty"),
     (lambda f: f.remove("ro", recursive=True), "bad_request", "/home/user/ro: permission denied"),
+    (lambda f: f.remove("~", recursive=True), "bad_request", "/home/user is a folder that cannot be removed"),
+    (lambda f: f.remove("/usr/lib", recursive=True), "bad_request", "/usr/lib is a folder that cannot be removed"),
     (lambda f: f.remove("five/x", missing_ok=True), "bad_request", ": a part of the path is not a folder"),
     (lambda f: f.chmod("dead", 0o600), "not_found", "file not found: /home/user/dead"),
     (lambda f: f.chmod("f", -1), "bad_request", "which are 0 to 0o7777"),

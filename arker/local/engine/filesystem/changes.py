@@ -344,14 +344,17 @@ def remove(root: Root, path: str, *, recursive: bool = False, missing_ok: bool =
                 if not stat.S_ISDIR(info.st_mode):
                     os.unlink(name, dir_fd=folder)
                     return True
-                if not recursive:
-                    try:
-                        os.rmdir(name, dir_fd=folder)
-                    except OSError as error:
-                        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                            raise FileRefused(f"{path} is a folder that is not empty") from None
-                        raise
+                try:
+                    os.rmdir(name, dir_fd=folder)
                     return True
+                except OSError as error:
+                    if error.errno in (errno.EROFS, errno.EBUSY):
+                        # Such as the home folder: what is in it stays, too.
+                        raise FileRefused(f"{path} is a folder that cannot be removed") from None
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                    if not recursive:
+                        raise FileRefused(f"{path} is a folder that is not empty") from None
                 return _remove_tree(root, folder, name)
         except FileNotFoundError:
             if missing_ok:
