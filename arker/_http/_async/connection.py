@@ -113,6 +113,8 @@ class AsyncConnection:
                 self._persistent = head.persistent
                 return head
             if head.status == 101:
+                if not any(name.lower() == b"upgrade" for name, _ in request.headers):
+                    raise ProtocolError("the server switched protocols, which the request had not asked for")
                 self.beyond = data
                 return head
 

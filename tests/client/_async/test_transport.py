@@ -9,7 +9,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from arker_api.regional.models import ForkRequest, InlineFile, ReadRequest, RunR
 from arker import ArkerError, AsyncArker, Hooks, RequestEvent, RetryEvent, RetryPolicy, Timeouts
 from arker._http._async.pipeline import Budget
 from arker._http._async.pool import AsyncPool
+from arker._http._async.request import AsyncBody
 from arker._http._async.transport import AsyncPooledTransport
 from arker._http.tls import ssl_context
 from arker.config import parse_url
@@ -154,6 +155,7 @@ async def test_an_answer_ends_where_it_says(
         b"HTTP/1.1 200 OK\r\nContent-Length: -25\r\n\r\n" + LIST,
         b"HTTP/1.1 204 No Content\r\nContent-Length: 25\r\n\r\n" + LIST,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n" + LIST,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n" + LIST,
     ],
 )
 async def test_an_answer_that_does_not_is_none(server: Server, raw: bytes) -> None:
@@ -609,6 +611,21 @@ async def test_no_header_is_sent_that_would_end_its_line(server: Server, value: 
         with pytest.raises(ValueError, match="character"):
             await pipeline.perform(Budget(RetryPolicy(), 9), lambda: request, pipeline.answer)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("size", [2, 4])
+async def test_a_body_that_does_not_have_its_size_ends_the_connection(server: Server, size: int) -> None:
+    async def pieces() -> AsyncGenerator[bytes]:
+        yield b"123"
+
+    async with client(server) as arker:
+        await arker.list()
+        pipeline, url = arker._pipeline, parse_url(server.url)
+        request = pipeline.signed("PUT", url, arker._timeouts, body=AsyncBody(size, pieces))
+        with pytest.raises(ValueError, match="size"):
+            await pipeline.perform(Budget(RetryPolicy(), 9), lambda: request, pipeline.answer)
+        await arker.list()
+    assert server.connections == 2
 
 
 async def test_a_path_of_the_users_cannot_leave_its_place(server: Server) -> None:

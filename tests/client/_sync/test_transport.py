@@ -10,7 +10,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from arker_api.regional.models import ForkRequest, InlineFile, ReadRequest, RunR
 from arker import Arker, ArkerError, Hooks, RequestEvent, RetryEvent, RetryPolicy, Timeouts
 from arker._http._sync.pipeline import Budget
 from arker._http._sync.pool import Pool
+from arker._http._sync.request import Body
 from arker._http._sync.transport import PooledTransport
 from arker._http.tls import ssl_context
 from arker.config import parse_url
@@ -153,6 +154,7 @@ def test_an_answer_ends_where_it_says(server: Server, head: bytes, body: bytes, 
         b"HTTP/1.1 200 OK\r\nContent-Length: -25\r\n\r\n" + LIST,
         b"HTTP/1.1 204 No Content\r\nContent-Length: 25\r\n\r\n" + LIST,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n" + LIST,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n" + LIST,
     ],
 )
 def test_an_answer_that_does_not_is_none(server: Server, raw: bytes) -> None:
@@ -604,6 +606,21 @@ def test_no_header_is_sent_that_would_end_its_line(server: Server, value: bytes)
         with pytest.raises(ValueError, match="character"):
             pipeline.perform(Budget(RetryPolicy(), 9), lambda: request, pipeline.answer)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_body_that_does_not_have_its_size_ends_the_connection(server: Server, size: int) -> None:
+    def pieces() -> Generator[bytes]:
+        yield b"123"
+
+    with client(server) as arker:
+        arker.list()
+        pipeline, url = arker._pipeline, parse_url(server.url)
+        request = pipeline.signed("PUT", url, arker._timeouts, body=Body(size, pieces))
+        with pytest.raises(ValueError, match="size"):
+            pipeline.perform(Budget(RetryPolicy(), 9), lambda: request, pipeline.answer)
+        arker.list()
+    assert server.connections == 2
 
 
 def test_a_path_of_the_users_cannot_leave_its_place(server: Server) -> None:
