@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import builtins
-import copy
 import functools
 import os
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from arker._http._async.pipeline import AsyncPipeline, Budget
 from arker._io_async import async_in_thread
@@ -184,6 +183,12 @@ class AsyncArker:
         config = self._pipeline.config
         return f"{type(self).__name__}(base_url={str(config.regional)!r}, global_url={str(config.control)!r})"
 
+    def __reduce__(self) -> NoReturn:
+        # Also for what refers to it: computers, files, runs, sessions.
+        raise TypeError(
+            "a client cannot be pickled or copied: pass the id of a computer, and use `vm(id)` of another client"
+        )
+
     @property
     def _deployment(self) -> tuple[Any, Any]:
         return self._pipeline.config.regional, self._pipeline.config.control
@@ -214,8 +219,8 @@ class AsyncArker:
         """
         if host not in (None, "regional", "global"):
             raise ValueError(f"host is 'regional' or 'global', not {host!r}")
-        client = copy.copy(self)
-        client._parent = self
+        client = object.__new__(type(self))
+        client.__dict__.update(self.__dict__, _parent=self)
         if host is not None:
             client._host = host
         if not isinstance(timeout, Unchanged):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
+import pickle
 import socket
 import ssl
 import sys
@@ -366,6 +368,17 @@ def test_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- a client of the user's own ---
+
+
+async def test_what_cannot_be_pickled_says_what_to_do(server: Server) -> None:
+    async with client(server) as arker:
+        vm = arker.vm(server.vm())
+        for thing in (arker, vm, vm.files):
+            for refused in (pickle.dumps, copy.deepcopy):
+                with pytest.raises(
+                    TypeError, match=r"client cannot be pickled or copied: pass the id of a computer"
+                ):
+                    refused(thing)
 
 
 async def test_an_httpx_client_is_taken_as_it_is_and_not_closed(server: Server) -> None:
