@@ -19,7 +19,7 @@ _BLANK_LINE: Final = re.compile(rb"\n\r?\n")
 #: A line that continues the one before it, which is obsolete.
 _CONTINUED: Final = re.compile(r"\r?\n[ \t]+")
 _ANSWER: Final = re.compile(
-    r"HTTP/1\.([0-9]) ([0-9]{3})(?: [^\0\n\v\f\r]*)?\r?\n"
+    r"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\0\n\v\f\r]*)?\r?\n"
     r"((?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[^\0\n\v\f\r]*\r?\n(?:[ \t][^\0\n\v\f\r]*\r?\n)*)*)\r?\n"
 )
 _HEADER: Final = re.compile(r"([^:\n]+):([^\n]*)\n")

@@ -11,6 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arker._http._sync.connection import Connection
+from arker._http._sync.request import Request
+from arker._http._sync.stream import Stream
+from arker._http.deadline import Deadline
 from arker._http.http1 import (
     Chunked,
     ProtocolError,
@@ -20,6 +24,8 @@ from arker._http.http1 import (
     answer_head,
     request_head,
 )
+from arker._io import Buffer
+from arker.config import Timeouts, parse_url
 from arker.events import Event, Frames, RunInfo, RunOutput
 
 SIZES = st.lists(st.integers(1, 40), min_size=1)
@@ -141,7 +147,9 @@ LINES = st.lists(
 
 
 @given(
-    st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.0 404 ", b"HTTP/1.1 500", b"HTTP/1.1 20 OK"]),
+    st.sampled_from(
+        [b"HTTP/1.1 200 OK", b"HTTP/1.0 404 ", b"HTTP/1.1 500", b"HTTP/1.1 20 OK", b"HTTP/1.1 099"]
+    ),
     LINES,
     st.sampled_from([b"\r\n", b"\n"]),
     st.integers(0, 20),
@@ -152,6 +160,54 @@ def test_heads_are_read_as_h11_reads_them(
     data = end.join([status, *lines, b"", b"body"])
     data = data[: len(data) - cut_off]
     assert by_us("GET", data) == by_h11("GET", data)
+
+
+class Pieces(Stream):
+    """A stream that takes everything, and has these pieces to read, then its end."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.pieces = pieces
+
+    def read(self, timeout: float) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+    def write(self, data: Buffer, timeout: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@given(
+    st.sampled_from([b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n"]),
+    st.sampled_from(
+        [
+            b"Content-Length: 7\r\n\r\n1234567",
+            b"Transfer-Encoding: chunked\r\n\r\n3\r\n123\r\n4\r\n4567\r\n0\r\nA: b\r\n\r\n",
+            b"Connection: close\r\n\r\n1234567",
+        ]
+    ),
+    st.sampled_from([b"", b"\r\n", b"HTTP/1.1 500"]),
+    SIZES,
+)
+def test_an_answer_is_the_same_in_pieces_of_any_size(
+    interim: bytes, answer: bytes, beyond: bytes, sizes: list[int]
+) -> None:
+    until_closed = b"close" in answer
+    connection = Connection(("http", "host", 80))
+    pieces = Pieces(cut(interim + b"HTTP/1.1 200 OK\r\n" + answer + (b"" if until_closed else beyond), sizes))
+    connection._stream = pieces
+    url = parse_url("http://host/")
+    request = Request(
+        url, "GET", "/", "/", [(b"Host", b"host")], b"", Timeouts(), 9, repeatable=True, keyed=False
+    )
+    connection.send(request, Deadline(9))
+    head = connection.receive(request, Deadline(9), 9)
+    body = b""
+    while (piece := connection.piece(Deadline(9), 9)) is not None:
+        body += piece
+    assert (head.status, body) == (200, b"1234567")
+    # What is not read yet is found before the connection is used again.
+    read_beyond = len(beyond) - sum(map(len, pieces.pieces))
+    assert connection.reusable == (not until_closed and not read_beyond)
 
 
 @pytest.mark.parametrize("length", [b"7, 7", b"7\r\nContent-Length: 7"])

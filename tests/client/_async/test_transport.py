@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import logging
@@ -167,6 +168,18 @@ async def test_an_answer_that_does_not_is_none(server: Server, raw: bytes) -> No
             await arker.list()
         assert len(await arker.list()) == 0
     assert server.connections == 2
+
+
+async def test_interim_answers_do_not_keep_a_call_beyond_its_deadline(server: Server) -> None:
+    def fault(server: Server, request: Any, process: Any, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    server.fail("list", fault)
+    async with client(server, retry=None) as arker:
+        with pytest.raises(ArkerError, match="timeout"):
+            await arker.list(timeout=0.2)
 
 
 async def test_no_connection_is_left_over_by_failures(server: Server) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import logging
@@ -166,6 +167,18 @@ def test_an_answer_that_does_not_is_none(server: Server, raw: bytes) -> None:
             arker.list()
         assert len(arker.list()) == 0
     assert server.connections == 2
+
+
+def test_interim_answers_do_not_keep_a_call_beyond_its_deadline(server: Server) -> None:
+    def fault(server: Server, request: Any, process: Any, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    server.fail("list", fault)
+    with client(server, retry=None) as arker:
+        with pytest.raises(ArkerError, match="timeout"):
+            arker.list(timeout=0.2)
 
 
 def test_no_connection_is_left_over_by_failures(server: Server) -> None:
