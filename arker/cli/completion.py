@@ -11,7 +11,7 @@ from .base import Command
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Let a shell complete commands and names.
+    """Print the completion of commands and names for a shell.
 
     \b
     bash:  eval "$(arker completion bash)"       in ~/.bashrc

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("source", metavar="[IMAGE|VM]", default="arkuntu", shell_complete=names.complete_source)
-@click.option("--name", callback=names.check_new, help="A name for the new computer.")
+@click.option("--name", callback=names.check_new, help="The name of the new computer.")
 @click.option(
     "--public", is_flag=True, help="Let other organizations fork it; they cannot run in, read or delete it."
 )
@@ -79,14 +79,14 @@ def _warn_of_namesakes(client: Arker, name: str) -> None:
 @click.command(cls=Command)
 @click.argument("text", required=False)
 @click.option("--tree", is_flag=True, help="Show which computer was forked from which.")
-@click.option("-r", "--recursive", is_flag=True, help="With a folder, list the folders below it, too.")
+@click.option("-r", "--recursive", is_flag=True, help="List the files of the folders below, too.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only ids, or names of files.")
 @as_json
 @connected
 def ls(client: Arker, text: str | None, tree: bool, recursive: bool, quiet: bool, as_json: bool) -> None:
-    """List computers, newest first, or the files of a folder: arker ls VM:src
+    """List computers, or the files of a folder: arker ls VM:src
 
-    With TEXT, lists the computers whose name contains it; with VM:PATH, what is in that folder.
+    Lists computers newest first; with TEXT, those whose name contains it. With VM:PATH, lists the files of that folder.
     """
     if quiet and (tree or as_json):
         raise click.UsageError("--quiet prints ids only: leave out --tree and --json")
@@ -176,7 +176,7 @@ def rename(client: Arker, vm: str, name: str) -> None:
 @click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=names.complete)
 @connected
 def stop(client: Arker, vms: tuple[str, ...]) -> None:
-    """End everything that runs in computers.
+    """Stop computers: end everything that runs in them.
 
     Their files and idle sessions stay; the next use starts them again.
     """

@@ -22,7 +22,7 @@ def _folder() -> Path:
 @click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def config(ctx: click.Context) -> None:
-    """Choose a deployment and keep its key.
+    """Choose the deployment to use, and keep its key.
 
     A profile is a name for a deployment: its URLs and a key. Commands use the profile that --profile or
     ARKER_PROFILE names; without one, ARKER_API_KEY and ARKER_BASE_URL; without these, the current profile;

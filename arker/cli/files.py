@@ -97,7 +97,7 @@ def _shown(info: FileInfo) -> dict[str, Any]:
 @click.argument("files", nargs=-1, required=True, metavar="VM:PATH...", shell_complete=complete)
 @connected
 def cat(client: Arker, files: tuple[str, ...]) -> None:
-    """Print files of computers to standard output, one after another."""
+    """Print files of computers on standard output."""
     for text in files:
         remote = _remote(text)
         opened = names.computer(client, remote.vm).files.open(remote.path)
@@ -171,17 +171,20 @@ def _known(files: Files, path: str) -> tuple[bytes, str | None]:
 @click.argument("target", metavar="VM:PATH", shell_complete=complete)
 @click.option("--delete", is_flag=True, help="Remove from the computer what FOLDER does not have.")
 @click.option(
-    "--ignore", multiple=True, metavar="PATTERN", help="Leave these alone, as in .gitignore; repeatable."
+    "--ignore",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave alone what matches, as in .gitignore; may be repeated.",
 )
 @click.option(
-    "--watch", is_flag=True, help="Continue until Ctrl-C and send changes; with --delete also removals."
+    "--watch", is_flag=True, help="Continue to send changes until Ctrl-C; with --delete also removals."
 )
 @as_json
 @connected
 def sync(
     client: Arker, source: str, target: str, delete: bool, ignore: tuple[str, ...], watch: bool, as_json: bool
 ) -> None:
-    """Make a folder of a computer like a local one: arker sync . VM:project
+    """Copy a local folder to a computer: arker sync src VM:src
 
     Sends only what differs. The patterns of a .gitignore in FOLDER count as well, and .git is left alone.
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def images(context: click.Context) -> None:
-    """Images that computers are forked from. Without a command, list them."""
+    """List, build, publish and remove images. Without a command, lists them."""
     if context.invoked_subcommand is None:
         context.invoke(list_images, state=None, as_json=False)
 

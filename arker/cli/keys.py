@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def keys() -> None:
-    """API keys of the deployment of this machine.
+    """Create, list and revoke API keys.
 
-    Changes take effect at once, also while it runs.
+    They are those of the deployment on this machine. Changes take effect at once, also while it runs.
     """
 
 
 @keys.command("create", cls=Command)
 @state_option
 @click.option("--name", default="", help="A note for the list: who uses it, or where.")
-@click.option("--org", help="The organization of the key, made if it does not exist.  [default: Local]")
+@click.option("--org", help="The organization of the key, created if it does not exist.  [default: Local]")
 @click.option(
     "--expires", metavar="TIME", help="How long the key is valid, such as 12h or 30d.  [default: forever]"
 )
@@ -38,13 +38,13 @@ def keys() -> None:
     "vms",
     metavar="VM",
     multiple=True,
-    help="Limit the key to this computer of the organization; repeatable. Such a key cannot fork, nor manage keys.",
+    help="Limit the key to this computer of the organization; may be repeated. Such a key cannot fork or manage keys.",
 )
 @as_json
 def create(
     state: Path | None, name: str, org: str | None, expires: str | None, vms: tuple[str, ...], as_json: bool
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print it; it is not shown again."""
     from arker.local.service.keys import generate
 
     try:
@@ -68,7 +68,10 @@ def create(
 @state_option
 @as_json
 def list_keys(state: Path | None, as_json: bool) -> None:
-    """List keys by id: when they were used last, the computers that they are limited to, the keys that made them."""
+    """List keys by id.
+
+    Shows when each was used last, the computers that it is limited to, and the key that made it.
+    """
     with open_state(state) as store:
         found = store.listed()
     if as_json:
@@ -113,11 +116,14 @@ def list_keys(state: Path | None, as_json: bool) -> None:
 @state_option
 @click.argument("key_id")
 @click.option(
-    "-r", "--recursive", is_flag=True, help="Also the keys that were made with it, and those made with these."
+    "-r",
+    "--recursive",
+    is_flag=True,
+    help="Also revoke the keys that were made with it, and those made with these.",
 )
 @as_json
 def revoke(state: Path | None, key_id: str, recursive: bool, as_json: bool) -> None:
-    """Revoke a key, at once and permanently."""
+    """Revoke a key; it is refused at once."""
     with open_state(state) as store:
         revoked = store.revoke(key_id, recursive=recursive)
     if not revoked:

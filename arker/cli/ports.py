@@ -34,13 +34,13 @@ def _pair(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, 
 @click.argument("vm", shell_complete=names.complete)
 @click.argument("port", metavar="PORT[:LOCAL]", callback=_pair)
 @click.option(
-    "--link", is_flag=True, help="Print a URL that opens the server in a browser for 15 minutes, and end."
+    "--link", is_flag=True, help="Print a URL that opens the server in a browser for 15 minutes, and exit."
 )
 @connected
 def port(client: Arker, vm: str, port: tuple[int, int], link: bool) -> None:
-    """Forward a port of this machine to a server in a computer, until Ctrl-C.
+    """Forward a port of this machine to a server in a computer.
 
-    PORT is that of the server; LOCAL is the port of this machine, 0 for any that is free.  [default: PORT]
+    PORT is the port of the server; LOCAL that of this machine, 0 for any free one.  [default: PORT]  Ctrl-C ends it.
     """
     remote, local = port
     found = names.computer(client, vm).port(remote)

@@ -64,7 +64,7 @@ def _for_one_command(command: F) -> F:
     for option in (
         click.option(
             "--env", "-e", metavar="NAME=VALUE", multiple=True, callback=_variables,
-            help="A variable for it; may be repeated.",
+            help="A variable of its environment; may be repeated.",
         ),
         click.option("--cwd", metavar="PATH", help="The folder to run it in; relative to the home folder."),
         click.option(
@@ -101,7 +101,7 @@ class _Starting(RunCommand):
     "--follow",
     "-f",
     is_flag=True,
-    help="Print the output while it runs, and give it the standard input of arker.",
+    help="Print output as it comes, and give the command the standard input of arker.",
 )
 @as_json
 @connected
@@ -156,7 +156,9 @@ def run(
     help="The session to run it in, which is busy meanwhile.  [default: one of its own]",
 )  # fmt: skip
 @_for_one_command
-@click.option("--stdin", is_flag=True, help="Let `arker attach` give it input; else its input is empty.")
+@click.option(
+    "--stdin", is_flag=True, help="Take input from `arker attach`. Without this option, its input is empty."
+)
 @as_json
 @connected
 def start(
@@ -192,7 +194,7 @@ def start(
 @as_json
 @connected
 def ps(client: Arker, vm: str, every: bool, quiet: bool, as_json: bool) -> None:
-    """List the current runs of a computer, newest first."""
+    """List the runs of a computer that have not ended, newest first."""
     runs = names.computer(client, vm).runs(running=None if every else True, limit=1000)
     if as_json:
         show_json([_fields(run) for run in runs])
@@ -220,13 +222,17 @@ def ps(client: Arker, vm: str, every: bool, quiet: bool, as_json: bool) -> None:
 @click.argument("vm", shell_complete=names.complete)
 @click.argument("run")
 @click.option(
-    "--follow", "-f", is_flag=True, help="Follow until the run ends; Ctrl-C stops following, not the run."
+    "--follow",
+    "-f",
+    is_flag=True,
+    help="Print output as it comes, until the run ends or Ctrl-C, which does not end the run.",
 )
 @connected
 def logs(client: Arker, vm: str, run: str, follow: bool) -> None:
-    """Show what a run wrote: standard output and standard error, each to its own.
+    """Show the output of a run.
 
-    RUN is the id or its beginning; `arker ps` shows it.
+    Prints its standard output on standard output, and its standard error on standard error. RUN is the id or its
+    beginning; `arker ps` shows it.
     """
     found = _find(client, vm, run)
     if follow:
@@ -244,9 +250,10 @@ def logs(client: Arker, vm: str, run: str, follow: bool) -> None:
 @click.argument("run")
 @connected
 def attach(client: Arker, vm: str, run: str) -> None:
-    """Follow a run as if it had been started here: its output, input (after `arker start --stdin`), Ctrl-C, exit code.
+    """Follow a run until it ends.
 
-    Ctrl-C interrupts the command; a second one ends it. RUN is the id or its beginning.
+    Prints its output, gives it the standard input of arker (if it was started with --stdin), and ends with its exit
+    code. Ctrl-C interrupts the command; a second one ends it. RUN is the id or its beginning; `arker ps` shows it.
     """
     found = _find(client, vm, run)
     click.get_current_context().exit(_follow(found, stdin=found.info.takes_input))

@@ -73,29 +73,29 @@ def state_option(command: F) -> F:
     "limits",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Change a limit of each computer, such as memory=2GiB or run=10min; repeatable. `arker doctor` lists them.",
+    help="A limit of each computer, such as memory=2GiB or run=10min; may be repeated. `arker doctor` lists limits.",
 )
 @click.option(
     "--rate-limit",
     default=0.0,
     metavar="NUMBER",
-    help="Requests per second of an organization.  [default: no limit]",
+    help="Most requests per second of an organization.  [default: no limit]",
 )
 @click.option(
-    "--max-vms", default=0, metavar="NUMBER", help="Computers of an organization.  [default: no limit]"
+    "--max-vms", default=0, metavar="NUMBER", help="Most computers of an organization.  [default: no limit]"
 )
 @click.option(
     "--contract",
     type=click.Choice(["both", "0.1", "0.3"]),
     default="both",
-    help="Which contract to speak; one alone shows what a client makes of it.  [default: both]",
+    help="The contract to speak; one alone is for tests of clients.  [default: both]",
 )
 @click.option(
     "--grace",
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a stop waits for requests in progress.",
+    help="How long to wait for requests in progress when it is stopped.",
 )
 @click.option(
     "--log-level",
@@ -115,7 +115,7 @@ def serve(
 ) -> None:
     """Run a deployment on this machine.
 
-    Serves both APIs, with real computers in sandboxes. Prints the variables to export for clients; the `arker`
+    Its computers are sandboxes of this machine. Prints the variables to export for clients; the `arker`
     command finds it without them. Ctrl-C stops it when the requests in progress are answered; a second Ctrl-C
     stops it at once.
     """

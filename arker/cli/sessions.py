@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("vm", shell_complete=names.complete)
-@click.option("--reset", metavar="NAME", help="Let this session begin again, without what it knows and runs.")
+@click.option(
+    "--reset",
+    metavar="NAME",
+    help="End what runs in this session, and forget its folder, variables and functions.",
+)
 @click.option("--rm", metavar="NAME", help="End this session.")
 @as_json
 @connected

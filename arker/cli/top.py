@@ -64,7 +64,7 @@ _ORDERS: Final[dict[str, Callable[[Row], tuple[object, ...]]]] = {
 @as_json
 @connected
 def top(client: Arker, once: bool, sort: str, every: bool, interval: float, as_json: bool) -> None:
-    """Show what computers use: processors, memory, processes, disk. Ctrl-C ends it.
+    """Show what computers use: processors, memory, processes, disk.
 
     CPU is in percent of one processor. Disks are measured from time to time. Without a terminal, and with --json,
     the table is printed once.
