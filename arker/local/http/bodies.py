@@ -117,7 +117,7 @@ async def raw(request: Request, limit: int, *, encodings: Sequence[str] = ("iden
         ApiError: it has another coding, or is too large or too slow.
     """
     if encoding(request) not in encodings:
-        raise ApiError("unsupported_encoding", f"the coding of the body can be {' or '.join(encodings)}")
+        raise ApiError("unsupported_encoding", f"Content-Encoding: expected {' or '.join(encodings)}")
     length = content_length(request) or 0
     if length > limit:
         raise _too_large(limit)

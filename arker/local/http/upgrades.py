@@ -123,6 +123,6 @@ def upgrade_of(request: Request, protocol: str) -> Upgrade:
     if found is None or protocol not in asked:
         raise ApiError(
             "bad_request",
-            f"this path speaks {protocol}: ask for it with `Connection: Upgrade` and `Upgrade: {protocol}`",
+            f"this path needs an upgrade: send `Connection: Upgrade` and `Upgrade: {protocol}`",
         )
     return found

@@ -208,7 +208,7 @@ class Computers:
     def _too_many(self) -> ApiError:
         return ApiError(
             "quota_exceeded",
-            f"the organization has its {self._most} computers; delete one first",
+            f"the organization has {self._most} computers, as many as it may have; delete one first",
             retry_after=10,
         )
 

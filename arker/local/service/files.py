@@ -142,7 +142,8 @@ class Files:
                 try:
                     if listed >= MAX_LISTED:
                         raise ApiError(
-                            "payload_too_large", "too much to answer at once; send this in another request"
+                            "payload_too_large",
+                            "the response would be too large; send this in another request",
                         )
                     with self._sandboxes.used():
                         result = await self._write(vm_id, entry, base_url)

@@ -40,7 +40,7 @@ from .access import Access, Principal
 from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
-from .runs import Early, run_identity
+from .runs import Early, check_command, run_identity
 from .translation import Sandboxes, api_errors
 
 __all__ = ["SIGNALS", "Cut", "End", "Event", "Handles", "Output", "Reason", "Run", "Stream", "Usage"]
@@ -129,8 +129,7 @@ class Handles:
             ApiError: it was not started.
         """
         vm_id = self._access.owned(who, vm_id, "run in").vm_id
-        if "\0" in command:
-            raise ApiError("bad_request", "command: contains a NUL, which no shell can take")
+        check_command(command)
         if key is not None:
             self._early.check(run_identity(who, vm_id, key))
         run_id = secrets.token_hex(10) if key is None else _run_id(who, vm_id, key)

@@ -41,7 +41,7 @@ from .activity import Activity
 from .computers import Computers
 from .errors import ApiError
 from .idempotency import Once, conflicting
-from .runs import SMALL, Early, run_identity
+from .runs import SMALL, Early, check_command, run_identity
 from .semaphores import ByteSemaphores
 from .translation import Sandboxes, api_errors
 from .turns import Turns
@@ -166,8 +166,7 @@ class Recorded:
         Raises:
             ApiError: it could not be started.
         """
-        if "\0" in command:
-            raise ApiError("bad_request", "command: contains a NUL, which no shell can take")
+        check_command(command)
         identity = None if once is None else Identity(who.org_id, f"runs:{vm_id}", once.key)
         if identity is not None and once is not None and (known := self._notes.find(identity)) is not None:
             if known.request != once.request or known.answer is None:

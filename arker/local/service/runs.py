@@ -105,8 +105,7 @@ class Runs:
             timeout: seconds after which the command is ended; None for the engine's own limit.
         """
         vm_id = self._access.owned(who, vm_id, "run in").vm_id
-        if "\0" in command:
-            raise ApiError("bad_request", "command: contains a NUL, which no shell can take")
+        check_command(command)
 
         run_id = new_run_id()
 
@@ -163,6 +162,12 @@ class Runs:
             return False
         self.early.add(identity)
         return True
+
+
+def check_command(command: str) -> None:
+    """Raise an ApiError for a command that no shell can take."""
+    if "\0" in command:
+        raise ApiError("bad_request", "command: contains a NUL character")
 
 
 def run_identity(who: Principal, vm_id: str, key: str) -> Identity:

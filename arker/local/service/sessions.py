@@ -183,9 +183,9 @@ class Sessions:
     ) -> str:
         for name, value in env.items():
             if not _VARIABLE.fullmatch(name) or "\0" in value:
-                raise ApiError("bad_request", f"env: {name[:80]!r} is not a variable that a shell can have")
+                raise ApiError("bad_request", f"env: {name[:80]!r} is not a valid variable")
         if cwd is not None and "\0" in cwd:
-            raise ApiError("bad_request", "cwd: contains a NUL")
+            raise ApiError("bad_request", "cwd: contains a NUL character")
         rows = self._rows.of(vm_id)
         if sum(not row.deleted for row in rows.values()) >= _MOST:
             raise ApiError("quota_exceeded", f"the computer has {_MOST} sessions; delete one first")

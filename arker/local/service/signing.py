@@ -51,7 +51,7 @@ def verify(secret: bytes, token: str, *, method: str, now: float) -> Grant:
     payload, _, signature = token.partition(".")
     if not hmac.compare_digest(_signature(secret, payload).encode(), signature.encode("utf-8", "replace")):
         raise ApiError(
-            "forbidden", "the signature of this URL is not valid; use the URL exactly as it was answered"
+            "forbidden", "the signature of this URL is not valid; use the URL exactly as it was returned"
         )
     grant = Grant(**json.loads(_decode(payload)))
     if grant.method != method:

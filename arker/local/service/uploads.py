@@ -111,7 +111,7 @@ class Uploads:
             if len(arrived) > MAX_PIECES:
                 raise ApiError(
                     "bad_request",
-                    f"an upload is in at most {MAX_PIECES} separate pieces; send what is between them first",
+                    f"an upload has at most {MAX_PIECES} separate pieces; send the bytes between them first",
                 )
             path = self._path(vm_id, chunk.upload_id)
             await asyncio.to_thread(_store, path, chunk.start, chunk.content, fresh=not known)
@@ -240,8 +240,8 @@ class Uploads:
         if total + size > MAX_PENDING or count >= MAX_UNFINISHED:
             raise ApiError(
                 "quota_exceeded",
-                f"the unfinished uploads of a computer are at most {MAX_UNFINISHED}, and have at most {MAX_PENDING} "
-                "bytes together; finish some, or wait until they expire, a day after they were last used",
+                f"a computer has at most {MAX_UNFINISHED} unfinished uploads, of {MAX_PENDING} bytes together; "
+                "finish some, or wait until they expire, a day after they were last used",
             )
 
     def _unfinished(self, vm_id: str) -> list[int]:
