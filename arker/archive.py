@@ -11,8 +11,7 @@ import functools
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 __all__ = ["Entry", "Kind", "compress", "expand", "pack", "unpack"]
 
@@ -39,8 +38,7 @@ _SAMPLE: Final = 8 << 10
 _LONGEST: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file, directory or link of an archive.
 
     Attributes:

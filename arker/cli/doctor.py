@@ -46,7 +46,7 @@ def doctor(state: Path | None, as_json: bool) -> None:
         url = running.url if running else None
         show_json(
             {
-                "checks": list(map(dataclasses.asdict, checks)),
+                "checks": [check._asdict() for check in checks],
                 "state": str(folder),
                 "running": url,
                 "limits": limits,

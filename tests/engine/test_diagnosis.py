@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,10 @@ REFUSED = "bwrap: Creating new namespace failed: Operation not permitted"
 @pytest.mark.parametrize(
     ("machine", "mend"),
     [
-        (replace(FINE, kernel=(5, 10)), "Linux 5.14"),
-        (replace(FINE, clone=False), "unprivileged_userns_clone=1"),
-        (replace(FINE, most_namespaces=0), "max_user_namespaces"),
-        (replace(FINE, apparmor=True), "apparmor_restrict_unprivileged_userns=0"),
+        (FINE._replace(kernel=(5, 10)), "Linux 5.14"),
+        (FINE._replace(clone=False), "unprivileged_userns_clone=1"),
+        (FINE._replace(most_namespaces=0), "max_user_namespaces"),
+        (FINE._replace(apparmor=True), "apparmor_restrict_unprivileged_userns=0"),
     ],
 )
 def test_a_machine_without_namespaces(machine: Facts, mend: str) -> None:
@@ -32,7 +31,7 @@ def test_a_machine_without_namespaces(machine: Facts, mend: str) -> None:
 
 def test_a_machine_with_namespaces() -> None:
     assert namespaces(FINE).ok
-    assert namespaces(replace(FINE, kernel=(7, 0))).ok
+    assert namespaces(FINE._replace(kernel=(7, 0))).ok
     assert explain("bwrap: something new", FINE) == "bwrap: something new"
 
 
@@ -46,7 +45,7 @@ def test_a_machine_with_namespaces() -> None:
     ],
 )
 def test_in_a_container(reason: str, mend: str) -> None:
-    said = explain(reason, replace(FINE, container=True))
+    said = explain(reason, FINE._replace(container=True))
     assert said.startswith(reason)
     assert mend in said
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import platform
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -38,7 +37,7 @@ def test_a_part_of_what_a_user_may_have() -> None:
 
 def test_an_exceeded_limit_is_named() -> None:
     most = Most(files=10, sockets=11, locks=12, epoll_watches=20, terminals=30, shared_files=40)
-    assert most.exceeded_by(Held(**dataclasses.asdict(most))) is None
+    assert most.exceeded_by(Held(**most._asdict())) is None
     for name, words in (
         ("files", "10 open files"),
         ("sockets", "11 sockets"),
@@ -47,7 +46,7 @@ def test_an_exceeded_limit_is_named() -> None:
         ("epoll_watches", "20 watches of epoll"),
         ("shared_files", "40 files in /dev/shm"),
     ):
-        held = dataclasses.replace(Held(), **{name: getattr(most, name) + 1})
+        held = Held()._replace(**{name: getattr(most, name) + 1})
         assert words in str(most.exceeded_by(held))
 
 

@@ -14,8 +14,8 @@ import contextlib
 import os
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from arker.local.engine import small_files
 from arker.local.engine.limits import Limits
@@ -30,8 +30,7 @@ _YOUNG_SECONDS = 60.0
 _MORE_PROCESSES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What a sandbox has used since it started. None where no controller measures it."""
 
     cpu_seconds: float | None

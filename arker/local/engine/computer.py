@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from arker.local.engine import resting, sandbox_files, small_files, trees
 from arker.local.engine.checkpoint import Checkpoint
@@ -80,8 +80,7 @@ def _remove_control(folder: str) -> None:
         small_files.remove_folder(folder)
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """What computers need from their engine."""
 
     store: Path
@@ -161,6 +160,8 @@ class Computer:
     #: The watches of its folders.
     watching: Watching = field(init=False)
     _ports: Ports | None = None
+    #: Sets the kernel limits of the sandbox.
+    _bounded: asyncio.Task[None] | None = None
     #: Terminals by session; each session has at most one.
     _terminals: dict[str, Terminal] = field(default_factory=dict)
     _control: str = ""
@@ -211,6 +212,12 @@ class Computer:
 
     async def live(self) -> Sandbox:
         """The sandbox, started if there is none; needs a shared turn. Raises SandboxUnavailable, StorageFull."""
+        sandbox = await self._up()
+        await self._limits_set()
+        return sandbox
+
+    async def _up(self) -> Sandbox:
+        """Like `live`, but no code of the guest may run before `_limits_set` returns."""
         self.check()
         self.used = time.monotonic()
         if not self.running:
@@ -220,6 +227,21 @@ class Computer:
                     self.check()
         assert self.sandbox is not None
         return self.sandbox
+
+    async def _limits_set(self) -> None:
+        """Wait until the kernel limits of the sandbox are set. Raises SandboxUnavailable."""
+        assert self._bounded is not None
+        if not self._bounded.done():
+            # A call that is cancelled must not cancel what others wait for.
+            await asyncio.wait({self._bounded})
+        self._bounded.result()
+
+    async def _bound(self, sandbox: Sandbox) -> None:
+        try:
+            await self.host.helper.bound(sandbox)
+        except BaseException:
+            await sandbox.stop()
+            raise
 
     async def _start(self) -> None:
         self._over(self.sandbox)
@@ -252,11 +274,6 @@ class Computer:
                     mounts={path: host.filesystem(name) for path, name in mounts.items()},
                     part=host.part,
                 )
-                try:
-                    await host.helper.bound(sandbox)
-                except BaseException:
-                    await sandbox.stop()
-                    raise
         except BaseException as error:
             host.release(mounted)
             host.scratch.append(work)
@@ -271,6 +288,8 @@ class Computer:
         self.mounted = mounts
         self.meter = Meter(sandbox.processes, sandbox.group, self._shells)
         self._ports = Ports(sandbox, host.helper)
+        # While the first shell starts.
+        self._bounded = host.spawn(self._bound(sandbox))
         host.sandboxes.add(sandbox)
         self.watching.stir()
 
@@ -389,11 +408,13 @@ class Computer:
         await session.claim(run)
         try:
             async with self.gate.shared():
-                sandbox = await self.live()
+                sandbox = await self._up()
                 if session.shell is None:
                     self._retire()
-                assert self.meter is not None
                 try:
+                    session.prepare(sandbox, self._control, self.image)
+                    await self._limits_set()
+                    assert self.meter is not None
                     await session.start(
                         sandbox,
                         self.meter,

@@ -6,9 +6,9 @@ import platform
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from arker.local.engine.images import find_program
 
@@ -18,8 +18,7 @@ _BWRAP = (0, 11)
 _LITTLE = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """A requirement of sandboxes: its state on this machine and, unless `ok`, how to fix it. Sandboxes can start
     without those that are not `needed`."""
 
@@ -30,8 +29,7 @@ class Check:
     needed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """The settings of a machine that decide whether its users may create namespaces."""
 
     kernel: tuple[int, int]

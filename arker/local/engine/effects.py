@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from arker.local.engine.checkpoint import OPTIONS, SECTIONS, Checkpoint
 
@@ -114,8 +114,7 @@ _INDIRECT = re.compile(
 _NAMED = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """The part of a shell's state that a command may have changed.
 
     Attributes:

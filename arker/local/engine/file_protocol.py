@@ -6,8 +6,7 @@ A path is a str, absolute inside the computer. Bytes that are not UTF-8 are surr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from arker.local.engine.protocol import EngineError, Readable
 
@@ -27,8 +26,7 @@ class FileChanged(EngineError):
     """The file does not have the expected version."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileInfo:
+class FileInfo(NamedTuple):
     """What is at a path.
 
     Attributes:
@@ -52,18 +50,16 @@ class FileInfo:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Entries of a directory, in order; `cursor` continues after them and is None at the end. `refused` has directories
     of a manifest that could not be read."""
 
     entries: list[FileInfo]
     cursor: str | None
-    refused: list[Refused] = field(default_factory=list)
+    refused: Sequence[Refused] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What has changed in a tree.
 
     Attributes:
@@ -79,8 +75,7 @@ class Changes:
     removed: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NewEntry:
+class NewEntry(NamedTuple):
     """An entry to be written to a tree; its path is relative to the tree's root."""
 
     path: str
@@ -91,8 +86,7 @@ class NewEntry:
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(NamedTuple):
     """The mode and time to set on the entry at a path.
 
     Attributes:
@@ -108,16 +102,14 @@ class Marks:
     version: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """An entry that an operation on many entries left out, and the reason."""
 
     path: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(NamedTuple):
     """Conditions for replacing a file.
 
     Attributes:

@@ -8,8 +8,8 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from arker.local.engine import small_files
 from arker.local.engine.protocol import SandboxUnavailable
@@ -79,8 +79,7 @@ ENVIRONMENT = {
 _ROOT_ENVIRONMENT = {"USER": "root", "LOGNAME": "root", "DEBIAN_FRONTEND": "noninteractive"}
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """A base image: bwrap arguments for its fixed part, and its writable folders.
 
     Each writable folder is a separate overlay on `lower`/<folder>. All mount points are in a root that no guest can

@@ -14,6 +14,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from arker.local.engine.protocol import Output, Stream
 
@@ -30,8 +31,7 @@ _BLOCK = 1 << 12
 _ASSURED = 32 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A part of the file: the offset of its first byte of output, and where its frames begin and end."""
 
     offset: int

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from arker.local.engine import small_files
 from arker.local.engine.limits import Limits
@@ -52,8 +52,7 @@ def read_sysctl(name: str, default: int) -> int:
         return default
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """The resources of a computer that only the supervisor can limit."""
 
     files: int = 0
@@ -94,8 +93,7 @@ def exceeded_together(held: Held, by_all: Collection[Held], most: Mapping[str, i
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Most:
+class Most(NamedTuple):
     """The maximum of these resources for a computer."""
 
     files: int

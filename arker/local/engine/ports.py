@@ -109,15 +109,14 @@ class Helper:
     async def bound(self, sandbox: Sandbox) -> int:
         """Set the sysctls of the namespaces of a sandbox; return how many of them the kernel refused.
 
-        Raises SandboxUnavailable.
+        Must not be cancelled before the helper is closed: the answer to come belongs to this request. Raises
+        SandboxUnavailable.
         """
-        # To its end even if the caller is cancelled: the answer to come belongs to this request.
-        return await asyncio.shield(asyncio.ensure_future(self._bound(sandbox)))
-
-    async def _bound(self, sandbox: Sandbox) -> int:
         failure = errno.EIO
         async with self._turn:
             for _ in range(2):
+                if self._closed or sandbox.stopping:
+                    break
                 try:
                     async with asyncio.timeout(_HELPER_SECONDS):
                         failure, _ = await self._answer(self._bounds, sandbox, self._bounded, 0)

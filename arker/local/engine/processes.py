@@ -23,8 +23,7 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from arker.local.engine import small_files
 from arker.local.engine.cgroups import Group
@@ -55,8 +54,7 @@ _REMEMBERED = 4096
 ALL = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process of a sandbox, numbered as inside. `state` is that of its main thread; `started` counts clock ticks
     since boot, `cpu_seconds` is the CPU time of it and of the children that it waited for."""
 
@@ -101,8 +99,7 @@ def mapped_without_name(maps: bytes) -> Iterator[tuple[tuple[int, int], int]]:
             yield (os.makedev(major, minor), int(inode)), int(offset, 16) + end - begin
 
 
-@dataclass(frozen=True, slots=True)
-class Nameless:
+class Nameless(NamedTuple):
     """Files that processes hold and that no folder names, by device and inode: the bytes that each takes, and the
     number of a process that holds it. Of one that is only mapped, all up to the last mapped byte counts.
 

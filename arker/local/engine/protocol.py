@@ -10,8 +10,7 @@ from __future__ import annotations
 import enum
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from arker.local.engine.file_protocol import Files
@@ -123,8 +122,7 @@ class Reason(enum.StrEnum):
     INFRASTRUCTURE = "infrastructure"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """The resources that a run used; None where the engine cannot measure them, as in a short run. `cpu_seconds` is a
     lower bound unless it is `exact`; `peak_memory` is sampled, without that of the shell itself; `bytes_written` is a
     lower bound of what goes to disks."""
@@ -135,8 +133,7 @@ class Usage:
     exact: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A piece of output. `offset` is the number of bytes of both streams before it, in the order in which they were
     read."""
 
@@ -145,16 +142,14 @@ class Output:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """Output from `offset` on was not kept, because it exceeds what the engine keeps of a run, or because the disk of
     the engine is full. The command continues."""
 
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """How a run ended.
 
     Attributes:
@@ -259,8 +254,7 @@ class Run(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
+class RunOutcome(NamedTuple):
     """The result of a run with its output; output over the limit is cut off and flagged. `duration_ms` is wall time on
     the engine's host."""
 
@@ -323,8 +317,7 @@ class Readable(Protocol):
     async def __aexit__(self, *_: object) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class SessionState:
+class SessionState(NamedTuple):
     """A session and its `state`: `running` while a command runs in it or a client is attached to its terminal, else
     `idle`."""
 
@@ -333,8 +326,7 @@ class SessionState:
     cwd: str
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """What a computer uses now.
 
     Attributes:
@@ -371,8 +363,7 @@ class ByteStream(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalSize:
+class TerminalSize(NamedTuple):
     """The size of a terminal's window, in characters."""
 
     columns: int = 80

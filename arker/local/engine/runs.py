@@ -11,7 +11,6 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -504,7 +503,7 @@ class RunBook:
             "command": run.command,
             "started_ms": run.started_ms,
             "cut": run.journal.cut,
-            "end": end and asdict(end),
+            "end": end and {**end._asdict(), "usage": end.usage._asdict()},
         }
         partial = path.with_suffix(".new")
         partial.write_text(json.dumps(record))

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+from typing import NamedTuple
 
 from arker.local.engine import seccomp, small_files
 from arker.local.engine.cgroups import Group, Usage
@@ -64,8 +65,7 @@ _CHILD = re.compile(rb'"child-pid": *(\d+)')
 _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(NamedTuple):
     """What a sandbox mounts: frozen layers (lowest first), the layer that it writes, and scratch space for the
     mounts."""
 

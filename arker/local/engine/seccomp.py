@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import platform
 import struct
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from arker.local.engine.protocol import SandboxUnavailable
 
@@ -39,8 +39,7 @@ _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _PER_QUERY = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class _Arch:
+class _Arch(NamedTuple):
     audit: int
     #: (x86_64, aarch64) column of the tables below.
     column: int

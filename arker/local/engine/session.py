@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from signal import Signals
+from typing import NamedTuple
 
 from arker.local.engine import small_files
 from arker.local.engine.checkpoint import TOTAL, Checkpoint, restoration, trimmed
@@ -103,8 +104,7 @@ class Timeout:
             self._move(TimeoutState.DISARMED)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What a session needs from its computer."""
 
     #: Bytes that the state of this session may take, given those of the others.
@@ -196,6 +196,12 @@ class Session:
     def release(self) -> None:
         """Release the session: the run that claimed it will not start."""
         self._move(SessionPhase.IDLE)
+
+    def prepare(self, sandbox: Sandbox, control: str, image: Image) -> None:
+        """Start a shell, if there is none and it would restore nothing: no code of the guest runs in it. Raises
+        OSError."""
+        if self.shell is None and self.checkpoint is None:
+            self._begin(sandbox, control, image)
 
     async def start(
         self,

@@ -20,8 +20,8 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from arker.local.engine import trees
 from arker.local.engine.protocol import EngineError, StorageFull
@@ -62,8 +62,7 @@ class StoreBusy(EngineError):
     """Another engine uses the store."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
+class SessionRow(NamedTuple):
     """The saved state of a session: its working folder, and the shell code that restores its variables and the rest."""
 
     id: str
@@ -71,15 +70,14 @@ class SessionRow:
     state: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class VmRow:
+class VmRow(NamedTuple):
     """A computer: its base image, its frozen layers (lowest first; shared with others), and its own top layer."""
 
     id: str
     image: str
     frozen: tuple[str, ...]
     top: str
-    sessions: tuple[SessionRow, ...] = field(default=())
+    sessions: tuple[SessionRow, ...] = ()
 
 
 def _digest(code: bytes) -> bytes:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.types import Send
@@ -41,8 +40,7 @@ _WATCHED_AFTER: Final = 0.1
 HALF_OPEN: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a request is forwarded to.
 
     Attributes:

@@ -21,7 +21,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -68,8 +68,7 @@ class StateInUseError(StateError):
         super().__init__(f"another deployment is using {state}{who}; stop it, or name another state folder")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """A serving deployment: its URL, its state folder, and the key that was created, if any."""
 
     url: str

@@ -6,7 +6,7 @@ import hmac
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from arker.ids import is_vm_id, new_ulid
 from arker.local.storage.computers import Computer, Computers
@@ -20,8 +20,7 @@ from .translation import api_errors
 __all__ = ["Access", "KeyRow", "Principal", "missing"]
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """The caller: the id of a valid key, the organization that it belongs to, and the computers that it is limited to;
     None for all of the organization."""
 

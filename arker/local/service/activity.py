@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from arker.local.engine.protocol import End, Reason, Usage, shown
@@ -114,7 +113,7 @@ class Activity:
             among = who.vm_ids.intersection(wanted.vm_ids) if wanted.vm_ids else who.vm_ids
             if not among:
                 return []
-            wanted = replace(wanted, vm_ids=tuple(among))
+            wanted = wanted._replace(vm_ids=tuple(among))
         return self._rows.page(who.org_id, wanted)
 
     async def flush(self) -> None:

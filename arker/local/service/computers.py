@@ -7,8 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from arker.ids import new_ulid
 from arker.local.engine.protocol import Engine, Load, VmMissing
@@ -34,8 +33,7 @@ log: logging.Logger = logging.getLogger("arker.platform")
 REGION: Final = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What the caller sees of a computer.
 
     Attributes:
@@ -53,8 +51,7 @@ class Look:
     last_active_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A name, as `Access.named` finds it: a computer of the organization, else an image, else a public computer; with
     `org`, one of this organization."""
 
@@ -62,8 +59,7 @@ class Named:
     org: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """The properties of a new computer.
 
     Attributes:
@@ -266,8 +262,8 @@ class Computers:
         if wanted.org_id != who.org_id:
             if wanted.is_public is False:
                 return []
-            wanted = replace(wanted, is_public=True)
-        wanted = replace(wanted, vm_ids=who.vm_ids)
+            wanted = wanted._replace(is_public=True)
+        wanted = wanted._replace(vm_ids=who.vm_ids)
         looks: list[Look] = []
         while len(looks) < limit:
             found = self._rows.newest(wanted, limit)
@@ -280,7 +276,7 @@ class Computers:
             ]
             if len(found) < limit:
                 break
-            wanted = replace(wanted, after=(found[-1].created_ms, found[-1].vm_id))
+            wanted = wanted._replace(after=(found[-1].created_ms, found[-1].vm_id))
         return looks[:limit]
 
     async def describe(self, who: Principal, vm_id: str, description: str | None) -> None:
@@ -301,7 +297,7 @@ class Computers:
                 await self._rows.rename(computer, name)
         except NameTaken:
             raise _taken(name) from None
-        return replace(computer, name=name)
+        return computer._replace(name=name)
 
     async def stop(self, who: Principal, vm_id: str) -> None:
         """End everything that runs in a computer. Its files and the state of its idle sessions stay."""

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from arker.contract import LARGEST_FILE, path_problem
 from arker.local.engine.file_protocol import FileInfo
@@ -58,8 +57,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A signed URL for a file of `size` bytes, and its lifetime in seconds."""
 
     size: int
@@ -67,28 +65,24 @@ class Link:
     expires_in: int = signing.LIFETIME
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """The result of an `UploadRequest`."""
 
     upload_id: str
     link: Link
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """The result of a `Chunk`: which bytes of the file have arrived. Once all have, the file is written."""
 
     ranges: Sequence[Range]
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """The result of a `Commit`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """Regular files of a folder, and whether there are more."""
 
     files: Sequence[FileInfo]

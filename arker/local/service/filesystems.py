@@ -6,8 +6,7 @@ A mount takes effect at the computer's next start.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from arker.ids import new_ulid
 from arker.local.engine.protocol import Engine
@@ -31,8 +30,7 @@ _SYSTEM: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Mounted:
+class Mounted(NamedTuple):
     """A mount, whether the computer has mounted it already, and why it could not."""
 
     mount: Mount

@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from arker.local.storage.notes import Ended, Identity, Note, Notes
 
@@ -47,8 +47,7 @@ _UNKEPT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Once:
+class Once(NamedTuple):
     """What identifies a request that is carried out once: its Idempotency-Key, and a digest of its content."""
 
     key: str

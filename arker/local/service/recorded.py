@@ -14,8 +14,8 @@ import math
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from arker.ids import new_ulid
 from arker.local.engine.protocol import (
@@ -81,8 +81,7 @@ _NEXT: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """A run and its output so far; and how it ended, if the engine still knows."""
 
     run: RunRow
@@ -275,8 +274,8 @@ class Recorded:
         """Change the state of a run; nothing else changes it."""
         assert state in _NEXT[State(live.row.state)], (live.row.state, state)
         completed = None if state is State.RUNNING else _now()
-        live.row = replace(
-            live.row, state=state, completed_ms=completed, exit_code=exit_code, fail_reason=fail_reason
+        live.row = live.row._replace(
+            state=state, completed_ms=completed, exit_code=exit_code, fail_reason=fail_reason
         )
         try:
             await self._rows.save(live.row)

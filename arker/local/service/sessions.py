@@ -13,7 +13,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from arker.local.engine.protocol import Engine
@@ -250,7 +250,7 @@ class Sessions:
         if session_id != DEFAULT:
             row = self._rows.of(vm_id).get(session_id) or SessionRow(session_id, {}, None, 0, False)
             with api_errors():
-                await self._rows.save(vm_id, replace(row, deleted=True))
+                await self._rows.save(vm_id, row._replace(deleted=True))
 
     async def _stop(self, vm_id: str, session_id: str) -> None:
         await self._recorded.cancel_session(vm_id, session_id)

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import hmac
 import json
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from .errors import ApiError
 
@@ -20,8 +20,7 @@ from .errors import ApiError
 LIFETIME = 900
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What a signed URL allows.
 
     `object` is the upload to `PUT` to, or the path to `GET`; `version` pins what a `GET` answers (see
@@ -38,7 +37,7 @@ class Grant:
 
 def sign(secret: bytes, grant: Grant) -> str:
     """Return the token of a grant."""
-    payload = _encode(json.dumps(asdict(grant), separators=(",", ":")).encode())
+    payload = _encode(json.dumps(grant._asdict(), separators=(",", ":")).encode())
     return f"{payload}.{_signature(secret, payload)}"
 
 

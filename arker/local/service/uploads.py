@@ -20,9 +20,8 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from arker.ids import new_ulid
@@ -45,8 +44,7 @@ MAX_PIECES: Final = 1_000
 _PIECE: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Bytes `[start, end)` of a file of `size` bytes; `sha256` is their digest, in hexadecimal."""
 
     path: str
@@ -58,16 +56,14 @@ class Chunk:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRequest:
+class UploadRequest(NamedTuple):
     """A file of `size` bytes that will be sent by a `PUT` to a signed URL."""
 
     path: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """The commit of such an upload; `sha256` is the digest of the file, in hexadecimal."""
 
     path: str

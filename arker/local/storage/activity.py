@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from .database import Database
@@ -32,8 +31,7 @@ class ActivityRow(NamedTuple):
     memory_mib: float
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityFilter:
+class ActivityFilter(NamedTuple):
     """Filters and order of a list: rows must match all filters that are set. Times are in milliseconds since the
     epoch."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, NamedTuple
 
 from .database import PLATFORM_ORG, Database, Row, matching
 from .errors import ImageGone, ImageInUse, NameTaken, TooManyComputers
@@ -16,8 +15,7 @@ _COUNT: Final = "SELECT count(*) FROM vms WHERE org_id = ? AND kind = 'computer'
 _TAKEN: Final = "SELECT 1 FROM vms WHERE name = ? AND (kind = 'base' OR org_id = ?)"
 
 
-@dataclass(frozen=True, slots=True)
-class Computer:
+class Computer(NamedTuple):
     """A computer, or a base image (`kind` is `computer` or `base`); times are in milliseconds since the epoch."""
 
     vm_id: str
@@ -33,13 +31,12 @@ class Computer:
 
 
 #: A column for each field.
-_NAMES: Final = tuple(field.name for field in fields(Computer))
+_NAMES: Final = Computer._fields
 _COLUMNS: Final = ", ".join(_NAMES)
 _VALUES: Final = ", ".join("?" * len(_NAMES))
 
 
-@dataclass(frozen=True, slots=True)
-class ComputerFilter:
+class ComputerFilter(NamedTuple):
     """Filters of a list: computers must match all that are set. Times are in milliseconds since the epoch; `after` is
     where the previous page ended."""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .database import Database
 from .errors import NameTaken
 
 
-@dataclass(frozen=True, slots=True)
-class Filesystem:
+class Filesystem(NamedTuple):
     """A file system; `created_ms` is in milliseconds since the epoch."""
 
     filesystem_id: str
@@ -19,8 +18,7 @@ class Filesystem:
     created_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """A mount of a file system in a computer."""
 
     mount_id: str

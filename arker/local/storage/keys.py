@@ -6,15 +6,14 @@ import json
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from arker.ids import new_ulid
 
 from .database import LOCAL_ORG, Database, Row
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
+class ApiKey(NamedTuple):
     """The record of a key; times are in milliseconds since the epoch. `vm_ids` are the computers that it is limited to,
     None for all of the organization; `maker` is the id of the key that it was made with, if any."""
 
@@ -35,8 +34,7 @@ class ApiKey:
         return self.revoked_ms is None and (self.expires_ms is None or self.expires_ms > _now())
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRow:
+class KeyRow(NamedTuple):
     """A key, as shown to its organization; `created_ms` is in milliseconds since the epoch. `vm_ids` are the computers
     that it is limited to; None for all of the organization."""
 

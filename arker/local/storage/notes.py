@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .database import Database
@@ -20,8 +19,7 @@ class Identity(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """The note of a key.
 
     Attributes:

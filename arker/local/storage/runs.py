@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .database import Database, Row, matching
 from .errors import NameTaken
@@ -16,8 +15,7 @@ _COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(NamedTuple):
     """A run; times are in milliseconds since the epoch. `state` is `pending`, `running`, `completed`, `failed` or
     `cancelled`."""
 
@@ -32,8 +30,7 @@ class RunRow:
     fail_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunFilter:
+class RunFilter(NamedTuple):
     """Filters of a list: runs must match all that are set. Times are in milliseconds since the epoch, inclusive;
     `after` is where the previous page ended."""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .database import Database
 from .notes import Note, insert_note
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
+class SessionRow(NamedTuple):
     """A session, and the variables and the folder that it begins with. A deleted one keeps its row, so that its id is
     not reused."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .database import Database, Row
 
@@ -11,8 +11,7 @@ from .database import Database, Row
 Range = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
     """An upload.
 
     Attributes:

@@ -8,7 +8,7 @@ import heapq
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from arker.local.engine import _linux
 from arker.local.engine.file_protocol import FileInfo, Kind, Page
@@ -46,8 +46,7 @@ def info_of(
     return FileInfo(path, kind, size, mode, info.st_mtime_ns, version_of(info), target, sha256)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An entry of a walk: its path relative to the top, its stat, and its directory, which is open until the next entry
     is requested."""
 
