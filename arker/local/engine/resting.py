@@ -63,7 +63,7 @@ def obstacle(layers: Sequence[Path], path: str) -> str | None:
             at += f"/{name}"
             found: list[int] = []
             for parent in stack:
-                info = _look(parent, name)
+                info = sandbox_files.entry(parent, name)
                 if info is None:
                     continue
                 if not stat.S_ISDIR(info.st_mode):
@@ -88,20 +88,13 @@ def _open(opened: contextlib.ExitStack, name: str, parent: int | None = None) ->
     return fd
 
 
-def _look(folder: int, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
 def _inside(opened: contextlib.ExitStack, stack: Sequence[int], name: str) -> list[int]:
     """Open the folder `name` in each layer that has it, as far as an overlay merges them; make it in the first layer if
     it is missing there. Return an empty list if there is no such folder, or one with unusual attributes."""
     found: list[int] = []
     in_first = False
     for parent in stack:
-        info = _look(parent, name)
+        info = sandbox_files.entry(parent, name)
         if info is None:
             continue
         if not stat.S_ISDIR(info.st_mode):
@@ -128,10 +121,10 @@ def _inside(opened: contextlib.ExitStack, stack: Sequence[int], name: str) -> li
 def _mode(stack: Sequence[int], name: str) -> int | None:
     """Return the mode of a new file: that of the file it replaces, else 0644; None if it cannot simply be linked."""
     first, *others = stack
-    if _look(first, name) is not None:
+    if sandbox_files.entry(first, name) is not None:
         return None
     for folder in others:
-        info = _look(folder, name)
+        info = sandbox_files.entry(folder, name)
         if info is None:
             continue
         if trees.is_whiteout(info):

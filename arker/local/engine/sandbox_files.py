@@ -49,6 +49,14 @@ def is_partial(name: str) -> bool:
     return _PARTIAL.fullmatch(name) is not None
 
 
+def entry(folder: int, name: str) -> os.stat_result | None:
+    """Return what stat says about an entry of a folder, not following a link; None if there is none. Raises OSError."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
 def open_folder(root: int, path: str) -> int:
     """Open the folder at `path`; create it and its parents if missing."""
     flags = os.O_RDONLY | os.O_DIRECTORY
@@ -82,9 +90,8 @@ def place(root: int, path: str) -> tuple[int, str, os.stat_result | None]:
         parent, _, name = path.rpartition("/")
         folder = open_folder(root, parent or "/")
         try:
-            try:
-                info = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            except FileNotFoundError:
+            info = entry(folder, name)
+            if info is None:
                 return folder, name, None
             if not stat.S_ISLNK(info.st_mode):
                 return folder, name, info

@@ -18,8 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from arker.local.service.activity import state_of
 from arker.local.service.errors import ApiError
-from arker.local.service.handles import Cut, End, Output, Reason, Run, Stream
+from arker.local.service.handles import Cut, End, Output, Run, Stream
 
 from .answers import FOLLOWED
 from .bodies import cancelled_with
@@ -42,11 +43,6 @@ _SENT: Final = 256 * 1024
 
 _FRAME: Final = struct.Struct("<cI")
 _LETTERS: Final = {Stream.STDOUT: b"O", Stream.STDERR: b"E"}
-_STATES: Final = {
-    Reason.CANCELLED: "cancelled",
-    Reason.COMPUTER_STOPPED: "failed",
-    Reason.INFRASTRUCTURE: "failed",
-}
 
 
 def run_fields(run: Run, vm_id: str, *, takes_input: bool) -> dict[str, Any]:
@@ -64,7 +60,7 @@ def run_fields(run: Run, vm_id: str, *, takes_input: bool) -> dict[str, Any]:
         fields["takes_input"] = takes_input
     else:
         fields |= {
-            "state": _STATES.get(end.reason, "completed"),
+            "state": state_of(end),
             "exit_code": end.exit_code,
             "cwd": end.cwd,
             "stdout_bytes": end.stdout_bytes,

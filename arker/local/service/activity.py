@@ -23,12 +23,6 @@ log: logging.Logger = logging.getLogger("arker.platform")
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
 KEPT: Final = 200_000
 _NOTHING: Final = Usage()
-#: The states of runs that did not complete, by reason.
-_STATES: Final = {
-    Reason.CANCELLED: "cancelled",
-    Reason.COMPUTER_STOPPED: "failed",
-    Reason.INFRASTRUCTURE: "failed",
-}
 #: Number of unsaved rows at which they are saved at once; and their maximum number, if that fails: the oldest are
 #: dropped first.
 MANY: Final = 500
@@ -101,7 +95,7 @@ class Activity:
             session_id=session_id,
             command=command,
             exit_code=end.exit_code,
-            state=_STATES.get(end.reason, "completed"),
+            state=state_of(end),
             usage=end.usage,
         )
 
@@ -136,3 +130,14 @@ class Activity:
         """Delete old rows, and the oldest when there are too many."""
         await self.flush()
         await self._rows.remove(time.time_ns() // 1_000_000 - KEPT_MS, KEPT)
+
+
+def state_of(end: End) -> str:
+    """Return the state of a run that ended so: `completed`, `cancelled` or `failed`."""
+    match end.reason:
+        case Reason.CANCELLED:
+            return "cancelled"
+        case Reason.COMPUTER_STOPPED | Reason.INFRASTRUCTURE:
+            return "failed"
+        case _:
+            return "completed"

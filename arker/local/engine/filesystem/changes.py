@@ -134,13 +134,6 @@ def _staged(root: Root, folder: int) -> Iterator[tuple[int, str]]:
         os.close(stage)
 
 
-def _existing(folder: int, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
 def _allow(path: str, there: os.stat_result | None, conditions: Conditions) -> None:
     """Raise unless `conditions` allow a file to replace the entry at `path`."""
     if there is not None:
@@ -161,7 +154,7 @@ def _publish(
 ) -> os.stat_result | None:
     """Move a finished file to its place if the conditions hold; return the stat of the file that it replaced."""
     with _replacing:
-        there = _existing(*place)
+        there = sandbox_files.entry(*place)
         _allow(path, there, conditions)
         if there is None and conditions.absent:
             try:
@@ -301,7 +294,7 @@ def place(
                 places = _Places(cleanup.enter_context(directory(root, base)))
                 cleanup.callback(places.close)
                 folder, new = places.above(target), target.rpartition("/")[2]
-                there = _existing(folder, new)
+                there = sandbox_files.entry(folder, new)
                 if there is not None and stat.S_ISLNK(there.st_mode):
                     if conditions.absent:
                         raise FileExists(f"{target} exists")
@@ -454,7 +447,7 @@ def move(root: Root, source: str, target: str, *, replace: bool = True) -> None:
             info = os.stat(name, dir_fd=a, follow_symlinks=False)
         if stat.S_ISDIR(info.st_mode):
             _refuse_inside(target, b, a, name)
-        if not replace and _existing(b, new) is not None:
+        if not replace and sandbox_files.entry(b, new) is not None:
             raise FileExists(f"{target} exists")
         try:
             if _renamed(a, name, b, new, replace=replace):
@@ -495,7 +488,7 @@ def copy(root: Root, source: str, target: str, *, recursive: bool = False, repla
     with told(source), root.parent(source) as (a, name):
         info = os.stat(name, dir_fd=a, follow_symlinks=False)
         with told(target), root.parent(target) as (b, new):
-            there = _existing(b, new)
+            there = sandbox_files.entry(b, new)
             if there is not None and (not replace or not stat.S_ISREG(there.st_mode)):
                 raise FileExists(f"{target} exists")
             if not stat.S_ISDIR(info.st_mode):
@@ -706,7 +699,7 @@ class _Filling:
         folder, _, name = entry.path.rpartition("/")
         if folder in self._places.new:
             return
-        if (there := _existing(place, name)) is not None:
+        if (there := sandbox_files.entry(place, name)) is not None:
             _replaceable(entry.path, there, self._conditions)
 
     def _write(self, entry: NewEntry, partial: str) -> None:
@@ -809,7 +802,7 @@ class _Places:
             os.mkdir(name, 0o755, dir_fd=place)
             self.new.add(path)
         except FileExistsError:
-            there = _existing(place, name)
+            there = sandbox_files.entry(place, name)
             if there is None or not stat.S_ISDIR(there.st_mode):
                 raise FileExists(f"{path} exists and is not a folder") from None
 
