@@ -25,11 +25,12 @@ class Screen:
         self.shown = b""
 
     async def until(self, pattern: str) -> re.Match[bytes]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (found := re.search(pattern.encode(), self.shown)):
                 data = await self.attachment.receive()
                 assert data, f"ended without {pattern!r}: {self.shown[-2000:]!r}"
-                self.shown += data
+                # What has been searched is not searched again with each piece of a flood.
+                self.shown = self.shown[-1000:] + data
         self.shown = self.shown[found.end() :]
         return found
 
