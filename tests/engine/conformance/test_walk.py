@@ -24,8 +24,10 @@ from arker.local.engine import (
     Run,
     RunState,
     SessionBusy,
+    computer,
     run,
 )
+from arker.local.engine import session as engine_session
 from arker.local.engine.session import SessionPhase
 from arker.local.engine.shell import ShellState
 from tests.engine.harness import Box
@@ -123,7 +125,7 @@ class Walk:
         if known.running is None:
             known.coming = str(next(self.numbers))
             started = await self.engine.start_run(
-                vm, session, f"x={known.coming}; echo up; sleep 60", timeout=120
+                vm, session, f"x={known.coming}; echo up; sleep 1000", timeout=1000
             )
             async for event in started.events():
                 assert isinstance(event, Output), event
@@ -253,7 +255,10 @@ class Walk:
 
 @pytest.mark.parametrize("seed", range(WALKS))
 @pytest.mark.parametrize("kind", ["bubblewrap", "fake"])
-async def test_a_random_walk(box: Box, kind: str, seed: int) -> None:
+async def test_a_random_walk(box: Box, kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a session knows is waited for, however busy the machine is.
+    monkeypatch.setattr(computer, "_SETTLE_SECONDS", 20.0)
+    monkeypatch.setattr(engine_session, "_TOLD_SECONDS", 20.0)
     walk = Walk(box.store, kind, seed)
     try:
         await walk.go()
