@@ -153,7 +153,9 @@ async def test_proc_reveals_nothing_about_the_host(engine: BubblewrapEngine, pat
 
 
 @pytest.mark.slow
-async def test_the_deepest_path_of_all(engine: BubblewrapEngine) -> None:
+async def test_the_deepest_path_of_all(engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each of thousands of folders is written to the disk, which may be slow.
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
     files = engine.files("a")
     deep = "/".join("d" * 2000)
     await files.mkdir(f"{HOME}/a/{deep}")
