@@ -243,8 +243,8 @@ def test_the_name_of_an_image_is_taken_once(tmp_path: Path) -> None:
         ({"suite": "book worm"}, "'book worm'"),
         ({"packages": ("git", "--force-yes")}, "'--force-yes' is not the name of a Debian package"),
         ({"packages": ("x;y",)}, "'x;y'"),
-        ({"mirror": "http://mirror/debian main\ndeb http://evil"}, "no mirror"),
-        ({"mirror": "ftp://mirror"}, "no mirror"),
+        ({"mirror": "http://mirror/debian main\ndeb http://evil"}, "not a mirror"),
+        ({"mirror": "ftp://mirror"}, "not a mirror"),
     ],
 )
 def test_recipes_that_apt_could_take_for_something_else(wrong: dict[str, object], named: str) -> None:

@@ -201,7 +201,7 @@ class TestEngineTrouble:
             for _ in range(4):
                 await rounds.acquire()
         assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
-            ("sweeping is put off: the disk is full", None)
+            ("the regular cleanup is postponed: the disk is full", None)
         ]
 
     async def test_health_says_what_is_wrong_until_it_is_not(self, bench: Bench) -> None:

@@ -177,9 +177,7 @@ def test_a_run_that_was_answered_is_there_after_a_kill(
         # Nobody has seen when it ended.
         assert not {"duration_ms", "completed_at"} & found.keys()
         assert [one["run_id"] for one in connection.call("GET", runs)["runs"]] == [run]
-    assert (
-        deployment.log.count(" WARNING arker.server the last deployment was not stopped, but died: pid=") == 1
-    )
+    assert deployment.log.count(" WARNING arker.server the last deployment did not stop cleanly: pid=") == 1
 
 
 @pytest.mark.timeout(120 + 2 * KILLS)

@@ -82,7 +82,9 @@ class Recipe:
             if not _PACKAGE.fullmatch(package):
                 raise BuildError(f"{package!r} is not the name of a Debian package")
         if not _WORD.fullmatch(self.mirror):
-            raise BuildError(f"{self.mirror!r} is no mirror: a http, https or file URL, such as {MIRROR}")
+            raise BuildError(
+                f"{self.mirror!r} is not a mirror: expected an http, https or file URL, such as {MIRROR}"
+            )
 
     def sources(self) -> str:
         """Return the lines of apt's `sources.list`."""
@@ -165,7 +167,7 @@ def check_tools() -> str:
         _tool(name)
     if not os.access(_KEYRING, os.R_OK):
         raise BuildError(
-            f"{_KEYRING} is missing, which Debian signs with; apt install debian-archive-keyring"
+            f"{_KEYRING} is missing, with Debian's signatures; apt install debian-archive-keyring"
         )
     bwrap = find_bwrap()
     if bwrap is None:

@@ -175,7 +175,7 @@ class BubblewrapEngine:
                 await probe.live()
         except StorageFull as error:
             # Computers can still be deleted to make room.
-            log.warning("no sandbox could be tried: %s", error)
+            log.warning("the check of sandboxes failed: %s", error)
         finally:
             await probe.stop()
             self._release((probe.top,))

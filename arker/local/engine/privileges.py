@@ -98,8 +98,8 @@ def _open_ways(paths: list[Path], store: Path, uid: int) -> None:
         if _closed_ancestor(store, uid) is None:
             return  # later imports may fail, and report it
         raise SandboxUnavailable(
-            f"user {uid}, who the deployment becomes, cannot reach {store}: {_closed_ancestor(store, uid)} is closed; "
-            "choose a state folder elsewhere, /var/lib/arker say"
+            f"user {uid}, which the deployment runs as, cannot enter {_closed_ancestor(store, uid)}; "
+            "choose another state folder, such as /var/lib/arker"
         ) from error
     for closed, wanted in blocked.items():
         kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in sorted(set(wanted))]

@@ -175,9 +175,7 @@ def disk_usage(folders: list[Path]) -> int:
         done = [*command, "du", "-xsc", *what, "--", *map(str, folders)]
         ended = subprocess.run(done, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if not ended.stdout:
-            raise OSError(
-                f"the size of files cannot be found: {ended.stderr.decode(errors='replace').strip()}"
-            )
+            raise OSError(f"files cannot be measured: {ended.stderr.decode(errors='replace').strip()}")
         return int(ended.stdout.rsplit(b"\n", 2)[-2].split(b"\t", 1)[0])
 
     return counted("--block-size=1") + FILE_BYTES * counted("--inodes")
@@ -317,7 +315,7 @@ def _child(info: io.FileIO) -> int:
         while (told := _CHILD.search(text)) is None:
             piece = info.read(4096)
             if not piece:
-                raise ValueError("bwrap told no process")
+                raise ValueError("bwrap reported no process")
             text += piece
     return int(told[1])
 

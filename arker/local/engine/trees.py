@@ -64,7 +64,7 @@ def _open(parent: int | None, name: str, kind: int, mode: int) -> tuple[int, int
 
 
 def _exchanged(name: str) -> OSError:
-    return OSError(errno.EAGAIN, "an entry was exchanged for another while it was looked at", name)
+    return OSError(errno.EAGAIN, "an entry was replaced while it was read", name)
 
 
 @contextmanager

@@ -324,7 +324,7 @@ def _hold(state: Path) -> Iterator[int]:
         except BlockingIOError:
             raise StateInUseError(state, holder(state)) from None
         if (last := holder(state)) is not None:
-            log.warning("the last deployment was not stopped, but died: pid=%d", last.pid)
+            log.warning("the last deployment did not stop cleanly: pid=%d", last.pid)
         os.truncate(fd, 0)
         yield fd
         os.truncate(fd, 0)

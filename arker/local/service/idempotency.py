@@ -185,7 +185,7 @@ class Idempotency:
         try:
             await self.sweep()
         except Exception as error:
-            log.error("answers to keyed runs could not be swept: %s", error)
+            log.error("old results of requests with an Idempotency-Key could not be removed: %s", error)
 
     def _save_soon(self) -> None:
         self._timer = None
@@ -201,7 +201,7 @@ class Idempotency:
             await self._notes.end(ended)
         except Exception as error:
             # A repeat is told that the outcome is unknown, which is safe.
-            log.error("the answers to keyed runs could not be kept: %s", error)
+            log.error("results of requests with an Idempotency-Key could not be saved: %s", error)
         self._saved(ended)
 
     def _saved(self, ended: Collection[Ended]) -> None:

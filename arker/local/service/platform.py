@@ -231,7 +231,7 @@ class Platform:
                 full = False
             except DiskFull as error:
                 if not full:
-                    log.warning("sweeping is put off: %s", error)
+                    log.warning("the regular cleanup is postponed: %s", error)
                 full = True
             except Exception:
-                log.exception("sweeping failed")
+                log.exception("the regular cleanup failed")

@@ -175,7 +175,7 @@ def walk(
                         path, LimitReached(f"paths below {path[:100]!r} are longer than the system can name")
                     )
                 elif error.errno == errno.EACCES:
-                    closed(path, FileRefused(f"{path or 'the directory'}: permission denied"))
+                    closed(path, FileRefused(f"{path or 'the folder'}: permission denied"))
                 else:
                     raise
                 pending.pop()

@@ -171,7 +171,7 @@ async def send_file(file: Readable, start: int, end: int) -> AsyncIterator[bytes
             start += len(piece)
             # Checked before the last piece is sent: a client must never take a mixture of two versions for the file.
             if not piece or (start >= end and await file.current_version() != file.version):
-                log.warning("a file changed while it was sent; the answer was cut off")
+                log.warning("a file changed while it was sent; the response was cut off")
                 raise DisconnectedError
             yield piece
 
