@@ -244,7 +244,7 @@ class TestIdempotency:
             vm = await fork(client)
             assert (await command(client, vm, "date", "k")).status_code == 200
             async with asyncio.timeout(30):
-                while "could not be kept: the disk of the deployment is full" not in caplog.text:
+                while "could not be saved: the disk of the deployment is full" not in caplog.text:
                     await asyncio.sleep(0.001)
             again = await command(client, vm, "date", "k")
             assert (again.status_code, code(again)) == (409, "conflict")
