@@ -30,6 +30,7 @@ PRISTINE = Checkpoint(
     [
         ("x=5", (), (b"x",)),
         ("cd /tmp && ls | wc", (), (b"OLDPWD",)),
+        ("x=5; doner a; donex=1", (), (b"donex", b"x")),
         ("read a b <<< '1 2'", (), (b"REPLY", b"a", b"b")),
         ("export A=b", (), (b"A", b"b")),
         ('ls "${x} $y" > out 2>&1', (), ()),

@@ -76,7 +76,7 @@ _REDIRECTION = rb"[ \t]*+(?:\d?>&\d|(?:\d?(?:>>?|<<<|<)|&>)[ \t]*+" + _ARGUMENT 
 #: A simple command that a plain word names, or assignments; before it, words of loops, conditions and functions.
 _SIMPLE = rb"""(?:(?:do|then|else|elif|if|while|until|!|\{|[\w-]++\(\)\s*+\{)\s++)*+
     (?:for[ \t]++\w++[ \t]++in(?:[ \t]++%(argument)b)*+
-    |(?:done|fi|\})(?:%(redirection)b)*+
+    |(?:(?:done|fi)(?![\w./+=-])|\})(?:%(redirection)b)*+
     |%(assignment)b(?:[ \t]++%(assignment)b)*+
     |(?!(?:do|then|else|elif|if|while|until|time|coproc|case|select|function|in|for|done|fi)\b)
         %(name)b(?:%(redirection)b|[ \t]++%(argument)b)*+)""" % {
@@ -85,8 +85,9 @@ _SIMPLE = rb"""(?:(?:do|then|else|elif|if|while|until|!|\{|[\w-]++\(\)\s*+\{)\s+
     b"name": _NAME,
     b"redirection": _REDIRECTION,
 }
+# `_SIMPLE` is in it once, as it takes long to compile.
 _LIST = re.compile(
-    rb"\s*+%b(?:[ \t]*+(?:;|&&?|\|\|?|\n)\s*+%b)*+[ \t]*+[;&]?\s*+" % (_SIMPLE, _SIMPLE), re.VERBOSE
+    rb"(?:(?:\A|(?!\A)[ \t]*+(?:;|&&?|\|\|?|\n))\s*+%b)++[ \t]*+[;&]?\s*+" % _SIMPLE, re.VERBOSE
 )
 #: Builtins that set variables by their arguments.
 _TAKING = re.compile(rb"\b(?:read|getopts|export)\b|\b(?:printf|wait)\s+[-$`{*?~]")
