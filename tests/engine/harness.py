@@ -28,8 +28,12 @@ from typing import Any
 import pytest
 
 from arker.local.engine import BubblewrapEngine, Limits, RunOutcome, drop_privileges, run, small_files, trees
+from tests.conftest import MEMORY
 
 TIMEOUT = 100.0
+
+#: Tests of what is different on each file system; their stores are on a disk, as those of most users.
+ON_DISK = {"conformance", "files", "filesystem", "forks", "images", "journal", "limits", "store", "trees"}
 
 
 @dataclass
@@ -123,7 +127,8 @@ def lay_out_image(folder: Path) -> Path:
 @pytest.fixture
 def box(request: pytest.FixtureRequest) -> Iterator[Box]:
     """A store in a folder that any user may search; `@pytest.mark.engine(**limits)` sets limits and `network`."""
-    folder = Path(tempfile.mkdtemp(prefix="arker-engine-"))
+    on_disk = request.path.stem.removeprefix("test_") in ON_DISK
+    folder = Path(tempfile.mkdtemp(prefix="arker-engine-", dir=None if on_disk else MEMORY))
     folder.chmod(0o711)
     (folder / "store").mkdir(mode=0o700)
     options = dict(marker.kwargs) if (marker := request.node.get_closest_marker("engine")) else {}

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import MEMORY
+
 from .kit import Bench
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
+def make_bench() -> Iterator[Callable[..., Bench]]:
+    with contextlib.ExitStack() as stack:
 
-    def make(**options: Any) -> Bench:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(Bench(folder, **options))
-        return made[-1]
+        def make(**options: Any) -> Bench:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="arker-bench-", dir=MEMORY))
+            bench = Bench(Path(folder), **options)
+            stack.callback(bench.database.close)
+            return bench
 
-    yield make
-    for bench in made:
-        bench.database.close()
+        yield make
 
 
 @pytest.fixture
