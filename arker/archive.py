@@ -1,7 +1,7 @@
 """Tar archives of small trees, in memory (POSIX.1-2001 pax), for both ends of a transfer. Pure.
 
 Times are exact to the nanosecond. Names may be any bytes: bytes that are not UTF-8 are surrogates in a str, as in
-`os.fsdecode`. Any tar reads the output of `pack`; `unpack` reads files, directories and links written by GNU tar,
+`os.fsdecode`. Any tar reads the output of `pack`; `unpack` reads files, folders and links written by GNU tar,
 bsdtar and busybox.
 """
 
@@ -39,7 +39,7 @@ _LONGEST: Final = 1 << 20
 
 
 class Entry(NamedTuple):
-    """A file, directory or link of an archive.
+    """A file, folder or link of an archive.
 
     Attributes:
         path: relative, without a slash at either end; neither `pack` nor `unpack` checks it.

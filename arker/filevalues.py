@@ -63,7 +63,7 @@ class FileInfo:
 
     @property
     def is_directory(self) -> bool:
-        """Whether it is a directory."""
+        """Whether it is a folder."""
         return self.kind == "directory"
 
     @property

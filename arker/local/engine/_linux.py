@@ -43,7 +43,7 @@ def open_in_root(root: int, path: str | bytes, flags: int) -> int:
 
 
 def open_beneath(folder: int, path: str | bytes, flags: int) -> int:
-    """Open the relative `path` below the open directory `folder` without following links. Raises OSError."""
+    """Open the relative `path` below the open folder `folder` without following links. Raises OSError."""
     return _openat2(folder, path, flags, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
 
 
@@ -58,7 +58,7 @@ def _openat2(folder: int, path: str | bytes, flags: int, resolve: int) -> int:
 
 
 def rename_new(source: int, name: str, target: int, new: str) -> None:
-    """Rename `name` in the open directory `source` to `new` in `target`; raises FileExistsError if that exists."""
+    """Rename `name` in the open folder `source` to `new` in `target`; raises FileExistsError if that exists."""
     result = _libc.renameat2(source, os.fsencode(name), target, os.fsencode(new), _RENAME_NOREPLACE)
     _check(result, new)
 

@@ -30,7 +30,7 @@ class FileInfo(NamedTuple):
     """What is at a path.
 
     Attributes:
-        path: as requested; in a listing, relative to the listed directory.
+        path: as requested; in a listing, relative to the listed folder.
         kind: `other` is a pipe, a socket or a device.
         size: bytes; 0 unless it is a regular file.
         mode: permission bits, `0o755` for example.
@@ -51,7 +51,7 @@ class FileInfo(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Entries of a directory, in order; `cursor` continues after them and is None at the end. `refused` has directories
+    """Entries of a folder, in order; `cursor` continues after them and is None at the end. `refused` has folders
     of a manifest that could not be read."""
 
     entries: list[FileInfo]
@@ -90,7 +90,7 @@ class Marks(NamedTuple):
     """The mode and time to set on the entry at a path.
 
     Attributes:
-        path: one that ends with a slash is that of a directory.
+        path: one that ends with a slash is that of a folder.
         mode: permission bits.
         mtime_ns: time of the last change of the content, in nanoseconds since 1970.
         version: the entry must have this version.
@@ -145,19 +145,19 @@ class Files(Protocol):
     async def list(
         self, path: str, *, recursive: bool = False, glob: str = "", cursor: str = "", limit: int = 1000
     ) -> Page:
-        """List a page of a directory, sorted, each directory before its contents; links are not followed.
+        """List a page of a folder, sorted, each folder before its contents; links are not followed.
 
         `glob` is a pattern for relative paths (`*`, `?`, `[abc]`, `**`). A page may have fewer entries than `limit`
-        even if more pages follow. With `recursive`, unreadable directories count as empty.
+        even if more pages follow. With `recursive`, unreadable folders count as empty.
         """
         ...
 
     async def mkdir(self, path: str, *, parents: bool = True, exist_ok: bool = True) -> None:
-        """Create a directory."""
+        """Create a folder."""
         ...
 
     async def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False) -> None:
-        """Remove a file, a link, an empty directory or, with `recursive`, a tree."""
+        """Remove a file, a link, an empty folder or, with `recursive`, a tree."""
         ...
 
     async def move(self, source: str, target: str, *, replace: bool = True) -> None:
@@ -165,7 +165,7 @@ class Files(Protocol):
         ...
 
     async def copy(self, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:
-        """Copy a file or, with `recursive`, a directory. Raises FileExists."""
+        """Copy a file or, with `recursive`, a folder. Raises FileExists."""
         ...
 
     async def chmod(self, path: str, mode: int) -> None:
@@ -173,7 +173,7 @@ class Files(Protocol):
         ...
 
     async def mark(self, base: str, marks: Sequence[Marks]) -> Sequence[Refused]:
-        """Set modes and times of entries below a directory."""
+        """Set modes and times of entries below a folder."""
         ...
 
     async def symlink(self, target: str, path: str) -> None:
@@ -214,7 +214,7 @@ class Files(Protocol):
         base: str | None = None,
     ) -> FileInfo:
         """Replace the file at `target` by a file that was written in pieces. With `base`, `target` is relative to that
-        directory and links are not followed. Raises FileExists, FileChanged."""
+        folder and links are not followed. Raises FileExists, FileChanged."""
         ...
 
     async def manifest(
@@ -226,8 +226,8 @@ class Files(Protocol):
         limit: int = LARGEST_PAGE,
         only: Sequence[str] | None = None,
     ) -> Page:
-        """List everything below a directory or, with `only`, the existing ones of some relative paths; if `hashed`,
-        with the SHA-256 of each regular file. A missing directory is empty; raises FileRefused for an unreadable
+        """List everything below a folder or, with `only`, the existing ones of some relative paths; if `hashed`,
+        with the SHA-256 of each regular file. A missing folder is empty; raises FileRefused for an unreadable
         one."""
         ...
 
@@ -241,10 +241,10 @@ class Files(Protocol):
     async def unpack(
         self, base: str, entries: Sequence[NewEntry], *, conditions: Conditions = ANY
     ) -> Sequence[Refused]:
-        """Write entries below a directory, which is created if missing; return those that were refused."""
+        """Write entries below a folder, which is created if missing; return those that were refused."""
         ...
 
     async def changes(self, path: str, cursor: str = "", *, wait: float = 0) -> Changes:
-        """Return what has changed below a directory since `cursor`; wait for that at most `wait` seconds. Without a
-        cursor, return one. A missing directory is empty."""
+        """Return what has changed below a folder since `cursor`; wait for that at most `wait` seconds. Without a
+        cursor, return one. A missing folder is empty."""
         ...

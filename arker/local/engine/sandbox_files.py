@@ -128,9 +128,9 @@ def sweep(layer: Path) -> None:
 
 
 def open_stage(root: int, folder: int) -> int:
-    """Open the directory for unfinished files that will be moved into `folder`.
+    """Open the folder for unfinished files that will be moved into `folder`.
 
-    This is the home directory, where leftovers are swept, or `folder` if home is on another file system, or closed to
+    This is the home folder, where leftovers are swept, or `folder` if home is on another file system, or closed to
     its user. The caller closes it.
     """
     with contextlib.suppress(OSError):

@@ -55,7 +55,7 @@ class Stat(_WithPath):
 
 
 class List(_WithPath):
-    """A request for a page of a directory or tree."""
+    """A request for a page of a folder or tree."""
 
     op: Literal["list"]
     recursive: bool = False
@@ -71,7 +71,7 @@ class List(_WithPath):
 
 
 class Mkdir(_WithPath):
-    """A request to create a directory."""
+    """A request to create a folder."""
 
     op: Literal["mkdir"]
     parents: bool = True
@@ -115,7 +115,7 @@ class Symlink(_WithTarget):
 
 
 class Manifest(_WithPath):
-    """A request for a page of everything below a directory, or for some paths below it."""
+    """A request for a page of everything below a folder, or for some paths below it."""
 
     op: Literal["manifest"]
     hashed: bool = True
@@ -143,7 +143,7 @@ class Mark(Body):
 
 
 class MarkAll(_WithPath):
-    """A request to set modes and times below a directory."""
+    """A request to set modes and times below a folder."""
 
     op: Literal["mark"]
     marks: Annotated[list[Mark], Field(max_length=50_000)]
@@ -171,7 +171,7 @@ class Place(_WithTarget):
 
     @property
     def below(self) -> str | None:
-        """The directory that the target is relative to, if any."""
+        """The folder that the target is relative to, if any."""
         return None if self.base is self.base_b64 is None else one_path(self.base, self.base_b64, "base")
 
     def conditions(self) -> Conditions:
@@ -180,7 +180,7 @@ class Place(_WithTarget):
 
 
 class Watch(_WithPath):
-    """A request to wait for changes below a directory, since the given cursor."""
+    """A request to wait for changes below a folder, since the given cursor."""
 
     op: Literal["changes"]
     cursor: Text = ""
@@ -188,7 +188,7 @@ class Watch(_WithPath):
 
 
 class Pack(_WithPath):
-    """A request for entries below a directory, as an archive."""
+    """A request for entries below a folder, as an archive."""
 
     paths: Paths | None = None
     paths_b64: Paths | None = None

@@ -32,17 +32,17 @@ from arker.local.engine.protocol import ComputerBusy, EngineError, FileMissing, 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PERMISSIONS = 0o7777
-#: How many times a directory may get new entries while it is removed.
+#: How many times a folder may get new entries while it is removed.
 _REFILLS = 100
 #: Held while the target is checked and replaced.
 _replacing = threading.Lock()
 
 
-# Directories and links
+# Folders and links
 
 
 def make_directory(root: Root, path: str, *, parents: bool = True, exist_ok: bool = True) -> None:
-    """Create a directory. Raises FileExists, FileMissing, FileRefused."""
+    """Create a folder. Raises FileExists, FileMissing, FileRefused."""
     if path.rstrip("/") == "":
         if not exist_ok:
             raise FileExists(f"{path} exists")
@@ -78,7 +78,7 @@ def make_link(root: Root, target: str, path: str) -> None:
 
 
 def set_marks(root: Root, base: str, marks: Sequence[Marks]) -> list[Refused]:
-    """Set modes and times of entries below the directory `base`; links in it are not followed."""
+    """Set modes and times of entries below the folder `base`; links in it are not followed."""
     refused = []
     with told(base), directory(root, base) as top:
         for mark in marks:
@@ -109,7 +109,7 @@ def _mark(root: Root, fd: int, mark: Marks) -> None:
 
 
 def change_mode(root: Root, path: str, mode: int) -> None:
-    """Set the permission bits of the file or directory at `path`; links are followed. Raises FileMissing,
+    """Set the permission bits of the file or folder at `path`; links are followed. Raises FileMissing,
     FileRefused."""
     with told(path), root.opened(path) as (fd, _):
         _mark(root, fd, Marks(path, mode))
@@ -120,8 +120,8 @@ def change_mode(root: Root, path: str, mode: int) -> None:
 
 @contextlib.contextmanager
 def _staged(root: Root, folder: int) -> Iterator[tuple[int, str]]:
-    """Yield a name for an unfinished file that is to be moved into `folder`, and the directory that contains it. If the
-    block fails, the file is removed; after a crash, the next start removes it from the home directory."""
+    """Yield a name for an unfinished file that is to be moved into `folder`, and the folder that contains it. If the
+    block fails, the file is removed; after a crash, the next start removes it from the home folder."""
     name = sandbox_files.PARTIAL + secrets.token_hex(8)
     stage = sandbox_files.open_stage(root.fd, folder)
     try:
@@ -177,7 +177,7 @@ def write(
     written: Callable[[os.stat_result], object] | None = None,
 ) -> FileInfo:
     """Write `source` (bytes, or a descriptor that is read from position 0) to `path` atomically: readers see the old
-    file or the new one, which is on disk when this returns. Links are followed; missing directories are created.
+    file or the new one, which is on disk when this returns. Links are followed; missing folders are created.
 
     With `mode` None, a replaced file keeps its mode and a new one gets 0644. `written` is called with the stat of the
     new file. Raises FileMissing, FileRefused, FileExists, FileChanged, StorageFull.
@@ -274,7 +274,7 @@ def place(
 ) -> FileInfo:
     """Replace the file at `target` by the file at `source`, which was written in pieces and has the digest `sha256`; on
     disk when this returns. Links are followed. `mode` is as for `write`. With `base`, `target` is relative to that
-    directory and links are not followed.
+    folder and links are not followed.
 
     Raises FileChanged when the digest differs, FileMissing, FileRefused, FileExists.
     """
@@ -356,7 +356,7 @@ def remove(root: Root, path: str, *, recursive: bool = False, missing_ok: bool =
 
 
 def _empty(root: Root, folder: int) -> list[str]:
-    """Remove the files of a directory; return the names of at most BATCH directories in it."""
+    """Remove the files of a folder; return the names of at most BATCH folders in it."""
     below: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -373,7 +373,7 @@ def _empty(root: Root, folder: int) -> list[str]:
 
 
 def _remove_tree(root: Root, parent: int, name: str) -> bool:
-    """Remove a directory of any depth: only one directory is open at a time, and each parent is checked to be the same
+    """Remove a folder of any depth: only one folder is open at a time, and each parent is checked to be the same
     on the way up."""
     here = os.open(name, _DIRECTORY, dir_fd=parent)
     try:
@@ -430,16 +430,16 @@ def _remove_tree(root: Root, parent: int, name: str) -> bool:
 
 
 def _refuse_inside(path: str, inner: int, outer: int, name: str) -> None:
-    """Raise FileRefused if the directory `inner` is, or is below, the entry `name` of `outer`."""
+    """Raise FileRefused if the folder `inner` is, or is below, the entry `name` of `outer`."""
     whole = f"{location(outer).rstrip('/')}/{name}/"
     if f"{location(inner).rstrip('/')}/".startswith(whole):
         raise FileRefused(f"{path} is inside of what would be put there")
 
 
 def move(root: Root, source: str, target: str, *, replace: bool = True) -> None:
-    """Move the entry at `source` to the path `target`. A file replaces a file, a directory replaces an empty directory.
+    """Move the entry at `source` to the path `target`. A file replaces a file, a folder replaces an empty folder.
 
-    A directory that the kernel cannot rename, because it is in a lower layer or moves to another file system, is copied
+    A folder that the kernel cannot rename, because it is in a lower layer or moves to another file system, is copied
     and then removed. Raises FileExists, FileMissing, FileRefused, StorageFull.
     """
     with told(source), root.parent(source) as (a, name), told(target), root.parent(target) as (b, new):
@@ -479,10 +479,10 @@ def _renamed(a: int, name: str, b: int, new: str, *, replace: bool) -> bool:
 
 
 def copy(root: Root, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:
-    """Copy a file, a link (not its target) or, with `recursive`, a directory to the path `target`, with modes and
+    """Copy a file, a link (not its target) or, with `recursive`, a folder to the path `target`, with modes and
     times.
 
-    A file replaces a file atomically; for a directory, `target` must not exist. Raises FileExists, FileMissing,
+    A file replaces a file atomically; for a folder, `target` must not exist. Raises FileExists, FileMissing,
     FileRefused, StorageFull.
     """
     with told(source), root.parent(source) as (a, name):
@@ -559,7 +559,7 @@ def _copy_data(root: Root, reader: int, writer: int, size: int) -> None:
 
 
 def _copy_tree(root: Root, a: int, name: str, info: os.stat_result, b: int, new: str, path: str) -> None:
-    """Copy a directory to where nothing is; nothing is left of it when that fails."""
+    """Copy a folder to where nothing is; nothing is left of it when that fails."""
     source = os.open(name, _DIRECTORY, dir_fd=a)
     try:
         os.mkdir(new, 0o700, dir_fd=b)
@@ -629,7 +629,7 @@ _INVALID = re.compile(r"(^|/)(\.{0,2})(/|$)|\0")
 
 
 def unpack(root: Root, base: str, entries: Sequence[NewEntry], conditions: Conditions = ANY) -> list[Refused]:
-    """Write entries below the directory `base`, created if missing; return the refused ones with the reasons.
+    """Write entries below the folder `base`, created if missing; return the refused ones with the reasons.
 
     Each file is replaced atomically, even if this is interrupted; the contents are on disk before that.
     Links in the tree are never followed: an entry whose path contains one is refused.
@@ -676,7 +676,7 @@ class _Filling:
             self.refused.append(Refused(path, str(error)))
 
     def prepare(self, entry: NewEntry) -> None:
-        """Make a directory, or write a file or link beside its place."""
+        """Make a folder, or write a file or link beside its place."""
         try:
             if _INVALID.search(entry.path):
                 raise FileRefused(f"{entry.path!r} is not a path below it")
@@ -734,7 +734,7 @@ class _Filling:
                 del self.ready[partial]
 
     def mark(self) -> None:
-        """Set the modes and times of directories, innermost first: after all else, because they may be read-only."""
+        """Set the modes and times of folders, innermost first: after all else, because they may be read-only."""
         for entry in reversed(self._folders):
             try:
                 self._places.mark(self._root, entry)
@@ -758,17 +758,17 @@ def _replaceable(path: str, there: os.stat_result, conditions: Conditions) -> No
 
 
 class _Places:
-    """Directories of a tree that is being filled; the last one stays open. None is reached through a link."""
+    """Folders of a tree that is being filled; the last one stays open. None is reached through a link."""
 
     def __init__(self, top: int) -> None:
         self._top = top
         self._path = ""
         self._fd = -1
-        #: Directories that were made here, and so were empty.
+        #: Folders that were made here, and so were empty.
         self.new: set[str] = set()
 
     def above(self, path: str) -> int:
-        """Open the directory that contains `path`; create it if missing."""
+        """Open the folder that contains `path`; create it if missing."""
         folder = path.rpartition("/")[0]
         if not folder:
             return self._top
@@ -795,7 +795,7 @@ class _Places:
         return here
 
     def make(self, path: str) -> None:
-        """Create a directory and its parents."""
+        """Create a folder and its parents."""
         name = path.rpartition("/")[2]
         place = self.above(path)
         try:
@@ -807,7 +807,7 @@ class _Places:
                 raise FileExists(f"{path} exists and is not a folder") from None
 
     def mark(self, root: Root, entry: NewEntry) -> None:
-        """Set the mode and time of a directory from its entry."""
+        """Set the mode and time of a folder from its entry."""
         self.close()
         fd = _linux.open_beneath(self._top, entry.path, os.O_PATH | os.O_DIRECTORY)
         try:
@@ -820,7 +820,7 @@ class _Places:
         _linux.sync_filesystem(self._top)
 
     def close(self) -> None:
-        """Close the open directory."""
+        """Close the open folder."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -30,10 +30,10 @@ def manifest(
     limit: int = 50_000,
     only: Sequence[str] | None = None,
 ) -> Page:
-    """List everything below the directory `path`, in order; with `digests`, with the SHA-256 of each regular file; with
-    `only`, just the entries at these relative paths. A missing directory is empty.
+    """List everything below the folder `path`, in order; with `digests`, with the SHA-256 of each regular file; with
+    `only`, just the entries at these relative paths. A missing folder is empty.
 
-    Directories that cannot be read are told, so that existing entries are never taken for missing ones. Raises
+    Folders that cannot be read are reported, so that existing entries are never taken for missing ones. Raises
     FileRefused when `path` itself, or a file for its digest, cannot be read.
     """
     entries: list[FileInfo] = []
@@ -97,7 +97,7 @@ def _some(root: Root, vm_id: str, top: int, paths: Sequence[str], digests: Diges
 
 
 def pack(root: Root, base: str, paths: Sequence[str], budget: int) -> tuple[list[NewEntry], list[Refused]]:
-    """Return the entries at `paths` below the directory `base`, with the contents of files, up to `budget` bytes; and
+    """Return the entries at `paths` below the folder `base`, with the contents of files, up to `budget` bytes; and
     the entries that were left out, with the reasons. Links are not followed. Raises FileMissing, FileRefused."""
     entries: list[NewEntry] = []
     refused: list[Refused] = []

@@ -44,7 +44,7 @@ class Live(Protocol):
         ...
 
     async def on_files(self, work: Callable[[int], _T], size: int = 0) -> _T:
-        """Run `work` in a thread, with a descriptor of the sandbox's root directory, when there is room for `size`
+        """Run `work` in a thread, with a descriptor of the sandbox's root folder, when there is room for `size`
         bytes."""
         ...
 
@@ -99,21 +99,21 @@ class ComputerFiles:
     async def list(
         self, path: str, *, recursive: bool = False, glob: str = "", cursor: str = "", limit: int = 1000
     ) -> Page:
-        """List a page of a directory, sorted, each directory before its contents; links are not followed.
+        """List a page of a folder, sorted, each folder before its contents; links are not followed.
 
         `glob` is a pattern for relative paths (`*`, `?`, `[abc]`, `**`). A page may have fewer entries than `limit`
-        even if more pages follow. With `recursive`, unreadable directories count as empty.
+        even if more pages follow. With `recursive`, unreadable folders count as empty.
         """
         limit = min(limit, LARGEST_PAGE)
         options: dict[str, Any] = {"recursive": recursive, "glob": glob, "cursor": cursor, "limit": limit}
         return await self._do(walk.listing, absolute(path), **options)
 
     async def mkdir(self, path: str, *, parents: bool = True, exist_ok: bool = True) -> None:
-        """Create a directory."""
+        """Create a folder."""
         await self._do(changes.make_directory, absolute(path), parents=parents, exist_ok=exist_ok)
 
     async def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False) -> None:
-        """Remove a file, a link, an empty directory or, with `recursive`, a tree."""
+        """Remove a file, a link, an empty folder or, with `recursive`, a tree."""
         options = {"recursive": recursive, "missing_ok": missing_ok}
         while not await self._do(changes.remove, absolute(path), **options):
             options["missing_ok"] = True
@@ -126,7 +126,7 @@ class ComputerFiles:
         await self._do(changes.move, absolute(source), absolute(target), replace=replace, size=size)
 
     async def copy(self, source: str, target: str, *, recursive: bool = False, replace: bool = True) -> None:
-        """Copy a file or, with `recursive`, a directory. Raises FileExists."""
+        """Copy a file or, with `recursive`, a folder. Raises FileExists."""
         size = await self._do(changes.size_of, absolute(source))
         options = {"recursive": recursive, "replace": replace}
         await self._do(changes.copy, absolute(source), absolute(target), size=size, **options)
@@ -136,7 +136,7 @@ class ComputerFiles:
         await self._do(changes.change_mode, absolute(path), mode)
 
     async def mark(self, base: str, marks: Sequence[Marks]) -> Sequence[Refused]:
-        """Set modes and times of entries below a directory."""
+        """Set modes and times of entries below a folder."""
         return await self._do(changes.set_marks, absolute(base), marks)
 
     async def symlink(self, target: str, path: str) -> None:
@@ -182,7 +182,7 @@ class ComputerFiles:
         base: str | None = None,
     ) -> FileInfo:
         """Replace the file at `target` by a file that was written in pieces. With `base`, `target` is relative to that
-        directory and links are not followed. Raises FileExists, FileChanged."""
+        folder and links are not followed. Raises FileExists, FileChanged."""
         options: dict[str, Any] = {
             "conditions": conditions,
             "mode": mode,
@@ -204,8 +204,8 @@ class ComputerFiles:
         limit: int = LARGEST_PAGE,
         only: Sequence[str] | None = None,
     ) -> Page:
-        """List everything below a directory or, with `only`, the existing ones of some relative paths; if `hashed`,
-        with the SHA-256 of each regular file. A missing directory is empty; raises FileRefused for an unreadable
+        """List everything below a folder or, with `only`, the existing ones of some relative paths; if `hashed`,
+        with the SHA-256 of each regular file. A missing folder is empty; raises FileRefused for an unreadable
         one."""
         options: dict[str, Any] = {"cursor": cursor, "limit": min(limit, LARGEST_PAGE), "only": only}
         digests = self._digests if hashed else None
@@ -221,11 +221,11 @@ class ComputerFiles:
     async def unpack(
         self, base: str, entries: Sequence[NewEntry], *, conditions: Conditions = ANY
     ) -> Sequence[Refused]:
-        """Write entries below a directory, which is created if missing; return those that were refused."""
+        """Write entries below a folder, which is created if missing; return those that were refused."""
         size = sum(len(entry.data) for entry in entries)
         return await self._do(changes.unpack, absolute(base), entries, conditions, size=size)
 
     async def changes(self, path: str, cursor: str = "", *, wait: float = 0) -> Changes:
-        """Return what has changed below a directory since `cursor`; wait for that at most `wait` seconds. Without a
-        cursor, return one. A missing directory is empty."""
+        """Return what has changed below a folder since `cursor`; wait for that at most `wait` seconds. Without a
+        cursor, return one. A missing folder is empty."""
         return await self._computer.watching.changes(self._whole, absolute(path), cursor, wait)

@@ -1,4 +1,4 @@
-"""Patterns for paths: `*`, `?`, `[abc]` within a name, and `**` for any number of directories. Pure."""
+"""Patterns for paths: `*`, `?`, `[abc]` within a name, and `**` for any number of folders. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 
 class Glob:
-    """A pattern for paths relative to a directory, like those of `pathlib.Path.glob`; a leading dot is not special.
+    """A pattern for paths relative to a folder, like those of `pathlib.Path.glob`; a leading dot is not special.
 
     Matching takes time proportional to the lengths of path and pattern, because both are untrusted.
     """
@@ -18,7 +18,7 @@ class Glob:
             for part in pattern.split("/")
             if part not in ("", ".")
         ]
-        #: Whether the pattern can match deeper than the entries of the directory.
+        #: Whether the pattern can match deeper than the entries of the folder.
         self.deep: bool = len(self._parts) > 1 or None in self._parts
 
     def _after(self, path: str) -> set[int]:
@@ -37,7 +37,7 @@ class Glob:
         return states
 
     def _skip(self, states: set[int]) -> set[int]:
-        """Add the positions behind each `**`, which may match no directory at all."""
+        """Add the positions behind each `**`, which may match no folder at all."""
         for state in list(states):
             while state < len(self._parts) and self._parts[state] is None:
                 state += 1
@@ -49,5 +49,5 @@ class Glob:
         return len(self._parts) in self._after(path)
 
     def may_hold(self, path: str) -> bool:
-        """Return whether something below the directory `path` may match."""
+        """Return whether something below the folder `path` may match."""
         return any(state < len(self._parts) for state in self._after(path))

@@ -1,7 +1,7 @@
-"""The root directory of a live sandbox, and ways to open what is below it.
+"""The root folder of a live sandbox, and ways to open what is below it.
 
 For the kernel, operations run as the user of the computer, so the same permissions hold as inside.
-Links cannot lead out, even if they are swapped meanwhile. Only regular files and directories are opened.
+Links cannot lead out, even if they are swapped meanwhile. Only regular files and folders are opened.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OF_PROCESS = re.compile(r"/proc/\d+(/|$)")
 
 @dataclass(slots=True)
 class Root:
-    """The root directory of a sandbox during one operation; the descriptor outlives the operation."""
+    """The root folder of a sandbox during one operation; the descriptor outlives the operation."""
 
     fd: int
     until: float = field(default_factory=lambda: time.monotonic() + TURN)
@@ -80,7 +80,7 @@ class Root:
 
     @contextlib.contextmanager
     def parent(self, path: str) -> Iterator[tuple[int, str]]:
-        """Open the parent directory of `path`; yield it with the last name, which is not followed if it is a link."""
+        """Open the parent folder of `path`; yield it with the last name, which is not followed if it is a link."""
         above, _, name = path.rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
             raise FileRefused(f"{path}: the last part of the path is not a name")

@@ -1,4 +1,4 @@
-"""Lists directories and trees in order and in constant memory; a listing can continue where an earlier page ended."""
+"""Lists folders and trees in order and in constant memory; a listing can continue where an earlier page ended."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from arker.local.engine.filesystem.globs import Glob
 from arker.local.engine.filesystem.root import Root, reopen, told
 from arker.local.engine.protocol import EngineError, FileRefused, LimitReached
 
-#: Names of one directory that are held at a time.
+#: Names of one folder that are held at a time.
 BATCH = 4096
-#: Errors of a directory that changes during a walk: it or an entry was removed or replaced.
+#: Errors of a folder that changes during a walk: it or an entry was removed or replaced.
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV}
 
 
@@ -47,7 +47,7 @@ def info_of(
 
 
 class Found(NamedTuple):
-    """An entry of a walk: its path relative to the top, its stat, and its directory, which is open until the next entry
+    """An entry of a walk: its path relative to the top, its stat, and its folder, which is open until the next entry
     is requested."""
 
     path: str
@@ -61,7 +61,7 @@ class Found(NamedTuple):
 
     @property
     def is_directory(self) -> bool:
-        """Whether it is a directory; a link to a directory is not."""
+        """Whether it is a folder; a link to a folder is not."""
         return stat.S_ISDIR(self.info.st_mode)
 
     def target(self) -> str | None:
@@ -77,7 +77,7 @@ class Found(NamedTuple):
 
 
 class Folders:
-    """Directories below a top one; only one is open at a time, so that deep trees need no more descriptors. None is
+    """Folders below a top one; only one is open at a time, so that deep trees need no more descriptors. None is
     reached through a link."""
 
     def __init__(self, top: int, flags: int = os.O_RDONLY) -> None:
@@ -87,7 +87,7 @@ class Folders:
         self.fd: int = -1
 
     def open(self, path: str) -> int:
-        """Open a directory; the descriptor stays open until the next one is. Raises OSError."""
+        """Open a folder; the descriptor stays open until the next one is. Raises OSError."""
         if self.fd < 0 or path != self._path:
             self.close()
             self.fd = _linux.open_beneath(self._top, path or ".", self._flags)
@@ -95,14 +95,14 @@ class Folders:
         return self.fd
 
     def close(self) -> None:
-        """Close the open directory."""
+        """Close the open folder."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
 def _names(folders: Folders, path: str, after: str) -> Iterator[str]:
-    """Yield the names of a directory after `after`, in order, in batches of constant size."""
+    """Yield the names of a folder after `after`, in order, in batches of constant size."""
     while True:
         with os.scandir(folders.open(path)) as entries:
             batch = heapq.nsmallest(BATCH, (entry.name for entry in entries if entry.name > after))
@@ -118,7 +118,7 @@ def _ignore_permissions(path: str, error: EngineError) -> None:
 
 
 def refuse_closed(path: str, error: EngineError) -> None:
-    """Raise for a directory that cannot be read, for `walk`."""
+    """Raise for a folder that cannot be read, for `walk`."""
     raise error
 
 
@@ -130,10 +130,10 @@ def walk(
     enter: Callable[[Found], bool] = lambda found: True,
     closed: Callable[[str, EngineError], None] = _ignore_permissions,
 ) -> Iterator[Found]:
-    """Walk everything below the open directory `top`, by name, each directory before its contents.
+    """Walk everything below the open folder `top`, by name, each folder before its contents.
 
     Links are not followed; procfs is not entered. `after` is the path where an earlier walk ended. `closed` is called
-    with the path of each directory that cannot be read, and why; without it, those that are not permitted count as
+    with the path of each folder that cannot be read, and why; without it, those that are not permitted count as
     empty, and those that are too deep raise LimitReached.
     """
     if "\0" in after:
@@ -194,7 +194,7 @@ def look(root: Root, path: str, *, follow: bool = True) -> FileInfo:
 
 @contextlib.contextmanager
 def directory(root: Root, path: str) -> Iterator[int]:
-    """Open the directory at `path` for reading. Raises OSError, FileRefused."""
+    """Open the folder at `path` for reading. Raises OSError, FileRefused."""
     with root.opened(path) as (found, info):
         if not stat.S_ISDIR(info.st_mode):
             raise FileRefused(f"{path} is not a folder")
@@ -208,7 +208,7 @@ def directory(root: Root, path: str) -> Iterator[int]:
 def listing(
     root: Root, path: str, *, recursive: bool = False, glob: str = "", cursor: str = "", limit: int = 1000
 ) -> Page:
-    """List the entries of the directory at `path`; see `Files.list`."""
+    """List the entries of the folder at `path`; see `Files.list`."""
     pattern = Glob(glob) if glob else None
     deep = recursive if pattern is None else pattern.deep
 

@@ -62,7 +62,7 @@ class Live(Protocol):
         ...
 
     async def on_files(self, work: Callable[[int], _T], size: int = 0) -> _T:
-        """Run `work` in a thread, with a descriptor of the sandbox's root directory."""
+        """Run `work` in a thread, with a descriptor of the sandbox's root folder."""
         ...
 
 
