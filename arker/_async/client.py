@@ -41,8 +41,9 @@ R = TypeVar("R")
 class AsyncArker:
     """A client of an Arker deployment.
 
-    It is cheap to make and safe to share between threads and event loops. It opens connections when they are
-    needed and keeps them for later calls. Call `close()` at the end, or use it in a with-statement.
+    It is cheap to make and safe to share between threads and event loops, but not between processes: another process
+    makes its own, and gets a computer by its id. It opens connections when they are needed and keeps them for later
+    calls. Call `close()` at the end, or use it in a with-statement.
 
     Operations on computers go to the regional host; `list` and forks of a name go to the global host. The global
     host is https://arker.ai whatever `base_url` is. For your own deployment set both: otherwise the first `list`
