@@ -82,6 +82,12 @@ class TestStart:
             open_database(tmp_path / "arker.db")
         assert (tmp_path / "arker.db").read_bytes() == before
 
+    def test_a_file_that_is_up_to_date_is_opened_without_a_write(self, tmp_path: Path) -> None:
+        with contextlib.closing(open_database(tmp_path / "arker.db")) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            # A write would wait for the other connection, and then fail.
+            open_database(tmp_path / "arker.db").close()
+
     @pytest.mark.parametrize("version", range(len(MIGRATIONS)))
     def test_a_file_of_an_older_version_is_brought_up_to_date(self, tmp_path: Path, version: int) -> None:
         old = sqlite3.connect(tmp_path / "arker.db", isolation_level=None)

@@ -192,8 +192,9 @@ def open_database(path: Path) -> sqlite3.Connection:
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
-        _keep_copy(connection, path)
-        _migrate(connection, path)
+        if _version(connection) != len(MIGRATIONS):
+            _keep_copy(connection, path)
+            _migrate(connection, path)
     except sqlite3.Error as error:
         connection.close()
         raise StateError(f"cannot use {path}: {error}") from None
