@@ -124,7 +124,10 @@ def _memory() -> str | None:
 MEMORY = _memory()
 
 #: How often something is killed at a random moment, in all tests together.
-KILLS = int(os.environ.get("ARKER_TEST_KILLS", "60"))
+KILLS = int(os.environ.get("ARKER_TEST_KILLS", "40"))
+
+#: How much is made up for a test: requests of each kind for each operation, sessions, scripts.
+EXAMPLES = int(os.environ.get("ARKER_TEST_EXAMPLES", "8"))
 
 
 @pytest.fixture(scope="session")

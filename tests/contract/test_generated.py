@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sysconfig
 import urllib.request
@@ -14,11 +13,10 @@ import pytest
 import yaml
 
 from arker.local.process.launcher import Deployment
+from tests.conftest import EXAMPLES
 
 SPECS = Path(__file__).parents[2] / "openapi"
 BASE = "01KQBYKEV5WJ7YB010603T1DCT_d8c0"
-#: Requests of each kind for each operation; more of them with ARKER_TEST_EXAMPLES.
-EXAMPLES = os.environ.get("ARKER_TEST_EXAMPLES", "8")
 
 #: `{vm_id}` is a computer that is there, but for the operation that would delete it.
 CONFIGURATION = """
@@ -101,7 +99,7 @@ def test_no_answer_that_the_spec_does_not_allow(
             [
                 *(Path(sysconfig.get_path("scripts")) / "schemathesis", "run", tmp_path / "spec.json"),
                 *("--url", deployment.base_url, "-H", f"Authorization: {headers['Authorization']}"),
-                *("--phases", phases, "--max-examples", EXAMPLES, "--seed", "1"),
+                *("--phases", phases, "--max-examples", str(EXAMPLES), "--seed", "1"),
                 *("--no-color", "--warnings", "off"),
             ],
             cwd=tmp_path,

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from arker.local.engine import BubblewrapEngine, EngineError
+from tests.conftest import EXAMPLES
 
 from .harness import attempt, content
 
@@ -187,7 +188,7 @@ def generate(count: int, seed: int) -> list[str]:
     return scripts
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(EXAMPLES // 4))
 async def test_500_scripts_end_as_in_bash(engine: BubblewrapEngine, seed: int) -> None:
     scripts = generate(500, seed)
     await engine.write_file("a", "/home/user/scripts.json", json.dumps(scripts).encode())
@@ -286,7 +287,7 @@ json.dump(told, open("told.json", "w"))
 """
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(EXAMPLES // 4))
 async def test_100_sessions_go_as_in_one_bash(engine: BubblewrapEngine, seed: int) -> None:
     rng = random.Random(seed)
     sessions = [rng.choices(STEPS, k=rng.randrange(3, 9)) for _ in range(100)]
