@@ -286,7 +286,7 @@ class TestRequests:
                 "writes[0].content",
             ),
         ],
-        ids=str,
+        ids=lambda value: str(value)[:120],
     )
     def test_a_sync_that_is_wrong_says_where(self, body: object, code: str, said: str) -> None:
         with refused(code) as caught:
