@@ -39,7 +39,9 @@ async def test_privileges_are_dropped_permanently(box: Box, as_root: None) -> No
     assert capabilities == ["0000000000000000"]
 
 
-async def test_below_a_closed_home(box: Box, as_root: None) -> None:
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+async def test_below_a_closed_home(box: Box, as_root: None, umask: int) -> None:
+    os.umask(umask)
     home = box.folder / "home"
     store = home / "deep" / "store"
     store.mkdir(parents=True)

@@ -101,6 +101,8 @@ def _open_ways(paths: list[Path], store: Path, uid: int) -> None:
             f"user {uid}, which the deployment runs as, cannot enter {_closed_ancestor(store, uid)}; "
             "choose another state folder, such as /var/lib/arker"
         ) from error
+    # Root's own umask may keep others out of the folders that are made here.
+    before = os.umask(0o022)
     for closed, wanted in blocked.items():
         kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in sorted(set(wanted))]
         _linux.mount_tmpfs(str(closed), "mode=0711")
@@ -109,3 +111,4 @@ def _open_ways(paths: list[Path], store: Path, uid: int) -> None:
                 path.mkdir(mode=0o755, parents=True)
                 _linux.bind(f"/proc/self/fd/{fd}", str(path))
             os.close(fd)
+    os.umask(before)
