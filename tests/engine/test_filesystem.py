@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import random
@@ -22,6 +23,7 @@ from arker.local.engine import (
     LimitReached,
     StorageFull,
     digests,
+    sandbox_files,
 )
 from arker.local.engine.file_protocol import Conditions, FileChanged, FileExists, Marks, NewEntry
 from arker.local.engine.filesystem import ComputerFiles, changes, walk
@@ -165,6 +167,23 @@ async def test_the_deepest_path_of_all(engine: BubblewrapEngine, monkeypatch: py
     assert (await files.stat(f"{HOME}/a/{deep}")).kind == "directory"
     for folder, text in (("b", b"x"), ("c", b"y"), ("d", b"z")):
         assert await content(engine, f"{HOME}/{folder}/{deep}/file") == text
+
+
+async def test_a_write_that_fails_gives_its_room_back_though_its_file_is_still_open(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+
+    def fill(_: object, target: int) -> None:
+        os.write(target, b"x" * 100)
+        # As a process that is being started has it, until it executes its program.
+        held.append(os.dup(target))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sandbox_files, "copy_data", fill)
+    with pytest.raises(StorageFull):
+        await engine.write_file("a", f"{HOME}/f", b"x")
+    assert os.fstat(held[0]).st_size == 0
 
 
 async def test_refusals_of_the_kernel_have_a_reason(engine: BubblewrapEngine) -> None:

@@ -195,7 +195,12 @@ def write(
             with _staged(root, folder) as (stage, partial):
                 file = os.open(partial, _NEW, 0o600, dir_fd=stage)
                 try:
-                    sandbox_files.copy_data(source, file)
+                    try:
+                        sandbox_files.copy_data(source, file)
+                    except OSError:
+                        # A process that is just being started may still have the file open when it is removed.
+                        os.truncate(file, 0)
+                        raise
                     if mode is None:
                         mode = 0o644 if there is None else stat.S_IMODE(there.st_mode)
                     if mtime_ns is not None:
