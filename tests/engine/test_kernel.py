@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -16,6 +17,7 @@ from arker.local.engine import BubblewrapEngine, Limits, run, supervisor
 from arker.local.engine.kernel import Held, Most, bounds, exceeded_together, room_for_all
 from arker.local.engine.meminfo import meminfo
 from arker.local.engine.processes import Processes
+from arker.local.engine.sandbox import Sandbox
 
 from .harness import attempt, content, sh
 from .test_processes import until
@@ -274,3 +276,27 @@ async def test_meminfo_shows_the_limit_and_the_rest(engine: BubblewrapEngine) ->
 
     await until(less)
     assert (await attempt(engine, "echo x > /proc/meminfo")).exit_code != 0
+
+
+async def test_no_program_of_the_guest_runs_before_the_limits_are_set(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The shells of a computer are started by it.
+    program = '#!/bin/bash\n:>~/ran;exec /usr/bin/setsid "$@"'
+    await sh(
+        engine, f"mkdir -p ~/.local/bin && cd ~/.local/bin && echo '{program}' >setsid && chmod +x setsid"
+    )
+    await engine.stop("a")
+    set_limits = engine._helper.bound
+    ran = []
+
+    async def late(sandbox: Sandbox) -> int:
+        # Long enough for a shell to start, if one may.
+        await asyncio.sleep(0.2)
+        ran.append(os.access("home/user/ran", os.F_OK, dir_fd=sandbox.root))
+        return await set_limits(sandbox)
+
+    monkeypatch.setattr(engine._helper, "bound", late)
+    await sh(engine, ":", session="new")
+    assert ran == [False]
+    await sh(engine, "test -e ~/ran")

@@ -162,6 +162,8 @@ class Computer:
     _ports: Ports | None = None
     #: Sets the kernel limits of the sandbox.
     _bounded: asyncio.Task[None] | None = None
+    #: Whether nothing was on its disk when the sandbox started: its shells find programs of the guest by their path.
+    _was_new: bool = False
     #: Terminals by session; each session has at most one.
     _terminals: dict[str, Terminal] = field(default_factory=dict)
     _control: str = ""
@@ -230,11 +232,12 @@ class Computer:
 
     async def _limits_set(self) -> None:
         """Wait until the kernel limits of the sandbox are set. Raises SandboxUnavailable."""
-        assert self._bounded is not None
-        if not self._bounded.done():
+        bounded = self._bounded
+        assert bounded is not None
+        if not bounded.done():
             # A call that is cancelled must not cancel what others wait for.
-            await asyncio.wait({self._bounded})
-        self._bounded.result()
+            await asyncio.wait({bounded})
+        bounded.result()
 
     async def _bound(self, sandbox: Sandbox) -> None:
         try:
@@ -246,6 +249,7 @@ class Computer:
     async def _start(self) -> None:
         self._over(self.sandbox)
         host = self.host
+        was_new = not (self.frozen or self.mounts or self.written)
         # A new name each time: the folder of an earlier sandbox is removed when that sandbox ends.
         control = f"{host.store}/run/{new_layer()}"
         work = host.scratch.pop() if host.scratch else f"{host.store}/work/{new_layer()}"
@@ -283,7 +287,7 @@ class Computer:
                     f"the computer does not start; did it remove parts of its own system? ({error})"
                 ) from error
             raise
-        self.sandbox, self._control = sandbox, control
+        self.sandbox, self._control, self._was_new = sandbox, control, was_new
         self.killed_by_kernel = 0
         self.mounted = mounts
         self.meter = Meter(sandbox.processes, sandbox.group, self._shells)
@@ -412,7 +416,8 @@ class Computer:
                 if session.shell is None:
                     self._retire()
                 try:
-                    session.prepare(sandbox, self._control, self.image)
+                    if self._was_new:
+                        session.prepare(sandbox, self._control, self.image)
                     await self._limits_set()
                     assert self.meter is not None
                     await session.start(

@@ -198,8 +198,8 @@ class Session:
         self._move(SessionPhase.IDLE)
 
     def prepare(self, sandbox: Sandbox, control: str, image: Image) -> None:
-        """Start a shell, if there is none and it would restore nothing: no code of the guest runs in it. Raises
-        OSError."""
+        """Start a shell, if there is none and it would restore nothing: on a new disk, no code of the guest runs in
+        it. Raises OSError."""
         if self.shell is None and self.checkpoint is None:
             self._begin(sandbox, control, image)
 
