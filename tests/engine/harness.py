@@ -32,9 +32,6 @@ from tests.conftest import MEMORY
 
 TIMEOUT = 100.0
 
-#: Tests of what is different on each file system; their stores are on a disk, as those of most users.
-ON_DISK = {"conformance", "files", "filesystem", "forks", "images", "journal", "limits", "store", "trees"}
-
 
 @dataclass
 class Box:
@@ -127,7 +124,7 @@ def lay_out_image(folder: Path) -> Path:
 @pytest.fixture
 def box(request: pytest.FixtureRequest) -> Iterator[Box]:
     """A store in a folder that any user may search; `@pytest.mark.engine(**limits)` sets limits and `network`."""
-    on_disk = request.path.stem.removeprefix("test_") in ON_DISK
+    on_disk = request.node.get_closest_marker("on_disk") is not None
     folder = Path(tempfile.mkdtemp(prefix="arker-engine-", dir=None if on_disk else MEMORY))
     folder.chmod(0o711)
     (folder / "store").mkdir(mode=0o700)
@@ -255,4 +252,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "engine(network=False, **limits): how the engine of the test is started"
+    )
+    config.addinivalue_line(
+        "markers",
+        "on_disk: tests what file systems do differently, or writes a lot; its store is not in memory",
     )

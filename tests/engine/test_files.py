@@ -14,6 +14,8 @@ from arker.local.engine import BubblewrapEngine, FileMissing, FileRefused, Local
 
 from .harness import Box, attempt, content, sh
 
+pytestmark = pytest.mark.on_disk
+
 HOME = "/home/user"
 
 

@@ -32,6 +32,8 @@ from arker.local.engine.filesystem.root import Root
 
 from .harness import Box, attempt, content, sh
 
+pytestmark = pytest.mark.on_disk
+
 HOME = "/home/user"
 
 

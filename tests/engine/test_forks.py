@@ -15,6 +15,8 @@ from arker.local.engine import BubblewrapEngine, EngineError, FileMissing, Image
 
 from .harness import Box, attempt, content, sh
 
+pytestmark = pytest.mark.on_disk
+
 HOME = "/home/user"
 
 

@@ -14,6 +14,8 @@ from arker.local.engine.images import remove
 
 from .harness import Box, attempt, content, lay_out_image, sh
 
+pytestmark = pytest.mark.on_disk
+
 
 def make_image(box: Box, name: str = "tiny") -> Path:
     """Its root."""

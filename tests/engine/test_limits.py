@@ -29,6 +29,8 @@ from arker.local.engine.shell import Shell
 
 from .harness import Box, attempt, content, sh
 
+pytestmark = pytest.mark.on_disk
+
 MIB = 1 << 20
 
 

@@ -232,6 +232,7 @@ async def test_the_last_status_is_there_for_the_next_command(engine: BubblewrapE
 # Output
 
 
+@pytest.mark.on_disk
 async def test_a_flood_is_capped_and_reported(engine: BubblewrapEngine) -> None:
     limit = 16 << 20
     outcome = await attempt(engine, "head -c 100000000 /dev/zero; head -c 100000000 /dev/zero >&2")
@@ -241,6 +242,7 @@ async def test_a_flood_is_capped_and_reported(engine: BubblewrapEngine) -> None:
     assert (len(outcome.stdout), outcome.stdout_truncated) == (limit, False)
 
 
+@pytest.mark.on_disk
 async def test_floods_come_whole_again_and_again(engine: BubblewrapEngine) -> None:
     for size in (1, 65_536, 65_537, 1_048_577, 9_999_999) * 2:
         outcome = await attempt(engine, f"head -c {size} /dev/zero; sleep 0.00{size % 7}")

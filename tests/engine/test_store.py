@@ -25,6 +25,8 @@ from tests.conftest import KILLS
 
 from .harness import Box, _processes_of, content, sh
 
+pytestmark = pytest.mark.on_disk
+
 HOME = "/home/user"
 
 

@@ -17,6 +17,8 @@ from arker.local.engine import trees
 
 from .harness import Box
 
+pytestmark = pytest.mark.on_disk
+
 _EXCHANGE = 2
 
 

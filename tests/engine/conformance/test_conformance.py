@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from arker.local.engine import Engine, Run
 
 both = pytest.mark.parametrize("kind", ["bubblewrap", "fake"])
-pytestmark = both
+pytestmark = [both, pytest.mark.on_disk]
 
 
 @contextlib.asynccontextmanager
