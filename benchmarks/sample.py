@@ -37,7 +37,7 @@ def sequential(rival: str, url: str, seconds: float, **_: object) -> Metrics:
         check(call())
     calls = 0
     wall, cpu = time.perf_counter(), time.process_time()
-    while time.perf_counter() - wall < seconds:
+    while not calls or time.perf_counter() - wall < seconds:
         for _i in range(BATCH):
             call()
         calls += BATCH
@@ -53,7 +53,7 @@ def sequential_async(rival: str, url: str, seconds: float, **_: object) -> Metri
             check(await call())
         calls = 0
         wall, cpu = time.perf_counter(), time.process_time()
-        while time.perf_counter() - wall < seconds:
+        while not calls or time.perf_counter() - wall < seconds:
             for _i in range(BATCH):
                 await call()
             calls += BATCH
