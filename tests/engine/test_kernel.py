@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, Limits, run, supervisor
+from arker.local.engine import BubblewrapEngine, Limits, VmMissing, run, supervisor
 from arker.local.engine.kernel import Held, Most, bounds, exceeded_together, room_for_all
 from arker.local.engine.meminfo import meminfo
 from arker.local.engine.processes import Processes
@@ -300,3 +300,23 @@ async def test_no_program_of_the_guest_runs_before_the_limits_are_set(
     await sh(engine, ":", session="new")
     assert ran == [False]
     await sh(engine, "test -e ~/ran")
+
+
+async def test_a_command_of_a_computer_deleted_before_its_limits_are_set_says_so(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_limits = engine._helper.bound
+    begun, deleted = asyncio.Event(), asyncio.Event()
+
+    async def late(sandbox: Sandbox) -> int:
+        begun.set()
+        await deleted.wait()
+        return await set_limits(sandbox)
+
+    monkeypatch.setattr(engine._helper, "bound", late)
+    command = asyncio.create_task(run(engine, "a", "0", ":"))
+    await begun.wait()
+    await engine.delete("a")
+    deleted.set()
+    with pytest.raises(VmMissing):
+        await command

@@ -231,12 +231,13 @@ class Computer:
         return self.sandbox
 
     async def _limits_set(self) -> None:
-        """Wait until the kernel limits of the sandbox are set. Raises SandboxUnavailable."""
+        """Wait until the kernel limits of the sandbox are set. Raises SandboxUnavailable, and as `check`."""
         bounded = self._bounded
         assert bounded is not None
         if not bounded.done():
             # A call that is cancelled must not cancel what others wait for.
             await asyncio.wait({bounded})
+            self.check()
         bounded.result()
 
     async def _bound(self, sandbox: Sandbox) -> None:
