@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import platform
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from arker.local.engine import BubblewrapEngine, Limits, VmMissing, run, supervisor
+from arker.local.engine import BubblewrapEngine, Limits, SandboxUnavailable, VmMissing, run, supervisor
 from arker.local.engine.kernel import Held, Most, bounds, exceeded_together, room_for_all
 from arker.local.engine.meminfo import meminfo
 from arker.local.engine.processes import Processes
@@ -320,3 +321,31 @@ async def test_a_command_of_a_computer_deleted_before_its_limits_are_set_says_so
     deleted.set()
     with pytest.raises(VmMissing):
         await command
+
+
+async def test_limits_that_nobody_waits_for_fail_silently(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    begun: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
+    left = asyncio.Event()
+
+    async def fail(sandbox: Sandbox) -> int:
+        begun.set_result(sandbox)
+        await left.wait()
+        raise SandboxUnavailable("refused")
+
+    monkeypatch.setattr(engine._helper, "bound", fail)
+    call = asyncio.create_task(engine.open_file("a", "/etc/hosts"))
+    sandbox = await begun
+    call.cancel()
+    await asyncio.wait({call})
+    left.set()
+    await sandbox.ended
+    monkeypatch.undo()
+    # With another sandbox, nothing refers to the task any more.
+    del call
+    await sh(engine, ":")
+    gc.collect()
+    assert told == []

@@ -295,6 +295,8 @@ class Computer:
         self._ports = Ports(sandbox, host.helper)
         # While the first shell starts.
         self._bounded = host.spawn(self._bound(sandbox))
+        # A failure is no news for the log where all who waited for it were cancelled.
+        self._bounded.add_done_callback(lambda task: task.cancelled() or task.exception())
         host.sandboxes.add(sandbox)
         self.watching.stir()
 
