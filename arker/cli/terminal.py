@@ -66,15 +66,16 @@ class _Session:
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        # Wakes this thread: the size changed, or the terminal ended.
+        # Wakes this thread: a signal came, whichever thread it interrupted, or the terminal ended.
         self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
         self._ended = False
         self._failure: Exception | None = None
 
     def serve(self) -> bool:
         """Until the terminal ends (False) or is left (True). Raises ArkerError."""
         drawing = threading.Thread(target=self._draw, daemon=True)
-        with _raw(sys.stdin.fileno()), self._resized():
+        with _raw(sys.stdin.fileno()), self._signalled():
             drawing.start()
             left = self._type()
         if not left and self._failure is not None:
@@ -93,14 +94,15 @@ class _Session:
         os.write(self._wake, b"!")
 
     @contextlib.contextmanager
-    def _resized(self) -> Iterator[None]:
-        def told(*_: Any) -> None:
-            os.write(self._wake, b"r")
+    def _signalled(self) -> Iterator[None]:
+        def resized(*_: Any) -> None: ...
 
-        before = signal.signal(signal.SIGWINCH, told)
+        before = signal.signal(signal.SIGWINCH, resized)
+        wake = signal.set_wakeup_fd(self._wake)
         try:
             yield
         finally:
+            signal.set_wakeup_fd(wake)
             signal.signal(signal.SIGWINCH, before)
 
     def _type(self) -> bool:

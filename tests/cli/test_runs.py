@@ -213,7 +213,10 @@ def test_a_shell_that_is_ended_leaves_the_terminal_as_it_was(
         )
         read_until(fds[0], b"$ ")
         assert termios.tcgetattr(fds[1]) != before
+        # Of a process that is stopped, whichever thread goes on first takes the signal.
+        process.send_signal(signal.SIGSTOP)
         process.terminate()
+        process.send_signal(signal.SIGCONT)
         assert process.wait(30) == 128 + signal.SIGTERM
         assert termios.tcgetattr(fds[1]) == before
 
