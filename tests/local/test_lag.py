@@ -18,7 +18,8 @@ from arker.local.service import uploads
 from .kit import Bench, chunk, code, command, fork, ulid
 from .lag import watched
 
-MOST = 0.05
+#: Twice as much: not every Python is equally fast, and a cache that others use counts as CPU time.
+MOST = 0.1
 
 
 async def test_the_watchdog_sees_what_takes_long() -> None:

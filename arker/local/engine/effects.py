@@ -14,13 +14,15 @@ from typing import NamedTuple
 
 from arker.local.engine.checkpoint import OPTIONS, SECTIONS, Checkpoint
 
+# Groups are repeated in `(?>...)`: Python before 3.11.5 goes wrong with `(...)*+`.
+
 #: The name of a program or of a builtin.
 _NAME = rb"[\w./:][\w./+-]*+"
 #: Words that cannot fail and have no effect: plain characters, quoted text, and variables.
 _VALUE_OF = rb"\$(?:\w++|[?$#!@*]|\{\w++\})"
-_PART = rb"""[\w@%+:,./=-]|'[^']*+'|""" + _VALUE_OF + rb"""|"(?:[^"$`\\]|""" + _VALUE_OF + rb""")*+\""""
+_PART = rb"""[\w@%+:,./=-]|'[^']*+'|""" + _VALUE_OF + rb"""|"(?>(?:[^"$`\\]|""" + _VALUE_OF + rb""")*)\""""
 #: A call without redirections.
-_CALL = re.compile(rb"(?P<name>" + _NAME + rb")(?:[ \t]++(?:" + _PART + rb")++)*+\n?")
+_CALL = re.compile(rb"(?P<name>" + _NAME + rb")(?>(?:[ \t]++(?:" + _PART + rb")+)*)\n?")
 #: Builtins and words of the grammar that may change the state of a shell.
 _CHANGING = frozenset(
     b""". : alias bg bind break builtin caller case cd command compgen complete compopt continue coproc declare dirs
@@ -70,16 +72,16 @@ _TELL: dict[str, str] = {
     OPTIONS[1]: r'\builtin printf %s "$BASHOPTS"',
 }
 #: An argument: also patterns, plain arithmetic, and the output of a plain subshell.
-_ARGUMENT = rb"(?:" + _PART + rb"""|[~^*?]|\$(?:\(\([\w\s$+*/%-]*+\)\)|\([^()'"`\\\#<]++\)))++"""
+_ARGUMENT = rb"(?>(?:" + _PART + rb"""|[~^*?]|\$(?:\(\([\w\s$+*/%-]*+\)\)|\([^()'"`\\\#<]++\)))+)"""
 _ASSIGNMENT = rb"[A-Za-z_]\w*+\+?=(?:" + _ARGUMENT + rb")?"
 _REDIRECTION = rb"[ \t]*+(?:\d?>&\d|(?:\d?(?:>>?|<<<|<)|&>)[ \t]*+" + _ARGUMENT + rb")"
 #: A simple command that a plain word names, or assignments; before it, words of loops, conditions and functions.
-_SIMPLE = rb"""(?:(?:do|then|else|elif|if|while|until|!|\{|[\w-]++\(\)\s*+\{)\s++)*+
-    (?:for[ \t]++\w++[ \t]++in(?:[ \t]++%(argument)b)*+
-    |(?:(?:done|fi)(?![\w./+=-])|\})(?:%(redirection)b)*+
-    |%(assignment)b(?:[ \t]++%(assignment)b)*+
+_SIMPLE = rb"""(?>(?:(?:do|then|else|elif|if|while|until|!|\{|[\w-]++\(\)\s*+\{)\s++)*)
+    (?:for[ \t]++\w++[ \t]++in(?>(?:[ \t]++%(argument)b)*)
+    |(?:(?:done|fi)(?![\w./+=-])|\})(?>(?:%(redirection)b)*)
+    |%(assignment)b(?>(?:[ \t]++%(assignment)b)*)
     |(?!(?:do|then|else|elif|if|while|until|time|coproc|case|select|function|in|for|done|fi)\b)
-        %(name)b(?:%(redirection)b|[ \t]++%(argument)b)*+)""" % {
+        %(name)b(?>(?:%(redirection)b|[ \t]++%(argument)b)*))""" % {
     b"argument": _ARGUMENT,
     b"assignment": _ASSIGNMENT,
     b"name": _NAME,
@@ -87,7 +89,7 @@ _SIMPLE = rb"""(?:(?:do|then|else|elif|if|while|until|!|\{|[\w-]++\(\)\s*+\{)\s+
 }
 # `_SIMPLE` is in it once, as it takes long to compile.
 _LIST = re.compile(
-    rb"(?:(?:\A|(?!\A)[ \t]*+(?:;|&&?|\|\|?|\n))\s*+%b)++[ \t]*+[;&]?\s*+" % _SIMPLE, re.VERBOSE
+    rb"(?>(?:(?:\A|(?!\A)[ \t]*+(?:;|&&?|\|\|?|\n))\s*+%b)+)[ \t]*+[;&]?\s*+" % _SIMPLE, re.VERBOSE
 )
 #: Builtins that set variables by their arguments.
 _TAKING = re.compile(rb"\b(?:read|getopts|export)\b|\b(?:printf|wait)\s+[-$`{*?~]")
