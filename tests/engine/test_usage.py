@@ -42,6 +42,7 @@ async def test_usage_is_of_the_command_alone(engine: BubblewrapEngine) -> None:
     assert after.cpu_seconds < before.cpu_seconds / 2
 
 
+@pytest.mark.on_disk
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_writes_to_the_disk_are_counted(engine: BubblewrapEngine, box: Box, cancelled: bool) -> None:
     before = _written_here()
