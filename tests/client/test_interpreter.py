@@ -27,7 +27,7 @@ CALLS = [
 def pythons() -> list[str]:
     folders = [*map(Path, os.get_exec_path()), *(Path.home() / ".pyenv/versions").glob("*/bin")]
     found = {f"3.{minor}": folder / f"python3.{minor}" for folder in folders for minor in range(8, 15)
-             if (folder / f"python3.{minor}").is_file()}  # fmt: skip
+             if os.access(folder / f"python3.{minor}", os.X_OK)}  # fmt: skip
     works = {version for version, path in found.items() if not subprocess.call([path, "-c", ""])}
     return [sys.executable, *(str(found[version]) for version in sorted(works))]
 

@@ -144,6 +144,9 @@ async def test_a_huge_state_is_not_kept_and_harms_nothing(engine: BubblewrapEngi
     await sh(engine, "small=1; cd /tmp")
     await sh(engine, "big=$(head -c 5000000 /dev/zero | tr '\\0' x); cd /usr")
     assert await sh(engine, "echo ${#big}") == "5000000\n"
+    shell = engine._computers["a"].sessions["0"].shell
+    assert shell is not None
+    await shell.settled.wait()
     await attempt(engine, "kill -9 $$")
     outcome = await attempt(engine, "echo $small ${#big}; pwd")
     assert outcome.stdout == b"1 0\n/usr\n"
