@@ -9,9 +9,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arker.local.engine import BubblewrapEngine, computer
-from arker.local.engine.processes import Process, Processes, mapped_without_name, parse_stat
+from arker.local.engine.processes import Process, Processes, mapped_without_name, parents_first, parse_stat
 from arker.local.engine.supervisor import interval
 
 from .harness import attempt, content, sh, until_there_are
@@ -70,6 +72,21 @@ def test_a_main_thread_that_ended_ends_no_process() -> None:
     assert parse_stat(line % (b"Z", 2)) == Process(7, 1, 5, "Z", 84474, 2, 43.21)
     assert parse_stat(line % (b"Z", 1)) is None
     assert parse_stat(line % (b"S", 1)) == Process(7, 1, 5, "S", 84474, 1, 43.21)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), unique_by=lambda pair: pair[0]))
+def test_parents_come_before_what_they_started(pairs: list[tuple[int, int]]) -> None:
+    processes = [Process(pid, parent, 0, "S", 0, 1, 0.0) for pid, parent in pairs]
+    order = [process.pid for process in parents_first(processes)]
+    assert sorted(order) == sorted(pid for pid, _ in pairs)
+    parents = dict(pairs)
+    for pid in order:
+        line = [pid]
+        while (parent := parents[line[-1]]) in parents and parent not in line:
+            line.append(parent)
+        # What is read of processes that end meanwhile may go in a circle.
+        if parent not in line:
+            assert [each for each in order if each in line] == line[::-1]
 
 
 def test_mapped_files_without_a_name() -> None:

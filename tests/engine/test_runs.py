@@ -23,6 +23,7 @@ from arker.local.engine import (
     sandbox,
     shell,
 )
+from arker.local.engine.processes import Processes
 from arker.local.engine.protocol import Reason
 from arker.local.engine.runs import collect
 from arker.local.engine.session import TimeoutState, _Command
@@ -387,6 +388,36 @@ async def test_a_whole_run_that_lasts_is_ended_with_what_it_left(engine: Bubblew
 async def test_set_n_ends_its_command(engine: BubblewrapEngine) -> None:
     assert (await attempt(engine, "set -n", timeout=20)).exit_code == 0
     assert await sh(engine, "echo back") == "back\n"
+
+
+@pytest.mark.parametrize("how", ["cancel", "end the session", "signal"])
+async def test_a_shell_runs_nothing_more_when_what_it_waits_for_is_ended(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    send = Processes.send
+
+    def send_slowly(processes: Processes, pid: int, number: Signals) -> None:
+        send(processes, pid, number)
+        time.sleep(0.02)
+
+    monkeypatch.setattr(Processes, "send", send_slowly)
+    await sh(engine, "mkfifo begun", session="see")
+    # The numbers of the processes are others each time, and the order of a set of them.
+    for _ in range(5):
+        handle = await engine.start_run(
+            "a", "0", "(((echo >begun; sleep 1000; touch 1); touch 2); touch 3); touch 4"
+        )
+        await sh(engine, "read <begun", session="see")
+        await until_there_are(engine, 1, "sleep", session="see")
+        if how == "cancel":
+            await handle.cancel()
+        elif how == "signal":
+            await handle.signal(Signals.SIGTERM)
+        else:
+            await engine.end_session("a", "0")
+        await handle.wait()
+        await until_there_are(engine, 0, "sleep", session="see")
+        assert await sh(engine, "ls", session="see") == "begun\n"
 
 
 async def test_a_cancelled_call_ends_its_command(engine: BubblewrapEngine) -> None:

@@ -88,6 +88,20 @@ def parse_stat(line: bytes) -> Process | None:
     )
 
 
+def parents_first(processes: Collection[Process]) -> list[Process]:
+    """Return processes in the order to signal them in, each before those that it started: a shell whose child ends
+    first would go on with its next command. Pure."""
+    started: dict[int, list[Process]] = {}
+    for process in processes:
+        started.setdefault(process.parent, []).append(process)
+    numbers = {process.pid for process in processes}
+    order = [process for process in processes if process.parent not in numbers]
+    for process in order:
+        order += started.pop(process.pid, ())
+    # They are read one after the other: what was read may contradict itself.
+    return order + [process for parent in started.keys() & numbers for process in started[parent]]
+
+
 def mapped_without_name(maps: bytes) -> Iterator[tuple[tuple[int, int], int]]:
     """Files of a `/proc/<pid>/maps` that have no name: device and inode, and where the mapped part ends in the file.
     Pure."""

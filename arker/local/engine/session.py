@@ -16,7 +16,7 @@ from arker.local.engine import small_files
 from arker.local.engine.checkpoint import TOTAL, Checkpoint, restoration, trimmed
 from arker.local.engine.images import HOME, Image
 from arker.local.engine.meter import Measure, Meter
-from arker.local.engine.processes import Process, Processes
+from arker.local.engine.processes import Process, Processes, parents_first
 from arker.local.engine.protocol import (
     End,
     EngineError,
@@ -358,10 +358,11 @@ async def send_until_gone(
     """Send a signal once to each of the processes that `find` finds, until it finds none or the time is over."""
     until = time.monotonic() + seconds
     sent: set[int] = set()
-    while (left := {process.pid for process in find()}) and time.monotonic() < until:
-        for pid in left - sent:
-            processes.send(pid, number)
-        sent |= left
+    while (left := find()) and time.monotonic() < until:
+        for process in parents_first(left):
+            if process.pid not in sent:
+                processes.send(process.pid, number)
+                sent.add(process.pid)
         await asyncio.sleep(0.002)
 
 
@@ -400,8 +401,8 @@ class _Command:
     def signal(self, number: Signals) -> None:
         if self._shell.pid is not None:
             self._shell.signalled = True
-            # The shell first: it must not continue with another command and be killed there.
-            for pid in (self._shell.pid, *(process.pid for process in self._started())):
+            # The shell first, too.
+            for pid in (self._shell.pid, *(process.pid for process in parents_first(self._started()))):
                 self._shell.sandbox.processes.send(pid, number)
 
     def cancel(self) -> None:
