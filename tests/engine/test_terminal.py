@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
+import time
 from typing import Any
 
 import pytest
@@ -148,6 +150,28 @@ async def test_kill_ends_what_is_forked_meanwhile(
     await seen.attachment.kill()
     await seen.attachment.wait()
     await until_there_are(engine, 0, "sleep")
+
+
+async def test_a_shell_runs_nothing_more_when_its_terminal_is_killed(
+    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Processes.send
+
+    def send_slowly(processes: Processes, pid: int, number: signal.Signals) -> None:
+        send(processes, pid, number)
+        time.sleep(0.02)
+
+    monkeypatch.setattr(Processes, "send", send_slowly)
+    # The numbers of the processes are others each time, and the order of a set of them.
+    for _ in range(5):
+        seen = await screen(engine)
+        await seen.type("(((echo sta''rted; sleep 1000; touch ended); touch ended); touch ended)\r")
+        await seen.until("started")
+        await until_there_are(engine, 1, "sleep", session="see")
+        await seen.attachment.kill()
+        await seen.attachment.wait()
+        await until_there_are(engine, 0, "sleep", session="see")
+        assert await sh(engine, "ls", session="see") == ""
 
 
 async def test_kill_ends_all_of_it(engine: BubblewrapEngine) -> None:

@@ -513,6 +513,15 @@ class Processes:
 
     # Signals
 
+    def send_to_new(self, found: Collection[Process], number: signal.Signals, sent: set[int]) -> bool:
+        """Send a signal to processes that are not in `sent`, parents first, and add them to it; return whether there
+        were any."""
+        new = [process.pid for process in parents_first(found) if process.pid not in sent]
+        for pid in new:
+            self.send(pid, number)
+        sent.update(new)
+        return bool(new)
+
     def send(self, pid: int, number: signal.Signals) -> None:
         """Send a signal to a process; ignored if it is gone."""
         if self._proc < 0:

@@ -16,7 +16,7 @@ from arker.local.engine import small_files
 from arker.local.engine.checkpoint import TOTAL, Checkpoint, restoration, trimmed
 from arker.local.engine.images import HOME, Image
 from arker.local.engine.meter import Measure, Meter
-from arker.local.engine.processes import Process, Processes, parents_first
+from arker.local.engine.processes import Process, Processes
 from arker.local.engine.protocol import (
     End,
     EngineError,
@@ -359,10 +359,7 @@ async def send_until_gone(
     until = time.monotonic() + seconds
     sent: set[int] = set()
     while (left := find()) and time.monotonic() < until:
-        for process in parents_first(left):
-            if process.pid not in sent:
-                processes.send(process.pid, number)
-                sent.add(process.pid)
+        processes.send_to_new(left, number, sent)
         await asyncio.sleep(0.002)
 
 
@@ -401,9 +398,11 @@ class _Command:
     def signal(self, number: Signals) -> None:
         if self._shell.pid is not None:
             self._shell.signalled = True
-            # The shell first, too.
-            for pid in (self._shell.pid, *(process.pid for process in parents_first(self._started()))):
-                self._shell.sandbox.processes.send(pid, number)
+            processes = self._shell.sandbox.processes
+            started = self._started()
+            # First, as it started the others.
+            processes.send(self._shell.pid, number)
+            processes.send_to_new(started, number, set())
 
     def cancel(self) -> None:
         self._begin_ending(Reason.CANCELLED)

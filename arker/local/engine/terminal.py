@@ -331,13 +331,11 @@ class Terminal:
         self._move(State.ENDING)
         sent: set[int] = set()
         # Look again: a process may have forked while the others were listed.
+        processes = self._sandbox.processes
         for _ in range(_KILL_LOOKS):
-            found = {process.pid for process in self._sandbox.processes.all() if self._is_ours(process)}
-            if found <= sent:
+            found = [process for process in processes.all() if self._is_ours(process)]
+            if not processes.send_to_new(found, signal.SIGKILL, sent):
                 break
-            for pid in found - sent:
-                self._sandbox.processes.send(pid, signal.SIGKILL)
-            sent |= found
         self._cancel_timer()
         # Process 1 may be unable to report the end when it cannot fork.
         self._timer = self._loop.call_later(_KILL_SECONDS, self._finish, None)
