@@ -60,8 +60,8 @@ def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 
 
 def _for_one_command(command: F) -> F:
-    """Give a command the options `--timeout`, `--cwd` and `--env`."""
-    for option in (
+    """Give a command the arguments VM and COMMAND and the options `--timeout`, `--cwd` and `--env`."""
+    for parameter in (
         click.option(
             "--env", "-e", metavar="NAME=VALUE", multiple=True, callback=_variables,
             help="A variable of its environment; may be repeated.",
@@ -71,9 +71,16 @@ def _for_one_command(command: F) -> F:
             "--timeout", "-t", type=float, metavar="SECONDS", callback=_whole_seconds,
             help="End the command after this time; fractions are rounded up.  [default: no timeout]",
         ),
+        click.argument("command", nargs=-1, required=True),
+        click.argument("vm", shell_complete=names.complete),
     ):  # fmt: skip
-        command = option(command)
+        command = parameter(command)
     return command
+
+
+def _line(command: tuple[str, ...]) -> str:
+    """One argument is a line for the shell; of several, each stays one word."""
+    return command[0] if len(command) == 1 else shlex.join(command)
 
 
 class _Starting(RunCommand):
@@ -90,8 +97,6 @@ class _Starting(RunCommand):
 
 
 @click.command(cls=_Starting)
-@click.argument("vm", shell_complete=names.complete)
-@click.argument("command", nargs=-1, required=True)
 @click.option(
     "--session", "-s", metavar="NAME",
     help="The session (a persistent shell) to run it in, created on first use.  [default: 0]",
@@ -126,7 +131,7 @@ def run(
     """
     from arker import Timeouts
 
-    line = command[0] if len(command) == 1 else shlex.join(command)
+    line = _line(command)
     if follow:
         if as_json:
             raise click.UsageError("--follow prints the output as it comes: leave out --json")
@@ -149,8 +154,6 @@ def run(
 
 
 @click.command(cls=_Starting)
-@click.argument("vm", shell_complete=names.complete)
-@click.argument("command", nargs=-1, required=True)
 @click.option(
     "--session", "-s", metavar="NAME",
     help="The session to run it in, which is busy meanwhile.  [default: one of its own]",
@@ -177,9 +180,8 @@ def start(
     Prints the id of the run and returns at once. The run continues until it ends or `arker kill` ends it; `arker logs`
     shows its output. It begins with the folder, variables and functions of session 0.
     """
-    line = command[0] if len(command) == 1 else shlex.join(command)
     run = names.computer(client, vm).start(
-        line, session_id=session, timeout=timeout, cwd=cwd, env=env, stdin=stdin
+        _line(command), session_id=session, timeout=timeout, cwd=cwd, env=env, stdin=stdin
     )
     if as_json:
         show_json(_fields(run))

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from .harness import as_root, box, engine, pytest_configure, pytest_pyfunc_call
+from .harness import as_root, box, engine, pytest_configure, pytest_pyfunc_call, slow_signals
 
-__all__ = ["as_root", "box", "engine", "pytest_configure", "pytest_pyfunc_call"]
+__all__ = ["as_root", "box", "engine", "pytest_configure", "pytest_pyfunc_call", "slow_signals"]

@@ -28,6 +28,7 @@ from typing import Any
 import pytest
 
 from arker.local.engine import BubblewrapEngine, Limits, RunOutcome, drop_privileges, run, small_files, trees
+from arker.local.engine.processes import Processes
 from tests.conftest import MEMORY
 
 TIMEOUT = 100.0
@@ -89,6 +90,18 @@ async def until_there_are(
         session,
         timeout=60,
     )
+
+
+@pytest.fixture
+def slow_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the signals to two processes, the first one has the time to act."""
+    send = Processes.send
+
+    def send_slowly(processes: Processes, pid: int, number: signal.Signals) -> None:
+        send(processes, pid, number)
+        time.sleep(0.02)
+
+    monkeypatch.setattr(Processes, "send", send_slowly)
 
 
 async def content(engine: BubblewrapEngine, path: str, vm: str = "a") -> bytes:

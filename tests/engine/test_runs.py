@@ -23,7 +23,6 @@ from arker.local.engine import (
     sandbox,
     shell,
 )
-from arker.local.engine.processes import Processes
 from arker.local.engine.protocol import Reason
 from arker.local.engine.runs import collect
 from arker.local.engine.session import TimeoutState, _Command
@@ -392,15 +391,8 @@ async def test_set_n_ends_its_command(engine: BubblewrapEngine) -> None:
 
 @pytest.mark.parametrize("how", ["cancel", "end the session", "signal"])
 async def test_a_shell_runs_nothing_more_when_what_it_waits_for_is_ended(
-    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch, how: str
+    engine: BubblewrapEngine, slow_signals: None, how: str
 ) -> None:
-    send = Processes.send
-
-    def send_slowly(processes: Processes, pid: int, number: Signals) -> None:
-        send(processes, pid, number)
-        time.sleep(0.02)
-
-    monkeypatch.setattr(Processes, "send", send_slowly)
     await sh(engine, "mkfifo begun", session="see")
     # The numbers of the processes are others each time, and the order of a set of them.
     for _ in range(5):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
-import time
 from typing import Any
 
 import pytest
@@ -153,15 +151,8 @@ async def test_kill_ends_what_is_forked_meanwhile(
 
 
 async def test_a_shell_runs_nothing_more_when_its_terminal_is_killed(
-    engine: BubblewrapEngine, monkeypatch: pytest.MonkeyPatch
+    engine: BubblewrapEngine, slow_signals: None
 ) -> None:
-    send = Processes.send
-
-    def send_slowly(processes: Processes, pid: int, number: signal.Signals) -> None:
-        send(processes, pid, number)
-        time.sleep(0.02)
-
-    monkeypatch.setattr(Processes, "send", send_slowly)
     # The numbers of the processes are others each time, and the order of a set of them.
     for _ in range(5):
         seen = await screen(engine)

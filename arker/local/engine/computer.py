@@ -29,7 +29,7 @@ from arker.local.engine.limits import Limits
 from arker.local.engine.meminfo import host_meminfo, meminfo
 from arker.local.engine.meter import Meter
 from arker.local.engine.ports import Connection, Helper, Ports
-from arker.local.engine.processes import Process, parents_first
+from arker.local.engine.processes import Process
 from arker.local.engine.protocol import (
     ComputerFull,
     EngineError,
@@ -695,7 +695,7 @@ class Computer:
 
         if not (found := find()):
             return False
-        self.kill([process.pid for process in parents_first(found)], reason, why)
+        self._tell(sandbox.processes.marks_of([process.pid for process in found]), reason, why)
         await send_until_gone(sandbox.processes, find, signal.SIGKILL, _KILL_SECONDS)
         return True
 
